@@ -1,0 +1,35 @@
+/**
+ * A Kafka record as the rest of the program sees it: plain data, free of any client's types.
+ *
+ * @module
+ */
+
+/** One header. Kafka allows a key to repeat and a value to be null, so headers are a list. */
+export interface RecordHeader {
+  readonly key: string;
+  readonly value: Uint8Array | null;
+}
+
+/** A record as it was read from a partition. */
+export interface KafkaRecord {
+  readonly topic: string;
+  readonly partition: number;
+  /** Below 2^53: an offset beyond it is refused where records enter the program. */
+  readonly offset: number;
+  /** Milliseconds since the epoch: the producer's or the broker's, as the topic is configured. */
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  /** `null` is a tombstone; an empty array is an empty value. */
+  readonly value: Uint8Array | null;
+  readonly headers: readonly RecordHeader[];
+}
+
+/** A record to be sent. The partition is chosen by us, before the client sees it. */
+export interface OutgoingRecord {
+  readonly partition: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  readonly headers: readonly RecordHeader[];
+  /** Milliseconds since the epoch; left to the client (now) where it is not given. */
+  readonly timestampMs?: number;
+}
