@@ -1,0 +1,170 @@
+/**
+ * The command lines: options with one voice, one line an error, one place that decides the exit code.
+ *
+ * @module
+ */
+
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { coloursWanted, printErrorLine } from "./terminal.ts";
+import { printable } from "./text.ts";
+
+export { Command, Option };
+
+export const EXIT_OK = 0;
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+
+/** A higher rate cannot be told from `max`. */
+const RATE_MAX = 1_000_000;
+
+/** The command line or the environment asks for something that cannot be; the message says what would be right. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** A command that prints nothing by itself on an error: {@link runProgram} turns it into a line. */
+export function createCommand(
+  { name, description }: { name: string; description: string },
+): Command {
+  return new Command(name)
+    .description(description)
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      outputError: () => {},
+      getOutHasColors: coloursWanted,
+      getErrHasColors: () => false,
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .allowExcessArguments(false);
+}
+
+/** The option that every program has: how much it says on standard error. */
+export function logLevelOption(): Option {
+  return new Option("--log-level <level>", "least level that is shown on standard error")
+    .choices(["debug", "info", "warn", "error"])
+    .default("info");
+}
+
+/**
+ * Runs a program to its end and leaves with its exit code: 0 or what it returns, 1 for a failure,
+ * 2 for a usage error. An error becomes one line on standard error; its stack and causes are shown
+ * with `--log-level debug` only.
+ */
+export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<never> {
+  try {
+    Deno.exit((await main(Deno.args)) ?? EXIT_OK);
+  } catch (error) {
+    Deno.exit(reportError(error));
+  }
+}
+
+/** Says the error in one line and returns the exit code that fits it. */
+export function reportError(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT_OK;
+    printErrorLine(`${oneLine(error.message)} (--help shows the options)`);
+    return EXIT_USAGE;
+  }
+  printErrorLine(`error: ${oneLine(error instanceof Error ? error.message : String(error))}`);
+  if (isDebugging()) printCauses(error);
+  return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+function oneLine(message: string): string {
+  return printable(message.trim().replace(/\s*\n\s*/g, " "));
+}
+
+function isDebugging(): boolean {
+  const { args } = Deno;
+  return args.includes("--log-level=debug") ||
+    args[args.indexOf("--log-level") + 1] === "debug" && args.includes("--log-level");
+}
+
+function printCauses(error: unknown): void {
+  let cause: unknown = error;
+  while (cause instanceof Error) {
+    for (const line of (cause.stack ?? cause.message).split("\n")) printErrorLine(printable(line));
+    cause = cause.cause;
+  }
+}
+
+/** Parses `250ms`, `30s`, `2m`, `1h` into milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+  const amount = Number(match?.[1]);
+  const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ""];
+  if (unitMs === undefined || !(amount > 0)) {
+    throw new InvalidArgumentError("expected a time such as 250ms, 30s, 2m or 1h");
+  }
+  return amount * unitMs;
+}
+
+/** Parses a rate: a number of orders a second, fractions allowed, or `max`. */
+export function parseRate(text: string): number | "max" {
+  if (text === "max") return "max";
+  const rate = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (!(rate > 0 && rate <= RATE_MAX)) {
+    throw new InvalidArgumentError(`expected max, or a number above 0 and up to ${RATE_MAX}`);
+  }
+  return rate;
+}
+
+/** Parses a whole number within bounds; both ends belong to the range. */
+export function integerParser(
+  { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },
+): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (!Number.isSafeInteger(value) || value < min || value > max) {
+      const range = max === Number.MAX_SAFE_INTEGER
+        ? `of at least ${min}`
+        : `from ${min} to ${max}`;
+      throw new InvalidArgumentError(`expected a whole number ${range}`);
+    }
+    return value;
+  };
+}
+
+/** Parses a comma-separated list of `host:port`, as `KAFKA_BROKER` has it. */
+export function parseBrokers(text: string): readonly string[] {
+  const brokers = text.split(",").map((broker) => broker.trim()).filter((broker) => broker !== "");
+  for (const broker of brokers) {
+    const port = Number(/^(?:[^\s:\[\]]+|\[[0-9a-fA-F:]+\]):(\d{1,5})$/.exec(broker)?.[1]);
+    if (!(port >= 1 && port <= 65_535)) {
+      throw new InvalidArgumentError(`expected host:port, or several with commas; got "${broker}"`);
+    }
+  }
+  if (brokers.length === 0) throw new InvalidArgumentError("expected host:port");
+  return brokers;
+}
+
+/** Parses a topic name by Kafka's own rule. */
+export function parseTopic(text: string): string {
+  if (!/^[a-zA-Z0-9._-]{1,249}$/.test(text) || text === "." || text === "..") {
+    throw new InvalidArgumentError(
+      "expected a topic name: up to 249 letters, digits, dots, dashes and underscores",
+    );
+  }
+  return text;
+}
+
+/** A topic name, or `none`. */
+export function parseTopicOrNone(text: string): string | undefined {
+  return text === "none" ? undefined : parseTopic(text);
+}
+
+/** The options that say which broker and topic, with the contract's environment variables. */
+export function brokerOption(): Option {
+  return new Option("--broker <host:port,...>", "Kafka brokers to ask for the cluster")
+    .env("KAFKA_BROKER").default(["localhost:9092"], "localhost:9092").argParser(parseBrokers);
+}
+
+export function topicOption(): Option {
+  return new Option("--topic <name>", "topic of the orders")
+    .env("KAFKA_TOPIC").default("orders").argParser(parseTopic);
+}
+
+export function logsOption(): Option {
+  return new Option("--logs <folder>", "folder of the journal and the log").default("logs");
+}

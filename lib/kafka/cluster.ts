@@ -1,0 +1,252 @@
+/**
+ * Questions to a cluster, outside any producer or consumer: which topics, how many partitions, which
+ * offsets; and the creation of a topic that is missing.
+ *
+ * @module
+ */
+
+import { type Admin, ConfigResourceTypes } from "kafkajs";
+import { type KafkaConnection, openClient, type Patience } from "./client.ts";
+import { explain, RefusedError } from "./errors.ts";
+import {
+  batchOf,
+  type ClientBatch,
+  type ClientCluster,
+  createCluster,
+  fetchTopicMetadata,
+  ISOLATION_READ_COMMITTED,
+} from "./kafkajs_internals.ts";
+
+export interface TopicDescription {
+  readonly topic: string;
+  /** Another id after the topic was deleted and created again; 32 hexadecimal digits. */
+  readonly topicId: string;
+  readonly partitionCount: number;
+}
+
+/** The offsets of a partition: `low` is the first that is still there, `high` one past the last that can be read. */
+export interface OffsetRange {
+  readonly partition: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What a group has committed of a partition; `metadata` is the committer's own note. */
+export interface CommittedOffset {
+  readonly partition: number;
+  readonly offset: number;
+  readonly metadata: string | null;
+}
+
+export interface TopicSettings {
+  readonly partitionCount: number;
+  /** Kafka's own names, such as `retention.ms`. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
+const UNKNOWN_TOPIC_ERROR_CODE = 3;
+const NO_ERROR_CODE = 0;
+const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
+const TOPIC_APPEARS_POLL_MS = 50;
+const FETCH_WAIT_MS = 250;
+const FETCH_BYTES_MAX = 4 * 1024 * 1024;
+
+export class ClusterClient implements AsyncDisposable {
+  readonly #brokers: readonly string[];
+  readonly #admin: Admin;
+  readonly #cluster: ClientCluster;
+
+  private constructor(brokers: readonly string[], admin: Admin, cluster: ClientCluster) {
+    this.#brokers = brokers;
+    this.#admin = admin;
+    this.#cluster = cluster;
+  }
+
+  /**
+   * @throws {BrokerUnreachableError} where no broker answers, at `probe` patience.
+   */
+  static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
+    const client = openClient(connection, patience);
+    const self = new ClusterClient(connection.brokers, client.admin(), createCluster(client));
+    await self.#call("connecting", async () => {
+      await self.#cluster.connect();
+      await self.#admin.connect();
+    });
+    return self;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
+  }
+
+  /** The topic as it is now, or undefined where there is none. */
+  async findTopic(topic: string): Promise<TopicDescription | undefined> {
+    const { errorCode, topicId, partitionCount } = await this.#call(
+      `describing topic "${topic}"`,
+      () => fetchTopicMetadata(this.#cluster, topic),
+    );
+    if (errorCode === UNKNOWN_TOPIC_ERROR_CODE) return undefined;
+    if (errorCode !== NO_ERROR_CODE) throw refusedDescription(topic, errorCode);
+    return { topic, topicId, partitionCount };
+  }
+
+  /** As {@link findTopic}; @throws {RefusedError} where there is no such topic. */
+  async describeTopic(topic: string): Promise<TopicDescription> {
+    const description = await this.findTopic(topic);
+    if (description === undefined) {
+      throw new RefusedError(
+        `topic "${topic}" does not exist: create it, or name another with --topic`,
+        { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
+      );
+    }
+    return description;
+  }
+
+  /** The topic, created with these settings where it was missing. */
+  async ensureTopic(
+    topic: string,
+    { partitionCount, config = {} }: TopicSettings,
+  ): Promise<TopicDescription & { readonly created: boolean }> {
+    const existing = await this.findTopic(topic);
+    if (existing !== undefined) return { ...existing, created: false };
+    const created = await this.#call(`creating topic "${topic}"`, () =>
+      this.#admin.createTopics({
+        topics: [{
+          topic,
+          numPartitions: partitionCount,
+          replicationFactor: -1, // the cluster's own default
+          configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+        }],
+        waitForLeaders: true,
+      }));
+    return { ...await this.#awaitTopic(topic), created };
+  }
+
+  async #awaitTopic(topic: string): Promise<TopicDescription> {
+    const deadline = Date.now() + TOPIC_APPEARS_TIMEOUT_MS;
+    for (;;) {
+      const description = await this.findTopic(topic);
+      if (description !== undefined) return description;
+      if (Date.now() > deadline) {
+        throw new RefusedError(
+          `topic "${topic}" was created but did not appear within ${
+            TOPIC_APPEARS_TIMEOUT_MS / 1000
+          } s`,
+          { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, TOPIC_APPEARS_POLL_MS));
+    }
+  }
+
+  async deleteTopic(topic: string): Promise<void> {
+    await this.#call(
+      `deleting topic "${topic}"`,
+      () => this.#admin.deleteTopics({ topics: [topic] }),
+    );
+  }
+
+  /** A setting of a topic as the cluster has it, such as `cleanup.policy`. */
+  async topicConfig(topic: string, name: string): Promise<string | undefined> {
+    const { resources } = await this.#call(
+      `reading the settings of topic "${topic}"`,
+      () =>
+        this.#admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+        }),
+    );
+    return resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
+  }
+
+  /**
+   * The offsets that can be read now, by partition: up to the last stable offset, since everything here
+   * reads committed records only.
+   */
+  async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
+    return await this.#call(`reading the offsets of topic "${topic}"`, async () => {
+      await this.#cluster.addMultipleTargetTopics([topic]);
+      const ask = async (fromBeginning: boolean) => {
+        const [answer] = await this.#cluster.fetchTopicsOffset([
+          { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning },
+        ]);
+        return new Map(answer?.partitions.map((p) => [p.partition, Number(p.offset)]));
+      };
+      const [low, high] = [await ask(true), await ask(false)];
+      return partitions.map((partition) => ({
+        partition,
+        low: low.get(partition) ?? 0,
+        high: high.get(partition) ?? 0,
+      }));
+    });
+  }
+
+  /** {@link offsets} of all partitions of a topic. */
+  async allOffsets(topic: string): Promise<readonly OffsetRange[]> {
+    const { partitionCount } = await this.describeTopic(topic);
+    return await this.offsets(topic, Array.from({ length: partitionCount }, (_, index) => index));
+  }
+
+  /** What a group has committed, for the partitions of which it has committed anything. */
+  async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
+    const [answer] = await this.#call(
+      `reading the offsets of group "${groupId}"`,
+      () => this.#admin.fetchOffsets({ groupId, topics: [topic] }),
+    );
+    return (answer?.partitions ?? [])
+      .map(({ partition, offset, metadata }) => ({ partition, offset: Number(offset), metadata }))
+      .filter(({ offset }) => offset >= 0);
+  }
+
+  /**
+   * What can be read of a partition from an offset on, in one request, without a consumer group.
+   * Where the answer brings no records, `nextOffset` may still move, past control and aborted records.
+   */
+  async fetch(
+    { topic, partition, offset }: { topic: string; partition: number; offset: number },
+  ): Promise<{ readonly batch: ClientBatch; readonly nextOffset: number }> {
+    return await this.#call(`reading ${topic}[${partition}]`, async () => {
+      await this.#cluster.addMultipleTargetTopics([topic]);
+      const [leader] = Object.keys(this.#cluster.findLeaderForPartitions(topic, [partition]));
+      const broker = await this.#cluster.findBroker({ nodeId: String(leader) });
+      const { responses } = await broker.fetch({
+        maxWaitTime: FETCH_WAIT_MS,
+        minBytes: 1,
+        maxBytes: FETCH_BYTES_MAX,
+        isolationLevel: ISOLATION_READ_COMMITTED,
+        topics: [{
+          topic,
+          partitions: [{ partition, fetchOffset: String(offset), maxBytes: FETCH_BYTES_MAX }],
+        }],
+      });
+      const data = responses[0]?.partitions[0];
+      if (data === undefined) throw new RangeError(`expected an answer for ${topic}[${partition}]`);
+      const batch = batchOf(topic, String(offset), data);
+      const nextOffset = batch.rawMessages.length === 0
+        ? offset
+        : Math.max(offset, Number(batch.rawMessages.at(-1)?.offset) + 1);
+      return { batch, nextOffset };
+    });
+  }
+
+  async #call<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {
+    try {
+      return await call();
+    } catch (error) {
+      throw explain(error, { doing, brokers: this.#brokers });
+    }
+  }
+}
+
+const ERROR_NAMES: Readonly<Record<number, string>> = {
+  5: "LEADER_NOT_AVAILABLE",
+  17: "INVALID_TOPIC_EXCEPTION",
+  29: "TOPIC_AUTHORIZATION_FAILED",
+};
+
+function refusedDescription(topic: string, errorCode: number): RefusedError {
+  const reason = ERROR_NAMES[errorCode] ?? `error code ${errorCode}`;
+  return new RefusedError(`the cluster refuses to describe topic "${topic}": ${reason}`, {
+    reason,
+  });
+}

@@ -1,0 +1,237 @@
+/**
+ * The one place that reaches below kafkajs's public interface. The client is frozen (2.2.4 is pinned and
+ * no longer developed), so what is used here cannot move; each use has its reason.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Kafka } from "kafkajs";
+import batchModule from "kafkajs/src/consumer/batch.js";
+import encoderModule from "kafkajs/src/protocol/encoder.js";
+import decoderModule from "kafkajs/src/protocol/decoder.js";
+import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
+
+/** A message as kafkajs decodes it; `headers` repeats a key as a list of values. */
+export interface ClientMessage {
+  readonly offset: string;
+  readonly timestamp: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<
+    Record<string, Buffer | string | null | (Buffer | string | null)[] | undefined>
+  >;
+}
+
+/** kafkajs's view of what one fetch brought of a partition, aborted and control records left out. */
+export interface ClientBatch {
+  readonly messages: readonly ClientMessage[];
+  readonly rawMessages: readonly ClientMessage[];
+  lastOffset(): string;
+}
+
+interface FetchedPartition {
+  readonly partition: number;
+  readonly highWatermark: string;
+  readonly messages: readonly ClientMessage[];
+}
+
+interface FetchRequest {
+  readonly maxWaitTime: number;
+  readonly minBytes: number;
+  readonly maxBytes: number;
+  readonly isolationLevel: number;
+  readonly topics: readonly {
+    readonly topic: string;
+    readonly partitions: readonly {
+      readonly partition: number;
+      readonly fetchOffset: string;
+      readonly maxBytes: number;
+    }[];
+  }[];
+}
+
+interface ClientBroker {
+  readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
+  fetch(request: FetchRequest): Promise<{
+    readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[];
+  }>;
+}
+
+interface ProtocolCall {
+  readonly request: {
+    readonly apiKey: number;
+    readonly apiVersion: number;
+    readonly apiName: string;
+    encode(): Promise<unknown>;
+  };
+  readonly response: {
+    decode(payload: unknown): Promise<unknown>;
+    parse(decoded: unknown): Promise<unknown>;
+  };
+}
+
+/** kafkajs's connections to a cluster, as its own producers and consumers use them. */
+export interface ClientCluster {
+  readonly brokerPool: { findConnectedBroker(): Promise<ClientBroker> };
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  refreshMetadata(): Promise<void>;
+  addMultipleTargetTopics(topics: readonly string[]): Promise<void>;
+  findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>;
+  findBroker(node: { readonly nodeId: string }): Promise<ClientBroker>;
+  fetchTopicsOffset(
+    topics: readonly {
+      readonly topic: string;
+      readonly partitions: readonly { readonly partition: number }[];
+      readonly fromBeginning: boolean;
+    }[],
+  ): Promise<
+    readonly {
+      readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+    }[]
+  >;
+}
+
+export const ISOLATION_READ_COMMITTED = 1;
+
+/** Connections of our own: a consumer outside any group and a Metadata v12 request need them. */
+export function createCluster(client: Kafka): ClientCluster {
+  const create = Object.getOwnPropertySymbols(client)
+    .find((symbol) => symbol.description === "private:Kafka:createCluster");
+  if (create === undefined) throw new TypeError("expected kafkajs 2.2.4: it has no createCluster");
+  const factory = Reflect.get(client, create) as (options: object) => ClientCluster;
+  return factory({
+    metadataMaxAge: 300_000,
+    allowAutoTopicCreation: false,
+    isolationLevel: ISOLATION_READ_COMMITTED,
+  });
+}
+
+/** Leaves aborted and control records out of what a fetch brought, as kafkajs's own consumer does. */
+export function batchOf(topic: string, fetchedOffset: string, data: FetchedPartition): ClientBatch {
+  const Batch = batchModule as new (topic: string, offset: string, data: object) => ClientBatch;
+  return new Batch(topic, fetchedOffset, data);
+}
+
+/** What Metadata v12 says of one topic. */
+export interface TopicMetadata {
+  /** 0 where all is well, else the protocol's error code. */
+  readonly errorCode: number;
+  /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
+  readonly topicId: string;
+  readonly partitionCount: number;
+}
+
+interface Encoder {
+  writeUVarInt(value: number): Encoder;
+  writeUVarIntString(value: string): Encoder;
+  writeBuffer(bytes: Buffer): Encoder;
+  writeBoolean(value: boolean): Encoder;
+}
+
+interface Decoder {
+  readInt16(): number;
+  readInt32(): number;
+  readBoolean(): boolean;
+  readUVarInt(): number;
+  readUVarIntString(): string | null;
+  readTaggedFields(): void;
+  readBytes(byteLength: number): Buffer;
+}
+
+const METADATA_API_KEY = 3;
+const TOPIC_ID_BYTES = 16;
+
+/**
+ * Asks for a topic by Metadata v12, the version that tells topic ids; kafkajs itself knows up to v6.
+ *
+ * Message format: https://kafka.apache.org/protocol#The_Messages_Metadata
+ */
+export async function fetchTopicMetadata(
+  cluster: ClientCluster,
+  topic: string,
+): Promise<TopicMetadata> {
+  const broker = await cluster.brokerPool.findConnectedBroker();
+  const response = await broker.connectionPool.send({
+    request: {
+      apiKey: METADATA_API_KEY,
+      apiVersion: 12,
+      apiName: "Metadata",
+      encode: () => Promise.resolve(encodeMetadataRequest(topic)),
+    },
+    response: {
+      decode: (payload) => Promise.resolve(decodeMetadataResponse(payload)),
+      parse: (decoded) => Promise.resolve(decoded),
+    },
+  });
+  return response as TopicMetadata;
+}
+
+function encodeMetadataRequest(topic: string): Encoder {
+  const Encoder = encoderModule as new () => Encoder;
+  const emptyTags = 0;
+  const oneTopic = 2; // compact arrays count from one
+  return new Encoder()
+    .writeUVarInt(emptyTags) // ends the request header (version 2)
+    .writeUVarInt(oneTopic)
+    .writeBuffer(Buffer.alloc(TOPIC_ID_BYTES))
+    .writeUVarIntString(topic)
+    .writeUVarInt(emptyTags)
+    .writeBoolean(false) // allow_auto_topic_creation
+    .writeBoolean(false) // include_topic_authorized_operations
+    .writeUVarInt(emptyTags);
+}
+
+function decodeMetadataResponse(payload: unknown): TopicMetadata {
+  const Decoder = decoderModule as new (payload: unknown) => Decoder;
+  const decoder = new Decoder(payload);
+  decoder.readTaggedFields(); // ends the response header (version 1)
+  decoder.readInt32(); // throttle_time_ms
+  for (let count = decoder.readUVarInt() - 1; count > 0; count--) skipBroker(decoder);
+  decoder.readUVarIntString(); // cluster_id
+  decoder.readInt32(); // controller_id
+  const topicCount = decoder.readUVarInt() - 1;
+  if (topicCount !== 1) throw new RangeError(`expected metadata of 1 topic, got ${topicCount}`);
+  const errorCode = decoder.readInt16();
+  decoder.readUVarIntString(); // name
+  const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
+  decoder.readBoolean(); // is_internal
+  return { errorCode, topicId, partitionCount: decoder.readUVarInt() - 1 };
+}
+
+function skipBroker(decoder: Decoder): void {
+  decoder.readInt32(); // node_id
+  decoder.readUVarIntString(); // host
+  decoder.readInt32(); // port
+  decoder.readUVarIntString(); // rack
+  decoder.readTaggedFields();
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  readonly throttledUntil: number;
+  throttleCheckTimeoutId: unknown;
+  checkPendingRequests(): void;
+}
+
+const PENDING_CHECK_MS = 10;
+
+/**
+ * Cures a timer of kafkajs that fires every millisecond on an idle connection and, being set to a
+ * negative delay, makes the runtime print a TimeoutNegativeWarning (kafkajs #1704, #1556, #1751): it is
+ * set only while requests wait, and never below zero.
+ */
+export function cureIdleTimer(): void {
+  const { prototype } = requestQueueModule as { prototype: RequestQueue };
+  Object.assign(prototype, {
+    scheduleCheckPendingRequests(this: RequestQueue): void {
+      if (this.throttleCheckTimeoutId || this.pending.length === 0) return;
+      const throttledForMs = this.throttledUntil - Date.now();
+      this.throttleCheckTimeoutId = setTimeout(() => {
+        this.throttleCheckTimeoutId = null;
+        this.checkPendingRequests();
+      }, throttledForMs > 0 ? throttledForMs : PENDING_CHECK_MS);
+    },
+  });
+}

@@ -1,0 +1,220 @@
+/**
+ * A producer that keeps its word: idempotent, acks=all, one partition a send, and nothing counted as
+ * acknowledged that the broker did not acknowledge.
+ *
+ * What kafkajs does if nothing is done (kafkajs 2.2.4, seen on Kafka 4.3): a `send` that spans partitions
+ * and is rejected for one of them takes back the sequence numbers of all, so that the next records for
+ * the others are taken by the broker for repeats of those already stored: acknowledged, at the old
+ * offset, and never stored. Hence the three guards here:
+ *
+ * 1. the partition is ours to choose, and a send is for one partition only;
+ * 2. an acknowledgement counts only for the partition that was sent to, and only at a base offset
+ *    greater than the last one;
+ * 3. after a rejected send the kafkajs producer, whose sequence numbers can no longer be trusted, is
+ *    discarded, and the records in hand are the caller's to account for.
+ *
+ * @module
+ */
+
+import type { Kafka, Message, Producer, RecordMetadata } from "kafkajs";
+import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
+import { DeliveryError, fateOf, reasonOf } from "./errors.ts";
+import type { OutgoingRecord, RecordHeader } from "./record.ts";
+import { Buffer } from "node:buffer";
+
+export interface Acknowledgement {
+  readonly partition: number;
+  /** Offset of the first record; the others follow without a gap. */
+  readonly baseOffset: number;
+  readonly recordCount: number;
+}
+
+export interface SendRequest {
+  readonly topic: string;
+  readonly partition: number;
+  /** All for this partition; together below the topic's `max.message.bytes`. */
+  readonly records: readonly OutgoingRecord[];
+  readonly compression?: "none" | "gzip";
+}
+
+/** One kafkajs producer, for as long as its sequence numbers can be trusted. */
+interface Session {
+  readonly producer: Producer;
+  readonly connected: Promise<void>;
+  sendsInFlight: number;
+  isDiscarded: boolean;
+}
+
+/** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
+const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
+const ACKS_ALL = -1;
+
+export class ReliableProducer {
+  readonly #client: Kafka;
+  readonly #lastBaseOffsets = new Map<string, number>();
+  #session: Session | undefined;
+  #isClosed = false;
+
+  constructor(connection: KafkaConnection) {
+    this.#client = openClient(connection, "persist");
+  }
+
+  /** Connects ahead of the first send, which would else be slower than the others. */
+  async connect(): Promise<void> {
+    await this.#currentSession().connected;
+  }
+
+  /**
+   * Sends records to one partition and waits for the broker's acknowledgement: as long as it takes, while
+   * brokers do not answer. The caller has one send in flight a partition, else order is not kept.
+   *
+   * @throws {DeliveryError} where the send is rejected; its `fate` says whether the records can be stored.
+   */
+  async send(
+    { topic, partition, records, compression = "none" }: SendRequest,
+  ): Promise<Acknowledgement> {
+    const session = this.#currentSession();
+    session.sendsInFlight++;
+    try {
+      await session.connected;
+      const report = await session.producer.send({
+        topic,
+        acks: ACKS_ALL,
+        compression: COMPRESSION_CODES[compression],
+        messages: records.map((record) => messageOf(record, partition)),
+      });
+      const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
+      return { partition, baseOffset, recordCount: records.length };
+    } catch (error) {
+      session.isDiscarded = true;
+      throw error instanceof DeliveryError ? error : new DeliveryError({
+        topic,
+        partition,
+        fate: fateOf(error),
+        reason: reasonOf(error),
+        cause: error,
+      });
+    } finally {
+      session.sendsInFlight--;
+      this.#retire(session);
+    }
+  }
+
+  /** Ends the connections. Sends that are under way get no answer: their fate is unknown. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#session?.producer.disconnect();
+  }
+
+  #currentSession(): Session {
+    if (this.#isClosed) throw new TypeError("the producer is closed");
+    if (this.#session === undefined || this.#session.isDiscarded) {
+      const producer = this.#client.producer({
+        idempotent: true,
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+        createPartitioner: () => ({ message }) => message.partition ?? 0,
+        retry: { ...RETRY_WAITS, retries: Number.MAX_SAFE_INTEGER },
+      });
+      this.#session = {
+        producer,
+        connected: producer.connect(),
+        sendsInFlight: 0,
+        isDiscarded: false,
+      };
+    }
+    return this.#session;
+  }
+
+  /** A discarded session's other sends may still be acknowledged: it is disconnected after the last of them. */
+  #retire(session: Session): void {
+    if (session.isDiscarded && session.sendsInFlight === 0) {
+      session.producer.disconnect().catch(() => {});
+    }
+  }
+
+  #checkedBaseOffset(
+    report: readonly RecordMetadata[],
+    { topic, partition }: { topic: string; partition: number },
+  ): number {
+    const unknown = (cause: Error) =>
+      new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
+    const [answer] = report;
+    if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
+      throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
+    }
+    const baseOffset = Number(answer.baseOffset ?? -1);
+    const key = `${topic}/${partition}`;
+    const lastBaseOffset = this.#lastBaseOffsets.get(key) ?? -1;
+    if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
+      throw unknown(
+        new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
+      );
+    }
+    this.#lastBaseOffsets.set(key, baseOffset);
+    return baseOffset;
+  }
+}
+
+/** More connections than this bring nothing: one already keeps a core busy. */
+const PRODUCERS_MAX = 3;
+
+/**
+ * Several producers, each owning its partitions, so that sends to different partitions are under way side
+ * by side (kafkajs lets an idempotent producer have one request in flight a broker) and a rejected send
+ * costs only its own producer its sequence numbers.
+ */
+export class ProducerPool {
+  readonly #producers: readonly ReliableProducer[];
+
+  constructor(connection: KafkaConnection, { partitionCount }: { partitionCount: number }) {
+    this.#producers = Array.from(
+      { length: Math.min(partitionCount, PRODUCERS_MAX) },
+      () => new ReliableProducer(connection),
+    );
+  }
+
+  /** As {@link ReliableProducer.connect}. */
+  async connect(): Promise<void> {
+    await Promise.all(this.#producers.map((producer) => producer.connect()));
+  }
+
+  /** As {@link ReliableProducer.send}. */
+  async send(request: SendRequest): Promise<Acknowledgement> {
+    const producer = this.#producers[request.partition % this.#producers.length];
+    if (producer === undefined) throw new RangeError(`no partition ${request.partition}`);
+    return await producer.send(request);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#producers.map((producer) => producer.close()));
+  }
+}
+
+function messageOf(record: OutgoingRecord, partition: number): Message {
+  return {
+    partition,
+    key: record.key === null ? null : bufferOf(record.key),
+    value: record.value === null ? null : bufferOf(record.value),
+    ...(record.headers.length > 0 && { headers: clientHeaders(record.headers) }),
+    ...(record.timestampMs !== undefined && { timestamp: String(record.timestampMs) }),
+  };
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** kafkajs wants a repeated key as a list of values under one name. */
+function clientHeaders(headers: readonly RecordHeader[]): Record<string, Buffer | Buffer[]> {
+  const byKey = new Map<string, Buffer[]>();
+  for (const { key, value } of headers) {
+    const values = byKey.get(key) ?? [];
+    // kafkajs cannot write a null header value; an empty one is the nearest that the wire allows it.
+    values.push(bufferOf(value ?? new Uint8Array()));
+    byKey.set(key, values);
+  }
+  return Object.fromEntries(
+    [...byKey].map(([key, values]) => [key, values.length === 1 ? values[0] : values]),
+  ) as Record<string, Buffer | Buffer[]>;
+}

@@ -1,0 +1,47 @@
+/**
+ * Latencies in an HdrHistogram (Gil Tene, http://hdrhistogram.org).
+ *
+ * @module
+ */
+
+import { build, type Histogram } from "hdr-histogram-js";
+
+/** Percentiles, in milliseconds. */
+export interface LatencySummary {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+}
+
+const MICROSECONDS_MAX = 3_600_000_000;
+
+/** Records latencies up to an hour, to three significant digits. */
+export class LatencyRecorder {
+  readonly #histogram: Histogram = build({
+    bitBucketSize: 64,
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: MICROSECONDS_MAX,
+    numberOfSignificantValueDigits: 3,
+  });
+
+  /** A latency below 0, as clocks that disagree give it, counts as 0. */
+  record(latencyMs: number): void {
+    const microseconds = Math.max(0, Math.round(latencyMs * 1_000));
+    this.#histogram.recordValue(Math.min(microseconds, MICROSECONDS_MAX));
+  }
+
+  /** All zero where nothing was recorded. */
+  summary(): LatencySummary {
+    if (this.#histogram.totalCount === 0) return { p50: 0, p95: 0, p99: 0, p999: 0, max: 0 };
+    const atMs = (percentile: number) => this.#histogram.getValueAtPercentile(percentile) / 1_000;
+    return {
+      p50: atMs(50),
+      p95: atMs(95),
+      p99: atMs(99),
+      p999: atMs(99.9),
+      max: this.#histogram.maxValue / 1_000,
+    };
+  }
+}

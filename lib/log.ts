@@ -1,0 +1,141 @@
+/**
+ * The technical log, through LogTape: lines for a person on standard error, and for the tracker the
+ * contract's JSON lines in `tracker.log` as well. Never what the audit journal is for: records.
+ *
+ * @module
+ */
+
+import {
+  configure,
+  dispose,
+  getLogger,
+  type Logger,
+  type LogLevel,
+  type LogRecord,
+  type Sink,
+  withFilter,
+} from "@logtape/logtape";
+import { getRotatingFileSink } from "@logtape/file";
+import { printErrorLine } from "./terminal.ts";
+import { printable } from "./text.ts";
+
+export type { Logger };
+
+/** As `--log-level` has them. */
+export type LogLevelName = "debug" | "info" | "warn" | "error";
+
+const ROOT_CATEGORY = "orderflow";
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+const LOG_FILES_MAX = 5;
+
+/**
+ * The logger of one part of the program. A message is a fixed sentence; values go into properties,
+ * where `error` is the reason and becomes the contract's field of that name.
+ */
+export function loggerOf(part: string): Logger {
+  return getLogger([ROOT_CATEGORY, part]);
+}
+
+export interface LogOptions {
+  /** The name in the contract's `service` field. */
+  readonly service: string;
+  /** Least level shown on standard error. */
+  readonly level: LogLevelName;
+  /** Path of a JSON Lines log that takes INFO and above; none where it is left out. */
+  readonly file?: string;
+}
+
+/**
+ * Starts the log. The returned function writes what is left and ends it.
+ *
+ * @throws where the file cannot be opened: the error is that of the file system.
+ */
+export async function startLog({ service, level, file }: LogOptions): Promise<() => Promise<void>> {
+  const terminal = withFilter(printRecord, level === "warn" ? "warning" : level);
+  const sinks: Record<string, Sink> = { terminal };
+  if (file !== undefined) {
+    sinks["file"] = withFilter(survivingSink(openLogFile({ service, file }), file), "info");
+  }
+  await configure({
+    sinks,
+    loggers: [
+      { category: ["logtape", "meta"], sinks: ["terminal"], lowestLevel: "warning" },
+      { category: [ROOT_CATEGORY], sinks: Object.keys(sinks), lowestLevel: "debug" },
+    ],
+    reset: true,
+  });
+  return dispose;
+}
+
+function openLogFile({ service, file }: { service: string; file: string }): Sink & Disposable {
+  // The log tells of customers' records too, so it is made as private as the journal.
+  Deno.openSync(file, { create: true, append: true, mode: 0o600 }).close();
+  return getRotatingFileSink(file, {
+    maxSize: LOG_BYTES_MAX,
+    maxFiles: LOG_FILES_MAX,
+    bufferSize: 0,
+    formatter: (record) => formatLogEntry(record, service),
+  });
+}
+
+/** A log that fails must not stop the work, nor be silent: it says so once on standard error and goes on trying. */
+function survivingSink(sink: Sink & Disposable, file: string): Sink & Disposable {
+  let failing = false;
+  const surviving = (record: LogRecord) => {
+    try {
+      sink(record);
+      failing = false;
+    } catch (error) {
+      if (!failing) {
+        printErrorLine(`WARN cannot write ${printable(file)}: ${printable(reasonOf(error))}`);
+      }
+      failing = true;
+    }
+  };
+  return Object.assign(surviving, { [Symbol.dispose]: () => sink[Symbol.dispose]() });
+}
+
+const CONTRACT_LEVELS: Readonly<Record<LogLevel, string>> = {
+  trace: "DEBUG",
+  debug: "DEBUG",
+  info: "INFO",
+  warning: "WARN",
+  error: "ERROR",
+  fatal: "ERROR",
+};
+
+/** A line of `tracker.log`: the contract's LogEntry. */
+export function formatLogEntry(record: LogRecord, service: string): string {
+  const { error, ...metadata } = record.properties;
+  return JSON.stringify({
+    timestamp: new Date(record.timestamp).toISOString(),
+    level: CONTRACT_LEVELS[record.level],
+    message: messageOf(record),
+    service,
+    ...(error !== undefined && { error: reasonOf(error) }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  }) + "\n";
+}
+
+function printRecord(record: LogRecord): void {
+  const details = Object.entries(record.properties)
+    .map(([name, value]) => `${name}=${typeof value === "object" ? show(value) : String(value)}`);
+  const time = new Date(record.timestamp).toISOString().slice(11, 23);
+  printErrorLine(
+    printable(
+      [time, CONTRACT_LEVELS[record.level].padEnd(5), messageOf(record), ...details].join(" "),
+    ),
+  );
+}
+
+function show(value: unknown): string {
+  return value instanceof Error ? JSON.stringify(value.message) : JSON.stringify(value);
+}
+
+function messageOf(record: LogRecord): string {
+  return record.message.map(String).join("");
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

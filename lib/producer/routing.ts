@@ -1,0 +1,37 @@
+/**
+ * What decides about an order's partition, and so with which other orders it keeps its place in line.
+ *
+ * @module
+ */
+
+import type { ShopOrder } from "../shop.ts";
+import type { Parcel } from "./delivery.ts";
+
+/** As `--key` has it: all orders of a customer in line, each order by its id, or no key at all. */
+export type KeyKind = "customer" | "order" | "none";
+
+export interface RouterOptions {
+  readonly partitionCount: number;
+  readonly partitionOfKey: (key: Uint8Array) => number;
+}
+
+const ENCODER = new TextEncoder();
+
+/** A function from order to key and partition; orders without a key go to the partitions in turn. */
+export function orderRouter(
+  kind: KeyKind,
+  { partitionCount, partitionOfKey }: RouterOptions,
+): (order: ShopOrder) => Pick<Parcel, "key" | "partition"> {
+  const byKey = (text: string) => {
+    const key = ENCODER.encode(text);
+    return { key, partition: partitionOfKey(key) };
+  };
+  switch (kind) {
+    case "customer":
+      return (order) => byKey(order.customer_info.customer_id);
+    case "order":
+      return (order) => byKey(order.order_id);
+    case "none":
+      return (order) => ({ key: null, partition: order.sequence % partitionCount });
+  }
+}

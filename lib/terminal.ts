@@ -1,0 +1,82 @@
+/**
+ * What the programs show: lines on standard output and standard error, and whether a person is looking.
+ *
+ * The only place in `lib/` that writes to them. Text that came from a message must have passed
+ * `printable` (`lib/text.ts`) before it comes here.
+ *
+ * @module
+ */
+
+const ENCODER = new TextEncoder();
+const CONTROL = "\x1b[";
+
+export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
+
+const STYLE_CODES: Readonly<Record<Style, number>> = {
+  bold: 1,
+  dim: 2,
+  red: 31,
+  green: 32,
+  yellow: 33,
+  cyan: 36,
+};
+
+/** Writes a line to standard output; a reader that has gone away (`| head`) is not an error. */
+export function printLine(line: string): void {
+  write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
+}
+
+/** Writes a line to standard error. */
+export function printErrorLine(line: string): void {
+  write(Deno.stderr, `${clearedStatus(Deno.stderr)}${line}\n`);
+}
+
+/**
+ * Shows a line that the next line or status replaces. Does nothing where standard output is not a
+ * terminal: a pipe gets whole lines only.
+ */
+export function showStatus(line: string): void {
+  if (!isTerminal()) return;
+  write(Deno.stdout, `\r${CONTROL}K${line.slice(0, columns() - 1)}`);
+  statusShown = true;
+}
+
+/** Whether standard output is a terminal. */
+export function isTerminal(): boolean {
+  return Deno.stdout.isTerminal();
+}
+
+/** Whether colours are wanted on standard output (https://no-color.org). */
+export function coloursWanted(): boolean {
+  return isTerminal() && !Deno.noColor;
+}
+
+/** The text in a style where colours are wanted, else as it is. A style is never the only signal. */
+export function styled(text: string, style: Style): string {
+  return coloursWanted() ? `${CONTROL}${STYLE_CODES[style]}m${text}${CONTROL}0m` : text;
+}
+
+let statusShown = false;
+
+function clearedStatus(stream: typeof Deno.stdout | typeof Deno.stderr): string {
+  if (!statusShown || !stream.isTerminal()) return "";
+  statusShown = false;
+  return `\r${CONTROL}K`;
+}
+
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return 80;
+  }
+}
+
+function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): void {
+  let bytes: Uint8Array = ENCODER.encode(text);
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
