@@ -1,0 +1,28 @@
+/**
+ * orderflow as a library: the order contract, the simulated shop, and the journal's line.
+ *
+ * ```ts
+ * import { createShop, validateOrder } from "./mod.ts";
+ *
+ * const shop = createShop({ seed: 1 });
+ * const order = shop.nextOrder(Date.UTC(2026, 0, 1));
+ * console.log(order.total, validateOrder(order).length);
+ * ```
+ *
+ * @module
+ */
+
+export {
+  describeFailures,
+  judgeOrderText,
+  type Order,
+  ORDER_VERSION,
+  type OrderFailure,
+  type OrderJudgement,
+  type OrderRule,
+  OrderSchema,
+  validateOrder,
+} from "./lib/order.ts";
+export { createShop, type Shop, type ShopOptions, type ShopOrder } from "./lib/shop.ts";
+export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
+export type { KafkaRecord, RecordHeader } from "./lib/kafka/record.ts";
