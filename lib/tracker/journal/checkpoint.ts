@@ -1,0 +1,149 @@
+/**
+ * The checkpoint, `tracker.checkpoint`: what the journal holds up to a byte position, so that a
+ * restart reads only what was written after it.
+ *
+ *     {"version":1,"sha256":"<of the body's text>","body":{
+ *       "journal": "<UUID>", "written": "<RFC 3339>",
+ *       "segment": 3, "position": 123456,            the active segment's number, and the bytes covered of it
+ *       "fingerprint": {"headSha256","tailSha256"},
+ *       "closed": [[1, 1073741824], [2, 1073740000]],           closed segments: number, bytes
+ *       "topics": [{"id","name","partitions":[{"partition":0,"intervals":[[0,1000]]}]}]}}
+ *
+ * What it claims is on the disk: it is written after the fdatasync that covers its position. It can
+ * be lost at any time; the journal's lines say the same (`recovery.ts`).
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { HeldOffsets } from "./intervals.ts";
+import { type SegmentFingerprint, sha256 } from "./segments.ts";
+import { readRange, type Storage, writeAll } from "./storage.ts";
+
+export const CHECKPOINT_NAME = "tracker.checkpoint";
+const TEMPORARY_NAME = "tracker.checkpoint.new";
+const VERSION = 1;
+
+export interface Checkpoint {
+  readonly journalId: string;
+  readonly segment: number;
+  readonly position: number;
+  readonly fingerprint: SegmentFingerprint;
+  readonly closed: readonly { readonly number: number; readonly bytes: number }[];
+  readonly held: HeldOffsets;
+}
+
+export type CheckpointRead =
+  | { readonly kind: "read"; readonly checkpoint: Checkpoint }
+  | { readonly kind: "missing" }
+  | { readonly kind: "damaged"; readonly reason: string };
+
+/** The checkpoint as text; taken at once, so that the journal may go on while the text is written. */
+export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): string {
+  const body = JSON.stringify({
+    journal: checkpoint.journalId,
+    written: writtenAt.toISOString(),
+    segment: checkpoint.segment,
+    position: checkpoint.position,
+    fingerprint: checkpoint.fingerprint,
+    closed: checkpoint.closed.map(({ number, bytes }) => [number, bytes]),
+    topics: Array.from(checkpoint.held.topics(), ({ topic, topicId, partitions }) => ({
+      id: topicId,
+      name: topic,
+      partitions: Array.from(partitions, ([partition, { intervals }]) => ({
+        partition,
+        intervals: intervals.map(({ start, end }) => [start, end]),
+      })),
+    })),
+  });
+  return `{"version":${VERSION},"sha256":"${sha256(body)}","body":${body}}\n`;
+}
+
+/** @throws {SyntaxError} where the text is not a whole checkpoint of this version; the message says why. */
+export function decodeCheckpoint(text: string): Checkpoint {
+  const parts = /^\{"version":(\d+),"sha256":"([0-9a-f]{64})","body":(\{.*\})\}\n$/.exec(text);
+  if (parts === null) throw new SyntaxError("it is not a whole checkpoint");
+  const [, version, checksum, body] = parts;
+  if (version !== String(VERSION)) {
+    throw new SyntaxError(`its version is ${version}, expected ${VERSION}`);
+  }
+  if (body === undefined || sha256(body) !== checksum) {
+    throw new SyntaxError("its checksum does not match its content");
+  }
+  // The checksum says that we wrote it, so the shape can be trusted from here on.
+  return fromBody(JSON.parse(body) as Body);
+}
+
+interface Body {
+  readonly journal: string;
+  readonly segment: number;
+  readonly position: number;
+  readonly fingerprint: SegmentFingerprint;
+  readonly closed: readonly (readonly [number, number])[];
+  readonly topics: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly partitions: readonly {
+      readonly partition: number;
+      readonly intervals: readonly (readonly [number, number])[];
+    }[];
+  }[];
+}
+
+function fromBody(body: Body): Checkpoint {
+  const held = new HeldOffsets();
+  for (const { id, name, partitions } of body.topics) {
+    for (const { partition, intervals } of partitions) {
+      for (const [start, end] of intervals) {
+        held.add({ topic: name, topicId: id, partition }, { start, end });
+      }
+    }
+  }
+  return {
+    journalId: body.journal,
+    segment: body.segment,
+    position: body.position,
+    fingerprint: body.fingerprint,
+    closed: body.closed.map(([number, bytes]) => ({ number, bytes })),
+    held,
+  };
+}
+
+/** Replaces the checkpoint in one step: after a crash there is the old one or the new one. */
+export async function writeCheckpoint(
+  storage: Storage,
+  directory: string,
+  text: string,
+): Promise<void> {
+  const temporary = join(directory, TEMPORARY_NAME);
+  const file = await storage.open(temporary, "replace");
+  try {
+    await writeAll(file, new TextEncoder().encode(text));
+    await file.syncData();
+  } finally {
+    file.close();
+  }
+  await storage.rename(temporary, join(directory, CHECKPOINT_NAME));
+  await storage.syncDirectory(directory);
+}
+
+export async function readCheckpoint(
+  storage: Storage,
+  directory: string,
+): Promise<CheckpointRead> {
+  const path = join(directory, CHECKPOINT_NAME);
+  const facts = await storage.stat(path);
+  if (facts === undefined) return { kind: "missing" };
+  const file = await storage.open(path, "read");
+  try {
+    const bytes = await readRange(file, { start: 0, end: facts.bytes });
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return { kind: "read", checkpoint: decodeCheckpoint(text) };
+  } catch (error) {
+    // SyntaxError: not a checkpoint. TypeError: not UTF-8. Anything else is the disk's.
+    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+    return { kind: "damaged", reason: error.message };
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,490 @@
+/**
+ * The tracker's journal: every record once, in order, on the disk before anyone is told.
+ *
+ *     append -> queue -> group: write, fdatasync, look whether the file is still in place -> held -> resolved
+ *                                  \ failed: close, wait, open, cut to the last synced length, again
+ *
+ * All appends that wait while a group is being written form the next group, and share its fdatasync.
+ * Nothing is held, and no append resolves, before the sync that covers it.
+ *
+ * @module
+ */
+
+import { encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
+import { FolderLock, JournalLockedError } from "./folder_lock.ts";
+import {
+  type HeldOffsets,
+  type Interval,
+  IntervalSet,
+  type JournalPartition,
+  requireInterval,
+} from "./intervals.ts";
+import type { NoticeListener } from "./notice.ts";
+import { recover, type RecoveredJournal } from "./recovery.ts";
+import { fingerprint, joined } from "./segments.ts";
+import { denoStorage, type Storage } from "./storage.ts";
+import { surviveFileLimit } from "./file_limit.ts";
+import { JournalUnwritableError } from "./unwritable.ts";
+
+/** A group takes no further append beyond this; one append alone may be larger. */
+const GROUP_BYTES_MAX = 32 * 1024 * 1024;
+/** Up to here a group of several appends is copied together, to be written in one go. */
+const COPIED_BYTES_MAX = 256 * 1024;
+const RETRY_DELAY_MS_MIN = 250;
+const RETRY_DELAY_MS_MAX = 5_000;
+const CHECKPOINT_INTERVAL_MS = 5_000;
+/** About so much is read at a restart, at the most: some 0.2 s. */
+const CHECKPOINT_BYTES = 32 * 1024 * 1024;
+const CLOSE_TIMEOUT_MS = 10_000;
+const NEWLINE = 0x0a;
+
+export interface Clock {
+  /** Milliseconds from any beginning, never going back. */
+  now(): number;
+  /** Returns after `delayMs`, or as soon as the signal is aborted. */
+  sleep(delayMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface JournalOptions {
+  /** The folder; created where it is missing. */
+  readonly directory: string;
+  /**
+   * A segment is closed before it would grow beyond this many bytes; default: never. One append
+   * larger than that has a segment of its own.
+   */
+  readonly rotateBytes?: number;
+  /** Called at once, from within the journal's work: it should return quickly, and not throw. */
+  readonly onNotice: NoticeListener;
+  readonly storage?: Storage;
+  readonly clock?: Clock;
+}
+
+/** Lines of one partition, in the order of their offsets. */
+export interface JournalAppend extends JournalPartition {
+  /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
+   * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
+  readonly intervals: readonly Interval[];
+  /** Whole lines, the last newline included; not to be changed until the append has resolved. */
+  readonly lines: Uint8Array;
+  readonly lineCount: number;
+}
+
+/** The append was not made, because the journal was closed or abandoned before. */
+export class JournalClosedError extends Error {
+  override readonly name = "JournalClosedError";
+}
+
+/**
+ * The files were changed by another hand while the append waited, and were read again. Whether its
+ * records are held now, `holds` knows: ask again, and append what is not.
+ */
+export class JournalReopenedError extends Error {
+  override readonly name = "JournalReopenedError";
+}
+
+/**
+ * Opens the journal of a folder, or begins one: takes the folder's lock, and repairs what the last
+ * run left. Reads what was written after the last checkpoint (32 MB or so at most, 0.2 s); without a
+ * good checkpoint it reads everything (5 s a GB).
+ *
+ * @throws {JournalLockedError} where another tracker has the folder.
+ * @throws {JournalUnwritableError} where the folder or a file in it cannot be written.
+ */
+export async function openJournal(options: JournalOptions): Promise<Journal> {
+  const { directory, rotateBytes, storage = denoStorage } = options;
+  const onNotice = guarded(options.onNotice);
+  if (rotateBytes !== undefined && !(Number.isSafeInteger(rotateBytes) && rotateBytes > 0)) {
+    throw new RangeError(`Cannot rotate at ${rotateBytes} bytes: expected a whole number above 0`);
+  }
+  let lock: FolderLock | undefined;
+  const forgetFileLimit = surviveFileLimit();
+  try {
+    await storage.createDirectory(directory);
+    lock = await FolderLock.take(storage, directory);
+    const recovered = await recover({ storage, directory, onNotice });
+    const segment = await openSegment(storage, directory, recovered);
+    const journal = new Journal({ ...options, onNotice }, { lock, recovered, segment });
+    await journal.checkpoint();
+    return journal;
+  } catch (error) {
+    lock?.release();
+    throw error instanceof JournalLockedError
+      ? error
+      : new JournalUnwritableError(directory, error);
+  } finally {
+    forgetFileLimit();
+  }
+}
+
+function openSegment(
+  storage: Storage,
+  directory: string,
+  { active }: RecoveredJournal,
+): Promise<ActiveSegment> {
+  return ActiveSegment.open({ storage, directory, ...active });
+}
+
+interface Waiting {
+  readonly append: JournalAppend;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** A journal that is open; `openJournal` makes it. */
+export class Journal {
+  readonly directory: string;
+  readonly #rotateBytes: number;
+  readonly #onNotice: NoticeListener;
+  readonly #storage: Storage;
+  readonly #clock: Clock;
+  readonly #abandoned = new AbortController();
+  readonly #forgetFileLimit: () => void;
+  #lock: FolderLock;
+  #segment: ActiveSegment;
+  #id: string;
+  #held: HeldOffsets;
+  #closedSegments: { readonly number: number; readonly bytes: number }[];
+
+  readonly #queue: Waiting[] = [];
+  #group: Waiting[] = [];
+  #working: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #stall: { readonly sinceMs: number; reason: string } | undefined;
+  /** Why the files have to be read again before anything is written. */
+  #displaced: string | undefined;
+
+  #checkpointing: Promise<void> | undefined;
+  #checkpointFailed = false;
+  #checkpointMs: number;
+  #bytesSinceCheckpoint = 0;
+
+  constructor(
+    { directory, rotateBytes, onNotice, storage = denoStorage, clock = systemClock }:
+      JournalOptions,
+    { lock, recovered, segment }: {
+      readonly lock: FolderLock;
+      readonly recovered: RecoveredJournal;
+      readonly segment: ActiveSegment;
+    },
+  ) {
+    this.directory = directory;
+    this.#rotateBytes = rotateBytes ?? Infinity;
+    this.#onNotice = onNotice;
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#lock = lock;
+    this.#segment = segment;
+    this.#id = recovered.id;
+    this.#held = recovered.held;
+    this.#closedSegments = [...recovered.closed];
+    this.#checkpointMs = clock.now();
+    this.#forgetFileLimit = surviveFileLimit();
+  }
+
+  /** This journal's UUID. Changes only where the files were replaced (notices `reopened`, `rebuilt`). */
+  get id(): string {
+    return this.#id;
+  }
+
+  /** Whether nothing can be written at the moment. */
+  get stalled(): boolean {
+    return this.#stall !== undefined;
+  }
+
+  /** Whether the record is on the disk. */
+  holds(record: JournalPartition & { readonly offset: number }): boolean {
+    return this.#held.of(record).has(record.offset);
+  }
+
+  /** One past the highest offset held of a partition; undefined where none is. */
+  end(partition: JournalPartition): number | undefined {
+    return this.#held.of(partition).end;
+  }
+
+  /** The offsets held of a partition, sorted and disjoint, as they are now. */
+  heldIntervals(partition: JournalPartition): readonly Interval[] {
+    return [...this.#held.of(partition).intervals];
+  }
+
+  /**
+   * Appends lines, and resolves when they are on the disk. Appends of one partition keep their order.
+   * While nothing can be written the promise stays pending, without end; the caller's waiting is what
+   * bounds the memory, so have one append a partition under way, not many.
+   *
+   * @throws {RangeError} where intervals or lines are not as they should be, or offsets are held
+   *   already or being appended.
+   * @throws {JournalReopenedError} where the files were replaced meanwhile: ask `holds` again.
+   * @throws {JournalClosedError} where the journal is closed or abandoned.
+   */
+  append(append: JournalAppend): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== undefined || this.#abandoned.signal.aborted) {
+        throw new JournalClosedError("Cannot append to the journal: it is closed");
+      }
+      this.#requireAppend(append);
+      this.#queue.push({ append, resolve, reject });
+      this.#working ??= this.#work();
+    });
+  }
+
+  /** Gives up what waits to be written: those appends throw `JournalClosedError`, and so do new ones. */
+  abandon(): void {
+    this.#abandoned.abort();
+  }
+
+  /**
+   * Waits for the appends under way, writes a last checkpoint, and gives the folder free. What cannot be
+   * written within the time (default 10 s) is abandoned.
+   */
+  close({ timeoutMs = CLOSE_TIMEOUT_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
+    return this.#closing ??= this.#close(timeoutMs);
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const done = new AbortController();
+    const expired = this.#clock.sleep(timeoutMs, done.signal).then(() => {
+      if (!done.signal.aborted) this.abandon();
+    });
+    try {
+      await this.#working;
+      done.abort();
+      await expired;
+      await this.#checkpointing;
+      if (this.#stall === undefined) await this.checkpoint();
+    } finally {
+      this.#segment.close();
+      this.#lock.release();
+      this.#forgetFileLimit();
+    }
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      this.#group = this.#takeGroup();
+      await this.#writeGroup();
+      this.#checkpointIfDue();
+    }
+    this.#working = undefined;
+  }
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { append } of this.#queue) {
+      bytes += append.lines.length;
+      if (count > 0 && bytes > GROUP_BYTES_MAX) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  /** Gets the group onto the disk, however long that takes; only abandoning ends it before. */
+  async #writeGroup(): Promise<void> {
+    let delayMs = RETRY_DELAY_MS_MIN;
+    while (!this.#abandoned.signal.aborted) {
+      try {
+        return await this.#tryGroupOrReopen();
+      } catch (error) {
+        this.#noteStalled(error);
+        await this.#clock.sleep(delayMs, this.#abandoned.signal);
+        delayMs = Math.min(delayMs * 2, RETRY_DELAY_MS_MAX);
+      }
+    }
+    this.#refuseAll(() => new JournalClosedError("Cannot append to the journal: it was abandoned"));
+  }
+
+  async #tryGroupOrReopen(): Promise<void> {
+    try {
+      if (this.#displaced === undefined) return await this.#tryGroup();
+    } catch (error) {
+      if (!(error instanceof SegmentDisplacedError)) throw error;
+      this.#displaced = error.message;
+    }
+    await this.#reopen(this.#displaced);
+  }
+
+  async #tryGroup(): Promise<void> {
+    const parts = this.#group.map(({ append }) => append.lines).filter(({ length }) => length > 0);
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (bytes > 0) {
+      if (this.#segment.bytes > 0 && this.#segment.bytes + bytes > this.#rotateBytes) {
+        await this.#rotate();
+      }
+      const together = parts.length > 1 && bytes <= COPIED_BYTES_MAX;
+      await this.#segment.append(together ? [joined(...parts)] : parts);
+    }
+    this.#bytesSinceCheckpoint += bytes;
+    for (const { append } of this.#group) {
+      for (const interval of append.intervals) this.#held.add(append, interval);
+    }
+    this.#noteRecovered();
+    // Whoever waits may append again at once, and must not find its last append still under way.
+    for (const { resolve } of this.#group.splice(0)) resolve();
+  }
+
+  async #rotate(): Promise<void> {
+    const { path, number, bytes } = await this.#segment.rotate();
+    this.#closedSegments.push({ number, bytes });
+    this.#onNotice({ kind: "rotated", path, number });
+    // Forces a checkpoint after this group, so that a restart need not read the closed segment.
+    this.#bytesSinceCheckpoint = Infinity;
+  }
+
+  /** Reads the folder as after a start, because the files in it are not those that were written. */
+  async #reopen(reason: string): Promise<void> {
+    const storage = this.#storage;
+    const directory = this.directory;
+    this.#segment.close();
+    await this.#checkpointing;
+    if (!await this.#lock.isInPlace()) {
+      const lock = await FolderLock.take(storage, directory);
+      this.#lock.release();
+      this.#lock = lock;
+    }
+    const recovered = await recover({ storage, directory, onNotice: this.#onNotice });
+    this.#segment = await openSegment(storage, directory, recovered);
+    const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
+    const newId = recovered.id !== this.#id;
+    this.#id = recovered.id;
+    this.#held = recovered.held;
+    this.#closedSegments = [...recovered.closed];
+    this.#displaced = undefined;
+    this.#bytesSinceCheckpoint = Infinity;
+    this.#onNotice({
+      kind: "reopened",
+      directory,
+      reason,
+      journalId: this.#id,
+      newId,
+      forgottenOffsetCount,
+    });
+    this.#noteRecovered();
+    this.#refuseAll(() =>
+      new JournalReopenedError(`The journal's files were read again, because ${reason}`)
+    );
+  }
+
+  #refuseAll(errorOf: () => Error): void {
+    const refused = [...this.#group.splice(0), ...this.#queue.splice(0)];
+    for (const { reject } of refused) reject(errorOf());
+  }
+
+  #noteStalled(error: unknown): void {
+    const reason = String(error);
+    if (this.#stall?.reason === reason) return;
+    if (this.#stall === undefined) this.#stall = { sinceMs: this.#clock.now(), reason };
+    else this.#stall.reason = reason;
+    const waiting = [...this.#group, ...this.#queue];
+    this.#onNotice({
+      kind: "stalled",
+      path: this.#segment.path,
+      error,
+      waitingLineCount: waiting.reduce((sum, { append }) => sum + append.lineCount, 0),
+      waitingBytes: waiting.reduce((sum, { append }) => sum + append.lines.length, 0),
+    });
+  }
+
+  #noteRecovered(): void {
+    if (this.#stall === undefined) return;
+    const stalledMs = this.#clock.now() - this.#stall.sinceMs;
+    this.#stall = undefined;
+    this.#onNotice({ kind: "recovered", path: this.#segment.path, stalledMs });
+  }
+
+  #checkpointIfDue(): void {
+    if (this.#checkpointing !== undefined || this.#stall !== undefined) return;
+    const due = this.#bytesSinceCheckpoint >= CHECKPOINT_BYTES ||
+      this.#clock.now() - this.#checkpointMs >= CHECKPOINT_INTERVAL_MS;
+    // Not awaited: its content is taken now, and holds whatever is appended while it is written.
+    if (due) void this.checkpoint();
+  }
+
+  /** Writes a checkpoint now. Never throws: a journal without one is whole, and slower to open. */
+  checkpoint(): Promise<void> {
+    return this.#checkpointing ??= this.#writeCheckpoint().finally(() => {
+      this.#checkpointing = undefined;
+    });
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    const text = encodeCheckpoint({
+      journalId: this.#id,
+      segment: this.#segment.number,
+      position: this.#segment.bytes,
+      fingerprint: fingerprint(this.#segment.edges),
+      closed: this.#closedSegments,
+      held: this.#held,
+    }, new Date());
+    this.#checkpointMs = this.#clock.now();
+    this.#bytesSinceCheckpoint = 0;
+    try {
+      await writeCheckpoint(this.#storage, this.directory, text);
+      this.#checkpointFailed = false;
+    } catch (error) {
+      if (this.#checkpointFailed) return;
+      this.#checkpointFailed = true;
+      this.#onNotice({ kind: "checkpoint failed", directory: this.directory, error });
+    }
+  }
+
+  #requireAppend({ intervals, lines, lineCount, ...partition }: JournalAppend): void {
+    if (countLines(lines) !== lineCount || (lines.at(-1) ?? NEWLINE) !== NEWLINE) {
+      throw new RangeError(
+        `Cannot append ${lines.length} bytes as ${lineCount} lines: expected so many newlines, one of them last`,
+      );
+    }
+    const own = new IntervalSet();
+    for (const { append } of [...this.#group, ...this.#queue]) {
+      if (isSamePartition(append, partition)) {
+        for (const interval of append.intervals) own.add(interval);
+      }
+    }
+    for (const interval of intervals) {
+      requireInterval(interval);
+      if (own.overlaps(interval) || this.#held.of(partition).overlaps(interval)) {
+        throw new RangeError(
+          `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +
+            `of topic "${partition.topic}": the journal holds some of them, or is about to`,
+        );
+      }
+      own.add(interval);
+    }
+  }
+}
+
+function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
+  return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
+}
+
+function countLines(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) count++;
+  return count;
+}
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  sleep: (delayMs, signal) =>
+    new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const finish = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", finish);
+        resolve();
+      };
+      const timer = setTimeout(finish, delayMs);
+      signal.addEventListener("abort", finish);
+    }),
+};
+
+/** A listener that throws must not look like a disk that fails, nor go unseen. */
+function guarded(onNotice: NoticeListener): NoticeListener {
+  return (notice) => {
+    try {
+      onNotice(notice);
+    } catch (error) {
+      reportError(error);
+    }
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * Reads a journal's lines from a byte position on, in memory that does not grow with the file.
+ *
+ * @module
+ */
+
+import { decodeEvent } from "../event.ts";
+import type { JournalPartition } from "./intervals.ts";
+import type { StoredFile } from "./storage.ts";
+
+export type ScannedLine =
+  /** A record's line. */
+  | {
+    readonly kind: "record";
+    readonly partition: JournalPartition;
+    readonly offset: number;
+  }
+  /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */
+  | { readonly kind: "foreign" }
+  /**
+   * What a crash leaves: a line with no newline, or with NUL bytes (blocks that were never written
+   * read as zeros, and JSON text has none).
+   */
+  | { readonly kind: "torn" };
+
+/** Called for each line in order, with its position and the position after its newline. */
+export type LineVisitor = (
+  line: ScannedLine,
+  place: { readonly start: number; readonly end: number },
+) => void;
+
+/** A line beyond this is not kept in memory, and counts as foreign: Kafka's largest record is far below. */
+export const LINE_BYTES_MAX = 256 * 1024 * 1024;
+const READ_BYTES = 2 * 1024 * 1024;
+const NEWLINE = 0x0a;
+const NUL = 0x00;
+
+/** Visits every line from `position` to the end of the file. */
+export async function scanLines(
+  file: StoredFile,
+  position: number,
+  visit: LineVisitor,
+): Promise<void> {
+  let buffer = new Uint8Array(READ_BYTES);
+  let filled = 0;
+  let start = position;
+  let oversized: OversizedLine | undefined;
+  await file.seek(position);
+  while (true) {
+    if (filled === buffer.length) buffer = grown(buffer);
+    const count = await file.read(buffer.subarray(filled));
+    if (count === null) break;
+    const searchFrom = filled;
+    filled += count;
+    let lineStart = 0;
+    let newline = buffer.subarray(0, filled).indexOf(NEWLINE, searchFrom);
+    while (newline !== -1) {
+      const bytes = buffer.subarray(lineStart, newline);
+      const end = start + (oversized?.bytes ?? 0) + bytes.length + 1;
+      visit(oversized ? oversized.endingWith(bytes) : classify(bytes), { start, end });
+      oversized = undefined;
+      start = end;
+      lineStart = newline + 1;
+      newline = buffer.subarray(0, filled).indexOf(NEWLINE, lineStart);
+    }
+    buffer.copyWithin(0, lineStart, filled);
+    filled -= lineStart;
+    if (oversized !== undefined || filled > LINE_BYTES_MAX) {
+      oversized ??= new OversizedLine();
+      oversized.add(buffer.subarray(0, filled));
+      filled = 0;
+    }
+  }
+  const rest = (oversized?.bytes ?? 0) + filled;
+  if (rest > 0) visit({ kind: "torn" }, { start, end: start + rest });
+}
+
+/** A line too long to keep: only its length, and whether it has NUL bytes. */
+class OversizedLine {
+  bytes = 0;
+  #hasNul = false;
+
+  add(part: Uint8Array): void {
+    this.bytes += part.length;
+    this.#hasNul ||= part.includes(NUL);
+  }
+
+  endingWith(part: Uint8Array): ScannedLine {
+    return { kind: this.#hasNul || part.includes(NUL) ? "torn" : "foreign" };
+  }
+}
+
+function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(buffer.length * 2);
+  larger.set(buffer);
+  return larger;
+}
+
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** What a line is; `bytes` come without the newline. */
+export function classify(bytes: Uint8Array): ScannedLine {
+  try {
+    const { topic, topicId = "", partition, offset } = decodeEvent(DECODER.decode(bytes));
+    // One past the highest offset has to be a whole number too.
+    if (!Number.isSafeInteger(offset + 1)) return { kind: "foreign" };
+    return { kind: "record", partition: { topic, topicId, partition }, offset };
+  } catch {
+    return { kind: bytes.includes(NUL) ? "torn" : "foreign" };
+  }
+}

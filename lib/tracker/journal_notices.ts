@@ -1,0 +1,49 @@
+/**
+ * What the journal has to say, as lines of the technical log.
+ *
+ * @module
+ */
+
+import type { Logger } from "../log.ts";
+import type { JournalNotice } from "./journal/notice.ts";
+
+export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotice): void {
+  const properties = "error" in details ? { ...details, error: details.error } : details;
+  switch (kind) {
+    case "created":
+      return log.info("A new journal was begun", properties);
+    case "rebuilt":
+      return log.warn(
+        "The checkpoint could not be trusted; the whole journal was read",
+        properties,
+      );
+    case "cut":
+      return log.warn(
+        "The journal ended in a torn line, which was cut off and kept aside",
+        properties,
+      );
+    case "foreign lines":
+      return log.warn(
+        "The journal has lines that are no records; they are left as they are",
+        properties,
+      );
+    case "repeated lines":
+      return log.warn("The journal has records more than once", properties);
+    case "rotated":
+      return log.info("The journal began a new segment", properties);
+    case "stalled":
+      return log.error(
+        "The journal cannot be written; nothing is committed until it can",
+        properties,
+      );
+    case "recovered":
+      return log.info("The journal can be written again", properties);
+    case "reopened":
+      return log.error(
+        "The journal's files were changed by another hand, and were read again",
+        properties,
+      );
+    case "checkpoint failed":
+      return log.warn("The checkpoint cannot be written; the next start reads more", properties);
+  }
+}

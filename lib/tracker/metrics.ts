@@ -1,0 +1,126 @@
+/**
+ * What a tracker counts: its totals, its lag, and how long a record took from its timestamp to the disk.
+ *
+ * @module
+ */
+
+import { LatencyRecorder } from "../latency.ts";
+
+/** The totals of a run, as `tracker --json` prints them: received = processed + failed. */
+export interface TrackerTotals {
+  /** Records that this run wrote to the journal. */
+  readonly received: number;
+  readonly processed: number;
+  readonly failed: number;
+  readonly dead_lettered: number;
+  /** Records read again that the journal held already. */
+  readonly already_journaled: number;
+  readonly seconds: number;
+  /** Records a second over the whole run. */
+  readonly rate: number;
+}
+
+/** The contract's metadata of the metrics that are logged every 30 s, and lag and latency of ours. */
+export interface TrackerMetrics {
+  readonly messages_received: number;
+  readonly messages_processed: number;
+  readonly messages_failed: number;
+  readonly messages_per_second: number;
+  readonly success_rate_percent: number;
+  readonly uptime_seconds: number;
+  readonly dead_lettered: number;
+  readonly already_journaled: number;
+  /** Records of each partition that were in the topic and not yet in the journal, when last heard of. */
+  readonly lag: Readonly<Record<string, number>>;
+  readonly end_to_end_latency_ms: {
+    readonly p50: number;
+    readonly p99: number;
+    readonly max: number;
+  };
+}
+
+export class Metrics {
+  readonly #startedAtMs = performance.now();
+  readonly #lag = new Map<number, number>();
+  #latency = new LatencyRecorder();
+  #received = 0;
+  #failed = 0;
+  #deadLettered = 0;
+  #alreadyJournaled = 0;
+
+  get received(): number {
+    return this.#received;
+  }
+
+  get failed(): number {
+    return this.#failed;
+  }
+
+  countJournaled({ received, failed }: { received: number; failed: number }): void {
+    this.#received += received;
+    this.#failed += failed;
+  }
+
+  countDeadLetters(count: number): void {
+    this.#deadLettered += count;
+  }
+
+  countAlreadyJournaled(count: number): void {
+    this.#alreadyJournaled += count;
+  }
+
+  recordLag({ partition, lag }: { partition: number; lag: number }): void {
+    this.#lag.set(partition, lag);
+  }
+
+  /** @param latencyMs from the record's timestamp to the flushed journal. */
+  recordLatency(latencyMs: number): void {
+    this.#latency.record(latencyMs);
+  }
+
+  /** The partitions that this member has from now on; the lag of others is not its own to tell. */
+  keepPartitions(partitions: readonly number[]): void {
+    for (const partition of this.#lag.keys()) {
+      if (!partitions.includes(partition)) this.#lag.delete(partition);
+    }
+  }
+
+  totals(): TrackerTotals {
+    const seconds = this.#uptimeSeconds();
+    return {
+      received: this.#received,
+      processed: this.#received - this.#failed,
+      failed: this.#failed,
+      dead_lettered: this.#deadLettered,
+      already_journaled: this.#alreadyJournaled,
+      seconds: round(seconds),
+      rate: round(this.#received / seconds),
+    };
+  }
+
+  snapshot(): TrackerMetrics {
+    const seconds = this.#uptimeSeconds();
+    const processed = this.#received - this.#failed;
+    const { p50, p99, max } = this.#latency.summary();
+    return {
+      messages_received: this.#received,
+      messages_processed: processed,
+      messages_failed: this.#failed,
+      messages_per_second: round(this.#received / seconds),
+      success_rate_percent: this.#received === 0 ? 100 : round(processed / this.#received * 100),
+      uptime_seconds: round(seconds),
+      dead_lettered: this.#deadLettered,
+      already_journaled: this.#alreadyJournaled,
+      lag: Object.fromEntries([...this.#lag].sort(([a], [b]) => a - b)),
+      end_to_end_latency_ms: { p50, p99, max },
+    };
+  }
+
+  #uptimeSeconds(): number {
+    return Math.max(0.001, (performance.now() - this.#startedAtMs) / 1_000);
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,187 @@
+/**
+ * Opens all that a tracker needs, in order, and closes it in reverse: the log, the cluster, the topics,
+ * the journal, the dead letters.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { KafkaConnection } from "../kafka/client.ts";
+import { ClusterClient } from "../kafka/cluster.ts";
+import { ReliableProducer } from "../kafka/producer.ts";
+import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
+import { DEAD_LETTER_TOPIC_CONFIG, DeadLetters } from "./dead_letters.ts";
+import { reachedEnd } from "./end_of_topic.ts";
+import { type Journal, openJournal } from "./journal/journal.ts";
+import type { JournalNotice } from "./journal/notice.ts";
+import { logJournalNotice } from "./journal_notices.ts";
+import type { JudgedRecord } from "./judge.ts";
+import { Metrics } from "./metrics.ts";
+import { Tracker } from "./tracker.ts";
+
+export interface OpenTrackerOptions {
+  readonly connection: KafkaConnection;
+  readonly topic: string;
+  readonly groupId: string;
+  /** Folder of the journal and the log; one tracker at a time. */
+  readonly logs: string;
+  readonly from: "earliest" | "latest";
+  /** Undefined where bad records are only journaled. */
+  readonly deadLetterTopic: string | undefined;
+  readonly logLevel: LogLevelName;
+}
+
+export interface OpenedTracker extends AsyncDisposable {
+  readonly metrics: Metrics;
+  /** Told of what was journaled, after it is on the disk. */
+  onJournaled: (records: readonly JudgedRecord[]) => void;
+  /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
+  run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<void>;
+}
+
+const LOG_FILE = "tracker.log";
+const SERVICE = "order-tracker";
+const TOPIC_PARTITIONS = 3;
+const METRICS_INTERVAL_MS = 30_000;
+
+/**
+ * @throws {BrokerUnreachableError} where no broker answers.
+ * @throws {RefusedError} where the cluster refuses a topic.
+ * @throws {JournalLockedError} where another tracker has the folder.
+ * @throws {JournalUnwritableError} where the folder cannot be written.
+ */
+export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTracker> {
+  const deadLetterPartitionCount = await ensureTopics(options);
+  await using opened = new AsyncDisposableStack();
+  const log = loggerOf("tracker");
+  const journal = await openJournalAndLog(options, { opened, log });
+  const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
+  const metrics = new Metrics();
+  const deadLetters = openDeadLetters(options, {
+    partitionCount: deadLetterPartitionCount,
+    opened,
+    log,
+  });
+  let onJournaled: OpenedTracker["onJournaled"] = () => {};
+  const tracker = new Tracker({
+    ...options,
+    cluster,
+    journal,
+    deadLetters,
+    metrics,
+    log,
+    onJournaled: (records) => onJournaled(records),
+  });
+  const resources = opened.move();
+  return {
+    metrics,
+    set onJournaled(listener: OpenedTracker["onJournaled"]) {
+      onJournaled = listener;
+    },
+    run: ({ stop, exitAtEnd }) => {
+      const { signal, finish } = finishable(stop);
+      const end = exitAtEnd
+        ? reachedEnd({
+          cluster,
+          topic: options.topic,
+          groupId: options.groupId,
+          positions: () => tracker.positions,
+          stop: signal,
+        })
+        : aborted(signal);
+      return runUntil(end, { tracker, metrics, log, options }).finally(finish);
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/**
+ * Topics are made by whoever comes first: the tracker may be started before the producer.
+ *
+ * @returns the partition count of the dead-letter topic, 0 where there is none.
+ */
+async function ensureTopics(
+  { connection, topic, deadLetterTopic }: OpenTrackerOptions,
+): Promise<number> {
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  if (deadLetterTopic === undefined) return 0;
+  const deadLetters = await cluster.ensureTopic(deadLetterTopic, {
+    partitionCount,
+    config: DEAD_LETTER_TOPIC_CONFIG,
+  });
+  return deadLetters.partitionCount;
+}
+
+interface Opening {
+  readonly opened: AsyncDisposableStack;
+  readonly log: Logger;
+}
+
+/** The log stands in the journal's folder, so what the journal says of its recovery waits for it. */
+async function openJournalAndLog(
+  { logs, logLevel }: OpenTrackerOptions,
+  { opened, log }: Opening,
+): Promise<Journal> {
+  const early: JournalNotice[] = [];
+  let tell = (notice: JournalNotice): void => void early.push(notice);
+  const journal = await openJournal({ directory: logs, onNotice: (notice) => tell(notice) });
+  opened.defer(() => journal.close());
+  opened.defer(await startLog({ service: SERVICE, level: logLevel, file: join(logs, LOG_FILE) }));
+  tell = (notice) => logJournalNotice(log, notice);
+  early.forEach(tell);
+  return journal;
+}
+
+function openDeadLetters(
+  { connection, deadLetterTopic }: OpenTrackerOptions,
+  { partitionCount, opened, log }: Opening & { readonly partitionCount: number },
+): DeadLetters | undefined {
+  if (deadLetterTopic === undefined) return undefined;
+  const producer = new ReliableProducer(connection);
+  opened.defer(() => producer.close());
+  return new DeadLetters({ producer, topic: deadLetterTopic, partitionCount, log });
+}
+
+async function runUntil(
+  end: Promise<unknown>,
+  { tracker, metrics, log, options }: {
+    tracker: Tracker;
+    metrics: Metrics;
+    log: Logger;
+    options: OpenTrackerOptions;
+  },
+): Promise<void> {
+  const { topic, groupId, logs } = options;
+  log.info("The tracker started", { topic, groupId, logs });
+  const timer = setInterval(
+    () => log.info("Metrics", { ...metrics.snapshot() }),
+    METRICS_INTERVAL_MS,
+  );
+  try {
+    await Promise.race([tracker.run(), end]);
+  } catch (error) {
+    log.error("The tracker cannot go on", { error });
+    throw error;
+  } finally {
+    clearInterval(timer);
+    await tracker.stop();
+    log.info("The tracker stopped", { ...metrics.snapshot() });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true })
+  );
+}
+
+/** A signal that follows another one and can be ended by hand, so that nothing polls on after the run. */
+function finishable(stop: AbortSignal): { signal: AbortSignal; finish: () => void } {
+  const controller = new AbortController();
+  return {
+    signal: AbortSignal.any([stop, controller.signal]),
+    finish: () => controller.abort(),
+  };
+}

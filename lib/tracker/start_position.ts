@@ -1,0 +1,102 @@
+/**
+ * Where to read a partition on, from what the group has committed and what the journal holds.
+ *
+ * The group's commit says where to read on; the journal keeps a record from being appended twice. A
+ * commit carries the id of the journal and of the topic that it speaks of, so that it can be told
+ * whether it may be trusted:
+ *
+ *     the commit's note          means                                     read on from
+ *     this journal, this topic   our own commit                            the commit, or where the journal ends if lower
+ *     another journal            another tracker had the partition         the commit
+ *     another topic id           the topic was created again               the beginning
+ *     none                       an operator reset the group               the commit, or where the journal ends if lower
+ *     no commit at all           the first start, or the group was deleted the first offset that the journal does not hold
+ *
+ * @module
+ */
+
+import type { PartitionStart } from "../kafka/consumer.ts";
+
+/** What a commit carries in its metadata. */
+export interface CommitNote {
+  readonly journalId: string;
+  readonly topicId: string;
+}
+
+const PREFIX = "orderflow";
+
+export function formatCommitNote({ journalId, topicId }: CommitNote): string {
+  return `${PREFIX}:${journalId}:${topicId}`;
+}
+
+/** The note, or undefined where the commit was not made by a tracker. */
+export function parseCommitNote(metadata: string | null): CommitNote | undefined {
+  const [prefix, journalId, topicId] = metadata?.split(":") ?? [];
+  if (prefix !== PREFIX || !journalId || topicId === undefined) return undefined;
+  return { journalId, topicId };
+}
+
+export interface StartPosition {
+  readonly offset: number;
+  /** What was noticed, for the journal and the log; absent where all is as expected. */
+  readonly mark?: string;
+}
+
+/** What the journal knows of a partition of this topic id. */
+export interface JournaledPartition {
+  /** One past the highest offset held; undefined where it holds none. */
+  readonly end: number | undefined;
+  /** The first offset from the given one on that it does not hold. */
+  firstGap(from: number): number;
+}
+
+export function startPosition(
+  { start, topicId, journalId, journaled }: {
+    readonly start: PartitionStart;
+    readonly topicId: string;
+    readonly journalId: string;
+    readonly journaled: JournaledPartition;
+  },
+): StartPosition {
+  const chosen = choose({ start, topicId, journalId, journaled });
+  if (chosen.offset >= start.low) return chosen;
+  const gap = `offsets ${chosen.offset} to ${start.low - 1} were deleted before they were read`;
+  const unread = journaled.firstGap(chosen.offset) < start.low;
+  const mark = [chosen.mark, unread ? gap : undefined].filter((part) => part !== undefined).join(
+    "; ",
+  );
+  return { offset: start.low, ...(mark !== "" && { mark }) };
+}
+
+function choose(
+  { start, topicId, journalId, journaled }: Parameters<typeof startPosition>[0],
+): StartPosition {
+  const { committed, low, high } = start;
+  if (committed === undefined) {
+    if (journaled.end === undefined) return { offset: low };
+    return {
+      offset: journaled.firstGap(low),
+      mark: "the group has no committed offset any more: reading on from what the journal holds",
+    };
+  }
+  const note = parseCommitNote(committed.metadata);
+  if (note !== undefined && note.topicId !== topicId) {
+    return { offset: low, mark: "the topic was created again: reading it from its beginning" };
+  }
+  if (note !== undefined && note.journalId !== journalId) return { offset: committed.offset };
+  if (committed.offset > high) {
+    return {
+      offset: low,
+      mark: `the committed offset ${committed.offset} is past the topic's end ${high}: ` +
+        "reading it from its beginning",
+    };
+  }
+  const offset = Math.min(committed.offset, journaled.end ?? committed.offset);
+  if (note === undefined && journaled.end !== undefined && committed.offset !== journaled.end) {
+    return { offset, mark: `the group was reset to offset ${committed.offset}` };
+  }
+  if (note !== undefined && offset < committed.offset) {
+    return { offset, mark: `the journal ends before the committed offset ${committed.offset}` };
+  }
+  return { offset };
+}

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { freePort } from "../../lib/dev/local_port.ts";
+import { type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+
+async function run(
+  name: ProgramName,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const cwd = await Deno.makeTempDir({ prefix: "orderflow-cli-" });
+  try {
+    const { exitCode, output } = await startProgram(name, args, { cwd, env });
+    return { code: await exitCode, ...output };
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+}
+
+/** One line on standard error, nothing on standard output, no stack trace, no escape sequence. */
+function assertOneLine(
+  { stdout, stderr }: { stdout: string; stderr: string },
+  pattern: RegExp,
+): void {
+  assert.equal(stdout, "");
+  assert.match(stderr, pattern);
+  assert.equal(stderr.split("\n").length, 2, stderr);
+  assert.ok(!/\n\s+at /.test(stderr) && !stderr.includes("\u001b"), stderr);
+}
+
+const NOBODY = `127.0.0.1:${freePort()}`;
+
+const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
+  ["producer", ["--brokr", "x"], /unknown option '--brokr' \(Did you mean --broker\?\)/],
+  [
+    "producer",
+    ["--rate", "fast"],
+    /'--rate <n\|max>' argument 'fast' is invalid\. expected max, or a number above 0/,
+  ],
+  ["producer", ["--rate", "0"], /expected max, or a number above 0/],
+  ["producer", ["--count", "-1"], /expected a whole number of at least 1/],
+  ["producer", ["--duration", "10"], /expected a time such as 250ms, 30s, 2m or 1h/],
+  ["producer", ["--broker", "nowhere"], /expected host:port/],
+  ["producer", ["--topic", "not a topic"], /expected a topic name/],
+  ["producer", ["--key", "x"], /Allowed choices are customer, order, none/],
+  ["producer", ["extra"], /too many arguments/],
+  ["tracker", ["--from", "now"], /Allowed choices are earliest, latest/],
+  ["tracker", ["--dead-letters", "a b"], /expected a topic name/],
+  ["tracker", ["verify", "--nope"], /unknown option '--nope'/],
+  ["monitor", ["--interval", "soon"], /expected a time such as/],
+  ["demo", ["--orders", "none"], /expected a whole number of at least 1/],
+  ["broker", ["--port", "99999"], /expected a whole number from 1 to 65535/],
+];
+
+for (const [name, args, pattern] of WRONG) {
+  Deno.test(`${name} ${args.join(" ")}: one clear line and exit code 2`, async () => {
+    const ended = await run(name, args);
+    assert.equal(ended.code, 2, ended.stderr);
+    assertOneLine(ended, pattern);
+  });
+}
+
+Deno.test("a wrong value in the environment is a usage error too, and names the variable", async () => {
+  const ended = await run("producer", [], { KAFKA_BROKER: "nowhere" });
+  assert.equal(ended.code, 2);
+  assertOneLine(ended, /KAFKA_BROKER.*expected host:port/);
+});
+
+for (const [name, args] of [["producer", []], ["tracker", []], ["tracker", ["verify"]]] as const) {
+  Deno.test(`${["", name, ...args].join(" ").trim()} with no broker: one clear line and exit code 1`, async () => {
+    const ended = await run(name, [...args, "--broker", NOBODY]);
+    assert.equal(ended.code, 1);
+    assertOneLine(
+      ended,
+      /^error: no Kafka broker answers at 127\.0\.0\.1:\d+ .*start one with "deno task broker"/,
+    );
+  });
+}
+
+for (const name of ["producer", "tracker", "monitor", "broker", "demo"] as const) {
+  Deno.test(`${name} --help shows options and defaults on standard output`, async () => {
+    const { code, stdout, stderr } = await run(name, ["--help"]);
+    assert.equal(code, 0);
+    assert.equal(stderr, "");
+    assert.match(stdout, new RegExp(`^Usage: ${name} \\[options\\]`));
+    assert.match(stdout, /default/);
+  });
+}
+
+Deno.test("an error's causes and stack are shown with --log-level debug, and only then", async () => {
+  const { code, stderr } = await run("producer", ["--broker", NOBODY, "--log-level", "debug"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /error: no Kafka broker answers/);
+  assert.match(stderr, /\n\s+at /);
+});
+
+Deno.test("a secret-free message: what comes from the command line is shown escaped", async () => {
+  const ended = await run("producer", ["--topic", "\u001b[31mred"]);
+  assert.equal(ended.code, 2);
+  assertOneLine(ended, /\\u001b\[31mred/);
+});
+
+Deno.test("programs run with the permissions of their task and ask for no more", async () => {
+  const { tasks } = JSON.parse(
+    await Deno.readTextFile(join(import.meta.dirname ?? ".", "..", "..", "deno.json")),
+  );
+  assert.doesNotMatch(tasks.monitor.command, /--allow-(net|write|run|all|ffi|sys)|-A\b/);
+  assert.doesNotMatch(
+    tasks.producer.command,
+    /--allow-(run|all|ffi|sys)|-A\b|--allow-(read|write)(?!=)/,
+  );
+  assert.doesNotMatch(tasks.tracker.command, /--allow-(run|all|ffi|sys)|-A\b/);
+  for (const { command } of Object.values(tasks) as { command: string }[]) {
+    if (command.includes("deno run")) assert.match(command, /--no-prompt/);
+  }
+});

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { DeliveryError, type Fate } from "../../lib/kafka/errors.ts";
+import {
+  Delivery,
+  type DeliveryReport,
+  type Parcel,
+  type Send,
+} from "../../lib/producer/delivery.ts";
+
+function parcel(sequence: number, { partition = 0, bytes = 10 } = {}): Parcel {
+  return {
+    orderId: `order-${sequence}`,
+    sequence,
+    partition,
+    key: null,
+    value: new Uint8Array(bytes),
+    plannedAtMs: 0,
+  };
+}
+
+function rejection(fate: Fate, reason: string): DeliveryError {
+  return new DeliveryError({
+    topic: "orders",
+    partition: 0,
+    fate,
+    reason,
+    cause: new Error(reason),
+  });
+}
+
+function createDelivery(send: Send, { batchBytesMax = 1_000, partitionCount = 2 } = {}) {
+  const reports: DeliveryReport[] = [];
+  const delivery = new Delivery({
+    partitionCount,
+    batchBytesMax,
+    send,
+    onReport: (report) => reports.push(report),
+  });
+  return {
+    delivery,
+    reports,
+    outcomes: () => reports.map(({ parcel, outcome }) => [parcel.sequence, outcome.kind]),
+  };
+}
+
+Deno.test("Delivery has one send in flight a partition, and partitions side by side", async () => {
+  const inFlight = new Map([[0, 0], [1, 0]]);
+  let most = 0;
+  let both = false;
+  const { delivery, reports } = createDelivery(async (partition) => {
+    const count = (inFlight.get(partition) ?? 0) + 1;
+    inFlight.set(partition, count);
+    most = Math.max(most, count);
+    both ||= [...inFlight.values()].every((each) => each > 0);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    inFlight.set(partition, count - 1);
+    return { baseOffset: 0 };
+  }, { batchBytesMax: 100 });
+  for (let sequence = 1; sequence <= 40; sequence++) {
+    delivery.accept(parcel(sequence, { partition: sequence % 2 }));
+  }
+  assert.equal(await delivery.flush(5_000), true);
+  assert.equal(most, 1);
+  assert.ok(both);
+  assert.equal(reports.length, 40);
+});
+
+Deno.test("Delivery collects what waits into batches bounded in bytes, and gives each order its offset", async () => {
+  const batches: number[] = [];
+  let offset = 100;
+  const { delivery, reports } = createDelivery((_, records) => {
+    batches.push(records.length);
+    const baseOffset = offset;
+    offset += records.length;
+    return Promise.resolve({ baseOffset });
+  }, { batchBytesMax: 4 * 42, partitionCount: 1 });
+  for (let sequence = 1; sequence <= 10; sequence++) delivery.accept(parcel(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(batches, [4, 4, 2]);
+  assert.deepEqual(
+    reports.map(({ outcome }) => outcome.kind === "acknowledged" && outcome.offset),
+    [100, 101, 102, 103, 104, 105, 106, 107, 108, 109],
+  );
+});
+
+Deno.test("Delivery sends an order that is larger than a batch alone", async () => {
+  const batches: number[] = [];
+  const { delivery } = createDelivery((_, records) => {
+    batches.push(records.length);
+    return Promise.resolve({ baseOffset: 0 });
+  }, { batchBytesMax: 100, partitionCount: 1 });
+  for (const bytes of [10, 5_000, 10]) delivery.accept(parcel(1, { bytes }));
+  await delivery.flush(1_000);
+  assert.deepEqual(batches, [1, 1, 1]);
+});
+
+Deno.test("Delivery counts a refused send as failed and any other rejection as unknown", async () => {
+  const errors = [
+    rejection("refused", "INVALID_RECORD"),
+    rejection("unknown", "REQUEST_TIMED_OUT"),
+  ];
+  const { delivery, outcomes } = createDelivery(() => {
+    const error = errors.shift();
+    return error ? Promise.reject(error) : Promise.resolve({ baseOffset: 0 });
+  }, { batchBytesMax: 1 });
+  for (const sequence of [1, 2, 3]) delivery.accept(parcel(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(outcomes(), [[1, "failed"], [2, "unknown"], [3, "acknowledged"]]);
+});
+
+Deno.test("Delivery does not lose good orders with a neighbour that is too large", async () => {
+  const stored: number[] = [];
+  const { delivery, outcomes } = createDelivery((_, records) => {
+    if (records.some(({ value }) => (value?.byteLength ?? 0) > 500)) {
+      return Promise.reject(rejection("refused", "MESSAGE_TOO_LARGE"));
+    }
+    stored.push(records.length);
+    return Promise.resolve({ baseOffset: 0 });
+  }, { batchBytesMax: 10_000, partitionCount: 1 });
+  [10, 10, 600, 10].forEach((bytes, index) => delivery.accept(parcel(index + 1, { bytes })));
+  await delivery.flush(1_000);
+  assert.deepEqual(outcomes(), [[1, "acknowledged"], [2, "acknowledged"], [3, "failed"], [
+    4,
+    "acknowledged",
+  ]]);
+});
+
+Deno.test("Delivery abandoned accounts for all: in flight is unknown, waiting is undelivered, late answers do not count", async () => {
+  const { promise: answer, resolve } = Promise.withResolvers<{ baseOffset: number }>();
+  const { delivery, outcomes } = createDelivery(() => answer, {
+    batchBytesMax: 1,
+    partitionCount: 1,
+  });
+  for (const sequence of [1, 2, 3]) delivery.accept(parcel(sequence));
+  assert.equal(await delivery.flush(20), false);
+  delivery.abandon("no answer");
+  resolve({ baseOffset: 0 });
+  await answer;
+  await Promise.resolve();
+  assert.deepEqual(outcomes(), [[1, "unknown"], [2, "undelivered"], [3, "undelivered"]]);
+  assert.equal(delivery.unsettledCount, 0);
+});

@@ -1,0 +1,281 @@
+/**
+ * A place for one test on a live broker: a topic, a dead-letter topic, a group and a folder of its own,
+ * the programs run there as processes, and what came of it read by other means than the product's own.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { Kafka, logLevel } from "kafkajs";
+import { cureIdleTimer } from "../lib/kafka/kafkajs_internals.ts";
+import { type Program, type ProgramName, startProgram } from "../lib/dev/programs.ts";
+import { liveBroker, uniqueName } from "./live_broker.ts";
+
+const DEADLINE_MS = 60_000;
+const POLL_MS = 50;
+
+cureIdleTimer(); // the tests use kafkajs directly too
+
+/** A record as kafkajs's plain consumer reads it, or as a line of a journal has it. */
+export interface SeenRecord {
+  readonly partition: number;
+  readonly offset: number;
+  /** SHA-256 of the value's bytes, or `null` for a tombstone. */
+  readonly valueHash: string | null;
+}
+
+export interface Site extends AsyncDisposable {
+  readonly broker: string;
+  readonly topic: string;
+  readonly deadLetterTopic: string;
+  readonly group: string;
+  readonly folder: string;
+  readonly logs: string;
+  readonly kafka: Kafka;
+  /** Starts a program with this site's broker and topics; it is killed with the site. */
+  start(name: ProgramName, args?: readonly string[]): Promise<Program>;
+  /** Runs a program to its end and returns its exit code and output. */
+  run(name: ProgramName, args?: readonly string[]): Promise<Ended>;
+  /** The journal's lines, parsed. */
+  journal(logs?: string): Promise<readonly JournalLine[]>;
+}
+
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export type JournalLine = Readonly<Record<string, unknown>> & {
+  readonly kafka_partition: number;
+  readonly kafka_offset: number;
+};
+
+/** @param broker `host:port`; the suite's own broker where it is left out. */
+export async function createSite(
+  { partitions = 3, broker }: { partitions?: number; broker?: string } = {},
+): Promise<Site> {
+  const address = broker ?? (await liveBroker()).address;
+  const topic = uniqueName("orders");
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-test-" });
+  const logs = join(folder, "logs");
+  const kafka = new Kafka({ brokers: address.split(","), logLevel: logLevel.NOTHING });
+  const site = {
+    broker: address,
+    topic,
+    deadLetterTopic: `${topic}-dlq`,
+    group: uniqueName("group"),
+    folder,
+    logs,
+    kafka,
+  };
+  const programs: Program[] = [];
+  if (partitions > 0) await createTopic(kafka, topic, partitions);
+
+  const start: Site["start"] = async (name, args = []) => {
+    const program = await startProgram(name, [...usualArgs(name, site, args), ...args], {
+      cwd: folder,
+    });
+    programs.push(program);
+    return program;
+  };
+  return {
+    ...site,
+    start,
+    async run(name, args) {
+      const { exitCode, output } = await start(name, args);
+      const code = await exitCode;
+      return { code, ...output };
+    },
+    journal: (from = logs) => readJournal(from),
+    async [Symbol.asyncDispose]() {
+      for (const program of programs) program.signal("SIGKILL");
+      await Promise.all(programs.map(({ exitCode }) => exitCode));
+      await deleteTopics(kafka, [topic, site.deadLetterTopic]);
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+function usualArgs(
+  name: ProgramName,
+  { broker, topic, group, logs, deadLetterTopic }: Pick<
+    Site,
+    "broker" | "topic" | "group" | "logs" | "deadLetterTopic"
+  >,
+  args: readonly string[],
+): readonly string[] {
+  const cluster = ["--broker", broker, "--topic", topic];
+  switch (name) {
+    case "producer":
+      return cluster;
+    case "tracker":
+      if (args[0] === "verify") {
+        return ["verify", ...cluster, ...(args.includes("--logs") ? [] : ["--logs", logs])];
+      }
+      return [...cluster, "--group", group, "--logs", logs, "--dead-letters", deadLetterTopic];
+    default:
+      return [];
+  }
+}
+
+async function createTopic(kafka: Kafka, topic: string, numPartitions: number): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+  await admin.disconnect();
+}
+
+async function deleteTopics(kafka: Kafka, topics: readonly string[]): Promise<void> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    const existing = await admin.listTopics();
+    await admin.deleteTopics({ topics: topics.filter((topic) => existing.includes(topic)) });
+  } catch {
+    // The test's own broker may have been killed.
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Whether a tool that a test compares with is installed; such a test is skipped where it is not. */
+export async function hasCommand(name: string, versionFlag: string): Promise<boolean> {
+  try {
+    const command = new Deno.Command(name, { args: [versionFlag], stdout: "null", stderr: "null" });
+    return (await command.output()).success;
+  } catch {
+    return false;
+  }
+}
+
+/** Polls until the condition holds. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = DEADLINE_MS,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!await condition()) {
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs / 1_000} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** All segments of a journal in order; an unfinished last line fails the test. */
+export async function readJournal(logs: string): Promise<readonly JournalLine[]> {
+  const names = [...Deno.readDirSync(logs)].map(({ name }) => name)
+    .filter((name) => name.startsWith("tracker.events"));
+  const closed = names.filter((name) => name !== "tracker.events").sort();
+  const lines: JournalLine[] = [];
+  for (const name of [...closed, ...names.filter((each) => each === "tracker.events")]) {
+    const text = await Deno.readTextFile(join(logs, name));
+    assert.ok(text === "" || text.endsWith("\n"), `${name} ends with a whole line`);
+    for (const line of text.split("\n").slice(0, -1)) lines.push(JSON.parse(line));
+  }
+  return lines;
+}
+
+/** How many lines a journal that is being written has, a last unfinished one left out. */
+export function countJournalLines(logs: string): number {
+  try {
+    const bytes = Deno.readFileSync(join(logs, "tracker.events"));
+    let count = 0;
+    for (const byte of bytes) if (byte === 0x0a) count++;
+    return count;
+  } catch {
+    return 0;
+  }
+}
+
+/** Every committed record of a topic, read by kafkajs's own consumer in a group of its own. */
+export async function readTopic(
+  { kafka, topic }: Pick<Site, "kafka" | "topic">,
+): Promise<readonly SeenRecord[]> {
+  const admin = kafka.admin();
+  await admin.connect();
+  const ends = (await admin.fetchTopicOffsets(topic)).filter(({ low, high }) =>
+    Number(high) > Number(low)
+  );
+  const records: SeenRecord[] = [];
+  const positions = new Map<number, number>();
+  const groupId = uniqueName("reader");
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
+  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+    positions.set(payload.partition, Number(payload.lastOffset) + 1);
+  });
+  if (ends.length > 0) {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: ({ batch }) => {
+        for (const { offset, value } of batch.messages) {
+          records.push({
+            partition: batch.partition,
+            offset: Number(offset),
+            valueHash: hashOf(value),
+          });
+        }
+        return Promise.resolve();
+      },
+    });
+    await until(
+      `all of ${topic} is read`,
+      () => ends.every(({ partition, high }) => (positions.get(partition) ?? 0) >= Number(high)),
+    );
+    await consumer.disconnect();
+    await admin.deleteGroups([groupId]);
+  }
+  await admin.disconnect();
+  return sorted(records);
+}
+
+/** The records that a journal holds, its own bytes hashed. */
+export function journaledRecords(lines: readonly JournalLine[]): readonly SeenRecord[] {
+  return sorted(lines.map((line) => ({
+    partition: line.kafka_partition,
+    offset: line.kafka_offset,
+    valueHash: hashOf(journaledValue(line)),
+  })));
+}
+
+function journaledValue(line: JournalLine): Uint8Array | null {
+  if (line["value_null"] === true) return null;
+  const base64 = line["raw_message_base64"];
+  return typeof base64 === "string"
+    ? Uint8Array.fromBase64(base64)
+    : new TextEncoder().encode(String(line["raw_message"]));
+}
+
+function hashOf(value: Uint8Array | null): string | null {
+  return value === null ? null : createHash("sha256").update(value).digest("hex");
+}
+
+function sorted(records: readonly SeenRecord[]): readonly SeenRecord[] {
+  return [...records].sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+}
+
+/**
+ * Topic and journal hold the same records, each once, byte for byte; in the journal each partition is in
+ * order. Compared without any of the product's code.
+ */
+export async function assertJournalIsTopic(
+  site: Site,
+  logs?: string,
+): Promise<readonly SeenRecord[]> {
+  const lines = await site.journal(logs);
+  const topic = await readTopic(site);
+  assert.deepEqual(journaledRecords(lines), topic);
+  const last = new Map<number, number>();
+  for (const { kafka_partition: partition, kafka_offset: offset } of lines) {
+    assert.ok(
+      offset > (last.get(partition) ?? -1),
+      `partition ${partition} is in order at ${offset}`,
+    );
+    last.set(partition, offset);
+  }
+  return topic;
+}

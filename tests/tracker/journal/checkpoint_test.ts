@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import {
+  type Checkpoint,
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from "../../../lib/tracker/journal/checkpoint.ts";
+import { HeldOffsets } from "../../../lib/tracker/journal/intervals.ts";
+import { partition } from "./fixture.ts";
+
+function example(): { checkpoint: Checkpoint; text: string } {
+  const held = new HeldOffsets();
+  held.add(partition(0), { start: 0, end: 10 });
+  held.add(partition(0), { start: 20, end: 30 });
+  held.add({ topic: 'a "quoted" }} topic', topicId: "", partition: 7 }, { start: 1, end: 2 });
+  const checkpoint = {
+    journalId: "4f0c2c1e-7c1f-4c1b-9d5e-0d6f4f2b8a11",
+    segment: 3,
+    position: 1234,
+    fingerprint: { headSha256: "aa", tailSha256: "bb" },
+    closed: [{ number: 1, bytes: 10 }, { number: 2, bytes: 20 }],
+    held,
+  };
+  return { checkpoint, text: encodeCheckpoint(checkpoint, new Date(0)) };
+}
+
+Deno.test("decodeCheckpoint() reads back what encodeCheckpoint() wrote", () => {
+  const { checkpoint, text } = example();
+  const { held, ...rest } = decodeCheckpoint(text);
+  const { held: expectedHeld, ...expected } = checkpoint;
+  assert.deepEqual(rest, expected);
+  assert.equal(held.countNotIn(expectedHeld) + expectedHeld.countNotIn(held), 0);
+  JSON.parse(text);
+});
+
+Deno.test("decodeCheckpoint() refuses a text cut at any byte, or with any byte changed", () => {
+  const { text } = example();
+  for (let at = 0; at < text.length; at++) {
+    assert.throws(() => decodeCheckpoint(text.slice(0, at)), SyntaxError);
+    const changed = text.slice(0, at) + (text[at] === "0" ? "1" : "0") + text.slice(at + 1);
+    assert.throws(() => decodeCheckpoint(changed), SyntaxError);
+  }
+});
+
+Deno.test("decodeCheckpoint() refuses a version that it does not know, and names it", () => {
+  const text = example().text.replace('"version":1', '"version":2');
+  assert.throws(() => decodeCheckpoint(text), /its version is 2, expected 1/);
+});

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { HeldOffsets, IntervalSet } from "../../../lib/tracker/journal/intervals.ts";
+import { newSeed, seededRandom } from "./fixture.ts";
+
+Deno.test("IntervalSet.add() merges what overlaps and what touches", () => {
+  const set = new IntervalSet();
+  for (const [start, end] of [[10, 20], [30, 40], [0, 5], [20, 25]] as const) {
+    set.add({ start, end });
+  }
+  assert.deepEqual(set.intervals, [{ start: 0, end: 5 }, { start: 10, end: 25 }, {
+    start: 30,
+    end: 40,
+  }]);
+  set.add({ start: 4, end: 31 });
+  assert.deepEqual(set.intervals, [{ start: 0, end: 40 }]);
+  assert.equal(set.end, 40);
+});
+
+Deno.test("IntervalSet.add() refuses what is no interval", () => {
+  for (const [start, end] of [[1, 1], [2, 1], [-1, 3], [0.5, 3], [0, 2 ** 53]] as const) {
+    assert.throws(() => new IntervalSet().add({ start, end }), RangeError);
+  }
+});
+
+Deno.test("IntervalSet answers as a plain set of offsets does, in a thousand random sequences", () => {
+  const seed = newSeed();
+  const random = seededRandom(seed);
+  const upTo = (end: number) => Math.floor(random() * end);
+  for (let round = 0; round < 1_000; round++) {
+    const set = new IntervalSet();
+    const model = new Set<number>();
+    for (let step = 0; step < 12; step++) {
+      const start = upTo(60);
+      const end = start + 1 + upTo(8);
+      const offsets = Array.from({ length: end - start }, (_, index) => start + index);
+      assert.equal(set.overlaps({ start, end }), offsets.some((o) => model.has(o)), `seed ${seed}`);
+      set.add({ start, end });
+      for (const offset of offsets) model.add(offset);
+    }
+    for (let offset = 0; offset < 70; offset++) {
+      assert.equal(set.has(offset), model.has(offset), `offset ${offset}, seed ${seed}`);
+    }
+    const { intervals } = set;
+    for (const [index, { start }] of intervals.entries()) {
+      const before = intervals[index - 1];
+      assert.ok(before === undefined || before.end < start, `not disjoint, seed ${seed}`);
+    }
+  }
+});
+
+Deno.test("HeldOffsets tells topics apart by id, and by name where there is no id", () => {
+  const held = new HeldOffsets();
+  held.add({ topic: "orders", topicId: "a", partition: 0 }, { start: 0, end: 5 });
+  held.add({ topic: "orders", topicId: "", partition: 0 }, { start: 0, end: 7 });
+  assert.equal(held.of({ topic: "orders", topicId: "a", partition: 0 }).end, 5);
+  assert.equal(held.of({ topic: "orders", topicId: "b", partition: 0 }).end, undefined);
+  assert.equal(held.of({ topic: "orders", topicId: "", partition: 0 }).end, 7);
+  assert.equal(held.of({ topic: "payments", topicId: "", partition: 0 }).end, undefined);
+  assert.equal(held.of({ topic: "orders", topicId: "a", partition: 1 }).end, undefined);
+});
+
+Deno.test("HeldOffsets.countNotIn() counts the offsets that the other does not hold", () => {
+  const [one, other] = [new HeldOffsets(), new HeldOffsets()];
+  const partition = { topic: "orders", topicId: "a", partition: 0 };
+  for (const start of [0, 20, 40]) one.add(partition, { start, end: start + 10 });
+  assert.equal(one.countNotIn(other), 30);
+  for (const [start, end] of [[5, 22], [25, 45]] as const) other.add(partition, { start, end });
+  assert.equal(one.countNotIn(other), 5 + 3 + 5);
+  assert.equal(one.countNotIn(one), 0);
+});

@@ -1,0 +1,318 @@
+import assert from "node:assert/strict";
+import {
+  appendOf,
+  heldNames,
+  lineOf,
+  namesOf,
+  opened,
+  partition,
+  recordsInFolder,
+  TestFolder,
+} from "./fixture.ts";
+
+/** A folder with a closed journal: `count` records of partition 0. */
+async function journalOf(
+  count: number,
+  options: { readonly rotateBytes?: number } = {},
+): Promise<TestFolder> {
+  const folder = new TestFolder();
+  await using it = await opened(folder, options);
+  for (let start = 0; start < count; start++) {
+    await it.journal.append(appendOf(0, { start, end: start + 1 }));
+  }
+  return folder;
+}
+
+/** As `journalOf`, with the checkpoint of when there were only `checkpointAt` records. */
+async function journalPastCheckpoint(
+  checkpointAt: number,
+  count: number,
+  options: { readonly rotateBytes?: number } = {},
+): Promise<TestFolder> {
+  const folder = await journalOf(checkpointAt, options);
+  const checkpoint = Deno.readFileSync(folder.checkpoint);
+  {
+    await using it = await opened(folder, options);
+    await it.journal.append(appendOf(0, { start: checkpointAt, end: count }));
+  }
+  Deno.writeFileSync(folder.checkpoint, checkpoint);
+  return folder;
+}
+
+for (const checkpoint of ["old", "missing"] as const) {
+  Deno.test(`A journal cut at any byte of its last two lines keeps the whole ones (checkpoint ${checkpoint})`, async () => {
+    using whole = await journalPastCheckpoint(2, 5);
+    if (checkpoint === "missing") Deno.removeSync(whole.checkpoint);
+    const bytes = Deno.readFileSync(whole.active);
+    const lineBytes = lineOf(partition(0), 0).length;
+    assert.equal(bytes.length, 5 * lineBytes);
+    using folder = new TestFolder();
+    for (let length = 3 * lineBytes; length <= bytes.length; length++) {
+      folder.copyFrom(whole);
+      Deno.truncateSync(folder.active, length);
+      const lineCount = Math.floor(length / lineBytes);
+      await using it = await opened(folder);
+      assert.deepEqual(
+        heldNames(it.journal, 1),
+        namesOf(0, { start: 0, end: lineCount }),
+        `length ${length}`,
+      );
+      const torn = length - lineCount * lineBytes;
+      assert.deepEqual(it.told("cut").map(({ bytes }) => bytes), torn === 0 ? [] : [torn]);
+      for (const { savedAs, position } of it.told("cut")) {
+        assert.deepEqual(Deno.readFileSync(savedAs), bytes.subarray(position, length));
+        assert.equal((Deno.statSync(savedAs).mode ?? 0) & 0o777, 0o600);
+      }
+      // What was cut is appended again, and is there once.
+      if (length % 10 !== 0) continue;
+      if (lineCount < 5) await it.journal.append(appendOf(0, { start: lineCount, end: 5 }));
+      assert.deepEqual(Deno.readFileSync(folder.active), bytes);
+    }
+  });
+
+  Deno.test(`A tail of zeros is cut, whatever its length (checkpoint ${checkpoint})`, async () => {
+    for (const zeroCount of [1, 100, 4096, 5_000_000]) {
+      using folder = await journalPastCheckpoint(2, 4);
+      if (checkpoint === "missing") Deno.removeSync(folder.checkpoint);
+      const bytes = Deno.readFileSync(folder.active);
+      Deno.writeFileSync(folder.active, new Uint8Array(zeroCount), { append: true });
+      await using it = await opened(folder);
+      assert.deepEqual(it.told("cut").map(({ bytes }) => bytes), [zeroCount]);
+      assert.deepEqual(Deno.readFileSync(folder.active), bytes);
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 4 }));
+    }
+  });
+}
+
+Deno.test("Zeros in the middle of what was not flushed cut it there: nothing after was acknowledged", async () => {
+  using folder = await journalPastCheckpoint(2, 6);
+  const bytes = Deno.readFileSync(folder.active);
+  const lineBytes = bytes.length / 6;
+  bytes.fill(0, 3.2 * lineBytes, 3.9 * lineBytes);
+  Deno.writeFileSync(folder.active, bytes);
+  await using it = await opened(folder);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
+  assert.equal(Deno.statSync(folder.active).size, 3 * lineBytes);
+  await it.journal.append(appendOf(0, { start: 3, end: 6 }));
+  assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 6 }));
+});
+
+Deno.test("A journal with a good checkpoint is read only from its position on", async () => {
+  using folder = await journalOf(100);
+  {
+    // Before the position a line is damaged in a way that reading it would show.
+    const text = Deno.readTextFileSync(folder.active);
+    const at = 50 * lineOf(partition(0), 10).length;
+    Deno.writeTextFileSync(folder.active, text.slice(0, at) + "#" + text.slice(at + 1));
+  }
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices, []);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 100 }));
+});
+
+Deno.test("An old checkpoint costs reading, and no more", async () => {
+  using folder = await journalPastCheckpoint(3, 20);
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices, []);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 20 }));
+});
+
+Deno.test("An old checkpoint is good across rotations", async () => {
+  using folder = await journalPastCheckpoint(3, 4, { rotateBytes: 700 });
+  const checkpoint = Deno.readFileSync(folder.checkpoint);
+  {
+    await using it = await opened(folder, { rotateBytes: 700 });
+    for (let start = 4; start < 20; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }));
+    }
+    assert.ok(it.told("rotated").length > 3);
+  }
+  Deno.writeFileSync(folder.checkpoint, checkpoint);
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices, []);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 20 }));
+});
+
+Deno.test("A checkpoint torn at any byte is rebuilt from the lines, under a new id", async () => {
+  using whole = await journalOf(3);
+  const checkpoint = Deno.readFileSync(whole.checkpoint);
+  const { body: { journal: oldId } } = JSON.parse(new TextDecoder().decode(checkpoint));
+  using folder = new TestFolder();
+  for (let length = 0; length < checkpoint.length; length += 7) {
+    folder.copyFrom(whole);
+    Deno.writeFileSync(folder.checkpoint, checkpoint.subarray(0, length));
+    await using it = await opened(folder);
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
+    const [rebuilt] = it.told("rebuilt");
+    assert.match(rebuilt?.reason ?? "", /damaged/);
+    assert.equal(rebuilt?.lineCount, 3);
+    assert.equal(rebuilt?.newId, true);
+    assert.notEqual(it.journal.id, oldId);
+  }
+});
+
+Deno.test("A journal keeps its id over clean restarts, and a lost checkpoint makes a new one", async () => {
+  using folder = await journalOf(3);
+  const ids: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    if (round === 2) Deno.removeSync(folder.checkpoint);
+    await using it = await opened(folder);
+    ids.push(it.journal.id);
+  }
+  assert.equal(ids[0], ids[1]);
+  assert.notEqual(ids[1], ids[2]);
+});
+
+Deno.test("A checkpoint from another journal is not believed", async () => {
+  using other = await journalOf(9);
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder);
+    await it.journal.append(appendOf(1, { start: 0, end: 12 }, "another value"));
+  }
+  Deno.copyFileSync(other.checkpoint, folder.checkpoint);
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /another journal/);
+  assert.deepEqual(heldNames(it.journal, 2), namesOf(1, { start: 0, end: 12 }));
+});
+
+Deno.test("A checkpoint that covers more than there is is not believed, and the id is kept", async () => {
+  using folder = await journalOf(5);
+  const { size } = Deno.statSync(folder.active);
+  const { body: { journal: id } } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+  Deno.truncateSync(folder.active, size * 3 / 5);
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /covers \d+ bytes, and the journal has/);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
+  assert.equal(it.journal.id, id);
+});
+
+Deno.test("A journal whose lines were moved before the checkpoint's position is read anew", async () => {
+  using folder = await journalOf(5);
+  const text = Deno.readTextFileSync(folder.active);
+  const lines = text.split("\n");
+  lines.splice(3, 0, "someone's note");
+  Deno.writeTextFileSync(folder.active, lines.join("\n"));
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /changed before the checkpoint/);
+  assert.equal(it.told("foreign lines")[0]?.lineCount, 1);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
+});
+
+Deno.test("A journal whose file is gone holds nothing, checkpoint or not", async () => {
+  for (const rotateBytes of [10_000, 700]) {
+    using folder = await journalOf(7, { rotateBytes });
+    for (const name of folder.names("tracker.events")) Deno.removeSync(folder.file(name));
+    await using it = await opened(folder);
+    assert.equal(it.told("rebuilt").length, 1);
+    assert.equal(it.journal.end(partition(0)), undefined);
+  }
+});
+
+Deno.test("A closed segment that is missing takes its records out of what is held", async () => {
+  using folder = await journalOf(7, { rotateBytes: 700 });
+  Deno.removeSync(folder.file("tracker.events.000001"));
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
+  assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+});
+
+Deno.test("Foreign lines with records after them stay, are counted, and take nothing with them", async () => {
+  const foreign = ["hello", "", "{}", '{"kafka_topic":"orders"}', '{"kafka_offset":'];
+  using folder = await journalPastCheckpoint(2, 3);
+  const before = Deno.readTextFileSync(folder.active);
+  const text = before + foreign.join("\n") + "\n" + lineOf(partition(0), 3) +
+    lineOf(partition(0), 4);
+  Deno.writeTextFileSync(folder.active, text);
+  await using it = await opened(folder);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
+  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  assert.deepEqual({ lineCount, firstPosition }, { lineCount: 5, firstPosition: before.length });
+  assert.equal(Deno.readTextFileSync(folder.active), text);
+});
+
+Deno.test("Foreign lines after the last record are moved out of the journal", async () => {
+  using folder = await journalOf(3);
+  const before = Deno.readTextFileSync(folder.active);
+  Deno.writeTextFileSync(folder.active, "hello\nworld\n", { append: true });
+  await using it = await opened(folder);
+  assert.equal(Deno.readTextFileSync(folder.active), before);
+  assert.equal(Deno.readTextFileSync(it.told("cut")[0]?.savedAs ?? ""), "hello\nworld\n");
+  assert.deepEqual(it.told("foreign lines"), []);
+});
+
+Deno.test("Without a checkpoint only what is torn is cut, and whole foreign lines stay", async () => {
+  using folder = new TestFolder();
+  const text = "a\n" + lineOf(partition(0), 0) + "\0\0\n" + lineOf(partition(0), 1) + "b\n";
+  Deno.writeTextFileSync(folder.active, text + "\0\0\nc\n{");
+  await using it = await opened(folder);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 2 }));
+  assert.equal(Deno.readTextFileSync(folder.active), text);
+  assert.equal(Deno.readTextFileSync(it.told("cut")[0]?.savedAs ?? ""), "\0\0\nc\n{");
+  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  assert.deepEqual({ lineCount, firstPosition }, { lineCount: 3, firstPosition: 0 });
+});
+
+Deno.test("A journal of the founding project's tracker is taken over: its lines have no topic id", async () => {
+  using folder = new TestFolder();
+  const old = { topic: "orders", topicId: "", partition: 0 };
+  Deno.writeTextFileSync(folder.active, lineOf(old, 0) + lineOf(old, 1));
+  await using it = await opened(folder);
+  assert.equal(it.journal.end(old), 2);
+  assert.equal(it.journal.end(partition(0)), undefined);
+  assert.deepEqual(it.told("rebuilt").map(({ reason }) => reason), ["there is no checkpoint"]);
+});
+
+Deno.test("An order that has the journal's own field names in it does not mislead the rebuild", async () => {
+  using folder = new TestFolder();
+  const line = lineOf(partition(0), 5).replace(
+    '"deserialized":false',
+    '"deserialized":true,"order_full":{"kafka_topic_id":"x","kafka_partition":9,"kafka_offset":77}',
+  );
+  assert.ok(line.includes("77"));
+  Deno.writeTextFileSync(folder.active, line);
+  await using it = await opened(folder);
+  assert.deepEqual(heldNames(it.journal, 1), ["0:5"]);
+  assert.equal(it.journal.end({ ...partition(9), topicId: "x" }), undefined);
+});
+
+Deno.test("A record that is in the journal twice is reported", async () => {
+  using folder = new TestFolder();
+  Deno.writeTextFileSync(folder.active, lineOf(partition(0), 0) + lineOf(partition(0), 0));
+  await using it = await opened(folder);
+  assert.equal(it.told("repeated lines")[0]?.lineCount, 1);
+});
+
+Deno.test("Lines longer than the reading buffer are read whole", async () => {
+  using folder = new TestFolder();
+  const long = "x".repeat(5_000_000);
+  const text = [0, 1, 2].map((offset) => lineOf(partition(0), offset, long)).join("");
+  Deno.writeTextFileSync(folder.active, text);
+  await using it = await opened(folder);
+  assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
+  assert.equal(Deno.statSync(folder.active).size, text.length);
+});
+
+Deno.test("A crash between any two steps of a rotation loses and repeats nothing", async () => {
+  const steps: readonly ((folder: TestFolder) => void)[] = [
+    (folder) => Deno.renameSync(folder.active, folder.file("tracker.events.000001")),
+    (folder) => {
+      Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
+      Deno.writeFileSync(folder.active, new Uint8Array(), { mode: 0o600 });
+    },
+    (folder) => {
+      Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
+      Deno.writeTextFileSync(folder.active, lineOf(partition(0), 6));
+    },
+  ];
+  for (const [index, step] of steps.entries()) {
+    using folder = await journalPastCheckpoint(3, 6);
+    step(folder);
+    await using it = await opened(folder);
+    const end = index === 2 ? 7 : 6;
+    assert.deepEqual(it.notices, []);
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end }));
+    await it.journal.append(appendOf(0, { start: end, end: 9 }));
+    assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 9 }));
+  }
+});

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { join, relative } from "node:path";
+
+const PROJECT = join(import.meta.dirname ?? ".", "..");
+
+interface Module {
+  readonly path: string;
+  readonly text: string;
+  /** What it imports at run time: type-only imports are left out. */
+  readonly imports: readonly string[];
+}
+
+function* sourceFiles(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) yield* sourceFiles(path);
+    else if (name.endsWith(".ts") || name.endsWith(".tsx")) yield path;
+  }
+}
+
+function readModule(path: string): Module {
+  const text = Deno.readTextFileSync(path);
+  const statements = text.matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from\s+"([^"]+)"/gms);
+  const dynamic = text.matchAll(/\bimport\(\s*"([^"]+)"/g);
+  return {
+    path: relative(PROJECT, path),
+    text,
+    imports: [...statements, ...dynamic].map(([, specifier]) => specifier ?? ""),
+  };
+}
+
+const MODULES = [
+  ...[...sourceFiles(join(PROJECT, "lib"))],
+  ...["mod.ts", "producer.ts", "tracker.ts", "monitor.ts"].map((name) => join(PROJECT, name)),
+].map(readModule);
+
+/** All that a module pulls in, by following its imports within the project. */
+function reachable(entry: string): Set<string> {
+  const byPath = new Map(MODULES.map((module) => [module.path, module]));
+  const seen = new Set<string>();
+  const queue = [entry];
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    for (const specifier of byPath.get(path)?.imports ?? []) {
+      queue.push(specifier.startsWith(".") ? join(path, "..", specifier) : specifier);
+    }
+  }
+  return seen;
+}
+
+Deno.test("only lib/kafka/ imports the Kafka client", () => {
+  for (const { path, text } of MODULES) {
+    if (path.startsWith("lib/kafka/")) continue;
+    assert.doesNotMatch(text, /from "kafkajs/, path);
+  }
+  assert.ok(MODULES.some(({ text }) => /from "kafkajs/.test(text)), "the test sees imports");
+});
+
+Deno.test("the monitor pulls in nothing of Kafka", () => {
+  const pulled = [...reachable("monitor.ts")];
+  assert.ok(pulled.includes("lib/monitor/read_model.ts"), "the test follows imports");
+  assert.deepEqual(
+    pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),
+    [],
+  );
+});
+
+Deno.test("order and shop know nothing of Kafka", () => {
+  for (const entry of ["lib/order.ts", "lib/shop.ts"]) {
+    const pulled = [...reachable(entry)];
+    assert.deepEqual(
+      pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),
+      [],
+    );
+  }
+});
+
+Deno.test("lib/ writes to the screen through lib/terminal.ts only", () => {
+  for (const { path, text } of MODULES) {
+    if (path === "lib/terminal.ts") continue;
+    assert.doesNotMatch(text, /^(?! \*).*(\bconsole\.|Deno\.(stdout|stderr)\.write)/m, path);
+  }
+});
+
+Deno.test("entry scripts stay short enough to read as a table of contents", () => {
+  for (const { path, text } of MODULES) {
+    if (path.includes("/")) continue;
+    assert.ok(text.split("\n").length <= 200, `${path} has ${text.split("\n").length} lines`);
+  }
+});
