@@ -1,0 +1,104 @@
+#!/usr/bin/env -S deno run --quiet --no-prompt --allow-net --allow-read --allow-write --allow-run=java,mvn,docker,setpriv --allow-env=KAFKA_BROKER
+/**
+ * A Kafka broker for development: runs until Ctrl-C.
+ *
+ *     deno task broker
+ *     deno task broker --port 9192 --data /tmp/kafka
+ *
+ * Uses Docker Compose where an engine answers, else Kafka's jars on Java 17 or newer, which Maven
+ * fetches once. The programs create their topics themselves. Without `--quiet` Deno would name each
+ * of the permitted commands that this machine doesn't have.
+ *
+ * @module
+ */
+
+import { resolve } from "node:path";
+import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../cli.ts";
+import { listenForShutdown, type Shutdown } from "../shutdown.ts";
+import { printErrorLine, printLine } from "../terminal.ts";
+import { ensureBroker, type EnsuredBroker } from "./ensure_broker.ts";
+
+const DEFAULT_PORT = 9092;
+const DEFAULT_DATA = ".kafka/data";
+
+async function main(args: string[]): Promise<number> {
+  const { address, dataDir } = parseOptions(args);
+
+  using shutdown = listenForShutdown({
+    onFirst: (signal) => printLine(`${signal}: stopping the broker (once more to leave at once)`),
+    onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
+  });
+  let broker: EnsuredBroker;
+  try {
+    broker = await ensureBroker({
+      address,
+      dataDir,
+      log: (line) => void printLine(line),
+      signal: shutdown.requested,
+    });
+  } catch (error) {
+    if (shutdown.requested.aborted) return EXIT_OK;
+    throw error;
+  }
+  if (!broker.startedHere) {
+    printLine(`A Kafka broker answers at ${broker.address} already: nothing to start`);
+    return EXIT_OK;
+  }
+
+  describe(broker, dataDir);
+  const endedByItself = await Promise.race([
+    broker.ended.then(() => true),
+    whenRequested(shutdown).then(() => false),
+  ]);
+  await broker.stop();
+  if (endedByItself && !shutdown.requested.aborted) {
+    printErrorLine(`error: the broker ended by itself: see ${dataDir}/broker.log`);
+    return EXIT_FAILURE;
+  }
+  printLine("the broker has stopped; its data stays for the next start");
+  return EXIT_OK;
+}
+
+function parseOptions(args: string[]): { address: string; dataDir: string } {
+  const command = createCommand({
+    name: "broker",
+    description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose where an " +
+      "engine answers, else from Kafka's jars (Java 17 or newer, Maven).",
+  })
+    .option(
+      "--port <number>",
+      `port to listen on (default: that of KAFKA_BROKER, else ${DEFAULT_PORT})`,
+      integerParser({ min: 1, max: 65_535 }),
+    )
+    .option(
+      "--data <folder>",
+      "folder of the broker's data, when it runs from the jars",
+      DEFAULT_DATA,
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  deno task broker\n  deno task broker --port 9192 --data /tmp/kafka",
+    );
+  command.parse(args, { from: "user" });
+  const { port, data } = command.opts<{ port?: number; data: string }>();
+  const address = port === undefined
+    ? Deno.env.get("KAFKA_BROKER") || `localhost:${DEFAULT_PORT}`
+    : `localhost:${port}`;
+  return { address, dataDir: resolve(data) };
+}
+
+function describe(broker: EnsuredBroker, dataDir: string): void {
+  printLine(
+    broker.how === "compose"
+      ? "running in Docker Compose, data in the volume kafka-data"
+      : `running from Kafka's jars, data in ${dataDir}`,
+  );
+  printLine(`Kafka answers at ${broker.address}; Ctrl-C stops it`);
+}
+
+function whenRequested({ requested }: Shutdown): Promise<void> {
+  if (requested.aborted) return Promise.resolve();
+  return new Promise((resolve) => requested.addEventListener("abort", () => resolve()));
+}
+
+if (import.meta.main) await runProgram(main);

@@ -1,0 +1,79 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+/**
+ * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
+ *
+ *     deno task demo
+ *     deno task demo --orders 300 --rate 100
+ *
+ * Starts a broker where none answers. On a broker that it did not start it keeps to a topic, a group and
+ * a folder of its own.
+ *
+ * @module
+ */
+
+import {
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  integerParser,
+  Option,
+  parseRate,
+  runProgram,
+} from "../cli.ts";
+import { listenForShutdown } from "../shutdown.ts";
+import { printErrorLine, printLine, styled } from "../terminal.ts";
+import { describeProof, proofHolds } from "./demo/proof.ts";
+import { runPipeline } from "./demo/pipeline.ts";
+import { demoSite } from "./demo/site.ts";
+import { ensureBroker } from "./ensure_broker.ts";
+
+const DATA_FOLDER = ".kafka/data";
+const DEFAULT_BROKER = "localhost:9092";
+
+interface DemoOptions {
+  readonly orders: number;
+  readonly rate: number | "max";
+}
+
+async function main(args: string[]): Promise<number> {
+  const { orders, rate } = parseOptions(args);
+  using shutdown = listenForShutdown({
+    onFirst: () =>
+      printErrorLine("stopping in order: the proof follows (once more to leave at once)"),
+    onSecond: () => printErrorLine("left at once: no proof"),
+  });
+
+  const broker = await ensureBroker({
+    address: Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER,
+    dataDir: DATA_FOLDER,
+    log: (line) => printLine(styled(`broker    ${line}`, "dim")),
+    signal: shutdown.requested,
+  });
+  try {
+    const site = demoSite(broker);
+    printLine(
+      `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
+    );
+    const proof = await runPipeline({ site, orders, rate, stop: shutdown.requested });
+    for (const line of describeProof(proof, site)) printLine(line);
+    return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
+  } finally {
+    await broker.stop();
+  }
+}
+
+function parseOptions(args: string[]): DemoOptions {
+  return createCommand({
+    name: "demo",
+    description: "Runs broker, tracker and producer, then proves that nothing was lost.",
+  })
+    .addOption(
+      new Option("--orders <n>", "how many orders").default(200).argParser(
+        integerParser({ min: 1 }),
+      ),
+    )
+    .addOption(new Option("--rate <n|max>", "orders a second").default(50).argParser(parseRate))
+    .parse(args, { from: "user" }).opts();
+}
+
+if (import.meta.main) await runProgram(main);

@@ -1,0 +1,197 @@
+/**
+ * Runs tracker and producer as a person would, in two processes, and gathers what the proof needs.
+ *
+ * @module
+ */
+
+import { ClusterClient, type OffsetRange } from "../../kafka/cluster.ts";
+import type { ProducerSummary } from "../../producer/accounts.ts";
+import { isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
+import { printable, withThousands } from "../../text.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../tracker/dead_letters.ts";
+import { verifyJournals } from "../../tracker/verify/verify.ts";
+import { type Program, startProgram } from "../programs.ts";
+import type { Proof } from "./proof.ts";
+import type { DemoSite } from "./site.ts";
+
+export interface PipelineOptions {
+  readonly site: DemoSite;
+  readonly orders: number;
+  readonly rate: number | "max";
+  /** Ends the run early, in order. */
+  readonly stop: AbortSignal;
+}
+
+const PARTITIONS = 3;
+const POLL_MS = 250;
+const STATUS_INTERVAL_MS = 2_000;
+/** How long the tracker may take to journal what is in the topic after the producer has ended. */
+const CATCH_UP_TIMEOUT_MS = 120_000;
+/** Lines of the tracker that are shown: some orders in full, then counts. */
+const TRACKER_LINES_MAX = 24;
+
+export async function runPipeline({ site, orders, rate, stop }: PipelineOptions): Promise<Proof> {
+  const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const { partitionCount } = await cluster.ensureTopic(site.topic, { partitionCount: PARTITIONS });
+  await cluster.ensureTopic(site.deadLetterTopic, {
+    partitionCount,
+    config: DEAD_LETTER_TOPIC_CONFIG,
+  });
+  const before = await offsetsNow(cluster, site);
+
+  const tracker = await startTracker(site);
+  const producer = await startProgram("producer", [
+    ...["--broker", site.broker, "--topic", site.topic],
+    ...["--count", String(orders), "--rate", String(rate), "--json", "--log-level", "warn"],
+  ], { onLine: relay("producer", "stderr") });
+  const onStop = () => producer.signal("SIGTERM");
+  stop.addEventListener("abort", onStop);
+  if (stop.aborted) onStop();
+
+  const progress = showProgress({ cluster, site, before, orders });
+  const producerExit = await producer.exitCode;
+  stop.removeEventListener("abort", onStop);
+  const after = await offsetsNow(cluster, site);
+  const isCaughtUp = await progress.untilJournaled(after, tracker);
+  tracker.signal("SIGTERM");
+  const trackerExit = await tracker.exitCode;
+
+  printLine("verify    comparing the topic with the journal");
+  const verification = await verifyJournals({
+    cluster,
+    topic: site.topic,
+    directories: [site.logs],
+    ranges: rangesBetween(before.orders, after.orders),
+  });
+  const end = await offsetsNow(cluster, site);
+  return {
+    producer: summaryOf(producer),
+    verification,
+    deadLettered: sumOfHighs(end.deadLetters) - sumOfHighs(before.deadLetters),
+    troubles: [
+      ...(producerExit === 0 ? [] : [`the producer ended with exit code ${producerExit}`]),
+      ...(isCaughtUp ? [] : ["the tracker did not journal everything in time"]),
+      ...(trackerExit === 0 ? [] : [`the tracker ended with exit code ${trackerExit}`]),
+    ],
+  };
+}
+
+async function startTracker(site: DemoSite): Promise<Program> {
+  let lineCount = 0;
+  return await startProgram("tracker", [
+    ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
+    ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
+  ], {
+    onLine: (line, stream) => {
+      if (stream === "stderr") relay("tracker", "stderr")(line, stream);
+      else if (++lineCount <= TRACKER_LINES_MAX) printLine(`tracker   ${printable(line)}`);
+    },
+  });
+}
+
+function relay(name: string, wanted: "stdout" | "stderr") {
+  return (line: string, stream: "stdout" | "stderr"): void => {
+    if (stream === wanted) printLine(`${name.padEnd(10)}${printable(line)}`);
+  };
+}
+
+interface DemoOffsets {
+  readonly orders: readonly OffsetRange[];
+  readonly deadLetters: readonly OffsetRange[];
+}
+
+async function offsetsNow(cluster: ClusterClient, site: DemoSite): Promise<DemoOffsets> {
+  return {
+    orders: await cluster.allOffsets(site.topic),
+    deadLetters: await cluster.allOffsets(site.deadLetterTopic),
+  };
+}
+
+function rangesBetween(
+  before: readonly OffsetRange[],
+  after: readonly OffsetRange[],
+): ReadonlyMap<number, { start: number; end: number }> {
+  return new Map(after.map(({ partition, high }) => {
+    const start = before.find((range) => range.partition === partition)?.high ?? 0;
+    return [partition, { start, end: high }];
+  }));
+}
+
+function sumOfHighs(ranges: readonly OffsetRange[]): number {
+  return ranges.reduce((sum, { high }) => sum + high, 0);
+}
+
+interface Progress {
+  /** Resolves with true when the group has committed these offsets, with false when that takes too long. */
+  untilJournaled(after: DemoOffsets, tracker: Program): Promise<boolean>;
+}
+
+function showProgress(
+  { cluster, site, before, orders }: {
+    cluster: ClusterClient;
+    site: DemoSite;
+    before: DemoOffsets;
+    orders: number;
+  },
+): Progress {
+  let lastShownMs = performance.now();
+  const countNow = async () => {
+    const { orders: ranges } = await offsetsNow(cluster, site);
+    const committed = await cluster.committedOffsets(site.group, site.topic);
+    const journaled = ranges.map(({ partition }) => {
+      const start = before.orders.find((range) => range.partition === partition)?.high ?? 0;
+      const offset = committed.find((commit) => commit.partition === partition)?.offset ?? start;
+      return { partition, count: Math.max(0, offset - start), offset };
+    });
+    const inTopic = sumOfHighs(ranges) - sumOfHighs(before.orders);
+    show(inTopic, journaled.reduce((sum, { count }) => sum + count, 0));
+    return journaled;
+  };
+  const show = (inTopic: number, journaled: number) => {
+    const line =
+      `progress  ${withThousands(inTopic)} of ${withThousands(orders)} orders in the topic, ` +
+      `${withThousands(journaled)} journaled and committed`;
+    if (isTerminal()) return showStatus(line);
+    if (performance.now() - lastShownMs < STATUS_INTERVAL_MS) return;
+    lastShownMs = performance.now();
+    printLine(styled(line, "dim"));
+  };
+  let isPolling = true;
+  const polling = (async () => {
+    while (isPolling) {
+      await countNow().catch(() => {}); // a broker that is away is told of by the programs
+      await delay(POLL_MS);
+    }
+  })();
+  return {
+    async untilJournaled(after, tracker) {
+      isPolling = false;
+      await polling;
+      let trackerEnded = false;
+      tracker.exitCode.then(() => trackerEnded = true);
+      const deadline = Date.now() + CATCH_UP_TIMEOUT_MS;
+      while (Date.now() < deadline && !trackerEnded) {
+        const journaled = await countNow();
+        const isDone = after.orders.every(({ partition, high }) =>
+          (journaled.find((each) => each.partition === partition)?.offset ?? 0) >= high
+        );
+        if (isDone) return true;
+        await delay(POLL_MS);
+      }
+      return false;
+    },
+  };
+}
+
+function summaryOf({ output }: Program): ProducerSummary | undefined {
+  try {
+    return JSON.parse(output.stdout) as ProducerSummary;
+  } catch {
+    return undefined;
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

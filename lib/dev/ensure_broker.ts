@@ -1,0 +1,88 @@
+/**
+ * A broker to develop against: the one that is there, else one started here.
+ *
+ * @module
+ */
+
+import { portInUse, startBrokerProcess } from "./broker_process.ts";
+import { composeAnswers, startComposeBroker } from "./compose_broker.ts";
+import { hasMaven, JAVA_VERSION_MIN, javaVersion } from "./java.ts";
+import { answersKafka } from "./kafka_probe.ts";
+import { isLocal, isPortFree, parseAddress } from "./local_port.ts";
+
+const PROBE_TIMEOUT_MS = 2_000;
+
+export interface EnsureBrokerOptions {
+  /** `host:port`, or several with commas as `KAFKA_BROKER` has them: the first counts. */
+  readonly address: string;
+  /** Where a broker that runs from its jars keeps its data. */
+  readonly dataDir: string;
+  /** Takes sentences of progress; where they are shown is the caller's matter. */
+  readonly log: (message: string) => void;
+  /** Ends the start. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface EnsuredBroker {
+  readonly address: string;
+  /** False for a broker that was there: then `stop` leaves it alone. */
+  readonly startedHere: boolean;
+  readonly how: "running" | "compose" | "jars";
+  /** Resolves when a broker from its jars has ended by itself; of the others it never resolves. */
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Uses what answers at the address; else, where that is this machine, starts a broker there: through
+ * Docker Compose when an engine answers, else from Kafka's jars with Java 17 or newer.
+ *
+ * @throws {SyntaxError} when the address isn't `host:port`.
+ * @throws {Error} when there is no broker and none can be started, saying what to do about it.
+ */
+export async function ensureBroker(
+  { address: addresses, dataDir, log, signal }: EnsureBrokerOptions,
+): Promise<EnsuredBroker> {
+  const address = addresses.split(",")[0]?.trim() ?? "";
+  const { hostname, port } = parseAddress(address);
+  const never = new Promise<void>(() => {});
+
+  if (await answersKafka(address, PROBE_TIMEOUT_MS)) {
+    return { address, startedHere: false, how: "running", ended: never, stop: async () => {} };
+  }
+  if (!isLocal(hostname)) {
+    throw new Error(
+      `No Kafka broker answers at ${address}, and one can only be started at localhost: start that broker, or set KAFKA_BROKER to one that runs`,
+    );
+  }
+  if (!isPortFree(port)) throw portInUse(port);
+
+  if (await composeAnswers()) {
+    log(`no Kafka broker answers at ${address}: starting one with Docker Compose`);
+    const broker = await startComposeBroker({ port, signal });
+    return { address, startedHere: true, how: "compose", ended: never, stop: broker.stop };
+  }
+  await requireJava(address);
+  log(`no Kafka broker answers at ${address}: starting one from Kafka's jars`);
+  const broker = await startBrokerProcess({ port, dataDir, signal, onProgress: log });
+  return {
+    address,
+    startedHere: true,
+    how: "jars",
+    ended: broker.exited.then(() => {}),
+    stop: broker.stop,
+  };
+}
+
+/** @throws {Error} naming what to install, when a broker cannot be run from its jars. */
+async function requireJava(address: string): Promise<void> {
+  const version = await javaVersion();
+  if (version !== undefined && version >= JAVA_VERSION_MIN && await hasMaven()) return;
+
+  const found = version === undefined || version >= JAVA_VERSION_MIN
+    ? `and Java ${JAVA_VERSION_MIN} or newer with Maven was not found`
+    : `and the Java on PATH is version ${version}, too old for Kafka`;
+  throw new Error(
+    `No Kafka broker answers at ${address}, no Docker engine answers, ${found}: install Docker, or Java ${JAVA_VERSION_MIN} and Maven, or set KAFKA_BROKER to a broker of yours`,
+  );
+}

@@ -1,0 +1,118 @@
+/**
+ * Asks an address whether a Kafka broker is there, in the two smallest requests of Kafka's protocol
+ * and with no client: the client's own retries and logs would hide what is being asked.
+ *
+ * Every request and answer begins with its length in four bytes:
+ *
+ *     request   length:int32  api key:int16  api version:int16  correlation id:int32  client id:string  body
+ *     answer    length:int32  correlation id:int32  body
+ *
+ * @module
+ */
+
+import { parseAddress } from "./local_port.ts";
+
+const METADATA = 3;
+const API_VERSIONS = 18;
+/** With the broker list behind four bytes of throttle time, and no tagged fields yet. */
+const METADATA_VERSION = 4;
+const CORRELATION_ID = 0x6f66;
+const LENGTH_BYTES = 4;
+/** An answer to these requests has a few hundred bytes; a longer one comes from something else. */
+const ANSWER_BYTES_MAX = 1_000_000;
+
+/**
+ * Whether a Kafka broker speaks at the address within `timeoutMs`. Never throws for what the network
+ * does; a broker that wants TLS doesn't answer here.
+ *
+ * @throws {SyntaxError} when the address isn't `host:port`.
+ */
+export async function answersKafka(address: string, timeoutMs: number): Promise<boolean> {
+  const answer = await ask(address, request(API_VERSIONS, 0, new Uint8Array(0)), timeoutMs);
+  return answer !== undefined;
+}
+
+/**
+ * Whether the broker at the address can be worked with: it speaks, and the controller has let it in,
+ * so that it lists itself in its metadata. After a start this comes a moment later than
+ * {@link answersKafka}. A broker that wants SASL closes the connection instead of answering.
+ */
+export async function listsBroker(address: string, timeoutMs: number): Promise<boolean> {
+  // No topics (an empty array), and none to be created.
+  const answer = await ask(
+    address,
+    request(METADATA, METADATA_VERSION, new Uint8Array([0, 0, 0, 0, 0])),
+    timeoutMs,
+  );
+  if (answer === undefined || answer.byteLength < 8) return false;
+  const brokerCount = answer.getInt32(4);
+  return brokerCount > 0;
+}
+
+function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Array {
+  const clientId = new TextEncoder().encode("orderflow-probe");
+  const length = 2 + 2 + 4 + 2 + clientId.length + body.length;
+  const bytes = new Uint8Array(LENGTH_BYTES + length);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, length);
+  view.setInt16(4, apiKey);
+  view.setInt16(6, apiVersion);
+  view.setInt32(8, CORRELATION_ID);
+  view.setInt16(12, clientId.length);
+  bytes.set(clientId, 14);
+  bytes.set(body, 14 + clientId.length);
+  return bytes;
+}
+
+/** The body of the answer, or undefined where nothing, or nothing of Kafka, answers in time. */
+async function ask(
+  address: string,
+  bytes: Uint8Array,
+  timeoutMs: number,
+): Promise<DataView | undefined> {
+  const { hostname, port } = parseAddress(address);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), timeoutMs);
+  try {
+    using connection = await Deno.connect({
+      hostname: hostname.replace(/^\[|\]$/g, ""),
+      port,
+      signal: deadline.signal,
+    });
+    // A read takes no signal: closing the connection is what ends it.
+    deadline.signal.addEventListener("abort", () => connection.close());
+    await writeAll(connection, bytes);
+    return await readAnswer(connection);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+}
+
+async function readAnswer(connection: Deno.Conn): Promise<DataView | undefined> {
+  const head = await readExactly(connection, LENGTH_BYTES + 4);
+  if (head === undefined) return undefined;
+  const length = head.getInt32(0);
+  if (length < 4 || length > ANSWER_BYTES_MAX) return undefined;
+  if (head.getInt32(LENGTH_BYTES) !== CORRELATION_ID) return undefined;
+  return await readExactly(connection, length - 4);
+}
+
+async function readExactly(
+  connection: Deno.Conn,
+  byteCount: number,
+): Promise<DataView | undefined> {
+  const bytes = new Uint8Array(byteCount);
+  for (let received = 0; received < byteCount;) {
+    const count = await connection.read(bytes.subarray(received));
+    if (count === null) return undefined;
+    received += count;
+  }
+  return new DataView(bytes.buffer);
+}

@@ -1,0 +1,69 @@
+/**
+ * Keeps a read model in step with a tracker's two files.
+ *
+ * @module
+ */
+
+import { FolderWatch } from "./folder_watch.ts";
+import { ReadModel, type Snapshot } from "./read_model.ts";
+import { Tail } from "./tail.ts";
+import { TAIL_FILES, UnreadableError } from "./tail_files.ts";
+
+const JOURNAL_NAME = "tracker.events";
+const LOG_NAME = "tracker.log";
+
+export class Follower implements Disposable {
+  readonly #folder: string;
+  readonly #model = new ReadModel();
+  readonly #journal: Tail;
+  readonly #log: Tail;
+
+  /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#journal = new Tail({ folder, name: JOURNAL_NAME, segments: "ascending" });
+    this.#log = new Tail({ folder, name: LOG_NAME, segments: "modified" });
+  }
+
+  /**
+   * Reads all that is there.
+   *
+   * @throws {UnreadableError} where the folder or a file is there and cannot be read.
+   */
+  async catchUp(signal?: AbortSignal): Promise<void> {
+    this.#model.tick(Date.now());
+    await this.#journal.catchUp(this.#model.journal, signal);
+    await this.#log.catchUp(this.#model.log, signal);
+  }
+
+  /** Reads what is there and what comes, until the signal is aborted. */
+  async follow(signal: AbortSignal): Promise<void> {
+    using watch = new FolderWatch(this.#folder);
+    while (!signal.aborted) {
+      await this.catchUp(signal);
+      await watch.changed(signal);
+    }
+  }
+
+  /** What is known now; while files are being read, of what was read so far. */
+  snapshot(): Snapshot {
+    return this.#model.snapshot({
+      nowMs: Date.now(),
+      journalFile: this.#journal.status(),
+      logFile: this.#log.status(),
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#journal[Symbol.dispose]();
+    this.#log[Symbol.dispose]();
+  }
+}
+
+/** @throws {UnreadableError} where there is such a folder and it cannot be listed, or the name is a file's. */
+export function checkFolder(folder: string): void {
+  if (TAIL_FILES.stat(folder) !== undefined) {
+    throw new UnreadableError(folder, new Error("it is a file; expected the tracker's folder"));
+  }
+  TAIL_FILES.list(folder);
+}

@@ -1,0 +1,358 @@
+/**
+ * What the journal's lines say, counted: the only source of totals.
+ *
+ * Pure: lines and the time are handed in.
+ *
+ * @module
+ */
+
+import { Recent, RecentLines } from "./recent.ts";
+import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
+import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
+import type { LineSink } from "./tail.ts";
+
+/** The longest window that can be asked for. */
+export const WINDOW_SECONDS_MAX = 3600;
+export const RECENT_COUNT = 20;
+
+const PARTITION_WINDOW_SECONDS = 60;
+/** Bounds against a hostile journal; a real one stays far below. */
+const PARTITION_COUNT_MAX = 10_000;
+const KIND_COUNT_MAX = 20;
+const ERROR_LENGTH_MAX = 1000;
+const SAMPLE_BYTES_MAX = 200;
+/** Lines up to this are kept whole for the list of recent ones. */
+const RECENT_LINE_BYTES_MAX = 64 * 1024;
+const OTHER_KIND = "other";
+
+export interface Totals {
+  readonly received: number;
+  readonly processed: number;
+  readonly failed: number;
+}
+
+export interface PartitionCounts {
+  readonly topic: string;
+  readonly partition: number;
+  readonly received: number;
+  readonly failed: number;
+  /** Of the latest line. */
+  readonly lastOffset: number;
+  readonly window: SlidingWindow;
+}
+
+export interface FailedEvent {
+  readonly timestampMs: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly kind: string;
+  /** As the tracker wrote it: not safe to show as it is. */
+  readonly error: string;
+}
+
+/** A line of the journal, for a list of recent ones. Texts are as they came: not safe to show as they are. */
+export interface RecentEvent {
+  readonly timestampMs: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly kind: string;
+  readonly failed: boolean;
+  readonly error?: string;
+  readonly order?: RecentOrder;
+}
+
+export interface RecentOrder {
+  readonly orderId?: string;
+  readonly status?: string;
+  readonly total?: number;
+  readonly currency?: string;
+  readonly customerId?: string;
+  readonly customerName?: string;
+  readonly itemCount?: number;
+}
+
+interface MutablePartition {
+  topic: string;
+  partition: number;
+  received: number;
+  failed: number;
+  lastOffset: number;
+  window: SlidingWindow;
+}
+
+/** All that a journal's lines add up to; copied at a file's beginning, so that the file can be taken back. */
+class Facts {
+  processed = 0;
+  failed = 0;
+  unreadable = 0;
+  unreadableSample: string | undefined = undefined;
+  firstEventMs = Infinity;
+  newestEventMs = -Infinity;
+  aheadOfClock = 0;
+  window = new SlidingWindow(WINDOW_SECONDS_MAX);
+  kinds = new Map<string, number>();
+  topics = new Map<string, Map<number, MutablePartition>>();
+  partitionCount = 0;
+  lastFailed: FailedEvent | undefined = undefined;
+  recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
+  recentLines = new RecentLines({
+    countMax: RECENT_COUNT,
+    lineBytesMax: RECENT_LINE_BYTES_MAX,
+  });
+
+  copy(): Facts {
+    const copy = Object.assign(new Facts(), this);
+    copy.window = this.window.copy();
+    copy.kinds = new Map(this.kinds);
+    copy.recentFailed = this.recentFailed.copy();
+    copy.recentLines = this.recentLines.copy();
+    copy.topics = new Map();
+    for (const [topic, partitions] of this.topics) {
+      const copies = new Map<number, MutablePartition>();
+      for (const [number, facts] of partitions) {
+        copies.set(number, { ...facts, window: facts.window.copy() });
+      }
+      copy.topics.set(topic, copies);
+    }
+    return copy;
+  }
+}
+
+export class JournalModel implements LineSink {
+  #facts = new Facts();
+  #mark = new Facts();
+  readonly #scanner = new EventScanner();
+  #nowMs = Infinity;
+
+  /** The time, for telling an event of now from one that a wrong clock stamped into the future. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
+  begin(): void {
+    this.#mark = this.#facts.copy();
+  }
+
+  rewind(): void {
+    this.#facts = this.#mark.copy();
+  }
+
+  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void {
+    const facts = this.#facts;
+    if (!this.#scanner.scan(bytes, start, end, whole)) {
+      facts.unreadable++;
+      facts.unreadableSample = sampleOf(bytes, start, end);
+      return;
+    }
+    const event: EventFacts = this.#scanner;
+    if (event.failed) {
+      facts.failed++;
+      noteFailure(facts, event);
+    } else {
+      facts.processed++;
+    }
+    const partition = partitionOf(facts, event);
+    if (partition !== undefined) {
+      partition.received++;
+      partition.lastOffset = event.offset;
+      if (event.failed) partition.failed++;
+    }
+    facts.recentLines.note(bytes, start, end);
+    this.#noteTime(event, partition);
+  }
+
+  settle(): void {
+    this.#facts.recentLines.settle();
+  }
+
+  get totals(): Totals {
+    const { processed, failed } = this.#facts;
+    return { received: processed + failed, processed, failed };
+  }
+
+  get unreadableCount(): number {
+    return this.#facts.unreadable;
+  }
+
+  /** The beginning of the latest unreadable line: not safe to show as it is. */
+  get unreadableSample(): string | undefined {
+    return this.#facts.unreadableSample;
+  }
+
+  /** Events stamped further ahead of the monitor's clock than clocks differ; they are in no window. */
+  get aheadOfClockCount(): number {
+    return this.#facts.aheadOfClock;
+  }
+
+  get firstEventMs(): number | undefined {
+    return Number.isFinite(this.#facts.firstEventMs) ? this.#facts.firstEventMs : undefined;
+  }
+
+  get newestEventMs(): number | undefined {
+    return Number.isFinite(this.#facts.newestEventMs) ? this.#facts.newestEventMs : undefined;
+  }
+
+  get window(): SlidingWindow {
+    return this.#facts.window;
+  }
+
+  /** Failed records by kind: `deserialization`, `validation`. */
+  get errorKinds(): ReadonlyMap<string, number> {
+    return this.#facts.kinds;
+  }
+
+  get lastFailed(): FailedEvent | undefined {
+    return this.#facts.lastFailed;
+  }
+
+  get recentFailed(): readonly FailedEvent[] {
+    return this.#facts.recentFailed.values();
+  }
+
+  /** By topic, then number. */
+  get partitions(): readonly PartitionCounts[] {
+    return this.#facts.topics.values()
+      .flatMap((partitions) => partitions.values())
+      .toArray()
+      .sort((one, other) =>
+        one.topic === other.topic
+          ? one.partition - other.partition
+          : one.topic < other.topic
+          ? -1
+          : 1
+      );
+  }
+
+  /** Oldest first. Parses the lines: for a screen, not for each line. */
+  get recentEvents(): readonly RecentEvent[] {
+    const scanner = new EventScanner();
+    return this.#facts.recentLines.lines().map((line) => recentEvent(scanner, line))
+      .filter((event) => event !== undefined);
+  }
+
+  #noteTime(event: EventFacts, partition: MutablePartition | undefined): void {
+    const { timestampMs } = event;
+    if (Number.isNaN(timestampMs)) return;
+    const facts = this.#facts;
+    if (timestampMs > this.#nowMs + CLOCK_SKEW_MS) {
+      facts.aheadOfClock++;
+      return;
+    }
+    if (timestampMs < facts.firstEventMs) facts.firstEventMs = timestampMs;
+    if (timestampMs > facts.newestEventMs) facts.newestEventMs = timestampMs;
+    facts.window.add(timestampMs, event.failed);
+    partition?.window.add(timestampMs, event.failed);
+  }
+}
+
+function noteFailure(facts: Facts, event: EventFacts): void {
+  const known = facts.kinds.has(event.kind) || facts.kinds.size < KIND_COUNT_MAX;
+  const kind = known ? event.kind : OTHER_KIND;
+  facts.kinds.set(kind, (facts.kinds.get(kind) ?? 0) + 1);
+  const { timestampMs, topic, partition, offset } = event;
+  const error = (event.error ?? "").slice(0, ERROR_LENGTH_MAX);
+  facts.lastFailed = { timestampMs, topic, partition, offset, kind, error };
+  facts.recentFailed.add(facts.lastFailed);
+}
+
+function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefined {
+  const { topic, partition } = event;
+  let partitions = facts.topics.get(topic);
+  const known = partitions?.get(partition);
+  if (known !== undefined) return known;
+  if (facts.partitionCount >= PARTITION_COUNT_MAX) return undefined;
+
+  if (partitions === undefined) {
+    partitions = new Map();
+    facts.topics.set(topic, partitions);
+  }
+  const added: MutablePartition = {
+    topic,
+    partition,
+    received: 0,
+    failed: 0,
+    lastOffset: -1,
+    window: new SlidingWindow(PARTITION_WINDOW_SECONDS),
+  };
+  partitions.set(partition, added);
+  facts.partitionCount++;
+  return added;
+}
+
+const DECODER = new TextDecoder();
+
+function sampleOf(bytes: Uint8Array, start: number, end: number): string {
+  return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
+}
+
+function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {
+  const fields = parseLine(line, 0, line.length);
+  if (fields === undefined) return beginningOf(line);
+  if (!scanner.scan(line, 0, line.length, false)) return undefined;
+  const { timestampMs, topic, partition, offset, kind, failed, error } = scanner;
+  const order = orderOf(fields["order_full"]);
+  return {
+    timestampMs,
+    topic,
+    partition,
+    offset,
+    kind,
+    failed,
+    ...(error !== undefined && { error: error.slice(0, ERROR_LENGTH_MAX) }),
+    ...(order !== undefined && { order }),
+  };
+}
+
+/** What can be said of a line too long to be kept. Its first fields are simple, and were found good when it was read. */
+function beginningOf(line: Uint8Array): RecentEvent | undefined {
+  const text = DECODER.decode(line.subarray(0, SAMPLE_BYTES_MAX * 3));
+  const rawMessage = text.indexOf(`,"raw_message"`);
+  const fields = parseLine(ENCODER.encode(`${text.slice(0, rawMessage)}}`), 0, Infinity);
+  if (rawMessage === -1 || fields === undefined) return undefined;
+  const { timestamp, event_type, kafka_topic, kafka_partition, kafka_offset } = fields;
+  const failed = event_type !== "message.received";
+  return {
+    timestampMs: parseTimestamp(String(timestamp)),
+    topic: String(kafka_topic),
+    partition: Number(kafka_partition),
+    offset: Number(kafka_offset),
+    kind: failed ? String(event_type).replace(/^message\.received\.|_error$/g, "") : "processed",
+    failed,
+  };
+}
+
+const ENCODER = new TextEncoder();
+
+function orderOf(value: unknown): RecentOrder | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const order: Readonly<Record<string, unknown>> = { ...value };
+  const customer: Readonly<Record<string, unknown>> = typeof order["customer_info"] === "object"
+    ? { ...order["customer_info"] }
+    : {};
+  const items = order["items"];
+  return {
+    ...texts({
+      orderId: order["order_id"],
+      status: order["status"],
+      currency: order["currency"],
+      customerId: customer["customer_id"],
+      customerName: customer["name"],
+    }),
+    ...(typeof order["total"] === "number" && { total: order["total"] }),
+    ...(Array.isArray(items) && { itemCount: items.length }),
+  };
+}
+
+/** Those of the values that are text. */
+function texts<K extends string>(
+  values: Readonly<Record<K, unknown>>,
+): { readonly [P in K]?: string } {
+  const found: { [P in K]?: string } = {};
+  for (const key in values) {
+    const value = values[key];
+    if (typeof value === "string") found[key] = value;
+  }
+  return found;
+}

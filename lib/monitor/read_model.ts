@@ -1,0 +1,240 @@
+/**
+ * The monitor's one model behind all its faces: the journal's facts and the log's, and what they mean at a given time.
+ *
+ * Pure: lines, file states and the time are handed in.
+ *
+ * @module
+ */
+
+import {
+  type Evidence,
+  type Health,
+  JUDGED_WINDOW_MS,
+  judgeHealth,
+  judgeQuality,
+  type Quality,
+  RATE_WINDOW_MS,
+} from "./health.ts";
+import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from "./journal_model.ts";
+import { LogModel } from "./log_model.ts";
+import type { LogLine, TrackerMetrics } from "./log_model.ts";
+import type { TailStatus } from "./tail.ts";
+
+export const CHART_POINT_COUNT = 50;
+
+/** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
+export interface Snapshot {
+  readonly takenAtMs: number;
+  readonly health: Health;
+  readonly quality: Quality;
+  /** Out of the journal's lines only. */
+  readonly totals: Totals & { readonly successRatePercent: number | undefined };
+  /** The last five minutes, by the events' own timestamps. */
+  readonly window: {
+    readonly windowMs: number;
+    readonly received: number;
+    readonly failed: number;
+    readonly successRatePercent: number | undefined;
+  };
+  /** Over the last minute, to two digits. */
+  readonly messagesPerSecond: number;
+  /** From the first event to the newest. */
+  readonly messagesPerSecondOverall: number;
+  readonly firstEventMs: number | undefined;
+  readonly newestEventMs: number | undefined;
+  readonly newestLogMs: number | undefined;
+  readonly partitions: readonly PartitionView[];
+  /** Failed records by kind, from the journal. */
+  readonly errorKinds: ReadonlyMap<string, number>;
+  /** By reason, from the log, as far back as its files go. */
+  readonly deadLetters: ReadonlyMap<string, number>;
+  readonly lastError: LastError | undefined;
+  /** What the tracker last said of itself. */
+  readonly metrics: TrackerMetrics | undefined;
+  /** Sum over partitions, as the tracker last said. */
+  readonly lag: number | undefined;
+  /** Oldest first. */
+  readonly recentEvents: readonly RecentEvent[];
+  readonly recentFailed: readonly FailedEvent[];
+  readonly recentLogs: readonly LogLine[];
+  readonly chart: Chart;
+  readonly unreadable: {
+    readonly journalLines: number;
+    readonly logLines: number;
+    readonly sample: string | undefined;
+  };
+  readonly aheadOfClockCount: number;
+  readonly files: {
+    readonly journal: TailStatus | undefined;
+    readonly log: TailStatus | undefined;
+  };
+}
+
+export interface PartitionView {
+  readonly topic: string;
+  readonly partition: number;
+  readonly received: number;
+  readonly failed: number;
+  readonly lastOffset: number;
+  readonly messagesPerSecond: number;
+  /** As the tracker last said. */
+  readonly lag: number | undefined;
+}
+
+export interface LastError {
+  readonly timestampMs: number;
+  /** `record` for a message that failed, `tracker` for the program itself. */
+  readonly of: "record" | "tracker";
+  readonly text: string;
+}
+
+/** Fifty points over the judged window, oldest first; the last one is of now, and not over. */
+export interface Chart {
+  readonly stepMs: number;
+  readonly messagesPerSecond: readonly number[];
+  /** Undefined for a step without messages. */
+  readonly successRatePercent: readonly (number | undefined)[];
+}
+
+export class ReadModel {
+  readonly journal = new JournalModel();
+  readonly log = new LogModel();
+
+  /** The time, before lines are handed in. */
+  tick(nowMs: number): void {
+    this.journal.tick(nowMs);
+    this.log.tick(nowMs);
+  }
+
+  snapshot(
+    { nowMs, journalFile, logFile }: {
+      readonly nowMs: number;
+      readonly journalFile?: TailStatus;
+      readonly logFile?: TailStatus;
+    },
+  ): Snapshot {
+    const { journal, log } = this;
+    const { totals } = journal;
+    const judged = journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS });
+    const messagesPerSecond = round2(journal.window.rate({ nowMs, windowMs: RATE_WINDOW_MS }));
+    const evidence = this.#evidence(nowMs, messagesPerSecond);
+    return {
+      takenAtMs: nowMs,
+      health: judgeHealth(evidence),
+      quality: judgeQuality(evidence),
+      totals: { ...totals, successRatePercent: successPercent(totals) },
+      window: {
+        windowMs: JUDGED_WINDOW_MS,
+        ...judged,
+        successRatePercent: successPercent(judged),
+      },
+      messagesPerSecond,
+      messagesPerSecondOverall: this.#overallRate(),
+      firstEventMs: journal.firstEventMs,
+      newestEventMs: journal.newestEventMs,
+      newestLogMs: log.newestLineMs,
+      partitions: this.#partitions(nowMs),
+      errorKinds: new Map(journal.errorKinds),
+      deadLetters: new Map(log.deadLetters),
+      lastError: this.#lastError(),
+      metrics: log.metrics,
+      lag: evidence.lag,
+      recentEvents: journal.recentEvents,
+      recentFailed: [...journal.recentFailed],
+      recentLogs: [...log.recent],
+      chart: this.#chart(nowMs),
+      unreadable: {
+        journalLines: journal.unreadableCount,
+        logLines: log.unreadableCount,
+        sample: journal.unreadableSample,
+      },
+      aheadOfClockCount: journal.aheadOfClockCount,
+      files: { journal: journalFile, log: logFile },
+    };
+  }
+
+  #evidence(nowMs: number, messagesPerSecond: number): Evidence {
+    const { journal, log } = this;
+    const ageMs = (timeMs: number | undefined) =>
+      timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
+    const trackerErrorAgeMs = ageMs(log.lastError?.timestampMs);
+    const { lag } = log.metrics ?? {};
+    return {
+      received: journal.totals.received,
+      successPercent: successPercent(journal.totals),
+      window: journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }),
+      messagesPerSecond,
+      newestEventAgeMs: ageMs(journal.newestEventMs),
+      newestLogAgeMs: ageMs(log.newestLineMs),
+      stoppedAgeMs: ageMs(log.stoppedAtMs),
+      lastErrorAgeMs: ageMs(this.#lastError()?.timestampMs),
+      trackerError: log.lastError === undefined || trackerErrorAgeMs === undefined
+        ? undefined
+        : { ageMs: trackerErrorAgeMs, message: log.lastError.message },
+      trackerErrorsInWindow: log.errors.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }).received,
+      lag: lag?.values().reduce((sum, records) => sum + records, 0),
+      unreadableLines: journal.unreadableCount + log.unreadableCount,
+    };
+  }
+
+  #overallRate(): number {
+    const { firstEventMs, newestEventMs, totals } = this.journal;
+    if (firstEventMs === undefined || newestEventMs === undefined) return 0;
+    return round2(totals.received / Math.max(1, (newestEventMs - firstEventMs) / 1000));
+  }
+
+  #partitions(nowMs: number): readonly PartitionView[] {
+    const { partitions } = this.journal;
+    // The log's lag names partitions, and no topic.
+    const topicCount = new Set(partitions.map(({ topic }) => topic)).size;
+    const lag = topicCount === 1 ? this.log.metrics?.lag : undefined;
+    return partitions.map(({ window, ...partition }) => ({
+      ...partition,
+      messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
+      lag: lag?.get(String(partition.partition)),
+    }));
+  }
+
+  #lastError(): LastError | undefined {
+    const { lastFailed } = this.journal;
+    const { lastError } = this.log;
+    const ofRecord: LastError | undefined = lastFailed && {
+      timestampMs: lastFailed.timestampMs,
+      of: "record",
+      text: `${lastFailed.kind} of ${lastFailed.topic}/${lastFailed.partition} ` +
+        `offset ${lastFailed.offset}: ${lastFailed.error}`,
+    };
+    const ofTracker: LastError | undefined = lastError && {
+      timestampMs: lastError.timestampMs,
+      of: "tracker",
+      text: lastError.error === undefined
+        ? lastError.message
+        : `${lastError.message}: ${lastError.error}`,
+    };
+    if (ofRecord === undefined || ofTracker === undefined) return ofRecord ?? ofTracker;
+    return ofTracker.timestampMs > ofRecord.timestampMs ? ofTracker : ofRecord;
+  }
+
+  #chart(nowMs: number): Chart {
+    const stepMs = JUDGED_WINDOW_MS / CHART_POINT_COUNT;
+    const steps = this.journal.window.series(
+      { nowMs, windowMs: JUDGED_WINDOW_MS },
+      CHART_POINT_COUNT,
+    );
+    return {
+      stepMs,
+      messagesPerSecond: steps.map(({ received }) => round2(received / (stepMs / 1000))),
+      successRatePercent: steps.map(successPercent),
+    };
+  }
+}
+
+function successPercent(
+  { received, failed }: { readonly received: number; readonly failed: number },
+): number | undefined {
+  return received === 0 ? undefined : 100 * (received - failed) / received;
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100;
+}

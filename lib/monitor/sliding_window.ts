@@ -1,0 +1,137 @@
+/**
+ * Counts over the last minutes, by the events' own timestamps: one bucket a second, in a ring.
+ *
+ * @module
+ */
+
+/** Events of a window, or of one step of a series. */
+export interface WindowCounts {
+  readonly received: number;
+  readonly failed: number;
+}
+
+/** The window of `windowMs` milliseconds that ends at `nowMs`. */
+export interface WindowSpan {
+  readonly nowMs: number;
+  readonly windowMs: number;
+}
+
+/** Clocks differ: an event may be stamped this much ahead of the monitor's clock and still be of now. */
+export const CLOCK_SKEW_MS = 60_000;
+
+/** Seconds of a ring that lie ahead of now. */
+const AHEAD_SECONDS = CLOCK_SKEW_MS / 1000 + 1;
+const NEVER = -1;
+
+export class SlidingWindow {
+  readonly #bucketCount: number;
+  /** The second that a bucket stands for. */
+  readonly #seconds: Float64Array;
+  readonly #received: Uint32Array;
+  readonly #failed: Uint32Array;
+  /** The earliest timestamp in a bucket. */
+  readonly #firstMs: Float64Array;
+
+  /** @param seconds the longest window that will be asked for. */
+  constructor(seconds: number) {
+    this.#bucketCount = seconds + AHEAD_SECONDS;
+    this.#seconds = new Float64Array(this.#bucketCount).fill(NEVER);
+    this.#received = new Uint32Array(this.#bucketCount);
+    this.#failed = new Uint32Array(this.#bucketCount);
+    this.#firstMs = new Float64Array(this.#bucketCount);
+  }
+
+  copy(): SlidingWindow {
+    const copy = new SlidingWindow(this.#bucketCount - AHEAD_SECONDS);
+    copy.#seconds.set(this.#seconds);
+    copy.#received.set(this.#received);
+    copy.#failed.set(this.#failed);
+    copy.#firstMs.set(this.#firstMs);
+    return copy;
+  }
+
+  /** An event older than the ring reaches is left out. */
+  add(timestampMs: number, failed: boolean): void {
+    const second = Math.floor(timestampMs / 1000);
+    if (!(second >= 0)) return;
+    const index = second % this.#bucketCount;
+    const current = this.#seconds[index] ?? NEVER;
+    if (second < current) return;
+    if (second > current) {
+      this.#seconds[index] = second;
+      this.#received[index] = 0;
+      this.#failed[index] = 0;
+      this.#firstMs[index] = timestampMs;
+    }
+    this.#received[index] = (this.#received[index] ?? 0) + 1;
+    if (failed) this.#failed[index] = (this.#failed[index] ?? 0) + 1;
+    if (timestampMs < (this.#firstMs[index] ?? 0)) this.#firstMs[index] = timestampMs;
+  }
+
+  counts(span: WindowSpan): WindowCounts {
+    let received = 0;
+    let failed = 0;
+    for (const bucket of this.#buckets(span)) {
+      received += bucket.received;
+      failed += bucket.failed;
+    }
+    return { received, failed };
+  }
+
+  /**
+   * Events a second. While events keep coming it is measured between the first and the latest of the window, so that
+   * one event every 2 s is 0.5 and not, by turns, 29 or 31 in a minute. Once they stay away longer than usual, the silence counts.
+   */
+  rate(span: WindowSpan): number {
+    let received = 0;
+    let latestCount = 0;
+    let firstMs = 0;
+    let latestMs = 0;
+    for (const bucket of this.#buckets(span)) {
+      if (received === 0) firstMs = bucket.firstMs;
+      received += bucket.received;
+      latestCount = bucket.received;
+      latestMs = bucket.firstMs;
+    }
+    if (received === 0) return 0;
+
+    const betweenMs = latestMs - firstMs;
+    const betweenCount = received - latestCount;
+    const usualGapMs = betweenCount === 0 ? 0 : betweenMs / betweenCount;
+    const silenceMs = span.nowMs - latestMs;
+    if (betweenMs >= 1000 && silenceMs <= Math.max(1000, 1.5 * usualGapMs)) {
+      return betweenCount / (betweenMs / 1000);
+    }
+    return received / (Math.max(1000, span.nowMs - firstMs) / 1000);
+  }
+
+  /** The window in `stepCount` steps, oldest first. */
+  series(span: WindowSpan, stepCount: number): readonly WindowCounts[] {
+    const steps = Array.from({ length: stepCount }, () => ({ received: 0, failed: 0 }));
+    const stepSeconds = span.windowMs / 1000 / stepCount;
+    const endSecond = Math.floor(span.nowMs / 1000);
+    for (const bucket of this.#buckets(span)) {
+      const fromEnd = Math.max(0, Math.floor((endSecond - bucket.second) / stepSeconds));
+      const step = steps[stepCount - 1 - fromEnd];
+      if (step === undefined) continue;
+      step.received += bucket.received;
+      step.failed += bucket.failed;
+    }
+    return steps;
+  }
+
+  *#buckets({ nowMs, windowMs }: WindowSpan) {
+    const end = Math.floor((nowMs + CLOCK_SKEW_MS) / 1000);
+    const start = Math.floor(nowMs / 1000) - Math.floor(windowMs / 1000) + 1;
+    for (let second = Math.max(0, start); second <= end; second++) {
+      const index = second % this.#bucketCount;
+      if (this.#seconds[index] !== second) continue;
+      yield {
+        second,
+        received: this.#received[index] ?? 0,
+        failed: this.#failed[index] ?? 0,
+        firstMs: this.#firstMs[index] ?? 0,
+      };
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * What a tail asks of the file system, read-only. Small, so that a test can come between two questions.
+ *
+ * @module
+ */
+
+/** A file as its name shows it now. */
+export interface FileState {
+  /** Device and inode: two names with the same identity are one file. */
+  readonly identity: string;
+  readonly size: number;
+  readonly modifiedMs: number;
+}
+
+/** An open file: stays the same file when its name moves on. */
+export interface TailFile {
+  readonly identity: string;
+  size(): number;
+  /** Reads from a position into `into`; returns the number of bytes, 0 at the end. */
+  read(into: Uint8Array<ArrayBuffer>, position: number): Promise<number>;
+  /** A few bytes at once; fewer than asked where the file ends. */
+  peek(byteCount: number, position: number): Uint8Array<ArrayBuffer>;
+  close(): void;
+}
+
+export interface TailFiles {
+  /** Names of the files in a folder; none where the folder is missing. */
+  list(folder: string): readonly string[];
+  /** Undefined where there is no such file, or it is a folder. */
+  stat(path: string): FileState | undefined;
+  /** Undefined where there is no such file. */
+  open(path: string): TailFile | undefined;
+}
+
+/** A file or folder that is there but cannot be read. */
+export class UnreadableError extends Error {
+  override readonly name = "UnreadableError";
+
+  constructor(readonly path: string, cause: Error) {
+    const why = cause instanceof Deno.errors.NotCapable
+      ? "this program was not given permission to read there (--allow-read)"
+      : cause instanceof Deno.errors.PermissionDenied
+      ? "permission denied; run the monitor as the user that runs the tracker"
+      : cause.message;
+    super(`Cannot read "${path}": ${why}`, { cause });
+  }
+}
+
+export const TAIL_FILES: TailFiles = {
+  list(folder) {
+    const entries = present(folder, () => Array.from(Deno.readDirSync(folder)));
+    return entries?.filter((entry) => !entry.isDirectory).map((entry) => entry.name) ?? [];
+  },
+  stat(path) {
+    const info = present(path, () => Deno.statSync(path));
+    if (info === undefined || info.isDirectory) return undefined;
+    return {
+      identity: identityOf(info),
+      size: info.size,
+      modifiedMs: info.mtime?.getTime() ?? 0,
+    };
+  },
+  open(path) {
+    const file = present(path, () => Deno.openSync(path));
+    return file === undefined ? undefined : new OpenTailFile(path, file);
+  },
+};
+
+class OpenTailFile implements TailFile {
+  readonly identity: string;
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+
+  constructor(path: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#file = file;
+    this.identity = identityOf(file.statSync());
+  }
+
+  size(): number {
+    return this.#file.statSync().size;
+  }
+
+  async read(into: Uint8Array<ArrayBuffer>, position: number): Promise<number> {
+    try {
+      this.#file.seekSync(position, Deno.SeekMode.Start);
+      return (await this.#file.read(into)) ?? 0;
+    } catch (error) {
+      throw asUnreadable(this.#path, error);
+    }
+  }
+
+  peek(byteCount: number, position: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(byteCount);
+    let filled = 0;
+    try {
+      this.#file.seekSync(position, Deno.SeekMode.Start);
+      while (filled < byteCount) {
+        const readCount = this.#file.readSync(bytes.subarray(filled));
+        if (readCount === null) break;
+        filled += readCount;
+      }
+    } catch (error) {
+      throw asUnreadable(this.#path, error);
+    }
+    return bytes.subarray(0, filled);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+function present<T>(path: string, ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return undefined;
+    }
+    throw asUnreadable(path, error);
+  }
+}
+
+function asUnreadable(path: string, error: unknown): unknown {
+  return error instanceof Error ? new UnreadableError(path, error) : error;
+}
+
+function identityOf(info: Deno.FileInfo): string {
+  return `${info.dev}:${info.ino}`;
+}

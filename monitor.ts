@@ -1,0 +1,109 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-read
+/**
+ * Shows what a tracker does, from its two files and nothing else: no network, no writing.
+ *
+ *     deno task monitor                                a line whenever something changed
+ *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
+ *     deno task monitor --once --json | jq .health
+ *     deno task monitor --json --interval 5s           one JSON object a line
+ *
+ * @module
+ */
+
+import {
+  createCommand,
+  logsOption,
+  Option,
+  parseDuration,
+  runProgram,
+  UsageError,
+} from "./lib/cli.ts";
+import { checkFolder, Follower } from "./lib/monitor/follow.ts";
+import type { HealthStatus } from "./lib/monitor/health.ts";
+import { formatJson } from "./lib/monitor/json_view.ts";
+import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
+import { formatText } from "./lib/monitor/text_view.ts";
+import { listenForShutdown } from "./lib/shutdown.ts";
+import { printErrorLine, printLine } from "./lib/terminal.ts";
+
+/** A screen need not change more often. */
+const INTERVAL_MS_MIN = 100;
+
+interface MonitorOptions {
+  readonly logs: string;
+  readonly once?: boolean;
+  readonly json?: boolean;
+  readonly interval: number;
+}
+
+async function main(args: string[]): Promise<number> {
+  const options = parseOptions(args);
+  checkFolder(options.logs);
+
+  using follower = new Follower(options.logs);
+  return options.once
+    ? await showOnce(follower, options)
+    : await showUntilStopped(follower, options);
+}
+
+function parseOptions(args: string[]): MonitorOptions {
+  const options = createCommand({
+    name: "monitor",
+    description: "Shows what a tracker does, from its journal and its log.",
+  })
+    .addOption(logsOption())
+    .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
+    .option("--json", "one JSON object, or one a line at each interval")
+    .addOption(
+      new Option("--interval <time>", "least time between two lines")
+        .argParser(parseDuration).default(500, "500ms"),
+    )
+    .addHelpText("after", EXAMPLES)
+    .parse(args, { from: "user" })
+    .opts<MonitorOptions>();
+  if (options.interval < INTERVAL_MS_MIN) {
+    throw new UsageError(
+      `--interval is ${options.interval}ms; expected at least ${INTERVAL_MS_MIN}ms`,
+    );
+  }
+  return options;
+}
+
+const EXAMPLES = `
+Examples:
+  monitor --logs /var/log/orderflow
+  monitor --once --json | jq .health
+  monitor --json --interval 5s`;
+
+const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
+  healthy: 0,
+  unhealthy: 1,
+  stale: 3,
+  no_data: 3,
+};
+
+async function showOnce(follower: Follower, { logs, json }: MonitorOptions): Promise<number> {
+  await follower.catchUp();
+  const snapshot = follower.snapshot();
+  printLine(json ? formatJson(snapshot) : formatText(snapshot, { folder: logs }));
+  return EXIT_CODES[snapshot.health.status];
+}
+
+async function showUntilStopped(follower: Follower, options: MonitorOptions): Promise<number> {
+  using shutdown = listenForShutdown({
+    onFirst: () => {},
+    onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
+  });
+  const signal = shutdown.requested;
+  const print = (line: string) => {
+    if (!printLine(line)) shutdown.request("nobody reads any more");
+  };
+  const show = options.json ? showJsonLines : showTextLines;
+  await Promise.all([
+    follower.follow(signal),
+    show({ follower, intervalMs: options.interval, signal, print }),
+  ]);
+  return 0;
+}
+
+if (import.meta.main) await runProgram(main);

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
+
+Deno.test("kafkaJars() takes no interrupted download for a whole one, and asks Maven once", async (t) => {
+  const root = await Deno.makeTempDir({ prefix: "orderflow-jars-" });
+  const folders = () => [...Deno.readDirSync(root)].map(({ name }) => name);
+  const messages: string[] = [];
+  const onProgress = (message: string) => messages.push(message);
+  try {
+    await t.step("interrupted, it leaves nothing", async () => {
+      const interrupt = new AbortController();
+      await assert.rejects(
+        kafkaJars({
+          root,
+          signal: interrupt.signal,
+          onProgress: () => interrupt.abort(new Error("interrupted")),
+        }),
+        { message: "interrupted" },
+      );
+      assert.deepEqual(folders(), []);
+    });
+
+    await t.step("whole, the folder has what the broker and the tools run from", async () => {
+      const folder = await kafkaJars({ root, onProgress });
+      assert.equal(messages[0], "fetching Kafka's jars through Maven, once");
+      const jars = [...Deno.readDirSync(folder)].map(({ name }) => name);
+      for (const part of ["kafka_2.13", "kafka-tools", "kafka-clients", "slf4j-simple"]) {
+        assert.ok(jars.some((jar) => jar.startsWith(`${part}-`)), `no ${part} among ${jars}`);
+      }
+      for (const codec of ["zstd-jni", "snappy-java", "lz4-java"]) {
+        assert.ok(jars.some((jar) => jar.startsWith(`${codec}-`)), `no ${codec} among ${jars}`);
+      }
+      assert.equal(folders().length, 1);
+    });
+
+    await t.step("the second time it says and fetches nothing", async () => {
+      messages.length = 0;
+      await kafkaJars({ root, onProgress });
+      assert.deepEqual(messages, []);
+    });
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});

@@ -1,0 +1,299 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const DEADLINE_MS = 20_000;
+/** What the monitor may do, and no more. */
+const PERMISSIONS = ["--no-prompt", "--allow-read"];
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function command(args: readonly string[], permissions: readonly string[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", ...permissions, "monitor.ts", ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  });
+}
+
+async function run(
+  args: readonly string[],
+  permissions: readonly string[] = PERMISSIONS,
+): Promise<Outcome> {
+  const { code, stdout, stderr } = await command(args, permissions).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** A tracker's folder that goes with the test. */
+class Logs implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "orderflow-monitor-" });
+  #offset = 0;
+  #segmentCount = 0;
+
+  journal(text: string): void {
+    Deno.writeTextFileSync(join(this.path, "tracker.events"), text, { append: true });
+  }
+  log(text: string): void {
+    Deno.writeTextFileSync(join(this.path, "tracker.log"), text, { append: true });
+  }
+  orders(count: number, ageMs = 0): void {
+    const lines = Array.from({ length: count }, () =>
+      journalLine({
+        receivedAtMs: Date.now() - ageMs,
+        offset: this.#offset++,
+        ...(this.#offset % 50 === 0 && { verdict: VALIDATION_FAILURE }),
+      }));
+    this.journal(lines.join(""));
+  }
+  rotate(): void {
+    const live = join(this.path, "tracker.events");
+    const number = String(++this.#segmentCount).padStart(6, "0");
+    Deno.renameSync(live, `${live}.${number}`);
+    this.journal("");
+  }
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** A monitor that runs until told to stop, and its output as lines. */
+class Running implements AsyncDisposable {
+  readonly lines: string[] = [];
+  readonly #process: Deno.ChildProcess;
+  readonly #reading: Promise<void>;
+  #arrived = Promise.withResolvers<void>();
+
+  constructor(args: readonly string[]) {
+    this.#process = command(args, PERMISSIONS).spawn();
+    this.#reading = this.#read();
+  }
+
+  async #read(): Promise<void> {
+    let held = "";
+    for await (const text of this.#process.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (held + text).split("\n");
+      held = lines.pop() ?? "";
+      this.lines.push(...lines);
+      this.#arrived.resolve();
+      this.#arrived = Promise.withResolvers();
+    }
+    this.#arrived.resolve();
+  }
+
+  /** The first line, of those from `from` on, that fits. */
+  async waitFor(fits: (line: string) => boolean, from = 0): Promise<string> {
+    const deadlineMs = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const line = this.lines.slice(from).find(fits);
+      if (line !== undefined) return line;
+      const leftMs = deadlineMs - Date.now();
+      assert.ok(leftMs > 0, `no such line in ${DEADLINE_MS} ms, of:\n${this.lines.join("\n")}`);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, leftMs);
+      await Promise.race([this.#arrived.promise, promise]);
+      clearTimeout(timer);
+    }
+  }
+
+  async stop(signal: Deno.Signal): Promise<Outcome> {
+    this.#process.kill(signal);
+    const stderr = await new Response(this.#process.stderr).text();
+    const { code } = await this.#process.status;
+    await this.#reading;
+    return { code, stdout: this.lines.join("\n"), stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await this.#process.status;
+    await this.#reading;
+    await this.#process.stderr.cancel().catch(() => {});
+  }
+}
+
+Deno.test("monitor --once --json prints one object with the contract's keys, and exits 0 when healthy", async () => {
+  using logs = new Logs();
+  logs.orders(30);
+  logs.rotate();
+  logs.orders(19);
+  const { code, stdout, stderr } = await run(["--logs", logs.path, "--once", "--json"]);
+  assert.equal(stderr, "");
+  assert.equal(stdout.trimEnd().split("\n").length, 1);
+  const { received, processed, failed, success_rate_percent, quality_score, health } = JSON.parse(
+    stdout,
+  );
+  assert.deepEqual({ received, processed, failed, success_rate_percent, quality_score, health }, {
+    received: 49,
+    processed: 49,
+    failed: 0,
+    success_rate_percent: 100,
+    quality_score: 100,
+    health: "healthy",
+  });
+  assert.equal(code, 0);
+});
+
+Deno.test("monitor --once exits 1 when unhealthy, 3 when stale, 3 without data, and says why", async () => {
+  using unhealthy = new Logs();
+  unhealthy.orders(5);
+  unhealthy.journal(
+    Array.from(
+      { length: 5 },
+      () => journalLine({ receivedAtMs: Date.now(), verdict: VALIDATION_FAILURE }),
+    ).join(""),
+  );
+  const bad = await run(["--logs", unhealthy.path, "--once"]);
+  assert.equal(bad.code, 1, bad.stderr);
+  assert.match(bad.stdout, /UNHEALTHY[^]*50 % of 10 messages in 5 min succeeded/);
+  assert.match(bad.stdout, /10 received, 5 processed, 5 failed/);
+
+  using stale = new Logs();
+  stale.orders(5, 120_000);
+  const old = await run(["--logs", stale.path, "--once"]);
+  assert.equal(old.code, 3, old.stderr);
+  assert.match(old.stdout, /STALE[^]*no data for 2 min \(stale after 60 s\)/);
+
+  const missing = await run(["--logs", join(stale.path, "nowhere"), "--once"]);
+  assert.equal(missing.code, 3, missing.stderr);
+  assert.match(missing.stdout, /NO DATA[^]*there is no journal and no log yet/);
+});
+
+Deno.test("monitor answers a wrong option with one line and code 2, and what it cannot read with code 1", async () => {
+  for (const args of [["--bogus"], ["--interval", "5"], ["--interval", "1ms"], ["--once", "x"]]) {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 2, stderr);
+    assert.equal(stdout, "");
+    assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+  using logs = new Logs();
+  logs.orders(1);
+  const file = await run(["--logs", join(logs.path, "tracker.events"), "--once"]);
+  assert.equal(file.code, 1);
+  assert.match(file.stderr, /^error: Cannot read ".*": it is a file; .*\n$/);
+  const denied = await run(["--logs", logs.path, "--once"], [
+    "--no-prompt",
+    `--allow-read=${ROOT.pathname}`,
+  ]);
+  assert.equal(denied.code, 1);
+  assert.match(
+    denied.stderr,
+    /^error: Cannot read ".*": this program was not given permission.*\n$/,
+  );
+});
+
+Deno.test("monitor sees appended lines within a second, says what changed, and ends with code 0 on SIGTERM", async () => {
+  using logs = new Logs();
+  await using monitor = new Running(["--logs", logs.path, "--interval", "100ms"]);
+  await monitor.waitFor((line) => line.includes("NO DATA"));
+  const startMs = performance.now();
+  logs.orders(3);
+  await monitor.waitFor((line) => line.includes("received 3 "));
+  const seenMs = performance.now() - startMs;
+  assert.ok(seenMs < 1500, `seen after ${seenMs} ms`);
+
+  logs.rotate();
+  logs.orders(2);
+  logs.journal("junk\u001b[2J\n");
+  logs.log(logLine({ atMs: Date.now(), level: "ERROR", message: "The journal cannot be written" }));
+  await monitor.waitFor((line) => line.includes("received 5 "));
+  await monitor.waitFor((line) => line.includes("tracker.events was rotated"));
+  await monitor.waitFor((line) => line.includes("1 line could not be read: junk\\u001b[2J"));
+  await monitor.waitFor((line) =>
+    /UNHEALTHY, tracker running: the tracker had an error/.test(line)
+  );
+  const { code, stdout, stderr } = await monitor.stop("SIGTERM");
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  assert.ok(!stdout.includes("\u001b"));
+});
+
+/**
+ * Goal: nothing is lost or counted twice while a tracker writes and rotates.
+ * Method: 20,000 lines, appended in pieces that end in mid-line, with 12 rotations (two of them at once) and the folder's log
+ * growing beside them, while the monitor runs.
+ * Invariant: the last snapshot has every line, by partition too.
+ */
+Deno.test("monitor --json counts every line exactly once under rotation, and ends on SIGINT", async () => {
+  using logs = new Logs();
+  await using monitor = new Running(["--logs", logs.path, "--json", "--interval", "100ms"]);
+  let offset = 0;
+  let failed = 0;
+  for (let batch = 0; batch < 200; batch++) {
+    let text = "";
+    for (let count = 0; count < 100; count++, offset++) {
+      const isBad = offset % 77 === 0;
+      if (isBad) failed++;
+      text += journalLine({
+        receivedAtMs: Date.now(),
+        partition: offset % 3,
+        offset,
+        ...(isBad && { verdict: VALIDATION_FAILURE }),
+      });
+    }
+    const half = Math.floor(text.length * Math.random());
+    logs.journal(text.slice(0, half));
+    if (batch % 3 === 0) await new Promise((resolve) => setTimeout(resolve));
+    logs.journal(text.slice(half));
+    logs.log(logLine({ atMs: Date.now(), message: "Metrics", metadata: { messages_received: 9 } }));
+    if (batch % 20 === 19) logs.rotate();
+    if (batch % 100 === 50) {
+      logs.rotate();
+      logs.orders(0);
+      logs.rotate();
+    }
+  }
+  const last = await monitor.waitFor((line) => JSON.parse(line).received === offset);
+  const snapshot = JSON.parse(last);
+  assert.equal(snapshot.failed, failed);
+  assert.deepEqual(
+    snapshot.partitions.map(({ received }: { received: number }) => received),
+    [0, 1, 2].map((partition) => Math.ceil((offset - partition) / 3)),
+  );
+  assert.deepEqual(snapshot.unreadable_lines, { journal: 0, log: 0 });
+  assert.equal(snapshot.files.journal.behind_bytes, 0);
+  const { code, stderr } = await monitor.stop("SIGINT");
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+});
+
+Deno.test("monitor waits for a folder that comes, goes and comes again", async () => {
+  using logs = new Logs();
+  const folder = join(logs.path, "later");
+  await using monitor = new Running(["--logs", folder, "--interval", "100ms"]);
+  await monitor.waitFor((line) => line.includes("NO DATA"));
+  for (const total of [1, 2, 3]) {
+    Deno.mkdirSync(folder);
+    Deno.writeTextFileSync(
+      join(folder, "tracker.events"),
+      journalLine({ receivedAtMs: Date.now(), offset: total }),
+    );
+    await monitor.waitFor((line) => line.includes(`received ${total} `));
+    Deno.removeSync(folder, { recursive: true });
+  }
+  assert.equal((await monitor.stop("SIGTERM")).code, 0);
+});
+
+Deno.test("monitor imports nothing of Kafka", async () => {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "monitor.ts"],
+    cwd: ROOT,
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const specifiers = modules.map(({ specifier }: { specifier: string }) => specifier);
+  assert.ok(specifiers.some((specifier: string) => specifier.endsWith("lib/monitor/tail.ts")));
+  assert.deepEqual(
+    specifiers.filter((specifier: string) => /lib\/kafka\/|kafkajs|lib\/tracker\//.test(specifier)),
+    [],
+  );
+});

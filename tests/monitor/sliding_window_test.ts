@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { SlidingWindow } from "../../lib/monitor/sliding_window.ts";
+
+const NOW_MS = 1_800_000_000_000;
+const MINUTE = { nowMs: NOW_MS, windowMs: 60_000 };
+
+function windowWith(events: readonly { ageMs: number; failed?: boolean }[]): SlidingWindow {
+  const window = new SlidingWindow(600);
+  for (const { ageMs, failed = false } of events) window.add(NOW_MS - ageMs, failed);
+  return window;
+}
+
+Deno.test("SlidingWindow.counts() leaves out what is older than the window, and later than the clocks can differ", () => {
+  const window = windowWith([
+    { ageMs: 0 },
+    { ageMs: 59_000, failed: true },
+    { ageMs: 60_000 },
+    { ageMs: -30_000 },
+    { ageMs: -61_000 },
+  ]);
+  assert.deepEqual(window.counts(MINUTE), { received: 3, failed: 1 });
+});
+
+Deno.test("SlidingWindow.counts() forgets: an error leaves the window with time", () => {
+  const window = windowWith([{ ageMs: 10_000, failed: true }]);
+  assert.equal(window.counts(MINUTE).failed, 1);
+  assert.equal(window.counts({ nowMs: NOW_MS + 50_000, windowMs: 60_000 }).failed, 0);
+});
+
+Deno.test("SlidingWindow agrees with a plain list over random events and times", () => {
+  const events: { atMs: number; failed: boolean }[] = [];
+  const window = new SlidingWindow(600);
+  let nowMs = NOW_MS;
+  for (let step = 0; step < 20_000; step++) {
+    nowMs += Math.floor(Math.random() * 300);
+    const event = {
+      atMs: nowMs - Math.floor(Math.random() * 3000),
+      failed: Math.random() < 0.1,
+    };
+    events.push(event);
+    window.add(event.atMs, event.failed);
+    if (step % 500 !== 0) continue;
+    const endSecond = Math.floor(nowMs / 1000);
+    const inWindow = events.filter(({ atMs }) => Math.floor(atMs / 1000) > endSecond - 300);
+    assert.deepEqual(window.counts({ nowMs, windowMs: 300_000 }), {
+      received: inWindow.length,
+      failed: inWindow.filter(({ failed }) => failed).length,
+    });
+  }
+});
+
+Deno.test("SlidingWindow.rate() of one event every 2 s is 0.5 at any moment between them", () => {
+  const window = new SlidingWindow(600);
+  for (let ageMs = 120_000; ageMs >= 0; ageMs -= 2000) window.add(NOW_MS - ageMs, false);
+  for (let laterMs = 0; laterMs <= 2000; laterMs += 100) {
+    assert.equal(window.rate({ nowMs: NOW_MS + laterMs, windowMs: 60_000 }), 0.5);
+  }
+});
+
+Deno.test("SlidingWindow.rate() is of the flow's own time when it began a moment ago, and falls once it stays away", () => {
+  const window = new SlidingWindow(600);
+  for (let count = 0; count < 200; count++) window.add(NOW_MS - 4000 + count * 20, false);
+  assert.equal(Math.round(window.rate(MINUTE)), 50);
+  const later = (ms: number) => window.rate({ nowMs: NOW_MS + ms, windowMs: 60_000 });
+  assert.equal(later(6_000), 20);
+  assert.equal(later(36_000), 5);
+  assert.equal(later(64_000), 0);
+});
+
+Deno.test("SlidingWindow.rate() does not explode where two events are a millisecond apart", () => {
+  assert.equal(windowWith([{ ageMs: 1 }, { ageMs: 0 }]).rate(MINUTE), 2);
+});
+
+Deno.test("SlidingWindow.series() has the steps oldest first, and every event in one of them", () => {
+  const window = windowWith([{ ageMs: 0 }, { ageMs: 5000 }, { ageMs: 6000 }, { ageMs: 299_000 }]);
+  const series = window.series({ nowMs: NOW_MS, windowMs: 300_000 }, 50);
+  assert.equal(series.length, 50);
+  assert.deepEqual(series.at(-1), { received: 2, failed: 0 });
+  assert.deepEqual(series.at(-2), { received: 1, failed: 0 });
+  assert.deepEqual(series.at(0), { received: 1, failed: 0 });
+});

@@ -1,0 +1,465 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type LineSink, Tail, type TailOptions } from "../../lib/monitor/tail.ts";
+import { TAIL_FILES, type TailFiles } from "../../lib/monitor/tail_files.ts";
+
+const DECODER = new TextDecoder();
+const NAME = "tracker.events";
+
+/** Keeps the lines that stand, as a model would. */
+class Lines implements LineSink {
+  all: string[] = [];
+  notWhole: string[] = [];
+  #mark = 0;
+
+  begin(): void {
+    this.#mark = this.all.length;
+  }
+  rewind(): void {
+    this.all.length = this.#mark;
+  }
+  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void {
+    (whole ? this.all : this.notWhole).push(DECODER.decode(bytes.subarray(start, end)));
+  }
+  settle(): void {}
+}
+
+/** A folder, a tail on it, and what it delivered. */
+class Bench implements Disposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
+  readonly live = join(this.folder, NAME);
+  readonly lines = new Lines();
+  readonly tail: Tail;
+  #lineCount = 0;
+  #segmentCount = 0;
+
+  constructor(options: Partial<TailOptions> = {}) {
+    this.tail = new Tail({ folder: this.folder, name: NAME, segments: "ascending", ...options });
+  }
+
+  /** A line like no other, long enough to tell one file from another. */
+  nextLine(length = 200): string {
+    const number = this.#lineCount++;
+    const start = `{"timestamp":"${String(number).padStart(8, "0")}","x":"`;
+    return start.padEnd(length, `${number}-`);
+  }
+
+  write(text: string): void {
+    Deno.writeTextFileSync(this.live, text, { append: true });
+  }
+
+  writeLines(count: number): string[] {
+    const lines = Array.from({ length: count }, () => this.nextLine());
+    this.write(lines.map((line) => `${line}\n`).join(""));
+    return lines;
+  }
+
+  segment(): string {
+    return join(this.folder, `${NAME}.${String(++this.#segmentCount).padStart(6, "0")}`);
+  }
+
+  rotate(): void {
+    Deno.renameSync(this.live, this.segment());
+    this.write("");
+  }
+
+  copyTruncate(): void {
+    Deno.copyFileSync(this.live, this.segment());
+    Deno.truncateSync(this.live, 0);
+  }
+
+  async read(): Promise<string[]> {
+    await this.tail.catchUp(this.lines);
+    return this.lines.all;
+  }
+
+  [Symbol.dispose](): void {
+    this.tail[Symbol.dispose]();
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+Deno.test("Tail delivers closed segments in the order of their numbers, then the live file", async () => {
+  using bench = new Bench();
+  const lines: string[] = [];
+  for (let segment = 0; segment < 12; segment++) {
+    lines.push(...bench.writeLines(3));
+    bench.rotate();
+  }
+  lines.push(...bench.writeLines(2));
+  assert.deepEqual(await bench.read(), lines);
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail holds bytes until their newline", async () => {
+  using bench = new Bench();
+  bench.write("fir");
+  assert.deepEqual(await bench.read(), []);
+  bench.write("st\nsec");
+  assert.deepEqual(await bench.read(), ["first"]);
+  assert.equal(bench.tail.status().heldBytes, 3);
+  bench.write("ond\n");
+  assert.deepEqual(await bench.read(), ["first", "second"]);
+  assert.equal(bench.tail.status().heldBytes, 0);
+});
+
+Deno.test("Tail keeps a character whole that is written in two halves", async () => {
+  using bench = new Bench();
+  const bytes = new TextEncoder().encode("Zoë\n");
+  Deno.writeFileSync(bench.live, bytes.subarray(0, 3), { append: true });
+  await bench.read();
+  Deno.writeFileSync(bench.live, bytes.subarray(3), { append: true });
+  assert.deepEqual(await bench.read(), ["Zoë"]);
+});
+
+Deno.test("Tail delivers lines of 1 MB and 10 MB whole, and gives their memory back", async () => {
+  using bench = new Bench();
+  const [before] = bench.writeLines(1);
+  const long = bench.nextLine(1_000_000);
+  const longer = bench.nextLine(10_000_000);
+  bench.write(`${long}\n${longer}\n`);
+  const [after] = bench.writeLines(1);
+  const lines = await bench.read();
+  assert.equal(lines.length, 4);
+  assert.ok(lines[0] === before && lines[1] === long && lines[2] === longer && lines[3] === after);
+});
+
+Deno.test("Tail delivers the beginning of a line beyond the bound as not whole, and the next line", async () => {
+  using bench = new Bench({ chunkBytes: 1024, lineBytesMax: 4096 });
+  bench.write(`${"a".repeat(50_000)}\n`);
+  const lines = bench.writeLines(1);
+  assert.deepEqual(await bench.read(), lines);
+  assert.equal(bench.lines.notWhole.length, 1);
+  assert.match(bench.lines.notWhole[0] ?? "", /^a{4096,}$/);
+});
+
+Deno.test("Tail awaits a folder and a file that are not there yet", async () => {
+  using bench = new Bench();
+  Deno.removeSync(bench.folder, { recursive: true });
+  assert.deepEqual(await bench.read(), []);
+  Deno.mkdirSync(bench.folder);
+  assert.deepEqual(await bench.read(), []);
+  assert.deepEqual(bench.writeLines(2), await bench.read());
+});
+
+Deno.test("Tail goes on with a file that vanished and returned as another", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(3);
+  await bench.read();
+  Deno.removeSync(bench.live);
+  assert.deepEqual(await bench.read(), lines);
+  lines.push(...bench.writeLines(2));
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail reads a file put in the place of an equal one only once, and what it has more", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(3);
+  await bench.read();
+  Deno.copyFileSync(bench.live, join(bench.folder, "copy"));
+  Deno.renameSync(join(bench.folder, "copy"), bench.live);
+  lines.push(...bench.writeLines(1));
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail drains the renamed file before it opens the new one", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(1);
+  await bench.read();
+  lines.push(...bench.writeLines(5));
+  bench.rotate();
+  lines.push(...bench.writeLines(5));
+  assert.deepEqual(await bench.read(), lines);
+  assert.equal(bench.tail.status().rotationCount, 1);
+});
+
+Deno.test("Tail reads segments that came and closed between two looks", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(1);
+  await bench.read();
+  for (let rotation = 0; rotation < 3; rotation++) {
+    lines.push(...bench.writeLines(2));
+    bench.rotate();
+  }
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail reads the rest of a copy that was made before a truncation", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(2);
+  await bench.read();
+  lines.push(...bench.writeLines(2));
+  bench.copyTruncate();
+  lines.push(...bench.writeLines(1));
+  assert.deepEqual(await bench.read(), lines);
+  assert.equal(bench.tail.status().truncationCount, 1);
+});
+
+Deno.test("Tail counts a copy only once where it starts between the copy and the truncation", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(3);
+  Deno.copyFileSync(bench.live, bench.segment());
+  lines.push(...bench.writeLines(1));
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail keeps what it counted when a file is truncated, even when it has grown past the old size", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(3);
+  await bench.read();
+  Deno.truncateSync(bench.live, 0);
+  lines.push(...bench.writeLines(9));
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail takes lines back that their writer cut off, even when the file has grown past them", async () => {
+  using bench = new Bench();
+  const older = bench.writeLines(2);
+  bench.rotate();
+  const kept = bench.writeLines(2);
+  bench.writeLines(2);
+  assert.equal((await bench.read()).length, 6);
+  Deno.truncateSync(bench.live, 2 * 201);
+  assert.deepEqual(await bench.read(), [...older, ...kept]);
+  bench.writeLines(3);
+  await bench.read();
+  Deno.truncateSync(bench.live, 2 * 201);
+  const again = bench.writeLines(5);
+  assert.deepEqual(await bench.read(), [...older, ...kept, ...again]);
+  assert.equal(bench.tail.status().cutCount, 2);
+});
+
+Deno.test("Tail waits where too few bytes are left to tell a cut from another file, and goes on when it can tell", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(3);
+  await bench.read();
+  Deno.truncateSync(bench.live, 20);
+  assert.deepEqual(await bench.read(), lines);
+  const next = bench.nextLine();
+  Deno.truncateSync(bench.live, 0);
+  bench.write(next.slice(0, 15));
+  assert.deepEqual(await bench.read(), lines);
+  bench.write(`${next.slice(15)}\n`);
+  lines.push(next);
+  assert.deepEqual(await bench.read(), lines);
+
+  Deno.truncateSync(bench.live, 20);
+  await bench.read();
+  Deno.removeSync(bench.live);
+  await bench.read();
+  lines.push(...bench.writeLines(1));
+  assert.deepEqual(await bench.read(), lines);
+});
+
+Deno.test("Tail delivers a closed file's end without newline as not whole", async () => {
+  using bench = new Bench();
+  const lines = bench.writeLines(1);
+  bench.write("torn");
+  await bench.read();
+  bench.rotate();
+  lines.push(...bench.writeLines(1));
+  assert.deepEqual(await bench.read(), lines);
+  assert.deepEqual(bench.lines.notWhole, ["torn"]);
+});
+
+Deno.test("Tail reads a log whose rotated files shift their numbers", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
+  const path = (number: number) => join(folder, number === 0 ? "t.log" : `t.log.${number}`);
+  using tail = new Tail({ folder, name: "t.log", segments: "modified" });
+  const lines = new Lines();
+  const written: string[] = [];
+  try {
+    for (let round = 0; round < 8; round++) {
+      for (let line = 0; line < 3; line++) {
+        const text = `line ${round}.${line}`;
+        written.push(text);
+        Deno.writeTextFileSync(path(0), `${text}\n`, { append: true });
+      }
+      if (round % 3 === 1) await tail.catchUp(lines);
+      for (let number = 8; number >= 0; number--) {
+        try {
+          Deno.renameSync(path(number), path(number + 1));
+        } catch (error) {
+          if (!(error instanceof Deno.errors.NotFound)) throw error;
+        }
+      }
+    }
+    Deno.writeTextFileSync(path(0), "");
+    await tail.catchUp(lines);
+    assert.deepEqual(lines.all, written);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("Tail says how far behind it is, and returns when it is aborted", async () => {
+  using bench = new Bench({ chunkBytes: 1000 });
+  bench.writeLines(10);
+  bench.rotate();
+  bench.writeLines(10);
+  assert.equal(bench.tail.status().behindBytes, 20 * 201);
+  const stop = new AbortController();
+  const stopping: LineSink = {
+    begin() {},
+    rewind() {},
+    settle: () => stop.abort(),
+    line() {},
+  };
+  await bench.tail.catchUp(stopping, stop.signal);
+  assert.equal(bench.tail.status().behindBytes, 20 * 201 - 1000);
+  await bench.read();
+  assert.equal(bench.tail.status().behindBytes, 0);
+});
+
+/**
+ * Goal: whatever a writer does, and whenever, the lines are those that stand in the end, each once, in order.
+ * Method: a random writer acts between any two questions that the tail asks the file system, not only between two
+ * catch-ups. A truncation or a removal loses what was not read, so these wait for a catch-up; a rotation, a copy with
+ * truncation, an append in pieces and a cut do not.
+ * Invariant: delivered = expected, after each quiet catch-up.
+ */
+Deno.test("Tail delivers exactly the lines that stand, whatever the writer does between any two of its questions", async () => {
+  const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Date.now() % 1_000_000);
+  for (let run = 0; run < 60; run++) {
+    await runAgainstModel(seed + run);
+  }
+});
+
+async function runAgainstModel(seed: number): Promise<void> {
+  const random = randomFrom(seed);
+  const pick = (count: number) => Math.floor(random() * count);
+  let act = () => {};
+  let acting = false;
+  const between = () => {
+    if (acting || random() > 0.15) return;
+    acting = true;
+    act();
+    acting = false;
+  };
+  const files: TailFiles = {
+    list: (folder) => (between(), TAIL_FILES.list(folder)),
+    stat: (path) => (between(), TAIL_FILES.stat(path)),
+    open(path) {
+      between();
+      const file = TAIL_FILES.open(path);
+      return file && {
+        identity: file.identity,
+        size: () => (between(), file.size()),
+        read: (into, position) => (between(), file.read(into, position)),
+        peek: (byteCount, position) => (between(), file.peek(byteCount, position)),
+        close: () => file.close(),
+      };
+    },
+  };
+
+  using bench = new Bench({ files, chunkBytes: 300 + pick(3000) });
+  const expected: string[] = [];
+  /** Lines of the live file and where they end in it. */
+  let inLive: { line: string; end: number }[] = [];
+  let liveSize = 0;
+  let pending = "";
+  let budget = 40;
+  let isCut = false;
+  const log: string[] = [];
+
+  const append = (text: string) => {
+    bench.write(text);
+    liveSize += text.length;
+  };
+  const finishLine = () => {
+    if (pending !== "") append(pending);
+    pending = "";
+  };
+  const appendLine = () => {
+    finishLine();
+    const line = bench.nextLine(170 + pick(1500));
+    const text = `${line}\n`;
+    expected.push(line);
+    inLive.push({ line, end: liveSize + text.length });
+    const split = random() < 0.4 ? 1 + pick(text.length - 1) : text.length;
+    append(text.slice(0, split));
+    pending = text.slice(split);
+  };
+  const startNew = () => {
+    inLive = [];
+    liveSize = 0;
+  };
+  const actions: Record<string, () => void> = {
+    append: appendLine,
+    appendMore: () => [1, 2, 3].forEach(appendLine),
+    rotate: () => (finishLine(), bench.rotate(), startNew()),
+    renameOnly: () => {
+      finishLine();
+      Deno.renameSync(bench.live, bench.segment());
+      startNew();
+      appendLine();
+    },
+    // A cut and a copy-truncate in one breath leave nothing on disk that tells of the cut.
+    copyTruncate: () => (isCut ? undefined : (finishLine(), bench.copyTruncate(), startNew())),
+    cut: () => {
+      finishLine();
+      if (inLive.length < 3) return;
+      const keep = 1 + pick(inLive.length - 1);
+      expected.splice(expected.length - (inLive.length - keep));
+      inLive.length = keep;
+      liveSize = inLive.at(-1)?.end ?? 0;
+      Deno.truncateSync(bench.live, liveSize);
+      isCut = true;
+    },
+  };
+  const weighted = ["append", "append", "appendMore", "appendMore", ...Object.keys(actions)];
+  act = () => {
+    if (budget-- <= 0) return;
+    const name = weighted[pick(weighted.length)] ?? "append";
+    log.push(name);
+    actions[name]?.();
+  };
+
+  const settle = async () => {
+    acting = true;
+    finishLine();
+    await bench.read();
+    acting = false;
+    isCut = false;
+    assert.deepEqual(
+      bench.lines.all.map((line) => line.slice(14, 22)),
+      expected.map((line) => line.slice(14, 22)),
+      `seed ${seed}, after: ${log.join(" ")}`,
+    );
+    assert.deepEqual(bench.lines.all, expected);
+    assert.deepEqual(bench.lines.notWhole, [], `seed ${seed}, after: ${log.join(" ")}`);
+  };
+
+  appendLine();
+  for (let round = 0; round < 12; round++) {
+    budget = 5;
+    act();
+    await bench.read();
+    if (random() < 0.5) await settle();
+    const accident = random();
+    if (accident < 0.15) {
+      await settle();
+      log.push("truncate");
+      Deno.truncateSync(bench.live, 0);
+      startNew();
+    } else if (accident < 0.3) {
+      await settle();
+      log.push("remove");
+      Deno.removeSync(bench.live);
+      startNew();
+      appendLine();
+    }
+  }
+  await settle();
+}
+
+/** A small generator with a seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
