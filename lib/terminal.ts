@@ -21,9 +21,13 @@ const STYLE_CODES: Readonly<Record<Style, number>> = {
   cyan: 36,
 };
 
-/** Writes a line to standard output; a reader that has gone away (`| head`) is not an error. */
-export function printLine(line: string): void {
-  write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
+/**
+ * Writes a line to standard output.
+ *
+ * @returns false where nobody reads any more (`| head`), which is no error.
+ */
+export function printLine(line: string): boolean {
+  return write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
 }
 
 /** Writes a line to standard error. */
@@ -72,11 +76,13 @@ function columns(): number {
   }
 }
 
-function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): void {
+function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): boolean {
   let bytes: Uint8Array = ENCODER.encode(text);
   try {
     while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    return true;
   } catch (error) {
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return false;
   }
 }

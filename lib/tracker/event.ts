@@ -13,6 +13,7 @@
  * @module
  */
 
+import { isUtf8 } from "node:buffer";
 import type { KafkaRecord, RecordHeader } from "../kafka/record.ts";
 
 export type EventType =
@@ -23,10 +24,12 @@ export type EventType =
 /** What the tracker found when it looked at a record's value. */
 export interface Verdict {
   readonly eventType: EventType;
+  /** Whether the value is UTF-8, byte for byte; a null value counts as such. */
+  readonly isText: boolean;
+  /** Whether the value is JSON of an object, and so stands in `order_full`. */
+  readonly deserialized: boolean;
   /** Why the record is bad; absent for a good one. */
   readonly error?: string;
-  /** The value as one line of JSON text, where it deserialized. */
-  readonly orderJson?: string;
 }
 
 export interface EventContext {
@@ -37,62 +40,151 @@ export interface EventContext {
   readonly mark?: string;
 }
 
-/** A value as text, and whether the text is the value byte for byte. */
-export interface DecodedText {
-  readonly text: string;
-  readonly exact: boolean;
-}
-
 // ignoreBOM keeps a byte order mark in the text; without it the text would not be the value.
-const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const LENIENT_DECODER = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 const ENCODER = new TextEncoder();
+const NO_BYTES = new Uint8Array();
 
-/** Decodes UTF-8, with replacement characters where the bytes are not UTF-8. */
-export function decodeText(bytes: Uint8Array): DecodedText {
-  try {
-    return { text: STRICT_DECODER.decode(bytes), exact: true };
-  } catch {
-    return { text: LENIENT_DECODER.decode(bytes), exact: false };
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const BLANK = 0x20;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const HEX_DIGITS = ENCODER.encode("0123456789abcdef");
+
+const HAS_NO_SHORT_ESCAPE = 1;
+/** For each byte: 0 where a JSON string has it as it is, the letter of its short escape, or 1 for `\u00..`. */
+const ESCAPES = escapeTable();
+/** A byte becomes six at most: `\u001b`. */
+const ESCAPED_BYTES_MAX = 6;
+
+function escapeTable(): Uint8Array {
+  const table = new Uint8Array(256);
+  table.fill(HAS_NO_SHORT_ESCAPE, 0, BLANK);
+  const short = { 0x08: "b", 0x09: "t", 0x0a: "n", 0x0c: "f", 0x0d: "r", 0x22: '"', 0x5c: "\\" };
+  for (const [byte, letter] of Object.entries(short)) table[Number(byte)] = letter.charCodeAt(0);
+  return table;
+}
+
+/**
+ * Writes journal lines, as bytes: a value that is UTF-8 goes from the record to the line without ever
+ * being made a string, which halves what a line costs (4 us for an order of 1.3 kB).
+ */
+export class EventWriter {
+  #bytes: Uint8Array;
+  #length = 0;
+
+  /** @param bytesExpected room to begin with; it grows as needed. */
+  constructor(bytesExpected = 0) {
+    this.#bytes = new Uint8Array(bytesExpected);
+  }
+
+  /** What was written; the writer must not be used after it. */
+  get lines(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Adds the line of a record, newline included. */
+  write(record: KafkaRecord, verdict: Verdict, context: EventContext): void {
+    const value = record.value ?? NO_BYTES;
+    this.#json(
+      `{"timestamp":"${context.receivedAt.toISOString()}","event_type":"${verdict.eventType}"` +
+        `,"kafka_topic":${JSON.stringify(record.topic)}` +
+        `,"kafka_partition":${record.partition},"kafka_offset":${record.offset},"raw_message":"`,
+    );
+    this.#escaped(verdict.isText ? value : ENCODER.encode(LENIENT_DECODER.decode(value)));
+    this.#json(`","message_size":${value.byteLength},"deserialized":${verdict.deserialized}`);
+    if (verdict.error !== undefined) this.#json(`,"error":${JSON.stringify(verdict.error)}`);
+    if (verdict.deserialized) {
+      this.#json(`,"order_full":`);
+      this.#onOneLine(value);
+    }
+    if (record.value === null) this.#json(`,"value_null":true`);
+    else if (!verdict.isText) this.#json(`,"raw_message_base64":"${value.toBase64()}"`);
+    if (record.key !== null) this.#text("kafka_key", record.key);
+    if (record.headers.length > 0) this.#headers(record.headers);
+    this.#json(`,"kafka_timestamp":${record.timestampMs}`);
+    if (context.topicId !== undefined) this.#json(`,"kafka_topic_id":"${context.topicId}"`);
+    if (context.mark !== undefined) this.#json(`,"mark":${JSON.stringify(context.mark)}`);
+    this.#json("}\n");
+  }
+
+  #headers(headers: readonly RecordHeader[]): void {
+    headers.forEach(({ key, value }, index) => {
+      this.#json(`${index === 0 ? ',"kafka_headers":[' : ","}{"key":${JSON.stringify(key)}`);
+      if (value === null) this.#json(`,"value":null`);
+      else this.#text("value", value);
+      this.#json("}");
+    });
+    this.#json("]");
+  }
+
+  /** A field with the bytes as text, or in base64 where they are none. */
+  #text(field: string, bytes: Uint8Array): void {
+    if (!isUtf8(bytes)) return this.#json(`,"${field}_base64":"${bytes.toBase64()}"`);
+    this.#json(`,"${field}":"`);
+    this.#escaped(bytes);
+    this.#json(`"`);
+  }
+
+  #json(text: string): void {
+    // UTF-8 takes three bytes at most for a UTF-16 unit.
+    this.#reserve(text.length * 3);
+    this.#length += ENCODER.encodeInto(text, this.#bytes.subarray(this.#length)).written;
+  }
+
+  /** UTF-8 bytes as the inside of a JSON string. */
+  #escaped(value: Uint8Array): void {
+    this.#reserve(value.byteLength * ESCAPED_BYTES_MAX);
+    const bytes = this.#bytes;
+    let length = this.#length;
+    for (let index = 0; index < value.length; index++) {
+      const byte = value[index] ?? 0;
+      const escape = ESCAPES[byte];
+      if (escape === 0) {
+        bytes[length++] = byte;
+      } else if (escape === HAS_NO_SHORT_ESCAPE) {
+        length = writeLongEscape(bytes, length, byte);
+      } else {
+        bytes[length++] = BACKSLASH;
+        bytes[length++] = escape ?? QUOTE;
+      }
+    }
+    this.#length = length;
+  }
+
+  /**
+   * JSON text on one line. Between its tokens a line break is white space, and within a string it cannot
+   * stand: so a blank may take its place, and numbers past 2^53 keep their digits.
+   */
+  #onOneLine(json: Uint8Array): void {
+    this.#reserve(json.byteLength);
+    this.#bytes.set(json, this.#length);
+    const copy = this.#bytes.subarray(this.#length, this.#length + json.byteLength);
+    for (const lineBreak of [LINE_FEED, CARRIAGE_RETURN]) {
+      for (let at = copy.indexOf(lineBreak); at >= 0; at = copy.indexOf(lineBreak, at)) {
+        copy[at] = BLANK;
+      }
+    }
+    this.#length += json.byteLength;
+  }
+
+  #reserve(byteLength: number): void {
+    const needed = this.#length + byteLength;
+    if (needed <= this.#bytes.byteLength) return;
+    const larger = new Uint8Array(Math.max(needed, this.#bytes.byteLength * 2));
+    larger.set(this.lines);
+    this.#bytes = larger;
   }
 }
 
-/** The journal's line for a record, newline included. `value` is the record's value, decoded once by the caller. */
-export function encodeEvent(
-  record: KafkaRecord,
-  value: DecodedText,
-  verdict: Verdict,
-  context: EventContext,
-): string {
-  let line = `{"timestamp":"${context.receivedAt.toISOString()}"` +
-    `,"event_type":"${verdict.eventType}"` +
-    `,"kafka_topic":${JSON.stringify(record.topic)}` +
-    `,"kafka_partition":${record.partition},"kafka_offset":${record.offset}` +
-    `,"raw_message":${JSON.stringify(value.text)}` +
-    `,"message_size":${record.value?.byteLength ?? 0}` +
-    `,"deserialized":${verdict.orderJson !== undefined}`;
-  if (verdict.error !== undefined) line += `,"error":${JSON.stringify(verdict.error)}`;
-  if (verdict.orderJson !== undefined) line += `,"order_full":${verdict.orderJson}`;
-  if (record.value === null) line += `,"value_null":true`;
-  else if (!value.exact) line += `,"raw_message_base64":"${record.value.toBase64()}"`;
-  if (record.key !== null) line += `,${encodeText("kafka_key", record.key)}`;
-  if (record.headers.length > 0) {
-    line += `,"kafka_headers":[${record.headers.map(encodeHeader).join(",")}]`;
-  }
-  line += `,"kafka_timestamp":${record.timestampMs}`;
-  if (context.topicId !== undefined) line += `,"kafka_topic_id":${JSON.stringify(context.topicId)}`;
-  if (context.mark !== undefined) line += `,"mark":${JSON.stringify(context.mark)}`;
-  return line + "}\n";
-}
-
-function encodeHeader({ key, value }: RecordHeader): string {
-  const name = `"key":${JSON.stringify(key)}`;
-  return value === null ? `{${name},"value":null}` : `{${name},${encodeText("value", value)}}`;
-}
-
-function encodeText(field: string, bytes: Uint8Array): string {
-  const { text, exact } = decodeText(bytes);
-  return exact ? `"${field}":${JSON.stringify(text)}` : `"${field}_base64":"${bytes.toBase64()}"`;
+function writeLongEscape(bytes: Uint8Array, at: number, byte: number): number {
+  bytes[at] = BACKSLASH;
+  bytes[at + 1] = 0x75; // u
+  bytes.fill(0x30, at + 2, at + 4); // 00
+  bytes[at + 4] = HEX_DIGITS[byte >> 4] ?? 0;
+  bytes[at + 5] = HEX_DIGITS[byte & 15] ?? 0;
+  return at + ESCAPED_BYTES_MAX;
 }
 
 /** What a line of a journal says of a record; a journal of the founding project's Go tracker has only the first fields. */

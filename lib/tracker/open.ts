@@ -166,7 +166,7 @@ async function runUntil(
   } finally {
     clearInterval(timer);
     await tracker.stop();
-    log.info("The tracker stopped", { ...metrics.snapshot() });
+    log.info("The tracker stopped", { ...metrics.snapshot(), stopped: true });
   }
 }
 

@@ -22,7 +22,7 @@ import {
 import type { KafkaConnection } from "../kafka/client.ts";
 import type { Logger } from "../log.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import { encodeEvent } from "./event.ts";
+import { EventWriter } from "./event.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
 import { type JudgedRecord, judgeRecord } from "./judge.ts";
@@ -59,7 +59,9 @@ interface BatchWork {
 const HANDLER_PATIENCE_MS = 1_000;
 const PAUSE_MS = 500;
 const CONFIRM_RETRY_MS = 250;
-const ENCODER = new TextEncoder();
+/** Room for a line: the value stands in it twice, once escaped (at most six-fold, which is rare). */
+const LINE_BYTES_A_VALUE_BYTE = 2.25;
+const LINE_BYTES_BESIDE = 640;
 
 export class Tracker {
   readonly #options: TrackerOptions;
@@ -192,7 +194,7 @@ export class Tracker {
   async #append(batch: ConsumedBatch, fresh: readonly JudgedRecord[]): Promise<boolean> {
     const { journal, metrics, onJournaled, log } = this.#options;
     const { topic, topicId, partition } = batch;
-    const lines = ENCODER.encode(this.#encode(batch, fresh));
+    const lines = this.#encode(batch, fresh);
     if (!batch.isCurrent()) return false;
     const from = fresh[0]?.record.offset ?? batch.endOffset;
     const intervals = gapsIn(journal.heldIntervals({ topic, topicId, partition }), {
@@ -224,20 +226,19 @@ export class Tracker {
     return true;
   }
 
-  #encode({ topicId, partition }: ConsumedBatch, fresh: readonly JudgedRecord[]): string {
+  #encode({ topicId, partition }: ConsumedBatch, fresh: readonly JudgedRecord[]): Uint8Array {
     const receivedAt = new Date();
+    const valueBytes = fresh.reduce((sum, { record }) => sum + (record.value?.byteLength ?? 0), 0);
+    const writer = new EventWriter(
+      valueBytes * LINE_BYTES_A_VALUE_BYTE + fresh.length * LINE_BYTES_BESIDE,
+    );
     let mark = this.#marks.get(partition);
     this.#marks.delete(partition);
-    let lines = "";
-    for (const { record, value, verdict } of fresh) {
-      lines += encodeEvent(record, value, verdict, {
-        receivedAt,
-        topicId,
-        ...(mark !== undefined && { mark }),
-      });
+    for (const { record, verdict } of fresh) {
+      writer.write(record, verdict, { receivedAt, topicId, ...(mark !== undefined && { mark }) });
       mark = undefined;
     }
-    return lines;
+    return writer.lines;
   }
 
   #logDeadLetters(letters: readonly Required<Pick<JudgedRecord, "record" | "failure">>[]): void {

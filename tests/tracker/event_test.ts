@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { isUtf8 } from "node:buffer";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
-import { decodeEvent, decodeText, encodeEvent, type Verdict } from "../../lib/tracker/event.ts";
+import { decodeEvent, EventWriter, type Verdict } from "../../lib/tracker/event.ts";
 
 const ENCODER = new TextEncoder();
 const RECEIVED_AT = new Date(Date.UTC(2026, 10, 23, 7, 0, 0, 5));
@@ -18,18 +19,17 @@ function record(fields: Partial<KafkaRecord> = {}): KafkaRecord {
   };
 }
 
-function encode(
-  fields: Partial<KafkaRecord>,
-  verdict: Verdict = { eventType: "message.received" },
-): string {
-  const each = record(fields);
-  const value = each.value === null ? { text: "", exact: true } : decodeText(each.value);
-  return encodeEvent(each, value, verdict, { receivedAt: RECEIVED_AT, topicId: "aa" });
+const TEXT: Verdict = { eventType: "message.received", isText: true, deserialized: false };
+
+function encode(fields: Partial<KafkaRecord>, verdict: Verdict = TEXT): string {
+  const writer = new EventWriter();
+  writer.write(record(fields), verdict, { receivedAt: RECEIVED_AT, topicId: "aa" });
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(writer.lines);
 }
 
-Deno.test("encodeEvent() writes the contract's fields in the contract's order on one line", () => {
+Deno.test("EventWriter writes the contract's fields in the contract's order on one line", () => {
   assert.equal(
-    encode({}, { eventType: "message.received", orderJson: '{"a":1}' }),
+    encode({}, { ...TEXT, deserialized: true }),
     '{"timestamp":"2026-11-23T07:00:00.005Z","event_type":"message.received","kafka_topic":"orders",' +
       '"kafka_partition":2,"kafka_offset":41,"raw_message":"{\\"a\\":1}","message_size":7,' +
       '"deserialized":true,"order_full":{"a":1},"kafka_key":"customer-1",' +
@@ -54,7 +54,9 @@ Deno.test("a record comes back from its line byte for byte, whatever its bytes",
   ];
   for (const value of values) {
     for (const key of [null, new Uint8Array(), ENCODER.encode("é"), new Uint8Array([0xfe])]) {
-      const line = encode({ value, key, headers });
+      const isText = value === null || isUtf8(value);
+      const line = encode({ value, key, headers }, { ...TEXT, isText });
+      JSON.parse(line);
       assert.equal(line.indexOf("\n"), line.length - 1);
       assert.deepEqual(decodeEvent(line), {
         topic: "orders",
@@ -66,6 +68,42 @@ Deno.test("a record comes back from its line byte for byte, whatever its bytes",
       });
     }
   }
+});
+
+Deno.test("EventWriter escapes every byte that JSON does not take, as JSON.stringify does", () => {
+  const text = Array.from({ length: 300 }, (_, codePoint) => String.fromCodePoint(codePoint)).join(
+    "",
+  );
+  const { raw_message } = JSON.parse(encode({ value: ENCODER.encode(text) }));
+  assert.equal(raw_message, text);
+  assert.ok(
+    encode({ value: ENCODER.encode(text) }).includes(`"raw_message":${JSON.stringify(text)}`),
+  );
+});
+
+Deno.test("EventWriter puts JSON with line breaks on one line, and leaves its text alone", () => {
+  const value = ENCODER.encode('{\r\n  "a":\n12345678901234567890,\n"b":"x\\ny"}\n');
+  const line = encode({ value }, { ...TEXT, deserialized: true });
+  assert.equal(line.split("\n").length, 2);
+  assert.ok(
+    line.includes('"order_full":{    "a": 12345678901234567890, "b":"x\\ny"} ,"kafka_key"'),
+    line,
+  );
+  assert.deepEqual(decodeEvent(line).value, value);
+});
+
+Deno.test("EventWriter grows as needed and keeps the lines apart", () => {
+  const writer = new EventWriter(10);
+  for (let offset = 0; offset < 50; offset++) {
+    writer.write(record({ offset, value: new Uint8Array(offset * 10) }), TEXT, {
+      receivedAt: RECEIVED_AT,
+    });
+  }
+  const lines = new TextDecoder().decode(writer.lines).trimEnd().split("\n");
+  assert.deepEqual(
+    lines.map((line) => decodeEvent(line).offset),
+    Array.from({ length: 50 }, (_, i) => i),
+  );
 });
 
 Deno.test("decodeEvent() reads a line of the founding project's tracker, which has no details", () => {

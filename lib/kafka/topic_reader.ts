@@ -1,0 +1,214 @@
+/**
+ * Reads partitions from one offset to another, outside any consumer group: every committed record, once,
+ * in order, with its checksum confirmed. Transaction markers and aborted records are left out, holes
+ * that compaction or retention made are passed over.
+ *
+ * It shares connections with the client and nothing else: what is read here can be held against what a
+ * consumer of the client made of the same topic.
+ *
+ * @module
+ */
+
+import { type KafkaConnection, openClient, type Patience } from "./client.ts";
+import { explain, isUnreachable, RefusedError } from "./errors.ts";
+import { type ClientCluster, createCluster } from "./kafkajs_internals.ts";
+import { type AbortedTransaction, type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
+import type { KafkaRecord } from "./record.ts";
+import {
+  CorruptBatchError,
+  decodeBatches,
+  decodeRecords,
+  isAbortMarker,
+  type RecordBatch,
+} from "./record_batch.ts";
+
+/** The offsets of a partition from `start` up to, not including, `end`. */
+export interface PartitionRange {
+  readonly topic: string;
+  readonly partition: number;
+  readonly start: number;
+  /** At most the partition's last stable offset. */
+  readonly end: number;
+}
+
+const FETCH_BYTES_MAX = 1024 * 1024;
+/** An answer that does not come in time is asked for again in smaller pieces, down to these. */
+const FETCH_BYTES_MIN = 64 * 1024;
+const ATTEMPTS_MAX = 12;
+const RETRY_WAIT_MS = 250;
+/** Empty answers in a row, after which nothing is left: a log may lack the records before its end. */
+const EMPTY_ANSWERS_MAX = 3;
+
+const NO_ERROR_CODE = 0;
+const OFFSET_OUT_OF_RANGE_CODE = 1;
+/** Errors of a partition that moves from one broker to another, or is about to answer. */
+const PASSING_ERROR_NAMES: Readonly<Record<number, string>> = {
+  3: "UNKNOWN_TOPIC_OR_PARTITION",
+  5: "LEADER_NOT_AVAILABLE",
+  6: "NOT_LEADER_OR_FOLLOWER",
+  9: "REPLICA_NOT_AVAILABLE",
+  13: "NETWORK_EXCEPTION",
+  56: "KAFKA_STORAGE_ERROR",
+  74: "FENCED_LEADER_EPOCH",
+  75: "UNKNOWN_LEADER_EPOCH",
+  78: "OFFSET_NOT_AVAILABLE",
+};
+const OTHER_ERROR_NAMES: Readonly<Record<number, string>> = {
+  2: "CORRUPT_MESSAGE",
+  29: "TOPIC_AUTHORIZATION_FAILED",
+  35: "UNSUPPORTED_VERSION",
+};
+
+export class TopicReader implements AsyncDisposable {
+  readonly #brokers: readonly string[];
+  readonly #cluster: ClientCluster;
+
+  private constructor(brokers: readonly string[], cluster: ClientCluster) {
+    this.#brokers = brokers;
+    this.#cluster = cluster;
+  }
+
+  /** @throws {BrokerUnreachableError} where no broker answers, at `probe` patience. */
+  static async connect(connection: KafkaConnection, patience: Patience): Promise<TopicReader> {
+    const cluster = createCluster(openClient(connection, patience));
+    try {
+      await cluster.connect();
+    } catch (error) {
+      throw explain(error, { doing: "connecting", brokers: connection.brokers });
+    }
+    return new TopicReader(connection.brokers, cluster);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cluster.disconnect().catch(() => {});
+  }
+
+  /**
+   * Reads a range, some records at a time; the next fetch is under way while the caller looks at the last.
+   * It begins later than asked where retention has moved on meanwhile.
+   *
+   * @throws {RefusedError} where the cluster refuses; {BrokerUnreachableError} where it answers no more;
+   * {CorruptBatchError} where what came is not what was stored.
+   */
+  async *read(range: PartitionRange): AsyncGenerator<readonly KafkaRecord[]> {
+    let position = range.start;
+    if (position >= range.end) return;
+    let next = this.#fetchPast(range, position);
+    while (position < range.end) {
+      const answer = await next;
+      const batches = Array.from(decodeBatches(answer.records));
+      const nextPosition = answer.records.length === 0
+        ? range.end
+        : (batches.at(-1)?.lastOffset ?? -1) + 1;
+      if (nextPosition <= position) {
+        throw new CorruptBatchError(
+          `${range.topic}[${range.partition}] has no whole batch at offset ${position}`,
+        );
+      }
+      if (nextPosition < range.end) {
+        next = this.#fetchPast(range, nextPosition);
+        next.catch(() => {}); // awaited at the next turn, unless the caller goes away before
+      }
+      for (const batch of committed(batches, answer.abortedTransactions)) {
+        const records = await decodeRecords(batch, range);
+        // The first batch may begin before what was asked for, the last one end after it.
+        const isWithin = batch.baseOffset >= position && batch.lastOffset < range.end;
+        yield isWithin
+          ? records
+          : records.filter(({ offset }) => offset >= position && offset < range.end);
+      }
+      position = nextPosition;
+    }
+  }
+
+  /** An answer with at least one batch; one without any where the log holds nothing more before the range's end. */
+  async #fetchPast(
+    { topic, partition, end }: PartitionRange,
+    start: number,
+  ): Promise<FetchAnswer> {
+    const doing = `reading ${topic}[${partition}] at offset ${start}`;
+    let offset = start;
+    let bytesMax = FETCH_BYTES_MAX;
+    let emptyAnswers = 0;
+    let failure: unknown;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      try {
+        const answer = await fetchRaw(this.#cluster, { topic, partition, offset, bytesMax });
+        if (answer.errorCode === NO_ERROR_CODE) {
+          if (answer.records.length > 0) return answer;
+          // The log's last records before the end may be gone, by compaction or deletion.
+          const isWhole = !answer.isThrottled && answer.lastStableOffset >= end;
+          if (isWhole && ++emptyAnswers === EMPTY_ANSWERS_MAX) return answer;
+          failure = new RefusedError(`${doing} failed: the broker has no records up to ${end}`, {
+            reason: "NO_RECORDS",
+          });
+          continue;
+        }
+        if (answer.errorCode === OFFSET_OUT_OF_RANGE_CODE) {
+          offset = await this.#offsetWithin({ topic, partition, end }, offset);
+          if (offset >= end) return { ...answer, records: new Uint8Array() };
+          continue;
+        }
+        failure = refused(doing, answer.errorCode);
+        if (!(answer.errorCode in PASSING_ERROR_NAMES)) break;
+      } catch (error) {
+        failure = error;
+        if (!isPassing(error)) break;
+        bytesMax = Math.max(FETCH_BYTES_MIN, bytesMax / 2);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_WAIT_MS));
+      await this.#cluster.refreshMetadata().catch(() => {}); // the next attempt tells
+    }
+    throw explain(failure, { doing, brokers: this.#brokers });
+  }
+
+  /** Where the log begins now: retention may have passed the offset by. */
+  async #offsetWithin(
+    { topic, partition, end }: { topic: string; partition: number; end: number },
+    offset: number,
+  ): Promise<number> {
+    const [answer] = await this.#cluster.fetchTopicsOffset([
+      { topic, partitions: [{ partition }], fromBeginning: true },
+    ]);
+    const low = Number(answer?.partitions[0]?.offset ?? -1);
+    if (low > offset) return Math.min(low, end);
+    throw new RefusedError(
+      `${topic}[${partition}] has no offset ${offset} any more: it was cut or created again meanwhile`,
+      { reason: "OFFSET_OUT_OF_RANGE" },
+    );
+  }
+}
+
+/**
+ * The batches of committed records, by the rule of Kafka's own consumer: from an aborted transaction's first
+ * offset on, its producer's transactional batches are left out, until the marker that ends it.
+ */
+function* committed(
+  batches: readonly RecordBatch[],
+  abortedTransactions: readonly AbortedTransaction[],
+): Generator<RecordBatch> {
+  const coming = abortedTransactions.toSorted((a, b) => a.firstOffset - b.firstOffset);
+  const abortedProducers = new Set<bigint>();
+  for (const batch of batches) {
+    while (coming[0] !== undefined && coming[0].firstOffset <= batch.lastOffset) {
+      abortedProducers.add(coming[0].producerId);
+      coming.shift();
+    }
+    if (batch.isControl) {
+      if (batch.recordCount > 0 && isAbortMarker(batch)) abortedProducers.delete(batch.producerId);
+      continue;
+    }
+    if (!(batch.isTransactional && abortedProducers.has(batch.producerId))) yield batch;
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return isUnreachable(error) || error instanceof Error && "retriable" in error &&
+      error.retriable === true;
+}
+
+function refused(doing: string, errorCode: number): RefusedError {
+  const reason = PASSING_ERROR_NAMES[errorCode] ?? OTHER_ERROR_NAMES[errorCode] ??
+    `error code ${errorCode}`;
+  return new RefusedError(`${doing} failed: ${reason}`, { reason });
+}

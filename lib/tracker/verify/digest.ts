@@ -1,0 +1,92 @@
+/**
+ * What of a record is compared, and the SHA-256 that stands for it.
+ *
+ *     value     offset · length of the value (-1: null) · the value
+ *     details   offset · timestamp · length and bytes of the key · count of headers · each: name, value
+ *
+ * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in the
+ * order of their names, those of one name in their own order: kafkajs, by which the tracker reads, keeps
+ * no more of it.
+ *
+ * @module
+ */
+
+import { createHash, type Hash } from "node:crypto";
+import type { RecordHeader } from "../../kafka/record.ts";
+
+/** What a journal line can say of a record beside its value. */
+export interface RecordDetails {
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  readonly headers: readonly RecordHeader[];
+}
+
+/** Small pieces are gathered up to this size: a call for each would cost more than the hash itself. */
+const GATHERED_BYTES = 16 * 1024;
+const NUMBER_BYTES = 8;
+const NULL_LENGTH = -1;
+const ENCODER = new TextEncoder();
+
+/** Takes records one after another; two digests are equal if and only if the sequences were. */
+export class RecordDigest {
+  readonly #gathered = new Uint8Array(GATHERED_BYTES);
+  readonly #view = new DataView(this.#gathered.buffer);
+  #used = 0;
+  #hash: Hash | undefined;
+
+  addValue(offset: number, value: Uint8Array | null): void {
+    this.#addNumber(offset);
+    this.#addBytes(value);
+  }
+
+  addDetails(offset: number, { timestampMs, key, headers }: RecordDetails): void {
+    this.#addNumber(offset);
+    this.#addNumber(timestampMs);
+    this.#addBytes(key);
+    this.#addNumber(headers.length);
+    for (const header of headers.length > 1 ? headers.toSorted(byName) : headers) {
+      this.#addBytes(ENCODER.encode(header.key));
+      this.#addBytes(header.value);
+    }
+  }
+
+  /** The digest of all that was added since the last one. */
+  take(): Uint8Array {
+    this.#flush();
+    const digest = this.#hash?.digest() ?? new Uint8Array();
+    this.#hash = undefined;
+    return digest;
+  }
+
+  #addNumber(number: number): void {
+    if (this.#used + NUMBER_BYTES > GATHERED_BYTES) this.#flush();
+    this.#view.setFloat64(this.#used, number);
+    this.#used += NUMBER_BYTES;
+  }
+
+  #addBytes(bytes: Uint8Array | null): void {
+    this.#addNumber(bytes?.length ?? NULL_LENGTH);
+    if (bytes === null) return;
+    if (this.#used + bytes.length > GATHERED_BYTES) this.#flush();
+    if (bytes.length > GATHERED_BYTES) {
+      this.#hash?.update(bytes);
+      return;
+    }
+    this.#gathered.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  #flush(): void {
+    this.#hash ??= createHash("sha256");
+    this.#hash.update(this.#gathered.subarray(0, this.#used));
+    this.#used = 0;
+  }
+}
+
+function byName(a: RecordHeader, b: RecordHeader): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+export function areEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}

@@ -1,0 +1,251 @@
+/**
+ * The journals as they were at one moment: the segments that there were, each up to the size that it had.
+ * A tracker may go on appending and closing segments meanwhile; what is read twice is the same.
+ *
+ * All segments lie behind one another in one row of positions:
+ *
+ *     logs-a/tracker.events.000001 | logs-a/tracker.events | logs-b/tracker.events
+ *     0                            100,000,000             123,456,789
+ *
+ * @module
+ */
+
+import { LINE_BYTES_MAX } from "../journal/line_scan.ts";
+import { listSegments } from "../journal/segments.ts";
+import { denoStorage, type Storage, type StoredFile } from "../journal/storage.ts";
+
+interface Segment {
+  readonly path: string;
+  /** The index of its directory among those that were given. */
+  readonly journal: number;
+  readonly file: StoredFile;
+  /** Where it lies in the row of all segments. */
+  readonly start: number;
+  readonly end: number;
+  /** The last line of the segment that is being written may be half there. */
+  readonly isActive: boolean;
+}
+
+/** Positions in the row of all segments. */
+export interface PositionRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface JournalLine extends PositionRange {
+  /** Without the newline; valid until the next lines are asked for. Undefined where no record is that long. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+export interface JournalLines {
+  readonly journal: number;
+  readonly lines: readonly JournalLine[];
+}
+
+const READ_BYTES = 1024 * 1024;
+const LISTINGS_MAX = 10;
+const NEWLINE = 0x0a;
+
+export class JournalFiles implements Disposable {
+  readonly #segments: readonly Segment[];
+  /** Bytes after the last newline of the active segments: a line in the making, or what a crash left of one. */
+  tornBytes = 0;
+
+  private constructor(segments: readonly Segment[]) {
+    this.#segments = segments;
+  }
+
+  /** @throws {Error} where a folder holds no journal. */
+  static async open(
+    directories: readonly string[],
+    storage: Storage = denoStorage,
+  ): Promise<JournalFiles> {
+    const segments: Segment[] = [];
+    try {
+      let journal = 0;
+      for (const directory of await distinct(directories)) {
+        const opened = await openSegments(storage, directory);
+        for (const { path, file, bytes, isActive } of opened) {
+          const start = segments.at(-1)?.end ?? 0;
+          segments.push({ path, journal, file, start, end: start + bytes, isActive });
+        }
+        journal++;
+      }
+      return new JournalFiles(segments);
+    } catch (error) {
+      for (const { file } of segments) file.close();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { file } of this.#segments) file.close();
+  }
+
+  get journalCount(): number {
+    return (this.#segments.at(-1)?.journal ?? -1) + 1;
+  }
+
+  get bytes(): number {
+    return this.#segments.at(-1)?.end ?? 0;
+  }
+
+  /** The file that holds a position, and the byte in it. */
+  placeOf(position: number): { readonly path: string; readonly byte: number } {
+    const segment = this.#segments.find(({ end }) => position < end);
+    if (segment === undefined) throw new RangeError(`no journal has position ${position}`);
+    return { path: segment.path, byte: position - segment.start };
+  }
+
+  /** All lines, some at a time. */
+  async *readAll(): AsyncGenerator<JournalLines> {
+    for (const segment of this.#segments) {
+      for await (const lines of this.#readSegment(segment, segment)) {
+        yield { journal: segment.journal, lines };
+      }
+    }
+  }
+
+  /** The lines within ranges which begin and end with a line, lowest first, without overlap. */
+  async *readRanges(ranges: readonly PositionRange[]): AsyncGenerator<JournalLines> {
+    for (const segment of this.#segments) {
+      for (const range of ranges) {
+        const start = Math.max(range.start, segment.start);
+        const end = Math.min(range.end, segment.end);
+        if (start >= end) continue;
+        for await (const lines of this.#readSegment(segment, { start, end })) {
+          yield { journal: segment.journal, lines };
+        }
+      }
+    }
+  }
+
+  async *#readSegment(
+    segment: Segment,
+    { start, end }: PositionRange,
+  ): AsyncGenerator<readonly JournalLine[]> {
+    let buffer = new Uint8Array(READ_BYTES);
+    let filled = 0;
+    /** The position of the buffer's first byte, and of the line that it is part of. */
+    let bufferStart = start;
+    let lineStart = start;
+    await segment.file.seek(start - segment.start);
+    while (bufferStart + filled < end) {
+      if (filled === buffer.length) buffer = grown(buffer);
+      const count = await segment.file.read(buffer.subarray(filled, end - bufferStart));
+      if (count === null) break; // a tracker that could not write has cut what it had written
+      const lines: JournalLine[] = [];
+      const searched = filled;
+      filled += count;
+      const bytes = buffer.subarray(0, filled);
+      let used = 0;
+      for (
+        let newline = bytes.indexOf(NEWLINE, searched);
+        newline !== -1;
+        newline = bytes.indexOf(NEWLINE, used)
+      ) {
+        const lineEnd = bufferStart + newline + 1;
+        const isWhole = lineStart === bufferStart + used;
+        lines.push({
+          bytes: isWhole ? bytes.subarray(used, newline) : undefined,
+          start: lineStart,
+          end: lineEnd,
+        });
+        used = newline + 1;
+        lineStart = lineEnd;
+      }
+      if (lines.length > 0) yield lines;
+      if (filled - used >= LINE_BYTES_MAX) used = filled;
+      buffer.copyWithin(0, used, filled);
+      bufferStart += used;
+      filled -= used;
+    }
+    const lineEnd = bufferStart + filled;
+    if (lineEnd === lineStart) return;
+    if (segment.isActive) this.tornBytes += lineEnd - lineStart;
+    else yield [{ bytes: undefined, start: lineStart, end: lineEnd }]; // its newline is missing
+  }
+}
+
+interface OpenedSegment {
+  readonly path: string;
+  readonly file: StoredFile;
+  readonly bytes: number;
+  readonly isActive: boolean;
+}
+
+/** Lists a folder's segments until two listings agree: one may be closed, and renamed, in between. */
+async function openSegments(storage: Storage, directory: string): Promise<OpenedSegment[]> {
+  for (let listing = 0; listing < LISTINGS_MAX; listing++) {
+    const before = await segmentsIn(storage, directory);
+    const opened: OpenedSegment[] = [];
+    try {
+      for (const { path, isActive } of before) {
+        const file = await storage.open(path, "read");
+        opened.push({ path, file, bytes: 0, isActive });
+      }
+      const after = await segmentsIn(storage, directory);
+      if (areSame(before, after)) {
+        return await Promise.all(
+          opened.map(async (segment) => ({ ...segment, ...await segment.file.stat() })),
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    for (const { file } of opened) file.close();
+  }
+  throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
+}
+
+interface FoundSegment {
+  readonly path: string;
+  readonly isActive: boolean;
+  readonly identity: string;
+}
+
+async function segmentsIn(storage: Storage, directory: string): Promise<FoundSegment[]> {
+  try {
+    const { closed, active } = await listSegments(storage, directory);
+    const paths = [
+      ...closed.map(({ path }) => ({ path, isActive: false })),
+      ...(active === undefined ? [] : [{ path: active.path, isActive: true }]),
+    ];
+    const found: FoundSegment[] = [];
+    for (const { path, isActive } of paths) {
+      const facts = await storage.stat(path);
+      if (facts !== undefined) found.push({ path, isActive, identity: facts.identity });
+    }
+    if (found.length > 0) return found;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
+      throw error;
+    }
+  }
+  throw new Error(
+    `no journal in "${directory}": run the tracker first, or name its folder with --logs`,
+  );
+}
+
+function areSame(before: readonly FoundSegment[], after: readonly FoundSegment[]): boolean {
+  return before.length === after.length &&
+    before.every(({ path, identity }, index) =>
+      path === after[index]?.path && identity === after[index]?.identity
+    );
+}
+
+/** The same folder given twice is one journal. */
+async function distinct(directories: readonly string[]): Promise<readonly string[]> {
+  const byRealPath = new Map<string, string>();
+  for (const directory of directories) {
+    const realPath = await Deno.realPath(directory).catch(() => directory);
+    if (!byRealPath.has(realPath)) byRealPath.set(realPath, directory);
+  }
+  return [...byRealPath.values()];
+}
+
+function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(buffer.length * 2);
+  larger.set(buffer);
+  return larger;
+}

@@ -1,0 +1,260 @@
+/**
+ * The account of one partition: first all that the topic holds, then every line of the journals, then what
+ * is left over on either side.
+ *
+ * @module
+ */
+
+import type { KafkaRecord } from "../../kafka/record.ts";
+import type { JournaledRecord } from "../event.ts";
+import { areEqual, RecordDigest } from "./digest.ts";
+import type { PositionRange } from "./journal_files.ts";
+import { Page, PAGE_OFFSETS, type PageDigest, pageNumberOf } from "./page.ts";
+import type { ExampleKind, PartitionVerification } from "./verification.ts";
+
+const EXAMPLES_MAX = 10;
+
+/** Why a journaled record may be gone from the topic. */
+export interface Disappearance {
+  /** The first offset that the topic still holds. */
+  readonly low: number;
+  readonly isCompacted: boolean;
+}
+
+export class PartitionAccount {
+  readonly partition: number;
+  /** The offsets that are judged: from `start` up to, not including, `end`. */
+  readonly start: number;
+  readonly end: number;
+  low: number;
+  withoutDetails = 0;
+  #records = 0;
+  #journaled = 0;
+  #duplicatedAcross = 0;
+  readonly #counts: Record<ExampleKind, number> = {
+    missing: 0,
+    duplicated: 0,
+    mismatched: 0,
+    expired: 0,
+    compacted: 0,
+    unexplained: 0,
+  };
+  readonly #examples: Record<ExampleKind, number[]> = noExamples();
+  readonly #pages = new Map<number, Page>();
+  #open: OpenPage | undefined;
+
+  constructor(
+    { partition, low, start, end }: {
+      readonly partition: number;
+      readonly low: number;
+      readonly start: number;
+      readonly end: number;
+    },
+  ) {
+    this.partition = partition;
+    this.low = low;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** A record of the topic, in the order of their offsets. */
+  addRecord(record: KafkaRecord): void {
+    const page = this.#pageOf(record.offset);
+    if (page !== this.#open?.page) {
+      const digests = this.#open?.digests;
+      this.endRecords();
+      this.#open = new OpenPage(page, digests);
+    }
+    this.#open.add(record.offset, record.value, record);
+    page.inTopic.add(record.offset);
+    this.#records++;
+  }
+
+  /** After the topic's last record, before the journals' first line. */
+  endRecords(): void {
+    if (this.#open === undefined) return;
+    this.#open.page.digest = this.#open.take();
+    this.#open = undefined;
+  }
+
+  /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
+  addLine(
+    { offset, value, details }: JournaledRecord,
+    { journal, start, end }: PositionRange & { readonly journal: number },
+  ): void {
+    this.#journaled++;
+    if (details === undefined) this.withoutDetails++;
+    const page = this.#pageOf(offset);
+    const kind = page.addLine(offset, journal);
+    if (kind !== "new") this.#note("duplicated", offset);
+    if (kind === "in-another-journal") this.#duplicatedAcross++;
+    if (!page.inTopic.has(offset)) return;
+
+    page.linesStart = Math.min(page.linesStart, start);
+    page.linesEnd = Math.max(page.linesEnd, end);
+    if (kind !== "new") page.state = "unproven";
+    if (page !== this.#open?.page) {
+      const digests = this.#open?.digests;
+      this.endLines();
+      // A page that was left, and is come back to, has its lines in no order that a digest could follow.
+      page.state = page.state === "unread" ? "open" : "unproven";
+      this.#open = new OpenPage(page, digests);
+    }
+    if (page.state === "open" && this.#open.add(offset, value, details) === false) {
+      page.state = "unproven";
+    }
+  }
+
+  /** After the last line. */
+  endLines(): void {
+    if (this.#open === undefined) return;
+    const { page, detailsKind } = this.#open;
+    const digest = this.#open.take();
+    this.#open = undefined;
+    if (page.state !== "open") return;
+    const isEqual = page.digest !== undefined && detailsKind !== "some" &&
+      areEqual(digest.values, page.digest.values) &&
+      (detailsKind === "none" || areEqual(digest.details, page.digest.details));
+    page.state = isEqual ? "equal" : "unproven";
+    if (isEqual) page.digest = undefined;
+  }
+
+  /** A journal line at an offset that the topic has never reached. */
+  addImpossibleLine(offset: number): void {
+    this.#journaled++;
+    this.#note("unexplained", offset);
+  }
+
+  /** Whether the journals hold records that the topic does not. */
+  hasDisappeared(): boolean {
+    for (const { inTopic, inJournals } of this.#pages.values()) {
+      for (const _ of inJournals.without(inTopic)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Counts what is on one side only, and returns the pages whose records and lines have to be compared
+   * one by one.
+   */
+  settle(disappearance: Disappearance): readonly Page[] {
+    this.low = disappearance.low;
+    const unproven: Page[] = [];
+    const pages = [...this.#pages.values()].sort((a, b) => a.firstOffset - b.firstOffset);
+    for (const page of pages) {
+      const { firstOffset, inTopic, inJournals } = page;
+      for (const index of inTopic.without(inJournals)) this.#note("missing", firstOffset + index);
+      for (const index of inJournals.without(inTopic)) {
+        this.#noteDisappeared(firstOffset + index, disappearance);
+      }
+      if (page.state !== "equal" && inTopic.intersects(inJournals)) unproven.push(page);
+    }
+    return unproven;
+  }
+
+  addMismatch(offset: number): void {
+    this.#note("mismatched", offset);
+  }
+
+  /** A journaled record that the topic held when it was first read, and then no more. */
+  addDisappeared(offset: number, disappearance: Disappearance): void {
+    this.low = disappearance.low;
+    this.#records--;
+    this.#noteDisappeared(offset, disappearance);
+  }
+
+  result(): PartitionVerification {
+    return {
+      partition: this.partition,
+      records: this.#records,
+      journaled: this.#journaled,
+      missing: this.#counts.missing,
+      duplicated: this.#counts.duplicated,
+      duplicated_across_journals: this.#duplicatedAcross,
+      mismatched: this.#counts.mismatched,
+      expired: this.#counts.expired,
+      compacted: this.#counts.compacted,
+      unexplained: this.#counts.unexplained,
+      low: this.low,
+      high: this.end,
+      examples: this.#examples,
+    };
+  }
+
+  #noteDisappeared(offset: number, { low, isCompacted }: Disappearance): void {
+    this.#note(offset < low ? "expired" : isCompacted ? "compacted" : "unexplained", offset);
+  }
+
+  #note(kind: ExampleKind, offset: number): void {
+    this.#counts[kind]++;
+    const examples = this.#examples[kind];
+    if (examples.length < EXAMPLES_MAX && !examples.includes(offset)) examples.push(offset);
+  }
+
+  #pageOf(offset: number): Page {
+    const number = pageNumberOf(offset);
+    if (number === this.#open?.number) return this.#open.page;
+    let page = this.#pages.get(number);
+    if (page === undefined) {
+      page = new Page(number * PAGE_OFFSETS);
+      this.#pages.set(number, page);
+    }
+    return page;
+  }
+}
+
+interface PageDigests {
+  readonly values: RecordDigest;
+  readonly details: RecordDigest;
+}
+
+/** The page that is being added to: its digest so far. */
+class OpenPage {
+  readonly page: Page;
+  readonly number: number;
+  /** Handed on from page to page. */
+  readonly digests: PageDigests;
+  #lastOffset = -1;
+  #count = 0;
+  #detailsCount = 0;
+
+  constructor(page: Page, digests: PageDigests | undefined) {
+    this.page = page;
+    this.number = pageNumberOf(page.firstOffset);
+    this.digests = digests ?? { values: new RecordDigest(), details: new RecordDigest() };
+  }
+
+  /** How many of the records came with details. */
+  get detailsKind(): "all" | "some" | "none" {
+    if (this.#detailsCount === 0) return "none";
+    return this.#detailsCount === this.#count ? "all" : "some";
+  }
+
+  /** False, and not added, where it does not come after the last one. */
+  add(offset: number, value: Uint8Array | null, details: JournaledRecord["details"]): boolean {
+    if (offset <= this.#lastOffset) return false;
+    this.#lastOffset = offset;
+    this.#count++;
+    this.digests.values.addValue(offset, value);
+    if (details !== undefined) {
+      this.#detailsCount++;
+      this.digests.details.addDetails(offset, details);
+    }
+    return true;
+  }
+
+  take(): PageDigest {
+    return { values: this.digests.values.take(), details: this.digests.details.take() };
+  }
+}
+
+function noExamples(): Record<ExampleKind, number[]> {
+  return {
+    missing: [],
+    duplicated: [],
+    mismatched: [],
+    expired: [],
+    compacted: [],
+    unexplained: [],
+  };
+}

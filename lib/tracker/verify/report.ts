@@ -1,0 +1,143 @@
+/**
+ * A verification as lines that a person reads.
+ *
+ * @module
+ */
+
+import { counted, printable, withThousands } from "../../text.ts";
+import {
+  EXAMPLE_KINDS,
+  type ExampleKind,
+  type Verification,
+  type VerificationCounts,
+} from "./verification.ts";
+
+/** A table of more partitions than this is no table to read: only those with a trouble are in it. */
+const PARTITIONS_SHOWN_MAX = 24;
+const EXAMPLE_LINES_MAX = 12;
+
+const COLUMNS = [
+  "records",
+  "journaled",
+  "missing",
+  "duplicated",
+  "mismatched",
+  "expired",
+  "compacted",
+  "unexplained",
+] as const;
+
+const TROUBLES: ReadonlySet<ExampleKind> = new Set([
+  "missing",
+  "duplicated",
+  "mismatched",
+  "unexplained",
+]);
+
+const MEANINGS: Readonly<Record<ExampleKind, string>> = {
+  missing: "in the topic, not in the journal",
+  duplicated: "more than once in the journal",
+  mismatched: "not the same in topic and journal",
+  expired: "in the journal; the topic's retention has passed",
+  compacted: "in the journal; the topic's compaction allows it to be gone",
+  unexplained: "in the journal, not in the topic, for no known reason",
+};
+
+/** Plain text, without control characters whatever the journal held. */
+export function describeVerification(verification: Verification): readonly string[] {
+  const { topic, topic_id, journals } = verification;
+  return [
+    `topic ${printable(topic)} (${topic_id}) against ${counted(journals, "journal")}`,
+    ...describeTable(verification),
+    ...describeExamples(verification),
+    ...describeAsides(verification),
+    describeVerdict(verification),
+  ];
+}
+
+function describeTable(verification: Verification): readonly string[] {
+  const { partitions } = verification;
+  const shown = partitions.length <= PARTITIONS_SHOWN_MAX
+    ? partitions
+    : partitions.filter((counts) => [...TROUBLES].some((kind) => counts[kind] > 0))
+      .slice(0, PARTITIONS_SHOWN_MAX);
+  const rows = [
+    ["partition", ...COLUMNS],
+    ...shown.map((counts) => [String(counts.partition), ...cellsOf(counts)]),
+    ["all", ...cellsOf(verification)],
+  ];
+  const widths =
+    rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  const lines = rows.map((row) =>
+    row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join("  ")
+  );
+  const hidden = partitions.length - shown.length;
+  return hidden === 0 ? lines : [...lines, `(${counted(hidden, "partition")} not shown)`];
+}
+
+function cellsOf(counts: VerificationCounts): string[] {
+  return COLUMNS.map((column) => withThousands(counts[column]));
+}
+
+function describeExamples({ topic, partitions }: Verification): readonly string[] {
+  const lines: string[] = [];
+  for (const kind of EXAMPLE_KINDS) {
+    if (!TROUBLES.has(kind)) continue;
+    for (const { partition, examples, [kind]: count } of partitions) {
+      if (count === 0) continue;
+      const rest = count - examples[kind].length;
+      lines.push(
+        `${kind} (${MEANINGS[kind]}): ${printable(topic)}[${partition}] ` +
+          (examples[kind].length === 1 ? "offset " : "offsets ") + examples[kind].join(", ") +
+          (rest > 0 ? ` and ${withThousands(rest)} more` : ""),
+      );
+    }
+  }
+  if (lines.length <= EXAMPLE_LINES_MAX) return lines;
+  const hidden = lines.length - EXAMPLE_LINES_MAX;
+  return [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
+}
+
+/** What was seen and is no trouble of a record. */
+function describeAsides(verification: Verification): readonly string[] {
+  const lines: string[] = [];
+  const say = (count: number, noun: string, what: string) => {
+    if (count > 0) lines.push(`${counted(count, noun)} ${what}`);
+  };
+  say(verification.expired, "journaled record", "below the topic's first offset: expired");
+  say(verification.compacted, "journaled record", "gone from the topic by compaction");
+  say(
+    verification.duplicated_across_journals,
+    "duplicate",
+    "between two journals: a tracker journaled it and lost its partition before it could commit",
+  );
+  say(
+    verification.without_details,
+    "journal line",
+    "without key, headers and timestamp: only the values were compared",
+  );
+  say(verification.beyond_end, "journal line", "newer than this verification: not judged");
+  say(verification.outside_range, "journal line", "outside the range: not judged");
+  say(
+    verification.other_topics,
+    "journal line",
+    "of other topics, or of an earlier topic of this name: not judged",
+  );
+  say(verification.torn_bytes, "byte", "at the journal's end, with no newline yet: not judged");
+  say(verification.unreadable_lines, "line", "in the journal that cannot be read:");
+  for (const { path, byte } of verification.unreadable) {
+    lines.push(`  ${printable(path)}, byte ${withThousands(byte)}`);
+  }
+  return lines;
+}
+
+function describeVerdict(verification: Verification): string {
+  if (verification.ok) return "every record of the topic is in the journal, exactly once";
+  const troubles = [...TROUBLES]
+    .filter((kind) => verification[kind] > 0)
+    .map((kind) => `${withThousands(verification[kind])} ${kind}`);
+  if (verification.unreadable_lines > 0) {
+    troubles.push(counted(verification.unreadable_lines, "unreadable line"));
+  }
+  return `NOT PROVEN: ${troubles.join(", ")}`;
+}

@@ -1,0 +1,96 @@
+/**
+ * The verdict of `tracker verify`; its fields are what `--json` prints.
+ *
+ * For each partition, and so for all of them:
+ *
+ *     journaled = records - missing + duplicated + expired + compacted + unexplained
+ *
+ * @module
+ */
+
+export interface VerificationCounts {
+  /** Records that the topic holds. */
+  readonly records: number;
+  /** Journal lines that were judged. */
+  readonly journaled: number;
+  /** Records that are in no journal. */
+  readonly missing: number;
+  /** Journal lines beyond the first of a record. */
+  readonly duplicated: number;
+  /** Of these, the lines whose record is once in this journal and also in another one. */
+  readonly duplicated_across_journals: number;
+  /** Records of which a line says something else: another value, key, header or timestamp. */
+  readonly mismatched: number;
+  /** Journaled records below the first offset that the topic still holds. */
+  readonly expired: number;
+  /** Journaled records that compaction may have removed: the topic's policy has it. */
+  readonly compacted: number;
+  /** Journaled records that the topic does not hold, for no reason that could be found. */
+  readonly unexplained: number;
+}
+
+/** Kinds of records of which the first offsets are kept. */
+export const EXAMPLE_KINDS = [
+  "missing",
+  "duplicated",
+  "mismatched",
+  "expired",
+  "compacted",
+  "unexplained",
+] as const;
+
+export type ExampleKind = (typeof EXAMPLE_KINDS)[number];
+
+/** The first offsets of each kind, ten at most. */
+export type Examples = Readonly<Record<ExampleKind, readonly number[]>>;
+
+export interface PartitionVerification extends VerificationCounts {
+  readonly partition: number;
+  /** The first offset that the topic holds. */
+  readonly low: number;
+  /** One past the last offset that was judged; what came into the topic later was not. */
+  readonly high: number;
+  readonly examples: Examples;
+}
+
+/** A line that is no journal line: its file, and the byte at which it begins. */
+export interface UnreadableLine {
+  readonly path: string;
+  readonly byte: number;
+}
+
+export interface Verification extends VerificationCounts {
+  readonly topic: string;
+  /** 32 hexadecimal digits; another one after the topic was deleted and created again. */
+  readonly topic_id: string;
+  /** How many journals were judged together. */
+  readonly journals: number;
+  /** Journal lines with no key, headers and timestamp to compare: the founding project's tracker keeps none. */
+  readonly without_details: number;
+  /** Journal lines of records that came into the topic after the verification began: not judged. */
+  readonly beyond_end: number;
+  /** Journal lines outside the offsets that were asked about: not judged. */
+  readonly outside_range: number;
+  /** Journal lines of other topics, or of an earlier one of the same name: not judged. */
+  readonly other_topics: number;
+  /**
+   * Lines that are no journal lines. Not ok: a journal has nothing else in it, and what such a line was
+   * nobody can say.
+   */
+  readonly unreadable_lines: number;
+  /** Where the first of them are. */
+  readonly unreadable: readonly UnreadableLine[];
+  /** Bytes after the last newline of a journal that is being written, or was when its tracker died: not judged. */
+  readonly torn_bytes: number;
+  readonly partitions: readonly PartitionVerification[];
+  /** Every record of the topic is journaled once, and nothing else is. */
+  readonly ok: boolean;
+}
+
+/** Verification asks for a journal that holds every record exactly once, and nothing that it cannot explain. */
+export function isOk(
+  { missing, duplicated, mismatched, unexplained, unreadable_lines }: Omit<Verification, "ok">,
+): boolean {
+  return missing === 0 && duplicated === 0 && mismatched === 0 && unexplained === 0 &&
+    unreadable_lines === 0;
+}
