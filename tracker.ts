@@ -96,6 +96,7 @@ async function verify(options: VerifyOptions): Promise<number> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const verification = await verifyJournals({
     cluster,
+    connection,
     topic: options.topic,
     directories: options.logs,
     onProgress: ({ phase, done, total }) => {

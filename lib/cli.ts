@@ -110,6 +110,78 @@ export function parseRate(text: string): number | "max" {
   return rate;
 }
 
+/** Parses stages `100:10s,1000:30s,0:5s`: a rate, and how long it takes to get there; `0s` is a jump. */
+export function parseRamp(
+  text: string,
+): readonly { readonly target: number; readonly durationMs: number }[] {
+  const stages = text.split(",").map((stage) => {
+    const [, rate = "", time = ""] = /^(\d+(?:\.\d+)?):(\w.*)$/.exec(stage.trim()) ?? [];
+    const target = rate === "" ? NaN : Number(rate);
+    if (!(target >= 0 && target <= RATE_MAX)) {
+      throw new InvalidArgumentError(
+        `expected stages RATE:TIME with commas, such as 100:10s,1000:30s,0:5s; got "${stage}"`,
+      );
+    }
+    return { target, durationMs: /^0+(ms|s|m|h)$/.test(time) ? 0 : parseDuration(time) };
+  });
+  if (!stages.some(({ target }, index) => target > 0 && lastsFrom(stages, index))) {
+    throw new InvalidArgumentError("expected at least one stage in which orders are due");
+  }
+  return stages;
+}
+
+/** Whether a rate that a stage reaches is held or left over time: by its own way there, or by the next stage's. */
+function lastsFrom(stages: readonly { readonly durationMs: number }[], index: number): boolean {
+  return (stages[index]?.durationMs ?? 0) > 0 || (stages[index + 1]?.durationMs ?? 0) > 0;
+}
+
+/** Parses a percentage: above 0 and up to 100, fractions allowed. */
+export function parsePercent(text: string): number {
+  const percent = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (!(percent > 0 && percent <= 100)) {
+    throw new InvalidArgumentError("expected a percentage above 0 and up to 100");
+  }
+  return percent;
+}
+
+/** Parses a compression that the client has built in. */
+export function parseCompression(text: string): "none" | "gzip" {
+  if (text === "none" || text === "gzip") return text;
+  throw new InvalidArgumentError(
+    ["snappy", "lz4", "zstd"].includes(text)
+      ? "its codec is not built in: use gzip or none"
+      : "expected gzip or none",
+  );
+}
+
+/** Parses a time of the calendar, such as `2026-01-31T08:00:00Z`, into milliseconds since the epoch. */
+export function parseTime(text: string): number {
+  const isIso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(
+    text,
+  );
+  const timeMs = isIso ? Date.parse(text) : NaN;
+  if (Number.isNaN(timeMs)) {
+    throw new InvalidArgumentError(
+      "expected a time in ISO 8601 with its zone, such as 2026-01-31T08:00:00Z, or a date (UTC)",
+    );
+  }
+  return timeMs;
+}
+
+/** Parses a comma-separated list out of known values, each once. */
+export function choicesParser<Choice extends string>(
+  choices: readonly Choice[],
+): (text: string) => readonly Choice[] {
+  return (text) => {
+    const parts = text.split(",").map((part) => part.trim());
+    const chosen = choices.filter((choice) => parts.includes(choice));
+    if (chosen.length !== new Set(parts).size) {
+      throw new InvalidArgumentError(`expected one or more of ${choices.join(", ")}`);
+    }
+    return chosen;
+  };
+}
+
 /** Parses a whole number within bounds; both ends belong to the range. */
 export function integerParser(
   { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },

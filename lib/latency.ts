@@ -15,6 +15,9 @@ export interface LatencySummary {
   readonly max: number;
 }
 
+/** A row for each halving of what is left above it: five of them are what HdrHistogram's own tools write. */
+const PERCENTILE_TICKS = 5;
+const MICROSECONDS_A_MILLISECOND = 1_000;
 const MICROSECONDS_MAX = 3_600_000_000;
 
 /** Records latencies up to an hour, to three significant digits. */
@@ -30,6 +33,23 @@ export class LatencyRecorder {
   record(latencyMs: number): void {
     const microseconds = Math.max(0, Math.round(latencyMs * 1_000));
     this.#histogram.recordValue(Math.min(microseconds, MICROSECONDS_MAX));
+  }
+
+  get count(): number {
+    return this.#histogram.totalCount;
+  }
+
+  /** Begins anew. */
+  reset(): void {
+    this.#histogram.reset();
+  }
+
+  /** The percentile distribution in milliseconds, as HdrHistogram's plotter reads it (`.hgrm`). */
+  hgrm(): string {
+    return this.#histogram.outputPercentileDistribution(
+      PERCENTILE_TICKS,
+      MICROSECONDS_A_MILLISECOND,
+    );
   }
 
   /** All zero where nothing was recorded. */

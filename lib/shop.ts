@@ -16,16 +16,18 @@
  */
 
 import { faker as englishFaker } from "@faker-js/faker/locale/en";
-import { faker as frenchFaker } from "@faker-js/faker/locale/fr";
 import { toDecimal } from "./money.ts";
 import { type InventoryStatus, type Order, ORDER_VERSION, type OrderItem } from "./order.ts";
 import { makeCatalogue, type Product, Stock } from "./shop/catalogue.ts";
 import { makeCustomers } from "./shop/customers.ts";
+import { type CountryCode, type Market, MARKETS } from "./shop/markets.ts";
 import { Random, WeightedIndex } from "./shop/random.ts";
+import { SeasonalIndex } from "./shop/season.ts";
 
-const CURRENCY = "EUR";
+export { COUNTRY_CODES, type CountryCode } from "./shop/markets.ts";
+
 const WAREHOUSE = "PARIS-01";
-const TAX_PERCENT = 20;
+/** 2.50, in whatever currency. */
 const SHIPPING_FEE_CENTS = 250;
 
 // How many of a hundred baskets have one product, two, ... eight.
@@ -41,10 +43,15 @@ export interface ShopOptions {
    * byte, with the same version of faker. A whole number, not below 0.
    */
   readonly seed: number;
-  /** How many customers there are. Default: 1,000. */
+  /** How many customers there are; each costs some 25 microseconds once. Default: 1,000. */
   readonly customers?: number;
   /** How many products there are. Default: 500. */
   readonly products?: number;
+  /**
+   * Where the customers live, evenly spread: names, addresses, telephone numbers, currency and tax rate
+   * are their country's. Default: France, so EUR and 20 %.
+   */
+  readonly countries?: readonly CountryCode[];
   /** The sequence of the first order. Default: 1. */
   readonly firstSequence?: number;
 }
@@ -74,43 +81,50 @@ export interface Shop {
 /**
  * Opens a shop. Takes some 40 ms, for it asks faker for every customer and product.
  *
- * It reseeds faker's own shared generators of the locales `en` and `fr`.
+ * It reseeds faker's own shared generators of the locale `en` and of the countries'.
  *
  * @throws {RangeError} where an option is out of its range.
  */
 export function createShop(
-  { seed, customers = 1_000, products = 500, firstSequence = 1 }: ShopOptions,
+  { seed, customers = 1_000, products = 500, firstSequence = 1, countries = ["FR"] }: ShopOptions,
 ): Shop {
   refuseUnless({ seed }, 0);
   refuseUnless({ customers, products, firstSequence }, 1);
 
+  refuseUnless({ "number of countries": countries.length }, 1);
+
   const fakerSeed = [seed >>> 0, Math.floor(seed / 2 ** 32)];
-  englishFaker.seed(fakerSeed);
-  frenchFaker.seed(fakerSeed);
+  const markets = countries.map((code) => MARKETS[code]);
+  for (const faker of [englishFaker, ...markets.map((market) => market.faker)]) {
+    faker.seed(fakerSeed);
+  }
   const catalogue = makeCatalogue(englishFaker, products);
   const shelves = catalogue.map((product) => ({ product, stock: new Stock(product.stockLevel) }));
-  const customerBase = makeCustomers(frenchFaker, customers);
+  const customerBase = makeCustomers(markets, customers);
 
   const random = new Random(seed);
   const customerIndex = WeightedIndex.byPopularity(customers);
-  const shelfIndex = WeightedIndex.byPopularity(products);
+  const shelfIndex = new SeasonalIndex(products);
   let sequence = firstSequence;
 
   return {
     nextOrder(at) {
-      const timestamp = new Date(at).toISOString();
-      const customer = pick(customerBase, customerIndex.draw(random));
+      const date = new Date(at);
+      const timestamp = date.toISOString();
+      const { info: customer, market } = pick(customerBase, customerIndex.draw(random));
       const items: OrderItem[] = [];
       const inventory: Required<InventoryStatus>[] = [];
+      const hourIndex = shelfIndex.at(date.getTime());
       let subTotalCents = 0;
-      for (const { product, stock } of drawBasket(shelves, shelfIndex, random)) {
+      for (const { product, stock } of drawBasket(shelves, hourIndex, random)) {
         const quantity = 1 + QUANTITY_INDEX.draw(random);
         stock.reserve(quantity);
-        items.push(itemOf(product, quantity));
-        inventory.push(inventoryOf(product, stock));
-        subTotalCents += quantity * product.unitPriceCents;
+        const unitPriceCents = priceIn(market, product);
+        items.push(itemOf(product, { quantity, unitPriceCents }));
+        inventory.push(inventoryOf(product, { stock, unitPriceCents }));
+        subTotalCents += quantity * unitPriceCents;
       }
-      const taxCents = Math.round(subTotalCents * TAX_PERCENT / 100);
+      const taxCents = Math.round(subTotalCents * market.taxPercent / 100);
       return {
         order_id: random.uuid(),
         sequence: sequence++,
@@ -120,7 +134,7 @@ export function createShop(
         tax: toDecimal(taxCents),
         shipping_fee: toDecimal(SHIPPING_FEE_CENTS),
         total: toDecimal(subTotalCents + taxCents + SHIPPING_FEE_CENTS),
-        currency: CURRENCY,
+        currency: market.currency,
         payment_method: pick(PAYMENT_METHODS, PAYMENT_METHOD_INDEX.draw(random)),
         shipping_address: customer.address,
         metadata: {
@@ -162,7 +176,14 @@ function drawBasket(
   return basket;
 }
 
-function itemOf({ id, name, unitPriceCents }: Product, quantity: number): OrderItem {
+function priceIn({ priceOf100 }: Market, { unitPriceCents }: Product): number {
+  return Math.round(unitPriceCents * priceOf100 / 100);
+}
+
+function itemOf(
+  { id, name }: Product,
+  { quantity, unitPriceCents }: { quantity: number; unitPriceCents: number },
+): OrderItem {
   return {
     item_id: id,
     item_name: name,
@@ -172,13 +193,16 @@ function itemOf({ id, name, unitPriceCents }: Product, quantity: number): OrderI
   };
 }
 
-function inventoryOf(product: Product, stock: Stock): Required<InventoryStatus> {
+function inventoryOf(
+  { id, name }: Product,
+  { stock, unitPriceCents }: { stock: Stock; unitPriceCents: number },
+): Required<InventoryStatus> {
   return {
-    item_id: product.id,
-    item_name: product.name,
+    item_id: id,
+    item_name: name,
     available_qty: stock.available,
     reserved_qty: stock.reserved,
-    unit_price: toDecimal(product.unitPriceCents),
+    unit_price: toDecimal(unitPriceCents),
     in_stock: stock.available > 0,
     warehouse: WAREHOUSE,
   };

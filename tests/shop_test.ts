@@ -27,17 +27,17 @@ Deno.test("Shop.nextOrder() makes this order of seed 1, first of all", () => {
   "status": "pending",
   "items": [
     {
-      "item_id": "ITEM-00035",
-      "item_name": "Fantastic Concrete Tuna",
+      "item_id": "ITEM-00034",
+      "item_name": "Frozen Granite Chips",
       "quantity": 2,
-      "unit_price": 121.99,
-      "total_price": 243.98
+      "unit_price": 166.5,
+      "total_price": 333
     }
   ],
-  "sub_total": 243.98,
-  "tax": 48.8,
+  "sub_total": 333,
+  "tax": 66.6,
   "shipping_fee": 2.5,
-  "total": 295.28,
+  "total": 402.1,
   "currency": "EUR",
   "payment_method": "credit_card",
   "shipping_address": "3158 Impasse Saint-Bernard, 89286 Aubervilliers, France",
@@ -58,11 +58,11 @@ Deno.test("Shop.nextOrder() makes this order of seed 1, first of all", () => {
   },
   "inventory_status": [
     {
-      "item_id": "ITEM-00035",
-      "item_name": "Fantastic Concrete Tuna",
-      "available_qty": 502,
+      "item_id": "ITEM-00034",
+      "item_name": "Frozen Granite Chips",
+      "available_qty": 132,
       "reserved_qty": 2,
-      "unit_price": 121.99,
+      "unit_price": 166.5,
       "in_stock": true,
       "warehouse": "PARIS-01"
     }

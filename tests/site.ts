@@ -75,7 +75,8 @@ export async function createSite(
   if (partitions > 0) await createTopic(kafka, topic, partitions);
 
   const start: Site["start"] = async (name, args = []) => {
-    const program = await startProgram(name, [...usualArgs(name, site, args), ...args], {
+    const own = args[0] === "verify" ? args.slice(1) : args;
+    const program = await startProgram(name, [...usualArgs(name, site, args), ...own], {
       cwd: folder,
     });
     programs.push(program);

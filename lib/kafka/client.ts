@@ -6,7 +6,7 @@
 
 import { Kafka, type LogEntry, logLevel } from "kafkajs";
 import { loggerOf } from "../log.ts";
-import { cureIdleTimer } from "./kafkajs_internals.ts";
+import { addJoinHook, cureIdleTimer } from "./kafkajs_internals.ts";
 
 /** How to reach a cluster. */
 export interface KafkaConnection {
@@ -33,6 +33,7 @@ const CONNECTION_TIMEOUT_MS = 2_000;
 export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0 } as const;
 
 cureIdleTimer();
+addJoinHook();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */
 export function openClient(

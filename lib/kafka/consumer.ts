@@ -1,26 +1,39 @@
 /**
  * A member of a consumer group that hands over batches and commits what its owner says is safe.
  *
+ *     fetch -> batch handed over -> owner's work ... safe, in order -> commit
+ *           \-> next fetch meanwhile
+ *
  * What kafkajs 2.2.4 does if nothing is done, and the guard against it here:
  *
  * - `consumer.commitOffsets` resolves without committing once the consumer stops: offsets are committed
- *   through the batch's own `commitOffsetsIfNecessary`, explicitly, and count as committed only when the
+ *   through a batch's own `commitOffsetsIfNecessary`, explicitly, and count as committed only when the
  *   COMMIT_OFFSETS event says so.
  * - `isStale()` tells of a pending seek, not of a lost partition: a generation token, renewed at each join
  *   and each rebuild, is checked before a commit, and by the owner before it writes.
+ * - a rebalance is told after the fact: work that is under way is finished and committed before this
+ *   member joins again (`beforeJoining` in `kafkajs_internals.ts`).
  * - a topic created again is not noticed: batches carry the topic's id and can have it confirmed.
  * - a consumer would create a missing topic: not allowed.
  * - it can die while the process lives, or hang in silence: it is rebuilt, with backoff.
- * - it fetches nothing while a handler waits: an owner that has to wait says so, the partition is paused,
- *   and its records are read again later.
+ * - it fetches nothing and sends no heartbeat while a handler waits: no handler waits here. Work goes on
+ *   beside it, and a partition with too much of it is paused.
  *
  * @module
  */
 
-import type { Consumer, ConsumerCrashEvent, EachBatchPayload, IHeaders, Kafka } from "kafkajs";
+import {
+  type Consumer,
+  type ConsumerCrashEvent,
+  type EachBatchPayload,
+  type IHeaders,
+  type Kafka,
+  PartitionAssigners,
+} from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { explain, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
+import { beforeJoining } from "./kafkajs_internals.ts";
 import type { KafkaRecord, RecordHeader } from "./record.ts";
 import { TopicIdentity } from "./topic_identity.ts";
 
@@ -51,18 +64,11 @@ export interface ConsumedBatch {
   readonly highWatermark: number;
   /** False once the partition may be another member's: nothing must be written or committed any more. */
   isCurrent(): boolean;
-  /** Tells the group that this member lives; at most one request an interval. Throws at a rebalance. */
-  heartbeat(): Promise<void>;
   /** Asks the cluster whether the topic is still the one that the batch was read from. */
   confirmTopic(): Promise<boolean>;
+  /** Whether the batch before this one of the partition became safe; work must not be done in another order. */
+  readonly previous: Promise<boolean>;
 }
-
-/** What the owner made of a batch. */
-export type BatchOutcome =
-  /** All below this offset is safe: commit it and read on. */
-  | { readonly kind: "done"; readonly endOffset: number }
-  /** Nothing more can be done now: pause the partition, and read its records again after this time. */
-  | { readonly kind: "wait"; readonly waitMs: number };
 
 /** What an operator should know; each is told once when it begins. */
 export type ConsumerNotice =
@@ -73,8 +79,8 @@ export type ConsumerNotice =
   | { readonly kind: "topic-changed"; readonly from: string; readonly to: string | undefined }
   | {
     readonly kind: "commit-failed";
-    readonly partition: number;
-    readonly offset: number;
+    /** By partition. */
+    readonly offsets: ReadonlyMap<number, number>;
     readonly reason: string;
   };
 
@@ -86,7 +92,11 @@ export interface GroupConsumerOptions {
   readonly commitMetadata: (topicId: string) => string;
   /** Where to read on, by partition; the answer is awaited before any record is handed over. */
   readonly startAt: (assignment: Assignment) => ReadonlyMap<number, number>;
-  readonly onBatch: (batch: ConsumedBatch) => Promise<BatchOutcome>;
+  /**
+   * Does the work on a batch, beside the fetching of the next. Resolves with true when all of the batch is
+   * safe and may be committed, with false where it was abandoned: its records are then read again.
+   */
+  readonly onBatch: (batch: ConsumedBatch) => Promise<boolean>;
   readonly onNotice: (notice: ConsumerNotice) => void;
   /** A member that says nothing for this long loses its partitions; 10 s. */
   readonly sessionTimeoutMs?: number;
@@ -97,9 +107,17 @@ const HEARTBEATS_A_SESSION = 5;
 const REBALANCE_TIMEOUT_MS = 30_000;
 /** Bounds how long a stop waits for the fetch in flight. */
 const FETCH_WAIT_MS = 250;
-const FETCH_PARTITION_BYTES_MAX = 3 * 1024 * 1024;
-const FETCH_BYTES_MAX = 16 * 1024 * 1024;
+const FETCH_PARTITION_BYTES_MAX = 2 * 1024 * 1024;
+const FETCH_BYTES_MAX = 8 * 1024 * 1024;
 const COMMIT_RETRY_WAIT_MS = 500;
+/** Batches of a partition whose work is under way; past it the partition is paused. */
+const BATCHES_IN_FLIGHT_MAX = 2;
+/** How long a handler waits for room before its partition is paused. */
+const HANDLER_PATIENCE_MS = 1_000;
+/** How long an abandoned batch's partition is left alone before its records are read again. */
+const REWIND_WAIT_MS = 500;
+/** How long a rebalance or a stop waits for the work under way. */
+const DRAIN_TIMEOUT_MS = 8_000;
 const START_RETRY_WAIT_MS = 500;
 const WATCH_INTERVAL_MS = 1_000;
 const SILENT_AFTER_MS = 5_000;
@@ -133,13 +151,31 @@ interface Membership {
   readonly topicId: string;
 }
 
+/** The work under way on a partition's batches. */
+interface Lane {
+  /** Renewed when the partition is read again from its safe position: work begun before is stale. */
+  epoch: number;
+  batchesInFlight: number;
+  /** Whether the last batch handed over became safe. */
+  tail: Promise<boolean>;
+  /** Called when a batch's work ends. */
+  onRoom: (() => void) | undefined;
+}
+
 /** One kafkajs consumer, from its connection to its end. */
 interface Session {
   readonly consumer: Consumer;
   /** Resolves when the session is over, with the reason unless it was asked to stop. */
   readonly ended: PromiseWithResolvers<Error | undefined>;
   membership: Promise<Membership | undefined>;
-  readonly committed: Map<number, string>;
+  lanes: Map<number, Lane>;
+  /** Commits through the last batch handed over: it works while stopping, and throws where it fails. */
+  commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
+  /** Safe offsets that wait to be committed. */
+  readonly uncommitted: Map<number, number>;
+  committing: Promise<void> | undefined;
+  /** What the last COMMIT_OFFSETS events said, by partition. */
+  readonly confirmed: Map<number, string>;
   readonly timers: Set<ReturnType<typeof setTimeout>>;
 }
 
@@ -194,13 +230,15 @@ export class GroupConsumer {
     }
   }
 
-  /** Finishes the batches in hand, commits them, leaves the group. Not to be called from `onBatch`. */
+  /** Finishes the batches in hand, commits them, leaves the group. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    if (this.#session === undefined) return;
+    const session = this.#session;
+    if (session === undefined) return;
     // The token is renewed after this, so that the batches in hand can still be committed.
-    await disconnect(this.#session.consumer);
-    this.#session.ended.resolve(undefined);
+    await this.#drain(session);
+    await disconnect(session.consumer);
+    session.ended.resolve(undefined);
   }
 
   async #runSession(): Promise<Error | undefined> {
@@ -215,6 +253,10 @@ export class GroupConsumer {
       maxBytes: FETCH_BYTES_MAX,
       readUncommitted: false,
       allowAutoTopicCreation: false,
+      partitionAssigners: [(config) => {
+        beforeJoining(config.cluster, () => this.#beforeJoining());
+        return PartitionAssigners.roundRobin(config);
+      }],
       retry: {
         ...RETRY_WAITS,
         retries: Number.MAX_SAFE_INTEGER,
@@ -225,7 +267,11 @@ export class GroupConsumer {
       consumer,
       ended: Promise.withResolvers(),
       membership: Promise.resolve(undefined),
-      committed: new Map(),
+      lanes: new Map(),
+      commit: undefined,
+      uncommitted: new Map(),
+      committing: undefined,
+      confirmed: new Map(),
       timers: new Set(),
     };
     this.#session = session;
@@ -269,14 +315,14 @@ export class GroupConsumer {
     consumer.on(HEARTBEAT, () => this.#noteActivity());
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const { partitions } of payload.topics) {
-        for (const { partition, offset } of partitions) session.committed.set(partition, offset);
+        for (const { partition, offset } of partitions) session.confirmed.set(partition, offset);
       }
     });
     consumer.on(END_BATCH_PROCESS, ({ payload }) => {
       this.#noteActivity();
       // Control and aborted records alone never reach eachBatch: the position moves all the same.
       if (payload.batchSize === 0) {
-        this.#positions.set(payload.partition, Number(payload.lastOffset) + 1);
+        this.#passOver(session, payload.partition, Number(payload.lastOffset) + 1);
       }
     });
     consumer.on(CRASH, ({ payload }: ConsumerCrashEvent) => session.ended.resolve(payload.error));
@@ -289,6 +335,8 @@ export class GroupConsumer {
   ): Promise<Membership | undefined> {
     const generation = ++this.#generation;
     this.#positions.clear();
+    session.lanes = new Map();
+    session.uncommitted.clear();
     this.#options.onNotice({ kind: "joined", partitions });
     while (this.#generation === generation) {
       try {
@@ -334,68 +382,162 @@ export class GroupConsumer {
     }
   }
 
+  /** Work that is under way is finished and committed while this member still has its partitions. */
+  async #beforeJoining(): Promise<void> {
+    if (this.#session !== undefined) await this.#drain(this.#session);
+  }
+
+  /** Waits, in bounded time, until the work under way is safe and committed. */
+  async #drain(session: Session): Promise<void> {
+    const drained = async () => {
+      await Promise.all([...session.lanes.values()].map(({ tail }) => tail));
+      await session.committing;
+    };
+    await withinTime(drained(), DRAIN_TIMEOUT_MS);
+  }
+
   async #onEachBatch(payload: EachBatchPayload): Promise<void> {
     const session = this.#session;
     const membership = await session?.membership;
-    if (
-      session === undefined || membership === undefined ||
-      membership.generation !== this.#generation
-    ) return;
-    if (payload.isStale() || !payload.isRunning()) return;
+    if (session === undefined || membership?.generation !== this.#generation) return;
+    if (payload.isStale() || !payload.isRunning() || this.#isStopping) return;
     const { batch } = payload;
-    const outcome = await this.#options.onBatch({
+    const lane = this.#laneOf(session, batch.partition);
+    const { epoch } = lane;
+    const endOffset = Number(batch.lastOffset()) + 1;
+    const isCurrent = () => membership.generation === this.#generation && lane.epoch === epoch;
+    session.commit = payload.commitOffsetsIfNecessary;
+
+    lane.batchesInFlight++;
+    lane.tail = this.#options.onBatch({
       topic: batch.topic,
       topicId: membership.topicId,
       partition: batch.partition,
       records: batch.messages.map((message) => recordOf(batch.topic, batch.partition, message)),
-      endOffset: Number(batch.lastOffset()) + 1,
+      endOffset,
       highWatermark: Number(batch.highWatermark),
-      isCurrent: () => membership.generation === this.#generation,
-      heartbeat: () => payload.heartbeat(),
+      isCurrent,
       confirmTopic: () => this.#confirmTopic(session, membership),
+      previous: lane.tail,
+    }).then((isSafe) => {
+      lane.batchesInFlight--;
+      lane.onRoom?.();
+      if (!isCurrent()) return false;
+      if (isSafe) this.#noteSafe(session, { partition: batch.partition, offset: endOffset });
+      else this.#rewind(session, { partition: batch.partition, lane });
+      return isSafe;
     });
-    if (membership.generation !== this.#generation) return;
-    if (outcome.kind === "wait") this.#pause(session, payload, outcome.waitMs);
-    else await this.#commit(session, payload, { offset: outcome.endOffset, membership });
+    payload.resolveOffset(batch.lastOffset());
+    // A paused partition is fetched again only after kafkajs's own wait, so a short one is waited out here.
+    const hasRoom = await this.#roomWithin(lane, HANDLER_PATIENCE_MS);
+    if (!hasRoom) this.#pause(payload, lane);
+    await payload.heartbeat();
+  }
+
+  #laneOf(session: Session, partition: number): Lane {
+    const lane = session.lanes.get(partition) ??
+      { epoch: 0, batchesInFlight: 0, tail: Promise.resolve(true), onRoom: undefined };
+    session.lanes.set(partition, lane);
+    return lane;
+  }
+
+  /** No records for us up to this offset: it is safe as soon as what came before is. */
+  #passOver(session: Session, partition: number, offset: number): void {
+    const lane = this.#laneOf(session, partition);
+    const { epoch } = lane;
+    const generation = this.#generation;
+    lane.tail = lane.tail.then((isSafe) => {
+      const isCurrent = generation === this.#generation && lane.epoch === epoch;
+      if (isSafe && isCurrent) this.#noteSafe(session, { partition, offset });
+      return isSafe && isCurrent;
+    });
+  }
+
+  async #roomWithin(lane: Lane, timeoutMs: number): Promise<boolean> {
+    if (lane.batchesInFlight < BATCHES_IN_FLIGHT_MAX) return true;
+    const { promise: room, resolve } = Promise.withResolvers<void>();
+    lane.onRoom = resolve;
+    await withinTime(room, timeoutMs);
+    lane.onRoom = undefined;
+    return lane.batchesInFlight < BATCHES_IN_FLIGHT_MAX;
+  }
+
+  /** The partition is fetched again when there is room, which the end of a batch's work makes. */
+  #pause(payload: EachBatchPayload, lane: Lane): void {
+    const resume = payload.pause();
+    lane.onRoom = () => {
+      lane.onRoom = undefined;
+      resume();
+    };
+  }
+
+  /** Reads on from the last safe offset; work begun on what lies past it is stale. */
+  #rewind(session: Session, { partition, lane }: { partition: number; lane: Lane }): void {
+    lane.epoch++;
+    lane.tail = Promise.resolve(true);
+    const { topic } = this.#options;
+    const offset = this.#positions.get(partition);
+    if (offset === undefined) return;
+    session.consumer.pause([{ topic, partitions: [partition] }]);
+    const timer = setTimeout(() => {
+      session.timers.delete(timer);
+      if (this.#session !== session || this.#isStopping) return;
+      session.consumer.seek({ topic, partition, offset: String(offset) });
+      session.consumer.resume([{ topic, partitions: [partition] }]);
+    }, REWIND_WAIT_MS);
+    session.timers.add(timer);
+  }
+
+  #noteSafe(session: Session, { partition, offset }: { partition: number; offset: number }): void {
+    this.#positions.set(partition, offset);
+    session.uncommitted.set(partition, offset);
+    session.committing ??= this.#commitAll(session).finally(() => session.committing = undefined);
+  }
+
+  /** One commit is under way at a time, for all partitions that have something to commit. */
+  async #commitAll(session: Session): Promise<void> {
+    while (session.uncommitted.size > 0 && session.commit !== undefined) {
+      const membership = await session.membership;
+      if (membership?.generation !== this.#generation) return;
+      const offsets = new Map(session.uncommitted);
+      session.uncommitted.clear();
+      try {
+        await this.#commit(session, { offsets, membership });
+      } catch (error) {
+        if (membership.generation !== this.#generation || REBALANCE_REASONS.has(reasonOf(error))) {
+          return;
+        }
+        this.#options.onNotice({
+          kind: "commit-failed",
+          offsets,
+          reason: this.#explained(error).message,
+        });
+        // What became safe meanwhile is further on.
+        for (const [partition, offset] of offsets) {
+          if (!session.uncommitted.has(partition)) session.uncommitted.set(partition, offset);
+        }
+        await delay(COMMIT_RETRY_WAIT_MS);
+      }
+    }
   }
 
   async #commit(
     session: Session,
-    payload: EachBatchPayload,
-    { offset, membership }: { offset: number; membership: Membership },
+    { offsets, membership }: { offsets: ReadonlyMap<number, number>; membership: Membership },
   ): Promise<void> {
-    const { topic, partition } = payload.batch;
     const metadata = this.#options.commitMetadata(membership.topicId);
-    const partitions = [{ partition, offset: String(offset), metadata }];
-    try {
-      session.committed.delete(partition);
-      await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions }] });
-      if (session.committed.get(partition) !== String(offset)) {
+    const partitions = [...offsets].map(([partition, offset]) => ({
+      partition,
+      offset: String(offset),
+      metadata,
+    }));
+    for (const partition of offsets.keys()) session.confirmed.delete(partition);
+    await session.commit?.({ topics: [{ topic: this.#options.topic, partitions }] });
+    for (const [partition, offset] of offsets) {
+      if (session.confirmed.get(partition) !== String(offset)) {
         throw new RefusedError("the client sent no commit", { reason: "NO_COMMIT" });
       }
-    } catch (error) {
-      if (REBALANCE_REASONS.has(reasonOf(error))) throw error;
-      this.#options.onNotice({
-        kind: "commit-failed",
-        partition,
-        offset,
-        reason: this.#explained(error).message,
-      });
-      this.#pause(session, payload, COMMIT_RETRY_WAIT_MS);
-      return;
     }
-    payload.resolveOffset(String(offset - 1));
-    this.#positions.set(partition, offset);
-  }
-
-  /** The batch stays unresolved, so its records are fetched again when the partition is resumed. */
-  #pause(session: Session, payload: EachBatchPayload, waitMs: number): void {
-    const resume = payload.pause();
-    const timer = setTimeout(() => {
-      session.timers.delete(timer);
-      resume();
-    }, waitMs);
-    session.timers.add(timer);
   }
 
   async #confirmTopic(session: Session, membership: Membership): Promise<boolean> {
@@ -494,8 +636,12 @@ function delay(ms: number): Promise<void> {
 
 /** Disconnects, in bounded time: what does not answer any more is left behind. */
 async function disconnect(consumer: Consumer): Promise<void> {
+  await withinTime(consumer.disconnect().catch(() => {}), DISCONNECT_TIMEOUT_MS);
+}
+
+async function withinTime(promise: Promise<void>, timeoutMs: number): Promise<void> {
   const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, DISCONNECT_TIMEOUT_MS);
-  await Promise.race([consumer.disconnect().catch(() => {}), timedOut]);
+  const timer = setTimeout(resolve, timeoutMs);
+  await Promise.race([promise, timedOut]);
   clearTimeout(timer);
 }

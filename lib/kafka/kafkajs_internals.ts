@@ -7,6 +7,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Kafka } from "kafkajs";
+import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import batchModule from "kafkajs/src/consumer/batch.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
@@ -234,4 +235,31 @@ export function cureIdleTimer(): void {
       }, throttledForMs > 0 ? throttledForMs : PENDING_CHECK_MS);
     },
   });
+}
+
+interface ConsumerGroup {
+  readonly cluster: object;
+  joinAndSync(): Promise<void>;
+}
+
+const JOIN_HOOKS = new WeakMap<object, () => Promise<void>>();
+
+/**
+ * Has a function awaited each time before a consumer joins its group, again or for the first time: the
+ * revoke hook that kafkajs lacks (#28). The member has its partitions until the function is done.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
+ */
+export function beforeJoining(cluster: object, hook: () => Promise<void>): void {
+  JOIN_HOOKS.set(cluster, hook);
+}
+
+/** Makes {@link beforeJoining} work. */
+export function addJoinHook(): void {
+  const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
+  const { joinAndSync } = prototype;
+  prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
+    await JOIN_HOOKS.get(this.cluster)?.();
+    await joinAndSync.call(this);
+  };
 }

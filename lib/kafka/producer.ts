@@ -156,9 +156,6 @@ export class ReliableProducer {
   }
 }
 
-/** More connections than this bring nothing: one already keeps a core busy. */
-const PRODUCERS_MAX = 3;
-
 /**
  * Several producers, each owning its partitions, so that sends to different partitions are under way side
  * by side (kafkajs lets an idempotent producer have one request in flight a broker) and a rejected send
@@ -167,9 +164,13 @@ const PRODUCERS_MAX = 3;
 export class ProducerPool {
   readonly #producers: readonly ReliableProducer[];
 
-  constructor(connection: KafkaConnection, { partitionCount }: { partitionCount: number }) {
+  /** As many producers as `producerCount` says, but no more than there are partitions. */
+  constructor(
+    connection: KafkaConnection,
+    { partitionCount, producerCount }: { partitionCount: number; producerCount: number },
+  ) {
     this.#producers = Array.from(
-      { length: Math.min(partitionCount, PRODUCERS_MAX) },
+      { length: Math.min(partitionCount, producerCount) },
       () => new ReliableProducer(connection),
     );
   }

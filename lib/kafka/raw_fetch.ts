@@ -133,6 +133,13 @@ function decodeAnswer(payload: unknown): FetchAnswer & { readonly clientSideThro
     abortedTransactions,
     isThrottled,
     clientSideThrottleTime,
-    records: (byteLength > 0 ? decoder.readBytes(byteLength) : null) ?? new Uint8Array(),
+    records: plainBytes(byteLength > 0 ? decoder.readBytes(byteLength) : null),
   };
+}
+
+/** The same bytes, as the class whose views cost least. */
+function plainBytes(bytes: Uint8Array | null): Uint8Array {
+  return bytes === null
+    ? new Uint8Array()
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -95,7 +95,7 @@ export class TopicReader implements AsyncDisposable {
     if (position >= range.end) return;
     let next = this.#fetchPast(range, position);
     while (position < range.end) {
-      const answer = await next;
+      const { answer, offset } = await next;
       const batches = Array.from(decodeBatches(answer.records));
       const nextPosition = answer.records.length === 0
         ? range.end
@@ -112,20 +112,23 @@ export class TopicReader implements AsyncDisposable {
       for (const batch of committed(batches, answer.abortedTransactions)) {
         const records = await decodeRecords(batch, range);
         // The first batch may begin before what was asked for, the last one end after it.
-        const isWithin = batch.baseOffset >= position && batch.lastOffset < range.end;
+        const isWithin = batch.baseOffset >= offset && batch.lastOffset < range.end;
         yield isWithin
           ? records
-          : records.filter(({ offset }) => offset >= position && offset < range.end);
+          : records.filter((record) => record.offset >= offset && record.offset < range.end);
       }
       position = nextPosition;
     }
   }
 
-  /** An answer with at least one batch; one without any where the log holds nothing more before the range's end. */
+  /**
+   * An answer with at least one batch, and the offset that was asked for in the end; one without any where
+   * the log holds nothing more before the range's end.
+   */
   async #fetchPast(
     { topic, partition, end }: PartitionRange,
     start: number,
-  ): Promise<FetchAnswer> {
+  ): Promise<{ readonly answer: FetchAnswer; readonly offset: number }> {
     const doing = `reading ${topic}[${partition}] at offset ${start}`;
     let offset = start;
     let bytesMax = FETCH_BYTES_MAX;
@@ -135,10 +138,10 @@ export class TopicReader implements AsyncDisposable {
       try {
         const answer = await fetchRaw(this.#cluster, { topic, partition, offset, bytesMax });
         if (answer.errorCode === NO_ERROR_CODE) {
-          if (answer.records.length > 0) return answer;
+          if (answer.records.length > 0) return { answer, offset };
           // The log's last records before the end may be gone, by compaction or deletion.
           const isWhole = !answer.isThrottled && answer.lastStableOffset >= end;
-          if (isWhole && ++emptyAnswers === EMPTY_ANSWERS_MAX) return answer;
+          if (isWhole && ++emptyAnswers === EMPTY_ANSWERS_MAX) return { answer, offset };
           failure = new RefusedError(`${doing} failed: the broker has no records up to ${end}`, {
             reason: "NO_RECORDS",
           });
@@ -146,7 +149,7 @@ export class TopicReader implements AsyncDisposable {
         }
         if (answer.errorCode === OFFSET_OUT_OF_RANGE_CODE) {
           offset = await this.#offsetWithin({ topic, partition, end }, offset);
-          if (offset >= end) return { ...answer, records: new Uint8Array() };
+          if (offset >= end) return { answer, offset };
           continue;
         }
         failure = refused(doing, answer.errorCode);

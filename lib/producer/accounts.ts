@@ -1,13 +1,18 @@
 /**
- * The accounts of a run: every generated order ends in exactly one of four.
+ * The accounts of a run: every generated order ends in exactly one of four; beside them, how the run kept
+ * to its plan, and the latencies.
  *
  * @module
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
+import { type BadKind, isDeadLetter } from "./bad_orders.ts";
 import type { DeliveryReport } from "./delivery.ts";
 
-/** What `producer --json` prints. generated = acknowledged + failed + undelivered + unknown. */
+/**
+ * What `producer --json` prints. generated = acknowledged + failed + undelivered + unknown; a duplicate
+ * made on purpose counts as generated too.
+ */
 export interface ProducerSummary {
   readonly generated: number;
   /** The broker said, for the order's partition, that it stored the record. */
@@ -23,15 +28,87 @@ export interface ProducerSummary {
   readonly rate: number;
   /** Megabytes (10^6 bytes) of acknowledged values a second. */
   readonly mb_per_second: number;
-  /** From the planned time to the acknowledgement, in milliseconds. */
+  /** From the planned time to the acknowledgement, in milliseconds, the warm-up left out. */
+  readonly latency_ms: LatencySummary;
+  /** The same from the first try to send: what the broker took, without the wait for a turn. */
+  readonly latency_from_send_ms: LatencySummary;
+  /** Decides about the orders: `--seed` makes them again. */
+  readonly seed: number;
+  /** Orders that were due by the end of the run; absent at `--rate max`, where there is no plan. */
+  readonly planned?: number;
+  /** Orders that were due and not made when the run ended: planned - generated. */
+  readonly behind?: number;
+  /** The most that an order was made after it was due, in milliseconds. */
+  readonly behind_ms_max?: number;
+  /** How long no order could be made because as many waited as `--buffer` lets, in milliseconds. */
+  readonly buffer_full_ms: number;
+  /** Orders that were due within `--warmup`, with their latencies. */
+  readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary };
+  /** Records that were spoilt on purpose, by kind. */
+  readonly bad?: Readonly<Partial<Record<BadKind, number>>>;
+  /** Those of them that are in the topic and that the tracker dead-letters, as far as is known. */
+  readonly dead_letters_expected?: number;
+  /**
+   * Records whose send ended without an answer that can be trusted, and that were then looked for in the
+   * topic: found there, or sent again. Both are in `acknowledged` if all went well.
+   */
+  readonly looked_up?: { readonly found: number; readonly sent_again: number };
+  /** Windows of five seconds, the last hour of them. */
+  readonly windows: readonly LatencyWindow[];
+}
+
+export interface LatencyWindow {
+  /** When it ended, since the start. */
+  readonly seconds: number;
+  readonly acknowledged: number;
+  /** Orders that were due and not made at its end; absent at `--rate max`. */
+  readonly behind?: number;
   readonly latency_ms: LatencySummary;
 }
 
+/** How a run keeps to its plan. */
+export interface Pace {
+  /** Orders that are due by now; Infinity where there is no plan. */
+  readonly planned: number;
+  /** How long the next order has been due; 0 where none is. */
+  readonly behindMs: number;
+}
+
+export interface AccountsOptions {
+  readonly seed: number;
+  /** In milliseconds of `performance.now()`. */
+  readonly startedAtMs: number;
+  /** Latencies of orders that are due within it are kept apart. */
+  readonly warmupMs?: number;
+  /** Whether records are spoilt on purpose. */
+  readonly isSpoiling?: boolean;
+}
+
+const WINDOWS_MAX = 720;
+
 export class Accounts {
+  readonly #options: AccountsOptions;
+  readonly #warmupEndsAtMs: number;
   readonly #latency = new LatencyRecorder();
+  readonly #latencyFromSend = new LatencyRecorder();
+  readonly #warmupLatency = new LatencyRecorder();
+  readonly #windowLatency = new LatencyRecorder();
+  readonly #windows: LatencyWindow[] = [];
   readonly #counts = { acknowledged: 0, failed: 0, undelivered: 0, unknown: 0 };
+  readonly #lookedUp = { found: 0, sent_again: 0 };
+  readonly #bad: Partial<Record<BadKind, number>> = {};
+  #deadLettersExpected = 0;
   #generated = 0;
   #acknowledgedBytes = 0;
+  #planned = 0;
+  #behindMs = 0;
+  #behindMsMax = 0;
+  #bufferFullMs = 0;
+
+  constructor(options: AccountsOptions) {
+    this.#options = options;
+    this.#warmupEndsAtMs = options.startedAtMs + (options.warmupMs ?? 0);
+  }
 
   get generated(): number {
     return this.#generated;
@@ -47,19 +124,78 @@ export class Accounts {
     return failed + undelivered + unknown;
   }
 
-  countGenerated(): void {
+  /** Orders that were due by now; Infinity where there is no plan. */
+  get planned(): number {
+    return this.#planned;
+  }
+
+  /** How long the next order has been due, in milliseconds. */
+  get behindMs(): number {
+    return this.#behindMs;
+  }
+
+  /** The last window that was closed. */
+  get lastWindow(): LatencyWindow | undefined {
+    return this.#windows.at(-1);
+  }
+
+  countGenerated(bad?: BadKind): void {
     this.#generated++;
+    if (bad !== undefined) this.#bad[bad] = (this.#bad[bad] ?? 0) + 1;
+  }
+
+  notePace({ planned, behindMs }: Pace): void {
+    this.#planned = planned;
+    this.#behindMs = behindMs;
+    this.#behindMsMax = Math.max(this.#behindMsMax, behindMs);
+  }
+
+  noteBufferFull(forMs: number): void {
+    this.#bufferFullMs += forMs;
+  }
+
+  noteLookup(result: "found" | "sent_again", count: number): void {
+    this.#lookedUp[result] += count;
   }
 
   settle({ parcel, outcome }: DeliveryReport): void {
     this.#counts[outcome.kind]++;
     if (outcome.kind !== "acknowledged") return;
+    const now = performance.now();
+    const latencyMs = now - parcel.plannedAtMs;
     this.#acknowledgedBytes += parcel.value.byteLength;
-    this.#latency.record(performance.now() - parcel.plannedAtMs);
+    this.#windowLatency.record(latencyMs);
+    if (parcel.bad !== undefined && isDeadLetter(parcel.bad)) this.#deadLettersExpected++;
+    if (parcel.plannedAtMs < this.#warmupEndsAtMs) {
+      this.#warmupLatency.record(latencyMs);
+    } else {
+      this.#latency.record(latencyMs);
+      this.#latencyFromSend.record(now - outcome.sentAtMs);
+    }
+  }
+
+  /** Closes a window of the latencies and begins the next. */
+  closeWindow(): LatencyWindow {
+    const window: LatencyWindow = {
+      seconds: round((performance.now() - this.#options.startedAtMs) / 1_000),
+      acknowledged: this.#windowLatency.count,
+      ...(this.#isPlanned && { behind: this.#planned - this.#generated }),
+      latency_ms: this.#windowLatency.summary(),
+    };
+    this.#windowLatency.reset();
+    this.#windows.push(window);
+    if (this.#windows.length > WINDOWS_MAX) this.#windows.shift();
+    return window;
+  }
+
+  /** The latencies from the planned time as HdrHistogram's text, the warm-up left out. */
+  hgrm(): string {
+    return this.#latency.hgrm();
   }
 
   /** @throws {Error} where an order is in no account, or in two: a fault of the program. */
-  summary(elapsedMs: number): ProducerSummary {
+  summary(): ProducerSummary {
+    const { startedAtMs, warmupMs = 0, seed, isSpoiling = false } = this.#options;
     const { acknowledged } = this.#counts;
     const settled = acknowledged + this.notAcknowledged;
     if (settled !== this.#generated) {
@@ -67,7 +203,7 @@ export class Accounts {
         `the accounts do not add up: ${this.#generated} generated, ${settled} settled`,
       );
     }
-    const seconds = Math.max(elapsedMs / 1_000, 0.001);
+    const seconds = Math.max((performance.now() - startedAtMs) / 1_000, 0.001);
     return {
       generated: this.#generated,
       ...this.#counts,
@@ -75,7 +211,28 @@ export class Accounts {
       rate: round(acknowledged / seconds),
       mb_per_second: round(this.#acknowledgedBytes / 1e6 / seconds),
       latency_ms: this.#latency.summary(),
+      latency_from_send_ms: this.#latencyFromSend.summary(),
+      seed,
+      ...(this.#isPlanned && {
+        planned: this.#planned,
+        behind: this.#planned - this.#generated,
+        behind_ms_max: round(this.#behindMsMax),
+      }),
+      buffer_full_ms: round(this.#bufferFullMs),
+      ...(warmupMs > 0 && {
+        warmup: {
+          acknowledged: this.#warmupLatency.count,
+          latency_ms: this.#warmupLatency.summary(),
+        },
+      }),
+      ...(isSpoiling && { bad: this.#bad, dead_letters_expected: this.#deadLettersExpected }),
+      ...(this.#lookedUp.found + this.#lookedUp.sent_again > 0 && { looked_up: this.#lookedUp }),
+      windows: this.#windows,
     };
+  }
+
+  get #isPlanned(): boolean {
+    return Number.isFinite(this.#planned);
   }
 }
 

@@ -11,6 +11,7 @@
 
 import type { DeliveryError } from "../kafka/errors.ts";
 import type { OutgoingRecord } from "../kafka/record.ts";
+import type { BadKind } from "./bad_orders.ts";
 
 /** An order on its way. */
 export interface Parcel {
@@ -21,12 +22,14 @@ export interface Parcel {
   readonly value: Uint8Array;
   /** When the order was due, in milliseconds of `performance.now()`: what latency is counted from. */
   readonly plannedAtMs: number;
+  /** What is wrong with it on purpose. */
+  readonly bad?: BadKind;
 }
 
 /** How an order's way ended. */
 export type Outcome =
-  /** The broker said that it stored the record, at this offset. */
-  | { readonly kind: "acknowledged"; readonly offset: number }
+  /** The record is stored at this offset; `sentAtMs` is when it was first sent, of `performance.now()`. */
+  | { readonly kind: "acknowledged"; readonly offset: number; readonly sentAtMs: number }
   /** The broker said that it did not. */
   | { readonly kind: "failed"; readonly reason: string }
   /** It was never sent. */
@@ -45,17 +48,35 @@ export type Send = (
   records: readonly OutgoingRecord[],
 ) => Promise<{ readonly baseOffset: number }>;
 
+/**
+ * Looks in a partition for records whose send ended without an answer that can be trusted, from an offset
+ * on; in vain where the broker never stored them. Rejects where it cannot tell.
+ */
+export type FindStored = (
+  partition: number,
+  records: readonly OutgoingRecord[],
+  options: { readonly fromOffset: number; readonly isWanted: () => boolean },
+) => Promise<{ readonly baseOffset: number } | undefined>;
+
 export interface DeliveryOptions {
   readonly partitionCount: number;
   /** Bound of a batch in bytes of keys and values; a larger single order goes alone. Below `max.message.bytes`. */
   readonly batchBytesMax: number;
   readonly send: Send;
+  /** Left out, what has no answer that can be trusted is unknown at once. */
+  readonly findStored?: FindStored;
+  /** Where each partition ended before the run: what is older cannot be one of its records. Default: 0. */
+  readonly startOffsets?: ReadonlyMap<number, number>;
+  /** Called for each batch that was looked for: found in the topic, or sent again. */
+  readonly onLookup?: (result: "found" | "sent_again", recordCount: number) => void;
   /** Called once for every order, in the order of each partition. */
   readonly onReport: (report: DeliveryReport) => void;
 }
 
 /** What Kafka's record format adds to key and value, at most, for a record without headers. */
 const RECORD_OVERHEAD_BYTES = 32;
+/** How often a batch is sent whose answers cannot be trusted, each time after it was looked for in vain. */
+const SENDS_MAX = 3;
 
 interface Lane {
   readonly waiting: Parcel[];
@@ -63,6 +84,8 @@ interface Lane {
   /** Halved when the broker finds a batch too large, so that good orders are not lost with a neighbour. */
   batchBytesMax: number;
   isDraining: boolean;
+  /** One past the last record that is known to be stored. */
+  nextOffset: number;
 }
 
 export class Delivery {
@@ -74,11 +97,12 @@ export class Delivery {
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
-    this.#lanes = Array.from({ length: options.partitionCount }, () => ({
+    this.#lanes = Array.from({ length: options.partitionCount }, (_, partition) => ({
       waiting: [],
       inFlight: [],
       batchBytesMax: options.batchBytesMax,
       isDraining: false,
+      nextOffset: options.startOffsets?.get(partition) ?? 0,
     }));
   }
 
@@ -143,16 +167,53 @@ export class Delivery {
   }
 
   async #sendBatch(lane: Lane, partition: number, batch: readonly Parcel[]): Promise<void> {
-    try {
-      const { baseOffset } = await this.#options.send(partition, batch.map(recordOf));
-      if (this.#isAbandoned) return;
-      batch.forEach((parcel, index) =>
-        this.#settle(parcel, { kind: "acknowledged", offset: baseOffset + index })
-      );
-    } catch (error) {
-      if (this.#isAbandoned) return;
-      this.#settleRejected(lane, batch, error as DeliveryError);
+    const records = batch.map(recordOf);
+    const sentAtMs = performance.now();
+    for (let sendCount = 1; !this.#isAbandoned; sendCount++) {
+      try {
+        const { baseOffset } = await this.#options.send(partition, records);
+        return this.#settleStored(lane, batch, { baseOffset, sentAtMs });
+      } catch (error) {
+        if (this.#isAbandoned) return;
+        const rejection = error as DeliveryError;
+        const lookup = rejection.fate === "unknown" && sendCount < SENDS_MAX
+          ? await this.#lookUp(lane, partition, records)
+          : "cannot-tell";
+        if (this.#isAbandoned) return;
+        if (lookup === "cannot-tell") return this.#settleRejected(lane, batch, rejection);
+        this.#options.onLookup?.(lookup === undefined ? "sent_again" : "found", batch.length);
+        if (lookup !== undefined) return this.#settleStored(lane, batch, { ...lookup, sentAtMs });
+      }
     }
+  }
+
+  async #lookUp(
+    lane: Lane,
+    partition: number,
+    records: readonly OutgoingRecord[],
+  ): Promise<{ readonly baseOffset: number } | undefined | "cannot-tell"> {
+    const { findStored } = this.#options;
+    if (findStored === undefined) return "cannot-tell";
+    try {
+      return await findStored(partition, records, {
+        fromOffset: lane.nextOffset,
+        isWanted: () => !this.#isAbandoned,
+      });
+    } catch {
+      return "cannot-tell"; // the batch is reported with the reason of its send
+    }
+  }
+
+  #settleStored(
+    lane: Lane,
+    batch: readonly Parcel[],
+    { baseOffset, sentAtMs }: { baseOffset: number; sentAtMs: number },
+  ): void {
+    if (this.#isAbandoned) return;
+    lane.nextOffset = baseOffset + batch.length;
+    batch.forEach((parcel, index) =>
+      this.#settle(parcel, { kind: "acknowledged", offset: baseOffset + index, sentAtMs })
+    );
   }
 
   #settleRejected(lane: Lane, batch: readonly Parcel[], error: DeliveryError): void {

@@ -6,30 +6,28 @@
 
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, withThousands } from "../text.ts";
-import type { Accounts, ProducerSummary } from "./accounts.ts";
+import type { LatencySummary } from "../latency.ts";
+import type { Accounts, LatencyWindow, ProducerSummary } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
 
-/** Reports a second up to which each one is shown. */
+/** Reports a second up to which each one is shown; after a second with more of them the next shows none. */
 const SHOWN_A_SECOND_MAX = 10;
-const TERMINAL_INTERVAL_MS = 500;
-const PIPE_INTERVAL_MS = 10_000;
+const STATUS_INTERVAL_MS = 500;
+/** What a timer may be late is no falling behind. */
+const BEHIND_MS_MIN = 100;
 
 export class ProducerDisplay implements Disposable {
   readonly #topic: string;
   readonly #accounts: Accounts;
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #startedAtMs = performance.now();
   #secondStartedAtMs = 0;
   #reportsThisSecond = 0;
-  #shownAcknowledged = 0;
+  #reportsLastSecond = 0;
 
   constructor({ topic, accounts }: { topic: string; accounts: Accounts }) {
     this.#topic = topic;
     this.#accounts = accounts;
-    this.#timer = setInterval(
-      () => this.#showCounts(),
-      isTerminal() ? TERMINAL_INTERVAL_MS : PIPE_INTERVAL_MS,
-    );
+    this.#timer = setInterval(() => this.#showStatus(), STATUS_INTERVAL_MS);
   }
 
   [Symbol.dispose](): void {
@@ -40,11 +38,13 @@ export class ProducerDisplay implements Disposable {
     const now = performance.now();
     if (now - this.#secondStartedAtMs >= 1_000) {
       this.#secondStartedAtMs = now;
+      this.#reportsLastSecond = this.#reportsThisSecond;
       this.#reportsThisSecond = 0;
     }
-    if (++this.#reportsThisSecond > SHOWN_A_SECOND_MAX) return;
+    this.#reportsThisSecond++;
+    const reports = Math.max(this.#reportsThisSecond, this.#reportsLastSecond);
+    if (reports > SHOWN_A_SECOND_MAX) return;
     printLine(this.#describe(report, now));
-    this.#shownAcknowledged = this.#accounts.acknowledged;
   }
 
   #describe({ parcel, outcome }: DeliveryReport, now: number): string {
@@ -60,17 +60,40 @@ export class ProducerDisplay implements Disposable {
     }
   }
 
-  #showCounts(): void {
-    const { generated, acknowledged, notAcknowledged } = this.#accounts;
-    if (acknowledged === this.#shownAcknowledged && isTerminal()) return;
-    const seconds = (performance.now() - this.#startedAtMs) / 1_000;
-    const rate = withThousands(Math.round(acknowledged / seconds));
-    const line =
-      `${counted(generated, "order")} generated, ${withThousands(acknowledged)} acknowledged` +
-      (notAcknowledged > 0 ? `, ${withThousands(notAcknowledged)} not` : "") + `, ${rate}/s`;
-    if (isTerminal()) showStatus(line);
-    else printLine(line);
+  /** Shows a window of five seconds, unless nothing happened in it. */
+  showWindow({ seconds, acknowledged, latency_ms: latency }: LatencyWindow): void {
+    const lag = this.#describeLag();
+    if (acknowledged <= SHOWN_A_SECOND_MAX && lag === "") return;
+    printLine(
+      `${seconds.toFixed(0)} s: ${counted(acknowledged, "order")} acknowledged, ` +
+        `${describeLatency(latency)}${lag}`,
+    );
   }
+
+  #showStatus(): void {
+    if (!isTerminal()) return;
+    const { generated, acknowledged, notAcknowledged } = this.#accounts;
+    showStatus(
+      `${counted(generated, "order")} generated, ${withThousands(acknowledged)} acknowledged` +
+        (notAcknowledged > 0 ? `, ${withThousands(notAcknowledged)} not` : "") +
+        this.#describeLag(),
+    );
+  }
+
+  /** Nothing where the run keeps to its plan. */
+  #describeLag(): string {
+    const { planned, generated, behindMs } = this.#accounts;
+    if (!Number.isFinite(planned) || planned <= generated || behindMs < BEHIND_MS_MIN) return "";
+    return styled(
+      `; BEHIND: ${withThousands(planned)} planned, ${withThousands(generated)} sent, ` +
+        `behind by ${counted(planned - generated, "order")}, ${(behindMs / 1_000).toFixed(1)} s`,
+      "yellow",
+    );
+  }
+}
+
+function describeLatency({ p50, p99, max }: LatencySummary): string {
+  return `latency p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms`;
 }
 
 /** The summary as a few lines for a person. */
@@ -84,11 +107,50 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
   ];
   return [
     `${counted(summary.generated, "order")} generated = ${accounts.join(" + ")}`,
-    `${summary.seconds} s, ${
-      withThousands(summary.rate)
-    } orders/s, ${summary.mb_per_second} MB/s; ` +
-    `latency p50 ${latency.p50.toFixed(1)} ms, p99 ${latency.p99.toFixed(1)} ms, max ${
-      latency.max.toFixed(1)
-    } ms`,
+    `${summary.seconds} s, ${withThousands(summary.rate)} orders/s, ` +
+    `${summary.mb_per_second} MB/s; ${describeLatency(latency)} ` +
+    `(from the send: p99 ${summary.latency_from_send_ms.p99.toFixed(1)} ms)`,
+    ...describeWarmup(summary),
+    ...describePlan(summary),
+    ...describeBad(summary),
+    ...describeLookups(summary),
+    `seed ${summary.seed}`,
+  ];
+}
+
+function describeWarmup({ warmup }: ProducerSummary): readonly string[] {
+  if (warmup === undefined) return [];
+  return [
+    `warm-up: ${counted(warmup.acknowledged, "order")}, ${describeLatency(warmup.latency_ms)}`,
+  ];
+}
+
+function describePlan(summary: ProducerSummary): readonly string[] {
+  const { planned, behind = 0, behind_ms_max: behindMsMax = 0, buffer_full_ms: fullMs } = summary;
+  if (planned === undefined || (behind === 0 && behindMsMax < BEHIND_MS_MIN)) return [];
+  return [
+    `fell behind the plan: ${counted(planned, "order")} planned, ${
+      withThousands(summary.generated)
+    } sent, ${withThousands(behind)} left out; at most ${(behindMsMax / 1_000).toFixed(1)} s late` +
+    (fullMs > 0 ? `; the buffer was full for ${(fullMs / 1_000).toFixed(1)} s` : ""),
+  ];
+}
+
+function describeBad(
+  { bad, dead_letters_expected: expected = 0 }: ProducerSummary,
+): readonly string[] {
+  if (bad === undefined) return [];
+  const kinds = Object.entries(bad).map(([kind, count]) => `${withThousands(count)} ${kind}`);
+  return [
+    `spoilt on purpose: ${kinds.join(", ") || "none"}; ` +
+    `the tracker should dead-letter ${withThousands(expected)}`,
+  ];
+}
+
+function describeLookups({ looked_up: lookedUp, unknown }: ProducerSummary): readonly string[] {
+  if (lookedUp === undefined) return [];
+  return [
+    `looked up in the topic after an unclear answer: ${withThousands(lookedUp.found)} found, ` +
+    `${withThousands(lookedUp.sent_again)} sent again, ${withThousands(unknown)} still unknown`,
   ];
 }

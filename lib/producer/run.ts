@@ -4,21 +4,27 @@
  * @module
  */
 
-import type { ShopOrder } from "../shop.ts";
 import type { Accounts } from "./accounts.ts";
-import type { Delivery, Parcel } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
 import type { Pacing } from "./pacing.ts";
+import type { ParcelSource } from "./parcels.ts";
 
 export interface RunOptions {
-  readonly nextOrder: (at: number) => ShopOrder;
-  /** Key and partition of an order. */
-  readonly route: (order: ShopOrder) => Pick<Parcel, "key" | "partition">;
+  readonly nextParcel: ParcelSource;
   readonly pacing: Pacing;
   readonly delivery: Delivery;
   readonly accounts: Accounts;
-  /** Ends after so many orders; without end where it is left out. */
+  /** When the plan begins, in milliseconds of `performance.now()`. */
+  readonly startedAtMs: number;
+  /**
+   * The orders' own time at the start of the plan, in milliseconds since the epoch; what is planned later is as
+   * much later, and at the highest rate orders are a millisecond apart. Orders have the time at which
+   * they are due where it is left out.
+   */
+  readonly orderTimeMs?: number;
+  /** Ends after so many orders; with the plan where it is left out. */
   readonly count?: number;
-  /** Ends after this time; without end where it is left out. */
+  /** Ends when no more orders are due within this time; with the plan where it is left out. */
   readonly durationMs?: number;
   /** Orders that may wait or be in flight; past it no order is made until some have arrived. */
   readonly bufferCount: number;
@@ -33,51 +39,69 @@ const SLEEP_MS_MAX = 250;
 /** Orders made in one go at most, so that answers are taken in between. */
 const BURST_MAX = 256;
 
-const ENCODER = new TextEncoder();
-
-/** Makes orders until the count, the duration or a stop; returns then, without waiting for delivery. */
+/** Makes orders until the count, the duration, the plan's end or a stop; returns then, without waiting for delivery. */
 export async function generateOrders(options: RunOptions): Promise<void> {
-  const { pacing, accounts, delivery, stop, count = Infinity, durationMs = Infinity } = options;
-  const startedAtMs = performance.now();
-  const startedAtEpochMs = Date.now();
+  const { pacing, accounts, delivery, stop, startedAtMs, durationMs = Infinity } = options;
+  const count = Math.min(options.count ?? Infinity, countBefore(pacing, durationMs));
+  const makeOne = orderMaker(options);
   while (!stop.aborted && accounts.generated < count) {
     const elapsedMs = performance.now() - startedAtMs;
-    if (elapsedMs >= durationMs) return;
-
-    const due = Math.min(pacing.dueCount(elapsedMs), count);
+    const due = pacing.dueCount(elapsedMs);
+    const planned = due === Infinity ? Infinity : Math.min(due, count);
+    const isOver = elapsedMs >= durationMs;
+    // What is due at the end is still made, where it finds room; without a plan nothing is.
+    const burstMax = isOver ? (planned === Infinity ? 0 : Infinity) : BURST_MAX;
     const room = options.bufferCount - delivery.unsettledCount;
-    const burst = Math.min(due - accounts.generated, room, BURST_MAX);
-    for (let made = 0; made < burst; made++) {
-      const plannedMs = pacing.dueAtMs(accounts.generated) ?? performance.now() - startedAtMs;
-      accounts.countGenerated();
-      delivery.accept(makeParcel(options, {
-        plannedAtMs: startedAtMs + plannedMs,
-        at: Math.floor(startedAtEpochMs + plannedMs),
-      }));
-    }
+    const left = Math.min(planned, count) - accounts.generated;
+    const burst = Math.max(0, Math.min(left, room, burstMax));
+    for (let made = 0; made < burst; made++) makeOne();
+    accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
+    if (isOver) return;
 
-    if (room <= burst) await Promise.race([delivery.nextReport(), sleep(SLEEP_MS_MAX, stop)]);
+    if (room <= burst) await waitForRoom(options);
     else if (burst === BURST_MAX) await sleep(0, stop);
-    else await sleep(untilNextDueMs(options, startedAtMs), stop);
+    else await sleep(untilNextDueMs(options), stop);
   }
 }
 
-function makeParcel(
-  { nextOrder, route }: RunOptions,
-  { at, plannedAtMs }: { at: number; plannedAtMs: number },
-): Parcel {
-  const order = nextOrder(at);
-  return {
-    orderId: order.order_id,
-    sequence: order.sequence,
-    ...route(order),
-    value: ENCODER.encode(JSON.stringify(order)),
-    plannedAtMs,
+/** How many orders are due before a time, one that is due just then left out. */
+function countBefore(pacing: Pacing, elapsedMs: number): number {
+  const due = Math.min(pacing.dueCount(elapsedMs), pacing.count);
+  return (pacing.dueAtMs(due - 1) ?? -1) >= elapsedMs ? due - 1 : due;
+}
+
+function behindMs(pacing: Pacing, generated: number, elapsedMs: number): number {
+  const dueAtMs = generated < pacing.count ? pacing.dueAtMs(generated) : undefined;
+  return dueAtMs === undefined ? 0 : Math.max(0, elapsedMs - dueAtMs);
+}
+
+function orderMaker(
+  { nextParcel, pacing, delivery, accounts, startedAtMs, orderTimeMs }: RunOptions,
+): () => void {
+  const startedAtEpochMs = Date.now() - (performance.now() - startedAtMs);
+  return () => {
+    const index = accounts.generated;
+    const plannedMs = pacing.dueAtMs(index);
+    const dueMs = plannedMs ?? performance.now() - startedAtMs;
+    const parcel = nextParcel({
+      plannedAtMs: startedAtMs + dueMs,
+      orderAtMs: Math.floor(
+        orderTimeMs === undefined ? startedAtEpochMs + dueMs : orderTimeMs + (plannedMs ?? index),
+      ),
+    });
+    accounts.countGenerated(parcel.bad);
+    delivery.accept(parcel);
   };
 }
 
-function untilNextDueMs({ pacing, accounts }: RunOptions, startedAtMs: number): number {
-  const nextAtMs = pacing.dueAtMs(accounts.generated) ?? 0;
+async function waitForRoom({ delivery, accounts, stop }: RunOptions): Promise<void> {
+  const sinceMs = performance.now();
+  await Promise.race([delivery.nextReport(), sleep(SLEEP_MS_MAX, stop)]);
+  accounts.noteBufferFull(performance.now() - sinceMs);
+}
+
+function untilNextDueMs({ pacing, accounts, startedAtMs, durationMs }: RunOptions): number {
+  const nextAtMs = Math.min(pacing.dueAtMs(accounts.generated) ?? 0, durationMs ?? Infinity);
   const waitMs = nextAtMs - (performance.now() - startedAtMs);
   return Math.min(Math.max(waitMs, SLEEP_MS_MIN), SLEEP_MS_MAX);
 }

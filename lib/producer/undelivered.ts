@@ -1,14 +1,15 @@
 /**
  * Orders that did not arrive for certain, kept in a file so that nothing is lost with the process: JSON
  * Lines of `{timestamp, fate, reason, partition, key, order}`, `fate` being `failed`, `undelivered` or
- * `unknown`. An order whose fate is unknown may be in the topic: look for its `order_id` before it is
+ * `unknown`. A record that was spoilt on purpose has `value_base64` and `bad`, its kind, in place of
+ * `order`. An order whose fate is unknown may be in the topic: look for its `order_id` before it is
  * sent again.
  *
  * @module
  */
 
 import { dirname } from "node:path";
-import type { DeliveryReport } from "./delivery.ts";
+import type { DeliveryReport, Parcel } from "./delivery.ts";
 
 const DECODER = new TextDecoder();
 const ENCODER = new TextEncoder();
@@ -28,7 +29,7 @@ export class UndeliveredFile {
     const line = `{"timestamp":"${new Date().toISOString()}","fate":"${outcome.kind}"` +
       `,"reason":${JSON.stringify(outcome.reason)},"partition":${parcel.partition}` +
       `,"key":${JSON.stringify(parcel.key === null ? null : DECODER.decode(parcel.key))}` +
-      `,"order":${DECODER.decode(parcel.value)}}\n`;
+      `,${contentOf(parcel)}}\n`;
     let bytes: Uint8Array = ENCODER.encode(line);
     while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
   }
@@ -48,4 +49,11 @@ export class UndeliveredFile {
     }
     return this.#file;
   }
+}
+
+/** What was spoilt may be no JSON, and would spoil the line. */
+function contentOf({ value, bad }: Parcel): string {
+  return bad === undefined
+    ? `"order":${DECODER.decode(value)}`
+    : `"bad":"${bad}","value_base64":"${value.toBase64()}"`;
 }

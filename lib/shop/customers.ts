@@ -1,30 +1,40 @@
 /**
- * The shop's customers: made up, and safe to send to anyone. Their addresses end in example.com (RFC 2606)
- * and their numbers begin with 06 39 98, which France's regulator keeps for fiction.
+ * The shop's customers: made up, see `markets.ts`.
  *
  * @module
  */
 
-import type { Faker } from "@faker-js/faker";
 import type { CustomerInfo } from "../order.ts";
+import type { Market } from "./markets.ts";
 
-/** Customers from the most to the least loyal; the same generator state gives the same ones. */
-export function makeCustomers(faker: Faker, count: number): readonly Required<CustomerInfo>[] {
-  return Array.from({ length: count }, (_, rank) => makeCustomer(faker, rank, count));
+export interface Customer {
+  readonly info: Required<CustomerInfo>;
+  readonly market: Market;
 }
 
-function makeCustomer(faker: Faker, rank: number, count: number): Required<CustomerInfo> {
+/**
+ * Customers from the most to the least loyal, evenly spread over the markets; the same generator states
+ * give the same ones.
+ */
+export function makeCustomers(markets: readonly Market[], count: number): readonly Customer[] {
+  return Array.from({ length: count }, (_, rank) => {
+    const market = markets[rank % markets.length];
+    if (market === undefined) throw new RangeError("expected at least one market");
+    return { market, info: makeCustomer(market, rank, count) };
+  });
+}
+
+function makeCustomer(market: Market, rank: number, count: number): Required<CustomerInfo> {
   const number = rank + 1;
-  const firstName = faker.person.firstName();
-  const lastName = faker.person.lastName();
+  const firstName = market.faker.person.firstName();
+  const lastName = market.faker.person.lastName();
   return {
     customer_id: `CUST-${String(number).padStart(6, "0")}`,
     name: `${firstName} ${lastName}`,
     // The number keeps two customers of one name apart.
     email: `${plain(firstName)}.${plain(lastName)}.${number}@example.com`,
-    phone: `+33 6 39 98 ${faker.string.numeric(2)} ${faker.string.numeric(2)}`,
-    address: `${faker.location.streetAddress()}, ${faker.location.zipCode()} ` +
-      `${faker.location.city()}, France`,
+    phone: market.phone(),
+    address: market.address(),
     loyalty_level: loyaltyLevel(rank / count),
   };
 }

@@ -11,7 +11,7 @@
 // As PractRand does: so many outputs until every bit of the seed has reached every bit of the state.
 const WARM_UP_ROUNDS = 12;
 
-// How flat popularity is at the top, see WeightedIndex.byPopularity.
+// How flat popularity is at the top, see popularityWeight.
 const POPULARITY_OFFSET = 10;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
@@ -20,13 +20,17 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 export class Random {
   #a: number;
   #b: number;
-  #c = 0;
+  #c: number;
   #counter = 1;
 
-  /** `seed` is a safe integer, not below 0; two seeds give unrelated numbers. */
-  constructor(seed: number) {
+  /**
+   * `seed` is a safe integer, not below 0; two seeds give unrelated numbers, and so do two streams of one
+   * seed: whole numbers below 2^32, for draws that must not disturb one another.
+   */
+  constructor(seed: number, { stream = 0 }: { readonly stream?: number } = {}) {
     this.#a = seed | 0;
     this.#b = Math.floor(seed / 2 ** 32) | 0;
+    this.#c = stream | 0;
     for (let round = 0; round < WARM_UP_ROUNDS; round++) this.uint32();
   }
 
@@ -61,6 +65,15 @@ function hex(bits: number): string {
   return `${HEX[(bits >>> 8) & 0xff]}${HEX[bits & 0xff]}`;
 }
 
+/**
+ * How much of the demand the one at this place in popularity, from 0, has: Zipf's law with Mandelbrot's
+ * offset. The first of 1,000 is drawn 2 times in 100, and half of the draws go to the first 89. Without
+ * the offset, one customer would place every eighth order.
+ */
+export function popularityWeight(index: number): number {
+  return 1 / (POPULARITY_OFFSET + index);
+}
+
 /** Draws indexes, each as often as its weight says. */
 export class WeightedIndex {
   readonly #cumulative: Float64Array;
@@ -73,15 +86,11 @@ export class WeightedIndex {
     this.#total = total;
   }
 
-  /**
-   * Weights by popularity: Zipf's law with Mandelbrot's offset, 1 / (10 + index). The first of 1,000 is
-   * drawn 2 times in 100, and half of the draws go to the first 89. Without the offset, one customer
-   * would place every eighth order.
-   */
+  /** Weights by {@link popularityWeight}. */
   static byPopularity(count: number): WeightedIndex {
     const weights = Float64Array.from(
       { length: count },
-      (_, index) => 1 / (POPULARITY_OFFSET + index),
+      (_, index) => popularityWeight(index),
     );
     return new WeightedIndex(weights);
   }

@@ -7,7 +7,8 @@
 import type { Order } from "../order.ts";
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
-import type { JudgedRecord, RecordFailure } from "./judge.ts";
+import type { KafkaRecord } from "../kafka/record.ts";
+import { type JudgedRecord, judgeRecord, type RecordFailure } from "./judge.ts";
 import type { Metrics, TrackerTotals } from "./metrics.ts";
 
 /** Records a second up to which each one is shown. */
@@ -38,7 +39,7 @@ export class TrackerDisplay implements Disposable {
     clearInterval(this.#timer);
   }
 
-  show(records: readonly JudgedRecord[]): void {
+  show(records: readonly KafkaRecord[]): void {
     const now = performance.now();
     if (now - this.#secondStartedAtMs >= 1_000) {
       this.#secondStartedAtMs = now;
@@ -46,7 +47,7 @@ export class TrackerDisplay implements Disposable {
     }
     for (const record of records) {
       if (++this.#recordsThisSecond > SHOWN_A_SECOND_MAX) return;
-      for (const line of describeRecord(record)) printLine(line);
+      for (const line of describeRecord(judgeRecord(record))) printLine(line);
     }
   }
 

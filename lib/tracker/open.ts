@@ -9,13 +9,13 @@ import { join } from "node:path";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
+import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
 import { DEAD_LETTER_TOPIC_CONFIG, DeadLetters } from "./dead_letters.ts";
 import { reachedEnd } from "./end_of_topic.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
 import type { JournalNotice } from "./journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
-import type { JudgedRecord } from "./judge.ts";
 import { Metrics } from "./metrics.ts";
 import { Tracker } from "./tracker.ts";
 
@@ -34,7 +34,7 @@ export interface OpenTrackerOptions {
 export interface OpenedTracker extends AsyncDisposable {
   readonly metrics: Metrics;
   /** Told of what was journaled, after it is on the disk. */
-  onJournaled: (records: readonly JudgedRecord[]) => void;
+  onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
   run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<void>;
 }

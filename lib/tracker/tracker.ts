@@ -4,9 +4,8 @@
  *
  *     batch -> journal: append and flush -> dead letters: sent and acknowledged -> commit
  *
- * A batch whose work cannot end at once (a full disk, a dead-letter topic that refuses) is not waited
- * for: its partition is paused, the work goes on beside it, and the records are read again later, when
- * the journal knows that it holds them.
+ * The next batch is fetched and encoded meanwhile. Work that cannot end at once (a full disk, a dead-letter
+ * topic that refuses) goes on until it can; the partition is paused, and heartbeats go on.
  *
  * @module
  */
@@ -14,18 +13,19 @@
 import type { ClusterClient } from "../kafka/cluster.ts";
 import {
   type Assignment,
-  type BatchOutcome,
   type ConsumedBatch,
   type ConsumerNotice,
   GroupConsumer,
 } from "../kafka/consumer.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import type { Logger } from "../log.ts";
-import type { DeadLetters } from "./dead_letters.ts";
-import { EventWriter } from "./event.ts";
+import type { KafkaRecord } from "../kafka/record.ts";
+import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
+import type { EncodedRecords } from "./encode/encode.ts";
+import { EncoderPool } from "./encode/pool.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
-import { type JudgedRecord, judgeRecord } from "./judge.ts";
+import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatCommitNote, startPosition } from "./start_position.ts";
 
@@ -43,30 +43,22 @@ export interface TrackerOptions {
   readonly metrics: Metrics;
   readonly log: Logger;
   /** Told of what was journaled, after it is on the disk. */
-  readonly onJournaled: (records: readonly JudgedRecord[]) => void;
+  readonly onJournaled: (records: readonly KafkaRecord[]) => void;
 }
 
-/** What is being done about a batch, apart from the handler that began it. */
-interface BatchWork {
-  readonly topicId: string;
-  readonly firstOffset: number;
-  readonly endOffset: number;
-  /** True when all of the batch is journaled and dead-lettered; false when it was abandoned. */
-  readonly done: Promise<boolean>;
+/** The last append of a partition. */
+interface PartitionAppend {
+  readonly isCurrent: () => boolean;
+  readonly settled: Promise<unknown>;
 }
 
-/** How long a handler waits for its work before the partition is paused. */
-const HANDLER_PATIENCE_MS = 1_000;
-const PAUSE_MS = 500;
 const CONFIRM_RETRY_MS = 250;
-/** Room for a line: the value stands in it twice, once escaped (at most six-fold, which is rare). */
-const LINE_BYTES_A_VALUE_BYTE = 2.25;
-const LINE_BYTES_BESIDE = 640;
 
 export class Tracker {
   readonly #options: TrackerOptions;
   readonly #consumer: GroupConsumer;
-  readonly #works = new Map<number, BatchWork>();
+  readonly #encoders = new EncoderPool();
+  readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new Map<number, string>();
   readonly #failed = Promise.withResolvers<never>();
 
@@ -97,6 +89,7 @@ export class Tracker {
   /** Finishes the batches in hand, commits them and leaves the group. */
   async stop(): Promise<void> {
     await this.#consumer.stop();
+    this.#encoders[Symbol.dispose]();
   }
 
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
@@ -130,53 +123,72 @@ export class Tracker {
     return starts;
   }
 
-  async #onBatch(batch: ConsumedBatch): Promise<BatchOutcome> {
-    const work = this.#workOn(batch);
-    const isDone = await settledWithin(work.done, HANDLER_PATIENCE_MS);
-    await batch.heartbeat();
-    if (isDone === undefined) return { kind: "wait", waitMs: PAUSE_MS };
-    if (!isDone) {
-      this.#works.delete(batch.partition);
-      return { kind: "wait", waitMs: PAUSE_MS };
-    }
-    return { kind: "done", endOffset: work.endOffset };
-  }
-
-  /** The work that was begun on these records, or a new one: nothing is done twice at the same time. */
-  #workOn(batch: ConsumedBatch): BatchWork {
-    const { partition, topicId } = batch;
-    const firstOffset = batch.records[0]?.offset ?? batch.endOffset;
-    const known = this.#works.get(partition);
-    if (known?.topicId === topicId && known.firstOffset === firstOffset) return known;
-    const done = this.#process(batch).catch((error) => {
+  async #onBatch(batch: ConsumedBatch): Promise<boolean> {
+    try {
+      return await this.#process(batch);
+    } catch (error) {
       this.#failed.reject(error);
       return false;
-    });
-    const work = { topicId, firstOffset, endOffset: batch.endOffset, done };
-    this.#works.set(partition, work);
-    return work;
+    }
   }
 
   async #process(batch: ConsumedBatch): Promise<boolean> {
-    const { journal, metrics, deadLetters } = this.#options;
-    const { topic, topicId, partition } = batch;
-    if (!await this.#isSameTopic(batch)) return false;
-
-    const judged = batch.records.map(judgeRecord);
-    const fresh = judged.filter(({ record }) =>
-      !journal.holds({ topic, topicId, partition, offset: record.offset })
+    const { journal, metrics } = this.#options;
+    const { topic, topicId, partition, records } = batch;
+    await this.#settledAppends(batch);
+    const fresh = records.filter(({ offset }) =>
+      !journal.holds({ topic, topicId, partition, offset })
     );
-    metrics.countAlreadyJournaled(judged.length - fresh.length);
-    if (fresh.length > 0 && !await this.#append(batch, fresh)) return false;
-
-    const letters = judged.flatMap(({ record, failure }) => failure ? [{ record, failure }] : []);
-    if (deadLetters !== undefined && letters.length > 0) {
-      if (!await deadLetters.send(letters, () => batch.isCurrent())) return false;
-      metrics.countDeadLetters(letters.length);
-      this.#logDeadLetters(letters);
+    const held = fresh.length === records.length
+      ? []
+      : records.filter((record) => !fresh.includes(record));
+    const mark = this.#marks.get(partition);
+    this.#marks.delete(partition);
+    // Encoded while the batch before is written; written only after it.
+    const [encoded, isSameTopic, isNext] = await Promise.all([
+      this.#encode(batch, fresh, mark),
+      this.#isSameTopic(batch),
+      batch.previous,
+    ]);
+    const isWritten = isSameTopic && isNext &&
+      (fresh.length === 0 || await this.#append(batch, { fresh, lines: encoded.lines }));
+    if (!isWritten) {
+      if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
+      return false;
     }
+
+    const failed = encoded.failures.flatMap(({ index, failure }) => {
+      const record = fresh[index];
+      return record === undefined ? [] : [{ record, failure }];
+    });
+    metrics.countJournaled({ received: fresh.length, failed: failed.length });
+    metrics.countAlreadyJournaled(held.length);
+
+    // What is in the journal but was not committed goes through this again: dead letters are at least once.
+    const failedBefore = held.map(judgeRecord).flatMap(({ record, failure }) =>
+      failure ? [{ record, failure }] : []
+    );
+    if (!await this.#deadLetter([...failedBefore, ...failed], batch)) return false;
     metrics.recordLag({ partition, lag: Math.max(0, batch.highWatermark - batch.endOffset) });
     return true;
+  }
+
+  /** An append that was begun before the partition was lost, or read again, may still be under way. */
+  async #settledAppends({ partition }: ConsumedBatch): Promise<void> {
+    const append = this.#appends.get(partition);
+    if (append !== undefined && !append.isCurrent()) await append.settled;
+  }
+
+  async #encode(
+    { topicId }: ConsumedBatch,
+    fresh: readonly KafkaRecord[],
+    mark: string | undefined,
+  ): Promise<EncodedRecords> {
+    return await this.#encoders.encode(fresh, {
+      receivedAt: new Date(),
+      topicId,
+      ...(mark !== undefined && { mark }),
+    });
   }
 
   /** Records of a topic that was created again must not be taken for those of the old one. */
@@ -191,18 +203,19 @@ export class Tracker {
     return false;
   }
 
-  async #append(batch: ConsumedBatch, fresh: readonly JudgedRecord[]): Promise<boolean> {
+  async #append(
+    batch: ConsumedBatch,
+    { fresh, lines }: { readonly fresh: readonly KafkaRecord[]; readonly lines: Uint8Array },
+  ): Promise<boolean> {
     const { journal, metrics, onJournaled, log } = this.#options;
     const { topic, topicId, partition } = batch;
-    const lines = this.#encode(batch, fresh);
     if (!batch.isCurrent()) return false;
-    const from = fresh[0]?.record.offset ?? batch.endOffset;
     const intervals = gapsIn(journal.heldIntervals({ topic, topicId, partition }), {
-      start: from,
+      start: fresh[0]?.offset ?? batch.endOffset,
       end: batch.endOffset,
     });
     try {
-      await journal.append({
+      const append = journal.append({
         topic,
         topicId,
         partition,
@@ -210,6 +223,8 @@ export class Tracker {
         lines,
         lineCount: fresh.length,
       });
+      this.#appends.set(partition, { isCurrent: batch.isCurrent, settled: append.catch(() => {}) });
+      await append;
     } catch (error) {
       if (!(error instanceof JournalReopenedError)) throw error;
       log.warn("The journal was changed by another hand; the batch is read again", {
@@ -218,30 +233,22 @@ export class Tracker {
       });
       return false;
     }
-    const failedCount = fresh.filter(({ failure }) => failure !== undefined).length;
-    metrics.countJournaled({ received: fresh.length, failed: failedCount });
     const now = Date.now();
-    for (const { record } of fresh) metrics.recordLatency(now - record.timestampMs);
+    for (const { timestampMs } of fresh) metrics.recordLatency(now - timestampMs);
     onJournaled(fresh);
     return true;
   }
 
-  #encode({ topicId, partition }: ConsumedBatch, fresh: readonly JudgedRecord[]): Uint8Array {
-    const receivedAt = new Date();
-    const valueBytes = fresh.reduce((sum, { record }) => sum + (record.value?.byteLength ?? 0), 0);
-    const writer = new EventWriter(
-      valueBytes * LINE_BYTES_A_VALUE_BYTE + fresh.length * LINE_BYTES_BESIDE,
-    );
-    let mark = this.#marks.get(partition);
-    this.#marks.delete(partition);
-    for (const { record, verdict } of fresh) {
-      writer.write(record, verdict, { receivedAt, topicId, ...(mark !== undefined && { mark }) });
-      mark = undefined;
-    }
-    return writer.lines;
+  async #deadLetter(letters: readonly DeadLetter[], batch: ConsumedBatch): Promise<boolean> {
+    const { deadLetters, metrics } = this.#options;
+    if (deadLetters === undefined || letters.length === 0) return true;
+    if (!await deadLetters.send(letters, () => batch.isCurrent())) return false;
+    metrics.countDeadLetters(letters.length);
+    this.#logDeadLetters(letters);
+    return true;
   }
 
-  #logDeadLetters(letters: readonly Required<Pick<JudgedRecord, "record" | "failure">>[]): void {
+  #logDeadLetters(letters: readonly DeadLetter[]): void {
     for (const { record, failure } of letters) {
       this.#options.log.warn("A record was sent to the dead-letter topic", {
         topic: record.topic,
@@ -282,25 +289,10 @@ export class Tracker {
       case "commit-failed":
         return log.warn("A commit failed; the journal holds its records, and it is tried again", {
           topic,
-          partition: notice.partition,
-          offset: notice.offset,
+          offsets: Object.fromEntries(notice.offsets),
           error: notice.reason,
         });
     }
-  }
-}
-
-/** The promise's value, or undefined where it takes longer. */
-async function settledWithin<Value>(
-  promise: Promise<Value>,
-  ms: number,
-): Promise<Value | undefined> {
-  const { promise: timedOut, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), ms);
-  try {
-    return await Promise.race([promise, timedOut]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

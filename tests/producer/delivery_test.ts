@@ -3,6 +3,7 @@ import { DeliveryError, type Fate } from "../../lib/kafka/errors.ts";
 import {
   Delivery,
   type DeliveryReport,
+  type FindStored,
   type Parcel,
   type Send,
 } from "../../lib/producer/delivery.ts";
@@ -28,17 +29,28 @@ function rejection(fate: Fate, reason: string): DeliveryError {
   });
 }
 
-function createDelivery(send: Send, { batchBytesMax = 1_000, partitionCount = 2 } = {}) {
+function createDelivery(
+  send: Send,
+  { batchBytesMax = 1_000, partitionCount = 2, findStored }: {
+    batchBytesMax?: number;
+    partitionCount?: number;
+    findStored?: FindStored;
+  } = {},
+) {
   const reports: DeliveryReport[] = [];
+  const lookups: [string, number][] = [];
   const delivery = new Delivery({
     partitionCount,
     batchBytesMax,
     send,
+    ...(findStored && { findStored }),
+    onLookup: (result, recordCount) => lookups.push([result, recordCount]),
     onReport: (report) => reports.push(report),
   });
   return {
     delivery,
     reports,
+    lookups,
     outcomes: () => reports.map(({ parcel, outcome }) => [parcel.sequence, outcome.kind]),
   };
 }
@@ -139,4 +151,79 @@ Deno.test("Delivery abandoned accounts for all: in flight is unknown, waiting is
   await Promise.resolve();
   assert.deepEqual(outcomes(), [[1, "unknown"], [2, "undelivered"], [3, "undelivered"]]);
   assert.equal(delivery.unsettledCount, 0);
+});
+
+// A partition that stores what it is sent, and answers some sends with what cannot be trusted.
+function createPartition(answers: readonly ("stored" | "stored, unclear" | "lost, unclear")[]) {
+  const log: number[] = [];
+  const left = [...answers];
+  const send: Send = (_, records) => {
+    const answer = left.shift() ?? "stored";
+    const baseOffset = log.length;
+    if (answer !== "lost, unclear") log.push(...records.map(({ value }) => value?.[0] ?? 0));
+    return answer === "stored"
+      ? Promise.resolve({ baseOffset })
+      : Promise.reject(rejection("unknown", "OUT_OF_ORDER_SEQUENCE_NUMBER"));
+  };
+  const findStored: FindStored = (_, records, { fromOffset }) => {
+    const wanted = String(records.map(({ value }) => value?.[0]));
+    for (let offset = fromOffset; offset + records.length <= log.length; offset++) {
+      if (String(log.slice(offset, offset + records.length)) === wanted) {
+        return Promise.resolve({ baseOffset: offset });
+      }
+    }
+    return Promise.resolve(undefined);
+  };
+  return { log, send, findStored };
+}
+
+function numbered(sequence: number): Parcel {
+  return { ...parcel(sequence), value: new Uint8Array([sequence]) };
+}
+
+Deno.test("Delivery finds in the topic what was stored without a clear answer, and does not send it again", async () => {
+  const { log, send, findStored } = createPartition(["stored", "stored, unclear"]);
+  const { delivery, reports, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
+  for (const sequence of [1, 2, 3]) delivery.accept(numbered(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(log, [1, 2, 3]);
+  assert.deepEqual(
+    reports.map(({ outcome }) => outcome.kind === "acknowledged" && outcome.offset),
+    [0, 1, 2],
+  );
+  assert.deepEqual(lookups, [["found", 1]]);
+});
+
+Deno.test("Delivery sends again what it does not find in the topic, before what waits", async () => {
+  const { log, send, findStored } = createPartition(["stored", "lost, unclear", "lost, unclear"]);
+  const { delivery, outcomes, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
+  for (const sequence of [1, 2, 3]) delivery.accept(numbered(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(log, [1, 2, 3]);
+  assert.deepEqual(outcomes(), [1, 2, 3].map((sequence) => [sequence, "acknowledged"]));
+  assert.deepEqual(lookups, [["sent_again", 1], ["sent_again", 1]]);
+});
+
+Deno.test("Delivery gives up after three unclear answers, and where the topic cannot be read: unknown", async () => {
+  const { send, findStored } = createPartition(Array(3).fill("lost, unclear"));
+  const bounded = createDelivery(send, { batchBytesMax: 1, findStored });
+  for (const sequence of [1, 2]) bounded.delivery.accept(numbered(sequence));
+  await bounded.delivery.flush(1_000);
+  assert.deepEqual(bounded.outcomes(), [[1, "unknown"], [2, "acknowledged"]]);
+
+  const blind = createDelivery(createPartition(["stored, unclear"]).send, {
+    findStored: () => Promise.reject(new Error("may not be read")),
+  });
+  blind.delivery.accept(numbered(1));
+  await blind.delivery.flush(1_000);
+  assert.deepEqual(blind.outcomes(), [[1, "unknown"]]);
+});
+
+Deno.test("Delivery does not take an order that was acknowledged for the same bytes sent once more", async () => {
+  const { log, send, findStored } = createPartition(["stored", "lost, unclear"]);
+  const { delivery, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
+  for (const _ of [1, 2]) delivery.accept(numbered(7));
+  await delivery.flush(1_000);
+  assert.deepEqual(log, [7, 7]);
+  assert.deepEqual(lookups, [["sent_again", 1]]);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { steadyPacing } from "../../lib/producer/pacing.ts";
+import { rampPacing, type Stage, steadyPacing } from "../../lib/producer/pacing.ts";
 
 Deno.test("steadyPacing() has the first order due at once and the others at even intervals", () => {
   const pacing = steadyPacing(0.5);
@@ -17,4 +17,73 @@ Deno.test("steadyPacing() at max has every order due at once", () => {
   const pacing = steadyPacing("max");
   assert.equal(pacing.dueCount(0), Infinity);
   assert.equal(pacing.dueAtMs(5), undefined);
+});
+
+// Stages, and how many orders they make: the area below the line.
+const RAMPS: readonly (readonly [string, readonly Stage[], number])[] = [
+  ["100:10s", [{ target: 100, durationMs: 10_000 }], 500],
+  [
+    "100:10s,100:10s",
+    [{ target: 100, durationMs: 10_000 }, { target: 100, durationMs: 10_000 }],
+    1_500,
+  ],
+  [
+    "100:10s,1000:30s,0:5s",
+    [
+      { target: 100, durationMs: 10_000 },
+      { target: 1_000, durationMs: 30_000 },
+      { target: 0, durationMs: 5_000 },
+    ],
+    500 + 16_500 + 2_500,
+  ],
+  ["200:0s,200:5s", [{ target: 200, durationMs: 0 }, { target: 200, durationMs: 5_000 }], 1_000],
+  [
+    "10:0s,10:1s,0:0s,0:60s,10:0s,10:1s",
+    [
+      { target: 10, durationMs: 0 },
+      { target: 10, durationMs: 1_000 },
+      { target: 0, durationMs: 0 },
+      { target: 0, durationMs: 60_000 },
+      { target: 10, durationMs: 0 },
+      { target: 10, durationMs: 1_000 },
+    ],
+    20,
+  ],
+];
+
+for (const [text, stages, count] of RAMPS) {
+  Deno.test(`rampPacing() of ${text} has ${count} orders, each counted from when it is due`, () => {
+    const pacing = rampPacing(stages);
+    const endMs = stages.reduce((sum, { durationMs }) => sum + durationMs, 0);
+    assert.equal(pacing.count, count);
+    assert.equal(pacing.dueCount(endMs), count);
+    assert.equal(pacing.dueCount(endMs * 10), count);
+    let last = -1;
+    for (let index = 0; index < count; index++) {
+      const dueMs = pacing.dueAtMs(index) ?? NaN;
+      assert.ok(dueMs > last && dueMs <= endMs, `order ${index} is due at ${dueMs}`);
+      assert.ok(pacing.dueCount(dueMs + 1e-6) >= index + 1, `order ${index} at ${dueMs}`);
+      if (dueMs > 1) assert.ok(pacing.dueCount(dueMs - 1e-3) <= index, `order ${index}`);
+      last = dueMs;
+    }
+  });
+}
+
+Deno.test("rampPacing() goes in a straight line from 0 to the first target, and makes nothing in a pause", () => {
+  const pacing = rampPacing([
+    { target: 100, durationMs: 10_000 },
+    { target: 0, durationMs: 0 },
+    { target: 0, durationMs: 5_000 },
+    { target: 100, durationMs: 0 },
+    { target: 100, durationMs: 1_000 },
+  ]);
+  // A quarter of the orders in the first half of the stage.
+  assert.equal(pacing.dueCount(5_000), 125 + 1);
+  assert.equal(pacing.dueAtMs(125), 5_000);
+  assert.deepEqual(
+    [10_000, 12_000, 14_999].map(pacing.dueCount),
+    [500, 500, 500],
+  );
+  assert.equal(pacing.dueAtMs(500), 15_000);
+  assert.equal(pacing.count, 600);
 });

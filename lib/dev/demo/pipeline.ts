@@ -60,6 +60,7 @@ export async function runPipeline({ site, orders, rate, stop }: PipelineOptions)
   printLine("verify    comparing the topic with the journal");
   const verification = await verifyJournals({
     cluster,
+    connection,
     topic: site.topic,
     directories: [site.logs],
     ranges: rangesBetween(before.orders, after.orders),

@@ -7,7 +7,7 @@
 import type { ProducerSummary } from "../../producer/accounts.ts";
 import { styled } from "../../terminal.ts";
 import { withThousands } from "../../text.ts";
-import type { Verification } from "../../tracker/verify/verify.ts";
+import type { Verification } from "../../tracker/verify/verification.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface Proof {

@@ -35,7 +35,7 @@ import { recheck, type UnprovenPage } from "./recheck.ts";
 import { isOk, type UnreadableLine, type Verification } from "./verification.ts";
 
 export interface VerifyOptions {
-  readonly cluster: ClusterClient;
+  readonly cluster: Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">;
   /** The way to the same cluster: records are read through connections of their own. */
   readonly connection: KafkaConnection;
   readonly topic: string;
@@ -69,6 +69,7 @@ export async function verifyJournals(options: VerifyOptions): Promise<Verificati
   await verifier.readTopic();
   using files = await JournalFiles.open(options.directories);
   await verifier.readJournals(files);
+  options.signal?.throwIfAborted();
   await verifier.settle(files);
   return verifier.result(files);
 }

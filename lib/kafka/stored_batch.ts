@@ -1,0 +1,86 @@
+/**
+ * Looks in a partition for a batch of which nobody knows whether it was stored.
+ *
+ * A broker stores a batch whole or not at all, so its records stand side by side. What cannot be excluded:
+ * a request that is still on its way to the broker when it is looked for, as after a connection that
+ * broke. Hence two looks, some time apart; the protocol has no better answer for a producer without
+ * transactions.
+ *
+ * @module
+ */
+
+import type { KafkaConnection } from "./client.ts";
+import { ClusterClient } from "./cluster.ts";
+import { BrokerUnreachableError } from "./errors.ts";
+import type { OutgoingRecord } from "./record.ts";
+import { TopicReader } from "./topic_reader.ts";
+
+const LOOKS = 2;
+/** Before each look: longer than a request lies in the queue of a broker that works. */
+const LOOK_WAIT_MS = 1_000;
+
+export interface StoredBatchQuery {
+  readonly topic: string;
+  readonly partition: number;
+  /** At least one. */
+  readonly records: readonly OutgoingRecord[];
+  /** Where the search begins. */
+  readonly fromOffset: number;
+  /** Asked between attempts, while no broker answers. */
+  readonly isWanted: () => boolean;
+}
+
+/**
+ * The batch's first offset, or undefined where it is not in the topic. Takes two seconds at least, and as
+ * long as no broker answers.
+ *
+ * @throws {RefusedError} where the topic may not be read.
+ */
+export async function findStoredBatch(
+  connection: KafkaConnection,
+  query: StoredBatchQuery,
+): Promise<{ readonly baseOffset: number } | undefined> {
+  for (let look = 0; look < LOOKS && query.isWanted();) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_WAIT_MS));
+    try {
+      const baseOffset = await lookOnce(connection, query);
+      if (baseOffset !== undefined) return { baseOffset };
+      look++;
+    } catch (error) {
+      if (!(error instanceof BrokerUnreachableError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function lookOnce(
+  connection: KafkaConnection,
+  { topic, partition, records, fromOffset }: StoredBatchQuery,
+): Promise<number | undefined> {
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const [range] = await cluster.offsets(topic, [partition]);
+  await using reader = await TopicReader.connect(connection, "probe");
+  const wanted = records.map(fingerprint);
+  let matched: number[] = [];
+  const start = Math.max(fromOffset, range?.low ?? 0);
+  for await (const seen of reader.read({ topic, partition, start, end: range?.high ?? 0 })) {
+    for (const record of seen) {
+      const print = fingerprint(record);
+      if (print !== wanted[matched.length] || !follows(record.offset, matched)) matched = [];
+      if (print === wanted[matched.length]) matched.push(record.offset);
+      if (matched.length === wanted.length) return matched[0];
+    }
+  }
+  return undefined;
+}
+
+function follows(offset: number, matched: readonly number[]): boolean {
+  const last = matched.at(-1);
+  return last === undefined || offset === last + 1;
+}
+
+function fingerprint(
+  { key, value }: { readonly key: Uint8Array | null; readonly value: Uint8Array | null },
+): string {
+  return `${key?.toBase64() ?? "-"} ${value?.toBase64() ?? "-"}`;
+}

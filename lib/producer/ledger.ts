@@ -1,0 +1,104 @@
+/**
+ * The producer's ledger: a line of JSON for every record that the broker acknowledged, so that what a
+ * topic and a journal hold can be compared with what was promised to be there.
+ *
+ *     {"order_id":"406ca90b-...","sequence":1,"partition":2,"offset":17,"sha256":"9f86d081..."}
+ *
+ * `sha256` is of the value's bytes, in hexadecimal. Lines stand in the order in which the answers came:
+ * by offset within a partition, not across partitions. The file is new, for its owner alone, and on the
+ * disk when the producer has ended; a process that was killed leaves out what it had not yet written, at
+ * most a second's records, and may leave a last line without an end.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import type { DeliveryReport } from "./delivery.ts";
+
+export interface LedgerEntry {
+  readonly order_id: string;
+  readonly sequence: number;
+  readonly partition: number;
+  readonly offset: number;
+  /** Of the value, in hexadecimal. */
+  readonly sha256: string;
+}
+
+const WRITE_CHARS_MIN = 64 * 1024;
+const WRITE_INTERVAL_MS = 1_000;
+const ENCODER = new TextEncoder();
+
+export class LedgerFile {
+  readonly #file: Deno.FsFile;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #waiting = "";
+
+  /** @throws {Deno.errors.AlreadyExists} where the file is there: the proof of another run is not written over. */
+  constructor(path: string) {
+    this.#file = Deno.openSync(path, { createNew: true, append: true, mode: 0o600 });
+    this.#timer = setInterval(() => this.#write(), WRITE_INTERVAL_MS);
+  }
+
+  /** Adds a line where the record was acknowledged. Costs some 4 microseconds, most of them for the hash. */
+  add({ parcel, outcome }: DeliveryReport): void {
+    if (outcome.kind !== "acknowledged") return;
+    const sha256 = createHash("sha256").update(parcel.value).digest("hex");
+    this.#waiting += `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
+      `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"}\n`;
+    if (this.#waiting.length >= WRITE_CHARS_MIN) this.#write();
+  }
+
+  /** Flushes what was written to the disk. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#write();
+    this.#file.syncDataSync();
+    this.#file.close();
+  }
+
+  #write(): void {
+    let bytes: Uint8Array = ENCODER.encode(this.#waiting);
+    this.#waiting = "";
+    while (bytes.length > 0) bytes = bytes.subarray(this.#file.writeSync(bytes));
+  }
+}
+
+/**
+ * The entries of a ledger, in the file's order; a last line without an end is left out.
+ *
+ * @throws {SyntaxError} at a line that is no entry, with its number.
+ */
+export async function* readLedger(path: string): AsyncGenerator<LedgerEntry> {
+  const file = await Deno.open(path);
+  let rest = "";
+  let lineNumber = 0;
+  for await (const text of file.readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) yield parseEntry(line, { path, lineNumber: ++lineNumber });
+  }
+}
+
+function parseEntry(
+  line: string,
+  { path, lineNumber }: { path: string; lineNumber: number },
+): LedgerEntry {
+  try {
+    const entry: unknown = JSON.parse(line);
+    if (isEntry(entry)) return entry;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new SyntaxError(
+    `cannot read the ledger "${path}": line ${lineNumber} is no entry of order_id, sequence, ` +
+      `partition, offset and sha256`,
+  );
+}
+
+function isEntry(value: unknown): value is LedgerEntry {
+  if (typeof value !== "object" || value === null) return false;
+  const { order_id, sequence, partition, offset, sha256 } = value as Record<string, unknown>;
+  return typeof order_id === "string" && typeof sha256 === "string" &&
+    /^[0-9a-f]{64}$/.test(sha256) &&
+    [sequence, partition, offset].every((number) => Number.isSafeInteger(number));
+}

@@ -1,0 +1,50 @@
+/**
+ * Makes the records of a run: orders of the shop, each with key and partition, some spoilt on purpose.
+ *
+ * @module
+ */
+
+import type { Shop, ShopOrder } from "../shop.ts";
+import type { BadOrders } from "./bad_orders.ts";
+import type { Parcel } from "./delivery.ts";
+
+export interface ParcelTimes {
+  /** The order's own time, in milliseconds since the epoch. */
+  readonly orderAtMs: number;
+  /** When it is due, in milliseconds of `performance.now()`. */
+  readonly plannedAtMs: number;
+}
+
+/** Makes the next record. */
+export type ParcelSource = (times: ParcelTimes) => Parcel;
+
+export interface ParcelSourceOptions {
+  readonly shop: Shop;
+  /** Key and partition of an order. */
+  readonly route: (order: ShopOrder) => Pick<Parcel, "key" | "partition">;
+  readonly badOrders?: BadOrders;
+}
+
+const ENCODER = new TextEncoder();
+
+/** Orders in the shop's sequence. A bad one has its own sequence, but for a duplicate, which repeats one. */
+export function orderParcels({ shop, route, badOrders }: ParcelSourceOptions): ParcelSource {
+  let lastGood: Parcel | undefined;
+  return ({ orderAtMs, plannedAtMs }) => {
+    const bad = badOrders?.draw();
+    // Before the first order there is nothing to repeat.
+    if (bad === "duplicate" && lastGood !== undefined) return { ...lastGood, plannedAtMs, bad };
+
+    const order = shop.nextOrder(orderAtMs);
+    const parcel = {
+      orderId: order.order_id,
+      sequence: order.sequence,
+      ...route(order),
+      plannedAtMs,
+    };
+    if (bad === undefined || bad === "duplicate" || badOrders === undefined) {
+      return lastGood = { ...parcel, value: ENCODER.encode(JSON.stringify(order)) };
+    }
+    return { ...parcel, value: badOrders.valueOf(order, bad), bad };
+  };
+}

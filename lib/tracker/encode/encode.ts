@@ -1,0 +1,42 @@
+/**
+ * From records to journal lines: each value is judged, and written as a line.
+ *
+ * @module
+ */
+
+import type { KafkaRecord } from "../../kafka/record.ts";
+import { type EventContext, EventWriter } from "../event.ts";
+import { judgeRecord, type RecordFailure } from "../judge.ts";
+
+export interface EncodedRecords {
+  /** Whole lines, in the records' order. */
+  readonly lines: Uint8Array<ArrayBuffer>;
+  /** The records that failed, by their place in the list. */
+  readonly failures: readonly { readonly index: number; readonly failure: RecordFailure }[];
+}
+
+/** Room for a line: the value stands in it twice, once escaped (at most six-fold, which is rare). */
+const LINE_BYTES_A_VALUE_BYTE = 2.25;
+const LINE_BYTES_BESIDE = 640;
+
+/** Costs about 10 us an order of 1.3 kB. A mark belongs to the first record only. */
+export function encodeRecords(
+  records: readonly KafkaRecord[],
+  { mark, ...context }: EventContext,
+): EncodedRecords {
+  const valueBytes = records.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0);
+  const writer = new EventWriter(
+    Math.ceil(valueBytes * LINE_BYTES_A_VALUE_BYTE) + records.length * LINE_BYTES_BESIDE,
+  );
+  const failures: { index: number; failure: RecordFailure }[] = [];
+  records.forEach((record, index) => {
+    const { verdict, failure } = judgeRecord(record);
+    writer.write(
+      record,
+      verdict,
+      index === 0 && mark !== undefined ? { ...context, mark } : context,
+    );
+    if (failure !== undefined) failures.push({ index, failure });
+  });
+  return { lines: writer.lines, failures };
+}

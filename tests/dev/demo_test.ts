@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { freePort } from "../../lib/dev/local_port.ts";
+import { startProgram } from "../../lib/dev/programs.ts";
+import { liveBroker } from "../live_broker.ts";
+import { readJournal, until } from "../site.ts";
+
+const shared = await liveBroker();
+
+interface DemoFolder extends AsyncDisposable {
+  readonly folder: string;
+  start(args: readonly string[]): ReturnType<typeof startProgram>;
+  run(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+}
+
+/** A folder where demos are run one after another; without a broker's address they start one of their own. */
+async function createDemoFolder(broker = `127.0.0.1:${freePort()}`): Promise<DemoFolder> {
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-demo-" });
+  const start: DemoFolder["start"] = (args) =>
+    startProgram("demo", args, { cwd: folder, env: { KAFKA_BROKER: broker } });
+  return {
+    folder,
+    start,
+    async run(args) {
+      const { exitCode, output } = await start(args);
+      return { code: await exitCode, ...output };
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+function figureOf(stdout: string, name: string): number {
+  const [, figure] = new RegExp(`^  ${name} +([\\d,]+)`, "m").exec(stdout) ?? [];
+  return Number(figure?.replaceAll(",", ""));
+}
+
+function assertProof(
+  { code, stdout, stderr }: { code: number; stdout: string; stderr: string },
+  orders: number,
+): void {
+  assert.equal(code, 0, stdout + stderr);
+  for (const name of ["generated", "acknowledged", "in the topic", "journaled"]) {
+    assert.equal(figureOf(stdout, name), orders, stdout);
+  }
+  for (const name of ["missing", "duplicated", "different"]) {
+    assert.equal(figureOf(stdout, name), 0);
+  }
+  assert.match(stdout, /Nothing was lost, and nothing was repeated\./);
+  assert.doesNotMatch(stdout + stderr, /\n\s+at |Warning|\u001b/);
+}
+
+/** Processes whose command line names the folder, as this system lists them. */
+async function processesOf(folder: string): Promise<readonly string[]> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "args"] }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder));
+}
+
+Deno.test("demo proves its own run: the first, a second on old data, and one after the broker's data was deleted", async () => {
+  await using demo = await createDemoFolder();
+  assertProof(await demo.run(["--orders", "90", "--rate", "60"]), 90);
+  assertProof(await demo.run(["--orders", "40", "--rate", "max"]), 40);
+  await Deno.remove(join(demo.folder, ".kafka", "data"), { recursive: true });
+  assertProof(await demo.run(["--orders", "30", "--rate", "max"]), 30);
+  assert.equal((await readJournal(join(demo.folder, "logs"))).length, 160);
+  assert.deepEqual(await processesOf(demo.folder), []);
+});
+
+Deno.test("demo ends in order on SIGINT, with the proof of what was sent until then", async () => {
+  await using demo = await createDemoFolder();
+  const program = await demo.start(["--orders", "100000", "--rate", "100"]);
+  await until("orders are shown", () => program.output.stdout.includes("tracker   order 3"));
+  program.signal("SIGINT");
+  const code = await program.exitCode;
+  const generated = figureOf(program.output.stdout, "generated");
+  assert.ok(generated > 0 && generated < 100_000);
+  assertProof({ code, ...program.output }, generated);
+  assert.deepEqual(await processesOf(demo.folder), []);
+});
+
+Deno.test("demo on a broker that it did not start keeps to a topic, a group and a folder of its own", async () => {
+  await using demo = await createDemoFolder(shared.address);
+  const ended = await demo.run(["--orders", "20", "--rate", "max"]);
+  assertProof(ended, 20);
+  const [, topic = ""] =
+    /topic (orderflow-demo-\w+), group \1, folder logs\/\1\//.exec(ended.stdout) ?? [];
+  assert.notEqual(topic, "", ended.stdout);
+  assert.equal((await readJournal(join(demo.folder, "logs", topic))).length, 20);
+});

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { crc32c } from "../../lib/kafka/crc32c.ts";
+
+Deno.test("crc32c() gives the checksums of RFC 3720, B.4", () => {
+  const cases: [Uint8Array, number][] = [
+    [new Uint8Array(32), 0x8a9136aa],
+    [new Uint8Array(32).fill(0xff), 0x62a8ab43],
+    [Uint8Array.from({ length: 32 }, (_, index) => index), 0x46dd794e],
+    [Uint8Array.from({ length: 32 }, (_, index) => 31 - index), 0x113fdb5c],
+    [new TextEncoder().encode("123456789"), 0xe3069283],
+    [new Uint8Array(), 0],
+  ];
+  for (const [bytes, checksum] of cases) assert.equal(crc32c(bytes), checksum);
+});
+
+Deno.test("crc32c() is the same wherever the bytes begin and however many they are", () => {
+  const bytes = Uint8Array.from({ length: 100 }, (_, index) => index * 7);
+  for (let length = 0; length < 40; length++) {
+    const expected = crc32c(bytes.slice(3, 3 + length));
+    assert.equal(crc32c(bytes.subarray(3, 3 + length)), expected, `${length} bytes`);
+    if (length > 0) {
+      const changed = bytes.slice(3, 3 + length);
+      changed[length - 1] = (changed[length - 1] ?? 0) ^ 1;
+      assert.notEqual(crc32c(changed), expected, `${length} bytes`);
+    }
+  }
+});

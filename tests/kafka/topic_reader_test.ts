@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { CompressionTypes, Kafka, logLevel } from "kafkajs";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import { cureIdleTimer } from "../../lib/kafka/kafkajs_internals.ts";
+import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
+import { CorruptBatchError, decodeBatches, decodeRecords } from "../../lib/kafka/record_batch.ts";
+import { type PartitionRange, TopicReader } from "../../lib/kafka/topic_reader.ts";
+import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { openClient } from "../../lib/kafka/client.ts";
+import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import { liveBroker, uniqueName } from "../live_broker.ts";
+
+cureIdleTimer(); // the tests use kafkajs directly too
+
+const broker = await liveBroker();
+const connection = { brokers: broker.address.split(","), clientId: "orderflow-test" };
+const kafka = new Kafka({ brokers: [...connection.brokers], logLevel: logLevel.NOTHING });
+const TIMESTAMP_MS = 1_756_684_800_000;
+
+async function withTopic(
+  test: (topic: string, reader: TopicReader) => Promise<void>,
+): Promise<void> {
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  await using reader = await TopicReader.connect(connection, "probe");
+  const topic = uniqueName("reader");
+  await cluster.ensureTopic(topic, { partitionCount: 1, config: { "retention.ms": "-1" } });
+  try {
+    await test(topic, reader);
+  } finally {
+    await cluster.deleteTopic(topic);
+  }
+}
+
+async function readAll(reader: TopicReader, range: PartitionRange): Promise<KafkaRecord[]> {
+  const all: KafkaRecord[] = [];
+  for await (const records of reader.read(range)) all.push(...records);
+  return all;
+}
+
+Deno.test("TopicReader.read() gives each record of a range as it was sent, compressed or not", async () => {
+  await withTopic(async (topic, reader) => {
+    const producer = kafka.producer();
+    await producer.connect();
+    const message = {
+      key: Buffer.from([0, 1, 255]),
+      timestamp: String(TIMESTAMP_MS),
+      headers: { b: "1", a: ["2", "3"], c: Buffer.from([255]) },
+    };
+    for (const compression of [CompressionTypes.None, CompressionTypes.GZIP]) {
+      await producer.send({
+        topic,
+        compression,
+        messages: [
+          { ...message, value: "first" },
+          { key: null, value: null, timestamp: String(TIMESTAMP_MS - 1_000) },
+          { key: "", value: "", timestamp: String(TIMESTAMP_MS + 5_000_000_000) },
+        ],
+      });
+    }
+    await producer.disconnect();
+
+    const records = await readAll(reader, { topic, partition: 0, start: 0, end: 6 });
+
+    const bytes = (...values: number[]) => Uint8Array.from(values);
+    const expected = [
+      {
+        timestampMs: TIMESTAMP_MS,
+        key: bytes(0, 1, 255),
+        value: new TextEncoder().encode("first"),
+        headers: [
+          { key: "b", value: bytes(0x31) },
+          { key: "a", value: bytes(0x32) },
+          { key: "a", value: bytes(0x33) },
+          { key: "c", value: bytes(255) },
+        ],
+      },
+      { timestampMs: TIMESTAMP_MS - 1_000, key: null, value: null, headers: [] },
+      { timestampMs: TIMESTAMP_MS + 5_000_000_000, key: bytes(), value: bytes(), headers: [] },
+    ].map((record) => ({ topic, partition: 0, ...record }));
+    assert.deepEqual(
+      records.map(plain),
+      [...expected, ...expected].map((record, offset) => ({ ...record, offset })),
+    );
+
+    for (let start = 0; start <= 6; start++) {
+      for (let end = start; end <= 6; end++) {
+        const part = await readAll(reader, { topic, partition: 0, start, end });
+        assert.deepEqual(part.map(({ offset }) => offset), offsets(start, end));
+      }
+    }
+  });
+});
+
+Deno.test("TopicReader.read() begins where retention has moved the topic's start, within a batch too", async () => {
+  await withTopic(async (topic, reader) => {
+    const producer = kafka.producer();
+    await producer.connect();
+    await producer.send({
+      topic,
+      messages: offsets(0, 10).map((offset) => ({ value: String(offset) })),
+    });
+    await producer.disconnect();
+    const admin = kafka.admin();
+    await admin.connect();
+    await admin.fetchTopicOffsets(topic); // without it kafkajs does not know the topic
+    const deleteBelow = (offset: string) =>
+      admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset }] });
+
+    const read = async (end: number) =>
+      (await readAll(reader, { topic, partition: 0, start: 0, end })).map(({ offset }) => offset);
+    await deleteBelow("4");
+    assert.deepEqual(await read(10), offsets(4, 10));
+    assert.deepEqual(await read(3), []);
+    await deleteBelow("10");
+    assert.deepEqual(await read(10), []);
+    await admin.disconnect();
+  });
+});
+
+Deno.test("TopicReader.read() says that a partition does not reach so far", async () => {
+  await withTopic(async (topic, reader) => {
+    await assert.rejects(
+      readAll(reader, { topic, partition: 0, start: 5, end: 10 }),
+      { name: "RefusedError", message: /has no offset 5 any more/ },
+    );
+  });
+});
+
+Deno.test("decodeBatches() refuses a batch of which one bit is wrong", async () => {
+  await withTopic(async (topic) => {
+    const producer = kafka.producer();
+    await producer.connect();
+    await producer.send({ topic, messages: [{ value: "one" }, { value: "two" }] });
+    await producer.disconnect();
+    const cluster = createCluster(openClient(connection, "probe"));
+    await cluster.connect();
+    const { records } = await fetchRaw(cluster, { topic, partition: 0, offset: 0, bytesMax: 1e6 });
+    await cluster.disconnect();
+
+    const [batch] = decodeBatches(records);
+    assert.ok(batch);
+    assert.equal((await decodeRecords(batch, { topic, partition: 0 })).length, 2);
+    assert.equal(Array.from(decodeBatches(records.subarray(0, -1))).length, 0);
+    const crcEnd = 21;
+    for (let index = crcEnd; index < records.length; index++) {
+      const broken = Uint8Array.from(records);
+      broken[index] = (broken[index] ?? 0) ^ 0x10;
+      assert.throws(() => Array.from(decodeBatches(broken)), CorruptBatchError);
+    }
+  });
+});
+
+function offsets(start: number, end: number): number[] {
+  return Array.from({ length: end - start }, (_, index) => start + index);
+}
+
+/** With arrays of bytes only, whatever class the reader took them from. */
+function plain(record: KafkaRecord): KafkaRecord {
+  const copy = (bytes: Uint8Array | null) => bytes && Uint8Array.from(bytes);
+  return {
+    ...record,
+    key: copy(record.key),
+    value: copy(record.value),
+    headers: record.headers.map(({ key, value }) => ({ key, value: copy(value) })),
+  };
+}

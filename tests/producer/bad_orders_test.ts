@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { BAD_KINDS, type BadKind, BadOrders, isDeadLetter } from "../../lib/producer/bad_orders.ts";
+import { orderParcels } from "../../lib/producer/parcels.ts";
+import { createShop } from "../../lib/shop.ts";
+import { judgeRecord } from "../../lib/tracker/judge.ts";
+
+const AT_MS = Date.UTC(2026, 0, 2);
+
+function recordOf(value: Uint8Array) {
+  return {
+    topic: "orders",
+    partition: 0,
+    offset: 0,
+    timestampMs: 0,
+    key: null,
+    headers: [],
+    value,
+  };
+}
+
+function* parcelsOf(kinds: readonly BadKind[], { count = 2_000, percent = 50, seed = 1 } = {}) {
+  const next = orderParcels({
+    shop: createShop({ seed }),
+    route: () => ({ key: null, partition: 0 }),
+    badOrders: new BadOrders({ percent, kinds, seed, oversizeBytes: 2_000 }),
+  });
+  for (let index = 0; index < count; index++) yield next({ orderAtMs: AT_MS, plannedAtMs: index });
+}
+
+for (const kind of BAD_KINDS) {
+  Deno.test(`BadOrders of ${kind}: the tracker fails ${isDeadLetter(kind) ? "each" : "none"}`, () => {
+    let badCount = 0;
+    for (const { bad, value, sequence } of parcelsOf([kind])) {
+      const { failure } = judgeRecord(recordOf(value));
+      const isFailing = bad !== undefined && isDeadLetter(bad);
+      assert.equal(failure !== undefined, isFailing, `order ${sequence}: ${failure?.message}`);
+      if (bad !== undefined) badCount++;
+    }
+    assert.ok(badCount > 900 && badCount < 1_100, `${badCount} of 2,000`);
+  });
+}
+
+Deno.test("BadOrders spoil as many of a hundred as they are told, all kinds alike, the same of the same seed", () => {
+  const count = 40_000;
+  const kindsOf = (seed: number) =>
+    [...parcelsOf(BAD_KINDS, { count, percent: 8, seed })].map(({ bad }) => bad);
+  const kinds = kindsOf(3);
+  for (const kind of BAD_KINDS) {
+    const kindCount = kinds.filter((each) => each === kind).length;
+    assert.ok(Math.abs(kindCount - 400) < 140, `${kindCount} of ${kind}`);
+  }
+  assert.deepEqual(kindsOf(3), kinds);
+  assert.notDeepEqual(kindsOf(4), kinds);
+});
+
+Deno.test("a duplicate is the last good order byte for byte, and takes no sequence", () => {
+  let lastGood: Uint8Array | undefined;
+  let sequence = 0;
+  for (const parcel of parcelsOf(["duplicate", "empty"])) {
+    if (parcel.bad === "duplicate") {
+      assert.deepEqual(parcel.value, lastGood);
+    } else {
+      assert.equal(parcel.sequence, ++sequence);
+      if (parcel.bad === undefined) lastGood = parcel.value;
+    }
+  }
+});
+
+Deno.test("orders that are not spoilt are the same with bad ones between them and without", () => {
+  const withBad = [...parcelsOf(["empty"], { count: 300 })];
+  const shop = createShop({ seed: 1 });
+  for (const { bad, value } of withBad) {
+    const text = JSON.stringify(shop.nextOrder(AT_MS));
+    if (bad === undefined) assert.equal(new TextDecoder().decode(value), text);
+  }
+});

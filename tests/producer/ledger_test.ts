@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { DeliveryReport, Outcome } from "../../lib/producer/delivery.ts";
+import { LedgerFile, readLedger } from "../../lib/producer/ledger.ts";
+
+function report(sequence: number, outcome: Outcome): DeliveryReport {
+  const value = new TextEncoder().encode(`value ${sequence}`);
+  return {
+    parcel: {
+      orderId: `order-${sequence}`,
+      sequence,
+      partition: sequence % 3,
+      key: null,
+      value,
+      plannedAtMs: 0,
+    },
+    outcome,
+  };
+}
+
+async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-ledger-" });
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("LedgerFile writes each acknowledged record once, for its owner alone, and readLedger() reads them again", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "ledger.jsonl");
+    const ledger = new LedgerFile(path);
+    for (let sequence = 1; sequence <= 5_000; sequence++) {
+      ledger.add(report(sequence, { kind: "acknowledged", offset: sequence * 2, sentAtMs: 0 }));
+      ledger.add(report(sequence, { kind: "failed", reason: "too large" }));
+    }
+    ledger.close();
+    assert.equal(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+    let expected = 1;
+    for await (const entry of readLedger(path)) {
+      assert.deepEqual(entry, {
+        order_id: `order-${expected}`,
+        sequence: expected,
+        partition: expected % 3,
+        offset: expected * 2,
+        sha256: createHash("sha256").update(`value ${expected}`).digest("hex"),
+      });
+      expected++;
+    }
+    assert.equal(expected, 5_001);
+  }));
+
+Deno.test("LedgerFile does not write over a ledger that is there", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "ledger.jsonl");
+    new LedgerFile(path).close();
+    assert.throws(() => new LedgerFile(path), Deno.errors.AlreadyExists);
+    await Promise.resolve();
+  }));
+
+Deno.test("readLedger() leaves out a last line that was cut, and refuses any other that is no entry", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "ledger.jsonl");
+    const ledger = new LedgerFile(path);
+    for (const sequence of [1, 2]) {
+      ledger.add(report(sequence, { kind: "acknowledged", offset: sequence, sentAtMs: 0 }));
+    }
+    ledger.close();
+    const text = await Deno.readTextFile(path);
+    await Deno.writeTextFile(path, text.slice(0, -5));
+    const read = async () => (await Array.fromAsync(readLedger(path))).map((e) => e.sequence);
+    assert.deepEqual(await read(), [1]);
+    await Deno.writeTextFile(path, text.replace('"offset":1', '"offset":"1"'));
+    await assert.rejects(read, { name: "SyntaxError", message: /line 1 is no entry/ });
+  }));
