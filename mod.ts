@@ -1,5 +1,6 @@
 /**
- * orderflow as a library: the order contract, the simulated shop, and the journal's line.
+ * orderflow as a library: the order contract, the simulated shop, a tracker with a function of your own
+ * behind it, and the journal's line.
  *
  * ```ts
  * import { createShop, validateOrder } from "./mod.ts";
@@ -24,5 +25,13 @@ export {
   validateOrder,
 } from "./lib/order.ts";
 export { createShop, type Shop, type ShopOptions, type ShopOrder } from "./lib/shop.ts";
+export { type OpenedTracker, openTracker, type OpenTrackerOptions } from "./lib/tracker/open.ts";
+export {
+  DEFAULT_RETRY_POLICY,
+  type OrderContext,
+  type OrderHandler,
+  PermanentError,
+  type RetryPolicy,
+} from "./lib/tracker/handler.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
 export type { KafkaRecord, RecordHeader } from "./lib/kafka/record.ts";

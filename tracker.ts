@@ -17,6 +17,7 @@ import {
   EXIT_OK,
   logLevelOption,
   logsOption,
+  NO_TOPIC,
   Option,
   parseTopicOrNone,
   runProgram,
@@ -43,7 +44,8 @@ interface TrackOptions extends CommonOptions {
   readonly logs: string;
   readonly from: "earliest" | "latest";
   readonly exitAtEnd: boolean;
-  readonly deadLetters: string | undefined;
+  readonly deadLetters: string;
+  readonly schema: "order" | "none";
   readonly quiet: boolean;
 }
 
@@ -73,10 +75,11 @@ async function track(options: TrackOptions): Promise<number> {
     groupId: options.group,
     logs: options.logs,
     from: options.from,
-    deadLetterTopic: options.deadLetters,
+    deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
+    schema: options.schema,
     logLevel: options.logLevel,
   });
-  using display = shown && new TrackerDisplay(tracker.metrics);
+  using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
@@ -127,6 +130,10 @@ function trackCommand(): Command {
         .choices(["earliest", "latest"]).default("earliest"),
     )
     .option("--exit-at-end", "end when all is journaled that is in the topic at the start", false)
+    .addOption(
+      new Option("--schema <kind>", "what the topic holds; none only journals it")
+        .choices(["order", "none"]).default("order"),
+    )
     .addOption(
       new Option("--dead-letters <topic|none>", "topic for the records that cannot be processed")
         .default("orders-dlq").argParser(parseTopicOrNone),

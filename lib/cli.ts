@@ -221,9 +221,12 @@ export function parseTopic(text: string): string {
   return text;
 }
 
-/** A topic name, or `none`. */
-export function parseTopicOrNone(text: string): string | undefined {
-  return text === "none" ? undefined : parseTopic(text);
+/** What an option has that takes a topic name, where no topic is wanted. */
+export const NO_TOPIC = "none";
+
+/** Parses a topic name, or {@link NO_TOPIC}. */
+export function parseTopicOrNone(text: string): string {
+  return text === NO_TOPIC ? NO_TOPIC : parseTopic(text);
 }
 
 /** The options that say which broker and topic, with the contract's environment variables. */

@@ -79,6 +79,6 @@ async function argsOfTask(name: ProgramName): Promise<readonly string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json"))) as {
     readonly tasks: Readonly<Record<ProgramName, { readonly command: string }>>;
   };
-  const [, ...args] = tasks[name].command.split(" ");
+  const [, ...args] = (tasks[name].command.split(" && ").at(-1) ?? "").split(" ");
   return args.map((arg) => arg.endsWith(".ts") ? join(PROJECT, arg) : arg);
 }

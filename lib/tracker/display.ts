@@ -8,7 +8,7 @@ import type { Order } from "../order.ts";
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
-import { type JudgedRecord, judgeRecord, type RecordFailure } from "./judge.ts";
+import { type JudgedRecord, judgeRecord, type RecordFailure, takeAnyRecord } from "./judge.ts";
 import type { Metrics, TrackerTotals } from "./metrics.ts";
 
 /** Records a second up to which each one is shown. */
@@ -21,14 +21,16 @@ const REASON_LENGTH_MAX = 200;
 
 export class TrackerDisplay implements Disposable {
   readonly #metrics: Metrics;
+  readonly #judge: (record: KafkaRecord) => JudgedRecord;
   readonly #timer: ReturnType<typeof setInterval>;
   #secondStartedAtMs = 0;
   #recordsThisSecond = 0;
   #countedReceived = 0;
   #countedAtMs = performance.now();
 
-  constructor(metrics: Metrics) {
+  constructor(metrics: Metrics, { schema }: { schema: "order" | "none" }) {
     this.#metrics = metrics;
+    this.#judge = schema === "order" ? judgeRecord : takeAnyRecord;
     this.#timer = setInterval(
       () => this.#showCounts(),
       isTerminal() ? TERMINAL_INTERVAL_MS : PIPE_INTERVAL_MS,
@@ -47,7 +49,7 @@ export class TrackerDisplay implements Disposable {
     }
     for (const record of records) {
       if (++this.#recordsThisSecond > SHOWN_A_SECOND_MAX) return;
-      for (const line of describeRecord(judgeRecord(record))) printLine(line);
+      for (const line of describeRecord(this.#judge(record))) printLine(line);
     }
   }
 
@@ -69,7 +71,7 @@ export class TrackerDisplay implements Disposable {
 export function describeRecord({ record, order, failure }: JudgedRecord): readonly string[] {
   const place = styled(`${record.topic}[${record.partition}] offset ${record.offset}`, "dim");
   if (failure !== undefined) return describeFailure(failure, place);
-  return order === undefined ? [] : describeOrder(order, place);
+  return order === undefined ? [`record  ${place}`] : describeOrder(order, place);
 }
 
 function describeFailure({ reason, message }: RecordFailure, place: string): readonly string[] {

@@ -60,6 +60,12 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
   }
 }
 
+/** Takes a value for what it is, with no rule to break: for topics that hold no orders. */
+export function takeAnyRecord(record: KafkaRecord): JudgedRecord {
+  const isText = record.value === null || isUtf8(record.value);
+  return { record, verdict: { eventType: "message.received", isText, deserialized: false } };
+}
+
 function undeserializable(record: KafkaRecord, message: string, isText: boolean): JudgedRecord {
   return {
     record,

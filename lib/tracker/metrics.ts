@@ -65,6 +65,11 @@ export class Metrics {
     this.#deadLettered += count;
   }
 
+  /** Orders that were journaled as good, and that a handler could not process. */
+  countUnhandled(count: number): void {
+    this.#failed += count;
+  }
+
   countAlreadyJournaled(count: number): void {
     this.#alreadyJournaled += count;
   }

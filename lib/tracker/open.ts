@@ -13,6 +13,7 @@ import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
 import { DEAD_LETTER_TOPIC_CONFIG, DeadLetters } from "./dead_letters.ts";
 import { reachedEnd } from "./end_of_topic.ts";
+import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
 import type { JournalNotice } from "./journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
@@ -29,6 +30,11 @@ export interface OpenTrackerOptions {
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
   readonly logLevel: LogLevelName;
+  /** `none` journals a topic that holds no orders, and finds no fault with it. */
+  readonly schema: "order" | "none";
+  /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
+  readonly onOrder?: OrderHandler;
+  readonly retryPolicy?: Partial<RetryPolicy>;
 }
 
 export interface OpenedTracker extends AsyncDisposable {

@@ -25,6 +25,12 @@ import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
+import {
+  DEFAULT_RETRY_POLICY,
+  type OrderHandler,
+  type RetryPolicy,
+  runHandler,
+} from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatCommitNote, startPosition } from "./start_position.ts";
@@ -42,6 +48,12 @@ export interface TrackerOptions {
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** What the topic holds: orders, which are validated, or anything, which is only journaled. */
+  readonly schema: "order" | "none";
+  /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
+  readonly onOrder?: OrderHandler;
+  /** {@link DEFAULT_RETRY_POLICY} where it says nothing. */
+  readonly retryPolicy?: Partial<RetryPolicy>;
   /** Told of what was journaled, after it is on the disk. */
   readonly onJournaled: (records: readonly KafkaRecord[]) => void;
 }
@@ -61,6 +73,7 @@ export class Tracker {
   readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new Map<number, string>();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #stopping = new AbortController();
 
   constructor(options: TrackerOptions) {
     this.#options = options;
@@ -88,6 +101,7 @@ export class Tracker {
 
   /** Finishes the batches in hand, commits them and leaves the group. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
     await this.#consumer.stop();
     this.#encoders[Symbol.dispose]();
   }
@@ -164,11 +178,13 @@ export class Tracker {
     metrics.countJournaled({ received: fresh.length, failed: failed.length });
     metrics.countAlreadyJournaled(held.length);
 
-    // What is in the journal but was not committed goes through this again: dead letters are at least once.
-    const failedBefore = held.map(judgeRecord).flatMap(({ record, failure }) =>
-      failure ? [{ record, failure }] : []
-    );
-    if (!await this.#deadLetter([...failedBefore, ...failed], batch)) return false;
+    // What is in the journal but was not committed goes through this again: handlers and dead letters are
+    // at least once.
+    const failedBefore = this.#options.schema === "none" ? [] : failuresOf(held);
+    const letters = [...failedBefore, ...failed];
+    const unhandled = await this.#handle(batch, letters);
+    if (unhandled === undefined) return false;
+    if (!await this.#deadLetter([...letters, ...unhandled], batch)) return false;
     metrics.recordLag({ partition, lag: Math.max(0, batch.highWatermark - batch.endOffset) });
     return true;
   }
@@ -187,6 +203,7 @@ export class Tracker {
     return await this.#encoders.encode(fresh, {
       receivedAt: new Date(),
       topicId,
+      schema: this.#options.schema,
       ...(mark !== undefined && { mark }),
     });
   }
@@ -237,6 +254,34 @@ export class Tracker {
     for (const { timestampMs } of fresh) metrics.recordLatency(now - timestampMs);
     onJournaled(fresh);
     return true;
+  }
+
+  /** Hands the good orders over one after another; returns those that failed, undefined where it was stopped. */
+  async #handle(
+    batch: ConsumedBatch,
+    letters: readonly DeadLetter[],
+  ): Promise<readonly DeadLetter[] | undefined> {
+    const { onOrder, retryPolicy, metrics } = this.#options;
+    if (onOrder === undefined) return [];
+    const badOffsets = new Set(letters.map(({ record }) => record.offset));
+    const unhandled: DeadLetter[] = [];
+    for (const record of batch.records) {
+      if (badOffsets.has(record.offset)) continue;
+      const { order } = judgeRecord(record);
+      if (order === undefined) continue;
+      if (!batch.isCurrent()) return undefined;
+      const outcome = await runHandler({
+        handler: onOrder,
+        order,
+        record,
+        policy: { ...DEFAULT_RETRY_POLICY, ...retryPolicy },
+        stop: this.#stopping.signal,
+      });
+      if (outcome.kind === "abandoned") return undefined;
+      if (outcome.kind === "failed") unhandled.push({ record, failure: outcome.failure });
+    }
+    metrics.countUnhandled(unhandled.length);
+    return unhandled;
   }
 
   async #deadLetter(letters: readonly DeadLetter[], batch: ConsumedBatch): Promise<boolean> {
@@ -294,6 +339,11 @@ export class Tracker {
         });
     }
   }
+}
+
+function failuresOf(records: readonly KafkaRecord[]): readonly DeadLetter[] {
+  return records.map(judgeRecord)
+    .flatMap(({ record, failure }) => failure ? [{ record, failure }] : []);
 }
 
 function delay(ms: number): Promise<void> {

@@ -48,6 +48,8 @@ Deno.test("producer and tracker on a topic name that the broker refuses: one cle
 
 Deno.test("tracker verify on a topic that does not exist: one clear line and exit code 1", async () => {
   await using site = await createSite({ partitions: 0 });
+  await Deno.mkdir(site.logs);
+  await Deno.writeTextFile(join(site.logs, "tracker.events"), "");
   const { code, stderr } = await site.run("tracker", ["verify", "--json"]);
   assert.equal(code, 1);
   assertOneErrorLine(stderr, /^error: topic ".*" does not exist/);

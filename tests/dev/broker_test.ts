@@ -205,25 +205,24 @@ function brokerProgram(args: readonly string[], env: Record<string, string> = {}
   });
 }
 
+/** The processes of this machine; Deno lets nobody read /proc who may not do everything. */
+async function processes(): Promise<readonly { readonly pid: number; readonly args: string }[]> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-ww", "-eo", "pid=,args="] }).output();
+  return new TextDecoder().decode(stdout).trimEnd().split("\n").map((line) => {
+    const [, pid = "", args = ""] = /^ *(\d+) (.*)$/.exec(line) ?? [];
+    return { pid: Number(pid), args };
+  });
+}
+
 async function isAlive(pid: number): Promise<boolean> {
-  try {
-    await Deno.stat(`/proc/${pid}`);
-    return true;
-  } catch {
-    return false;
-  }
+  return (await processes()).some((each) => each.pid === pid);
 }
 
 /** The process that holds the data folder's broker, found by its command line. */
 async function brokerPid(dataDir: string): Promise<number | undefined> {
-  for await (const entry of Deno.readDir("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    const commandLine = await Deno.readTextFile(`/proc/${entry.name}/cmdline`).catch(() => "");
-    if (/^java\0.*\0kafka\.Kafka\0/.test(commandLine) && commandLine.includes(dataDir)) {
-      return Number(entry.name);
-    }
-  }
-  return undefined;
+  return (await processes()).find(({ args }) =>
+    /^java .* kafka\.Kafka /.test(args) && args.includes(dataDir)
+  )?.pid;
 }
 
 async function until(what: string, timeoutMs: number, holds: () => Promise<boolean>) {

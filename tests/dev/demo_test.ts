@@ -69,7 +69,7 @@ Deno.test("demo proves its own run: the first, a second on old data, and one aft
 Deno.test("demo ends in order on SIGINT, with the proof of what was sent until then", async () => {
   await using demo = await createDemoFolder();
   const program = await demo.start(["--orders", "100000", "--rate", "100"]);
-  await until("orders are shown", () => program.output.stdout.includes("tracker   order 3"));
+  await until("orders are shown", () => /^tracker {3}order \d+/m.test(program.output.stdout));
   program.signal("SIGINT");
   const code = await program.exitCode;
   const generated = figureOf(program.output.stdout, "generated");

@@ -8,15 +8,14 @@
  */
 
 import type { KafkaRecord } from "../../kafka/record.ts";
-import type { EventContext } from "../event.ts";
-import { type EncodedRecords, encodeRecords } from "./encode.ts";
+import { type EncodeContext, type EncodedRecords, encodeRecords } from "./encode.ts";
 import { type PackedRecords, packRecords } from "./packed_records.ts";
 
 /** What a worker is asked. */
 export interface EncodeRequest {
   readonly id: number;
   readonly packed: PackedRecords;
-  readonly context: EventContext;
+  readonly context: EncodeContext;
 }
 
 /** What it answers. */
@@ -40,7 +39,7 @@ export class EncoderPool implements Disposable {
   #lastId = 0;
 
   /** The records' lines and failures; the records are of one partition. */
-  async encode(records: readonly KafkaRecord[], context: EventContext): Promise<EncodedRecords> {
+  async encode(records: readonly KafkaRecord[], context: EncodeContext): Promise<EncodedRecords> {
     if (records.length < RECORDS_MIN) return encodeRecords(records, context);
     const poolWorker = this.#leastBusy();
     const id = ++this.#lastId;

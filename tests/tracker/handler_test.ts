@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { createShop } from "../../lib/shop.ts";
+import {
+  DEFAULT_RETRY_POLICY,
+  type OrderHandler,
+  PermanentError,
+  retryWaitMs,
+  runHandler,
+} from "../../lib/tracker/handler.ts";
+
+const POLICY = { retryCount: 3, waitMsMin: 1, waitMsMax: 4, timeoutMs: 1_000 };
+const RECORD = {
+  topic: "orders",
+  partition: 0,
+  offset: 7,
+  timestampMs: 0,
+  key: null,
+  value: new Uint8Array(),
+  headers: [],
+};
+
+function run(handler: OrderHandler, options: { timeoutMs?: number; stop?: AbortSignal } = {}) {
+  return runHandler({
+    handler,
+    order: createShop({ seed: 1 }).nextOrder(0),
+    record: RECORD,
+    policy: { ...POLICY, timeoutMs: options.timeoutMs ?? POLICY.timeoutMs },
+    stop: options.stop ?? new AbortController().signal,
+  });
+}
+
+Deno.test("runHandler() calls once where the handler succeeds, with the order's record", async () => {
+  const offsets: number[] = [];
+  assert.deepEqual(await run((_, { record }) => void offsets.push(record.offset)), {
+    kind: "handled",
+  });
+  assert.deepEqual(offsets, [7]);
+});
+
+Deno.test("runHandler() retries what fails, and succeeds with it", async () => {
+  const attempts: number[] = [];
+  const outcome = await run((_, { attempt }) => {
+    attempts.push(attempt);
+    if (attempt < 3) throw new Error("busy");
+  });
+  assert.deepEqual(outcome, { kind: "handled" });
+  assert.deepEqual(attempts, [1, 2, 3]);
+});
+
+Deno.test("runHandler() gives up after three retries, with the reason", async () => {
+  let calls = 0;
+  const outcome = await run(() => {
+    calls++;
+    throw new Error("always busy");
+  });
+  assert.equal(calls, 4);
+  assert.equal(outcome.kind, "failed");
+  assert.ok(outcome.kind === "failed" && outcome.failure.reason === "PROCESSING");
+  assert.match(outcome.failure.message, /always busy/);
+});
+
+Deno.test("runHandler() does not retry a PermanentError", async () => {
+  let calls = 0;
+  const outcome = await run(() => {
+    calls++;
+    throw new PermanentError("no such customer");
+  });
+  assert.equal(calls, 1);
+  assert.equal(outcome.kind, "failed");
+});
+
+Deno.test("runHandler() leaves a handler that hangs behind, tells it so, and calls it a timeout", async () => {
+  const aborted: boolean[] = [];
+  const outcome = await run(
+    (_, { signal }) =>
+      new Promise(() => signal.addEventListener("abort", () => aborted.push(signal.aborted))),
+    {
+      timeoutMs: 10,
+    },
+  );
+  assert.ok(outcome.kind === "failed" && outcome.failure.reason === "TIMEOUT");
+  assert.deepEqual(aborted, [true, true, true, true]);
+});
+
+Deno.test("runHandler() stopped abandons the order, whether it is waiting or being handled", async () => {
+  const stop = new AbortController();
+  const handling = run(() => new Promise(() => {}), { stop: stop.signal });
+  const waiting = run(() => {
+    throw new Error("busy");
+  }, { stop: stop.signal });
+  stop.abort();
+  assert.deepEqual(await handling, { kind: "abandoned" });
+  assert.deepEqual(await waiting, { kind: "abandoned" });
+});
+
+Deno.test("retryWaitMs() doubles from 1 s to 30 s, and the jitter keeps to its upper half", () => {
+  const waits = (random: number) =>
+    [1, 2, 3, 4, 5, 6, 7].map((attempt) =>
+      retryWaitMs(DEFAULT_RETRY_POLICY, attempt, () => random)
+    );
+  assert.deepEqual(waits(1), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+  assert.deepEqual(waits(0), [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+});
