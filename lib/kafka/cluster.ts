@@ -7,15 +7,8 @@
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
-import { explain, RefusedError } from "./errors.ts";
-import {
-  batchOf,
-  type ClientBatch,
-  type ClientCluster,
-  createCluster,
-  fetchTopicMetadata,
-  ISOLATION_READ_COMMITTED,
-} from "./kafkajs_internals.ts";
+import { explain, isPassing, isUnreachable, RefusedError } from "./errors.ts";
+import { type ClientCluster, createCluster, fetchTopicMetadata } from "./kafkajs_internals.ts";
 
 export interface TopicDescription {
   readonly topic: string;
@@ -48,15 +41,22 @@ const UNKNOWN_TOPIC_ERROR_CODE = 3;
 const NO_ERROR_CODE = 0;
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
-const FETCH_WAIT_MS = 250;
-const FETCH_BYTES_MAX = 4 * 1024 * 1024;
+/** How long a question is asked again at `probe` patience, while the answer is "not yet". */
+const PASSING_TIMEOUT_MS = 15_000;
+const ASK_AGAIN_MS = 100;
 
 export class ClusterClient implements AsyncDisposable {
   readonly #brokers: readonly string[];
   readonly #admin: Admin;
   readonly #cluster: ClientCluster;
+  readonly #patience: Patience;
+  #isClosed = false;
 
-  private constructor(brokers: readonly string[], admin: Admin, cluster: ClientCluster) {
+  private constructor(
+    brokers: readonly string[],
+    { admin, cluster, patience }: { admin: Admin; cluster: ClientCluster; patience: Patience },
+  ) {
+    this.#patience = patience;
     this.#brokers = brokers;
     this.#admin = admin;
     this.#cluster = cluster;
@@ -67,7 +67,11 @@ export class ClusterClient implements AsyncDisposable {
    */
   static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
     const client = openClient(connection, patience);
-    const self = new ClusterClient(connection.brokers, client.admin(), createCluster(client));
+    const self = new ClusterClient(connection.brokers, {
+      admin: client.admin(),
+      cluster: createCluster(client),
+      patience,
+    });
     await self.#call("connecting", async () => {
       await self.#cluster.connect();
       await self.#admin.connect();
@@ -76,6 +80,7 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
   }
 
@@ -135,7 +140,7 @@ export class ClusterClient implements AsyncDisposable {
           { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, TOPIC_APPEARS_POLL_MS));
+      await delay(TOPIC_APPEARS_POLL_MS);
     }
   }
 
@@ -199,43 +204,29 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   /**
-   * What can be read of a partition from an offset on, in one request, without a consumer group.
-   * Where the answer brings no records, `nextOffset` may still move, past control and aborted records.
+   * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is,
+   * where patience is to `persist`, a cluster that does not answer.
    */
-  async fetch(
-    { topic, partition, offset }: { topic: string; partition: number; offset: number },
-  ): Promise<{ readonly batch: ClientBatch; readonly nextOffset: number }> {
-    return await this.#call(`reading ${topic}[${partition}]`, async () => {
-      await this.#cluster.addMultipleTargetTopics([topic]);
-      const [leader] = Object.keys(this.#cluster.findLeaderForPartitions(topic, [partition]));
-      const broker = await this.#cluster.findBroker({ nodeId: String(leader) });
-      const { responses } = await broker.fetch({
-        maxWaitTime: FETCH_WAIT_MS,
-        minBytes: 1,
-        maxBytes: FETCH_BYTES_MAX,
-        isolationLevel: ISOLATION_READ_COMMITTED,
-        topics: [{
-          topic,
-          partitions: [{ partition, fetchOffset: String(offset), maxBytes: FETCH_BYTES_MAX }],
-        }],
-      });
-      const data = responses[0]?.partitions[0];
-      if (data === undefined) throw new RangeError(`expected an answer for ${topic}[${partition}]`);
-      const batch = batchOf(topic, String(offset), data);
-      const nextOffset = batch.rawMessages.length === 0
-        ? offset
-        : Math.max(offset, Number(batch.rawMessages.at(-1)?.offset) + 1);
-      return { batch, nextOffset };
-    });
-  }
-
   async #call<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {
-    try {
-      return await call();
-    } catch (error) {
-      throw explain(error, { doing, brokers: this.#brokers });
+    const deadline = performance.now() + PASSING_TIMEOUT_MS;
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        const isWorthAsking = this.#patience === "persist"
+          ? isPassing(error) || isUnreachable(error)
+          : isPassing(error) && performance.now() < deadline;
+        if (!isWorthAsking || this.#isClosed) {
+          throw explain(error, { doing, brokers: this.#brokers });
+        }
+        await delay(ASK_AGAIN_MS);
+      }
     }
   }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 const ERROR_NAMES: Readonly<Record<number, string>> = {

@@ -141,6 +141,24 @@ export function isUnreachable(error: unknown): boolean {
   return false;
 }
 
+const PASSING: ReadonlySet<string> = new Set([
+  "GROUP_COORDINATOR_NOT_AVAILABLE",
+  "GROUP_LOAD_IN_PROGRESS",
+  "KafkaJSGroupCoordinatorNotFound",
+  "KafkaJSMetadataNotLoaded",
+  "KafkaJSTopicMetadataNotLoaded",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_CONTROLLER",
+  "NOT_COORDINATOR_FOR_GROUP",
+  "NOT_LEADER_FOR_PARTITION",
+  "REPLICA_NOT_AVAILABLE",
+]);
+
+/** Whether an error means "not yet": a coordinator or a leader is just being chosen. Never throws. */
+export function isPassing(error: unknown): boolean {
+  return PASSING.has(reasonOf(error));
+}
+
 function rootCauseOf(error: unknown): Error {
   let cause: unknown = error;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;

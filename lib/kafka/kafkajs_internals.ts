@@ -8,55 +8,12 @@
 import { Buffer } from "node:buffer";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
-import batchModule from "kafkajs/src/consumer/batch.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
 
-/** A message as kafkajs decodes it; `headers` repeats a key as a list of values. */
-export interface ClientMessage {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers?: Readonly<
-    Record<string, Buffer | string | null | (Buffer | string | null)[] | undefined>
-  >;
-}
-
-/** kafkajs's view of what one fetch brought of a partition, aborted and control records left out. */
-export interface ClientBatch {
-  readonly messages: readonly ClientMessage[];
-  readonly rawMessages: readonly ClientMessage[];
-  lastOffset(): string;
-}
-
-interface FetchedPartition {
-  readonly partition: number;
-  readonly highWatermark: string;
-  readonly messages: readonly ClientMessage[];
-}
-
-interface FetchRequest {
-  readonly maxWaitTime: number;
-  readonly minBytes: number;
-  readonly maxBytes: number;
-  readonly isolationLevel: number;
-  readonly topics: readonly {
-    readonly topic: string;
-    readonly partitions: readonly {
-      readonly partition: number;
-      readonly fetchOffset: string;
-      readonly maxBytes: number;
-    }[];
-  }[];
-}
-
 interface ClientBroker {
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
-  fetch(request: FetchRequest): Promise<{
-    readonly responses: readonly { readonly partitions: readonly FetchedPartition[] }[];
-  }>;
 }
 
 interface ProtocolCall {
@@ -107,12 +64,6 @@ export function createCluster(client: Kafka): ClientCluster {
     allowAutoTopicCreation: false,
     isolationLevel: ISOLATION_READ_COMMITTED,
   });
-}
-
-/** Leaves aborted and control records out of what a fetch brought, as kafkajs's own consumer does. */
-export function batchOf(topic: string, fetchedOffset: string, data: FetchedPartition): ClientBatch {
-  const Batch = batchModule as new (topic: string, offset: string, data: object) => ClientBatch;
-  return new Batch(topic, fetchedOffset, data);
 }
 
 /** What Metadata v12 says of one topic. */
