@@ -7,7 +7,7 @@
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
-import { explain, isPassing, isUnreachable, RefusedError } from "./errors.ts";
+import { explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
 import { type ClientCluster, createCluster, fetchTopicMetadata } from "./kafkajs_internals.ts";
 
 export interface TopicDescription {
@@ -142,6 +142,24 @@ export class ClusterClient implements AsyncDisposable {
       }
       await delay(TOPIC_APPEARS_POLL_MS);
     }
+  }
+
+  /**
+   * Takes a member that died out of its group, which would else wait for it until its session timeout.
+   *
+   * @returns false where the group does not know it any more.
+   */
+  async leaveGroup(groupId: string, memberId: string): Promise<boolean> {
+    return await this.#call(`leaving group "${groupId}"`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      try {
+        await coordinator.leaveGroup({ groupId, memberId });
+        return true;
+      } catch (error) {
+        if (reasonOf(error) === "UNKNOWN_MEMBER_ID") return false;
+        throw error;
+      }
+    });
   }
 
   async deleteTopic(topic: string): Promise<void> {

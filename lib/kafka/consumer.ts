@@ -72,7 +72,7 @@ export interface ConsumedBatch {
 
 /** What an operator should know; each is told once when it begins. */
 export type ConsumerNotice =
-  | { readonly kind: "joined"; readonly partitions: readonly number[] }
+  | { readonly kind: "joined"; readonly partitions: readonly number[]; readonly memberId: string }
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
   | { readonly kind: "rebuilding"; readonly reason: string; readonly inMs: number }
@@ -309,13 +309,17 @@ export class GroupConsumer {
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.#noteActivity();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
+      this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
       session.membership = this.#takeOver(session, partitions);
     });
     consumer.on(FETCH, () => this.#noteActivity());
     consumer.on(HEARTBEAT, () => this.#noteActivity());
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const { partitions } of payload.topics) {
-        for (const { partition, offset } of partitions) session.confirmed.set(partition, offset);
+        // A Long where the commit came by way of consumer.commitOffsets, whatever the types say.
+        for (const { partition, offset } of partitions) {
+          session.confirmed.set(partition, String(offset));
+        }
       }
     });
     consumer.on(END_BATCH_PROCESS, ({ payload }) => {
@@ -337,13 +341,18 @@ export class GroupConsumer {
     this.#positions.clear();
     session.lanes = new Map();
     session.uncommitted.clear();
-    this.#options.onNotice({ kind: "joined", partitions });
+    let assignment: Assignment | undefined;
     while (this.#generation === generation) {
       try {
-        const assignment = await this.#describe(partitions);
-        if (this.#generation !== generation) return undefined;
-        this.#seekToStart(session, assignment);
-        return { generation, topicId: assignment.topicId };
+        if (assignment === undefined) {
+          const described = await this.#describe(partitions);
+          if (this.#generation !== generation) return undefined;
+          this.#seekToStart(session, described);
+          assignment = described;
+        }
+        const membership = { generation, topicId: assignment.topicId };
+        await this.#commitStarts(session, { assignment, membership });
+        return membership;
       } catch (error) {
         if (!isUnreachable(error) && FATAL_REASONS.has(reasonOf(error))) {
           session.ended.resolve(error instanceof Error ? error : new Error(String(error)));
@@ -382,6 +391,30 @@ export class GroupConsumer {
     }
   }
 
+  /**
+   * Commits where partitions without a commit begin, before any of their records is handed over. So a
+   * group without a commit is one that was never here, or was deleted: not one whose member died before
+   * its first commit, with records in hand that must be seen again.
+   */
+  async #commitStarts(
+    { consumer, confirmed }: Session,
+    { assignment, membership }: { assignment: Assignment; membership: Membership },
+  ): Promise<void> {
+    const { topic, partitions } = assignment;
+    const metadata = this.#options.commitMetadata(membership.topicId);
+    const starts = partitions.filter(({ committed }) => committed === undefined)
+      .map(({ partition, low }) => ({
+        topic,
+        partition,
+        offset: String(this.#positions.get(partition) ?? low),
+        metadata,
+      }));
+    if (starts.length === 0) return;
+    for (const { partition } of starts) confirmed.delete(partition);
+    await consumer.commitOffsets(starts);
+    requireConfirmed(confirmed, starts);
+  }
+
   /** Work that is under way is finished and committed while this member still has its partitions. */
   async #beforeJoining(): Promise<void> {
     if (this.#session !== undefined) await this.#drain(this.#session);
@@ -398,8 +431,10 @@ export class GroupConsumer {
 
   async #onEachBatch(payload: EachBatchPayload): Promise<void> {
     const session = this.#session;
-    const membership = await session?.membership;
-    if (session === undefined || membership?.generation !== this.#generation) return;
+    if (session === undefined) return;
+    // Bounded: while a handler waits no heartbeat is sent, and by its answer a lost membership is known.
+    const membership = await withinTime(session.membership, HANDLER_PATIENCE_MS);
+    if (membership?.generation !== this.#generation) return await payload.heartbeat();
     if (payload.isStale() || !payload.isRunning() || this.#isStopping) return;
     const { batch } = payload;
     const lane = this.#laneOf(session, batch.partition);
@@ -533,11 +568,7 @@ export class GroupConsumer {
     }));
     for (const partition of offsets.keys()) session.confirmed.delete(partition);
     await session.commit?.({ topics: [{ topic: this.#options.topic, partitions }] });
-    for (const [partition, offset] of offsets) {
-      if (session.confirmed.get(partition) !== String(offset)) {
-        throw new RefusedError("the client sent no commit", { reason: "NO_COMMIT" });
-      }
-    }
+    requireConfirmed(session.confirmed, partitions);
   }
 
   async #confirmTopic(session: Session, membership: Membership): Promise<boolean> {
@@ -630,6 +661,16 @@ function headersOf(headers: IHeaders | undefined): readonly RecordHeader[] {
   return list.length === 0 ? NO_HEADERS : list;
 }
 
+/** @throws {RefusedError} unless the COMMIT_OFFSETS event named each of these commits. */
+function requireConfirmed(
+  confirmed: ReadonlyMap<number, string>,
+  commits: readonly { readonly partition: number; readonly offset: string }[],
+): void {
+  if (!commits.every(({ partition, offset }) => confirmed.get(partition) === offset)) {
+    throw new RefusedError("the client sent no commit", { reason: "NO_COMMIT" });
+  }
+}
+
 function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -639,9 +680,16 @@ async function disconnect(consumer: Consumer): Promise<void> {
   await withinTime(consumer.disconnect().catch(() => {}), DISCONNECT_TIMEOUT_MS);
 }
 
-async function withinTime(promise: Promise<void>, timeoutMs: number): Promise<void> {
-  const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, timeoutMs);
-  await Promise.race([promise, timedOut]);
-  clearTimeout(timer);
+/** What the promise resolves with, or undefined where it takes longer. */
+async function withinTime<Result>(
+  promise: Promise<Result>,
+  timeoutMs: number,
+): Promise<Result | undefined> {
+  const { promise: timedOut, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), timeoutMs);
+  try {
+    return await Promise.race([promise, timedOut]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

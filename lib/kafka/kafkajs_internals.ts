@@ -14,6 +14,7 @@ import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
 
 interface ClientBroker {
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
+  leaveGroup(member: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
 }
 
 interface ProtocolCall {
@@ -37,6 +38,7 @@ export interface ClientCluster {
   refreshMetadata(): Promise<void>;
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>;
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>;
+  findGroupCoordinator(group: { readonly groupId: string }): Promise<ClientBroker>;
   findBroker(node: { readonly nodeId: string }): Promise<ClientBroker>;
   fetchTopicsOffset(
     topics: readonly {

@@ -17,6 +17,7 @@ import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
 import type { JournalNotice } from "./journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
+import { MemberFile } from "./member_file.ts";
 import { Metrics } from "./metrics.ts";
 import { Tracker } from "./tracker.ts";
 
@@ -62,6 +63,8 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const log = loggerOf("tracker");
   const journal = await openJournalAndLog(options, { opened, log });
   const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
+  const member = new MemberFile({ ...options, log });
+  await member.leaveForTheDead(cluster);
   const metrics = new Metrics();
   const deadLetters = openDeadLetters(options, {
     partitionCount: deadLetterPartitionCount,
@@ -77,6 +80,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     metrics,
     log,
     onJournaled: (records) => onJournaled(records),
+    onJoined: (memberId) => member.remember(memberId),
   });
   const resources = opened.move();
   return {
@@ -95,7 +99,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
           stop: signal,
         })
         : aborted(signal);
-      return runUntil(end, { tracker, metrics, log, options }).finally(finish);
+      return runUntil(end, { tracker, member, metrics, log, options }).finally(finish);
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -151,8 +155,9 @@ function openDeadLetters(
 
 async function runUntil(
   end: Promise<unknown>,
-  { tracker, metrics, log, options }: {
+  { tracker, member, metrics, log, options }: {
     tracker: Tracker;
+    member: MemberFile;
     metrics: Metrics;
     log: Logger;
     options: OpenTrackerOptions;
@@ -172,6 +177,7 @@ async function runUntil(
   } finally {
     clearInterval(timer);
     await tracker.stop();
+    member.forget();
     log.info("The tracker stopped", { ...metrics.snapshot(), stopped: true });
   }
 }

@@ -54,6 +54,8 @@ export interface TrackerOptions {
   readonly onOrder?: OrderHandler;
   /** {@link DEFAULT_RETRY_POLICY} where it says nothing. */
   readonly retryPolicy?: Partial<RetryPolicy>;
+  /** Told of the id that this tracker has in its group, at each join. */
+  readonly onJoined: (memberId: string) => void;
   /** Told of what was journaled, after it is on the disk. */
   readonly onJournaled: (records: readonly KafkaRecord[]) => void;
 }
@@ -309,6 +311,7 @@ export class Tracker {
     const { log, topic, groupId } = this.#options;
     switch (notice.kind) {
       case "joined":
+        this.#options.onJoined(notice.memberId);
         return log.info("Joined the consumer group", {
           topic,
           groupId,
