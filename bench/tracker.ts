@@ -9,7 +9,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option, runProgram } from "../lib/cli.ts";
+import { createCommand, integerParser, Option } from "../lib/cli.ts";
 import { startBrokerProcess } from "../lib/dev/broker_process.ts";
 import { kafkaJars } from "../lib/dev/kafka_jars.ts";
 import { freePort } from "../lib/dev/local_port.ts";
@@ -27,7 +27,7 @@ interface Contender {
   readonly run: (round: number) => Promise<Measured & { readonly drainSeconds: number }>;
 }
 
-async function main(args: string[]): Promise<void> {
+export async function main(args: string[]): Promise<void> {
   const { orders } = createCommand({
     name: "bench tracker",
     description: "Drains a topic in three ways.",
@@ -141,5 +141,3 @@ function describe(
     `commits; its time is that of its own totals, joining the group included, the others' that of the process.\n\n` +
     table(["", "records/s", "tracker's rate to it", "CPU seconds", "peak MiB"], rows);
 }
-
-if (import.meta.main) await runProgram(main);

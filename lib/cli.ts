@@ -51,7 +51,9 @@ export function logLevelOption(): Option {
  * 2 for a usage error. An error becomes one line on standard error; its stack and causes are shown
  * with `--log-level debug` only.
  */
-export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<never> {
+export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<void> {
+  // In a bundle a thread of the program runs the program's own file.
+  if ("WorkerGlobalScope" in globalThis) return;
   try {
     Deno.exit((await main(Deno.args)) ?? EXIT_OK);
   } catch (error) {
@@ -98,6 +100,30 @@ export function parseDuration(text: string): number {
     throw new InvalidArgumentError("expected a time such as 250ms, 30s, 2m or 1h");
   }
   return amount * unitMs;
+}
+
+/** Parses `12h`, `30d`, `52w` (also `s` and `m`) into milliseconds: how long something is kept. */
+export function parseAge(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/.exec(text);
+  const amount = Number(match?.[1]);
+  const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }[
+    match?.[2] ?? ""
+  ];
+  if (unitMs === undefined || !(amount > 0)) {
+    throw new InvalidArgumentError("expected a time such as 12h, 30d or 52w");
+  }
+  return amount * unitMs;
+}
+
+/** Parses `64kB`, `256MB`, `1GB` (powers of 1,000) or `256MiB` (of 1,024) into bytes, from 1 kB on. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kMGT])(i?)B$/i.exec(text);
+  const power = "kmgt".indexOf(match?.[2]?.toLowerCase() ?? "?") + 1;
+  const bytes = Math.round(Number(match?.[1]) * (match?.[3] ? 1024 : 1000) ** power);
+  if (!(bytes >= 1000 && Number.isSafeInteger(bytes))) {
+    throw new InvalidArgumentError("expected a size from 1kB on, such as 256MB, 1GB or 512MiB");
+  }
+  return bytes;
 }
 
 /** Parses a rate: a number of orders a second, fractions allowed, or `max`. */
@@ -242,4 +268,25 @@ export function topicOption(): Option {
 
 export function logsOption(): Option {
   return new Option("--logs <folder>", "folder of the journal and the log").default("logs");
+}
+
+/** What becomes of the journal's segments. */
+export interface SegmentOptions {
+  readonly rotate?: number;
+  readonly compress: boolean;
+  readonly keep?: number;
+}
+
+export function rotateOption(): Option {
+  return new Option("--rotate <size>", "close the journal's segment before it grows beyond this")
+    .argParser(parseSize);
+}
+
+export function compressOption(): Option {
+  return new Option("--compress", "compress closed segments (zstd)").default(false);
+}
+
+export function keepOption(): Option {
+  return new Option("--keep <age>", "remove closed segments older than this; their manifests stay")
+    .argParser(parseAge);
 }

@@ -2,6 +2,9 @@
  * Encodes batches beside the thread that reads and writes: JSON.parse, validation and escaping are two
  * thirds of what a record costs.
  *
+ * A thread runs this same module, and knows by its name what it is for. So it needs no file of its own, and
+ * works in a bundle and in a compiled program, where this module is part of the program's one file.
+ *
  * Small batches are encoded on the spot: at low rates another thread would only add latency.
  *
  * @module
@@ -9,7 +12,7 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import { type EncodeContext, type EncodedRecords, encodeRecords } from "./encode.ts";
-import { type PackedRecords, packRecords } from "./packed_records.ts";
+import { type PackedRecords, packRecords, unpackRecords } from "./packed_records.ts";
 
 /** What a worker is asked. */
 export interface EncodeRequest {
@@ -23,6 +26,7 @@ export interface EncodeReply extends EncodedRecords {
   readonly id: number;
 }
 
+const WORKER_NAME = "orderflow-encoder";
 /** Two keep up with what one thread can read and write. */
 const WORKERS = 2;
 /** From this many records on a worker pays. */
@@ -68,7 +72,7 @@ export class EncoderPool implements Disposable {
   }
 
   #start(): PoolWorker {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const worker = new Worker(import.meta.url, { type: "module", name: WORKER_NAME });
     worker.onmessage = ({ data: { id, ...encoded } }: MessageEvent<EncodeReply>) => {
       this.#waiting.get(id)?.resolve(encoded);
       this.#waiting.delete(id);
@@ -83,4 +87,19 @@ export class EncoderPool implements Disposable {
     this.#workers.push(poolWorker);
     return poolWorker;
   }
+}
+
+/** What a thread's global scope offers; the types of the page's window stand in its way. */
+interface WorkerScope {
+  readonly name?: string;
+  onmessage?: (event: MessageEvent<EncodeRequest>) => void;
+  postMessage(reply: EncodeReply, transfer: Transferable[]): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+if (scope.name === WORKER_NAME) {
+  scope.onmessage = ({ data: { id, packed, context } }) => {
+    const { lines, failures } = encodeRecords(unpackRecords(packed), context);
+    scope.postMessage({ id, lines, failures }, [lines.buffer]);
+  };
 }

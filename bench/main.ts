@@ -1,0 +1,24 @@
+/**
+ * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`.
+ *
+ * @module
+ */
+
+import { runProgram, UsageError } from "../lib/cli.ts";
+
+const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
+  {
+    tracker: () => import("./tracker.ts"),
+  };
+
+async function main([name = "", ...args]: string[]): Promise<void> {
+  const benchmark = BENCHMARKS[name];
+  if (benchmark === undefined) {
+    throw new UsageError(
+      `no benchmark "${name}": expected one of ${Object.keys(BENCHMARKS).join(", ")}`,
+    );
+  }
+  await (await benchmark()).main(args);
+}
+
+if (import.meta.main) await runProgram(main);

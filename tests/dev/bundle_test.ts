@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { liveBroker, uniqueName } from "../live_broker.ts";
+
+const broker = await liveBroker();
+const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+const FLAGS = [
+  "--no-prompt",
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
+];
+
+async function deno(
+  args: readonly string[],
+  cwd = PROJECT,
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd })
+    .output();
+  return {
+    code,
+    stdout: new TextDecoder().decode(stdout),
+    stderr: new TextDecoder().decode(stderr),
+  };
+}
+
+Deno.test("each program is one file that needs nothing of the checkout: bundled, and run from an empty folder", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-bundle-" });
+  try {
+    for (const name of ["producer", "tracker", "monitor"]) {
+      const bundled = await deno([
+        "bundle",
+        "--quiet",
+        "--output",
+        join(folder, `${name}.js`),
+        `${name}.ts`,
+      ]);
+      assert.equal(bundled.code, 0, bundled.stderr);
+    }
+    const topic = uniqueName("bundle");
+    const cluster = ["--broker", broker.address, "--topic", topic];
+    const run = (name: string, args: readonly string[]) =>
+      deno(["run", ...FLAGS, `${name}.js`, ...args], folder);
+
+    const produced = await run("producer", [
+      ...cluster,
+      "--count",
+      "600",
+      "--rate",
+      "max",
+      "--json",
+    ]);
+    assert.equal(JSON.parse(produced.stdout).acknowledged, 600, produced.stderr);
+    const own = ["--group", topic, "--dead-letters", `${topic}-dlq`];
+    const tracked = await run("tracker", [...cluster, ...own, "--exit-at-end", "--json"]);
+    assert.equal(JSON.parse(tracked.stdout).received, 600, tracked.stderr);
+    const verified = await run("tracker", ["verify", ...cluster, "--json"]);
+    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    const shown = await run("monitor", ["--once", "--json"]);
+    assert.equal(JSON.parse(shown.stdout).received, 600, shown.stderr);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** `deno compile` needs denort, which Deno downloads from outside the package registries. */
+async function compileMonitor(folder: string): Promise<boolean> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
+  const command: string = tasks.compile.command.split(" && ").at(-1);
+  const [, ...args] = command.replace("dist/monitor", join(folder, "monitor")).split(" ");
+  return (await deno(args)).code === 0;
+}
+
+const compiledFolder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
+const isCompiled = await compileMonitor(compiledFolder);
+globalThis.addEventListener("unload", () => Deno.removeSync(compiledFolder, { recursive: true }));
+
+Deno.test({
+  name: "the compiled monitor runs" +
+    (isCompiled ? "" : " (SKIPPED: denort cannot be downloaded here)"),
+  ignore: !isCompiled,
+  fn: async () => {
+    const { code, stdout } = await new Deno.Command(join(compiledFolder, "monitor"), {
+      args: ["--help"],
+    }).output();
+    assert.equal(code, 0);
+    assert.match(new TextDecoder().decode(stdout), /^Usage: monitor/);
+  },
+});
