@@ -24,7 +24,14 @@ export {
   OrderSchema,
   validateOrder,
 } from "./lib/order.ts";
-export { createShop, type Shop, type ShopOptions, type ShopOrder } from "./lib/shop.ts";
+export {
+  COUNTRY_CODES,
+  type CountryCode,
+  createShop,
+  type Shop,
+  type ShopOptions,
+  type ShopOrder,
+} from "./lib/shop.ts";
 export { type OpenedTracker, openTracker, type OpenTrackerOptions } from "./lib/tracker/open.ts";
 export {
   DEFAULT_RETRY_POLICY,

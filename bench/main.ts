@@ -8,6 +8,7 @@ import { runProgram, UsageError } from "../lib/cli.ts";
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {
+    producer: () => import("./producer/bench.ts"),
     tracker: () => import("./tracker.ts"),
   };
 

@@ -19,8 +19,8 @@
 import type { Kafka, Message, Producer, RecordMetadata } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, reasonOf } from "./errors.ts";
-import type { OutgoingRecord, RecordHeader } from "./record.ts";
-import { Buffer } from "node:buffer";
+import { installProduceEncoding } from "./produce_request.ts";
+import type { OutgoingRecord } from "./record.ts";
 
 export interface Acknowledgement {
   readonly partition: number;
@@ -49,6 +49,8 @@ interface Session {
 const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
 const ACKS_ALL = -1;
 
+installProduceEncoding();
+
 export class ReliableProducer {
   readonly #client: Kafka;
   readonly #lastBaseOffsets = new Map<string, number>();
@@ -73,6 +75,7 @@ export class ReliableProducer {
   async send(
     { topic, partition, records, compression = "none" }: SendRequest,
   ): Promise<Acknowledgement> {
+    const messages = clientMessages(records, partition);
     const session = this.#currentSession();
     session.sendsInFlight++;
     try {
@@ -81,7 +84,7 @@ export class ReliableProducer {
         topic,
         acks: ACKS_ALL,
         compression: COMPRESSION_CODES[compression],
-        messages: records.map((record) => messageOf(record, partition)),
+        messages,
       });
       const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
       return { partition, baseOffset, recordCount: records.length };
@@ -192,30 +195,14 @@ export class ProducerPool {
   }
 }
 
-function messageOf(record: OutgoingRecord, partition: number): Message {
-  return {
-    partition,
-    key: record.key === null ? null : bufferOf(record.key),
-    value: record.value === null ? null : bufferOf(record.value),
-    ...(record.headers.length > 0 && { headers: clientHeaders(record.headers) }),
-    ...(record.timestampMs !== undefined && { timestamp: String(record.timestampMs) }),
-  };
-}
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** kafkajs wants a repeated key as a list of values under one name. */
-function clientHeaders(headers: readonly RecordHeader[]): Record<string, Buffer | Buffer[]> {
-  const byKey = new Map<string, Buffer[]>();
-  for (const { key, value } of headers) {
-    const values = byKey.get(key) ?? [];
-    // kafkajs cannot write a null header value; an empty one is the nearest that the wire allows it.
-    values.push(bufferOf(value ?? new Uint8Array()));
-    byKey.set(key, values);
+/**
+ * Records pass through kafkajs as they are, to {@link installProduceEncoding}'s encoder; on the way it only
+ * looks whether there is a value, and which partition it is for.
+ */
+function clientMessages(records: readonly OutgoingRecord[], partition: number): Message[] {
+  const astray = records.find((record) => record.partition !== partition);
+  if (astray !== undefined) {
+    throw new RangeError(`expected records for partition ${partition}, got ${astray.partition}`);
   }
-  return Object.fromEntries(
-    [...byKey].map(([key, values]) => [key, values.length === 1 ? values[0] : values]),
-  ) as Record<string, Buffer | Buffer[]>;
+  return [...records] as unknown as Message[];
 }

@@ -27,8 +27,15 @@ export function orderRouter(
     return { key, partition: partitionOfKey(key) };
   };
   switch (kind) {
-    case "customer":
-      return (order) => byKey(order.customer_info.customer_id);
+    case "customer": {
+      // Customers come back: each is looked at once.
+      const known = new Map<string, Pick<Parcel, "key" | "partition">>();
+      return ({ customer_info: { customer_id: id } }) => {
+        const route = known.get(id) ?? byKey(id);
+        known.set(id, route);
+        return route;
+      };
+    }
     case "order":
       return (order) => byKey(order.order_id);
     case "none":

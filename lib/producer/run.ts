@@ -33,7 +33,7 @@ export interface RunOptions {
 }
 
 /** The shortest sleep: orders that are due within it make one batch. */
-const SLEEP_MS_MIN = 4;
+const SLEEP_MS_MIN = 2;
 /** The longest: a signal or the end of the duration is noticed within it. */
 const SLEEP_MS_MAX = 250;
 /** Orders made in one go at most, so that answers are taken in between. */

@@ -1,0 +1,30 @@
+/**
+ * Orders made and serialised by one thread, and nothing else. Run by bench.ts.
+ *
+ *     generation.ts COUNT
+ *
+ * @module
+ */
+
+import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
+import { orderParcels } from "../../lib/producer/parcels.ts";
+import { orderRouter } from "../../lib/producer/routing.ts";
+import { createShop } from "../../lib/shop.ts";
+import { printLine } from "../../lib/terminal.ts";
+
+const partitionCount = 3;
+const count = Number(Deno.args[0]);
+const next = orderParcels({
+  shop: createShop({ seed: 1 }),
+  route: orderRouter("customer", {
+    partitionCount,
+    partitionOfKey: keyPartitioner(partitionCount),
+  }),
+});
+const startedAtMs = performance.now();
+let bytes = 0;
+for (let index = 0; index < count; index++) {
+  bytes += next({ orderAtMs: Date.UTC(2026, 0, 1) + index, plannedAtMs: 0 }).value.length;
+}
+const seconds = (performance.now() - startedAtMs) / 1_000;
+printLine(JSON.stringify({ rate: count / seconds, mb_per_second: bytes / 1e6 / seconds }));

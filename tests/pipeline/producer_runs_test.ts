@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { readLedger } from "../../lib/producer/ledger.ts";
+import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
+import { liveBroker } from "../live_broker.ts";
+import { assertJournalIsTopic, createSite, readTopic, type Site } from "../site.ts";
+
+await liveBroker();
+
+async function produce(site: Site, args: readonly string[]): Promise<ProducerSummary> {
+  const { code, stdout, stderr } = await site.run("producer", [...args, "--json"]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+for (
+  const args of [
+    ["--rate", "700", "--count", "2000"],
+    ["--rate", "max", "--count", "2000", "--countries", "FR,US,SE"],
+    ["--ramp", "400:2s,0:1s", "--bad", "20"],
+  ]
+) {
+  Deno.test(`producer ${args.join(" ")} with a seed and a start time makes the same topic again, byte for byte`, async () => {
+    const usual = ["--seed", "42", "--start-time", "2026-01-31T08:00:00Z", ...args];
+    await using first = await createSite();
+    await using second = await createSite();
+    const summaries = [await produce(first, usual), await produce(second, usual)];
+    const topic = await readTopic(first);
+    assert.deepEqual(await readTopic(second), topic);
+    assert.deepEqual(summaries.map(({ generated }) => generated), [topic.length, topic.length]);
+    assert.ok(topic.length >= 600);
+  });
+}
+
+Deno.test("producer's orders of a start time have times of their own, and records the time at which they were sent", async () => {
+  await using site = await createSite({ partitions: 1 });
+  const beforeMs = Date.now();
+  await produce(site, [
+    ...["--start-time", "2020-02-03T04:05:06Z", "--rate", "100", "--count", "50"],
+  ]);
+  const { stdout } = await site.run("tracker", ["--exit-at-end", "--json"]);
+  assert.equal(JSON.parse(stdout).processed, 50);
+  for (const [index, line] of (await site.journal()).entries()) {
+    const { metadata } = JSON.parse(String(line["raw_message"]));
+    const expected = new Date(Date.UTC(2020, 1, 3, 4, 5, 6) + index * 10).toISOString();
+    assert.equal(metadata.timestamp, expected);
+    assert.ok(Number(line["kafka_timestamp"]) >= beforeMs - 1_000);
+  }
+});
+
+Deno.test("producer --bad: the tracker dead-letters as many as the summary says, and processes the others", async () => {
+  await using site = await createSite();
+  const summary = await produce(site, ["--rate", "max", "--count", "3000", "--bad", "15"]);
+  const { stdout, code, stderr } = await site.run("tracker", ["--exit-at-end", "--json"]);
+  assert.equal(code, 0, stderr);
+  const totals: TrackerTotals = JSON.parse(stdout);
+  const bad = summary.bad ?? {};
+  const badCount = Object.values(bad).reduce((sum, count) => sum + count, 0);
+  assert.equal(Object.keys(bad).length, 7, stdout);
+  assert.ok(badCount > 350 && badCount < 550, `${badCount} of 3,000`);
+  assert.equal(summary.dead_letters_expected, badCount - (bad.duplicate ?? 0));
+  assert.equal(totals.dead_lettered, summary.dead_letters_expected);
+  assert.equal(totals.failed, summary.dead_letters_expected);
+  assert.equal(totals.received, 3_000);
+  await assertJournalIsTopic(site);
+});
+
+Deno.test("producer --bad-kinds oversize: the broker refuses each, whatever the topic's limit, and no other", async () => {
+  await using site = await createSite({ partitions: 0 });
+  const admin = site.kafka.admin();
+  await admin.connect();
+  await admin.createTopics({
+    topics: [{
+      topic: site.topic,
+      numPartitions: 2,
+      configEntries: [{ name: "max.message.bytes", value: "2000000" }],
+    }],
+  });
+  await admin.disconnect();
+  const { code, stdout, stderr } = await site.run("producer", [
+    ...["--rate", "max", "--count", "400", "--bad", "2", "--bad-kinds", "oversize", "--json"],
+  ]);
+  assert.equal(code, 1, stderr);
+  const summary: ProducerSummary = JSON.parse(stdout);
+  assert.ok(summary.failed > 0);
+  assert.equal(summary.failed, summary.bad?.oversize);
+  assert.equal(summary.acknowledged, 400 - summary.failed);
+  assert.equal(summary.dead_letters_expected, 0);
+  assert.equal((await readTopic(site)).length, summary.acknowledged);
+});
+
+Deno.test("producer --ledger has each record of the topic, with its place and hash, and --hdr the histogram", async () => {
+  await using site = await createSite();
+  await Deno.mkdir(site.logs, { recursive: true });
+  const summary = await produce(site, [
+    ...["--rate", "2000", "--duration", "2s", "--warmup", "500ms", "--bad", "10"],
+    ...["--ledger", "logs/ledger.jsonl", "--hdr", "logs/latency.hgrm"],
+  ]);
+  const path = join(site.logs, "ledger.jsonl");
+  const entries = (await Array.fromAsync(readLedger(path)))
+    .map(({ partition, offset, sha256 }) => ({ partition, offset, valueHash: sha256 }))
+    .sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+  assert.deepEqual(entries, await readTopic(site));
+  assert.equal(entries.length, summary.acknowledged);
+  assert.equal(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+
+  assert.equal(summary.planned, 4_000);
+  assert.equal(summary.generated, 4_000);
+  assert.equal(summary.warmup?.acknowledged, 1_000);
+  const hgrm = await Deno.readTextFile(join(site.logs, "latency.hgrm"));
+  assert.match(hgrm, /^ +Value +Percentile +TotalCount 1\/\(1-Percentile\)\n/);
+  assert.match(hgrm, /Total count += +3000\b/);
+});
+
+Deno.test("producer that cannot keep to its rate says so: planned, sent, and by how much it is behind", async () => {
+  await using site = await createSite();
+  const args = ["--rate", "1000000", "--duration", "2s", "--buffer", "500"];
+  const summary = await produce(site, args);
+  assert.equal(summary.planned, 2_000_000);
+  assert.equal(summary.behind, 2_000_000 - summary.generated);
+  assert.ok(summary.behind > 0 && (summary.behind_ms_max ?? 0) > 500);
+  assert.ok(summary.buffer_full_ms > 500, `${summary.buffer_full_ms} ms`);
+  // Latency counts from the planned time, so it shows what the time from the send hides.
+  assert.ok(summary.latency_ms.p50 > 2 * summary.latency_from_send_ms.p50);
+
+  const { stdout } = await site.run("producer", [...args, "--quiet"]);
+  assert.match(stdout, /fell behind the plan: 2,000,000 orders planned, [\d,]+ sent/);
+});
+
+Deno.test("producer refuses a ledger that is there and a file outside logs/, before it sends anything", async () => {
+  await using site = await createSite();
+  await Deno.mkdir(site.logs, { recursive: true });
+  await Deno.writeTextFile(join(site.logs, "ledger.jsonl"), "");
+  for (
+    const [path, pattern] of [
+      [
+        "logs/ledger.jsonl",
+        /^error: --ledger "logs\/ledger\.jsonl" cannot be written: it is there/,
+      ],
+      ["ledger.jsonl", /^error: --ledger "ledger\.jsonl" cannot be written: .* below logs\/ only/],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await site.run("producer", ["--count", "1", "--ledger", path]);
+    assert.equal(code, 2);
+    assert.equal(stdout, "");
+    assert.match(stderr, pattern);
+    assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
+  }
+  assert.equal((await readTopic(site)).length, 0);
+});
