@@ -117,20 +117,25 @@ export function isAbortMarker(batch: RecordBatch): boolean {
 }
 
 /**
- * The records of a batch, their bytes being views of the batch's own.
+ * The records of a batch, to be gone through once, their bytes being views of the batch's own.
  *
  * @throws {Error} where the batch is compressed in a way that the client has no codec for.
  */
 export async function decodeRecords(
   batch: RecordBatch,
   { topic, partition }: { readonly topic: string; readonly partition: number },
-): Promise<readonly KafkaRecord[]> {
-  const cursor = new Cursor(await decompressed(batch));
-  const records = new Array<KafkaRecord>(batch.recordCount);
-  for (let index = 0; index < batch.recordCount; index++) {
-    records[index] = decodeRecord(cursor, { batch, topic, partition });
-  }
-  return records;
+): Promise<Iterable<KafkaRecord>> {
+  return recordsIn(new Cursor(await decompressed(batch)), { batch, topic, partition });
+}
+
+function* recordsIn(cursor: Cursor, place: RecordPlace): Generator<KafkaRecord> {
+  for (let index = 0; index < place.batch.recordCount; index++) yield decodeRecord(cursor, place);
+}
+
+interface RecordPlace {
+  readonly batch: RecordBatch;
+  readonly topic: string;
+  readonly partition: number;
 }
 
 const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -150,14 +155,7 @@ async function decompressed({ codec, payload, baseOffset }: RecordBatch): Promis
   }
 }
 
-function decodeRecord(
-  cursor: Cursor,
-  { batch, topic, partition }: {
-    readonly batch: RecordBatch;
-    readonly topic: string;
-    readonly partition: number;
-  },
-): KafkaRecord {
+function decodeRecord(cursor: Cursor, { batch, topic, partition }: RecordPlace): KafkaRecord {
   cursor.varint(); // length
   cursor.skipByte(); // attributes
   const timestampDelta = cursor.varint();

@@ -31,7 +31,7 @@ export interface PartitionRange {
   readonly end: number;
 }
 
-const FETCH_BYTES_MAX = 1024 * 1024;
+const FETCH_BYTES_MAX = 512 * 1024;
 /** An answer that does not come in time is asked for again in smaller pieces, down to these. */
 const FETCH_BYTES_MIN = 64 * 1024;
 const ATTEMPTS_MAX = 12;
@@ -91,6 +91,14 @@ export class TopicReader implements AsyncDisposable {
    * {CorruptBatchError} where what came is not what was stored.
    */
   async *read(range: PartitionRange): AsyncGenerator<readonly KafkaRecord[]> {
+    for await (const records of this.scan(range)) yield Array.from(records);
+  }
+
+  /**
+   * As {@link read}, for whom needs each record only once: they are decoded as the caller goes through them, and
+   * leave no thousands of objects behind that outlive the collector's short memory.
+   */
+  async *scan(range: PartitionRange): AsyncGenerator<Iterable<KafkaRecord>> {
     let position = range.start;
     if (position >= range.end) return;
     let next = this.#fetchPast(range, position);
@@ -110,12 +118,8 @@ export class TopicReader implements AsyncDisposable {
         next.catch(() => {}); // awaited at the next turn, unless the caller goes away before
       }
       for (const batch of committed(batches, answer.abortedTransactions)) {
-        const records = await decodeRecords(batch, range);
         // The first batch may begin before what was asked for, the last one end after it.
-        const isWithin = batch.baseOffset >= offset && batch.lastOffset < range.end;
-        yield isWithin
-          ? records
-          : records.filter((record) => record.offset >= offset && record.offset < range.end);
+        yield within(await decodeRecords(batch, range), { start: offset, end: range.end });
       }
       position = nextPosition;
     }
@@ -202,6 +206,15 @@ function* committed(
       continue;
     }
     if (!(batch.isTransactional && abortedProducers.has(batch.producerId))) yield batch;
+  }
+}
+
+function* within(
+  records: Iterable<KafkaRecord>,
+  { start, end }: { readonly start: number; readonly end: number },
+): Generator<KafkaRecord> {
+  for (const record of records) {
+    if (record.offset >= start && record.offset < end) yield record;
   }
 }
 

@@ -140,7 +140,7 @@ Deno.test("decodeBatches() refuses a batch of which one bit is wrong", async () 
 
     const [batch] = decodeBatches(records);
     assert.ok(batch);
-    assert.equal((await decodeRecords(batch, { topic, partition: 0 })).length, 2);
+    assert.equal(Array.from(await decodeRecords(batch, { topic, partition: 0 })).length, 2);
     assert.equal(Array.from(decodeBatches(records.subarray(0, -1))).length, 0);
     const crcEnd = 21;
     for (let index = crcEnd; index < records.length; index++) {

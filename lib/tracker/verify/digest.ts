@@ -11,7 +11,7 @@
  * @module
  */
 
-import { createHash, type Hash } from "node:crypto";
+import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";
 import type { RecordHeader } from "../../kafka/record.ts";
 
 /** What a journal line can say of a record beside its value. */
@@ -50,10 +50,16 @@ export class RecordDigest {
     }
   }
 
-  /** The digest of all that was added since the last one. */
-  take(): Uint8Array {
+  /** The digest of all that was added since the last one, in hexadecimal. */
+  take(): string {
+    if (this.#hash === undefined) {
+      // One record, mostly: an object for each, or an array, takes memory faster than it is given back.
+      const gathered = this.#gathered.subarray(0, this.#used);
+      this.#used = 0;
+      return hashAtOnce("sha256", gathered, "hex");
+    }
     this.#flush();
-    const digest = this.#hash?.digest() ?? new Uint8Array();
+    const digest = this.#hash.digest("hex");
     this.#hash = undefined;
     return digest;
   }
@@ -85,8 +91,4 @@ export class RecordDigest {
 
 function byName(a: RecordHeader, b: RecordHeader): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
-}
-
-export function areEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

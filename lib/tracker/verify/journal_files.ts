@@ -37,12 +37,15 @@ export interface JournalLine extends PositionRange {
   readonly bytes: Uint8Array | undefined;
 }
 
+/** Lines of one journal, to be gone through once, before the next are asked for. */
 export interface JournalLines {
   readonly journal: number;
-  readonly lines: readonly JournalLine[];
+  readonly lines: Iterable<JournalLine>;
+  /** Where the last of them ends. */
+  readonly end: number;
 }
 
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 512 * 1024;
 const LISTINGS_MAX = 10;
 const NEWLINE = 0x0a;
 
@@ -99,11 +102,7 @@ export class JournalFiles implements Disposable {
 
   /** All lines, some at a time. */
   async *readAll(): AsyncGenerator<JournalLines> {
-    for (const segment of this.#segments) {
-      for await (const lines of this.#readSegment(segment, segment)) {
-        yield { journal: segment.journal, lines };
-      }
-    }
+    for (const segment of this.#segments) yield* this.#readSegment(segment, segment);
   }
 
   /** The lines within ranges which begin and end with a line, lowest first, without overlap. */
@@ -112,10 +111,7 @@ export class JournalFiles implements Disposable {
       for (const range of ranges) {
         const start = Math.max(range.start, segment.start);
         const end = Math.min(range.end, segment.end);
-        if (start >= end) continue;
-        for await (const lines of this.#readSegment(segment, { start, end })) {
-          yield { journal: segment.journal, lines };
-        }
+        if (start < end) yield* this.#readSegment(segment, { start, end });
       }
     }
   }
@@ -123,39 +119,31 @@ export class JournalFiles implements Disposable {
   async *#readSegment(
     segment: Segment,
     { start, end }: PositionRange,
-  ): AsyncGenerator<readonly JournalLine[]> {
+  ): AsyncGenerator<JournalLines> {
+    const { journal, file } = segment;
     let buffer = new Uint8Array(READ_BYTES);
     let filled = 0;
     /** The position of the buffer's first byte, and of the line that it is part of. */
     let bufferStart = start;
     let lineStart = start;
-    await segment.file.seek(start - segment.start);
+    await file.seek(start - segment.start);
     while (bufferStart + filled < end) {
       if (filled === buffer.length) buffer = grown(buffer);
-      const count = await segment.file.read(buffer.subarray(filled, end - bufferStart));
+      const count = await file.read(buffer.subarray(filled, end - bufferStart));
       if (count === null) break; // a tracker that could not write has cut what it had written
-      const lines: JournalLine[] = [];
-      const searched = filled;
       filled += count;
       const bytes = buffer.subarray(0, filled);
-      let used = 0;
-      for (
-        let newline = bytes.indexOf(NEWLINE, searched);
-        newline !== -1;
-        newline = bytes.indexOf(NEWLINE, used)
-      ) {
-        const lineEnd = bufferStart + newline + 1;
-        const isWhole = lineStart === bufferStart + used;
-        lines.push({
-          bytes: isWhole ? bytes.subarray(used, newline) : undefined,
-          start: lineStart,
-          end: lineEnd,
-        });
-        used = newline + 1;
-        lineStart = lineEnd;
+      const linesEnd = bytes.lastIndexOf(NEWLINE) + 1;
+      if (linesEnd > 0) {
+        const whole = bytes.subarray(0, linesEnd);
+        yield {
+          journal,
+          lines: linesIn(whole, { position: bufferStart, start: lineStart }),
+          end: bufferStart + linesEnd,
+        };
+        lineStart = bufferStart + linesEnd;
       }
-      if (lines.length > 0) yield lines;
-      if (filled - used >= LINE_BYTES_MAX) used = filled;
+      const used = filled - linesEnd >= LINE_BYTES_MAX ? filled : linesEnd;
       buffer.copyWithin(0, used, filled);
       bufferStart += used;
       filled -= used;
@@ -163,7 +151,31 @@ export class JournalFiles implements Disposable {
     const lineEnd = bufferStart + filled;
     if (lineEnd === lineStart) return;
     if (segment.isActive) this.tornBytes += lineEnd - lineStart;
-    else yield [{ bytes: undefined, start: lineStart, end: lineEnd }]; // its newline is missing
+    else {
+      const cut = { bytes: undefined, start: lineStart, end: lineEnd }; // its newline is missing
+      yield { journal, lines: [cut], end: lineEnd };
+    }
+  }
+}
+
+/** The lines of bytes that end with one; of the first of them the beginning may be missing. */
+function* linesIn(
+  bytes: Uint8Array,
+  { position, start }: { readonly position: number; readonly start: number },
+): Generator<JournalLine> {
+  let used = 0;
+  let lineStart = start;
+  while (used < bytes.length) {
+    const newline = bytes.indexOf(NEWLINE, used);
+    const end = position + newline + 1;
+    const isWhole = lineStart === position + used;
+    yield {
+      bytes: isWhole ? bytes.subarray(used, newline) : undefined,
+      start: lineStart,
+      end,
+    };
+    used = newline + 1;
+    lineStart = end;
   }
 }
 

@@ -1,9 +1,11 @@
 /**
- * What is remembered of 1,024 offsets of a partition, in under 1 kB: which of them the topic holds and
+ * What is remembered of 1,024 offsets of a partition, in about 1 kB: which of them the topic holds and
  * which the journals, bit by bit, and one digest over the topic's records.
  *
  * @module
  */
+
+import type { PositionRange } from "./journal_files.ts";
 
 export const PAGE_OFFSETS = 1024;
 const WORD_BITS = 32;
@@ -54,8 +56,8 @@ function bitOf(offset: number): number {
 
 /** The digest of a sequence of records. */
 export interface PageDigest {
-  readonly values: Uint8Array;
-  readonly details: Uint8Array;
+  readonly values: string;
+  readonly details: string;
 }
 
 export class Page {
@@ -66,14 +68,13 @@ export class Page {
   digest: PageDigest | undefined;
   /**
    * - `unread`: no journal line of a record that the topic holds, so far
-   * - `open`: the lines came in order so far, each record once
-   * - `equal`: and were the topic's records, all of them
-   * - `unproven`: the lines and the records have to be compared one by one
+   * - `open`: its lines go into a digest, with none of another page among them so far
+   * - `equal`: they were the topic's records, all of them, in order and each once
+   * - `unproven`: lines and records have to be compared one by one
    */
   state: "unread" | "open" | "equal" | "unproven" = "unread";
-  /** Where in the journals its lines lie, among others perhaps. */
-  linesStart = Infinity;
-  linesEnd = 0;
+  /** Where its lines lie, among others perhaps: a range in each journal. */
+  readonly #lines: { readonly start: number; end: number }[] = [];
   /** The journal in which a line was last seen, and the offsets seen in that one; kept where there are several. */
   #lastJournal: number | undefined;
   #inLastJournal: OffsetBits | undefined;
@@ -82,13 +83,24 @@ export class Page {
     this.firstOffset = firstOffset;
   }
 
+  get lines(): readonly PositionRange[] {
+    return this.#lines;
+  }
+
   /** Notes a journal line: whether its record is new, a repeat within its journal, or one of another journal's. */
-  addLine(offset: number, journal: number): "new" | "repeated" | "in-another-journal" {
+  addLine(
+    offset: number,
+    { journal, start, end }: PositionRange & { readonly journal: number },
+  ): "new" | "repeated" | "in-another-journal" {
     const isNew = this.inJournals.add(offset);
-    if (journal !== this.#lastJournal) {
+    const last = this.#lines.at(-1);
+    if (journal === this.#lastJournal && last !== undefined) {
+      last.end = end;
+    } else {
       // One journal comes after another: those before have no more lines.
       this.#inLastJournal = this.#lastJournal === undefined ? undefined : new OffsetBits();
       this.#lastJournal = journal;
+      this.#lines.push({ start, end });
     }
     const isNewHere = this.#inLastJournal?.add(offset) ?? isNew;
     return isNew ? "new" : isNewHere ? "in-another-journal" : "repeated";

@@ -7,7 +7,7 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import type { JournaledRecord } from "../event.ts";
-import { areEqual, RecordDigest } from "./digest.ts";
+import { RecordDigest } from "./digest.ts";
 import type { PositionRange } from "./journal_files.ts";
 import { Page, PAGE_OFFSETS, type PageDigest, pageNumberOf } from "./page.ts";
 import type { ExampleKind, PartitionVerification } from "./verification.ts";
@@ -80,41 +80,36 @@ export class PartitionAccount {
   /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
   addLine(
     { offset, value, details }: JournaledRecord,
-    { journal, start, end }: PositionRange & { readonly journal: number },
+    place: PositionRange & { readonly journal: number },
   ): void {
     this.#journaled++;
     if (details === undefined) this.withoutDetails++;
     const page = this.#pageOf(offset);
-    const kind = page.addLine(offset, journal);
+    const kind = page.addLine(offset, place);
     if (kind !== "new") this.#note("duplicated", offset);
     if (kind === "in-another-journal") this.#duplicatedAcross++;
     if (!page.inTopic.has(offset)) return;
 
-    page.linesStart = Math.min(page.linesStart, start);
-    page.linesEnd = Math.max(page.linesEnd, end);
-    if (kind !== "new") page.state = "unproven";
     if (page !== this.#open?.page) {
       const digests = this.#open?.digests;
       this.endLines();
-      // A page that was left, and is come back to, has its lines in no order that a digest could follow.
+      // Of a page that was left, and is come back to, no digest can say which lines it had before.
       page.state = page.state === "unread" ? "open" : "unproven";
       this.#open = new OpenPage(page, digests);
     }
-    if (page.state === "open" && this.#open.add(offset, value, details) === false) {
-      page.state = "unproven";
-    }
+    if (page.state === "open") this.#open.add(offset, value, details);
   }
 
   /** After the last line. */
   endLines(): void {
     if (this.#open === undefined) return;
-    const { page, detailsKind } = this.#open;
+    const { page, hasDetails } = this.#open;
     const digest = this.#open.take();
     this.#open = undefined;
     if (page.state !== "open") return;
-    const isEqual = page.digest !== undefined && detailsKind !== "some" &&
-      areEqual(digest.values, page.digest.values) &&
-      (detailsKind === "none" || areEqual(digest.details, page.digest.details));
+    const isEqual = page.digest !== undefined &&
+      digest.values === page.digest.values &&
+      (!hasDetails || digest.details === page.digest.details);
     page.state = isEqual ? "equal" : "unproven";
     if (isEqual) page.digest = undefined;
   }
@@ -214,9 +209,7 @@ class OpenPage {
   readonly number: number;
   /** Handed on from page to page. */
   readonly digests: PageDigests;
-  #lastOffset = -1;
-  #count = 0;
-  #detailsCount = 0;
+  hasDetails = false;
 
   constructor(page: Page, digests: PageDigests | undefined) {
     this.page = page;
@@ -224,23 +217,12 @@ class OpenPage {
     this.digests = digests ?? { values: new RecordDigest(), details: new RecordDigest() };
   }
 
-  /** How many of the records came with details. */
-  get detailsKind(): "all" | "some" | "none" {
-    if (this.#detailsCount === 0) return "none";
-    return this.#detailsCount === this.#count ? "all" : "some";
-  }
-
-  /** False, and not added, where it does not come after the last one. */
-  add(offset: number, value: Uint8Array | null, details: JournaledRecord["details"]): boolean {
-    if (offset <= this.#lastOffset) return false;
-    this.#lastOffset = offset;
-    this.#count++;
+  add(offset: number, value: Uint8Array | null, details: JournaledRecord["details"]): void {
     this.digests.values.addValue(offset, value);
     if (details !== undefined) {
-      this.#detailsCount++;
+      this.hasDetails = true;
       this.digests.details.addDetails(offset, details);
     }
-    return true;
   }
 
   take(): PageDigest {

@@ -8,7 +8,7 @@
 import type { KafkaRecord } from "../../kafka/record.ts";
 import type { TopicReader } from "../../kafka/topic_reader.ts";
 import type { JournaledRecord } from "../event.ts";
-import { areEqual, type RecordDetails, RecordDigest } from "./digest.ts";
+import { type RecordDetails, RecordDigest } from "./digest.ts";
 import type { JournalFiles, JournalLine, PositionRange } from "./journal_files.ts";
 import { OffsetBits, type Page, PAGE_OFFSETS, pageNumberOf } from "./page.ts";
 import type { PartitionAccount } from "./partition_account.ts";
@@ -34,10 +34,8 @@ export interface VanishedRecord {
   readonly offset: number;
 }
 
-/** 8 MB of hashes. */
-const PAGES_AT_ONCE = 256;
-/** Half of a SHA-256: between 1,024 records no two are equal by chance. */
-const HASH_BYTES = 16;
+/** 4 MB of hashes. */
+const PAGES_AT_ONCE = 64;
 
 /** Counts what differs in the accounts. Returns the records which have vanished from the topic meanwhile. */
 export async function recheck(
@@ -45,8 +43,11 @@ export async function recheck(
   options: RecheckOptions,
 ): Promise<readonly VanishedRecord[]> {
   const vanished: VanishedRecord[] = [];
+  // In the order of their lines, so that the pages of a group have them close together.
+  const startOf = ({ page }: UnprovenPage) => page.lines[0]?.start ?? 0;
+  const ordered = pages.toSorted((a, b) => startOf(a) - startOf(b));
   for (let first = 0; first < pages.length; first += PAGES_AT_ONCE) {
-    const group = new PageGroup(pages.slice(first, first + PAGES_AT_ONCE));
+    const group = new PageGroup(ordered.slice(first, first + PAGES_AT_ONCE));
     await group.readTopic(options);
     await group.readLines(options);
     vanished.push(...group.vanished());
@@ -60,7 +61,8 @@ class PageGroup {
   readonly #byPartition = new Map<number, Map<number, PageCheck>>();
 
   constructor(pages: readonly UnprovenPage[]) {
-    this.#checks = pages.map((page) => new PageCheck(page));
+    const digest = new RecordDigest();
+    this.#checks = pages.map((page) => new PageCheck(page, digest));
     for (const check of this.#checks) {
       const { partition } = check.account;
       const numbers = this.#byPartition.get(partition) ?? new Map<number, PageCheck>();
@@ -71,7 +73,7 @@ class PageGroup {
 
   async readTopic({ topic, reader, onProgress }: RecheckOptions): Promise<void> {
     for (const { account, range } of this.#topicRanges()) {
-      for await (const records of reader.read({ topic, partition: account.partition, ...range })) {
+      for await (const records of reader.scan({ topic, partition: account.partition, ...range })) {
         for (const record of records) {
           this.#checkOf(account.partition, record.offset)?.addRecord(record);
         }
@@ -81,7 +83,7 @@ class PageGroup {
   }
 
   async readLines({ files, decode, onProgress }: RecheckOptions): Promise<void> {
-    const ranges = merged(this.#checks.map(({ lines }) => lines));
+    const ranges = merged(this.#checks.flatMap(({ lines }) => lines));
     for await (const { lines } of files.readRanges(ranges)) {
       for (const line of lines) {
         const record = decode(line);
@@ -117,15 +119,17 @@ class PageCheck {
   readonly account: PartitionAccount;
   readonly number: number;
   readonly #page: Page;
-  readonly #hashes = new Uint8Array(PAGE_OFFSETS * HASH_BYTES * 2);
+  readonly #digest: RecordDigest;
+  readonly #values = new HashList();
+  readonly #details = new HashList();
   readonly #found = new OffsetBits();
   readonly #different = new OffsetBits();
-  readonly #digest = new RecordDigest();
 
-  constructor({ account, page }: UnprovenPage) {
+  constructor({ account, page }: UnprovenPage, digest: RecordDigest) {
     this.account = account;
     this.number = pageNumberOf(page.firstOffset);
     this.#page = page;
+    this.#digest = digest;
   }
 
   get offsets(): PositionRange {
@@ -135,23 +139,22 @@ class PageCheck {
     };
   }
 
-  get lines(): PositionRange {
-    return { start: this.#page.linesStart, end: this.#page.linesEnd };
+  get lines(): readonly PositionRange[] {
+    return this.#page.lines;
   }
 
   addRecord(record: KafkaRecord): void {
-    const { offset, value } = record;
-    const { values, others } = this.#hashesAt(offset);
-    values.set(this.#hashOfValue(offset, value));
-    others.set(this.#hashOfDetails(offset, record));
-    this.#found.add(offset);
+    const index = record.offset - this.#page.firstOffset;
+    this.#values.set(index, this.#hashOfValue(record.offset, record.value));
+    this.#details.set(index, this.#hashOfDetails(record.offset, record));
+    this.#found.add(record.offset);
   }
 
   addLine({ offset, value, details }: JournaledRecord): void {
     if (!this.#found.has(offset)) return;
-    const { values, others } = this.#hashesAt(offset);
-    const isEqual = areEqual(values, this.#hashOfValue(offset, value)) &&
-      (details === undefined || areEqual(others, this.#hashOfDetails(offset, details)));
+    const index = offset - this.#page.firstOffset;
+    const isEqual = this.#values.has(index, this.#hashOfValue(offset, value)) &&
+      (details === undefined || this.#details.has(index, this.#hashOfDetails(offset, details)));
     if (!isEqual && this.#different.add(offset)) this.account.addMismatch(offset);
   }
 
@@ -163,22 +166,35 @@ class PageCheck {
     }
   }
 
-  #hashesAt(offset: number): { readonly values: Uint8Array; readonly others: Uint8Array } {
-    const start = (offset % PAGE_OFFSETS) * HASH_BYTES * 2;
-    return {
-      values: this.#hashes.subarray(start, start + HASH_BYTES),
-      others: this.#hashes.subarray(start + HASH_BYTES, start + HASH_BYTES * 2),
-    };
-  }
-
-  #hashOfValue(offset: number, value: Uint8Array | null): Uint8Array {
+  #hashOfValue(offset: number, value: Uint8Array | null): string {
     this.#digest.addValue(offset, value);
-    return this.#digest.take().subarray(0, HASH_BYTES);
+    return this.#digest.take();
   }
 
-  #hashOfDetails(offset: number, details: RecordDetails): Uint8Array {
+  #hashOfDetails(offset: number, details: RecordDetails): string {
     this.#digest.addDetails(offset, details);
-    return this.#digest.take().subarray(0, HASH_BYTES);
+    return this.#digest.take();
+  }
+}
+
+/** Half of a SHA-256, in hexadecimal: no two records are equal in it by chance. */
+const HASH_LENGTH = 32;
+
+/** The hashes of a page's records, by their distance from its first offset. As strings they would take ten times as much. */
+class HashList {
+  readonly #characters = new Uint8Array(PAGE_OFFSETS * HASH_LENGTH);
+
+  set(index: number, hash: string): void {
+    const start = index * HASH_LENGTH;
+    for (let at = 0; at < HASH_LENGTH; at++) this.#characters[start + at] = hash.charCodeAt(at);
+  }
+
+  has(index: number, hash: string): boolean {
+    const start = index * HASH_LENGTH;
+    for (let at = 0; at < HASH_LENGTH; at++) {
+      if (this.#characters[start + at] !== hash.charCodeAt(at)) return false;
+    }
+    return true;
   }
 }
 

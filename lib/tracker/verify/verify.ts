@@ -14,9 +14,12 @@
  *     journal  11111111 11111111   digest a3f1..        journal  11111011 11111111   digest 9b12..
  *              nothing to do                                          ^ missing       read again
  *
- * So neither side is held in memory: a page costs under 1 kB, 10 million records 10 MB. Nothing is
+ * So neither side is held in memory: a page costs about 1 kB, 10 million records 10 MB. Nothing is
  * concluded from an offset that is not there: transaction markers, aborted records, compaction and retention
  * take offsets too, and only a record that can be read can be missing.
+ *
+ * A line stands for its record: value, and key, headers and timestamp where the line has them. What the
+ * tracker made of the record (`order_full`, `error`, `mark`) is not judged, only that the line is JSON.
  *
  * A tracker may be at work meanwhile, and producers too. What is judged is what lay in the topic when the
  * verification began; the journals are looked at after the topic was read, and up to the size that they
@@ -28,8 +31,9 @@
 import type { KafkaConnection } from "../../kafka/client.ts";
 import type { ClusterClient } from "../../kafka/cluster.ts";
 import { TopicReader } from "../../kafka/topic_reader.ts";
-import { decodeEvent, type JournaledRecord } from "../event.ts";
+import type { JournaledRecord } from "../event.ts";
 import { JournalFiles, type JournalLine } from "./journal_files.ts";
+import { LineDecoder } from "./line_decoder.ts";
 import { PartitionAccount } from "./partition_account.ts";
 import { recheck, type UnprovenPage } from "./recheck.ts";
 import { isOk, type UnreadableLine, type Verification } from "./verification.ts";
@@ -76,7 +80,6 @@ export async function verifyJournals(options: VerifyOptions): Promise<Verificati
 
 const PROGRESS_INTERVAL_MS = 500;
 const UNREADABLE_EXAMPLES_MAX = 10;
-const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A line at an offset that the topic had not reached when the verification began. */
 type EarlyLine = Pick<JournaledRecord, "partition" | "offset">;
@@ -84,6 +87,7 @@ type EarlyLine = Pick<JournaledRecord, "partition" | "offset">;
 class Verifier {
   readonly #options: VerifyOptions;
   readonly #reader: TopicReader;
+  readonly #decoder = new LineDecoder();
   readonly #topicId: string;
   readonly #accounts = new Map<number, PartitionAccount>();
   /** By partition, one past the last offset as it was asked for last. */
@@ -134,9 +138,12 @@ class Verifier {
     for (const account of accounts) {
       const { partition, low, end } = account;
       const start = Math.max(account.start, low);
-      for await (const records of this.#reader.read({ topic, partition, start, end })) {
-        for (const record of records) account.addRecord(record);
-        const position = records.at(-1)?.offset ?? start;
+      for await (const records of this.#reader.scan({ topic, partition, start, end })) {
+        let position = start;
+        for (const record of records) {
+          account.addRecord(record);
+          position = record.offset + 1;
+        }
         this.#turn({ phase: "topic", done: before + position - start, total });
       }
       account.endRecords();
@@ -145,14 +152,14 @@ class Verifier {
   }
 
   async readJournals(files: JournalFiles): Promise<void> {
-    for await (const { journal, lines } of files.readAll()) {
+    for await (const { journal, lines, end } of files.readAll()) {
       const early: EarlyLine[] = [];
       for (const line of lines) {
         const record = this.#decode(line, files);
         if (record !== undefined) this.#judge(record, { line, journal, early });
       }
       if (early.length > 0) await this.#judgeEarly(early);
-      this.#turn({ phase: "journal", done: lines.at(-1)?.end ?? 0, total: files.bytes });
+      this.#turn({ phase: "journal", done: end, total: files.bytes });
     }
     for (const account of this.#accounts.values()) account.endLines();
   }
@@ -175,7 +182,7 @@ class Verifier {
       reader: this.#reader,
       files,
       decode: (line) => {
-        const record = decodeLine(line);
+        const record = this.#tryDecode(line);
         return record !== undefined && this.#isOfTopic(record) ? record : undefined;
       },
       onProgress: (done) => {
@@ -224,7 +231,7 @@ class Verifier {
   }
 
   #decode(line: JournalLine, files: JournalFiles): JournaledRecord | undefined {
-    const record = decodeLine(line);
+    const record = this.#tryDecode(line);
     if (record === undefined) {
       this.#unreadableLines++;
       if (this.#unreadable.length < UNREADABLE_EXAMPLES_MAX) {
@@ -232,6 +239,15 @@ class Verifier {
       }
     }
     return record;
+  }
+
+  #tryDecode({ bytes }: JournalLine): JournaledRecord | undefined {
+    if (bytes === undefined) return undefined;
+    try {
+      return this.#decoder.decode(bytes);
+    } catch {
+      return undefined;
+    }
   }
 
   #judge(
@@ -312,15 +328,6 @@ class Verifier {
     if (now - this.#lastProgressAt < PROGRESS_INTERVAL_MS) return;
     this.#lastProgressAt = now;
     this.#options.onProgress?.(progress);
-  }
-}
-
-function decodeLine({ bytes }: JournalLine): JournaledRecord | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    return decodeEvent(DECODER.decode(bytes));
-  } catch {
-    return undefined;
   }
 }
 

@@ -6,8 +6,8 @@ import { TestFolder } from "../journal/fixture.ts";
 
 const DECODER = new TextDecoder();
 
-function textsOf(lines: readonly JournalLine[]): (string | undefined)[] {
-  return lines.map(({ bytes }) => bytes && DECODER.decode(bytes));
+function textsOf(lines: Iterable<JournalLine>): (string | undefined)[] {
+  return Array.from(lines, ({ bytes }) => bytes && DECODER.decode(bytes));
 }
 
 async function readAll(files: JournalFiles): Promise<(string | undefined)[]> {

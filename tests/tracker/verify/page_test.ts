@@ -29,12 +29,12 @@ Deno.test("pageNumberOf() changes every 1,024 offsets", () => {
 
 Deno.test("Page.addLine() tells a repeat in one journal from one in another", () => {
   const page = new Page(0);
-  assert.equal(page.addLine(1, 0), "new");
-  assert.equal(page.addLine(1, 0), "repeated");
-  assert.equal(page.addLine(1, 1), "in-another-journal");
-  assert.equal(page.addLine(1, 1), "repeated");
-  assert.equal(page.addLine(2, 1), "new");
-  assert.equal(page.addLine(2, 1), "repeated");
-  assert.equal(page.addLine(2, 2), "in-another-journal");
-  assert.equal(page.addLine(1, 2), "in-another-journal");
+  assert.equal(page.addLine(1, { journal: 0, start: 0, end: 1 }), "new");
+  assert.equal(page.addLine(1, { journal: 0, start: 0, end: 1 }), "repeated");
+  assert.equal(page.addLine(1, { journal: 1, start: 0, end: 1 }), "in-another-journal");
+  assert.equal(page.addLine(1, { journal: 1, start: 0, end: 1 }), "repeated");
+  assert.equal(page.addLine(2, { journal: 1, start: 0, end: 1 }), "new");
+  assert.equal(page.addLine(2, { journal: 1, start: 0, end: 1 }), "repeated");
+  assert.equal(page.addLine(2, { journal: 2, start: 0, end: 1 }), "in-another-journal");
+  assert.equal(page.addLine(1, { journal: 2, start: 0, end: 1 }), "in-another-journal");
 });

@@ -116,6 +116,25 @@ Deno.test("verifyJournals() tells two records whose values changed places", asyn
   assert.deepEqual(countsOf(verification), { ...ALL_OK, mismatched: 2 });
 });
 
+Deno.test("verifyJournals() sees a changed line that all the right ones come after", async () => {
+  await using site = await createVerifySite();
+  const records = await site.send(0, numbered(1_500));
+  const lines = records.map((record) => site.lineOf(record));
+  const changed = site.lineOf({ ...records[5] as KafkaRecord, value: bytesOf("changed") });
+  // Past the page's end and back, so that the right lines alone would give the right digest.
+  const journal = [changed, ...lines.slice(1_400), ...lines.slice(0, 1_400)];
+
+  const verification = await site.verify([site.writeJournal(journal)]);
+
+  assert.deepEqual(countsOf(verification), {
+    journals: 1,
+    records: 1_500,
+    journaled: 1_501,
+    duplicated: 1,
+    mismatched: 1,
+  });
+});
+
 Deno.test("verifyJournals() takes records below the topic's first offset for expired", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
