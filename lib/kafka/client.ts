@@ -6,7 +6,8 @@
 
 import { Kafka, type LogEntry, logLevel } from "kafkajs";
 import { loggerOf } from "../log.ts";
-import { addJoinHook, cureIdleTimer } from "./kafkajs_internals.ts";
+import { registerCodecs } from "./codecs.ts";
+import { addJoinHook, cureIdleTimer, keepCommits } from "./kafkajs_internals.ts";
 
 /** How to reach a cluster. */
 export interface KafkaConnection {
@@ -34,6 +35,8 @@ export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0
 
 cureIdleTimer();
 addJoinHook();
+registerCodecs();
+keepCommits();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */
 export function openClient(
