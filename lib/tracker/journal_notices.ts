@@ -14,7 +14,7 @@ export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotic
       return log.info("A new journal was begun", properties);
     case "rebuilt":
       return log.warn(
-        "The checkpoint could not be trusted; the whole journal was read",
+        "The checkpoint could not be trusted; what the journal holds was read from its files",
         properties,
       );
     case "cut":
@@ -31,6 +31,22 @@ export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotic
       return log.warn("The journal has records more than once", properties);
     case "rotated":
       return log.info("The journal began a new segment", properties);
+    case "sealed":
+      return log.info("A journal segment has its manifest", properties);
+    case "compressed":
+      return log.info("A journal segment was compressed", properties);
+    case "removed":
+      return log.info("A journal segment was removed for its age", properties);
+    case "segment changed":
+      return log.error(
+        "A journal segment is not what its manifest says; it is left as it is",
+        properties,
+      );
+    case "upkeep failed":
+      return log.warn(
+        "Closed journal segments cannot be looked after; it is tried again",
+        properties,
+      );
     case "stalled":
       return log.error(
         "The journal cannot be written; nothing is committed until it can",

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { createHash, type Hash } from "node:crypto";
 import { activePath, closedPath, SegmentEdges } from "./segments.ts";
 import { type FileFacts, type Storage, type StoredFile, writeAll } from "./storage.ts";
 
@@ -24,12 +25,17 @@ export interface ActiveSegmentOptions {
   readonly number: number;
   readonly bytes: number;
   readonly edges: SegmentEdges;
+  /** Whether to take the SHA-256 of what is appended (1 s a GB); of no use where no segment is closed. */
+  readonly isHashed: boolean;
 }
 
 export interface RotatedSegment {
   readonly path: string;
   readonly number: number;
   readonly bytes: number;
+  readonly edges: SegmentEdges;
+  /** Of all its bytes; undefined where a part was written by an earlier run. */
+  readonly sha256: string | undefined;
 }
 
 export class ActiveSegment {
@@ -41,6 +47,8 @@ export class ActiveSegment {
   #bytes: number;
   #edges: SegmentEdges;
   #identity: string;
+  readonly #isHashed: boolean;
+  #hash: Hash | undefined;
   /** Undefined after a failure, until the next append. */
   #file: StoredFile | undefined;
   /** True from before the rename until the new file is there: a failure leaves it between. */
@@ -53,6 +61,8 @@ export class ActiveSegment {
     this.#number = options.number;
     this.#bytes = options.bytes;
     this.#edges = options.edges;
+    this.#isHashed = options.isHashed;
+    this.#hash = options.bytes === 0 ? this.#newHash() : undefined;
     this.#file = file;
     this.#identity = facts.identity;
   }
@@ -103,7 +113,10 @@ export class ActiveSegment {
       }
       await file.syncData();
       await this.#requireInPlace(bytes);
-      for (const part of parts) this.#edges.append(part);
+      for (const part of parts) {
+        this.#edges.append(part);
+        this.#hash?.update(part);
+      }
       this.#bytes = bytes;
     } catch (error) {
       this.close();
@@ -169,16 +182,18 @@ export class ActiveSegment {
       file.close();
       throw error;
     }
+    const rotated = { ...closed, edges: this.#edges, sha256: this.#hash?.digest("hex") };
     this.#file = file;
     this.#number = closed.number + 1;
     this.#bytes = 0;
     this.#edges = new SegmentEdges();
+    this.#hash = this.#newHash();
     this.#rotating = false;
-    return closed;
+    return rotated;
   }
 
   /** Renames the segment to its number, unless that was done before a failure. */
-  async #renamed(): Promise<RotatedSegment> {
+  async #renamed(): Promise<Pick<RotatedSegment, "path" | "number" | "bytes">> {
     const facts = await this.#storage.stat(this.path);
     if (facts?.identity === this.#identity) {
       this.#requireSame(facts);
@@ -191,6 +206,10 @@ export class ActiveSegment {
     const path = closedPath(this.#directory, this.#number);
     this.#requireSame(await this.#storage.stat(path));
     return { path, number: this.#number, bytes: this.#bytes };
+  }
+
+  #newHash(): Hash | undefined {
+    return this.#isHashed ? createHash("sha256") : undefined;
   }
 
   /** A folder that is away (unmounted, being moved) may come back with our file in it: keep trying. */

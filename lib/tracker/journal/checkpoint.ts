@@ -7,7 +7,8 @@
  *       "segment": 3, "position": 123456,            the active segment's number, and the bytes covered of it
  *       "fingerprint": {"headSha256","tailSha256"},
  *       "closed": [[1, 1073741824], [2, 1073740000]],           closed segments: number, bytes
- *       "topics": [{"id","name","partitions":[{"partition":0,"intervals":[[0,1000]]}]}]}}
+ *       "topics": [{"id","name","partitions":[{"partition":0,"intervals":[[0,1000]]}]}],
+ *       "active": {"lines","partitions":[...]}}}              what the active segment has, for its manifest
  *
  * What it claims is on the disk: it is written after the fdatasync that covers its position. It can
  * be lost at any time; the journal's lines say the same (`recovery.ts`).
@@ -16,12 +17,13 @@
  */
 
 import { join } from "node:path";
+import type { AccountData } from "./account.ts";
 import { HeldOffsets } from "./intervals.ts";
-import { type SegmentFingerprint, sha256 } from "./segments.ts";
-import { readRange, type Storage, writeAll } from "./storage.ts";
+import { decodeSealed, encodeSealed } from "./sealed_text.ts";
+import type { SegmentFingerprint } from "./segments.ts";
+import { readFile, replaceFile, type Storage } from "./storage.ts";
 
 export const CHECKPOINT_NAME = "tracker.checkpoint";
-const TEMPORARY_NAME = "tracker.checkpoint.new";
 const VERSION = 1;
 
 export interface Checkpoint {
@@ -31,6 +33,8 @@ export interface Checkpoint {
   readonly fingerprint: SegmentFingerprint;
   readonly closed: readonly { readonly number: number; readonly bytes: number }[];
   readonly held: HeldOffsets;
+  /** What the active segment has up to the position; undefined where that was not counted. */
+  readonly active: AccountData | undefined;
 }
 
 export type CheckpointRead =
@@ -40,7 +44,7 @@ export type CheckpointRead =
 
 /** The checkpoint as text; taken at once, so that the journal may go on while the text is written. */
 export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): string {
-  const body = JSON.stringify({
+  const body = {
     journal: checkpoint.journalId,
     written: writtenAt.toISOString(),
     segment: checkpoint.segment,
@@ -55,23 +59,14 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
         intervals: intervals.map(({ start, end }) => [start, end]),
       })),
     })),
-  });
-  return `{"version":${VERSION},"sha256":"${sha256(body)}","body":${body}}\n`;
+    ...(checkpoint.active !== undefined && { active: checkpoint.active }),
+  };
+  return encodeSealed(body, { version: VERSION });
 }
 
 /** @throws {SyntaxError} where the text is not a whole checkpoint of this version; the message says why. */
 export function decodeCheckpoint(text: string): Checkpoint {
-  const parts = /^\{"version":(\d+),"sha256":"([0-9a-f]{64})","body":(\{.*\})\}\n$/.exec(text);
-  if (parts === null) throw new SyntaxError("it is not a whole checkpoint");
-  const [, version, checksum, body] = parts;
-  if (version !== String(VERSION)) {
-    throw new SyntaxError(`its version is ${version}, expected ${VERSION}`);
-  }
-  if (body === undefined || sha256(body) !== checksum) {
-    throw new SyntaxError("its checksum does not match its content");
-  }
-  // The checksum says that we wrote it, so the shape can be trusted from here on.
-  return fromBody(JSON.parse(body) as Body);
+  return fromBody(decodeSealed(text, { version: VERSION, what: "checkpoint" }) as Body);
 }
 
 interface Body {
@@ -88,6 +83,7 @@ interface Body {
       readonly intervals: readonly (readonly [number, number])[];
     }[];
   }[];
+  readonly active?: AccountData;
 }
 
 function fromBody(body: Body): Checkpoint {
@@ -106,6 +102,7 @@ function fromBody(body: Body): Checkpoint {
     fingerprint: body.fingerprint,
     closed: body.closed.map(([number, bytes]) => ({ number, bytes })),
     held,
+    active: body.active,
   };
 }
 
@@ -115,35 +112,21 @@ export async function writeCheckpoint(
   directory: string,
   text: string,
 ): Promise<void> {
-  const temporary = join(directory, TEMPORARY_NAME);
-  const file = await storage.open(temporary, "replace");
-  try {
-    await writeAll(file, new TextEncoder().encode(text));
-    await file.syncData();
-  } finally {
-    file.close();
-  }
-  await storage.rename(temporary, join(directory, CHECKPOINT_NAME));
-  await storage.syncDirectory(directory);
+  await replaceFile(storage, join(directory, CHECKPOINT_NAME), text);
 }
 
 export async function readCheckpoint(
   storage: Storage,
   directory: string,
 ): Promise<CheckpointRead> {
-  const path = join(directory, CHECKPOINT_NAME);
-  const facts = await storage.stat(path);
-  if (facts === undefined) return { kind: "missing" };
-  const file = await storage.open(path, "read");
+  const bytes = await readFile(storage, join(directory, CHECKPOINT_NAME));
+  if (bytes === undefined) return { kind: "missing" };
   try {
-    const bytes = await readRange(file, { start: 0, end: facts.bytes });
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return { kind: "read", checkpoint: decodeCheckpoint(text) };
   } catch (error) {
-    // SyntaxError: not a checkpoint. TypeError: not UTF-8. Anything else is the disk's.
+    // SyntaxError: not a checkpoint. TypeError: not UTF-8. Anything else is a fault of ours.
     if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
     return { kind: "damaged", reason: error.message };
-  } finally {
-    file.close();
   }
 }

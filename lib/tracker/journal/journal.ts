@@ -10,6 +10,7 @@
  * @module
  */
 
+import { SegmentAccount } from "./account.ts";
 import { encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
@@ -26,6 +27,7 @@ import { fingerprint, joined } from "./segments.ts";
 import { denoStorage, type Storage } from "./storage.ts";
 import { surviveFileLimit } from "./file_limit.ts";
 import { JournalUnwritableError } from "./unwritable.ts";
+import { Upkeep } from "./upkeep.ts";
 
 /** A group takes no further append beyond this; one append alone may be larger. */
 const GROUP_BYTES_MAX = 32 * 1024 * 1024;
@@ -53,7 +55,14 @@ export interface JournalOptions {
    * A segment is closed before it would grow beyond this many bytes; default: never. One append
    * larger than that has a segment of its own.
    */
-  readonly rotateBytes?: number;
+  readonly rotateBytes?: number | undefined;
+  /** Whether closed segments are compressed, in the background; default: no. */
+  readonly compress?: boolean | undefined;
+  /**
+   * Closed segments older than this many milliseconds are removed; default: never. Their records are
+   * held on: they are not appended again.
+   */
+  readonly keepMs?: number | undefined;
   /** Called at once, from within the journal's work: it should return quickly, and not throw. */
   readonly onNotice: NoticeListener;
   readonly storage?: Storage;
@@ -86,7 +95,7 @@ export class JournalReopenedError extends Error {
 /**
  * Opens the journal of a folder, or begins one: takes the folder's lock, and repairs what the last
  * run left. Reads what was written after the last checkpoint (32 MB or so at most, 0.2 s); without a
- * good checkpoint it reads everything (5 s a GB).
+ * good checkpoint it reads everything (5 s a GB) but the closed segments that have manifests.
  *
  * @throws {JournalLockedError} where another tracker has the folder.
  * @throws {JournalUnwritableError} where the folder or a file in it cannot be written.
@@ -97,15 +106,18 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   if (rotateBytes !== undefined && !(Number.isSafeInteger(rotateBytes) && rotateBytes > 0)) {
     throw new RangeError(`Cannot rotate at ${rotateBytes} bytes: expected a whole number above 0`);
   }
+  if (options.keepMs !== undefined && !(options.keepMs > 0)) {
+    throw new RangeError(`Cannot keep segments for ${options.keepMs} ms: expected more than 0`);
+  }
   let lock: FolderLock | undefined;
   const forgetFileLimit = surviveFileLimit();
   try {
     await storage.createDirectory(directory);
     lock = await FolderLock.take(storage, directory);
     const recovered = await recover({ storage, directory, onNotice });
-    const segment = await openSegment(storage, directory, recovered);
+    const segment = await openSegment({ storage, directory, rotateBytes, recovered });
     const journal = new Journal({ ...options, onNotice }, { lock, recovered, segment });
-    await journal.checkpoint();
+    await journal.begin();
     return journal;
   } catch (error) {
     lock?.release();
@@ -118,11 +130,16 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 }
 
 function openSegment(
-  storage: Storage,
-  directory: string,
-  { active }: RecoveredJournal,
+  { storage, directory, rotateBytes, recovered: { active } }: {
+    readonly storage: Storage;
+    readonly directory: string;
+    readonly rotateBytes: number | undefined;
+    readonly recovered: RecoveredJournal;
+  },
 ): Promise<ActiveSegment> {
-  return ActiveSegment.open({ storage, directory, ...active });
+  const { number, bytes, edges } = active;
+  const isHashed = rotateBytes !== undefined;
+  return ActiveSegment.open({ storage, directory, number, bytes, edges, isHashed });
 }
 
 interface Waiting {
@@ -134,7 +151,7 @@ interface Waiting {
 /** A journal that is open; `openJournal` makes it. */
 export class Journal {
   readonly directory: string;
-  readonly #rotateBytes: number;
+  readonly #options: Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">;
   readonly #onNotice: NoticeListener;
   readonly #storage: Storage;
   readonly #clock: Clock;
@@ -144,7 +161,11 @@ export class Journal {
   #segment: ActiveSegment;
   #id: string;
   #held: HeldOffsets;
-  #closedSegments: { readonly number: number; readonly bytes: number }[];
+  /** What the active segment has in it; undefined where that has to be counted when it is closed. */
+  #account: SegmentAccount | undefined;
+  /** Bytes of the closed segments that are there, by number. */
+  readonly #closedSegments = new Map<number, number>();
+  #upkeep: Upkeep;
 
   readonly #queue: Waiting[] = [];
   #group: Waiting[] = [];
@@ -160,8 +181,7 @@ export class Journal {
   #bytesSinceCheckpoint = 0;
 
   constructor(
-    { directory, rotateBytes, onNotice, storage = denoStorage, clock = systemClock }:
-      JournalOptions,
+    { directory, onNotice, storage = denoStorage, clock = systemClock, ...options }: JournalOptions,
     { lock, recovered, segment }: {
       readonly lock: FolderLock;
       readonly recovered: RecoveredJournal;
@@ -169,7 +189,7 @@ export class Journal {
     },
   ) {
     this.directory = directory;
-    this.#rotateBytes = rotateBytes ?? Infinity;
+    this.#options = options;
     this.#onNotice = onNotice;
     this.#storage = storage;
     this.#clock = clock;
@@ -177,9 +197,31 @@ export class Journal {
     this.#segment = segment;
     this.#id = recovered.id;
     this.#held = recovered.held;
-    this.#closedSegments = [...recovered.closed];
+    this.#account = recovered.active.account;
+    this.#upkeep = this.#upkeepOf(recovered);
     this.#checkpointMs = clock.now();
     this.#forgetFileLimit = surviveFileLimit();
+  }
+
+  #upkeepOf({ id, closed }: RecoveredJournal): Upkeep {
+    this.#closedSegments.clear();
+    for (const { number, bytes } of closed) this.#closedSegments.set(number, bytes);
+    return new Upkeep({
+      storage: this.#storage,
+      directory: this.directory,
+      journalId: id,
+      onNotice: this.#onNotice,
+      sleep: (delayMs, signal) => this.#clock.sleep(delayMs, signal),
+      compress: this.#options.compress ?? false,
+      keepMs: this.#options.keepMs,
+      onRemove: (number) => this.#closedSegments.delete(number),
+    }, closed);
+  }
+
+  /** Writes the first checkpoint, and begins to look after the closed segments. For `openJournal`. */
+  async begin(): Promise<void> {
+    await this.checkpoint();
+    this.#upkeep.start();
   }
 
   /** This journal's UUID. Changes only where the files were replaced (notices `reopened`, `rebuilt`). */
@@ -248,6 +290,7 @@ export class Journal {
     });
     try {
       await this.#working;
+      await this.#upkeep.stop({ now: false, signal: this.#abandoned.signal });
       done.abort();
       await expired;
       await this.#checkpointing;
@@ -269,11 +312,12 @@ export class Journal {
   }
 
   #takeGroup(): Waiting[] {
+    const bytesMax = Math.min(GROUP_BYTES_MAX, this.#options.rotateBytes ?? Infinity);
     let bytes = 0;
     let count = 0;
     for (const { append } of this.#queue) {
       bytes += append.lines.length;
-      if (count > 0 && bytes > GROUP_BYTES_MAX) break;
+      if (count > 0 && bytes > bytesMax) break;
       count++;
     }
     return this.#queue.splice(0, count);
@@ -308,7 +352,8 @@ export class Journal {
     const parts = this.#group.map(({ append }) => append.lines).filter(({ length }) => length > 0);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (bytes > 0) {
-      if (this.#segment.bytes > 0 && this.#segment.bytes + bytes > this.#rotateBytes) {
+      const { rotateBytes = Infinity } = this.#options;
+      if (this.#segment.bytes > 0 && this.#segment.bytes + bytes > rotateBytes) {
         await this.#rotate();
       }
       const together = parts.length > 1 && bytes <= COPIED_BYTES_MAX;
@@ -317,6 +362,7 @@ export class Journal {
     this.#bytesSinceCheckpoint += bytes;
     for (const { append } of this.#group) {
       for (const interval of append.intervals) this.#held.add(append, interval);
+      if (this.#account?.addAppend(append) === false) this.#account = undefined;
     }
     this.#noteRecovered();
     // Whoever waits may append again at once, and must not find its last append still under way.
@@ -324,9 +370,12 @@ export class Journal {
   }
 
   async #rotate(): Promise<void> {
-    const { path, number, bytes } = await this.#segment.rotate();
-    this.#closedSegments.push({ number, bytes });
+    const { path, ...closed } = await this.#segment.rotate();
+    const { number, bytes } = closed;
+    this.#closedSegments.set(number, bytes);
     this.#onNotice({ kind: "rotated", path, number });
+    this.#upkeep.add({ ...closed, account: this.#account });
+    this.#account = new SegmentAccount();
     // Forces a checkpoint after this group, so that a restart need not read the closed segment.
     this.#bytesSinceCheckpoint = Infinity;
   }
@@ -337,18 +386,22 @@ export class Journal {
     const directory = this.directory;
     this.#segment.close();
     await this.#checkpointing;
+    await this.#upkeep.stop({ now: true });
     if (!await this.#lock.isInPlace()) {
       const lock = await FolderLock.take(storage, directory);
       this.#lock.release();
       this.#lock = lock;
     }
     const recovered = await recover({ storage, directory, onNotice: this.#onNotice });
-    this.#segment = await openSegment(storage, directory, recovered);
+    const { rotateBytes } = this.#options;
+    this.#segment = await openSegment({ storage, directory, rotateBytes, recovered });
     const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
     const newId = recovered.id !== this.#id;
     this.#id = recovered.id;
     this.#held = recovered.held;
-    this.#closedSegments = [...recovered.closed];
+    this.#account = recovered.active.account;
+    this.#upkeep = this.#upkeepOf(recovered);
+    this.#upkeep.start();
     this.#displaced = undefined;
     this.#bytesSinceCheckpoint = Infinity;
     this.#onNotice({
@@ -413,8 +466,9 @@ export class Journal {
       segment: this.#segment.number,
       position: this.#segment.bytes,
       fingerprint: fingerprint(this.#segment.edges),
-      closed: this.#closedSegments,
+      closed: Array.from(this.#closedSegments, ([number, bytes]) => ({ number, bytes })),
       held: this.#held,
+      active: this.#account?.data(),
     }, new Date());
     this.#checkpointMs = this.#clock.now();
     this.#bytesSinceCheckpoint = 0;

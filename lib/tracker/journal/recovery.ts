@@ -11,17 +11,21 @@
  *    reached the disk read as zeros, and nothing after them was ever acknowledged); failing that,
  *    after its last record. A whole foreign line with records after it stays: they were acknowledged,
  *    and cutting them would lose them.
- * 4. Not trusted: every line of every segment is read. There is no telling then what was flushed, so
- *    only what is torn after the last record is cut.
+ * 4. Not trusted: every line is read, but for closed segments that fit their manifests, which say what is held.
+ *    There is no telling then what was flushed, so only what is torn after the last record is cut.
  * 5. Closed segments are never touched, and what is cut is saved first, in `tracker.cut.<time>`.
+ * 6. What a segment held that was removed for its age is held on, by its manifest.
  *
  * @module
  */
 
 import { join } from "node:path";
+import { SegmentAccount } from "./account.ts";
+import { ArchiveReader } from "./archive.ts";
 import { type Checkpoint, type CheckpointRead, readCheckpoint } from "./checkpoint.ts";
 import { HeldOffsets, type JournalPartition } from "./intervals.ts";
 import { type LineVisitor, scanLines } from "./line_scan.ts";
+import { addHeld, readManifestFitting, readManifestOf } from "./manifest.ts";
 import type { NoticeListener } from "./notice.ts";
 import {
   activePath,
@@ -40,12 +44,20 @@ const REWRITTEN_BYTES_MAX = 128 * 1024 * 1024;
 export interface RecoveredJournal {
   readonly id: string;
   readonly held: HeldOffsets;
-  readonly closed: readonly { readonly number: number; readonly bytes: number }[];
+  /** Those that are there, compressed or not, by number. */
+  readonly closed: readonly {
+    readonly number: number;
+    readonly bytes: number;
+    /** What the segment has in it, where that is known. */
+    readonly account?: SegmentAccount;
+  }[];
   readonly active: {
     /** The number it will have when it is closed. */
     readonly number: number;
     readonly bytes: number;
     readonly edges: SegmentEdges;
+    /** What it has in it; undefined where that would have to be counted. */
+    readonly account: SegmentAccount | undefined;
   };
   /** Whether the id is another one than that of the commits made before. */
   readonly newId: boolean;
@@ -67,25 +79,17 @@ export async function recover(options: RecoveryOptions): Promise<RecoveredJourna
   const start = await whereToStart(storage, list, read);
   const held = start.kind === "checkpoint" ? start.checkpoint.held : new HeldOffsets();
 
-  let lineCount = 0;
-  let bytes = 0;
-  for (const segment of list.closed) {
-    const position = positionIn(start, segment.number);
-    if (position === undefined) continue;
-    const survey = await readClosed(options, segment, { position, held });
-    lineCount += survey.lineCount;
-    bytes += segment.bytes - position;
-  }
+  const closed = await recoverClosed(options, { start, list, held });
   const activeNumber = numberOfActive(start, list);
+  const position = positionIn(start, activeNumber) ?? 0;
   const active = await recoverActive(options, {
-    position: positionIn(start, activeNumber) ?? 0,
+    position,
     trusted: start.kind === "checkpoint",
     held,
+    account: accountBefore(start, { segment: activeNumber, position }),
   });
-  lineCount += active.lineCount;
-  bytes += active.readBytes;
 
-  const isNew = read.kind === "missing" && list.closed.length === 0 && !list.active?.bytes;
+  const isNew = read.kind === "missing" && list.nextNumber === 1 && !list.active?.bytes;
   const id = start.journalId ?? crypto.randomUUID();
   if (isNew) {
     onNotice({ kind: "created", directory, journalId: id });
@@ -96,19 +100,111 @@ export async function recover(options: RecoveryOptions): Promise<RecoveredJourna
       reason: start.reason,
       journalId: id,
       newId: start.journalId === undefined,
-      segmentCount: list.closed.length + 1,
-      lineCount,
-      bytes,
+      segmentCount: closed.segments.length + 1,
+      manifestCount: closed.manifestCount,
+      lineCount: closed.lineCount + active.lineCount,
+      bytes: closed.readBytes + active.readBytes,
       durationMs: performance.now() - startedMs,
     });
   }
   return {
     id,
     held,
-    closed: list.closed.map(({ number, bytes }) => ({ number, bytes })),
-    active: { number: activeNumber, bytes: active.bytes, edges: active.edges },
+    closed: closed.segments,
+    active: {
+      number: activeNumber,
+      bytes: active.bytes,
+      edges: active.edges,
+      account: active.account,
+    },
     newId: start.journalId === undefined,
   };
+}
+
+interface RecoveredClosed {
+  readonly segments: RecoveredJournal["closed"];
+  readonly lineCount: number;
+  readonly readBytes: number;
+  readonly manifestCount: number;
+}
+
+/** Adds to `held` what the checkpoint does not cover of the closed segments. */
+async function recoverClosed(
+  options: RecoveryOptions,
+  { start, list, held }: {
+    readonly start: Start;
+    readonly list: SegmentList;
+    readonly held: HeldOffsets;
+  },
+): Promise<RecoveredClosed> {
+  const { storage } = options;
+  const segments: RecoveredJournal["closed"][number][] = [];
+  let lineCount = 0;
+  let readBytes = 0;
+  let manifestCount = 0;
+  for (const segment of list.closed) {
+    const { number, bytes } = segment;
+    const position = positionIn(start, number);
+    const manifest = position !== undefined &&
+      await readManifestFitting(storage, list, segment);
+    if (position === undefined) segments.push({ number, bytes });
+    else if (manifest) {
+      addHeld(held, manifest);
+      manifestCount++;
+      segments.push({ number, bytes });
+    } else {
+      const before = accountBefore(start, { segment: number, position });
+      const survey = await readClosed(options, segment, { position, held, account: before });
+      lineCount += survey.lineCount;
+      readBytes += bytes - position;
+      const { account } = survey;
+      segments.push({ number, bytes, ...(account !== undefined && { account }) });
+    }
+  }
+  for (const [number, path] of list.archived) {
+    if (list.removed.has(number)) continue;
+    const isCovered = positionIn(start, number) === undefined;
+    const covered = isCovered ? bytesOfCovered(start, number) : undefined;
+    const manifest = covered === undefined && await readManifestOf(storage, list, number);
+    if (covered !== undefined) segments.push({ number, bytes: covered });
+    else if (manifest) {
+      if (!isCovered) addHeld(held, manifest);
+      manifestCount++;
+      segments.push({ number, bytes: manifest.segment.bytes });
+    } else {
+      const survey = await readArchived(options, path, held);
+      lineCount += survey.lineCount;
+      readBytes += survey.end;
+      segments.push({ number, bytes: survey.end });
+    }
+  }
+  for (const number of list.removed.keys()) {
+    if (positionIn(start, number) === undefined) continue;
+    const manifest = await readManifestOf(storage, list, number);
+    if (manifest === undefined) continue;
+    addHeld(held, manifest);
+    manifestCount++;
+  }
+  segments.sort((a, b) => a.number - b.number);
+  return { segments, lineCount, readBytes, manifestCount };
+}
+
+function bytesOfCovered(start: Start, number: number): number | undefined {
+  if (start.kind === "rebuild") return undefined;
+  return start.checkpoint.closed.find((closed) => closed.number === number)?.bytes;
+}
+
+/** What a segment has before the position where the reading begins. */
+function accountBefore(
+  start: Start,
+  { segment, position }: { readonly segment: number; readonly position: number },
+): SegmentAccount | undefined {
+  if (start.kind === "checkpoint" && start.checkpoint.segment === segment) {
+    // Also where nothing was written yet: offsets may be held without a line.
+    const { active } = start.checkpoint;
+    if (active !== undefined) return SegmentAccount.from(active);
+  }
+  return position === 0 ? new SegmentAccount() : undefined;
 }
 
 type Start =
@@ -117,10 +213,15 @@ type Start =
   | { readonly kind: "rebuild"; readonly reason: string; readonly journalId: string | undefined };
 
 /** The active file still is the checkpoint's segment unless that one was closed since. */
-function numberOfActive(start: Start, { closed, nextNumber }: SegmentList): number {
-  if (start.kind === "rebuild") return nextNumber;
+function numberOfActive(start: Start, list: SegmentList): number {
+  if (start.kind === "rebuild") return list.nextNumber;
   const { segment } = start.checkpoint;
-  return closed.some(({ number }) => number >= segment) ? nextNumber : segment;
+  return wasClosedSince(list, segment) ? list.nextNumber : segment;
+}
+
+function wasClosedSince({ closed, archived, removed }: SegmentList, segment: number): boolean {
+  const numbers = [...closed.map(({ number }) => number), ...archived.keys(), ...removed.keys()];
+  return numbers.some((number) => number >= segment);
 }
 
 /** From where a segment has to be read; undefined where the checkpoint covers all of it. */
@@ -163,6 +264,7 @@ function doubtOfClosed(list: SegmentList, checkpoint: Checkpoint): string | unde
   const bytesByNumber = new Map(list.closed.map(({ number, bytes }) => [number, bytes]));
   for (const { number, bytes } of checkpoint.closed) {
     const there = bytesByNumber.get(number);
+    if (there === undefined && (list.archived.has(number) || list.removed.has(number))) continue;
     if (there === undefined) return `segment ${number}, which the checkpoint covers, is missing`;
     if (there !== bytes) {
       return `segment ${number} has ${there} bytes, and had ${bytes} at the checkpoint`;
@@ -183,8 +285,15 @@ async function judgeSegment(
   list: SegmentList,
   { segment: number, position, fingerprint }: Checkpoint,
 ): Promise<Judged> {
-  const later = list.closed.filter((closed) => closed.number >= number);
-  const segment = later.length === 0 ? list.active : later.find((one) => one.number === number);
+  const isActive = !wasClosedSince(list, number);
+  const segment = isActive ? list.active : list.closed.find((one) => one.number === number);
+  if (segment === undefined) {
+    // Compressed or removed since: its manifest says what it held, the part past the position included.
+    const manifest = isActive ? undefined : await readManifestOf(storage, list, number);
+    const isSame = manifest !== undefined && manifest.segment.bytes >= position &&
+      (position === 0 || manifest.segment.fingerprint.headSha256 === fingerprint.headSha256);
+    if (isSame) return { isOwn: true };
+  }
   if (segment === undefined) {
     return position === 0
       ? { isOwn: true }
@@ -216,13 +325,13 @@ async function judgeSegment(
 async function readClosed(
   { storage, onNotice }: RecoveryOptions,
   { path }: ClosedSegment,
-  { position, held }: { readonly position: number; readonly held: HeldOffsets },
+  options: Omit<SurveyOptions, "trusted">,
 ): Promise<Survey> {
   const file = await storage.open(path, "read");
   try {
     await file.syncData();
-    const survey = new Survey({ held, position, trusted: false });
-    await scanLines(file, position, survey.visit);
+    const survey = new Survey({ ...options, trusted: false });
+    await scanLines(file, options.position, survey.visit);
     survey.report(path, onNotice);
     return survey;
   } finally {
@@ -230,9 +339,27 @@ async function readClosed(
   }
 }
 
+/** Reads a compressed segment that has no good manifest; adds its records to `held`. */
+async function readArchived(
+  { storage, onNotice }: RecoveryOptions,
+  path: string,
+  held: HeldOffsets,
+): Promise<Survey> {
+  const archive = await ArchiveReader.open(await storage.open(path, "read"));
+  try {
+    const survey = new Survey({ held, position: 0, account: undefined, trusted: false });
+    await scanLines(archive, 0, survey.visit);
+    survey.report(path, onNotice);
+    return survey;
+  } finally {
+    archive.close();
+  }
+}
+
 interface RecoveredActive {
   readonly bytes: number;
   readonly edges: SegmentEdges;
+  readonly account: SegmentAccount | undefined;
   readonly lineCount: number;
   readonly readBytes: number;
 }
@@ -240,14 +367,15 @@ interface RecoveredActive {
 /** Reads the active file from a position on, and cuts what a crash left at its end. */
 async function recoverActive(
   { storage, directory, onNotice }: RecoveryOptions,
-  { position, held, trusted }: SurveyOptions,
+  options: SurveyOptions,
 ): Promise<RecoveredActive> {
+  const { position } = options;
   const path = activePath(directory);
   const facts = await storage.stat(path);
   if (facts === undefined) (await storage.open(path, "create")).close();
   const file = await storage.open(path, "rewrite");
   try {
-    const survey = new Survey({ held, position, trusted });
+    const survey = new Survey(options);
     await scanLines(file, position, survey.visit);
     const cutAt = survey.cutAt();
     if (cutAt !== undefined) {
@@ -264,6 +392,7 @@ async function recoverActive(
     return {
       bytes,
       edges: await SegmentEdges.read(file, bytes),
+      account: survey.account,
       lineCount: survey.lineCount,
       readBytes: survey.end - position,
     };
@@ -313,12 +442,16 @@ interface SurveyOptions {
   readonly position: number;
   /** Whether all before the position is known to have been flushed: rules 3 and 4 at the top. */
   readonly trusted: boolean;
+  /** What lies before the position; undefined where that is not known. Added to. */
+  readonly account: SegmentAccount | undefined;
 }
 
 /** What a scan finds of a segment, as it goes; the records go to `held`. */
 class Survey {
   readonly #held: HeldOffsets;
   readonly #trusted: boolean;
+  /** Complete after {@link report}. */
+  readonly account: SegmentAccount | undefined;
   /** Where the last record ends. */
   #recordsEnd: number;
   #end: number;
@@ -329,7 +462,8 @@ class Survey {
   #trailing = new BadLines();
   #stopped = false;
 
-  constructor({ held, position, trusted }: SurveyOptions) {
+  constructor({ held, position, trusted, account }: SurveyOptions) {
+    this.account = account;
     this.#held = held;
     this.#trusted = trusted;
     this.#recordsEnd = position;
@@ -363,6 +497,7 @@ class Survey {
     if (this.#held.of(partition).has(offset)) this.#repeatedCount++;
     else this.#held.add(partition, { start: offset, end: offset + 1 });
     this.#lineCount++;
+    this.account?.addRecord(partition, offset);
   }
 
   /** Where the active file has to end; undefined where it is whole. */
@@ -376,6 +511,7 @@ class Survey {
     if (this.cutAt() === undefined) this.#foreign.addAll(this.#trailing);
     else if (!this.#trusted) this.#foreign.addAll(this.#trailing.beforeTorn());
     const { lineCount, firstPosition } = this.#foreign;
+    this.account?.addForeign(lineCount);
     if (firstPosition !== undefined) {
       onNotice({ kind: "foreign lines", path, lineCount, firstPosition });
     }

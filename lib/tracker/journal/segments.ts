@@ -1,24 +1,35 @@
 /**
- * The files of a journal: `tracker.events`, which is being written, and the segments closed before
- * it, `tracker.events.000001` and up. A number is never used twice and a file never overwritten.
+ * The files of a journal. A number is never used twice and a file never overwritten.
+ *
+ *     tracker.events                  being written
+ *     tracker.events.000001           closed
+ *     tracker.archive.000001.zst      closed and compressed, in the segment's place (`archive.ts`)
+ *     tracker.manifest.000001.json    what the closed segment was (`manifest.ts`)
+ *     tracker.removed.000001.json     the same manifest, after the segment was removed for its age
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { readRange, type Storage, type StoredFile } from "./storage.ts";
+import { type ReadableFile, readRange, type Storage, TEMPORARY_ENDING } from "./storage.ts";
 
 export const ACTIVE_NAME = "tracker.events";
+export const ARCHIVE_ENDING = ".zst";
 
 /** Of a segment's first line, and before a position, so many bytes stand for all of it. */
 const EDGE_BYTES = 4096;
 const NEWLINE = 0x0a;
 
 const NUMBER_DIGITS = 6;
-const CLOSED_NAME = /^tracker\.events\.(\d{6,})$/;
-/** What belongs to a closed segment, the segment itself included, such as `tracker.manifest.000001.json`. */
-const NUMBERED_NAME = /^tracker\.(?:events|manifest)\.(\d{6,})(?:\.|$)/;
+/** What belongs to a closed segment, the segment itself included. */
+const NUMBERED_NAME = /^tracker\.(events|archive|manifest|removed)\.(\d{6,})(\..*)?$/;
+const ENDINGS: Readonly<Record<string, string>> = {
+  events: "",
+  archive: ARCHIVE_ENDING,
+  manifest: ".json",
+  removed: ".json",
+};
 
 export interface ClosedSegment {
   readonly number: number;
@@ -29,7 +40,14 @@ export interface ClosedSegment {
 export interface SegmentList {
   /** By number, lowest first. */
   readonly closed: readonly ClosedSegment[];
+  /** Paths of the compressed segments, by number; those left out that are there uncompressed too. */
+  readonly archived: ReadonlyMap<number, string>;
+  /** Paths of the manifests, by number; then those of removed segments. */
+  readonly manifests: ReadonlyMap<number, string>;
+  readonly removed: ReadonlyMap<number, string>;
   readonly active: { readonly path: string; readonly bytes: number } | undefined;
+  /** Archives that a crash left half written. */
+  readonly leftovers: readonly string[];
   /** Above every number in use. */
   readonly nextNumber: number;
 }
@@ -39,25 +57,68 @@ export function activePath(directory: string): string {
 }
 
 export function closedPath(directory: string, number: number): string {
-  return join(directory, `${ACTIVE_NAME}.${String(number).padStart(NUMBER_DIGITS, "0")}`);
+  return join(directory, closedName(number));
+}
+
+/** The name that a segment has when it is closed; it keeps it when it is compressed or removed. */
+export function closedName(number: number): string {
+  return `${ACTIVE_NAME}.${digits(number)}`;
+}
+
+export function archivePath(directory: string, number: number): string {
+  return join(directory, `tracker.archive.${digits(number)}${ARCHIVE_ENDING}`);
+}
+
+export function manifestPath(directory: string, number: number): string {
+  return join(directory, `tracker.manifest.${digits(number)}.json`);
+}
+
+export function removedPath(directory: string, number: number): string {
+  return join(directory, `tracker.removed.${digits(number)}.json`);
+}
+
+function digits(number: number): string {
+  return String(number).padStart(NUMBER_DIGITS, "0");
 }
 
 export async function listSegments(storage: Storage, directory: string): Promise<SegmentList> {
-  const closed: ClosedSegment[] = [];
+  const found = {
+    events: new Map<number, string>(),
+    archive: new Map<number, string>(),
+    manifest: new Map<number, string>(),
+    removed: new Map<number, string>(),
+  };
+  const leftovers: string[] = [];
   let nextNumber = 1;
-  for (const name of await storage.list(directory)) {
-    const used = NUMBERED_NAME.exec(name)?.[1];
-    if (used !== undefined) nextNumber = Math.max(nextNumber, Number(used) + 1);
-    const number = CLOSED_NAME.exec(name)?.[1];
-    if (number === undefined) continue;
-    const path = join(directory, name);
+  for (const name of (await storage.list(directory)).toSorted()) {
+    const [, kind = "", digits, ending = ""] = NUMBERED_NAME.exec(name) ?? [];
+    if (digits === undefined) continue;
+    const number = Number(digits);
+    nextNumber = Math.max(nextNumber, number + 1);
+    if (ending === ENDINGS[kind]) {
+      found[kind as keyof typeof found].set(number, join(directory, name));
+    } else if (kind === "archive" && ending.endsWith(TEMPORARY_ENDING)) {
+      leftovers.push(join(directory, name));
+    }
+  }
+  const closed: ClosedSegment[] = [];
+  for (const [number, path] of found.events) {
     const facts = await storage.stat(path);
-    if (facts !== undefined) closed.push({ number: Number(number), path, bytes: facts.bytes });
+    if (facts !== undefined) closed.push({ number, path, bytes: facts.bytes });
   }
   closed.sort((a, b) => a.number - b.number);
+  for (const { number } of closed) found.archive.delete(number);
   const path = activePath(directory);
   const facts = await storage.stat(path);
-  return { closed, active: facts && { path, bytes: facts.bytes }, nextNumber };
+  return {
+    closed,
+    archived: found.archive,
+    manifests: found.manifest,
+    removed: found.removed,
+    active: facts && { path, bytes: facts.bytes },
+    leftovers,
+    nextNumber,
+  };
 }
 
 /** What tells one segment, read or written up to a position, from any other file. */
@@ -86,7 +147,7 @@ export class SegmentEdges {
   }
 
   /** The edges of what lies before `position`. */
-  static async read(file: StoredFile, position: number): Promise<SegmentEdges> {
+  static async read(file: ReadableFile, position: number): Promise<SegmentEdges> {
     const bytes = Math.min(position, EDGE_BYTES);
     return new SegmentEdges(
       firstLine(await readRange(file, { start: 0, end: bytes })),

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { dirname } from "node:path";
+
 /** How a file is opened; files that are created get mode 0600, for they hold customers' data. */
 export type OpenMode =
   /** Reading only; the file must exist. */
@@ -47,12 +49,17 @@ export interface Storage {
   stat(path: string): Promise<FileFacts | undefined>;
   /** Replaces `to` where it exists, as rename(2) does. */
   rename(from: string, to: string): Promise<void>;
+  /** Does nothing where there is no such file. */
+  remove(path: string): Promise<void>;
   /** The names in a directory. */
   list(directory: string): Promise<readonly string[]>;
   createDirectory(directory: string): Promise<void>;
   /** Makes creations and renames in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
 }
+
+/** What is needed of a file to read it. */
+export type ReadableFile = Pick<StoredFile, "read" | "seek" | "stat" | "close">;
 
 /** Writes all of `bytes`, however short the single writes are. */
 export async function writeAll(file: StoredFile, bytes: Uint8Array): Promise<void> {
@@ -68,7 +75,7 @@ export async function writeAll(file: StoredFile, bytes: Uint8Array): Promise<voi
 
 /** The bytes from `start` to `end`; fewer where the file ends before. */
 export async function readRange(
-  file: StoredFile,
+  file: ReadableFile,
   { start, end }: { readonly start: number; readonly end: number },
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(end - start);
@@ -82,6 +89,38 @@ export async function readRange(
   return bytes.subarray(0, filled);
 }
 
+/** Replaces a small file in one step: after a crash there is the old one or the new one. */
+export async function replaceFile(storage: Storage, path: string, text: string): Promise<void> {
+  const temporary = path + TEMPORARY_ENDING;
+  const file = await storage.open(temporary, "replace");
+  try {
+    await writeAll(file, new TextEncoder().encode(text));
+    await file.syncData();
+  } finally {
+    file.close();
+  }
+  await storage.rename(temporary, path);
+  await storage.syncDirectory(dirname(path));
+}
+
+/** The whole of a small file; undefined where there is none. */
+export async function readFile(storage: Storage, path: string): Promise<Uint8Array | undefined> {
+  if (await storage.stat(path) === undefined) return undefined;
+  try {
+    const file = await storage.open(path, "read");
+    try {
+      return await readRange(file, { start: 0, end: (await file.stat()).bytes });
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined; // gone just now
+    throw error;
+  }
+}
+
+/** A file of such a name is not whole yet, or was left by a crash. */
+export const TEMPORARY_ENDING = ".new";
 const MODE = 0o600;
 
 const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
@@ -107,6 +146,13 @@ export const denoStorage: Storage = {
     }
   },
   rename: (from, to) => Deno.rename(from, to),
+  async remove(path) {
+    try {
+      await Deno.remove(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  },
   async list(directory) {
     const names: string[] = [];
     for await (const { name } of Deno.readDir(directory)) names.push(name);

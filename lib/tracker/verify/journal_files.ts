@@ -1,5 +1,6 @@
 /**
- * The journals as they were at one moment: the segments that there were, each up to the size that it had.
+ * The journals as they were at one moment: the segments that there were, compressed ones too, each up to the
+ * size that it had.
  * A tracker may go on appending and closing segments meanwhile; what is read twice is the same.
  *
  * All segments lie behind one another in one row of positions:
@@ -10,15 +11,16 @@
  * @module
  */
 
+import { ArchiveDamagedError, ArchiveReader } from "../journal/archive.ts";
 import { LINE_BYTES_MAX } from "../journal/line_scan.ts";
-import { listSegments } from "../journal/segments.ts";
-import { denoStorage, type Storage, type StoredFile } from "../journal/storage.ts";
+import { ARCHIVE_ENDING, listSegments } from "../journal/segments.ts";
+import { denoStorage, type ReadableFile, type Storage } from "../journal/storage.ts";
 
 interface Segment {
   readonly path: string;
   /** The index of its directory among those that were given. */
   readonly journal: number;
-  readonly file: StoredFile;
+  readonly file: ReadableFile;
   /** Where it lies in the row of all segments. */
   readonly start: number;
   readonly end: number;
@@ -51,11 +53,14 @@ const NEWLINE = 0x0a;
 
 export class JournalFiles implements Disposable {
   readonly #segments: readonly Segment[];
+  /** Those that were given, each once. */
+  readonly directories: readonly string[];
   /** Bytes after the last newline of the active segments: a line in the making, or what a crash left of one. */
   tornBytes = 0;
 
-  private constructor(segments: readonly Segment[]) {
+  private constructor(segments: readonly Segment[], directories: readonly string[]) {
     this.#segments = segments;
+    this.directories = directories;
   }
 
   /** @throws {Error} where a folder holds no journal. */
@@ -66,7 +71,8 @@ export class JournalFiles implements Disposable {
     const segments: Segment[] = [];
     try {
       let journal = 0;
-      for (const directory of await distinct(directories)) {
+      const each = await distinct(directories);
+      for (const directory of each) {
         const opened = await openSegments(storage, directory);
         for (const { path, file, bytes, isActive } of opened) {
           const start = segments.at(-1)?.end ?? 0;
@@ -74,7 +80,7 @@ export class JournalFiles implements Disposable {
         }
         journal++;
       }
-      return new JournalFiles(segments);
+      return new JournalFiles(segments, each);
     } catch (error) {
       for (const { file } of segments) file.close();
       throw error;
@@ -129,7 +135,7 @@ export class JournalFiles implements Disposable {
     await file.seek(start - segment.start);
     while (bufferStart + filled < end) {
       if (filled === buffer.length) buffer = grown(buffer);
-      const count = await file.read(buffer.subarray(filled, end - bufferStart));
+      const count = await readOrNull(file, buffer.subarray(filled, end - bufferStart));
       if (count === null) break; // a tracker that could not write has cut what it had written
       filled += count;
       const bytes = buffer.subarray(0, filled);
@@ -179,9 +185,19 @@ function* linesIn(
   }
 }
 
+/** Null where an archive is damaged: nothing after it can be read. */
+async function readOrNull(file: ReadableFile, into: Uint8Array): Promise<number | null> {
+  try {
+    return await file.read(into);
+  } catch (error) {
+    if (error instanceof ArchiveDamagedError) return null;
+    throw error;
+  }
+}
+
 interface OpenedSegment {
   readonly path: string;
-  readonly file: StoredFile;
+  readonly file: ReadableFile;
   readonly bytes: number;
   readonly isActive: boolean;
 }
@@ -193,7 +209,7 @@ async function openSegments(storage: Storage, directory: string): Promise<Opened
     const opened: OpenedSegment[] = [];
     try {
       for (const { path, isActive } of before) {
-        const file = await storage.open(path, "read");
+        const file = await openSegment(storage, path);
         opened.push({ path, file, bytes: 0, isActive });
       }
       const after = await segmentsIn(storage, directory);
@@ -210,6 +226,12 @@ async function openSegments(storage: Storage, directory: string): Promise<Opened
   throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
 }
 
+/** An archive that is damaged is read as far as it can be; that it is, `checkManifests` says. */
+async function openSegment(storage: Storage, path: string): Promise<ReadableFile> {
+  const file = await storage.open(path, "read");
+  return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
+}
+
 interface FoundSegment {
   readonly path: string;
   readonly isActive: boolean;
@@ -218,9 +240,11 @@ interface FoundSegment {
 
 async function segmentsIn(storage: Storage, directory: string): Promise<FoundSegment[]> {
   try {
-    const { closed, active } = await listSegments(storage, directory);
+    const { closed, archived, active } = await listSegments(storage, directory);
+    const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
+      .sort(([a], [b]) => a - b);
     const paths = [
-      ...closed.map(({ path }) => ({ path, isActive: false })),
+      ...inOrder.map(([, path]) => ({ path, isActive: false })),
       ...(active === undefined ? [] : [{ path: active.path, isActive: true }]),
     ];
     const found: FoundSegment[] = [];

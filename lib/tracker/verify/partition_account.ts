@@ -7,6 +7,7 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import type { JournaledRecord } from "../event.ts";
+import type { IntervalSet } from "../journal/intervals.ts";
 import { RecordDigest } from "./digest.ts";
 import type { PositionRange } from "./journal_files.ts";
 import { Page, PAGE_OFFSETS, type PageDigest, pageNumberOf } from "./page.ts";
@@ -28,6 +29,7 @@ export class PartitionAccount {
   readonly end: number;
   low: number;
   withoutDetails = 0;
+  #removed = 0;
   #records = 0;
   #journaled = 0;
   #duplicatedAcross = 0;
@@ -131,14 +133,20 @@ export class PartitionAccount {
   /**
    * Counts what is on one side only, and returns the pages whose records and lines have to be compared
    * one by one.
+   *
+   * @param removed offsets that were in segments which were removed for their age.
    */
-  settle(disappearance: Disappearance): readonly Page[] {
+  settle(disappearance: Disappearance, removed: readonly IntervalSet[]): readonly Page[] {
     this.low = disappearance.low;
     const unproven: Page[] = [];
     const pages = [...this.#pages.values()].sort((a, b) => a.firstOffset - b.firstOffset);
     for (const page of pages) {
       const { firstOffset, inTopic, inJournals } = page;
-      for (const index of inTopic.without(inJournals)) this.#note("missing", firstOffset + index);
+      for (const index of inTopic.without(inJournals)) {
+        const offset = firstOffset + index;
+        if (removed.some((offsets) => offsets.has(offset))) this.#removed++;
+        else this.#note("missing", offset);
+      }
       for (const index of inJournals.without(inTopic)) {
         this.#noteDisappeared(firstOffset + index, disappearance);
       }
@@ -170,6 +178,7 @@ export class PartitionAccount {
       expired: this.#counts.expired,
       compacted: this.#counts.compacted,
       unexplained: this.#counts.unexplained,
+      removed: this.#removed,
       low: this.low,
       high: this.end,
       examples: this.#examples,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { LedgerVerification } from "./ledger_check.ts";
 import { counted, printable, withThousands } from "../../text.ts";
 import {
   EXAMPLE_KINDS,
@@ -51,6 +52,7 @@ export function describeVerification(verification: Verification): readonly strin
     ...describeTable(verification),
     ...describeExamples(verification),
     ...describeAsides(verification),
+    ...describeSegments(verification),
     describeVerdict(verification),
   ];
 }
@@ -116,6 +118,11 @@ function describeAsides(verification: Verification): readonly string[] {
     "journal line",
     "without key, headers and timestamp: only the values were compared",
   );
+  say(
+    verification.removed,
+    "record",
+    "journaled in segments that were removed for their age, by their manifests",
+  );
   say(verification.beyond_end, "journal line", "newer than this verification: not judged");
   say(verification.outside_range, "journal line", "outside the range: not judged");
   say(
@@ -131,6 +138,25 @@ function describeAsides(verification: Verification): readonly string[] {
   return lines;
 }
 
+/** The closed segments against their manifests; a line for each that is not as it was. */
+function describeSegments({ segments }: Verification): readonly string[] {
+  const good = segments.filter(({ ok, state }) => ok && state !== "unsealed");
+  const lines: string[] = [];
+  if (good.length > 0) {
+    const removedCount = good.filter(({ state }) => state === "removed").length;
+    lines.push(
+      `${counted(good.length, "closed segment")} as when it was closed, by its manifest` +
+        (removedCount > 0 ? ` (${withThousands(removedCount)} removed for its age)` : ""),
+    );
+  }
+  const bad = segments.filter(({ ok }) => !ok);
+  for (const { journal, name, reason = "" } of bad.slice(0, EXAMPLE_LINES_MAX)) {
+    lines.push(`${printable(`${journal}/${name}`)}: ${printable(reason)}`);
+  }
+  const hidden = bad.length - EXAMPLE_LINES_MAX;
+  return hidden > 0 ? [...lines, `and ${counted(hidden, "more such segment")}`] : lines;
+}
+
 function describeVerdict(verification: Verification): string {
   if (verification.ok) return "every record of the topic is in the journal, exactly once";
   const troubles = [...TROUBLES]
@@ -139,5 +165,16 @@ function describeVerdict(verification: Verification): string {
   if (verification.unreadable_lines > 0) {
     troubles.push(counted(verification.unreadable_lines, "unreadable line"));
   }
+  const badSegmentCount = verification.segments.filter(({ ok }) => !ok).length;
+  if (badSegmentCount > 0) troubles.push(counted(badSegmentCount, "segment not as it was"));
   return `NOT PROVEN: ${troubles.join(", ")}`;
+}
+
+/** The ledger's verdict on one line. */
+export function describeLedger(
+  { path, entries, in_topic, different, missing }: LedgerVerification,
+): string {
+  return `ledger ${printable(path)}: ${withThousands(entries)} acknowledged = ` +
+    `${withThousands(in_topic)} in the topic + ${withThousands(different)} different + ` +
+    `${withThousands(missing)} missing`;
 }

@@ -3,10 +3,12 @@
  *
  * For each partition, and so for all of them:
  *
- *     journaled = records - missing + duplicated + expired + compacted + unexplained
+ *     journaled = records - missing - removed + duplicated + expired + compacted + unexplained
  *
  * @module
  */
+
+import type { SegmentCheck } from "../journal/manifest_check.ts";
 
 export interface VerificationCounts {
   /** Records that the topic holds. */
@@ -27,6 +29,14 @@ export interface VerificationCounts {
   readonly compacted: number;
   /** Journaled records that the topic does not hold, for no reason that could be found. */
   readonly unexplained: number;
+  /** Records that were in a segment which was removed for its age, by the segment's manifest. */
+  readonly removed: number;
+}
+
+/** A closed segment, against its manifest. */
+export interface SegmentVerification extends SegmentCheck {
+  /** Its folder. */
+  readonly journal: string;
 }
 
 /** Kinds of records of which the first offsets are kept. */
@@ -83,14 +93,22 @@ export interface Verification extends VerificationCounts {
   /** Bytes after the last newline of a journal that is being written, or was when its tracker died: not judged. */
   readonly torn_bytes: number;
   readonly partitions: readonly PartitionVerification[];
-  /** Every record of the topic is journaled once, and nothing else is. */
+  /**
+   * The closed segments: are they what they were when they were closed? That holds when the topic has forgotten
+   * their records, too.
+   */
+  readonly segments: readonly SegmentVerification[];
+  /** Every record of the topic is journaled once, nothing else is, and no closed segment was changed. */
   readonly ok: boolean;
 }
 
 /** Verification asks for a journal that holds every record exactly once, and nothing that it cannot explain. */
 export function isOk(
-  { missing, duplicated, mismatched, unexplained, unreadable_lines }: Omit<Verification, "ok">,
+  { missing, duplicated, mismatched, unexplained, unreadable_lines, segments }: Omit<
+    Verification,
+    "ok"
+  >,
 ): boolean {
   return missing === 0 && duplicated === 0 && mismatched === 0 && unexplained === 0 &&
-    unreadable_lines === 0;
+    unreadable_lines === 0 && segments.every(({ ok }) => ok);
 }

@@ -21,6 +21,9 @@
  * A line stands for its record: value, and key, headers and timestamp where the line has them. What the
  * tracker made of the record (`order_full`, `error`, `mark`) is not judged, only that the line is JSON.
  *
+ * Closed segments are held against their manifests, besides: that proves those whose records the topic has
+ * forgotten, and says which records were in segments that were removed.
+ *
  * A tracker may be at work meanwhile, and producers too. What is judged is what lay in the topic when the
  * verification began; the journals are looked at after the topic was read, and up to the size that they
  * had then.
@@ -32,11 +35,18 @@ import type { KafkaConnection } from "../../kafka/client.ts";
 import type { ClusterClient } from "../../kafka/cluster.ts";
 import { TopicReader } from "../../kafka/topic_reader.ts";
 import type { JournaledRecord } from "../event.ts";
+import type { IntervalSet } from "../journal/intervals.ts";
+import { checkManifests, type ManifestsChecked } from "../journal/manifest_check.ts";
 import { JournalFiles, type JournalLine } from "./journal_files.ts";
 import { LineDecoder } from "./line_decoder.ts";
 import { PartitionAccount } from "./partition_account.ts";
 import { recheck, type UnprovenPage } from "./recheck.ts";
-import { isOk, type UnreadableLine, type Verification } from "./verification.ts";
+import {
+  isOk,
+  type SegmentVerification,
+  type UnreadableLine,
+  type Verification,
+} from "./verification.ts";
 
 export interface VerifyOptions {
   readonly cluster: Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">;
@@ -54,8 +64,11 @@ export interface VerifyOptions {
 }
 
 export interface VerifyProgress {
-  /** Reading the topic (counted in offsets), the journals (in bytes), and again what differs (in pages). */
-  readonly phase: "topic" | "journal" | "differences";
+  /**
+   * Reading the topic (counted in offsets), the journals (in bytes), closed segments against their manifests
+   * (in segments), and again what differs (in pages).
+   */
+  readonly phase: "topic" | "journal" | "manifests" | "differences";
   readonly done: number;
   readonly total: number;
 }
@@ -73,6 +86,7 @@ export async function verifyJournals(options: VerifyOptions): Promise<Verificati
   await verifier.readTopic();
   using files = await JournalFiles.open(options.directories);
   await verifier.readJournals(files);
+  await verifier.checkSegments(files.directories);
   options.signal?.throwIfAborted();
   await verifier.settle(files);
   return verifier.result(files);
@@ -97,6 +111,9 @@ class Verifier {
   #otherTopics = 0;
   #unreadableLines = 0;
   readonly #unreadable: UnreadableLine[] = [];
+  readonly #segments: SegmentVerification[] = [];
+  /** What the removed segments held, journal by journal. */
+  readonly #removed: ManifestsChecked["removed"][] = [];
   #lastProgressAt = -Infinity;
 
   private constructor(
@@ -164,6 +181,18 @@ class Verifier {
     for (const account of this.#accounts.values()) account.endLines();
   }
 
+  async checkSegments(directories: readonly string[]): Promise<void> {
+    const { signal } = this.#options;
+    for (const journal of directories) {
+      const { segments, removed } = await checkManifests(journal, {
+        ...(signal !== undefined && { signal }),
+        onProgress: ({ done, total }) => this.#turn({ phase: "manifests", done, total }),
+      });
+      this.#segments.push(...segments.map((segment) => ({ journal, ...segment })));
+      this.#removed.push(removed);
+    }
+  }
+
   async settle(files: JournalFiles): Promise<void> {
     const { topic } = this.#options;
     await this.#confirmTopic();
@@ -173,7 +202,10 @@ class Verifier {
     const pages: UnprovenPage[] = [];
     for (const account of this.#accounts.values()) {
       const low = lows.get(account.partition) ?? account.low;
-      for (const page of account.settle({ low, isCompacted })) pages.push({ account, page });
+      const removed = this.#removedOf(account.partition);
+      for (const page of account.settle({ low, isCompacted }, removed)) {
+        pages.push({ account, page });
+      }
     }
 
     let pagesDone = 0;
@@ -218,6 +250,7 @@ class Verifier {
       expired: sum(({ expired }) => expired),
       compacted: sum(({ compacted }) => compacted),
       unexplained: sum(({ unexplained }) => unexplained),
+      removed: sum(({ removed }) => removed),
       without_details: accounts.reduce((total, account) => total + account.withoutDetails, 0),
       beyond_end: this.#beyondEnd,
       outside_range: this.#outsideRange,
@@ -226,6 +259,7 @@ class Verifier {
       unreadable: this.#unreadable,
       torn_bytes: files.tornBytes,
       partitions,
+      segments: this.#segments,
     };
     return { ...verification, ok: isOk(verification) };
   }
@@ -301,6 +335,13 @@ class Verifier {
   /** Lines of the founding project's tracker have no topic id: the name has to do. */
   #isOfTopic({ topic, topicId }: JournaledRecord): boolean {
     return topic === this.#options.topic && (topicId === undefined || topicId === this.#topicId);
+  }
+
+  #removedOf(partition: number): readonly IntervalSet[] {
+    const { topic } = this.#options;
+    return this.#removed.flatMap((held) =>
+      [this.#topicId, ""].map((topicId) => held.of({ topic, topicId, partition }))
+    );
   }
 
   async #confirmTopic(): Promise<void> {

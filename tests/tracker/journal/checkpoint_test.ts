@@ -12,13 +12,25 @@ function example(): { checkpoint: Checkpoint; text: string } {
   held.add(partition(0), { start: 0, end: 10 });
   held.add(partition(0), { start: 20, end: 30 });
   held.add({ topic: 'a "quoted" }} topic', topicId: "", partition: 7 }, { start: 1, end: 2 });
-  const checkpoint = {
+  const checkpoint: Checkpoint = {
     journalId: "4f0c2c1e-7c1f-4c1b-9d5e-0d6f4f2b8a11",
     segment: 3,
     position: 1234,
     fingerprint: { headSha256: "aa", tailSha256: "bb" },
     closed: [{ number: 1, bytes: 10 }, { number: 2, bytes: 20 }],
     held,
+    active: {
+      lines: 3,
+      partitions: [{
+        topic: "orders",
+        topic_id: "an id",
+        partition: 0,
+        records: 2,
+        first_offset: 7,
+        last_offset: 8,
+        held: [[7, 9]],
+      }],
+    },
   };
   return { checkpoint, text: encodeCheckpoint(checkpoint, new Date(0)) };
 }

@@ -123,7 +123,7 @@ export async function opened(
 
 export interface FoundRecords {
   /** `partition:offset` in the order of the files; all of topic `orders`. */
-  readonly records: readonly string[];
+  readonly records: string[];
   readonly badLineCount: number;
 }
 
@@ -214,6 +214,7 @@ export class FaultyStorage implements Storage {
 
   stat = denoStorage.stat;
   rename = denoStorage.rename;
+  remove = denoStorage.remove;
   list = denoStorage.list;
   createDirectory = denoStorage.createDirectory;
   syncDirectory = denoStorage.syncDirectory;

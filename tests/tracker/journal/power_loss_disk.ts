@@ -90,14 +90,13 @@ export class PowerLossDisk {
     }
   }
 
-  /** Texts of the journal's files, closed ones first. */
-  journalTexts(): string[] {
-    const names = [...this.#live.keys()].filter((path) => path.includes("/tracker.events"));
-    const closed = names.filter((path) => path.includes("events.")).sort();
-    const active = names.filter((path) => !path.includes("events."));
-    return [...closed, ...active].map((path) =>
-      new TextDecoder().decode(this.#live.get(path)?.live)
+  /** The names and what is in them, as a process would find it. */
+  files(): ReadonlyMap<string, Uint8Array> {
+    const files = Array.from(
+      this.#live,
+      ([path, { live }]) => [path.slice(path.indexOf("/") + 1), live.slice()] as const,
     );
+    return new Map(files.sort(([a], [b]) => a < b ? -1 : 1));
   }
 
   /** The disk as a process sees it that lives until `fate` says `never`. */
@@ -126,6 +125,7 @@ export class PowerLossDisk {
             names.delete(from);
             names.set(to, inode);
           })),
+      remove: (path) => act("remove", () => this.#change((names) => void names.delete(path))),
       list: () =>
         act("list", () => [...this.#live.keys()].map((path) => path.slice(path.indexOf("/") + 1))),
       createDirectory: () => act("createDirectory", () => {}),

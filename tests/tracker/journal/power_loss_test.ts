@@ -1,17 +1,20 @@
 /**
  * Goal: whatever fails and whenever the process or the machine dies, the journal has each record that
- * was acknowledged, once, in the partition's order, and holds exactly what its files have.
+ * was acknowledged, once, in the partition's order, and holds exactly what its files have; those of removed
+ * segments it holds by their manifests.
  *
  * Method: "Kafka" is a count for each partition. In each life a writer for each partition appends what
  * the journal does not hold, from the last commit on, and commits what is acknowledged. The disk
  * fails some operations, and after a random number of them the process dies, or the power fails.
  *
  * Invariants after each life: none missing (below the commit), none twice, in order, no bad line,
- * held equals found.
+ * held equals found, every manifest right and the chain whole.
  */
 
 import assert from "node:assert/strict";
+import { zstdDecompressSync } from "node:zlib";
 import { type Clock, openJournal } from "../../../lib/tracker/journal/journal.ts";
+import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import {
   appendOf,
   heldNames,
@@ -27,13 +30,32 @@ const PARTITION_COUNT = 3;
 const LIFE_COUNT = 12;
 const RUN_COUNT = Number(Deno.env.get("RUNS") ?? 150);
 
+/** What is done with closed segments; the seed decides. */
+const UPKEEPS = [
+  {},
+  { compress: true },
+  { keepMs: 1e-6 },
+  { compress: true, keepMs: 1e-6 },
+] as const;
+
 class Run {
+  readonly #upkeep: (typeof UPKEEPS)[number];
   readonly #random: () => number;
   readonly #disk: PowerLossDisk;
   readonly #committed: number[] = new Array(PARTITION_COUNT).fill(0);
-  readonly seen = { deaths: 0, powerLosses: 0, cuts: 0, stalls: 0, rotations: 0, rebuilt: 0 };
+  readonly seen = {
+    deaths: 0,
+    powerLosses: 0,
+    cuts: 0,
+    stalls: 0,
+    rotations: 0,
+    rebuilt: 0,
+    sealed: 0,
+  };
+  readonly tended = { compressed: 0, removed: 0 };
 
   constructor(seed: number) {
+    this.#upkeep = UPKEEPS[seed % UPKEEPS.length] ?? {};
     this.#random = seededRandom(seed);
     this.#disk = new PowerLossDisk(this.#random);
   }
@@ -47,7 +69,8 @@ class Run {
         die();
         return "never";
       }
-      const mayFail = isOpen && /write|syncData|rename|syncDirectory|create/.test(operation);
+      const mayFail = isOpen &&
+        /write|syncData|rename|remove|syncDirectory|create|replace/.test(operation);
       return mayFail && this.#random() < 0.03 ? "fails" : "done";
     };
     let isOpen = false;
@@ -72,19 +95,26 @@ class Run {
     const clock: Clock = {
       // Time flies, so that checkpoints come at any moment.
       now: () => nowMs += this.#random() * 3_000,
-      sleep: () => Promise.resolve(),
+      // But closing has all the time, and closed segments are not looked at again.
+      sleep: (delayMs, signal) =>
+        delayMs <= 5_000
+          ? Promise.resolve()
+          : new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
     };
     return openJournal({
       directory: "logs",
       storage: this.#disk.storage(fate),
       clock,
       rotateBytes: 3_000,
+      ...this.#upkeep,
       onNotice: ({ kind }) => {
         if (kind === "cut") this.seen.cuts++;
         if (kind === "stalled") this.seen.stalls++;
         if (kind === "rotated") this.seen.rotations++;
         if (kind === "rebuilt") this.seen.rebuilt++;
-        assert.ok(kind !== "repeated lines" && kind !== "reopened", kind);
+        if (kind === "sealed") this.seen.sealed++;
+        if (kind === "compressed" || kind === "removed") this.tended[kind]++;
+        assert.ok(!/^(repeated lines|reopened|segment changed)$/.test(kind), kind);
       },
     });
   }
@@ -105,7 +135,10 @@ class Run {
 
   async #check(): Promise<void> {
     const journal = await this.#open(() => "done");
-    const { records, badLineCount } = recordsIn(this.#disk.journalTexts());
+    // Read before anything more is done with the segments.
+    const found = journalOf(this.#disk.files());
+    const { records, badLineCount } = recordsIn(found.texts);
+    records.unshift(...found.removed);
     assert.equal(badLineCount, 0, "bad lines");
     for (const [number, committed] of this.#committed.entries()) {
       const own = records.filter((name) => name.startsWith(`${number}:`));
@@ -114,7 +147,39 @@ class Run {
     }
     assert.deepEqual(heldNames(journal, PARTITION_COUNT), [...records].sort(byPartition), "held");
     await journal.close();
+    if (this.#random() < 0.7) return; // it reads all there is
+    const { segments } = await checkManifests("logs", {
+      storage: this.#disk.storage(() => "done"),
+    });
+    assert.deepEqual(segments.filter(({ ok, state }) => !ok || state === "unsealed"), []);
   }
+}
+
+/** The lines of the segments in their order, and the records that removed ones had. */
+function journalOf(
+  files: ReadonlyMap<string, Uint8Array>,
+): { readonly texts: readonly string[]; readonly removed: readonly string[] } {
+  const decoder = new TextDecoder();
+  const texts = new Map<string, string>();
+  const removed: string[] = [];
+  const gone = new Set<string>();
+  for (const [name, bytes] of files) {
+    const [, kind = "", number = ""] = /^tracker\.(\w+)\.(\d+)(?:\.zst|\.json)?$/.exec(name) ?? [];
+    if (kind === "events") texts.set(number, decoder.decode(bytes));
+    // One block, behind the frame that says how long it is.
+    if (kind === "archive") {
+      texts.set(number, decoder.decode(zstdDecompressSync(bytes.subarray(16))));
+    }
+    if (kind !== "removed") continue;
+    gone.add(number);
+    for (const { partition, held } of JSON.parse(decoder.decode(bytes)).body.partitions) {
+      for (const [start, end] of held) removed.push(...namesOf(partition, { start, end }));
+    }
+  }
+  for (const number of gone) texts.delete(number);
+  const closed = [...texts].sort(([a], [b]) => a < b ? -1 : 1).map(([, text]) => text);
+  const active = files.get("tracker.events");
+  return { texts: active ? [...closed, decoder.decode(active)] : closed, removed };
 }
 
 function byPartition(a: string, b: string): number {
@@ -136,7 +201,8 @@ Deno.test("The journal holds what its files have, each record once, over random 
         throw new Error(`SEED=${seed} RUNS=1, life ${life + 1}`, { cause: error });
       }
     }
-    for (const [name, count] of Object.entries(run.seen)) total[name] = (total[name] ?? 0) + count;
+    const seen = { ...run.seen, ...run.tended };
+    for (const [name, count] of Object.entries(seen)) total[name] = (total[name] ?? 0) + count;
   }
   for (const [name, count] of Object.entries(total)) {
     // A checkpoint is never lost here, however the power fails.

@@ -1,0 +1,126 @@
+/**
+ * The manifest of a closed segment, `tracker.manifest.000001.json`: what the segment was when it was closed,
+ * so that it can be proven unchanged later, when the topic does not hold its records any more.
+ *
+ *     {"version":1,"sha256":"<of the body's text>","body":{
+ *       "segment": {"name":"tracker.events.000001","bytes","lines","sha256",
+ *                   "fingerprint":{"headSha256","tailSha256"}},
+ *       "partitions": [{"topic","topic_id","partition","records","first_offset","last_offset",
+ *                       "held":[[0,1000]]}],
+ *       "created": "<RFC 3339>", "journal": "<UUID>",
+ *       "chain": 7, "previous": {"segment":"tracker.events.000006","sha256"}}}       null for the first
+ *
+ * `segment.sha256` is what `sha256sum` says of the segment, and `previous.sha256` what it says of the manifest
+ * made before: whoever changes a segment or a manifest has to make all that come after anew. Manifests are
+ * numbered in the order in which they were made (`chain`), which need not be that of the segments.
+ *
+ * A manifest is never changed. When its segment is removed for its age, it is renamed to
+ * `tracker.removed.000001.json`: the chain stays whole, and so does what is held.
+ *
+ * @module
+ */
+
+import type { AccountData, PartitionShare } from "./account.ts";
+import type { HeldOffsets } from "./intervals.ts";
+import { decodeSealed, encodeSealed } from "./sealed_text.ts";
+import {
+  type ClosedSegment,
+  fingerprint,
+  SegmentEdges,
+  type SegmentFingerprint,
+  type SegmentList,
+  sha256,
+} from "./segments.ts";
+import { readFile, replaceFile, type Storage } from "./storage.ts";
+
+const VERSION = 1;
+const DECODER = new TextDecoder("utf-8", { fatal: true });
+
+export interface ManifestBody {
+  readonly segment: {
+    readonly name: string;
+    readonly bytes: number;
+    readonly lines: number;
+    readonly sha256: string;
+    readonly fingerprint: SegmentFingerprint;
+  };
+  readonly partitions: readonly PartitionShare[];
+  readonly created: string;
+  readonly journal: string;
+  readonly chain: number;
+  readonly previous: { readonly segment: string; readonly sha256: string } | null;
+}
+
+/** A manifest as it was read. */
+export interface Manifest extends ManifestBody {
+  /** Of the manifest's own file. */
+  readonly sha256: string;
+}
+
+/** Writes a manifest, and returns it as it would be read. */
+export async function writeManifest(
+  storage: Storage,
+  path: string,
+  body: ManifestBody,
+): Promise<Manifest> {
+  const text = encodeSealed(body, { version: VERSION });
+  await replaceFile(storage, path, text);
+  return { ...body, sha256: sha256(text) };
+}
+
+/** @throws {SyntaxError} where the file is not a whole manifest, or is gone; the message says why. */
+export async function readManifest(storage: Storage, path: string): Promise<Manifest> {
+  const bytes = await readFile(storage, path);
+  if (bytes === undefined) throw new SyntaxError("it is gone");
+  try {
+    const body = decodeSealed(DECODER.decode(bytes), { version: VERSION, what: "manifest" });
+    return { ...body as ManifestBody, sha256: sha256(bytes) };
+  } catch (error) {
+    if (error instanceof TypeError) throw new SyntaxError("it is not UTF-8", { cause: error });
+    throw error;
+  }
+}
+
+/** As {@link readManifest}; undefined where there is none, or it is damaged. */
+export async function readManifestOf(
+  storage: Storage,
+  { manifests, removed }: Pick<SegmentList, "manifests" | "removed">,
+  number: number,
+): Promise<Manifest | undefined> {
+  const path = manifests.get(number) ?? removed.get(number);
+  if (path === undefined) return undefined;
+  try {
+    return await readManifest(storage, path);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** The manifest of a segment, where the segment has the size, the first line and the end that it says. */
+export async function readManifestFitting(
+  storage: Storage,
+  list: SegmentList,
+  { number, path, bytes }: ClosedSegment,
+): Promise<Manifest | undefined> {
+  const manifest = await readManifestOf(storage, list, number);
+  if (manifest?.segment.bytes !== bytes) return undefined;
+  const file = await storage.open(path, "read");
+  try {
+    const { headSha256, tailSha256 } = fingerprint(await SegmentEdges.read(file, bytes));
+    const expected = manifest.segment.fingerprint;
+    const fits = headSha256 === expected.headSha256 && tailSha256 === expected.tailSha256;
+    return fits ? manifest : undefined;
+  } finally {
+    file.close();
+  }
+}
+
+/** Adds what is held since a segment was written. */
+export function addHeld(held: HeldOffsets, { partitions }: Pick<AccountData, "partitions">): void {
+  for (const { topic, topic_id, partition, held: intervals } of partitions) {
+    for (const [start, end] of intervals) {
+      held.add({ topic, topicId: topic_id, partition }, { start, end });
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Small files that say of themselves whether they are whole: JSON with the SHA-256 of its own text.
+ *
+ *     {"version":1,"sha256":"<of the body's text>","body":{...}}
+ *
+ * @module
+ */
+
+import { sha256 } from "./segments.ts";
+
+/** The body as text, sealed. */
+export function encodeSealed(
+  body: unknown,
+  { version }: { readonly version: number },
+): string {
+  const text = JSON.stringify(body);
+  return `{"version":${version},"sha256":"${sha256(text)}","body":${text}}\n`;
+}
+
+/**
+ * The body. The checksum says that we wrote it, so its shape can be trusted.
+ *
+ * @throws {SyntaxError} where the text is not whole, or not of this version; the message says why.
+ */
+export function decodeSealed(
+  text: string,
+  { version, what }: { readonly version: number; readonly what: string },
+): unknown {
+  const parts = /^\{"version":(\d+),"sha256":"([0-9a-f]{64})","body":(\{.*\})\}\n$/.exec(text);
+  if (parts === null) throw new SyntaxError(`it is not a whole ${what}`);
+  const [, found, checksum, body] = parts;
+  if (found !== String(version)) {
+    throw new SyntaxError(`its version is ${found}, expected ${version}`);
+  }
+  if (body === undefined || sha256(body) !== checksum) {
+    throw new SyntaxError("its checksum does not match its content");
+  }
+  return JSON.parse(body);
+}

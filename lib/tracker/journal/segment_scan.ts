@@ -1,0 +1,63 @@
+/**
+ * Reads a whole segment once, for its manifest: to write one, or to check the segment against it.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { SegmentAccount } from "./account.ts";
+import { scanLines, type ScannedLine } from "./line_scan.ts";
+import { SegmentEdges } from "./segments.ts";
+import type { ReadableFile } from "./storage.ts";
+
+const READ_BYTES = 1024 * 1024;
+
+export interface ScannedSegment {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly edges: SegmentEdges;
+  readonly account: SegmentAccount;
+}
+
+/** Everything: 1.3 s a GB with `quickClassify`, 5 s with `classify`. Ends with the signal's reason. */
+export async function scanSegment(
+  file: ReadableFile,
+  { classify, signal }: {
+    readonly classify: (bytes: Uint8Array) => ScannedLine;
+    readonly signal?: AbortSignal;
+  },
+): Promise<ScannedSegment> {
+  const hash = createHash("sha256");
+  const account = new SegmentAccount();
+  let bytes = 0;
+  await scanLines(file, 0, (line) => {
+    if (line.kind === "record") account.addRecord(line.partition, line.offset);
+    else account.addForeign(1);
+  }, {
+    classify,
+    onBytes(part) {
+      signal?.throwIfAborted();
+      hash.update(part);
+      bytes += part.length;
+    },
+  });
+  const edges = await SegmentEdges.read(file, bytes);
+  return { bytes, sha256: hash.digest("hex"), edges, account };
+}
+
+/** The length and the hash only: 1 s a GB. */
+export async function hashSegment(
+  file: ReadableFile,
+  signal?: AbortSignal,
+): Promise<Pick<ScannedSegment, "bytes" | "sha256">> {
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(READ_BYTES);
+  let bytes = 0;
+  await file.seek(0);
+  for (let count = await file.read(buffer); count !== null; count = await file.read(buffer)) {
+    signal?.throwIfAborted();
+    hash.update(buffer.subarray(0, count));
+    bytes += count;
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}

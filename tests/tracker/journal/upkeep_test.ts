@@ -1,0 +1,339 @@
+/** Compression and removal of closed segments: nothing lost, nothing appended again, whatever happens in between. */
+
+import assert from "node:assert/strict";
+import { ArchiveReader } from "../../../lib/tracker/journal/archive.ts";
+import type { JournalOptions } from "../../../lib/tracker/journal/journal.ts";
+import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
+import { denoStorage, readRange, type Storage } from "../../../lib/tracker/journal/storage.ts";
+import {
+  appendOf,
+  diskFull,
+  FaultyStorage,
+  heldNames,
+  namesOf,
+  opened,
+  type OpenedJournal,
+  partition,
+  recordsIn,
+  TestFolder,
+} from "./fixture.ts";
+
+const ROTATE = { rotateBytes: 700 };
+const COMPRESS = { ...ROTATE, compress: true };
+/** All that is closed is old. */
+const KEEP_NOTHING = { ...ROTATE, keepMs: 1e-6 };
+const DAY_MS = 86_400_000;
+
+type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs" | "storage">>;
+
+/** Appends offsets of partition 0, each in a group of its own. */
+async function appendAll({ journal }: OpenedJournal, start: number, end: number): Promise<void> {
+  for (let offset = start; offset < end; offset++) {
+    if (journal.holds({ ...partition(0), offset })) continue;
+    await journal.append(appendOf(0, { start: offset, end: offset + 1 }));
+  }
+}
+
+async function journalOf(count: number, options: Options = ROTATE): Promise<TestFolder> {
+  const folder = new TestFolder();
+  await using it = await opened(folder, options);
+  await appendAll(it, 0, count);
+  return folder;
+}
+
+/** Opens the journal, and lets it do with its closed segments what it is asked to. */
+async function tended(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+  const it = await opened(folder, options);
+  await until(() => {
+    const [plain, archives] = ["events.", "archive."].map((kind) =>
+      folder.names(`tracker.${kind}`)
+    );
+    if (options.keepMs === KEEP_NOTHING.keepMs) {
+      return plain?.length === 0 && archives?.length === 0;
+    }
+    const manifests = folder.names("tracker.manifest.").length;
+    return plain?.length === 0 && archives?.length === manifests;
+  });
+  await it.journal.close();
+  return it;
+}
+
+/** What is in the files, compressed ones too. */
+async function textsIn(folder: TestFolder): Promise<string[]> {
+  const texts: string[] = [];
+  for (const name of folder.names("tracker.archive.").filter((name) => name.endsWith(".zst"))) {
+    const number = name.replaceAll(/\D/g, "");
+    if (folder.names(`tracker.events.${number}`).length > 0) continue;
+    const archive = await ArchiveReader.open(await denoStorage.open(folder.file(name), "read"));
+    const bytes = await readRange(archive, { start: 0, end: archive.bytes });
+    archive.close();
+    texts.push(new TextDecoder().decode(bytes));
+  }
+  for (const name of folder.names("tracker.events.")) {
+    texts.push(Deno.readTextFileSync(folder.file(name)));
+  }
+  return [...texts, Deno.readTextFileSync(folder.active)];
+}
+
+async function assertHasAll(folder: TestFolder, end: number): Promise<void> {
+  const { records, badLineCount } = recordsIn(await textsIn(folder));
+  assert.equal(badLineCount, 0);
+  assert.deepEqual(records, namesOf(0, { start: 0, end }));
+}
+
+async function statesOf(folder: TestFolder): Promise<readonly string[]> {
+  const { segments } = await checkManifests(folder.path);
+  return segments.map(({ state, ok, reason }) => ok ? state : `${state}: ${reason}`);
+}
+
+Deno.test("Closed segments are compressed, each line is in the archive, and the manifests prove it", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  const it = await tended(folder, COMPRESS);
+  assert.deepEqual(
+    folder.names("tracker.archive."),
+    plain.map((name) => name.replace("events", "archive") + ".zst"),
+  );
+  assert.equal(it.told("compressed").length, plain.length);
+  for (const name of folder.names("tracker.archive.")) {
+    assert.equal((Deno.statSync(folder.file(name)).mode ?? 0) & 0o777, 0o600);
+  }
+  await assertHasAll(folder, 12);
+  assert.deepEqual(await statesOf(folder), plain.map(() => "compressed"));
+});
+
+Deno.test("A compressed segment is held on, with a checkpoint, without one, and without manifests", async () => {
+  using whole = await journalOf(12);
+  await tended(whole, COMPRESS);
+  using folder = new TestFolder();
+  for (const lost of [[], ["tracker.checkpoint"], ["tracker.checkpoint", "tracker.manifest."]]) {
+    folder.copyFrom(whole);
+    for (const name of lost.flatMap((start) => folder.names(start))) {
+      Deno.removeSync(folder.file(name));
+    }
+    await using it = await opened(folder);
+    assert.equal(it.told("rebuilt").length, lost.length === 0 ? 0 : 1);
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
+    await appendAll(it, 0, 15);
+    await assertHasAll(folder, 15);
+  }
+});
+
+Deno.test("An archive that is gone takes its records out of what is held, as a segment does", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, COMPRESS);
+  Deno.removeSync(folder.file("tracker.archive.000001.zst"));
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
+  const { records } = recordsIn(await textsIn(folder));
+  assert.deepEqual(heldNames(it.journal, 1), records);
+  assert.match((await statesOf(folder))[0] ?? "", /^missing: the segment is missing/);
+});
+
+Deno.test("checkManifests() names the archive of which one byte was changed, or that was cut", async () => {
+  using whole = await journalOf(12);
+  await tended(whole, COMPRESS);
+  using folder = new TestFolder();
+  const name = "tracker.archive.000002.zst";
+  const bytes = Deno.readFileSync(whole.file(name));
+  for (const damaged of [bytes.with(99, (bytes[99] ?? 0) ^ 4), bytes.subarray(0, -3)]) {
+    folder.copyFrom(whole);
+    Deno.writeFileSync(folder.file(name), damaged);
+    const [, second, ...others] = await statesOf(folder);
+    assert.match(second ?? "", /^compressed: the segment was changed: the archive is damaged/);
+    assert.ok(others.every((state) => state === "compressed"));
+  }
+  folder.copyFrom(whole);
+  Deno.copyFileSync(folder.file("tracker.archive.000001.zst"), folder.file(name));
+  assert.match((await statesOf(folder))[1] ?? "", /^compressed: the segment was changed: its SHA/);
+});
+
+Deno.test("A segment that is not what its manifest says is not compressed, and that is said", async () => {
+  using folder = await journalOf(12);
+  const path = folder.file("tracker.events.000002");
+  const text = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, text.replace("value", "valve"));
+  await using it = await opened(folder, COMPRESS);
+  await until(() => folder.names("tracker.events.").length === 1);
+  await it.journal.close();
+  assert.equal(it.told("segment changed").length, 1);
+  assert.equal(it.told("segment changed")[0]?.path, path);
+  assert.ok(Deno.statSync(path).isFile);
+  assert.match((await statesOf(folder))[1] ?? "", /^plain: the segment was changed/);
+});
+
+Deno.test("Segments that are old enough are removed, oldest first; their records stay held, and the chain whole", async () => {
+  for (const compressed of [false, true]) {
+    using folder = await journalOf(12);
+    if (compressed) await tended(folder, COMPRESS);
+    const count = folder.names("tracker.manifest.").length;
+    const it = await tended(folder, KEEP_NOTHING);
+    assert.deepEqual(
+      it.told("removed").map(({ path }) => path),
+      Array.from({ length: count }, (_, index) => folder.file(`tracker.events.00000${index + 1}`)),
+    );
+    assert.deepEqual(folder.names("tracker.manifest."), []);
+    assert.equal(folder.names("tracker.removed.").length, count);
+    assert.deepEqual(await statesOf(folder), Array(count).fill("removed"));
+    const { removed } = await checkManifests(folder.path);
+    assert.ok(removed.of(partition(0)).has(0));
+
+    for (const lost of ["", "tracker.checkpoint"]) {
+      if (lost !== "") Deno.removeSync(folder.file(lost));
+      await using again = await opened(folder, ROTATE);
+      assert.equal(again.told("rebuilt").length, lost === "" ? 0 : 1);
+      assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
+      await assert.rejects(
+        again.journal.append(appendOf(0, { start: 0, end: 1 })),
+        RangeError,
+        "what was removed is not appended again",
+      );
+    }
+    // The chain goes on where it was, and so do the numbers.
+    await using again = await opened(folder, ROTATE);
+    await appendAll(again, 0, 20);
+    await again.journal.close();
+    assert.ok((await statesOf(folder)).every((state) => /^(removed|plain)$/.test(state)));
+    const { chain } = JSON.parse(
+      Deno.readTextFileSync(
+        folder.file(`tracker.manifest.${String(count + 1).padStart(6, "0")}.json`),
+      ),
+    ).body;
+    assert.equal(chain, count + 1);
+  }
+});
+
+Deno.test("Segments that are not old enough stay, and without --keep all do", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  for (const options of [{ keepMs: DAY_MS }, {}]) {
+    await using it = await opened(folder, options);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await it.journal.close();
+    assert.deepEqual(folder.names("tracker.events."), plain);
+    assert.deepEqual(it.told("removed"), []);
+  }
+});
+
+/**
+ * Goal: no step of sealing, compressing and removing can be the last one of a process, or fail, and do harm.
+ * Method: the process "dies" at the nth operation on the disk (it and all after it never answer), or that
+ * operation fails; for every n until the work is done before. Then the journal is opened again.
+ */
+for (const fate of ["dies", "fails"] as const) {
+  Deno.test(`A process that ${fate} at any step of the upkeep loses nothing and repeats nothing`, async () => {
+    for (const mode of [COMPRESS, { ...KEEP_NOTHING, compress: true }]) {
+      using whole = await journalOf(8);
+      for (const name of whole.names("tracker.manifest.")) Deno.removeSync(whole.file(name));
+      using folder = new TestFolder();
+      let isDone = false;
+      let step = 0;
+      for (; !isDone; step++) {
+        folder.copyFrom(whole);
+        let left = step;
+        let isTouched = false;
+        const storage = stoppable(() => {
+          if (left-- > 0) return "done";
+          isTouched = true;
+          return fate === "dies" ? "never" : left < -1 ? "done" : "fails";
+        });
+        const it = await opened(folder, { ...mode, storage: storage.asked });
+        storage.begin();
+        await until(() => isTouched || areTended(folder, mode));
+        // What was under way is over, and then the journal's lock is free as after a death.
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        isDone = !isTouched;
+        if (fate === "dies") storage.die();
+        else await it.journal.close();
+        const again = await tended(folder, mode);
+        assert.deepEqual(again.told("rebuilt"), [], `step ${step}`);
+        assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 8 }));
+        const states = await statesOf(folder);
+        const state = "keepMs" in mode ? "removed" : "compressed";
+        assert.deepEqual(states, states.map(() => state), `step ${step}`);
+        if (state === "compressed") await assertHasAll(folder, 8);
+        assert.deepEqual(folder.names("").filter((name) => name.endsWith(".new")), []);
+      }
+      assert.ok(step > 30, `${step} steps`);
+    }
+  });
+}
+
+function areTended(folder: TestFolder, mode: Options): boolean {
+  const names = folder.names("tracker.");
+  const isLeft = (kind: string) => names.some((name) => name.startsWith(`tracker.${kind}.`));
+  return !isLeft("events") && (mode.keepMs === undefined || !isLeft("archive"));
+}
+
+/** The real disk, with a say in each operation that changes it, from `begin` on; `die` frees the folder's lock. */
+function stoppable(fateOf: () => "done" | "fails" | "never") {
+  let hasBegun = false;
+  const locks: { close(): void }[] = [];
+  const act = <T>(operation: () => Promise<T>): Promise<T> => {
+    switch (hasBegun ? fateOf() : "done") {
+      case "done":
+        return operation();
+      case "fails":
+        return Promise.reject(diskFull());
+      case "never":
+        return new Promise<T>(() => {});
+    }
+  };
+  const asked: Storage = {
+    ...denoStorage,
+    rename: (from, to) => act(() => denoStorage.rename(from, to)),
+    remove: (path) => act(() => denoStorage.remove(path)),
+    syncDirectory: (directory) => act(() => denoStorage.syncDirectory(directory)),
+    async open(path, mode) {
+      const file = await act(() => denoStorage.open(path, mode));
+      if (mode === "lock") locks.push(file);
+      return {
+        read: (into) => file.read(into),
+        seek: (position) => file.seek(position),
+        truncate: (bytes) => file.truncate(bytes),
+        stat: () => file.stat(),
+        tryLock: () => file.tryLock(),
+        close: () => file.close(),
+        write: (bytes) => act(() => file.write(bytes)),
+        syncData: () => act(() => file.syncData()),
+      };
+    },
+  };
+  return {
+    asked,
+    begin: () => void (hasBegun = true),
+    die: () => locks.forEach((lock) => lock.close()),
+  };
+}
+
+Deno.test("A full disk stops compression, takes nothing, and it is done when there is room", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  const storage = new FaultyStorage();
+  const { open } = storage;
+  storage.open = async (path, mode) => {
+    const file = await open.call(storage, path, mode);
+    if (!path.includes("archive") || mode !== "replace") return file;
+    return Object.assign(Object.create(file), {
+      write: () => Promise.reject(diskFull()),
+      close: () => file.close(),
+    });
+  };
+  {
+    await using it = await opened(folder, { ...COMPRESS, storage });
+    await until(() => it.told("upkeep failed").length > 0);
+    assert.deepEqual(folder.names("tracker.archive."), []);
+    assert.deepEqual(folder.names("tracker.events."), plain);
+    await appendAll(it, 12, 14);
+  }
+  await tended(folder, COMPRESS);
+  await assertHasAll(folder, 14);
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
