@@ -33,7 +33,7 @@ import {
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { explain, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { beforeJoining } from "./kafkajs_internals.ts";
+import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
 import type { KafkaRecord, RecordHeader } from "./record.ts";
 import { TopicIdentity } from "./topic_identity.ts";
 
@@ -76,6 +76,13 @@ export type ConsumerNotice =
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
   | { readonly kind: "rebuilding"; readonly reason: string; readonly inMs: number }
+  /** The topic does not have the offset any more at which a partition was to be read on. */
+  | {
+    readonly kind: "out-of-range";
+    readonly partition: number;
+    readonly from: number;
+    readonly to: number;
+  }
   | { readonly kind: "topic-changed"; readonly from: string; readonly to: string | undefined }
   | {
     readonly kind: "commit-failed";
@@ -185,6 +192,7 @@ export class GroupConsumer {
   readonly #cluster: ClusterClient;
   readonly #identity: TopicIdentity;
   readonly #positions = new Map<number, number>();
+  #isPlaced = false;
   #session: Session | undefined;
   #isStopping = false;
   #generation = 0;
@@ -199,9 +207,12 @@ export class GroupConsumer {
     this.#identity = new TopicIdentity(cluster, options.topic);
   }
 
-  /** Where this member will read on, by partition that is assigned to it. */
-  get positions(): ReadonlyMap<number, number> {
-    return this.#positions;
+  /**
+   * Where this member will read on, by partition that is assigned to it; undefined while it has joined no
+   * group, or does not know yet where to read on.
+   */
+  get positions(): ReadonlyMap<number, number> | undefined {
+    return this.#isPlaced ? this.#positions : undefined;
   }
 
   /**
@@ -255,6 +266,10 @@ export class GroupConsumer {
       allowAutoTopicCreation: false,
       partitionAssigners: [(config) => {
         beforeJoining(config.cluster, () => this.#beforeJoining());
+        onOutOfRange(config.cluster, (gap) => {
+          // Before a start is decided on, it is decided with the topic's range in view.
+          if (this.#isPlaced) this.#options.onNotice({ kind: "out-of-range", ...gap });
+        });
         return PartitionAssigners.roundRobin(config);
       }],
       retry: {
@@ -298,6 +313,7 @@ export class GroupConsumer {
     this.#generation++;
     for (const timer of session.timers) clearTimeout(timer);
     this.#positions.clear();
+    this.#isPlaced = false;
     await disconnect(session.consumer);
     this.#session = undefined;
   }
@@ -339,6 +355,7 @@ export class GroupConsumer {
   ): Promise<Membership | undefined> {
     const generation = ++this.#generation;
     this.#positions.clear();
+    this.#isPlaced = false;
     session.lanes = new Map();
     session.uncommitted.clear();
     let assignment: Assignment | undefined;
@@ -381,14 +398,15 @@ export class GroupConsumer {
 
   #seekToStart(session: Session, assignment: Assignment): void {
     const starts = this.#options.startAt(assignment);
+    // What kafkajs has passed over meanwhile, on its own, is passed over again.
+    session.uncommitted.clear();
     for (const { partition, low, committed } of assignment.partitions) {
-      const usual = committed?.offset ?? low;
-      const start = starts.get(partition) ?? usual;
+      const start = starts.get(partition) ?? committed?.offset ?? low;
       this.#positions.set(partition, start);
-      if (start !== usual || committed === undefined) {
-        session.consumer.seek({ topic: assignment.topic, partition, offset: String(start) });
-      }
+      // Always: kafkajs may be further on already, or have an old seek of an earlier assignment in hand.
+      session.consumer.seek({ topic: assignment.topic, partition, offset: String(start) });
     }
+    this.#isPlaced = true;
   }
 
   /**

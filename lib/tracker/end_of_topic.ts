@@ -11,8 +11,8 @@ export interface EndOfTopicOptions {
   readonly cluster: ClusterClient;
   readonly topic: string;
   readonly groupId: string;
-  /** One past the last offset that is safe, by partition that this member has. */
-  readonly positions: () => ReadonlyMap<number, number>;
+  /** One past the last offset that is safe, by partition that this member has; undefined until it has joined. */
+  readonly positions: () => ReadonlyMap<number, number> | undefined;
   readonly stop: AbortSignal;
 }
 
@@ -27,9 +27,10 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<boolean> {
   let committed = new Map<number, number>();
   for (let poll = 0; !stop.aborted; poll++) {
     const own = positions();
-    const left = ends.filter(({ partition, high }) => (own.get(partition) ?? 0) < high);
+    // Before it has joined, a commit may be an operator's: what it passes over is read from the journal's end.
+    const left = ends.filter(({ partition, high }) => (own?.get(partition) ?? 0) < high);
     const isOthers = left.every(({ partition, high }) =>
-      !own.has(partition) && (committed.get(partition) ?? 0) >= high
+      own !== undefined && !own.has(partition) && (committed.get(partition) ?? 0) >= high
     );
     if (isOthers) return true;
     if (poll % GROUP_POLLS === 0) {

@@ -27,6 +27,12 @@ export interface OpenTrackerOptions {
   readonly groupId: string;
   /** Folder of the journal and the log; one tracker at a time. */
   readonly logs: string;
+  /** A segment of the journal is closed before it would grow beyond this; undefined: never. */
+  readonly rotateBytes?: number | undefined;
+  /** Whether closed segments are compressed, in the background. */
+  readonly compress?: boolean | undefined;
+  /** Closed segments older than this are removed, their records held on; undefined: never. */
+  readonly keepMs?: number | undefined;
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
@@ -130,12 +136,18 @@ interface Opening {
 
 /** The log stands in the journal's folder, so what the journal says of its recovery waits for it. */
 async function openJournalAndLog(
-  { logs, logLevel }: OpenTrackerOptions,
+  { logs, logLevel, rotateBytes, compress, keepMs }: OpenTrackerOptions,
   { opened, log }: Opening,
 ): Promise<Journal> {
   const early: JournalNotice[] = [];
   let tell = (notice: JournalNotice): void => void early.push(notice);
-  const journal = await openJournal({ directory: logs, onNotice: (notice) => tell(notice) });
+  const journal = await openJournal({
+    directory: logs,
+    rotateBytes,
+    compress,
+    keepMs,
+    onNotice: (notice) => tell(notice),
+  });
   opened.defer(() => journal.close());
   opened.defer(await startLog({ service: SERVICE, level: logLevel, file: join(logs, LOG_FILE) }));
   tell = (notice) => logJournalNotice(log, notice);

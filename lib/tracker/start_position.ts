@@ -12,6 +12,9 @@
  *     none                       an operator reset the group               the commit, or where the journal ends if lower
  *     no commit at all           the first start, or the group was deleted the first offset that the journal does not hold
  *
+ * A tracker commits where a partition begins before it hands any record over, so a group without a commit
+ * is not one whose tracker died before its first.
+ *
  * @module
  */
 
@@ -40,6 +43,11 @@ export interface StartPosition {
   readonly offset: number;
   /** What was noticed, for the journal and the log; absent where all is as expected. */
   readonly mark?: string;
+  /**
+   * The mark is right only if a record below this offset is read: there need be none, where a partition
+   * ends with aborted records or a transaction's marker, which the journal does not have.
+   */
+  readonly markBelow?: number;
 }
 
 /** What the journal knows of a partition of this topic id. */
@@ -48,6 +56,11 @@ export interface JournaledPartition {
   readonly end: number | undefined;
   /** The first offset from the given one on that it does not hold. */
   firstGap(from: number): number;
+  /**
+   * Whether an older topic of this name is known: the brokers delete a topic's commits with it, so that
+   * none is left to tell. Default false.
+   */
+  readonly hasOlderTopic?: boolean;
 }
 
 export function startPosition(
@@ -68,12 +81,16 @@ export function startPosition(
   return { offset: start.low, ...(mark !== "" && { mark }) };
 }
 
+const CREATED_AGAIN = "the topic was created again: reading it from its beginning";
+
 function choose(
   { start, topicId, journalId, journaled }: Parameters<typeof startPosition>[0],
 ): StartPosition {
   const { committed, low, high } = start;
   if (committed === undefined) {
-    if (journaled.end === undefined) return { offset: low };
+    if (journaled.end === undefined) {
+      return { offset: low, ...(journaled.hasOlderTopic === true && { mark: CREATED_AGAIN }) };
+    }
     return {
       offset: journaled.firstGap(low),
       mark: "the group has no committed offset any more: reading on from what the journal holds",
@@ -81,7 +98,7 @@ function choose(
   }
   const note = parseCommitNote(committed.metadata);
   if (note !== undefined && note.topicId !== topicId) {
-    return { offset: low, mark: "the topic was created again: reading it from its beginning" };
+    return { offset: low, mark: CREATED_AGAIN };
   }
   if (note !== undefined && note.journalId !== journalId) return { offset: committed.offset };
   if (committed.offset > high) {
@@ -96,7 +113,11 @@ function choose(
     return { offset, mark: `the group was reset to offset ${committed.offset}` };
   }
   if (note !== undefined && offset < committed.offset) {
-    return { offset, mark: `the journal ends before the committed offset ${committed.offset}` };
+    return {
+      offset,
+      mark: `the journal ends before the committed offset ${committed.offset}`,
+      markBelow: committed.offset,
+    };
   }
   return { offset };
 }

@@ -33,7 +33,7 @@ import {
 } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
-import { formatCommitNote, startPosition } from "./start_position.ts";
+import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
 
 export interface TrackerOptions {
   readonly connection: KafkaConnection;
@@ -66,6 +66,13 @@ interface PartitionAppend {
   readonly settled: Promise<unknown>;
 }
 
+/** What was noticed of a partition, for its next line. */
+interface Mark {
+  readonly text: string;
+  /** It is dropped where the next record is not below this offset. */
+  readonly below: number;
+}
+
 const CONFIRM_RETRY_MS = 250;
 
 export class Tracker {
@@ -73,7 +80,8 @@ export class Tracker {
   readonly #consumer: GroupConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
-  readonly #marks = new Map<number, string>();
+  readonly #marks = new Map<number, Mark>();
+  #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
 
@@ -91,8 +99,8 @@ export class Tracker {
     });
   }
 
-  /** One past the last offset that is safe, by partition that this tracker has. */
-  get positions(): ReadonlyMap<number, number> {
+  /** One past the last offset that is safe, by partition that this tracker has; undefined until it has joined. */
+  get positions(): ReadonlyMap<number, number> | undefined {
     return this.#consumer.positions;
   }
 
@@ -112,26 +120,34 @@ export class Tracker {
     const { journal, from, metrics, log } = this.#options;
     metrics.keepPartitions(partitions.map(({ partition }) => partition));
     const starts = new Map<number, number>();
+    const hasOlderTopic = this.#topicId !== undefined && this.#topicId !== topicId;
+    this.#topicId = topicId;
     for (const start of partitions) {
       const { partition } = start;
       const held = journal.heldIntervals({ topic, topicId, partition });
-      const isFirstStart = start.committed === undefined && held.length === 0;
-      const { offset, mark } = isFirstStart && from === "latest"
-        ? { offset: start.high, mark: undefined }
+      const isFirstStart = start.committed === undefined && held.length === 0 && !hasOlderTopic;
+      const { offset, mark, markBelow }: StartPosition = isFirstStart && from === "latest"
+        ? { offset: start.high }
         : startPosition({
           start,
           topicId,
           journalId: journal.id,
-          journaled: { end: held.at(-1)?.end, firstGap: (from) => firstGap(held, from) },
+          journaled: {
+            end: held.at(-1)?.end,
+            firstGap: (from) => firstGap(held, from),
+            hasOlderTopic,
+          },
         });
       if (mark !== undefined) {
-        log.warn("A partition is not read on from where it was left", {
-          topic,
-          partition,
-          offset,
-          mark,
-        });
-        this.#marks.set(partition, mark);
+        this.#marks.set(partition, { text: mark, below: markBelow ?? Infinity });
+        if (markBelow === undefined) {
+          log.warn("A partition is not read on from where it was left", {
+            topic,
+            partition,
+            offset,
+            mark,
+          });
+        }
       }
       starts.set(partition, offset);
       metrics.recordLag({ partition, lag: Math.max(0, start.high - offset) });
@@ -158,11 +174,13 @@ export class Tracker {
     const held = fresh.length === records.length
       ? []
       : records.filter((record) => !fresh.includes(record));
-    const mark = this.#marks.get(partition);
-    this.#marks.delete(partition);
+    // It waits for a record that is new: those that the journal holds get no line.
+    const mark = fresh[0] === undefined ? undefined : this.#marks.get(partition);
+    if (mark !== undefined) this.#marks.delete(partition);
+    const isRight = mark !== undefined && (fresh[0]?.offset ?? Infinity) < mark.below;
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
-      this.#encode(batch, fresh, mark),
+      this.#encode(batch, fresh, isRight ? mark.text : undefined),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
@@ -171,6 +189,14 @@ export class Tracker {
     if (!isWritten) {
       if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
       return false;
+    }
+    if (isRight && mark.below < Infinity) {
+      this.#options.log.warn("A partition was not read on from where it was left", {
+        topic,
+        partition,
+        offset: fresh[0]?.offset,
+        mark: mark.text,
+      });
     }
 
     const failed = encoded.failures.flatMap(({ index, failure }) => {
@@ -307,6 +333,19 @@ export class Tracker {
     }
   }
 
+  /** Records expired while this tracker had the partition, before it could read them. */
+  #noteGap({ partition, from, to }: { partition: number; from: number; to: number }): void {
+    if (to <= from) return; // past the topic's end: another topic, as the next batch will show
+    const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
+    this.#marks.set(partition, { text: mark, below: Infinity });
+    this.#options.log.warn("A partition is not read on from where it was left", {
+      topic: this.#options.topic,
+      partition,
+      offset: to,
+      mark,
+    });
+  }
+
   #logNotice(notice: ConsumerNotice): void {
     const { log, topic, groupId } = this.#options;
     switch (notice.kind) {
@@ -323,6 +362,8 @@ export class Tracker {
         });
       case "answers-again":
         return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
+      case "out-of-range":
+        return this.#noteGap(notice);
       case "rebuilding":
         return log.warn("The consumer ended; it is built again", {
           error: notice.reason,

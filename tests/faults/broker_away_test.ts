@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { createSite, until } from "../site.ts";
+import {
+  assertAllCommitted,
+  assertSameRecords,
+  between,
+  FaultBroker,
+  fill,
+  logged,
+  PATIENCE_MS,
+  readLog,
+  say,
+  scaled,
+  seededChoices,
+  startFaultTracker,
+  stopTracker,
+  untilAllCommitted,
+  untilJournaled,
+  withDeadline,
+} from "./fault_site.ts";
+
+const LINES_BETWEEN_KILLS = scaled({
+  long: { min: 5_000, max: 20_000 },
+  short: { min: 300, max: 2_500 },
+});
+
+/**
+ * Goal: a broker that dies under load, again and again, costs nothing.
+ * Method: producer and tracker run; SIGKILL to the broker at random journal lengths, restart on its data,
+ * three times.
+ * Invariants: all that was acknowledged is journaled, once; nothing else; the group's offsets are the
+ * topic's end while the tracker still runs.
+ */
+Deno.test("a broker killed and restarted three times under load: nothing lost, nothing twice, all committed", async () => {
+  await using broker = await FaultBroker.start();
+  await using site = await createSite({ broker: broker.address });
+  const random = seededChoices();
+  using tracker = startFaultTracker(site);
+  const producer = await site.start("producer", ["--rate", "1000", "--bad", "1", "--json"]);
+  let lines = 0;
+  const recoveriesMs: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    lines = await untilJournaled(site, lines + between(random, LINES_BETWEEN_KILLS));
+    await broker.kill();
+    await broker.restart();
+    const startedAtMs = performance.now();
+    await untilJournaled(site, lines + 1_000);
+    recoveriesMs.push(performance.now() - startedAtMs);
+  }
+  producer.signal("SIGTERM");
+  assert.equal(await withDeadline(producer.exitCode, () => producer.output.stderr), 0);
+  const { acknowledged, generated } = JSON.parse(producer.output.stdout);
+  assert.equal(acknowledged, generated);
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  assert.equal(await assertSameRecords(site), acknowledged);
+  say(`growing again after the broker's start: ${recoveriesMs.map(Math.round).join(", ")} ms`);
+});
+
+/**
+ * Goal: a broker that is away for long is waited for, without noise.
+ * Method: the broker is stopped for a minute (12 s in the short form) under an idle tracker, then started.
+ * Invariants: the tracker says it once, and then at most once a minute; what comes after is journaled, by
+ * the same process; the group's offsets are the topic's end.
+ */
+Deno.test("a broker away for long: said once, then at most once a minute, and it goes on by itself", async () => {
+  const awayMs = scaled({ long: 65_000, short: 12_000 });
+  await using broker = await FaultBroker.start();
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 1_000 });
+  using tracker = startFaultTracker(site);
+  await untilAllCommitted(site);
+  const linesBefore = readLog(site.logs).length;
+  await broker.stop();
+  const stoppedAtMs = Date.now();
+  await until("it is away long enough", () => Date.now() - stoppedAtMs > awayMs, awayMs * 2);
+  const said = readLog(site.logs).slice(linesBefore)
+    .filter(({ message, level }) => level !== "INFO" && message !== "Metrics");
+  assert.equal(logged(site.logs, /No answer from the brokers/).length, 1, JSON.stringify(said));
+  assert.ok(said.length <= 1 + Math.ceil(awayMs / 60_000), JSON.stringify(said));
+  assert.equal(tracker.output.stderr.split("\n").filter((line) => / {2}at /.test(line)).length, 0);
+
+  await broker.restart();
+  const startedAtMs = performance.now();
+  await until(
+    "it says that the brokers answer",
+    () => logged(site.logs, /answer again/).length === 1,
+    PATIENCE_MS,
+  );
+  say(`answered again ${Math.round(performance.now() - startedAtMs)} ms after the broker's start`);
+  await fill(site, { count: 1_000 });
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  assert.equal(await assertSameRecords(site), 2_000);
+  await assertAllCommitted(site);
+});

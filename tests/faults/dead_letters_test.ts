@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { ConfigResourceTypes } from "kafkajs";
+import { createShop } from "../../lib/shop.ts";
+import { createSite, readJournal, type Site, until } from "../site.ts";
+import {
+  assertAllDeadLettered,
+  assertSameRecords,
+  brokerOfFile,
+  committedOffsets,
+  logged,
+  PATIENCE_MS,
+  startFaultTracker,
+  stopTracker,
+  untilAllCommitted,
+  withAdmin,
+} from "./fault_site.ts";
+
+const broker = await brokerOfFile();
+
+const GOOD_A_PARTITION = 3_000;
+
+async function createDeadLetterTopic(site: Site, maxMessageBytes: number): Promise<void> {
+  await withAdmin(site, (admin) =>
+    admin.createTopics({
+      topics: [{
+        topic: site.deadLetterTopic,
+        numPartitions: 3,
+        configEntries: [
+          { name: "max.message.bytes", value: String(maxMessageBytes) },
+          { name: "retention.ms", value: "-1" },
+        ],
+      }],
+      waitForLeaders: true,
+    }));
+}
+
+/** Good orders on all three partitions; on partition 0 bad ones too, first, in the middle and last. */
+async function sendOrders(site: Site): Promise<number> {
+  const shop = createShop({ seed: 7 });
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  const good = () => JSON.stringify(shop.nextOrder(Date.UTC(2026, 0, 1)));
+  let count = 0;
+  for (let from = 0; from < GOOD_A_PARTITION; from += 500) {
+    const messages = [0, 1, 2].flatMap((partition) =>
+      Array.from({ length: 500 }, () => ({ partition, value: good() }))
+    );
+    const bad = [{ partition: 0, value: `bad ${from}` }];
+    await producer.send({ topic: site.topic, messages: [...bad, ...messages] });
+    count += messages.length + 1;
+  }
+  await producer.send({ topic: site.topic, messages: [{ partition: 0, value: "bad at the end" }] });
+  await producer.disconnect();
+  return count + 1;
+}
+
+/** The partitions without bad records go on while the one that has them waits at its first. */
+async function assertOnlyPartitionZeroWaits(site: Site): Promise<void> {
+  await until("partitions 1 and 2 are committed", async () => {
+    const committed = await committedOffsets(site);
+    return committed.get(1) === GOOD_A_PARTITION && committed.get(2) === GOOD_A_PARTITION;
+  }, PATIENCE_MS);
+  assert.equal((await committedOffsets(site)).get(0), 0, "the commit of partition 0 waits");
+}
+
+/**
+ * Goal: while dead letters are refused only their partition waits, and nothing is committed past them.
+ * Method: the dead-letter topic takes no message of more than 100 bytes; then the limit is raised.
+ * Invariants: partitions without bad records are journaled and committed to their end meanwhile; the
+ * commit of the other stays; the reason is in the log; the member stays in the group; afterwards topic
+ * and journal are the same, each bad record has its letter, all is committed.
+ */
+Deno.test("dead letters refused: only their partition waits, its commit too, until they are taken", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await createDeadLetterTopic(site, 100);
+  const count = await sendOrders(site);
+  using tracker = startFaultTracker(site);
+  await assertOnlyPartitionZeroWaits(site);
+  await until(
+    "the reason is in the log",
+    () => logged(site.logs, /Dead letters cannot be sent/).length > 0,
+    PATIENCE_MS,
+  );
+  const [line] = logged(site.logs, /Dead letters cannot be sent/);
+  assert.match(line?.error ?? "", /max message size|too large/i);
+  await withAdmin(site, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{
+        type: ConfigResourceTypes.TOPIC,
+        name: site.deadLetterTopic,
+        configEntries: [{ name: "max.message.bytes", value: "1000000" }],
+      }],
+    }));
+  await untilAllCommitted(site);
+  assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
+  await stopTracker(tracker);
+  assert.equal(await assertSameRecords(site), count);
+  const { letters, bad } = await assertAllDeadLettered(site, await readJournal(site.logs));
+  assert.equal(letters, bad);
+});
+
+/**
+ * Goal, invariants: as above.
+ * Method: the dead-letter topic is deleted under a running tracker, and created again later.
+ */
+Deno.test("dead-letter topic deleted and created again: only its partition waits, nothing is lost", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await createDeadLetterTopic(site, 1_000_000);
+  using tracker = startFaultTracker(site);
+  await untilJoined(site);
+  await withAdmin(site, (admin) => admin.deleteTopics({ topics: [site.deadLetterTopic] }));
+  const count = await sendOrders(site);
+  await assertOnlyPartitionZeroWaits(site);
+  await createDeadLetterTopic(site, 1_000_000);
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  assert.equal(await assertSameRecords(site), count);
+  await assertAllDeadLettered(site, await readJournal(site.logs));
+});
+
+/**
+ * Goal: a tracker that waits for its dead letters can be stopped, and the next one sends them.
+ * Method: SIGTERM while the dead-letter topic refuses; limit raised; next tracker.
+ * Invariants: the stop takes bounded time and leaves the commit where it was; then as above.
+ */
+Deno.test("a tracker stopped while dead letters are refused leaves them to the next one", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await createDeadLetterTopic(site, 100);
+  const count = await sendOrders(site);
+  {
+    using tracker = startFaultTracker(site);
+    await assertOnlyPartitionZeroWaits(site);
+    await stopTracker(tracker);
+    assert.equal((await committedOffsets(site)).get(0), 0);
+  }
+  await withAdmin(site, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{
+        type: ConfigResourceTypes.TOPIC,
+        name: site.deadLetterTopic,
+        configEntries: [{ name: "max.message.bytes", value: "1000000" }],
+      }],
+    }));
+  using next = startFaultTracker(site);
+  await untilAllCommitted(site);
+  await stopTracker(next);
+  assert.equal(await assertSameRecords(site), count);
+  await assertAllDeadLettered(site, await readJournal(site.logs));
+});
+
+async function untilJoined(site: Site): Promise<void> {
+  await until(
+    "the tracker has joined",
+    () => logged(site.logs, /Joined the consumer group/).length > 0,
+    PATIENCE_MS,
+  );
+}

@@ -1,0 +1,530 @@
+/**
+ * What the fault tests share: brokers that can be disturbed, trackers that die at a chosen moment, and a
+ * comparison of topic and journals that says what is wrong in numbers.
+ *
+ * The short form of a test runs with all the others; `ORDERFLOW_FAULTS=long` chooses the long one, and
+ * `ORDERFLOW_SEED` the seed of its random choices.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
+import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
+import { freePort } from "../../lib/dev/local_port.ts";
+import type { Program } from "../../lib/dev/programs.ts";
+import { Random } from "../../lib/shop/random.ts";
+import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
+import {
+  countJournalLines,
+  journaledRecords,
+  type JournalLine,
+  readJournal,
+  readTopic,
+  type SeenRecord,
+  type Site,
+  until,
+} from "../site.ts";
+
+export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
+/** Slow machines with much else to do: nothing here is about speed, unless it says so. */
+export const PATIENCE_MS = IS_LONG ? 300_000 : 120_000;
+
+/** The trackers of these tests lose their partitions after so long, so that a test need not wait 10 s. */
+export const SESSION_TIMEOUT_MS = 2_000;
+
+const SAMPLE_COUNT = 5;
+const DELETE_ATTEMPTS_MAX = 50;
+const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
+
+/** The long form's value, or the short one's. */
+export function scaled<Value>({ long, short }: { long: Value; short: Value }): Value {
+  return IS_LONG ? long : short;
+}
+
+/** Says something about a test that passed: its seed, how long a recovery took. */
+export function say(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`  ${text}\n`));
+}
+
+/** Random choices that can be made again: the seed is said, and `ORDERFLOW_SEED` sets it. */
+export function seededChoices(): Random & { readonly seed: number } {
+  const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
+  say(`ORDERFLOW_SEED=${seed}`);
+  return Object.assign(new Random(seed), { seed });
+}
+
+/** A whole number from `min` up to, but not including, `max`. */
+export function between(random: Random, { min, max }: { min: number; max: number }): number {
+  return min + Math.floor(random.unit() * (max - min));
+}
+
+/** A broker of one test's own, that can be killed and started again on its data. */
+export class FaultBroker implements AsyncDisposable {
+  readonly port: number;
+  readonly #dataDir: string;
+  readonly #settings: Readonly<Record<string, string>>;
+  #process: BrokerProcess;
+
+  private constructor(
+    process: BrokerProcess,
+    { dataDir, settings }: { dataDir: string; settings: Readonly<Record<string, string>> },
+  ) {
+    this.port = process.port;
+    this.#process = process;
+    this.#dataDir = dataDir;
+    this.#settings = settings;
+  }
+
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<FaultBroker> {
+    const dataDir = await Deno.makeTempDir({ prefix: "orderflow-faults-" });
+    const all = { ...SETTINGS, ...settings };
+    try {
+      const process = await startBrokerProcess({
+        port: freePort(),
+        dataDir,
+        quickStart: true,
+        settings: all,
+      });
+      return new FaultBroker(process, { dataDir, settings: all });
+    } catch (error) {
+      deleteSync(dataDir);
+      throw error;
+    }
+  }
+
+  get address(): string {
+    return this.#process.address;
+  }
+
+  /** SIGKILL, and waits for the end. */
+  async kill(): Promise<void> {
+    await this.#process.kill();
+  }
+
+  /** SIGTERM, and waits for the end. */
+  async stop(): Promise<void> {
+    await this.#process.stop();
+  }
+
+  /** Starts it again on its data. */
+  async restart(): Promise<void> {
+    this.#process = await startBrokerProcess({
+      port: this.port,
+      dataDir: this.#dataDir,
+      quickStart: true,
+      settings: this.#settings,
+    });
+  }
+
+  /** For a broker of a whole file, at whose end nothing can be awaited. */
+  endSync(): void {
+    try {
+      Deno.kill(this.#process.pid, "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound || error instanceof TypeError)) throw error;
+    }
+    deleteSync(this.#dataDir);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    deleteSync(this.#dataDir);
+  }
+}
+
+/**
+ * A broker for the tests of one file: to be awaited at its top, because a process that began outside
+ * every test is no leak of a test.
+ */
+export async function brokerOfFile(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<FaultBroker> {
+  const broker = await FaultBroker.start(settings);
+  globalThis.addEventListener("unload", () => broker.endSync());
+  return broker;
+}
+
+/** A process that is being killed can still create a file while its folder is deleted. */
+function deleteSync(path: string): void {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return Deno.removeSync(path, { recursive: true });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      if (attempt === DELETE_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+/** Moments at which a tracker can be made to die; `tracker_with_failpoints.ts` has them. */
+export const FAILPOINTS = [
+  "before-write",
+  "torn-write",
+  "before-sync",
+  "before-dead-letters",
+  "after-dead-letters",
+  "before-commit",
+  "after-commit",
+] as const;
+
+export type Failpoint = typeof FAILPOINTS[number];
+
+export interface FaultTrackerOptions {
+  /** It kills itself when it comes by this point for the `count`th time. */
+  readonly dieAt?: { readonly point: Failpoint; readonly count: number };
+  readonly logs?: string;
+  readonly exitAtEnd?: boolean;
+  readonly from?: "earliest" | "latest";
+  readonly deadLetters?: boolean;
+  readonly sessionTimeoutMs?: number;
+  /** Put before the command, such as `prlimit`. */
+  readonly wrapper?: readonly string[];
+}
+
+/**
+ * The tracker's own parts under a test's entry script, which knows failpoints and a short session
+ * timeout; the product has neither. To be ended with `using`.
+ */
+export function startFaultTracker(
+  site: Site,
+  options: FaultTrackerOptions = {},
+): Program & Disposable {
+  const { dieAt, wrapper = [] } = options;
+  const script = join(import.meta.dirname ?? ".", "tracker_with_failpoints.ts");
+  const setup = {
+    broker: site.broker,
+    topic: site.topic,
+    group: site.group,
+    logs: options.logs ?? site.logs,
+    from: options.from ?? "earliest",
+    deadLetterTopic: options.deadLetters === false ? undefined : site.deadLetterTopic,
+    exitAtEnd: options.exitAtEnd ?? false,
+    sessionTimeoutMs: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
+    dieAt,
+  };
+  const [command = "", ...args] = [
+    ...wrapper,
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
+    "--allow-all",
+    script,
+    JSON.stringify(setup),
+  ];
+  const process = spawnBoundToUs(command, {
+    args,
+    cwd: site.folder,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const output = { stdout: "", stderr: "" };
+  const collect = async (stream: "stdout" | "stderr") => {
+    for await (const text of process[stream].pipeThrough(new TextDecoderStream())) {
+      output[stream] += text;
+    }
+  };
+  const ended = Promise.all([process.status, collect("stdout"), collect("stderr")]);
+  const signal: Program["signal"] = (name) => {
+    try {
+      process.kill(name);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+  };
+  return {
+    pid: process.pid,
+    exitCode: ended.then(([status]) => status.code),
+    output,
+    signal,
+    [Symbol.dispose]: () => signal("SIGKILL"),
+  };
+}
+
+/** Runs a tracker until all that is in the topic now is journaled, and returns its totals. */
+export async function trackToEnd(
+  site: Site,
+  options: FaultTrackerOptions = {},
+): Promise<TrackerTotals> {
+  using tracker = startFaultTracker(site, { ...options, exitAtEnd: true });
+  const code = await withDeadline(tracker.exitCode, () => tracker.output.stderr);
+  assert.equal(code, 0, tracker.output.stderr);
+  return JSON.parse(tracker.output.stdout);
+}
+
+/** SIGTERM, and waits until it has ended well. */
+export async function stopTracker(tracker: Program): Promise<void> {
+  tracker.signal("SIGTERM");
+  const code = await withDeadline(tracker.exitCode, () => tracker.output.stderr);
+  assert.equal(code, 0, tracker.output.stderr);
+}
+
+/** Fails with what the program has said where it does not end in time. */
+export async function withDeadline<Result>(
+  result: Promise<Result>,
+  output: () => string,
+  timeoutMs: number = PATIENCE_MS,
+): Promise<Result> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new Error(`not within ${timeoutMs / 1_000} s; it said:\n${output()}`)),
+    timeoutMs,
+  );
+  try {
+    return await Promise.race([result, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Fills the topic with the product's own producer and returns how many orders were acknowledged. */
+export async function fill(
+  site: Site,
+  { count, badPercent = 0, args = [] }: {
+    count: number;
+    badPercent?: number;
+    args?: readonly string[];
+  },
+): Promise<number> {
+  const bad = badPercent > 0 ? ["--bad", String(badPercent)] : [];
+  const { code, stdout, stderr } = await site.run("producer", [
+    "--count",
+    String(count),
+    "--rate",
+    "max",
+    "--json",
+    ...bad,
+    ...args,
+  ]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout).acknowledged;
+}
+
+export interface LogLine {
+  readonly timestamp: string;
+  readonly level: string;
+  readonly message: string;
+  readonly error?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+/** The tracker's technical log; a last line that is being written is left out. */
+export function readLog(logs: string): readonly LogLine[] {
+  try {
+    const lines = Deno.readTextFileSync(join(logs, "tracker.log")).split("\n").slice(0, -1);
+    return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Lines of the log that say this. */
+export function logged(logs: string, message: RegExp): readonly LogLine[] {
+  return readLog(logs).filter((line) => message.test(line.message));
+}
+
+/** The `mark` of each line that has one, with the line's offset. */
+export function marksOf(
+  lines: readonly JournalLine[],
+): readonly { readonly partition: number; readonly offset: number; readonly mark: string }[] {
+  return lines.filter((line) => line["mark"] !== undefined).map((line) => ({
+    partition: line.kafka_partition,
+    offset: line.kafka_offset,
+    mark: String(line["mark"]),
+  }));
+}
+
+/** What differs between a topic and journals; small numbers of examples of each. */
+export interface Difference {
+  readonly missing: readonly string[];
+  readonly duplicated: readonly string[];
+  readonly changed: readonly string[];
+  /** In a journal, not in the topic. */
+  readonly foreign: readonly string[];
+}
+
+const NO_DIFFERENCE: Difference = { missing: [], duplicated: [], changed: [], foreign: [] };
+
+/**
+ * Topic and journal, read without the product's code, hold the same records: 0 missing, 0 twice,
+ * 0 changed bytes; and each partition is in order. Returns how many records that are.
+ */
+export async function assertSameRecords(site: Site, logs: string = site.logs): Promise<number> {
+  const lines = await readJournal(logs);
+  const topic = await readTopic(site);
+  assert.deepEqual(difference(topic, journaledRecords(lines)), NO_DIFFERENCE);
+  assertInOrder(lines);
+  return topic.length;
+}
+
+/** As {@link assertSameRecords}, of records that were read before. */
+export function assertHolds(lines: readonly JournalLine[], topic: readonly SeenRecord[]): void {
+  assert.deepEqual(difference(topic, journaledRecords(lines)), NO_DIFFERENCE);
+  assertInOrder(lines);
+}
+
+export function difference(
+  topic: readonly SeenRecord[],
+  journaled: readonly SeenRecord[],
+): Difference {
+  const expected = new Map(topic.map((record) => [nameOf(record), record.valueHash]));
+  const seen = new Set<string>();
+  const found: Record<keyof Difference, string[]> = {
+    missing: [],
+    duplicated: [],
+    changed: [],
+    foreign: [],
+  };
+  for (const record of journaled) {
+    const name = nameOf(record);
+    if (seen.has(name)) found.duplicated.push(name);
+    else if (!expected.has(name)) found.foreign.push(name);
+    else if (expected.get(name) !== record.valueHash) found.changed.push(name);
+    seen.add(name);
+  }
+  found.missing.push(...[...expected.keys()].filter((name) => !seen.has(name)));
+  return {
+    missing: sampleOf(found.missing),
+    duplicated: sampleOf(found.duplicated),
+    changed: sampleOf(found.changed),
+    foreign: sampleOf(found.foreign),
+  };
+}
+
+function nameOf({ partition, offset }: SeenRecord): string {
+  return `${partition}/${offset}`;
+}
+
+/** Comparing thousands of names would take the test longer than it may. */
+function sampleOf(names: readonly string[]): readonly string[] {
+  if (names.length <= SAMPLE_COUNT) return names;
+  return [`${names.length} in all`, ...names.slice(0, SAMPLE_COUNT), `... ${names.at(-1)}`];
+}
+
+/** In a journal each partition is in order, whatever happened between two lines. */
+function assertInOrder(lines: readonly JournalLine[]): void {
+  const last = new Map<number, number>();
+  for (const { kafka_partition: partition, kafka_offset: offset } of lines) {
+    assert.ok(offset > (last.get(partition) ?? -1), `${partition}/${offset} is in order`);
+    last.set(partition, offset);
+  }
+}
+
+type Admin = ReturnType<Site["kafka"]["admin"]>;
+
+/** Does something as an operator would. */
+export async function withAdmin<Result>(
+  { kafka }: Site,
+  work: (admin: Admin) => Promise<Result>,
+): Promise<Result> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await work(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** One past the last offset that the group has committed, by partition; asks on while a coordinator is chosen. */
+export async function committedOffsets(site: Site): Promise<ReadonlyMap<number, number>> {
+  const request = { groupId: site.group, topics: [site.topic] };
+  return await withAdmin(site, async (admin) => {
+    let offsets: ReadonlyMap<number, number> | undefined;
+    await until("a coordinator answers", async () => {
+      const [answer] = await admin.fetchOffsets(request).catch(() => []);
+      offsets = answer && new Map(answer.partitions.map((it) => [it.partition, Number(it.offset)]));
+      return offsets !== undefined;
+    }, PATIENCE_MS);
+    return offsets ?? new Map();
+  });
+}
+
+/** Where the topic begins and ends, by partition. */
+export async function topicRanges(
+  site: Site,
+): Promise<ReadonlyMap<number, { readonly low: number; readonly high: number }>> {
+  const ranges = await withAdmin(site, (admin) => admin.fetchTopicOffsets(site.topic));
+  return new Map(
+    ranges.map(({ partition, low, high }) => [
+      partition,
+      { low: Number(low), high: Number(high) },
+    ]),
+  );
+}
+
+/** Committed equals position: the group's offset is the topic's end in each partition with records. */
+export async function assertAllCommitted(site: Site): Promise<void> {
+  const committed = await committedOffsets(site);
+  for (const [partition, { high }] of await topicRanges(site)) {
+    if (high > 0) assert.equal(committed.get(partition), high, `commit of partition ${partition}`);
+  }
+}
+
+/** Polls until {@link assertAllCommitted} holds, and says what did not where it takes too long. */
+export async function untilAllCommitted(site: Site): Promise<void> {
+  let last: unknown;
+  const isCommitted = () =>
+    assertAllCommitted(site).then(() => true, (error) => {
+      last = error;
+      return false;
+    });
+  await until("all is committed", isCommitted, PATIENCE_MS).catch((error) => {
+    throw new Error(`${error.message}; last: ${last}`);
+  });
+}
+
+/** Polls until the journal has so many lines, and returns how many it has then. */
+export async function untilJournaled(site: Site, linesMin: number): Promise<number> {
+  await until(
+    `${linesMin} lines are journaled`,
+    () => countJournalLines(site.logs) >= linesMin,
+    PATIENCE_MS,
+  );
+  return countJournalLines(site.logs);
+}
+
+/**
+ * Each record that the journal calls bad was sent to the dead-letter topic, at least once. Returns how
+ * many letters there are of how many bad records.
+ */
+export async function assertAllDeadLettered(
+  site: Site,
+  lines: readonly JournalLine[],
+): Promise<{ readonly letters: number; readonly bad: number }> {
+  const bad = lines.filter((line) => line["event_type"] !== "message.received");
+  const letters = await deadLetterNames(site);
+  const sent = new Set(letters);
+  const missing = bad.map((line) => `${line.kafka_partition}/${line.kafka_offset}`)
+    .filter((name) => !sent.has(name));
+  assert.deepEqual(sampleOf(missing), [], "bad records without a dead letter");
+  assert.equal(sent.size, bad.length, "dead letters of good records");
+  return { letters: letters.length, bad: bad.length };
+}
+
+/** The records that the dead letters say they are of. */
+async function deadLetterNames(site: Site): Promise<readonly string[]> {
+  const ends = await withAdmin(site, (admin) => admin.fetchTopicOffsets(site.deadLetterTopic));
+  const total = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0);
+  if (total === 0) return [];
+  const names: string[] = [];
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const consumer = site.kafka.consumer({ groupId: `${site.group}-letters`, maxWaitTimeInMs: 100 });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [site.deadLetterTopic], fromBeginning: true });
+  await consumer.run({
+    eachMessage: ({ message: { headers } }) => {
+      names.push(
+        `${headers?.["__connect.errors.partition"]}/${headers?.["__connect.errors.offset"]}`,
+      );
+      if (names.length === total) resolve();
+      return Promise.resolve();
+    },
+  });
+  await withDeadline(done, () => `${names.length} of ${total} dead letters`);
+  await consumer.disconnect();
+  return names;
+}

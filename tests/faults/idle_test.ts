@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { createSite, hasCommand, until } from "../site.ts";
+import { brokerOfFile, fill, say, scaled, trackToEnd, untilAllCommitted } from "./fault_site.ts";
+
+const broker = await brokerOfFile();
+
+const MEASURED_MS = 10_000;
+/** The short form runs beside other things: its bound is only there to notice a loop. */
+const PERCENT_MAX = scaled({ long: 5, short: 25 });
+const TICKS_A_SECOND = 100;
+
+/** CPU time of a process with all its threads, as ps has it; in seconds. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).output();
+  const afterName = new TextDecoder().decode(stdout).split(") ").at(-1)?.split(" ") ?? [];
+  return (Number(afterName[11]) + Number(afterName[12])) / TICKS_A_SECOND;
+}
+
+/**
+ * Goal: a tracker with nothing to do costs next to nothing.
+ * Method: the product's own program, all journaled; its CPU time over 10 s.
+ * Invariants: under 5 % of a core (long form); no warning of the runtime's on stderr.
+ */
+Deno.test({
+  name: `an idle tracker uses under ${PERCENT_MAX} % of a core`,
+  ignore: Deno.build.os !== "linux" || !await hasCommand("cat", "--version"),
+  fn: async () => {
+    await using site = await createSite({ broker: broker.address });
+    await fill(site, { count: 1_000 });
+    await trackToEnd(site);
+    await fill(site, { count: 1_000 });
+    const tracker = await site.start("tracker", ["--json"]);
+    await untilAllCommitted(site);
+    const startedAtMs = performance.now();
+    const cpuBefore = await cpuSeconds(tracker.pid);
+    await until("the time is over", () => performance.now() - startedAtMs > MEASURED_MS);
+    const used = await cpuSeconds(tracker.pid) - cpuBefore;
+    const percent = 100 * used / ((performance.now() - startedAtMs) / 1_000);
+    say(`idle: ${percent.toFixed(1)} % of a core`);
+    assert.ok(percent < PERCENT_MAX, `${percent} %`);
+    tracker.signal("SIGTERM");
+    assert.equal(await tracker.exitCode, 0);
+    assert.doesNotMatch(tracker.output.stderr, /Warning/);
+  },
+});

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { createSite, readJournal, type Site, until } from "../site.ts";
+import {
+  assertAllCommitted,
+  assertAllDeadLettered,
+  assertSameRecords,
+  between,
+  brokerOfFile,
+  type Failpoint,
+  fill,
+  logged,
+  PATIENCE_MS,
+  say,
+  scaled,
+  seededChoices,
+  SESSION_TIMEOUT_MS,
+  startFaultTracker,
+  stopTracker,
+  trackToEnd,
+  untilAllCommitted,
+  withDeadline,
+} from "./fault_site.ts";
+
+const broker = await brokerOfFile();
+
+const RECORD_COUNT = scaled({ long: 200_000, short: 40_000 });
+const KILL_COUNT = scaled({ long: 20, short: 6 });
+/** Each kind as often as the short form has kills of its own kind: once, and five times in the long one. */
+const ROUND_COUNT = scaled({ long: 5, short: 1 });
+const BEFORE_FLUSH: readonly Failpoint[] = ["before-write", "torn-write", "before-sync"];
+const BEFORE_COMMIT: readonly Failpoint[] = ["after-dead-letters", "before-commit"];
+/** The hit at which a tracker dies; each is about a batch, so later ones let it get on. */
+const HITS = { min: 1, max: 5 } as const;
+
+/**
+ * Goal: whatever the tracker was doing when it died, its journal has each record once.
+ * Method: a topic is drained at full speed, 1 % of it bad; the tracker is killed at the exact moments
+ * before the flush, between flush and dead letter, and between dead letter and commit, in random order,
+ * and by SIGKILL from outside at random journal lengths. Each time the next one goes on.
+ * Invariants: none missing, none twice, none changed, in order; each bad record dead-lettered at least
+ * once; committed equals the topic's end.
+ */
+Deno.test(`a tracker killed ${KILL_COUNT} times at full speed has each record once`, async () => {
+  await using site = await createSite({ broker: broker.address });
+  const random = seededChoices();
+  await fill(site, { count: RECORD_COUNT, badPercent: 1, args: ["--seed", String(random.seed)] });
+
+  const pick = <Item>(items: readonly Item[]) =>
+    items[between(random, { min: 0, max: items.length })];
+  const moments: (Failpoint | undefined)[] = Array.from({ length: ROUND_COUNT }, () => [
+    pick(BEFORE_FLUSH),
+    "before-dead-letters" as const,
+    pick(BEFORE_COMMIT),
+  ]).flat();
+  while (moments.length < KILL_COUNT) {
+    moments.push(moments.length % 4 === 0 ? "after-commit" : undefined);
+  }
+  const recoveriesMs: number[] = [];
+  for (const moment of shuffled(moments, () => random.unit())) {
+    if (moment === undefined) recoveriesMs.push(await killAtRandom(site, random));
+    else await dieAt(site, { point: moment, count: between(random, HITS) });
+  }
+  const { already_journaled } = await trackToEnd(site);
+
+  assert.equal(await assertSameRecords(site), RECORD_COUNT);
+  const { letters, bad } = await assertAllDeadLettered(site, await readJournal(site.logs));
+  await assertAllCommitted(site);
+  assert.equal(logged(site.logs, /could not be trusted/).length, 0, "the checkpoint was kept");
+  say(`killed at ${moments.map((moment) => moment ?? "random").join(", ")}`);
+  say(`${letters} dead letters of ${bad}; the last run found ${already_journaled} journaled`);
+  say(`from start to growing journal after SIGKILL: ${recoveriesMs.map(Math.round).join(", ")} ms`);
+});
+
+function shuffled<Item>(items: readonly Item[], unit: () => number): readonly Item[] {
+  return items.map((item) => ({ item, key: unit() })).sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}
+
+async function dieAt(site: Site, dieAt: { point: Failpoint; count: number }): Promise<void> {
+  using tracker = startFaultTracker(site, { dieAt });
+  const code = await withDeadline(tracker.exitCode, () => tracker.output.stderr);
+  assert.equal(code, 128 + 9, tracker.output.stderr);
+  assert.match(tracker.output.stderr, new RegExp(`dies at ${dieAt.point}`));
+}
+
+/** Returns how long the tracker took from its start to the first new bytes. */
+async function killAtRandom(
+  site: Site,
+  random: Parameters<typeof between>[0],
+): Promise<number> {
+  const bytesBefore = journalBytes(site);
+  const startedAtMs = performance.now();
+  using tracker = startFaultTracker(site);
+  let firstBytesMs: number | undefined;
+  const bytesMin = between(random, { min: 1, max: 8_000_000 });
+  await until("the journal grows", () => {
+    const grown = journalBytes(site) - bytesBefore;
+    if (grown > 0) firstBytesMs ??= performance.now() - startedAtMs;
+    return grown >= bytesMin;
+  }, PATIENCE_MS);
+  tracker.signal("SIGKILL");
+  await tracker.exitCode;
+  return firstBytesMs ?? 0;
+}
+
+function journalBytes(site: Site): number {
+  try {
+    return Deno.statSync(`${site.logs}/tracker.events`).size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
+
+/**
+ * Goal: a tracker that stood still for longer than its session goes on as if nothing had been.
+ * Method: SIGSTOP in mid-run until the group has no member, then SIGCONT, three times.
+ * Invariants: none missing, none twice; committed equals the topic's end; the same process to the end.
+ */
+Deno.test("a tracker stopped by SIGSTOP for longer than its session goes on after SIGCONT", async () => {
+  await using site = await createSite({ broker: broker.address });
+  const random = seededChoices();
+  using tracker = startFaultTracker(site);
+  const producer = await site.start("producer", [
+    "--rate",
+    "3000",
+    "--count",
+    String(scaled({ long: 90_000, short: 24_000 })),
+    "--bad",
+    "1",
+    "--json",
+  ]);
+  for (let round = 1; round <= 3; round++) {
+    const bytes = journalBytes(site) + between(random, { min: 1, max: 2_000_000 });
+    await until("the journal grows", () => journalBytes(site) > bytes, PATIENCE_MS);
+    tracker.signal("SIGSTOP");
+    await untilNoMember(site);
+    tracker.signal("SIGCONT");
+    await until(
+      "it joins again",
+      () => logged(site.logs, /Joined the consumer group/).length > round,
+      PATIENCE_MS,
+    );
+  }
+  assert.equal(await withDeadline(producer.exitCode, () => producer.output.stderr), 0);
+  const { acknowledged } = JSON.parse(producer.output.stdout);
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  assert.equal(await assertSameRecords(site), acknowledged);
+  await assertAllDeadLettered(site, await readJournal(site.logs));
+  await assertAllCommitted(site);
+});
+
+async function untilNoMember(site: Site): Promise<void> {
+  const admin = site.kafka.admin();
+  await admin.connect();
+  await until("the group has no member", async () => {
+    const { groups } = await admin.describeGroups([site.group]);
+    return groups[0]?.members.length === 0;
+  }, SESSION_TIMEOUT_MS + PATIENCE_MS);
+  await admin.disconnect();
+}

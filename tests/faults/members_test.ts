@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Program } from "../../lib/dev/programs.ts";
+import type { Random } from "../../lib/shop/random.ts";
+import {
+  countJournalLines,
+  createSite,
+  journaledRecords,
+  readJournal,
+  readTopic,
+  type SeenRecord,
+  type Site,
+  until,
+} from "../site.ts";
+import {
+  assertAllCommitted,
+  between,
+  brokerOfFile,
+  difference,
+  PATIENCE_MS,
+  say,
+  scaled,
+  seededChoices,
+  startFaultTracker,
+  stopTracker,
+  untilAllCommitted,
+  withDeadline,
+} from "./fault_site.ts";
+
+const broker = await brokerOfFile();
+
+const MEMBER_COUNT = 3;
+const PARTITION_COUNT = 6;
+const RECORD_COUNT = scaled({ long: 100_000, short: 20_000 });
+const RATE = scaled({ long: 2_000, short: 1_500 });
+/** So many lines are journaled, by all together, between one change and the next. */
+const LINES_BETWEEN_CHANGES = { min: 500, max: 3_000 } as const;
+/** Long enough that no member loses its partitions because the machine is busy. */
+const CALM_SESSION_MS = 20_000;
+
+interface Member {
+  readonly logs: string;
+  program: (Program & Disposable) | undefined;
+  deathCount: number;
+}
+
+/** Lets members of the group come and go, in turns, while records flow; returns them, all ended. */
+async function runMembers(
+  site: Site,
+  { random, deathShare, sessionTimeoutMs }: {
+    random: Random;
+    /** How many of the ends are by SIGKILL: 0 to 1. */
+    deathShare: number;
+    sessionTimeoutMs?: number;
+  },
+): Promise<readonly Member[]> {
+  const members: Member[] = Array.from({ length: MEMBER_COUNT }, (_, index) => ({
+    logs: join(site.folder, `logs-${index}`),
+    program: undefined,
+    deathCount: 0,
+  }));
+  const start = (member: Member) => {
+    member.program = startFaultTracker(site, {
+      logs: member.logs,
+      ...(sessionTimeoutMs !== undefined && { sessionTimeoutMs }),
+    });
+  };
+  const journaled = () => members.reduce((sum, { logs }) => sum + countJournalLines(logs), 0);
+  const producer = await site.start("producer", [
+    "--rate",
+    String(RATE),
+    "--count",
+    String(RECORD_COUNT),
+    "--key",
+    "none",
+    "--bad",
+    "1",
+    "--json",
+  ]);
+  let hasEnded = false;
+  const produced = producer.exitCode.finally(() => hasEnded = true);
+  try {
+    members.forEach(start);
+    let changes = 0;
+    while (!hasEnded) {
+      const linesMin = journaled() + between(random, LINES_BETWEEN_CHANGES);
+      await until("more is journaled", () => hasEnded || journaled() >= linesMin, PATIENCE_MS);
+      const member = members[between(random, { min: 0, max: MEMBER_COUNT })];
+      if (hasEnded || member === undefined) break;
+      changes++;
+      if (member.program === undefined) start(member);
+      else if (random.unit() < deathShare) {
+        member.program.signal("SIGKILL");
+        await member.program.exitCode;
+        member.program = undefined;
+        member.deathCount++;
+      } else {
+        await stopTracker(member.program);
+        member.program = undefined;
+      }
+      if (members.every(({ program }) => program === undefined)) start(members[0] ?? member);
+    }
+    assert.equal(await withDeadline(produced, () => producer.output.stderr), 0);
+    await untilAllCommitted(site);
+    for (const { program } of members) if (program !== undefined) await stopTracker(program);
+    say(`${changes} changes, ${members.reduce((sum, it) => sum + it.deathCount, 0)} deaths`);
+    return members;
+  } finally {
+    for (const { program } of members) program?.signal("SIGKILL");
+    await Promise.all(members.map(({ program }) => program?.exitCode));
+  }
+}
+
+interface Union {
+  readonly topic: readonly SeenRecord[];
+  /** The members that hold a record, by `partition/offset`. */
+  readonly holders: ReadonlyMap<string, readonly Member[]>;
+}
+
+/** Nothing missing and nothing changed in the union; in one journal no record twice. */
+async function assertUnionIsTopic(site: Site, members: readonly Member[]): Promise<Union> {
+  const topic = await readTopic(site);
+  const holders = new Map<string, Member[]>();
+  const union = new Map<string, SeenRecord>();
+  for (const member of members) {
+    const records = journaledRecords(await readJournal(member.logs));
+    assert.deepEqual(difference(records, records).duplicated, [], `twice in ${member.logs}`);
+    for (const record of records) {
+      const name = `${record.partition}/${record.offset}`;
+      holders.set(name, [...holders.get(name) ?? [], member]);
+      union.set(name, record);
+    }
+  }
+  const { missing, changed, foreign } = difference(topic, [...union.values()]);
+  assert.deepEqual({ missing, changed, foreign }, { missing: [], changed: [], foreign: [] });
+  await assertAllCommitted(site);
+  return { topic, holders };
+}
+
+/**
+ * Goal: members that come and go in order share the work without a gap and without a repeat.
+ * Method: three trackers of one group, each with its own folder, start and stop (SIGTERM) in random order
+ * while records flow.
+ * Invariants: the union of the journals is the topic, each record in one journal only; all is committed.
+ */
+Deno.test("three members that come and go while records flow: each record in one journal only", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: PARTITION_COUNT });
+  const random = seededChoices();
+  const members = await runMembers(site, {
+    random,
+    deathShare: 0,
+    sessionTimeoutMs: CALM_SESSION_MS,
+  });
+  const { topic, holders } = await assertUnionIsTopic(site, members);
+  assert.equal(topic.length, RECORD_COUNT);
+  const shared = [...holders].filter(([, each]) => each.length > 1).map(([name]) => name);
+  assert.deepEqual(shared.slice(0, 5), [], `${shared.length} records in more than one journal`);
+});
+
+/**
+ * Goal: members that die cost nothing but repeats of what they had not committed.
+ * Method: as above, half of the ends by SIGKILL.
+ * Invariants: nothing missing in the union; a record is in two journals only where a member that died holds
+ * it; `tracker verify` of the three journals counts the same.
+ */
+Deno.test("three members that come, go and die while records flow: nothing missing, repeats only of the dead", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: PARTITION_COUNT });
+  const random = seededChoices();
+  const members = await runMembers(site, { random, deathShare: 0.5 });
+  const { topic, holders } = await assertUnionIsTopic(site, members);
+  assert.equal(topic.length, RECORD_COUNT);
+  const shared = [...holders].filter(([, each]) => each.length > 1);
+  const unexplained = shared.filter(([, each]) => !each.some(({ deathCount }) => deathCount > 0));
+  assert.deepEqual(unexplained.slice(0, 5).map(([name]) => name), []);
+  say(`${shared.length} records in more than one journal`);
+
+  const verified = await site.run("tracker", [
+    "verify",
+    "--json",
+    ...members.flatMap(({ logs }) => ["--logs", logs]),
+  ]);
+  const { missing, records } = JSON.parse(verified.stdout);
+  assert.deepEqual({ missing, records }, { missing: 0, records: RECORD_COUNT });
+});

@@ -1,0 +1,384 @@
+import assert from "node:assert/strict";
+import type { Random } from "../../lib/shop/random.ts";
+import { createSite, type JournalLine, readJournal, readTopic, type Site, until } from "../site.ts";
+import {
+  assertAllCommitted,
+  assertHolds,
+  assertSameRecords,
+  between,
+  brokerOfFile,
+  fill,
+  logged,
+  marksOf,
+  PATIENCE_MS,
+  scaled,
+  seededChoices,
+  startFaultTracker,
+  stopTracker,
+  topicRanges,
+  trackToEnd,
+  untilAllCommitted,
+  untilJournaled,
+  withAdmin,
+} from "./fault_site.ts";
+
+const broker = await brokerOfFile({
+  // As on most clusters (3 s there): joining takes a while, and nothing may be concluded meanwhile.
+  "group.initial.rebalance.delay.ms": "500",
+  "log.cleaner.backoff.ms": "100",
+  "log.retention.check.interval.ms": "500",
+  "log.segment.delete.delay.ms": "100",
+  "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+});
+
+async function createAgain(site: Site): Promise<void> {
+  await withAdmin(site, async (admin) => {
+    await admin.deleteTopics({ topics: [site.topic] });
+    await until("the topic is gone", async () => !(await admin.listTopics()).includes(site.topic));
+    await admin.createTopics({
+      topics: [{ topic: site.topic, numPartitions: 3 }],
+      waitForLeaders: true,
+    });
+  });
+}
+
+/** The journal's lines by the topic's id, in the order in which the ids appear. */
+function byTopicId(lines: readonly JournalLine[]): readonly (readonly JournalLine[])[] {
+  return [...Map.groupBy(lines, (line) => line["kafka_topic_id"]).values()];
+}
+
+/** The first line of each partition of a topic that was created again says so. */
+function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void {
+  const firsts = [...Map.groupBy(lines, ({ kafka_partition }) => kafka_partition).values()]
+    .flatMap(([first]) => first ?? []);
+  assert.equal(marksOf(firsts).length, firsts.length, "a mark on each partition's first line");
+  for (const { mark } of marksOf(firsts)) assert.match(mark, /created again/);
+}
+
+/**
+ * Goal: a topic of the same name that is another one is read from its beginning, whole.
+ * Method: topic deleted and created again, with fewer or more records than before, while the tracker
+ * runs or between two runs.
+ * Invariants: the journal has all of the old topic and all of the new, each once, told apart by the
+ * topic's id; the first line of each partition of the new one is marked; the log says so.
+ */
+for (
+  const { title, isRunning, countAfter } of [
+    { title: "with fewer records, while the tracker runs", isRunning: true, countAfter: 600 },
+    { title: "with more records, while the tracker runs", isRunning: true, countAfter: 4_000 },
+    { title: "with fewer records, between runs", isRunning: false, countAfter: 600 },
+    { title: "with more records, between runs", isRunning: false, countAfter: 4_000 },
+  ]
+) {
+  Deno.test(`a topic created again ${title}, is read from its beginning, and marked`, async () => {
+    const countBefore = 2_000;
+    await using site = await createSite({ broker: broker.address });
+    await fill(site, { count: countBefore });
+    if (!isRunning) await trackToEnd(site);
+    using tracker = isRunning ? startFaultTracker(site) : undefined;
+    await untilJournaled(site, countBefore);
+    const before = await readTopic(site);
+    await createAgain(site);
+    await fill(site, { count: countAfter });
+    if (tracker === undefined) await trackToEnd(site);
+    else {
+      await untilJournaled(site, countBefore + countAfter);
+      await stopTracker(tracker);
+    }
+    const [old, fresh, ...others] = byTopicId(await readJournal(site.logs));
+    assert.equal(others.length, 0);
+    assertHolds(old ?? [], before);
+    assertHolds(fresh ?? [], await readTopic(site));
+    await assertAllCommitted(site);
+    // Between runs nothing tells: the brokers delete a topic's commits with it.
+    if (isRunning) assertMarkedAsCreatedAgain(fresh ?? []);
+    if (isRunning) assert.notEqual(logged(site.logs, /not read on/).length, 0, "the log says so");
+  });
+}
+
+/** Writes transactions one after another, as said, and the last one of each partition at its end. */
+async function writeTransactions(
+  site: Site,
+  transactions: readonly {
+    readonly partitions: readonly number[];
+    readonly count: number;
+    readonly isCommitted: boolean;
+  }[],
+): Promise<void> {
+  const producer = site.kafka.producer({
+    transactionalId: crypto.randomUUID(),
+    idempotent: true,
+    maxInFlightRequests: 1,
+    allowAutoTopicCreation: false,
+  });
+  await producer.connect();
+  for (const [index, { partitions, count, isCommitted }] of transactions.entries()) {
+    const transaction = await producer.transaction();
+    for (const partition of partitions) {
+      await transaction.send({
+        topic: site.topic,
+        messages: Array.from({ length: count }, (_, each) => ({
+          partition,
+          value: `transaction ${index}, record ${each}, ${isCommitted ? "" : "not "}committed`,
+        })),
+      });
+    }
+    await (isCommitted ? transaction.commit() : transaction.abort());
+  }
+  await producer.disconnect();
+}
+
+/** Partition 3 gets nothing but aborted records. */
+function randomTransactions(random: Random, count: number) {
+  return Array.from({ length: count }, () => {
+    const isCommitted = random.unit() < 0.6;
+    const partitions = [0, 1, 2].filter(() => random.unit() < 0.5);
+    return {
+      partitions: isCommitted ? partitions : [...partitions, 3],
+      count: between(random, { min: 1, max: 40 }),
+      isCommitted,
+    };
+  }).filter(({ partitions }) => partitions.length > 0);
+}
+
+/**
+ * Goal: of a topic written in transactions the journal has what was committed, and --exit-at-end ends.
+ * Method: random transactions, 40 % aborted, on partitions that end with markers, with aborted records,
+ * and one with nothing else; then twice more a run with only aborted records to read; then more of both.
+ * Invariants: none missing, none twice, no aborted record; each run ends; nothing to warn of.
+ */
+Deno.test("a topic written in transactions: what was committed once, and --exit-at-end ends", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 4 });
+  const random = seededChoices();
+  await writeTransactions(site, randomTransactions(random, scaled({ long: 400, short: 60 })));
+  await writeTransactions(site, [
+    { partitions: [0, 1], count: 3, isCommitted: true },
+    { partitions: [1, 3], count: 5, isCommitted: false },
+  ]);
+  await trackToEnd(site);
+  await assertSameRecords(site);
+  await assertAllCommitted(site);
+
+  for (let round = 0; round < 2; round++) {
+    await writeTransactions(site, [
+      { partitions: [0, 1, 2, 3], count: 4, isCommitted: false },
+      { partitions: [0, 3], count: 4, isCommitted: false },
+    ]);
+    const { received } = await trackToEnd(site);
+    assert.equal(received, 0);
+  }
+  await writeTransactions(site, randomTransactions(random, 20));
+  await trackToEnd(site);
+  await assertSameRecords(site);
+  assert.deepEqual(logged(site.logs, /not read on/), [], "nothing unexpected was noticed");
+  assert.deepEqual(marksOf(await readJournal(site.logs)), []);
+});
+
+/**
+ * Goal: transactions that end while the tracker runs are journaled as they end.
+ * Method: tracker first, transactions then, the last of them aborted.
+ * Invariants: as above; the group's offsets are the topic's end.
+ */
+Deno.test("transactions under a running tracker: what was committed once, all offsets committed", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 4 });
+  const random = seededChoices();
+  using tracker = startFaultTracker(site);
+  await writeTransactions(site, randomTransactions(random, scaled({ long: 400, short: 60 })));
+  await writeTransactions(site, [{ partitions: [0, 1, 2, 3], count: 5, isCommitted: false }]);
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  await assertSameRecords(site);
+});
+
+/**
+ * Goal: offsets that a compacted topic no longer has stop nobody.
+ * Method: many records of few keys, and tombstones, until the cleaner has taken most of them away.
+ * Invariants: the journal is what the topic has left; --exit-at-end ends, and again with nothing new.
+ */
+Deno.test("a compacted topic: what it has left once, and --exit-at-end ends", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 0 });
+  const written = scaled({ long: 30_000, short: 6_000 });
+  await withAdmin(site, (admin) =>
+    admin.createTopics({
+      topics: [{
+        topic: site.topic,
+        numPartitions: 2,
+        configEntries: Object.entries({
+          "cleanup.policy": "compact",
+          "segment.ms": "200",
+          "min.cleanable.dirty.ratio": "0.01",
+          "max.compaction.lag.ms": "200",
+          "delete.retention.ms": "100",
+        }).map(([name, value]) => ({ name, value })),
+      }],
+      waitForLeaders: true,
+    }));
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  const send = (from: number, count: number) =>
+    producer.send({
+      topic: site.topic,
+      messages: Array.from({ length: count }, (_, index) => ({
+        partition: (from + index) % 2,
+        key: `key-${(from + index) % 40}`,
+        value: (from + index) % 7 === 0 ? null : `value ${from + index}`,
+      })),
+    });
+  for (let from = 0; from < written; from += 500) await send(from, 500);
+  let extra = written;
+  await until("the cleaner was there", async () => {
+    await send(extra++, 1); // a new record has the old segment rolled, and so cleaned
+    return (await readTopic(site)).length < written / 10;
+  }, PATIENCE_MS);
+  await producer.disconnect();
+
+  await trackToEnd(site);
+  assert.ok(await assertSameRecords(site) < written / 10);
+  assert.equal((await trackToEnd(site)).received, 0);
+  assert.deepEqual(logged(site.logs, /not read on/), []);
+});
+
+async function setOffsets(site: Site, offsets: ReadonlyMap<number, number>): Promise<void> {
+  await withAdmin(site, (admin) =>
+    admin.setOffsets({
+      groupId: site.group,
+      topic: site.topic,
+      partitions: [...offsets].map(([partition, offset]) => ({
+        partition,
+        offset: String(offset),
+      })),
+    }));
+}
+
+/**
+ * Goal: an operator who resets the group loses nothing and repeats nothing in the journal.
+ * Method: with the tracker down, offsets set back to 100, and new records; then forward past records
+ * that were not read; then to the end, nothing else being new.
+ * Invariants: the journal is the topic each time; the reset is a mark on the next new line of each
+ * partition, though batches of records that the journal holds come first, and in the log.
+ */
+Deno.test("group offsets reset backwards and forwards: nothing lost, nothing twice, marked", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 9_000 });
+  await trackToEnd(site);
+
+  await setOffsets(site, new Map([[0, 100], [1, 100], [2, 100]]));
+  await fill(site, { count: 600 });
+  const backwards = await trackToEnd(site);
+  assert.equal(backwards.already_journaled, 9_000 - 300, "what was there is read again");
+  await assertSameRecords(site);
+  const marks = marksOf(await readJournal(site.logs));
+  assert.deepEqual(marks.map(({ partition }) => partition).sort(), [0, 1, 2]);
+  for (const { mark } of marks) assert.equal(mark, "the group was reset to offset 100");
+
+  await fill(site, { count: 600 });
+  const ends = new Map(
+    [...await topicRanges(site)].map(([partition, { high }]) => [partition, high]),
+  );
+  await setOffsets(site, ends);
+  const forwards = await trackToEnd(site);
+  assert.equal(forwards.received, 600, "what the reset passed over can still be read");
+  await assertSameRecords(site);
+  await assertAllCommitted(site);
+  assert.equal(marksOf(await readJournal(site.logs)).length, 6);
+  assert.equal(logged(site.logs, /not read on/).length, 6);
+});
+
+/**
+ * Goal: what expired before it was read is named, and the rest is read.
+ * Method: records deleted up to the middle of what the tracker had not read while it was down.
+ * Invariants: the journal is what was read before and all that the topic has; a mark says which offsets
+ * are lost.
+ */
+Deno.test("records expired while the tracker was down: the gap is marked, the rest journaled", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 3_000 });
+  await trackToEnd(site);
+  const before = await readTopic(site);
+  const ends = await topicRanges(site);
+  await fill(site, { count: 3_000 });
+  await withAdmin(site, async (admin) => {
+    await admin.fetchTopicOffsets(site.topic); // it deletes nothing of a topic that it has not asked for
+    await admin.deleteTopicRecords({
+      topic: site.topic,
+      partitions: [...ends].map(([partition, { high }]) => ({
+        partition,
+        offset: String(high + 200),
+      })),
+    });
+  });
+  await trackToEnd(site);
+  const lines = await readJournal(site.logs);
+  assertHolds(lines, [...before, ...await readTopic(site)]);
+  assert.deepEqual(
+    marksOf(lines).toSorted((a, b) => a.partition - b.partition),
+    [...ends].sort(([a], [b]) => a - b).map(([partition, { high }]) => ({
+      partition,
+      offset: high + 200,
+      mark: `offsets ${high} to ${high + 199} were deleted before they were read`,
+    })),
+  );
+  await assertAllCommitted(site);
+});
+
+/**
+ * Goal: what expires while the tracker runs, before it could read it, is named too, and no commit is lost.
+ * Method: the tracker stands still (SIGSTOP), for less than its session, while records come and the
+ * first of them are deleted; then it goes on.
+ * Invariants: the journal is what was read before and all that the topic has; a mark says what is lost.
+ */
+Deno.test("records expired under a running tracker: the gap is marked, the rest journaled", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 900 });
+  using tracker = startFaultTracker(site, { sessionTimeoutMs: 60_000 });
+  await untilAllCommitted(site);
+  const before = await readTopic(site);
+  const ends = await topicRanges(site);
+  tracker.signal("SIGSTOP");
+  await fill(site, { count: 3_000 });
+  await withAdmin(site, async (admin) => {
+    await admin.fetchTopicOffsets(site.topic);
+    await admin.deleteTopicRecords({
+      topic: site.topic,
+      partitions: [{ partition: 1, offset: String((ends.get(1)?.high ?? 0) + 200) }],
+    });
+  });
+  tracker.signal("SIGCONT");
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  const lines = await readJournal(site.logs);
+  assert.equal(logged(site.logs, /Joined/).length, 1, "it stayed in the group");
+  const high = ends.get(1)?.high ?? 0;
+  assert.deepEqual(marksOf(lines), [{
+    partition: 1,
+    offset: high + 200,
+    mark: `offsets ${high} to ${high + 199} were deleted before they were read`,
+  }]);
+  const kept = (await readTopic(site)).filter(({ partition, offset }) =>
+    !before.some((record) => record.partition === partition && record.offset === offset)
+  );
+  assertHolds(lines, [...before, ...kept]);
+});
+
+/**
+ * Goal: `--from latest` decides once: what comes after the first start is journaled, whenever.
+ * Method: a tracker joins an idle group with --from latest and is stopped, or killed, before any record; then
+ * records come; then it starts again, with --from latest.
+ * Invariants: exactly the records from after the first start are in the journal.
+ */
+Deno.test("--from latest holds from the first start on, also when no record came before the next", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 300 });
+  const before = new Set(
+    (await readTopic(site)).map(({ partition, offset }) => `${partition}/${offset}`),
+  );
+  using tracker = startFaultTracker(site, { from: "latest" });
+  await untilAllCommitted(site);
+  tracker.signal("SIGKILL");
+  await tracker.exitCode;
+  await fill(site, { count: 300 });
+  await trackToEnd(site, { from: "latest" });
+  const after = (await readTopic(site))
+    .filter(({ partition, offset }) => !before.has(`${partition}/${offset}`));
+  assertHolds(await readJournal(site.logs), after);
+});
