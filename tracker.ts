@@ -5,6 +5,7 @@
  *     deno task tracker                           until Ctrl-C
  *     deno task tracker --exit-at-end --json      what is there now, then the totals
  *     deno task tracker verify                    does the journal hold every record exactly once?
+ *     deno task tracker redrive --dry-run         which dead letters would go back to the topic?
  *
  * @module
  */
@@ -12,25 +13,35 @@
 import {
   brokerOption,
   type Command,
+  compressOption,
   createCommand,
-  EXIT_FAILURE,
   EXIT_OK,
+  keepOption,
   logLevelOption,
   logsOption,
   NO_TOPIC,
   Option,
   parseTopicOrNone,
+  rotateOption,
   runProgram,
+  type SegmentOptions,
   topicOption,
 } from "./lib/cli.ts";
-import { ClusterClient } from "./lib/kafka/cluster.ts";
-import { type LogLevelName, startLog } from "./lib/log.ts";
+import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
-import { isTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
+import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
 import { openTracker } from "./lib/tracker/open.ts";
-import { describeVerification } from "./lib/tracker/verify/report.ts";
-import { verifyJournals } from "./lib/tracker/verify/verify.ts";
+import {
+  redriveCommand,
+  type RedriveCommandOptions,
+  runRedrive,
+} from "./lib/tracker/redrive/command.ts";
+import {
+  runVerify,
+  verifyCommand,
+  type VerifyCommandOptions,
+} from "./lib/tracker/verify/command.ts";
 
 interface CommonOptions {
   readonly broker: readonly string[];
@@ -39,7 +50,7 @@ interface CommonOptions {
   readonly logLevel: LogLevelName;
 }
 
-interface TrackOptions extends CommonOptions {
+interface TrackOptions extends CommonOptions, SegmentOptions {
   readonly group: string;
   readonly logs: string;
   readonly from: "earliest" | "latest";
@@ -49,18 +60,19 @@ interface TrackOptions extends CommonOptions {
   readonly quiet: boolean;
 }
 
-interface VerifyOptions extends CommonOptions {
-  readonly logs: readonly string[];
-}
-
 async function main(args: string[]): Promise<number> {
   let exitCode = EXIT_OK;
   const program = trackCommand().action(async (options: TrackOptions) => {
     exitCode = await track(options);
   });
   program.addCommand(
-    verifyCommand().action(async (options: VerifyOptions) => {
-      exitCode = await verify(options);
+    verifyCommand().action(async (options: VerifyCommandOptions) => {
+      exitCode = await runVerify(options);
+    }),
+  );
+  program.addCommand(
+    redriveCommand().action(async (options: RedriveCommandOptions) => {
+      exitCode = await runRedrive(options);
     }),
   );
   await program.parseAsync(args, { from: "user" });
@@ -74,6 +86,9 @@ async function track(options: TrackOptions): Promise<number> {
     topic: options.topic,
     groupId: options.group,
     logs: options.logs,
+    rotateBytes: options.rotate,
+    compress: options.compress,
+    keepMs: options.keep,
     from: options.from,
     deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
     schema: options.schema,
@@ -93,25 +108,6 @@ async function track(options: TrackOptions): Promise<number> {
   return EXIT_OK;
 }
 
-async function verify(options: VerifyOptions): Promise<number> {
-  const endLog = await startLog({ service: "order-verify", level: options.logLevel });
-  const connection = { brokers: options.broker, clientId: "orderflow-verify" };
-  await using cluster = await ClusterClient.connect(connection, "probe");
-  const verification = await verifyJournals({
-    cluster,
-    connection,
-    topic: options.topic,
-    directories: options.logs,
-    onProgress: ({ phase, done, total }) => {
-      if (!options.json && isTerminal()) showStatus(`${phase}: ${done} of ${total}`);
-    },
-  });
-  if (options.json) printLine(JSON.stringify(verification));
-  else for (const line of describeVerification(verification)) printLine(line);
-  await endLog();
-  return verification.ok ? EXIT_OK : EXIT_FAILURE;
-}
-
 function trackCommand(): Command {
   return createCommand({
     name: "tracker",
@@ -125,6 +121,9 @@ function trackCommand(): Command {
         .env("KAFKA_CONSUMER_GROUP").default("order-tracker-group"),
     )
     .addOption(logsOption())
+    .addOption(rotateOption())
+    .addOption(compressOption())
+    .addOption(keepOption())
     .addOption(
       new Option("--from <where>", "where a group begins that has no committed offsets")
         .choices(["earliest", "latest"]).default("earliest"),
@@ -145,31 +144,6 @@ function trackCommand(): Command {
     )
     .option("--quiet", "show the totals only", false)
     .addOption(logLevelOption());
-}
-
-function verifyCommand(): Command {
-  return createCommand({
-    name: "verify",
-    description: "Compares the topic with the journal: is every record there exactly once? " +
-      "Exit code 1 unless it is.",
-  })
-    .addOption(brokerOption())
-    .addOption(topicOption())
-    .addOption(
-      new Option("--logs <folder>", "folder of a journal; repeat it to judge several together")
-        .default(["logs"], "logs").argParser(collectFolders()),
-    )
-    .option("--json", "print one JSON object, and nothing else on standard output", false)
-    .addOption(logLevelOption());
-}
-
-/** The first folder replaces the default, each further one is added. */
-function collectFolders(): (folder: string) => readonly string[] {
-  const folders: string[] = [];
-  return (folder) => {
-    folders.push(folder);
-    return [...folders];
-  };
 }
 
 if (import.meta.main) await runProgram(main);

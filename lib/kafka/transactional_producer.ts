@@ -1,0 +1,237 @@
+/**
+ * A producer whose records of several partitions become readable together or not at all
+ * (KIP-98), for consumers that read committed records only.
+ *
+ *     open      InitProducerId: every earlier producer with this transactional id is fenced, and what it had
+ *               open is aborted (or, where its commit was under way, completed) before this returns
+ *     send ...  the first begins a transaction
+ *     commit    all that was sent since the last commit
+ *
+ * What kafkajs 2.2.4 does wrong in transactions, and the guard against it:
+ *
+ * 1. A commit whose answer does not come leaves it in a state from which nothing goes on, neither a
+ *    commit nor an abort; and nobody knows whether it was committed. So after any error this producer is
+ *    spent: close it, open another one (which settles the transaction), and look what is there.
+ * 2. A rejected send takes sequence numbers back, and later records may then be "acknowledged" without
+ *    having been stored (`producer.ts`). So a send is for one partition, every answer is looked at
+ *    twice, and after a rejected send there is no commit.
+ * 3. A producer that was fenced, and one whose transaction took longer than its timeout, get the same
+ *    error code. Who has taken over must be found out by other means.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Message, Producer, RecordMetadata, Transaction } from "kafkajs";
+import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
+import { DeliveryError, explain, fateOf, reasonOf } from "./errors.ts";
+import type { Acknowledgement, SendRequest } from "./producer.ts";
+import type { OutgoingRecord, RecordHeader } from "./record.ts";
+
+export interface TransactionalOptions {
+  /** One producer at a time has it: opening a second one fences the first. */
+  readonly transactionalId: string;
+  /** After this the broker aborts a transaction that was not ended. Kafka's `transaction.timeout.ms`. */
+  readonly transactionTimeoutMs: number;
+}
+
+/** No answer to a commit that can be trusted: the transaction was committed or aborted, as a whole. */
+export class CommitUnknownError extends Error {
+  override readonly name = "CommitUnknownError";
+  readonly transactionalId: string;
+  /** Kafka's name for the reason, where the broker gave one. */
+  readonly reason: string;
+
+  constructor(transactionalId: string, cause: unknown) {
+    const reason = reasonOf(cause);
+    super(`the commit of "${transactionalId}" ended without an answer to trust: ${reason}`, {
+      cause,
+    });
+    this.transactionalId = transactionalId;
+    this.reason = reason;
+  }
+}
+
+const ACKS_ALL = -1;
+const NO_COMPRESSION = 0;
+/** The next transaction has to wait until the last one's markers are written, which takes some milliseconds. */
+const FIRST_RETRY_MS = 20;
+/** An abort on the way out only frees readers sooner: the next producer, or the timeout, does it too. */
+const ABORT_TIMEOUT_MS = 3_000;
+
+export class TransactionalProducer implements AsyncDisposable {
+  readonly #transactionalId: string;
+  readonly #producer: Producer;
+  readonly #lastBaseOffsets = new Map<string, number>();
+  /** Begun by kafkajs, which asks the broker for nothing before the first send. */
+  #transaction: Transaction | undefined;
+  #state: "idle" | "sending" | "in transaction" | "spent" = "idle";
+
+  private constructor(transactionalId: string, producer: Producer) {
+    this.#transactionalId = transactionalId;
+    this.#producer = producer;
+  }
+
+  /**
+   * Fences every other producer with this transactional id and settles what it had under way: when this
+   * returns, nothing of theirs can be committed any more. It waits as long as no broker answers.
+   *
+   * @throws {RefusedError} where the cluster refuses, {BrokerUnreachableError} where a connection broke.
+   */
+  static async open(
+    connection: KafkaConnection,
+    { transactionalId, transactionTimeoutMs }: TransactionalOptions,
+  ): Promise<TransactionalProducer> {
+    const producer = openClient(connection, "persist").producer({
+      transactionalId,
+      transactionTimeout: transactionTimeoutMs,
+      idempotent: true,
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      createPartitioner: () => ({ message }) => message.partition ?? 0,
+      retry: {
+        ...RETRY_WAITS,
+        initialRetryTime: FIRST_RETRY_MS,
+        retries: Number.MAX_SAFE_INTEGER,
+      },
+    });
+    const self = new TransactionalProducer(transactionalId, producer);
+    try {
+      await producer.connect();
+      self.#transaction = await producer.transaction();
+      return self;
+    } catch (error) {
+      await producer.disconnect().catch(() => {});
+      throw explain(error, {
+        doing: `taking the transactional id "${transactionalId}"`,
+        brokers: connection.brokers,
+      });
+    }
+  }
+
+  /**
+   * Sends records to one partition, as a part of the transaction, and waits for the broker's
+   * acknowledgement: as long as it takes, while brokers do not answer. One send at a time.
+   *
+   * @throws {DeliveryError} where the send is rejected: the transaction will not be committed, and the
+   * producer is spent.
+   */
+  async send({ topic, partition, records }: SendRequest): Promise<Acknowledgement> {
+    this.#require("idle", "in transaction");
+    this.#state = "sending";
+    try {
+      this.#transaction ??= await this.#producer.transaction();
+      const report = await this.#transaction.send({
+        topic,
+        acks: ACKS_ALL,
+        compression: NO_COMPRESSION,
+        messages: records.map((record) => messageOf(record, partition)),
+      });
+      const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
+      this.#state = "in transaction";
+      return { partition, baseOffset, recordCount: records.length };
+    } catch (error) {
+      this.#state = "spent";
+      throw error instanceof DeliveryError ? error : new DeliveryError({
+        topic,
+        partition,
+        fate: fateOf(error),
+        reason: reasonOf(error),
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Commits what was sent since the last commit. Readers see it some milliseconds later, when the broker has
+   * written its markers.
+   *
+   * @throws {CommitUnknownError} where no answer came that can be trusted: the producer is spent.
+   */
+  async commit(): Promise<void> {
+    this.#require("in transaction");
+    this.#state = "spent";
+    try {
+      await this.#transaction?.commit();
+    } catch (error) {
+      throw new CommitUnknownError(this.#transactionalId, error);
+    }
+    this.#transaction = undefined;
+    this.#state = "idle";
+  }
+
+  /** Aborts what was not committed, as far as the broker answers, and ends the connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#state = "spent";
+    if (this.#transaction?.isActive()) await settledWithin(this.#transaction.abort());
+    await this.#producer.disconnect();
+  }
+
+  #require(...states: readonly string[]): void {
+    if (states.includes(this.#state)) return;
+    throw new TypeError(
+      `the producer of "${this.#transactionalId}" is ${this.#state}: expected ${
+        states.join(" or ")
+      }`,
+    );
+  }
+
+  /** Within one producer offsets only grow; one that does not is that of a record stored before. */
+  #checkedBaseOffset(
+    report: readonly RecordMetadata[],
+    { topic, partition }: { topic: string; partition: number },
+  ): number {
+    const unknown = (cause: Error) =>
+      new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
+    const [answer] = report;
+    if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
+      throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
+    }
+    const baseOffset = Number(answer.baseOffset ?? -1);
+    const key = `${topic}/${partition}`;
+    const lastBaseOffset = this.#lastBaseOffsets.get(key) ?? -1;
+    if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
+      throw unknown(
+        new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
+      );
+    }
+    this.#lastBaseOffsets.set(key, baseOffset);
+    return baseOffset;
+  }
+}
+
+async function settledWithin(work: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ABORT_TIMEOUT_MS);
+  });
+  await Promise.race([work.catch(() => {}), timeout]);
+  clearTimeout(timer);
+}
+
+/** Headers as an object make kafkajs encode the record itself: only its own encoder knows transactions. */
+function messageOf(record: OutgoingRecord, partition: number): Message {
+  return {
+    partition,
+    key: record.key === null ? null : bufferOf(record.key),
+    value: record.value === null ? null : bufferOf(record.value),
+    headers: clientHeaders(record.headers),
+    ...(record.timestampMs !== undefined && { timestamp: String(record.timestampMs) }),
+  };
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** kafkajs wants a repeated key as a list of values under one name. */
+function clientHeaders(headers: readonly RecordHeader[]): Record<string, Buffer | Buffer[]> {
+  const byKey = new Map<string, Buffer[]>();
+  for (const { key, value } of headers) {
+    const values = byKey.get(key) ?? [];
+    // kafkajs cannot write a null header value; an empty one is the nearest that it can.
+    values.push(bufferOf(value ?? new Uint8Array()));
+    byKey.set(key, values);
+  }
+  return Object.fromEntries(byKey);
+}

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { startProgram } from "../../lib/dev/programs.ts";
+import { bookTopicOf } from "../../lib/tracker/redrive/book.ts";
+import type { RedriveSummary } from "../../lib/tracker/redrive/tally.ts";
+import { liveBroker } from "../live_broker.ts";
+import { createSite, type Ended, type Site } from "../site.ts";
+
+await liveBroker();
+
+async function runRedrive(site: Site, args: readonly string[] = []): Promise<Ended> {
+  const cluster = ["--broker", site.broker, "--topic", site.topic];
+  const { exitCode, output } = await startProgram(
+    "tracker",
+    ["redrive", ...cluster, "--dead-letters", site.deadLetterTopic, ...args],
+    { cwd: site.folder },
+  );
+  return { code: await exitCode, ...output };
+}
+
+async function redrive(site: Site, args: readonly string[] = []): Promise<RedriveSummary> {
+  const { code, stdout, stderr } = await runRedrive(site, [...args, "--json"]);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout.trimEnd().split("\n").length, 1);
+  return JSON.parse(stdout);
+}
+
+async function deleteBook(site: Site): Promise<void> {
+  const admin = site.kafka.admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [bookTopicOf(site.deadLetterTopic)] });
+  await admin.disconnect();
+}
+
+/**
+ * Goal: dead letters go back, the tracker takes them up, and those that are still bad come back as new letters.
+ * Method: bad orders, tracker, redrive, tracker, redrive, tracker; then `verify`, with markers in the topic.
+ * Invariants: each round redrives exactly the letters of the round before; journal and topic agree.
+ */
+Deno.test("tracker redrive sends dead letters back; what is still bad is dead-lettered again, as another letter", async () => {
+  await using site = await createSite();
+  await site.run("producer", ["--count", "400", "--rate", "max", "--bad", "10", "--seed", "7"]);
+  const track = async () => {
+    const { code, stdout, stderr } = await site.run("tracker", ["--exit-at-end", "--json"]);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const { dead_lettered: bad } = await track();
+  assert.ok(bad > 10, `${bad} dead letters`);
+
+  const would = await redrive(site, ["--dry-run"]);
+  assert.deepEqual([would.dry_run, would.would_redrive, would.redriven], [true, bad, 0]);
+
+  assert.equal((await redrive(site)).redriven, bad);
+  assert.equal((await redrive(site)).redriven, 0);
+  assert.equal((await track()).dead_lettered, bad);
+
+  const again = await redrive(site);
+  assert.deepEqual([again.found, again.redriven, again.already_redriven], [2 * bad, bad, bad]);
+  const third = await track();
+  assert.deepEqual([third.received, third.dead_lettered], [bad, bad]);
+
+  const { code, stdout } = await site.run("tracker", ["verify", "--json"]);
+  const verification = JSON.parse(stdout);
+  assert.deepEqual([code, verification.ok, verification.records], [0, true, 400 + 2 * bad]);
+  const redriven = (await site.journal()).filter(({ kafka_headers: headers }) =>
+    JSON.stringify(headers ?? "").includes("orderflow.redriven.from")
+  );
+  assert.equal(redriven.length, 2 * bad);
+  for (const { kafka_headers: headers } of redriven) {
+    assert.doesNotMatch(JSON.stringify(headers), /errors/);
+  }
+  await deleteBook(site);
+});
+
+Deno.test("tracker redrive says in lines what it did, by partition and reason", async () => {
+  await using site = await createSite({ partitions: 1 });
+  await site.run("producer", ["--count", "100", "--rate", "max", "--bad", "20", "--seed", "3"]);
+  await site.run("tracker", ["--exit-at-end", "--json"]);
+  const dry = await runRedrive(site, ["--dry-run"]);
+  assert.equal(dry.code, 0, dry.stderr);
+  assert.match(dry.stdout, /-> .* \(dry run: nothing is sent\)\npartition {2}reason +letters\n/);
+  assert.match(dry.stdout, /\d+ letters found = \d+ that would be redriven \+ 0 already redriven/);
+  const { code, stdout } = await runRedrive(site, ["--reason", "validation"]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^ +0 {2}VALIDATION +\d+$/m);
+  assert.match(stdout, /left out: \d+ letters? of other reasons/);
+  assert.doesNotMatch(stdout, /DESERIALIZATION/);
+  await deleteBook(site);
+});
+
+for (
+  const [args, code, pattern] of [
+    [["--reason", "BAD"], 2, /expected one or more of DESERIALIZATION, VALIDATION/],
+    [["--from-offset", "3"], 2, /--from-offset and --to-offset need --partition/],
+    [
+      ["--partition", "0", "--from-offset", "3", "--to-offset", "2"],
+      2,
+      /--from-offset 3 is past --to-offset 2/,
+    ],
+    [["--partition", "-1"], 2, /expected a whole number from 0/],
+    [["--dead-letters", "orders", "--topic", "orders"], 2, /holds the dead letters/],
+    [["--dead-letters", "redrive-nowhere"], 1, /nothing was dead-lettered yet/],
+    [["--topic", "redrive-nowhere"], 1, /topic "redrive-\w+" does not exist/],
+  ] as const
+) {
+  Deno.test(`tracker redrive ${args.join(" ")}: one clear line and exit code ${code}`, async () => {
+    await using site = await createSite({ partitions: 1 });
+    const ended = await runRedrive(site, args);
+    assert.equal(ended.code, code, ended.stderr);
+    assert.equal(ended.stdout, "");
+    assert.match(ended.stderr, pattern);
+    assert.equal(ended.stderr.trimEnd().split("\n").length, 1, ended.stderr);
+  });
+}
