@@ -122,7 +122,7 @@ export class ClusterClient implements AsyncDisposable {
           replicationFactor: -1, // the cluster's own default
           configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
         }],
-        waitForLeaders: true,
+        waitForLeaders: false, // it can fail for a topic that was just created; we wait ourselves
       }));
     return { ...await this.#awaitTopic(topic), created };
   }

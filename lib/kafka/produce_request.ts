@@ -4,7 +4,7 @@
  * fills with zeros, and takes the checksum a byte at a time. Sequences, retries and answers stay the
  * client's.
  *
- *     body    transactional id (null) · acks i16 · timeout i32 · topics, each a name and its partitions:
+ *     body    transactional id, or null · acks i16 · timeout i32 · topics, each a name and its partitions:
  *             partition i32 · length i32 · record batch, as record_batch.ts draws it
  *
  * https://kafka.apache.org/protocol#The_Messages_Produce
@@ -22,12 +22,13 @@ import type { OutgoingRecord, RecordHeader } from "./record.ts";
 
 /** What kafkajs's producer hands to a broker; ids are numbers, texts or its own Long. */
 interface ProduceFields {
-  readonly transactionalId?: string;
   readonly acks: number;
   readonly timeout?: number;
   readonly compression: number;
   readonly producerId: { toString(): string };
   readonly producerEpoch: number;
+  /** Of a producer whose records are part of a transaction. */
+  readonly transactionalId?: string;
   readonly topicData: readonly {
     readonly topic: string;
     readonly partitions: readonly {
@@ -59,6 +60,7 @@ const PRODUCE_API_KEY = 0;
 const TIMEOUT_MS = 30_000;
 const MAGIC = 2;
 const GZIP = 1;
+const TRANSACTIONAL_FLAG = 0x10;
 const LENGTH_END = 12;
 const CRC_AT = 17;
 const CRC_END = 21;
@@ -91,20 +93,20 @@ export function installProduceEncoding(): void {
   };
 }
 
-/** Transactions are left to the client too: their batches carry a flag that is not written here. */
-function isOurs({ topicData, transactionalId }: ProduceFields): boolean {
-  return transactionalId === undefined &&
-    Array.isArray(topicData[0]?.partitions[0]?.messages[0]?.headers);
+function isOurs({ topicData }: ProduceFields): boolean {
+  return Array.isArray(topicData[0]?.partitions[0]?.messages[0]?.headers);
 }
 
 async function encodeBody(fields: ProduceFields): Promise<EncodedBody> {
-  const { topicData, acks, timeout = TIMEOUT_MS } = fields;
+  const { topicData, acks, timeout = TIMEOUT_MS, transactionalId } = fields;
+  const id = Buffer.from(transactionalId ?? "");
   const parts: Uint8Array[] = [
-    bytesOf(12, (view) => {
-      view.setInt16(0, -1); // transactional_id: null
-      view.setInt16(2, acks);
-      view.setInt32(4, timeout);
-      view.setInt32(8, topicData.length);
+    bytesOf(2, (view) => view.setInt16(0, transactionalId === undefined ? -1 : id.length)),
+    id,
+    bytesOf(10, (view) => {
+      view.setInt16(0, acks);
+      view.setInt32(2, timeout);
+      view.setInt32(6, topicData.length);
     }),
   ];
   for (const { topic, partitions } of topicData) {
@@ -131,7 +133,7 @@ function bytesOf(length: number, write: (view: DataView) => void): Uint8Array {
 }
 
 async function encodeBatch(
-  { compression, producerId, producerEpoch }: ProduceFields,
+  { compression, producerId, producerEpoch, transactionalId }: ProduceFields,
   { messages, firstSequence }: ProducePartition,
 ): Promise<Uint8Array> {
   const nowMs = Date.now();
@@ -153,7 +155,7 @@ async function encodeBatch(
   view.setInt32(8, batch.length - LENGTH_END);
   view.setInt32(12, 0); // partition leader epoch: the broker's too
   view.setInt8(16, MAGIC);
-  view.setInt16(CRC_END, compression);
+  view.setInt16(CRC_END, compression | (transactionalId === undefined ? 0 : TRANSACTIONAL_FLAG));
   view.setInt32(23, messages.length - 1);
   view.setBigInt64(27, BigInt(firstTimestamp));
   view.setBigInt64(35, BigInt(timestamps.reduce((max, each) => Math.max(max, each))));

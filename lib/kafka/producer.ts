@@ -199,7 +199,7 @@ export class ProducerPool {
  * Records pass through kafkajs as they are, to {@link installProduceEncoding}'s encoder; on the way it only
  * looks whether there is a value, and which partition it is for.
  */
-function clientMessages(records: readonly OutgoingRecord[], partition: number): Message[] {
+export function clientMessages(records: readonly OutgoingRecord[], partition: number): Message[] {
   const astray = records.find((record) => record.partition !== partition);
   if (astray !== undefined) {
     throw new RangeError(`expected records for partition ${partition}, got ${astray.partition}`);

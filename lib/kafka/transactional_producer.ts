@@ -21,12 +21,12 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import type { Message, Producer, RecordMetadata, Transaction } from "kafkajs";
+import type { Producer, RecordMetadata, Transaction } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, explain, fateOf, reasonOf } from "./errors.ts";
 import type { Acknowledgement, SendRequest } from "./producer.ts";
-import type { OutgoingRecord, RecordHeader } from "./record.ts";
+import { clientMessages } from "./producer.ts";
+import { installProduceEncoding } from "./produce_request.ts";
 
 export interface TransactionalOptions {
   /** One producer at a time has it: opening a second one fences the first. */
@@ -58,6 +58,8 @@ const NO_COMPRESSION = 0;
 const FIRST_RETRY_MS = 20;
 /** An abort on the way out only frees readers sooner: the next producer, or the timeout, does it too. */
 const ABORT_TIMEOUT_MS = 3_000;
+
+installProduceEncoding();
 
 export class TransactionalProducer implements AsyncDisposable {
   readonly #transactionalId: string;
@@ -117,6 +119,7 @@ export class TransactionalProducer implements AsyncDisposable {
    * producer is spent.
    */
   async send({ topic, partition, records }: SendRequest): Promise<Acknowledgement> {
+    const messages = clientMessages(records, partition);
     this.#require("idle", "in transaction");
     this.#state = "sending";
     try {
@@ -125,7 +128,7 @@ export class TransactionalProducer implements AsyncDisposable {
         topic,
         acks: ACKS_ALL,
         compression: NO_COMPRESSION,
-        messages: records.map((record) => messageOf(record, partition)),
+        messages,
       });
       const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
       this.#state = "in transaction";
@@ -207,31 +210,4 @@ async function settledWithin(work: Promise<void>): Promise<void> {
   });
   await Promise.race([work.catch(() => {}), timeout]);
   clearTimeout(timer);
-}
-
-/** Headers as an object make kafkajs encode the record itself: only its own encoder knows transactions. */
-function messageOf(record: OutgoingRecord, partition: number): Message {
-  return {
-    partition,
-    key: record.key === null ? null : bufferOf(record.key),
-    value: record.value === null ? null : bufferOf(record.value),
-    headers: clientHeaders(record.headers),
-    ...(record.timestampMs !== undefined && { timestamp: String(record.timestampMs) }),
-  };
-}
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** kafkajs wants a repeated key as a list of values under one name. */
-function clientHeaders(headers: readonly RecordHeader[]): Record<string, Buffer | Buffer[]> {
-  const byKey = new Map<string, Buffer[]>();
-  for (const { key, value } of headers) {
-    const values = byKey.get(key) ?? [];
-    // kafkajs cannot write a null header value; an empty one is the nearest that it can.
-    values.push(bufferOf(value ?? new Uint8Array()));
-    byKey.set(key, values);
-  }
-  return Object.fromEntries(byKey);
 }

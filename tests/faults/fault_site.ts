@@ -256,6 +256,12 @@ export async function trackToEnd(
 
 /** SIGTERM, and waits until it has ended well. */
 export async function stopTracker(tracker: Program): Promise<void> {
+  // Before that nobody listens for the signal, and it would end the process as it ends any other.
+  await until(
+    "it has started",
+    () => /The tracker started/.test(tracker.output.stderr),
+    PATIENCE_MS,
+  );
   tracker.signal("SIGTERM");
   const code = await withDeadline(tracker.exitCode, () => tracker.output.stderr);
   assert.equal(code, 0, tracker.output.stderr);

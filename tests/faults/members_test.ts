@@ -34,7 +34,7 @@ const PARTITION_COUNT = 6;
 const RECORD_COUNT = scaled({ long: 100_000, short: 20_000 });
 const RATE = scaled({ long: 2_000, short: 1_500 });
 /** So many lines are journaled, by all together, between one change and the next. */
-const LINES_BETWEEN_CHANGES = { min: 500, max: 3_000 } as const;
+const LINES_BETWEEN_CHANGES = { min: 200, max: 1_600 } as const;
 /** Long enough that no member loses its partitions because the machine is busy. */
 const CALM_SESSION_MS = 20_000;
 

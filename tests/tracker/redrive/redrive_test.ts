@@ -93,6 +93,8 @@ Deno.test("redrive() takes null, empty and binary keys and values, and headers o
         { key: "a", value: bytesOf("2") },
         { key: "", value: bytesOf("empty name") },
         { key: "__proto__", value: new Uint8Array([0xff]) },
+        { key: "2", value: null },
+        { key: "a", value: bytesOf("3") },
       ],
     },
     // A record that was itself a letter of Kafka Connect keeps what it had.
