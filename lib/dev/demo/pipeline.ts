@@ -27,8 +27,10 @@ const POLL_MS = 250;
 const STATUS_INTERVAL_MS = 2_000;
 /** How long the tracker may take to journal what is in the topic after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
-/** Lines of the tracker that are shown: some orders in full, then counts. */
-const TRACKER_LINES_MAX = 24;
+/** Records of the tracker that are shown in full; then counts tell. */
+const TRACKER_RECORDS_MAX = 5;
+/** Lines of the tracker that begin a record; the others belong to the one before. */
+const RECORD_LINE = /^(order|bad record|record) /;
 
 export async function runPipeline({ site, orders, rate, stop }: PipelineOptions): Promise<Proof> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
@@ -79,14 +81,17 @@ export async function runPipeline({ site, orders, rate, stop }: PipelineOptions)
 }
 
 async function startTracker(site: DemoSite): Promise<Program> {
-  let lineCount = 0;
+  let recordCount = 0;
   return await startProgram("tracker", [
     ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
     ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
   ], {
     onLine: (line, stream) => {
       if (stream === "stderr") relay("tracker", "stderr")(line, stream);
-      else if (++lineCount <= TRACKER_LINES_MAX) printLine(`tracker   ${printable(line)}`);
+      else {
+        if (RECORD_LINE.test(line)) recordCount++;
+        if (recordCount <= TRACKER_RECORDS_MAX) printLine(`tracker   ${printable(line)}`);
+      }
     },
   });
 }
