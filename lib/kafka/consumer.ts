@@ -114,7 +114,7 @@ const HEARTBEATS_A_SESSION = 5;
 const REBALANCE_TIMEOUT_MS = 30_000;
 /** Bounds how long a stop waits for the fetch in flight. */
 const FETCH_WAIT_MS = 250;
-const FETCH_PARTITION_BYTES_MAX = 2 * 1024 * 1024;
+const FETCH_PARTITION_BYTES_MAX = 1024 * 1024;
 const FETCH_BYTES_MAX = 8 * 1024 * 1024;
 const COMMIT_RETRY_WAIT_MS = 500;
 /** Batches of a partition whose work is under way; past it the partition is paused. */
@@ -195,6 +195,8 @@ export class GroupConsumer {
   #isPlaced = false;
   #session: Session | undefined;
   #isStopping = false;
+  /** Why commits fail at the moment. */
+  #commitFailure: string | undefined;
   #generation = 0;
   #lastActivityAt = performance.now();
   #silentSince: number | undefined;
@@ -556,15 +558,16 @@ export class GroupConsumer {
       session.uncommitted.clear();
       try {
         await this.#commit(session, { offsets, membership });
+        this.#commitFailure = undefined;
       } catch (error) {
         if (membership.generation !== this.#generation || REBALANCE_REASONS.has(reasonOf(error))) {
           return;
         }
-        this.#options.onNotice({
-          kind: "commit-failed",
-          offsets,
-          reason: this.#explained(error).message,
-        });
+        const reason = this.#explained(error).message;
+        if (reason !== this.#commitFailure) {
+          this.#options.onNotice({ kind: "commit-failed", offsets, reason });
+        }
+        this.#commitFailure = reason;
         // What became safe meanwhile is further on.
         for (const [partition, offset] of offsets) {
           if (!session.uncommitted.has(partition)) session.uncommitted.set(partition, offset);
