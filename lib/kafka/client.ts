@@ -7,7 +7,7 @@
 import { Kafka, type LogEntry, logLevel } from "kafkajs";
 import { loggerOf } from "../log.ts";
 import { registerCodecs } from "./codecs.ts";
-import { addJoinHook, cureIdleTimer, keepCommits } from "./kafkajs_internals.ts";
+import { addJoinHook, cureConnections, cureIdleTimer, keepCommits } from "./kafkajs_internals.ts";
 
 /** How to reach a cluster. */
 export interface KafkaConnection {
@@ -34,6 +34,7 @@ const CONNECTION_TIMEOUT_MS = 2_000;
 export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0 } as const;
 
 cureIdleTimer();
+cureConnections();
 addJoinHook();
 registerCodecs();
 keepCommits();

@@ -8,6 +8,7 @@
 import { Buffer } from "node:buffer";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
+import connectionModule from "kafkajs/src/network/connection.js";
 import offsetManagerModule from "kafkajs/src/consumer/offsetManager/index.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
@@ -260,4 +261,70 @@ export function keepCommits(): void {
     await this.seek({ topic, partition, offset });
     OUT_OF_RANGE_LISTENERS.get(this.cluster)?.({ partition, from, to: Number(offset) });
   };
+}
+
+interface Connection {
+  connectionStatus: string;
+  socket: { destroy(): void } | undefined;
+  chunks: Uint8Array[];
+  bytesBuffered: number;
+  bytesNeeded: number;
+  readonly requestQueue: { destroy(): void };
+  isConnected(): boolean;
+  connect(): Promise<boolean>;
+  rejectRequests(error: Error): void;
+  send(call: ProtocolCall): Promise<unknown>;
+}
+
+const LENGTH_BYTES = 4;
+const DISCONNECTED = "disconnected";
+
+/**
+ * Cures three ways in which a kafkajs connection hangs for ever (behind kafkajs #1163, #659, #660):
+ *
+ * - the half of an answer that came before a connection was lost is taken for the beginning of the next
+ *   connection's first answer, and from there on nothing can be read: each connection begins empty, and the
+ *   socket before it is destroyed, lest it bring more;
+ * - two requests that find no connection each make one, and what both sockets bring is taken for one
+ *   stream: they share the attempt;
+ * - a request that timed out leaves its connection in use, though it may lead nowhere: a firewall between
+ *   may have forgotten it, and then nothing tells either end. It is closed, as the Java client does.
+ */
+export function cureConnections(): void {
+  const { prototype } = connectionModule as { prototype: Connection };
+  const { connect, send } = prototype;
+  const connecting = new WeakMap<Connection, Promise<boolean>>();
+  prototype.connect = function (this: Connection): Promise<boolean> {
+    const underWay = connecting.get(this);
+    if (underWay !== undefined || this.isConnected()) return underWay ?? Promise.resolve(true);
+    this.socket?.destroy();
+    this.chunks = [];
+    this.bytesBuffered = 0;
+    this.bytesNeeded = LENGTH_BYTES;
+    const attempt = connect.call(this).finally(() => connecting.delete(this));
+    connecting.set(this, attempt);
+    return attempt;
+  };
+  prototype.send = async function (this: Connection, call: ProtocolCall): Promise<unknown> {
+    try {
+      return await send.call(this, call);
+    } catch (error) {
+      if (error instanceof Error && error.name === "KafkaJSRequestTimeoutError") {
+        close(this, error);
+      }
+      throw error;
+    }
+  };
+}
+
+/**
+ * The requests that wait for an answer are rejected, and so tried again on a new connection. All at once:
+ * kafkajs's own `disconnect` waits first, and then ends whatever socket there is, which may be the next.
+ */
+function close(connection: Connection, reason: Error): void {
+  if (!connection.isConnected()) return;
+  connection.connectionStatus = DISCONNECTED;
+  connection.requestQueue.destroy();
+  connection.socket?.destroy();
+  connection.rejectRequests(reason);
 }
