@@ -143,8 +143,9 @@ function showProgress(
 ): Progress {
   let lastShownMs = performance.now();
   const countNow = async () => {
-    const { orders: ranges } = await offsetsNow(cluster, site);
+    // In this order, so that no more is shown as journaled than as sent.
     const committed = await cluster.committedOffsets(site.group, site.topic);
+    const { orders: ranges } = await offsetsNow(cluster, site);
     const journaled = ranges.map(({ partition }) => {
       const start = before.orders.find((range) => range.partition === partition)?.high ?? 0;
       const offset = committed.find((commit) => commit.partition === partition)?.offset ?? start;
