@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { ConfigResourceTypes } from "kafkajs";
 import { createShop } from "../../lib/shop.ts";
 import { createSite, readJournal, type Site, until } from "../site.ts";
 import {
@@ -7,6 +6,8 @@ import {
   assertSameRecords,
   brokerOfFile,
   committedOffsets,
+  createDeadLetterTopic,
+  limitDeadLetters,
   logged,
   PATIENCE_MS,
   startFaultTracker,
@@ -18,21 +19,6 @@ import {
 const broker = await brokerOfFile();
 
 const GOOD_A_PARTITION = 3_000;
-
-async function createDeadLetterTopic(site: Site, maxMessageBytes: number): Promise<void> {
-  await withAdmin(site, (admin) =>
-    admin.createTopics({
-      topics: [{
-        topic: site.deadLetterTopic,
-        numPartitions: 3,
-        configEntries: [
-          { name: "max.message.bytes", value: String(maxMessageBytes) },
-          { name: "retention.ms", value: "-1" },
-        ],
-      }],
-      waitForLeaders: true,
-    }));
-}
 
 /** Good orders on all three partitions; on partition 0 bad ones too, first, in the middle and last. */
 async function sendOrders(site: Site): Promise<number> {
@@ -83,15 +69,7 @@ Deno.test("dead letters refused: only their partition waits, its commit too, unt
   );
   const [line] = logged(site.logs, /Dead letters cannot be sent/);
   assert.match(line?.error ?? "", /max message size|too large/i);
-  await withAdmin(site, (admin) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{
-        type: ConfigResourceTypes.TOPIC,
-        name: site.deadLetterTopic,
-        configEntries: [{ name: "max.message.bytes", value: "1000000" }],
-      }],
-    }));
+  await limitDeadLetters(site, 1_000_000);
   await untilAllCommitted(site);
   assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
   await stopTracker(tracker);
@@ -134,15 +112,7 @@ Deno.test("a tracker stopped while dead letters are refused leaves them to the n
     await stopTracker(tracker);
     assert.equal((await committedOffsets(site)).get(0), 0);
   }
-  await withAdmin(site, (admin) =>
-    admin.alterConfigs({
-      validateOnly: false,
-      resources: [{
-        type: ConfigResourceTypes.TOPIC,
-        name: site.deadLetterTopic,
-        configEntries: [{ name: "max.message.bytes", value: "1000000" }],
-      }],
-    }));
+  await limitDeadLetters(site, 1_000_000);
   using next = startFaultTracker(site);
   await untilAllCommitted(site);
   await stopTracker(next);

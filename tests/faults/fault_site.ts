@@ -10,6 +10,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConfigResourceTypes } from "kafkajs";
 import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
 import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
@@ -163,6 +164,7 @@ export const FAILPOINTS = [
   "before-write",
   "torn-write",
   "before-sync",
+  "stalled-write",
   "before-dead-letters",
   "after-dead-letters",
   "before-commit",
@@ -433,6 +435,35 @@ export async function withAdmin<Result>(
   } finally {
     await admin.disconnect();
   }
+}
+
+/** With a small limit the brokers refuse each dead letter: its headers alone are some 400 bytes. */
+export async function createDeadLetterTopic(site: Site, maxMessageBytes: number): Promise<void> {
+  await withAdmin(site, (admin) =>
+    admin.createTopics({
+      topics: [{
+        topic: site.deadLetterTopic,
+        numPartitions: 3,
+        configEntries: [
+          { name: "max.message.bytes", value: String(maxMessageBytes) },
+          { name: "retention.ms", value: "-1" },
+        ],
+      }],
+      waitForLeaders: true,
+    }));
+}
+
+/** Changes the limit of a dead-letter topic. */
+export async function limitDeadLetters(site: Site, maxMessageBytes: number): Promise<void> {
+  await withAdmin(site, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{
+        type: ConfigResourceTypes.TOPIC,
+        name: site.deadLetterTopic,
+        configEntries: [{ name: "max.message.bytes", value: String(maxMessageBytes) }],
+      }],
+    }));
 }
 
 /** One past the last offset that the group has committed, by partition; asks on while a coordinator is chosen. */

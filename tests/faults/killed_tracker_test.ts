@@ -24,8 +24,8 @@ import {
 const broker = await brokerOfFile();
 
 const RECORD_COUNT = scaled({ long: 200_000, short: 40_000 });
-const KILL_COUNT = scaled({ long: 20, short: 6 });
-/** Each kind as often as the short form has kills of its own kind: once, and five times in the long one. */
+const KILL_COUNT = scaled({ long: 25, short: 7 });
+/** Rounds with a kill of each kind: before the flush, during a slow one, before and after the dead letters. */
 const ROUND_COUNT = scaled({ long: 5, short: 1 });
 const BEFORE_FLUSH: readonly Failpoint[] = ["before-write", "torn-write", "before-sync"];
 const BEFORE_COMMIT: readonly Failpoint[] = ["after-dead-letters", "before-commit"];
@@ -35,8 +35,8 @@ const HITS = { min: 1, max: 5 } as const;
 /**
  * Goal: whatever the tracker was doing when it died, its journal has each record once.
  * Method: a topic is drained at full speed, 1 % of it bad; the tracker is killed at the exact moments
- * before the flush, between flush and dead letter, and between dead letter and commit, in random order,
- * and by SIGKILL from outside at random journal lengths. Each time the next one goes on.
+ * before the flush, in one that takes long, between flush and dead letter, and between dead letter and commit, in
+ * random order, and by SIGKILL from outside at random journal lengths. Each time the next one goes on.
  * Invariants: none missing, none twice, none changed, in order; each bad record dead-lettered at least
  * once; committed equals the topic's end.
  */
@@ -49,6 +49,7 @@ Deno.test(`a tracker killed ${KILL_COUNT} times at full speed has each record on
     items[between(random, { min: 0, max: items.length })];
   const moments: (Failpoint | undefined)[] = Array.from({ length: ROUND_COUNT }, () => [
     pick(BEFORE_FLUSH),
+    "stalled-write" as const,
     "before-dead-letters" as const,
     pick(BEFORE_COMMIT),
   ]).flat();

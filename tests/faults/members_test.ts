@@ -16,7 +16,10 @@ import {
   assertAllCommitted,
   between,
   brokerOfFile,
+  createDeadLetterTopic,
   difference,
+  limitDeadLetters,
+  logged,
   PATIENCE_MS,
   say,
   scaled,
@@ -182,3 +185,62 @@ Deno.test("three members that come, go and die while records flow: nothing missi
   const { missing, records } = JSON.parse(verified.stdout);
   assert.deepEqual({ missing, records }, { missing: 0, records: RECORD_COUNT });
 });
+
+/**
+ * Goal: work on a partition that was begun before it moved to another member is abandoned, not finished.
+ * Method: a member waits with two batches of each of two partitions in hand, because the dead-letter topic
+ * refuses; a second member joins and gets one of the partitions; then dead letters are taken.
+ * Invariants: the first member's journal has no more of the partition that moved than when it moved; the
+ * union is the topic.
+ */
+Deno.test("a batch in hand when its partition moves to another member is abandoned", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 2 });
+  await createDeadLetterTopic(site, 100);
+  await sendBatchesWithBadOnes(site);
+  const [first, second] = ["first", "second"].map((name) => join(site.folder, name));
+  if (first === undefined || second === undefined) throw new RangeError("expected two folders");
+  using owner = startFaultTracker(site, { logs: first, sessionTimeoutMs: CALM_SESSION_MS });
+  await until("both partitions wait", () => countJournalLines(first) > 0, PATIENCE_MS);
+  using newcomer = startFaultTracker(site, { logs: second, sessionTimeoutMs: CALM_SESSION_MS });
+  const moved = await partitionOf(second);
+  const heldBefore = offsetsHeld(await readJournal(first), moved);
+  await limitDeadLetters(site, 1_000_000);
+  await untilAllCommitted(site);
+  await stopTracker(owner);
+  await stopTracker(newcomer);
+  assert.deepEqual(offsetsHeld(await readJournal(first), moved), heldBefore);
+  const members = [first, second].map((logs) => ({ logs, program: undefined, deathCount: 0 }));
+  await assertUnionIsTopic(site, members);
+});
+
+/** None is an order, and each partition has several fetches' worth. */
+async function sendBatchesWithBadOnes(site: Site): Promise<void> {
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  const padding = "x".repeat(2_000);
+  for (let batch = 0; batch < 12; batch++) {
+    for (const partition of [0, 1]) {
+      const bad = Array.from({ length: 300 }, () => ({ partition, value: padding }));
+      await producer.send({ topic: site.topic, messages: bad });
+    }
+  }
+  await producer.disconnect();
+}
+
+/** The one partition that the group gave to this member. */
+async function partitionOf(logs: string): Promise<number> {
+  let partitions: unknown;
+  await until("it has joined with one partition", () => {
+    partitions = logged(logs, /Joined the consumer group/).at(-1)?.metadata?.["partitions"];
+    return Array.isArray(partitions) && partitions.length === 1;
+  }, PATIENCE_MS);
+  return Array.isArray(partitions) ? Number(partitions[0]) : -1;
+}
+
+function offsetsHeld(
+  lines: Awaited<ReturnType<typeof readJournal>>,
+  partition: number,
+): readonly number[] {
+  return lines.filter((line) => line.kafka_partition === partition)
+    .map(({ kafka_offset }) => kafka_offset);
+}

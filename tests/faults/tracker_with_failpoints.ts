@@ -33,6 +33,8 @@ interface ConsumerGroup {
 }
 
 const HEARTBEATS_A_SESSION = 5;
+/** Long enough for a commit that does not wait for the disk to reach the broker. */
+const STALL_MS = 1_500;
 
 async function main(args: string[]): Promise<number> {
   const setup: Setup = JSON.parse(args[0] ?? "");
@@ -107,7 +109,7 @@ function addFailpoints({ point: chosen, count }: { point: Failpoint; count: numb
   };
 }
 
-/** The journal's file, whose process dies in the middle of a write, or between write and sync. */
+/** The journal's file, whose process dies in the middle of a write, in a slow one, or between write and sync. */
 function dyingFile(file: StoredFile, isDue: (point: Failpoint) => boolean): StoredFile {
   return {
     read: (into) => file.read(into),
@@ -115,6 +117,10 @@ function dyingFile(file: StoredFile, isDue: (point: Failpoint) => boolean): Stor
       if (isDue("torn-write")) {
         await file.write(bytes.subarray(0, Math.ceil(bytes.length / 2)));
         die("torn-write");
+      }
+      if (isDue("stalled-write")) {
+        await new Promise((resolve) => setTimeout(resolve, STALL_MS));
+        die("stalled-write");
       }
       return await file.write(bytes);
     },
