@@ -41,4 +41,6 @@ export {
   type RetryPolicy,
 } from "./lib/tracker/handler.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
+export type { KafkaConnection } from "./lib/kafka/client.ts";
+export type { Sasl, Security, Tls } from "./lib/kafka/security.ts";
 export type { KafkaRecord, RecordHeader } from "./lib/kafka/record.ts";

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs --allow-write=logs --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs,config --allow-write=logs --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
 /**
  * The producer: makes realistic orders and sends them to Kafka with delivery guaranteed.
  *
@@ -13,6 +13,7 @@
 import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli.ts";
 import type { KafkaConnection } from "./lib/kafka/client.ts";
 import { ClusterClient } from "./lib/kafka/cluster.ts";
+import { connectionOf } from "./lib/kafka/connection_options.ts";
 import { keyPartitioner } from "./lib/kafka/partitioner.ts";
 import { ProducerPool } from "./lib/kafka/producer.ts";
 import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
@@ -41,7 +42,7 @@ async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
   const { topic, seed, compression } = options;
   const endLog = await startLog({ service: "order-producer", level: options.logLevel });
-  const connection = { brokers: options.broker, clientId: "orderflow-producer" };
+  const connection = connectionOf(options, { clientId: "orderflow-producer" });
   const { partitionCount, startOffsets, messageBytesMax } = await findTopic(options, connection);
   const outputs = openOutputs(options);
   const shop = createShop(options);

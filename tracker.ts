@@ -12,8 +12,10 @@
 
 import {
   brokerOption,
+  type ClusterOptions,
   type Command,
   compressOption,
+  configOption,
   createCommand,
   EXIT_OK,
   keepOption,
@@ -27,6 +29,7 @@ import {
   type SegmentOptions,
   topicOption,
 } from "./lib/cli.ts";
+import { connectionOf } from "./lib/kafka/connection_options.ts";
 import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
@@ -43,8 +46,7 @@ import {
   type VerifyCommandOptions,
 } from "./lib/tracker/verify/command.ts";
 
-interface CommonOptions {
-  readonly broker: readonly string[];
+interface CommonOptions extends ClusterOptions {
   readonly topic: string;
   readonly json: boolean;
   readonly logLevel: LogLevelName;
@@ -82,7 +84,7 @@ async function main(args: string[]): Promise<number> {
 async function track(options: TrackOptions): Promise<number> {
   const shown = options.json || options.quiet ? undefined : options;
   await using tracker = await openTracker({
-    connection: { brokers: options.broker, clientId: "orderflow-tracker" },
+    connection: connectionOf(options, { clientId: "orderflow-tracker" }),
     topic: options.topic,
     groupId: options.group,
     logs: options.logs,
@@ -115,6 +117,7 @@ function trackCommand(): Command {
   })
     .enablePositionalOptions()
     .addOption(brokerOption())
+    .addOption(configOption())
     .addOption(topicOption())
     .addOption(
       new Option("--group <name>", "consumer group")

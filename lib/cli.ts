@@ -257,8 +257,23 @@ export function parseTopicOrNone(text: string): string {
 
 /** The options that say which broker and topic, with the contract's environment variables. */
 export function brokerOption(): Option {
-  return new Option("--broker <host:port,...>", "Kafka brokers to ask for the cluster")
-    .env("KAFKA_BROKER").default(["localhost:9092"], "localhost:9092").argParser(parseBrokers);
+  return new Option(
+    "--broker <host:port,...>",
+    "Kafka brokers to ask for the cluster (default: localhost:9092)",
+  ).env("KAFKA_BROKER").argParser(parseBrokers);
+}
+
+/** Which cluster, as the command line has it; user names and passwords never come this way. */
+export interface ClusterOptions {
+  readonly broker?: readonly string[];
+  readonly config?: string;
+}
+
+export function configOption(): Option {
+  return new Option(
+    "--config <file>",
+    "a Kafka client's .properties file: brokers, TLS, SASL (see docs/clusters.md)",
+  ).env("KAFKA_CONFIG");
 }
 
 export function topicOption(): Option {

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { Kafka, type LogEntry, logLevel } from "kafkajs";
+import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } from "kafkajs";
 import { loggerOf } from "../log.ts";
 import { registerCodecs } from "./codecs.ts";
+import type { Sasl, Security, Tls } from "./security.ts";
 import { addJoinHook, cureConnections, cureIdleTimer, keepCommits } from "./kafkajs_internals.ts";
 
 /** How to reach a cluster. */
@@ -15,6 +16,8 @@ export interface KafkaConnection {
   readonly brokers: readonly string[];
   /** Name that the brokers' logs and quotas show. */
   readonly clientId: string;
+  /** Left out, connections are in plain text and anonymous. */
+  readonly security?: Security;
 }
 
 /**
@@ -41,12 +44,14 @@ keepCommits();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */
 export function openClient(
-  { brokers, clientId }: KafkaConnection,
+  { brokers, clientId, security }: KafkaConnection,
   patience: Patience,
 ): Kafka {
   return new Kafka({
     brokers: [...brokers],
     clientId,
+    ...(security?.tls !== undefined && { ssl: tlsConfig(security.tls) }),
+    ...(security?.sasl !== undefined && { sasl: saslConfig(security.sasl) }),
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     enforceRequestTimeout: true,
@@ -57,6 +62,22 @@ export function openClient(
     logLevel: logLevel.INFO,
     logCreator: () => forwardLogEntry,
   });
+}
+
+function tlsConfig(
+  { ca, certificate, key, checksHostName = true }: Tls,
+): NonNullable<KafkaConfig["ssl"]> {
+  return {
+    ...(ca !== undefined && { ca: [ca] }),
+    ...(certificate !== undefined && key !== undefined && { cert: certificate, key }),
+    ...(!checksHostName && { checkServerIdentity: () => undefined }),
+  };
+}
+
+function saslConfig(sasl: Sasl): SASLOptions {
+  if (sasl.mechanism !== "oauthbearer") return sasl;
+  const { mechanism, token } = sasl;
+  return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
 }
 
 const log = loggerOf("kafkajs");

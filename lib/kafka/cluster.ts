@@ -7,7 +7,7 @@
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
-import { explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
+import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
 import { type ClientCluster, createCluster, fetchTopicMetadata } from "./kafkajs_internals.ts";
 
 export interface TopicDescription {
@@ -255,7 +255,7 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
 
 function refusedDescription(topic: string, errorCode: number): RefusedError {
   const reason = ERROR_NAMES[errorCode] ?? `error code ${errorCode}`;
-  return new RefusedError(`the cluster refuses to describe topic "${topic}": ${reason}`, {
-    reason,
-  });
+  const advice = adviceFor(reason);
+  const message = `the cluster refuses to describe topic "${topic}": ${reason}`;
+  return new RefusedError(advice === undefined ? message : `${message}: ${advice}`, { reason });
 }

@@ -10,13 +10,49 @@ export class BrokerUnreachableError extends Error {
   readonly brokers: readonly string[];
 
   constructor({ brokers, cause }: { brokers: readonly string[]; cause: unknown }) {
+    const { message } = rootCauseOf(cause);
     super(
-      `no Kafka broker answers at ${brokers.join(", ")} (${rootCauseOf(cause).message}): ` +
-        `start one with "deno task broker", or name yours with --broker or KAFKA_BROKER`,
-      { cause },
+      `no Kafka broker answers at ${brokers.join(", ")} (${message}): ${adviceAtDoor(message)}`,
+      {
+        cause,
+      },
     );
     this.brokers = brokers;
   }
+}
+
+/** What the words of a failed connection mean; the first that fits counts. */
+const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
+  [
+    /received fatal alert/i,
+    "the broker asks for a client certificate that it trusts: " +
+    "set KAFKA_SSL_CERT and KAFKA_SSL_KEY, or both in the file of --config",
+  ],
+  [
+    /altnames|NotValidForName|Hostname\/IP/i,
+    "the broker's certificate is for another name: call the broker by a name that it has",
+  ],
+  [/expired/i, "the broker's certificate is out of date, or this machine's clock is wrong"],
+  [
+    /certificate|UnknownIssuer/i,
+    "the broker's certificate is not trusted: name its authority with KAFKA_SSL_CA, " +
+    "or in the file of --config",
+  ],
+  [
+    /before secure TLS connection|wrong version|InvalidContentType|corrupt message/i,
+    "it does not speak TLS at this port: name the right port, or set KAFKA_SECURITY_PROTOCOL",
+  ],
+  [
+    /closed connection|not connected/i,
+    "it hangs up: where this port wants TLS, a client certificate or a password, set " +
+    "KAFKA_SECURITY_PROTOCOL (SSL, SASL_SSL), KAFKA_SSL_CERT and KAFKA_SSL_KEY, " +
+    "or name a file with --config",
+  ],
+];
+
+function adviceAtDoor(message: string): string {
+  return ADVICE_AT_DOOR.find(([words]) => words.test(message))?.[1] ??
+    `start one with "deno task broker", or name yours with --broker or KAFKA_BROKER`;
 }
 
 /** The cluster answered, and refused: a missing permission, an unknown topic, a bad name. */
@@ -109,14 +145,23 @@ export function explain(
   if (error instanceof RefusedError || error instanceof BrokerUnreachableError) return error;
   const reason = reasonOf(error);
   if (isUnreachable(error)) return new BrokerUnreachableError({ brokers, cause: error });
-  const advice = ADVICE[reason];
+  const advice = adviceFor(reason);
   const message = `${doing} failed: ${rootCauseOf(error).message}${advice ? `: ${advice}` : ""}`;
   return new RefusedError(message, { reason, cause: error });
+}
+
+/** What to do about a refusal, by Kafka's name for it or the client's. */
+export function adviceFor(reason: string): string | undefined {
+  return ADVICE[reason];
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
   TOPIC_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission, or use another --topic",
+  KafkaJSGroupCoordinatorNotFound:
+    "the cluster is still starting, or the permission to use the group is missing",
+  KafkaJSSASLAuthenticationError: "the user name or the password is wrong: " +
+    "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or the file of --config",
   GROUP_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission, or use another --group",
   CLUSTER_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission",

@@ -7,6 +7,8 @@
 import {
   brokerOption,
   choicesParser,
+  type ClusterOptions,
+  configOption,
   createCommand,
   integerParser,
   logLevelOption,
@@ -34,8 +36,7 @@ const PRODUCTS_MAX = 100_000;
 const PRODUCERS = 3;
 const PRODUCERS_MAX = 64;
 
-export interface ProducerOptions {
-  readonly broker: readonly string[];
+export interface ProducerOptions extends ClusterOptions {
   readonly topic: string;
   readonly rate: Rate;
   readonly ramp?: readonly Stage[];
@@ -67,6 +68,7 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
     description: "Makes realistic orders and sends them to Kafka.",
   })
     .addOption(brokerOption())
+    .addOption(configOption())
     .addOption(topicOption())
     .addOption(new Option("--rate <n|max>", "orders a second").default(0.5).argParser(parseRate))
     .addOption(

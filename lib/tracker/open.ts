@@ -64,7 +64,7 @@ const METRICS_INTERVAL_MS = 30_000;
  * @throws {JournalUnwritableError} where the folder cannot be written.
  */
 export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTracker> {
-  const deadLetterPartitionCount = await ensureTopics(options);
+  const deadLetterPartitionCount = await prepareCluster(options);
   await using opened = new AsyncDisposableStack();
   const log = loggerOf("tracker");
   const journal = await openJournalAndLog(options, { opened, log });
@@ -112,15 +112,17 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
 }
 
 /**
- * Topics are made by whoever comes first: the tracker may be started before the producer.
+ * Topics are made by whoever comes first: the tracker may be started before the producer. A group that may not be
+ * used is refused here, at once; a running consumer takes such an answer for one that may pass.
  *
  * @returns the partition count of the dead-letter topic, 0 where there is none.
  */
-async function ensureTopics(
-  { connection, topic, deadLetterTopic }: OpenTrackerOptions,
+async function prepareCluster(
+  { connection, topic, groupId, deadLetterTopic }: OpenTrackerOptions,
 ): Promise<number> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  await cluster.committedOffsets(groupId, topic);
   if (deadLetterTopic === undefined) return 0;
   const deadLetters = await cluster.ensureTopic(deadLetterTopic, {
     partitionCount,

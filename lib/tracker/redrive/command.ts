@@ -7,7 +7,9 @@
 import {
   brokerOption,
   choicesParser,
+  type ClusterOptions,
   type Command,
+  configOption,
   createCommand,
   EXIT_FAILURE,
   EXIT_OK,
@@ -18,6 +20,7 @@ import {
   topicOption,
   UsageError,
 } from "../../cli.ts";
+import { connectionOf } from "../../kafka/connection_options.ts";
 import { loggerOf, type LogLevelName, startLog } from "../../log.ts";
 import { listenForShutdown } from "../../shutdown.ts";
 import { isTerminal, printErrorLine, printLine, showStatus } from "../../terminal.ts";
@@ -30,8 +33,7 @@ import type { Selection } from "./selection.ts";
 import { describeSummary } from "./tally.ts";
 
 /** As the command line has them. */
-export interface RedriveCommandOptions {
-  readonly broker: readonly string[];
+export interface RedriveCommandOptions extends ClusterOptions {
   readonly topic: string;
   readonly deadLetters: string;
   readonly reason?: ReadonlySet<FailureReason>;
@@ -54,6 +56,7 @@ export function redriveCommand(): Command {
   })
     .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
     .addOption(brokerOption())
+    .addOption(configOption())
     .addOption(topicOption())
     .addOption(
       new Option("--dead-letters <topic>", "topic of the dead letters")
@@ -101,7 +104,7 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
     onSecond: () => printErrorLine("stopped at once: the next redrive knows what was sent"),
   });
   const summary = await redrive({
-    connection: { brokers: options.broker, clientId: "orderflow-redrive" },
+    connection: connectionOf(options, { clientId: "orderflow-redrive" }),
     deadLetterTopic: options.deadLetters,
     topic: options.topic,
     selection,

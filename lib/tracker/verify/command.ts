@@ -6,7 +6,9 @@
 
 import {
   brokerOption,
+  type ClusterOptions,
   type Command,
+  configOption,
   createCommand,
   EXIT_FAILURE,
   EXIT_OK,
@@ -15,6 +17,7 @@ import {
   topicOption,
 } from "../../cli.ts";
 import { ClusterClient } from "../../kafka/cluster.ts";
+import { connectionOf } from "../../kafka/connection_options.ts";
 import { type LogLevelName, startLog } from "../../log.ts";
 import { isTerminal, printLine, showStatus } from "../../terminal.ts";
 import { checkLedger } from "./ledger_check.ts";
@@ -22,8 +25,7 @@ import { describeLedger, describeVerification } from "./report.ts";
 import { verifyJournals } from "./verify.ts";
 
 /** As the command line has them. */
-export interface VerifyCommandOptions {
-  readonly broker: readonly string[];
+export interface VerifyCommandOptions extends ClusterOptions {
   readonly topic: string;
   readonly logs: readonly string[];
   readonly ledger?: string;
@@ -39,6 +41,7 @@ export function verifyCommand(): Command {
   })
     .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
     .addOption(brokerOption())
+    .addOption(configOption())
     .addOption(topicOption())
     .addOption(
       new Option("--logs <folder>", "folder of a journal; repeat it to judge several together")
@@ -52,7 +55,7 @@ export function verifyCommand(): Command {
 export async function runVerify(options: VerifyCommandOptions): Promise<number> {
   const { topic, ledger: path, json } = options;
   const endLog = await startLog({ service: "order-verify", level: options.logLevel });
-  const connection = { brokers: options.broker, clientId: "orderflow-verify" };
+  const connection = connectionOf(options, { clientId: "orderflow-verify" });
   await using cluster = await ClusterClient.connect(connection, "probe");
   const verification = await verifyJournals({
     cluster,

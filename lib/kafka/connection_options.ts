@@ -1,0 +1,53 @@
+/**
+ * From command line, environment and a Java client's .properties file to a connection. The command line
+ * wins over the environment, the environment over the file.
+ *
+ * @module
+ */
+
+import { type ClusterOptions, parseBrokers, UsageError } from "../cli.ts";
+import type { KafkaConnection } from "./client.ts";
+import { parseProperties } from "./properties.ts";
+import { SECURITY_VARIABLES, securityOf } from "./security.ts";
+
+const DEFAULT_BROKER = "localhost:9092";
+
+/**
+ * @throws {UsageError} where a file cannot be read or a setting cannot be used; no message has a secret in it.
+ */
+export function connectionOf(
+  { broker, config }: ClusterOptions,
+  { clientId }: { readonly clientId: string },
+): KafkaConnection {
+  const file = config === undefined ? new Map() : parseProperties(readText(config));
+  const properties = new Map([...file, ...propertiesOfEnvironment()]);
+  const security = securityOf(properties, readText);
+  return {
+    brokers: broker ?? parseBrokers(properties.get("bootstrap.servers") ?? DEFAULT_BROKER),
+    clientId: properties.get("client.id") ?? clientId,
+    ...(security !== undefined && { security }),
+  };
+}
+
+function propertiesOfEnvironment(): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(SECURITY_VARIABLES).flatMap(([variable, name]) => {
+      const value = Deno.env.get(variable);
+      return value === undefined || value === "" ? [] : [[name, value]];
+    }),
+  );
+}
+
+function readText(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotCapable
+      ? 'this program may read the folders "logs" and "config" only; ' +
+        "put the file into config, or run the program with --allow-read"
+      : error instanceof Error
+      ? error.message.replace(/: readfile .*/, "")
+      : String(error);
+    throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });
+  }
+}
