@@ -7,6 +7,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { coloursWanted, printErrorLine } from "./terminal.ts";
 import { printable } from "./text.ts";
+import { VERSION } from "./version.ts";
 
 export { Command, Option };
 
@@ -28,6 +29,7 @@ export function createCommand(
 ): Command {
   return new Command(name)
     .description(description)
+    .version(VERSION, "--version", "print the version")
     .exitOverride()
     .showSuggestionAfterError(true)
     .configureOutput({

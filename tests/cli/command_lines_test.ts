@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { freePort } from "../../lib/dev/local_port.ts";
 import { type ProgramName, startProgram } from "../../lib/dev/programs.ts";
 
+const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+
 async function run(
   name: ProgramName,
   args: readonly string[],
@@ -47,10 +49,26 @@ const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
   ["tracker", ["--from", "now"], /Allowed choices are earliest, latest/],
   ["tracker", ["--dead-letters", "a b"], /expected a topic name/],
   ["tracker", ["verify", "--nope"], /unknown option '--nope'/],
+  [
+    "producer",
+    ["--config", "elsewhere.properties"],
+    /may read the folders "logs" and "config" only/,
+  ],
+  ["producer", ["--config", "config/none.properties"], /cannot read config\/none\.properties/],
+  ["tracker", ["--config", "none.properties"], /cannot read none\.properties/],
   ["monitor", ["--interval", "soon"], /expected a time such as/],
   ["demo", ["--orders", "none"], /expected a whole number of at least 1/],
   ["broker", ["--port", "99999"], /expected a whole number from 1 to 65535/],
 ];
+
+Deno.test("--version says which orderflow and which Deno", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
+  for (const name of ["producer", "tracker", "monitor", "demo", "broker"] as const) {
+    const { code, stdout, stderr } = await run(name, ["--version"]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`^${version} \\(Deno ${Deno.version.deno}, .+\\)\n$`));
+  }
+});
 
 for (const [name, args, pattern] of WRONG) {
   Deno.test(`${name} ${args.join(" ")}: one clear line and exit code 2`, async () => {
