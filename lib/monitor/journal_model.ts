@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Business } from "./business.ts";
 import { Recent, RecentLines } from "./recent.ts";
 import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
@@ -95,6 +96,7 @@ class Facts {
   kinds = new Map<string, number>();
   topics = new Map<string, Map<number, MutablePartition>>();
   partitionCount = 0;
+  business = new Business();
   lastFailed: FailedEvent | undefined = undefined;
   recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
@@ -106,6 +108,7 @@ class Facts {
     const copy = Object.assign(new Facts(), this);
     copy.window = this.window.copy();
     copy.kinds = new Map(this.kinds);
+    copy.business = this.business.copy();
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
     copy.topics = new Map();
@@ -152,6 +155,7 @@ export class JournalModel implements LineSink {
       noteFailure(facts, event);
     } else {
       facts.processed++;
+      facts.business.note(event.order, event.timestampMs);
     }
     const partition = partitionOf(facts, event);
     if (partition !== undefined) {
@@ -201,6 +205,10 @@ export class JournalModel implements LineSink {
   /** Failed records by kind: `deserialization`, `validation`. */
   get errorKinds(): ReadonlyMap<string, number> {
     return this.#facts.kinds;
+  }
+
+  get business(): Business {
+    return this.#facts.business;
   }
 
   get lastFailed(): FailedEvent | undefined {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { toDecimal } from "../money.ts";
 import { printable } from "../text.ts";
 import type { Snapshot } from "./read_model.ts";
 import type { TailStatus } from "./tail.ts";
@@ -50,6 +51,12 @@ export function formatJson(snapshot: Snapshot): string {
     })),
     lag: snapshot.lag ?? null,
     end_to_end_latency_ms: snapshot.metrics?.latencyMs ?? null,
+    orders_by_status: Object.fromEntries(snapshot.business.ordersByStatus),
+    revenue: snapshot.business.revenue.map(({ currency, totalCents, perMinuteCents }) => ({
+      currency,
+      total: toDecimal(totalCents),
+      per_minute: toDecimal(perMinuteCents),
+    })),
     errors_by_kind: Object.fromEntries(snapshot.errorKinds),
     dead_letters_by_reason: Object.fromEntries(snapshot.deadLetters),
     last_error: lastError === undefined ? null : {

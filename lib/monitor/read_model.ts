@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Revenue } from "./business.ts";
 import {
   type Evidence,
   type Health,
@@ -44,6 +45,11 @@ export interface Snapshot {
   readonly newestEventMs: number | undefined;
   readonly newestLogMs: number | undefined;
   readonly partitions: readonly PartitionView[];
+  /** Of the processed orders. */
+  readonly business: {
+    readonly ordersByStatus: ReadonlyMap<string, number>;
+    readonly revenue: readonly Revenue[];
+  };
   /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
   /** By reason, from the log, as far back as its files go. */
@@ -134,6 +140,10 @@ export class ReadModel {
       newestEventMs: journal.newestEventMs,
       newestLogMs: log.newestLineMs,
       partitions: this.#partitions(nowMs),
+      business: {
+        ordersByStatus: journal.business.ordersByStatus,
+        revenue: journal.business.revenue(nowMs),
+      },
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),
       lastError: this.#lastError(),

@@ -14,6 +14,8 @@
  * @module
  */
 
+import { type OrderFacts, OrderScanner } from "./order_scan.ts";
+
 /** A record as its journal line tells it. Overwritten by the next scan: copy what is kept. */
 export interface EventFacts {
   /** When the tracker received it, in milliseconds since the epoch; NaN where the line's text is no time. */
@@ -26,6 +28,7 @@ export interface EventFacts {
   readonly failed: boolean;
   /** The reason of a failed one, as the tracker wrote it: not safe to show as it is. */
   readonly error: string | undefined;
+  readonly order: OrderFacts;
 }
 
 const TEXT = {
@@ -70,6 +73,8 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class EventScanner implements EventFacts {
+  /** Of a processed record; void where {@link failed}. */
+  readonly order = new OrderScanner();
   timestampMs = NaN;
   topic = "";
   partition = 0;
@@ -133,8 +138,13 @@ export class EventScanner implements EventFacts {
       const isMessage = next < end && bytes[this.#at] === OPEN_BRACE &&
         bytes[next - 1] === CLOSE_BRACE &&
         (bytes[next] === COMMA && bytes[next + 1] === QUOTE || next === end - 1);
-      if (isMessage && endsObject(bytes, next, end)) return true;
+      if (isMessage && endsObject(bytes, next, end)) {
+        if (!this.failed) this.order.scan(bytes, this.#at, next);
+        return true;
+      }
     }
+    // An order that is not the message itself is rare enough to be parsed.
+    if (!this.failed) return false;
     return endsObject(bytes, this.#at, end);
   }
 
@@ -246,6 +256,7 @@ export class EventScanner implements EventFacts {
     this.failed = eventType !== EVENT_TYPE_PREFIX || fields["deserialized"] === false;
     this.kind = this.failed ? kindOf(eventType) : "processed";
     this.error = typeof error === "string" ? error : undefined;
+    this.order.take(fields["order_full"]);
     return true;
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { toDecimal } from "../money.ts";
+import { REVENUE_MINUTES } from "./business.ts";
 import { styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import { duration, type HealthStatus, percent } from "./health.ts";
@@ -32,6 +34,7 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
     labelled("quality", qualityText(snapshot)),
     ...partitionLines(snapshot),
     ...lagLines(snapshot),
+    ...businessLines(snapshot),
     ...errorLines(snapshot),
     ...eventLines(snapshot),
     ...logLines(snapshot),
@@ -159,6 +162,21 @@ function lagLines({ lag, metrics }: Snapshot): readonly string[] {
     ...Object.entries(metrics?.latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${ms} ms`),
   ];
   return parts.length === 0 ? [] : [labelled("tracker says", parts.join(", "))];
+}
+
+function businessLines({ business }: Snapshot): readonly string[] {
+  const { ordersByStatus, revenue } = business;
+  const amount = (cents: number) => toDecimal(cents).toFixed(2);
+  return [
+    ...(ordersByStatus.size === 0 ? [] : [labelled("orders", countsText(ordersByStatus))]),
+    ...revenue.map(({ currency, totalCents, perMinuteCents }, index) =>
+      labelled(
+        index === 0 ? "revenue" : "",
+        `${amount(totalCents)} ${printableShort(currency, 10)}, ` +
+          `${amount(perMinuteCents)} a minute in the last ${REVENUE_MINUTES}`,
+      )
+    ),
+  ];
 }
 
 function errorLines(snapshot: Snapshot): readonly string[] {
