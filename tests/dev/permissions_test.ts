@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+
+const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.json"))) as {
+  readonly tasks: Readonly<Record<string, { readonly command: string }>>;
+  readonly imports: Readonly<Record<string, string>>;
+};
+
+/** All that a program may ask for; where it is not plain, why. */
+const PERMISSIONS = {
+  producer: [
+    "--allow-net",
+    "--allow-read=logs,config", // config: certificates, and the file of --config
+    "--allow-write=logs",
+    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last
+  ],
+  tracker: [
+    "--allow-net",
+    "--allow-read", // --logs may be anywhere
+    "--allow-write",
+    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
+  ],
+  monitor: ["--allow-read"],
+} as const;
+
+function permissionsIn(command: string): readonly string[] {
+  return command.split(" ").filter((word) => /^(-A$|--allow-)/.test(word)).sort();
+}
+
+for (const [name, expected] of Object.entries(PERMISSIONS)) {
+  Deno.test(`${name} asks for no more than it needs, as a task, as a script and compiled`, () => {
+    const sorted = [...expected].sort();
+    const task = tasks[name]?.command ?? "";
+    assert.deepEqual(permissionsIn(task), sorted);
+    assert.ok(task.includes("--no-prompt"));
+    const [shebang = ""] = Deno.readTextFileSync(join(PROJECT, `${name}.ts`)).split("\n");
+    assert.deepEqual(permissionsIn(shebang), sorted);
+    const compiled = tasks["compile"]?.command.split(" && ")
+      .find((command) => command.endsWith(` ${name}.ts`)) ?? "";
+    assert.deepEqual(permissionsIn(compiled), sorted);
+  });
+}
+
+Deno.test("every package is pinned exactly, and the README says what it is for", () => {
+  const readme = Deno.readTextFileSync(join(PROJECT, "README.md"));
+  const rows = readme.split("\n").filter((line) => line.startsWith("| `"));
+  for (const specifier of Object.values(imports)) {
+    const [, name, version] = /^npm:\/?((?:@[^/]+\/)?[^@/]+)@(\d+\.\d+\.\d+)(?:\/.*)?$/
+      .exec(specifier) ?? [];
+    assert.ok(name !== undefined, `${specifier} is not pinned exactly`);
+    assert.ok(
+      rows.some((row) => row.includes(`\`${name}\` ${version}`)),
+      `the README has no row for ${name} ${version}`,
+    );
+  }
+});
