@@ -1,5 +1,6 @@
 /**
  * One Kafka broker as a child process: broker and controller in one Java process, its data in one folder.
+ * It is alone, or one node of a cluster (see `broker_cluster.ts`).
  *
  *     DATA/
  *       server.properties   written anew at each start
@@ -27,6 +28,15 @@ const STOP_TIMEOUT_MS = 20_000;
 const START_ATTEMPTS_MAX = 3;
 const STDERR_CHARS_MAX = 4_000;
 
+/** A broker's place among others. */
+export interface ClusterMembership {
+  readonly nodeId: number;
+  /** One id for all nodes; it counts when a node's folder is new. */
+  readonly clusterId: string;
+  /** The controllers' ports, those of nodes 1, 2, ... in this order; the same as long as any node runs. */
+  readonly controllerPorts: readonly number[];
+}
+
 export interface BrokerProcessOptions {
   /** Where clients connect, on the loopback address. */
   readonly port: number;
@@ -34,6 +44,10 @@ export interface BrokerProcessOptions {
   readonly dataDir: string;
   /** Kafka settings (`log.retention.ms`, ...) over those of {@link serverSettings}. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Left out, the broker is alone. */
+  readonly membership?: ClusterMembership | undefined;
+  /** Java's largest heap. Default 512. */
+  readonly heapMegabytes?: number | undefined;
   /** Compile little: starts sooner, serves more slowly. For tests. Default false. */
   readonly quickStart?: boolean | undefined;
   /** Called with sentences of progress. */
@@ -67,7 +81,7 @@ export interface BrokerProcess {
  * with the reason out of its log.
  */
 export async function startBrokerProcess(options: BrokerProcessOptions): Promise<BrokerProcess> {
-  const { port, dataDir, onProgress, signal } = options;
+  const { port, dataDir, membership, onProgress, signal } = options;
   if (!isPortFree(port)) throw portInUse(port);
 
   const jarsDir = await kafkaJars({ onProgress, signal });
@@ -78,15 +92,16 @@ export async function startBrokerProcess(options: BrokerProcessOptions): Promise
     const launcher = await acquireLauncher(join(dataDir, "broker.lock"));
     if (launcher === undefined) throw folderInUse(dataDir);
 
-    const controllerPort = freePort();
-    const child = await launch(options, { launcher, jarsDir, controllerPort });
+    const place = membership ?? aloneOn(freePort());
+    const child = await launch(options, { launcher, jarsDir, place });
     const broker = brokerProcess(child, options);
-    const start = await waitUntilReady(broker, signal);
+    const start = await waitUntilReady(broker, place.nodeId, signal);
     if (start === "ready") return broker;
 
     if ((await broker.exited).code === LOCKED_EXIT_CODE) throw folderInUse(dataDir);
     const reason = await reasonOfEnd(dataDir, await child.stderrText);
-    if (reason.includes(`:${controllerPort}`) && attempt < START_ATTEMPTS_MAX) continue;
+    const isPortTaken = place.controllerPorts.some((taken) => reason.includes(`:${taken}`));
+    if (isPortTaken && membership === undefined && attempt < START_ATTEMPTS_MAX) continue;
     if (reason.includes("Address already in use")) throw portInUse(port);
     throw new Error(
       `Cannot start a broker on port ${port}: it ended before it answered: "${reason}" (its log: ${
@@ -96,18 +111,27 @@ export async function startBrokerProcess(options: BrokerProcessOptions): Promise
   }
 }
 
+function aloneOn(controllerPort: number): ClusterMembership {
+  return { nodeId: 1, clusterId: newClusterId(), controllerPorts: [controllerPort] };
+}
+
 /**
- * The settings of a broker that is alone and whose clients are all on this machine; where one differs
- * from Kafka's default, the reason.
+ * The settings of a broker whose clients, and fellows if it has any, are all on this machine; where one
+ * differs from Kafka's default, the reason.
  */
 function serverSettings(
   { port, dataDir, settings }: BrokerProcessOptions,
-  controllerPort: number,
+  { nodeId, controllerPorts }: ClusterMembership,
 ): Record<string, string> {
+  const controllerPort = controllerPorts[nodeId - 1];
+  const voters = controllerPorts.map((each, index) => `${index + 1}@${LOOPBACK}:${each}`);
+  // As many replicas as there are nodes, and one node may be away.
+  const replicas = String(controllerPorts.length);
+  const inSyncMin = String(Math.max(1, controllerPorts.length - 1));
   return {
     "process.roles": "broker,controller",
-    "node.id": "1",
-    "controller.quorum.voters": `1@${LOOPBACK}:${controllerPort}`,
+    "node.id": String(nodeId),
+    "controller.quorum.voters": voters.join(","),
     "listeners": `PLAINTEXT://${LOOPBACK}:${port},CONTROLLER://${LOOPBACK}:${controllerPort}`,
     "advertised.listeners": `PLAINTEXT://${LOOPBACK}:${port}`,
     "controller.listener.names": "CONTROLLER",
@@ -117,14 +141,13 @@ function serverSettings(
     // Topics are created by the programs, with the partitions that they ask for.
     "auto.create.topics.enable": "false",
 
-    // There is no second broker to hold a replica.
-    "default.replication.factor": "1",
-    "min.insync.replicas": "1",
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
+    "default.replication.factor": replicas,
+    "min.insync.replicas": inSyncMin,
+    "offsets.topic.replication.factor": replicas,
+    "transaction.state.log.replication.factor": replicas,
+    "transaction.state.log.min.isr": inSyncMin,
+    "share.coordinator.state.topic.replication.factor": replicas,
+    "share.coordinator.state.topic.min.isr": inSyncMin,
     // Each partition is a folder to open at the start; the default of 50 is for clusters.
     "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5",
@@ -144,12 +167,12 @@ function serverSettings(
 
 async function writeSettings(
   options: BrokerProcessOptions,
-  controllerPort: number,
+  place: ClusterMembership,
 ): Promise<void> {
   const { dataDir } = options;
   await Deno.mkdir(join(dataDir, "kafka"), { recursive: true });
   await Deno.mkdir(join(dataDir, "tmp"), { recursive: true });
-  const lines = Object.entries(serverSettings(options, controllerPort))
+  const lines = Object.entries(serverSettings(options, place))
     .map(([name, value]) => `${name}=${escapeProperty(value)}\n`);
   await Deno.writeTextFile(propertiesPath(dataDir), lines.join(""));
 }
@@ -170,7 +193,9 @@ async function isNew(dataDir: string): Promise<boolean> {
   }
 }
 
-async function format(dataDir: string, jarsDir: string): Promise<void> {
+async function format(
+  { dataDir, jarsDir, clusterId }: { dataDir: string; jarsDir: string; clusterId: string },
+): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command("java", {
     args: [
       ...javaArgs({ dataDir, jarsDir, quickStart: true }),
@@ -178,7 +203,7 @@ async function format(dataDir: string, jarsDir: string): Promise<void> {
       "kafka.tools.StorageTool",
       "format",
       "--cluster-id",
-      clusterId(),
+      clusterId,
       "--config",
       propertiesPath(dataDir),
     ],
@@ -192,7 +217,7 @@ async function format(dataDir: string, jarsDir: string): Promise<void> {
 }
 
 /** A random UUID as Kafka writes one: 22 characters of base64url, not starting with a dash. */
-function clusterId(): string {
+export function newClusterId(): string {
   for (;;) {
     const id = crypto.getRandomValues(new Uint8Array(16)).toBase64({
       alphabet: "base64url",
@@ -203,10 +228,15 @@ function clusterId(): string {
 }
 
 function javaArgs(
-  { dataDir, jarsDir, quickStart }: { dataDir: string; jarsDir: string; quickStart: boolean },
+  { dataDir, jarsDir, quickStart, heapMegabytes = 512 }: {
+    dataDir: string;
+    jarsDir: string;
+    quickStart: boolean;
+    heapMegabytes?: number | undefined;
+  },
 ): string[] {
   return [
-    "-Xmx512m",
+    `-Xmx${heapMegabytes}m`,
     "-Xms128m",
     "-Xshare:auto",
     // Leaves no file in the machine's temporary folder, not even after SIGKILL.
@@ -228,22 +258,22 @@ interface BrokerChild {
 interface LaunchMeans {
   readonly launcher: Launcher;
   readonly jarsDir: string;
-  readonly controllerPort: number;
+  readonly place: ClusterMembership;
 }
 
 /** Writes the settings, formats a new folder and starts Java; releases the lock when that is over. */
 async function launch(
   options: BrokerProcessOptions,
-  { launcher, jarsDir, controllerPort }: LaunchMeans,
+  { launcher, jarsDir, place }: LaunchMeans,
 ): Promise<BrokerChild> {
-  const { dataDir, quickStart = false } = options;
+  const { dataDir, quickStart = false, heapMegabytes } = options;
   try {
-    await writeSettings(options, controllerPort);
-    if (await isNew(dataDir)) await format(dataDir, jarsDir);
+    await writeSettings(options, place);
+    if (await isNew(dataDir)) await format({ dataDir, jarsDir, clusterId: place.clusterId });
     // The logger begins its file anew at each start.
     await Deno.rename(logPath(dataDir), `${logPath(dataDir)}.1`).catch(ignoreNotFound);
     const process = launcher.spawn("java", [
-      ...javaArgs({ dataDir, jarsDir, quickStart }),
+      ...javaArgs({ dataDir, jarsDir, quickStart, heapMegabytes }),
       `-Dorg.slf4j.simpleLogger.logFile=${logPath(dataDir)}`,
       "-Dorg.slf4j.simpleLogger.showDateTime=true",
       "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
@@ -303,6 +333,7 @@ function sendSignal(process: Deno.ChildProcess, signal: Deno.Signal): void {
 /** @throws the reason of `signal`, or an Error at the deadline; the process has ended by then. */
 async function waitUntilReady(
   broker: BrokerProcess,
+  nodeId: number,
   signal: AbortSignal | undefined,
 ): Promise<"ready" | "ended"> {
   let ended = false;
@@ -310,7 +341,9 @@ async function waitUntilReady(
   const deadlineMs = Date.now() + START_TIMEOUT_MS;
   while (!ended) {
     // An answer alone isn't enough: the broker speaks before the controller has let it in.
-    if (await listsBroker(broker.address, PROBE_TIMEOUT_MS)) return ended ? "ended" : "ready";
+    if (await listsBroker(broker.address, PROBE_TIMEOUT_MS, nodeId)) {
+      return ended ? "ended" : "ready";
+    }
     if (signal?.aborted) {
       await broker.kill();
       throw signal.reason;

@@ -36,8 +36,14 @@ export async function answersKafka(address: string, timeoutMs: number): Promise<
  * Whether the broker at the address can be worked with: it speaks, and the controller has let it in,
  * so that it lists itself in its metadata. After a start this comes a moment later than
  * {@link answersKafka}. A broker that wants SASL closes the connection instead of answering.
+ *
+ * @param nodeId the node that must be listed, where others of its cluster would be listed without it.
  */
-export async function listsBroker(address: string, timeoutMs: number): Promise<boolean> {
+export async function listsBroker(
+  address: string,
+  timeoutMs: number,
+  nodeId?: number,
+): Promise<boolean> {
   // No topics (an empty array), and none to be created.
   const answer = await ask(
     address,
@@ -45,8 +51,21 @@ export async function listsBroker(address: string, timeoutMs: number): Promise<b
     timeoutMs,
   );
   if (answer === undefined || answer.byteLength < 8) return false;
-  const brokerCount = answer.getInt32(4);
-  return brokerCount > 0;
+  const nodeIds = listedNodes(answer);
+  return nodeId === undefined ? nodeIds.length > 0 : nodeIds.includes(nodeId);
+}
+
+/** Each broker is listed as node id:int32, host:string, port:int32, rack:nullable string. */
+function listedNodes(answer: DataView): readonly number[] {
+  const count = answer.getInt32(4);
+  const nodeIds: number[] = [];
+  for (let index = 0, position = 8; index < count; index++) {
+    nodeIds.push(answer.getInt32(position));
+    position += 4;
+    position += 2 + answer.getInt16(position) + 4;
+    position += 2 + Math.max(0, answer.getInt16(position));
+  }
+  return nodeIds;
 }
 
 function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Array {
