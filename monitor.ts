@@ -2,7 +2,7 @@
 /**
  * Shows what a tracker does, from its two files and nothing else: no network, no writing.
  *
- *     deno task monitor                                a line whenever something changed
+ *     deno task monitor                                the dashboard; a line whenever something changed, without a terminal
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
@@ -23,8 +23,9 @@ import type { HealthStatus } from "./lib/monitor/health.ts";
 import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
 import { formatText } from "./lib/monitor/text_view.ts";
-import { listenForShutdown } from "./lib/shutdown.ts";
-import { printErrorLine, printLine } from "./lib/terminal.ts";
+import { listenForShutdown, type Shutdown } from "./lib/shutdown.ts";
+import { glyphsOf } from "./lib/monitor/screen/glyphs.ts";
+import { isTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
 
 /** A screen need not change more often. */
 const INTERVAL_MS_MIN = 100;
@@ -95,6 +96,10 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
   });
   const signal = shutdown.requested;
+  if (!options.json && isTerminal() && Deno.stdin.isTerminal()) {
+    await showOnScreen(follower, options, shutdown);
+    return 0;
+  }
   const print = (line: string) => {
     if (!printLine(line)) shutdown.request("nobody reads any more");
   };
@@ -104,6 +109,29 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     show({ follower, intervalMs: options.interval, signal, print }),
   ]);
   return 0;
+}
+
+/** Ink is loaded where it is wanted only. */
+async function showOnScreen(
+  follower: Follower,
+  { logs, interval }: MonitorOptions,
+  { requested, request }: Shutdown,
+): Promise<void> {
+  const { showDashboard } = await import("./lib/monitor/screen/dashboard.ts");
+  const [TERM = "", LC_ALL = "", LC_CTYPE = "", LANG = ""] = ["TERM", "LC_ALL", "LC_CTYPE", "LANG"]
+    .map((name) => Deno.env.get(name));
+  await Promise.all([
+    follower.follow(requested),
+    showDashboard({
+      follower,
+      folder: logs,
+      intervalMs: interval,
+      glyphs: glyphsOf({ TERM, LC_ALL, LC_CTYPE, LANG }),
+      theme: Deno.noColor ? "mono" : "dark",
+      signal: requested,
+      onQuit: () => request("the person at the terminal left"),
+    }),
+  ]);
 }
 
 if (import.meta.main) await runProgram(main);

@@ -62,6 +62,8 @@ export interface RecentEvent {
   readonly failed: boolean;
   readonly error?: string;
   readonly order?: RecentOrder;
+  /** The journal's line, or its beginning where it is too long to be kept. */
+  readonly line: Uint8Array;
 }
 
 export interface RecentOrder {
@@ -310,6 +312,7 @@ function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | und
     failed,
     ...(error !== undefined && { error: error.slice(0, ERROR_LENGTH_MAX) }),
     ...(order !== undefined && { order }),
+    line,
   };
 }
 
@@ -328,6 +331,7 @@ function beginningOf(line: Uint8Array): RecentEvent | undefined {
     offset: Number(kafka_offset),
     kind: failed ? String(event_type).replace(/^message\.received\.|_error$/g, "") : "processed",
     failed,
+    line,
   };
 }
 

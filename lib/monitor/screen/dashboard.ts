@@ -1,0 +1,101 @@
+/**
+ * The dashboard on a terminal: Ink draws the frame and reads the keys.
+ *
+ * @module
+ */
+
+import { render, Text, useInput, useWindowSize } from "ink";
+import { createElement, useEffect, useState } from "react";
+import type { Follower } from "../follow.ts";
+import type { Snapshot } from "../read_model.ts";
+import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
+import { frameLines, subjectsOf } from "./frame.ts";
+import type { GlyphName } from "./glyphs.ts";
+import { type ThemeName, toAnsi } from "./line.ts";
+
+const REDRAWS_PER_SECOND_MAX = 10;
+
+export interface DashboardOptions {
+  readonly follower: Pick<Follower, "snapshot">;
+  readonly folder: string;
+  readonly intervalMs: number;
+  readonly glyphs: GlyphName;
+  readonly theme: ThemeName;
+  readonly signal: AbortSignal;
+  /** Told when a person leaves. */
+  readonly onQuit: () => void;
+}
+
+/** Shows the dashboard until the signal is aborted, and leaves the terminal as it was. */
+export async function showDashboard(options: DashboardOptions): Promise<void> {
+  const { signal } = options;
+  if (signal.aborted) return;
+  const screen = render(createElement(Dashboard, options), {
+    alternateScreen: true,
+    incrementalRendering: true,
+    maxFps: REDRAWS_PER_SECOND_MAX,
+    exitOnCtrlC: false,
+    patchConsole: false,
+  });
+  const leave = () => screen.unmount();
+  signal.addEventListener("abort", leave);
+  try {
+    await screen.waitUntilExit();
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+function Dashboard(options: DashboardOptions) {
+  const { follower, intervalMs, folder, glyphs, theme, onQuit } = options;
+  const { columns, rows } = useWindowSize();
+  const [live, setLive] = useState(() => follower.snapshot());
+  const [held, setHeld] = useState<Snapshot>();
+  const [controls, setControls] = useState<Controls>({ ...INITIAL_CONTROLS, theme });
+  const shown = held ?? live;
+
+  useEffect(() => {
+    const timer = setInterval(() => setLive(follower.snapshot()), intervalMs);
+    return () => clearInterval(timer);
+  }, [follower, intervalMs]);
+
+  useInput((input, key) => {
+    if (key.ctrl && input === "c") return onQuit();
+    const name = keyOf(input, key);
+    if (name === undefined) return;
+    const next = pressed(controls, name, subjectsOf(shown, controls));
+    if (next.quit) return onQuit();
+    if (next.isPaused !== controls.isPaused) setHeld(next.isPaused ? live : undefined);
+    setControls(next);
+  });
+
+  const lines = frameLines({
+    snapshot: shown,
+    newCount: Math.max(0, live.totals.received - shown.totals.received),
+    controls,
+    columns,
+    rows,
+    glyphs,
+    folder,
+    intervalMs,
+  });
+  return createElement(Text, {
+    wrap: "truncate",
+    children: lines.map((line) => toAnsi(line, controls.theme)).join("\n"),
+  });
+}
+
+type InkKey = Parameters<Parameters<typeof useInput>[0]>[1];
+
+function keyOf(input: string, key: InkKey): Key | undefined {
+  if (key.upArrow) return { name: "up" };
+  if (key.downArrow) return { name: "down" };
+  if (key.pageUp) return { name: "pageup" };
+  if (key.pageDown) return { name: "pagedown" };
+  if (key.tab) return { name: "tab" };
+  if (key.return) return { name: "enter" };
+  if (key.escape) return { name: "escape" };
+  if (key.backspace || key.delete) return { name: "backspace" };
+  if (key.ctrl || key.meta || input === "") return undefined;
+  return { name: "character", text: input };
+}
