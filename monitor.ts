@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-read
+#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=NODE_ENV,TERM,TERM_PROGRAM,TERM_PROGRAM_VERSION,COLORTERM,LANG,LC_ALL,LC_CTYPE,CI,CONTINUOUS_INTEGRATION,TF_BUILD,TEAMCITY_VERSION,DEV,INK_SCREEN_READER
 /**
  * Shows what a tracker does, from its two files and nothing else: no network, no writing.
  *

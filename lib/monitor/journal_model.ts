@@ -15,6 +15,8 @@ import type { LineSink } from "./tail.ts";
 /** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
 export const RECENT_COUNT = 20;
+/** Records that a person can look through. */
+export const RECENT_RECORD_COUNT = 100;
 
 const PARTITION_WINDOW_SECONDS = 60;
 /** Bounds against a hostile journal; a real one stays far below. */
@@ -102,6 +104,10 @@ class Facts {
   lastFailed: FailedEvent | undefined = undefined;
   recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
+    countMax: RECENT_RECORD_COUNT,
+    lineBytesMax: RECENT_LINE_BYTES_MAX,
+  });
+  recentFailedLines = new RecentLines({
     countMax: RECENT_COUNT,
     lineBytesMax: RECENT_LINE_BYTES_MAX,
   });
@@ -113,6 +119,7 @@ class Facts {
     copy.business = this.business.copy();
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
+    copy.recentFailedLines = this.recentFailedLines.copy();
     copy.topics = new Map();
     for (const [topic, partitions] of this.topics) {
       const copies = new Map<number, MutablePartition>();
@@ -155,6 +162,7 @@ export class JournalModel implements LineSink {
     if (event.failed) {
       facts.failed++;
       noteFailure(facts, event);
+      facts.recentFailedLines.note(bytes, start, end);
     } else {
       facts.processed++;
       facts.business.note(event.order, event.timestampMs);
@@ -171,6 +179,7 @@ export class JournalModel implements LineSink {
 
   settle(): void {
     this.#facts.recentLines.settle();
+    this.#facts.recentFailedLines.settle();
   }
 
   get totals(): Totals {
@@ -237,9 +246,12 @@ export class JournalModel implements LineSink {
 
   /** Oldest first. Parses the lines: for a screen, not for each line. */
   get recentEvents(): readonly RecentEvent[] {
-    const scanner = new EventScanner();
-    return this.#facts.recentLines.lines().map((line) => recentEvent(scanner, line))
-      .filter((event) => event !== undefined);
+    return eventsOf(this.#facts.recentLines);
+  }
+
+  /** Those that failed, oldest first. */
+  get recentFailedEvents(): readonly RecentEvent[] {
+    return eventsOf(this.#facts.recentFailedLines);
   }
 
   #noteTime(event: EventFacts, partition: MutablePartition | undefined): void {
@@ -295,6 +307,12 @@ const DECODER = new TextDecoder();
 
 function sampleOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
+}
+
+function eventsOf(lines: RecentLines): readonly RecentEvent[] {
+  const scanner = new EventScanner();
+  return lines.lines().map((line) => recentEvent(scanner, line))
+    .filter((event) => event !== undefined);
 }
 
 function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {

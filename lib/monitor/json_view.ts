@@ -4,6 +4,7 @@
  * @module
  */
 
+import { RECENT_COUNT } from "./journal_model.ts";
 import { toDecimal } from "../money.ts";
 import { printable } from "../text.ts";
 import type { Snapshot } from "./read_model.ts";
@@ -65,7 +66,7 @@ export function formatJson(snapshot: Snapshot): string {
       text: lastError.text,
     },
     tracker: trackerOf(snapshot),
-    recent_events: snapshot.recentEvents.map((event) => ({
+    recent_events: snapshot.recentEvents.slice(-RECENT_COUNT).map((event) => ({
       at: isoTime(event.timestampMs),
       topic: event.topic,
       partition: event.partition,

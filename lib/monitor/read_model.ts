@@ -62,6 +62,8 @@ export interface Snapshot {
   /** Oldest first. */
   readonly recentEvents: readonly RecentEvent[];
   readonly recentFailed: readonly FailedEvent[];
+  /** {@link recentFailed} with their lines, oldest first. */
+  readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
   readonly chart: Chart;
   readonly unreadable: {
@@ -151,6 +153,7 @@ export class ReadModel {
       lag: evidence.lag,
       recentEvents: journal.recentEvents,
       recentFailed: [...journal.recentFailed],
+      recentFailedEvents: journal.recentFailedEvents,
       recentLogs: [...log.recent],
       chart: this.#chart(nowMs),
       unreadable: {

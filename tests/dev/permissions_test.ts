@@ -21,7 +21,11 @@ const PERMISSIONS = {
     "--allow-write",
     "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
   ],
-  monitor: ["--allow-read"],
+  monitor: [
+    "--allow-read",
+    // Ink and React look at what kind of terminal and run this is; the locale says what it can draw.
+    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TERM_PROGRAM_VERSION,COLORTERM,LANG,LC_ALL,LC_CTYPE,CI,CONTINUOUS_INTEGRATION,TF_BUILD,TEAMCITY_VERSION,DEV,INK_SCREEN_READER",
+  ],
 } as const;
 
 function permissionsIn(command: string): readonly string[] {

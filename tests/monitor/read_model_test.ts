@@ -98,7 +98,7 @@ Deno.test("ReadModel takes totals from the journal only, whatever the log says",
       { topic: "orders", partition: 1, received: 50, failed: 10, lastOffset: 49, lag: 4 },
     ],
   );
-  assert.equal(snapshot.recentEvents.length, 20);
+  assert.equal(snapshot.recentEvents.length, 100);
   assert.equal(snapshot.recentEvents.at(-1)?.offset, 49);
   assert.deepEqual(snapshot.recentEvents.at(-2)?.order, {
     orderId: "00000000-0000-4000-8000-000000000049",

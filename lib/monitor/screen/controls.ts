@@ -44,9 +44,12 @@ export const INITIAL_CONTROLS: Controls = {
   quit: false,
 };
 
-/** What the keys act on: places of records, newest first, as the filter leaves them. */
+/** What the keys act on: places of records, newest first. */
 export interface Subjects {
-  readonly orders: readonly { readonly place: string; readonly failed: boolean }[];
+  /** As the filter leaves them. */
+  readonly records: readonly string[];
+  /** Further back than {@link records}, whatever the filter. */
+  readonly failed: readonly string[];
   readonly logCount: number;
 }
 
@@ -121,35 +124,26 @@ function typed(controls: Controls, key: Key): Controls {
   }
 }
 
-function moved(controls: Controls, { orders, logCount }: Subjects, by: number): Controls {
+function moved(controls: Controls, { records, logCount }: Subjects, by: number): Controls {
   if (controls.detail !== undefined) {
     return { ...controls, detailTop: Math.max(0, controls.detailTop + by) };
   }
   const { focus } = controls;
-  const last = Math.max(0, (focus === "orders" ? orders.length : logCount) - 1);
+  const last = Math.max(0, (focus === "orders" ? records.length : logCount) - 1);
   const index = Math.min(last, Math.max(0, controls.selected[focus] + by));
   return { ...controls, selected: { ...controls.selected, [focus]: index } };
 }
 
-function opened(controls: Controls, { orders }: Subjects): Controls {
-  const place = orders[controls.selected.orders]?.place;
+function opened(controls: Controls, { records }: Subjects): Controls {
+  const place = records[controls.selected.orders];
   return place === undefined ? controls : { ...controls, detail: place, detailTop: 0 };
 }
 
 /** Towards older ones with 1, towards newer ones with -1; from the newest where none is shown. */
-function toError(controls: Controls, { orders }: Subjects, direction: 1 | -1): Controls {
-  const isOnError = controls.detail !== undefined;
-  let index = isOnError ? controls.selected.orders + direction : controls.selected.orders;
-  while (orders[index] !== undefined && !orders[index]?.failed) index += direction;
-  const place = orders[index]?.place;
-  if (place === undefined) return controls;
-  return {
-    ...controls,
-    focus: "orders",
-    selected: { ...controls.selected, orders: index },
-    detail: place,
-    detailTop: 0,
-  };
+function toError(controls: Controls, { failed }: Subjects, direction: 1 | -1): Controls {
+  const at = controls.detail === undefined ? -1 : failed.indexOf(controls.detail);
+  const place = failed[at === -1 ? 0 : at + direction];
+  return place === undefined ? controls : { ...controls, detail: place, detailTop: 0 };
 }
 
 function next<T>(values: readonly T[], value: T): T {

@@ -61,9 +61,8 @@ function Dashboard(options: DashboardOptions) {
 
   useInput((input, key) => {
     if (key.ctrl && input === "c") return onQuit();
-    const name = keyOf(input, key);
-    if (name === undefined) return;
-    const next = pressed(controls, name, subjectsOf(shown, controls));
+    let next = controls;
+    for (const each of keysOf(input, key)) next = pressed(next, each, subjectsOf(shown, next));
     if (next.quit) return onQuit();
     if (next.isPaused !== controls.isPaused) setHeld(next.isPaused ? live : undefined);
     setControls(next);
@@ -87,7 +86,23 @@ function Dashboard(options: DashboardOptions) {
 
 type InkKey = Parameters<Parameters<typeof useInput>[0]>[1];
 
-function keyOf(input: string, key: InkKey): Key | undefined {
+/** What was typed fast, or pasted, comes as one text. */
+function keysOf(input: string, key: InkKey): readonly Key[] {
+  const named = namedKey(key);
+  if (named !== undefined) return [named];
+  if (key.ctrl || key.meta) return [];
+  return Array.from(
+    input,
+    (text) =>
+      text === "\r" || text === "\n"
+        ? { name: "enter" }
+        : text === "\t"
+        ? { name: "tab" }
+        : { name: "character", text },
+  );
+}
+
+function namedKey(key: InkKey): Key | undefined {
   if (key.upArrow) return { name: "up" };
   if (key.downArrow) return { name: "down" };
   if (key.pageUp) return { name: "pageup" };
@@ -96,6 +111,5 @@ function keyOf(input: string, key: InkKey): Key | undefined {
   if (key.return) return { name: "enter" };
   if (key.escape) return { name: "escape" };
   if (key.backspace || key.delete) return { name: "backspace" };
-  if (key.ctrl || key.meta || input === "") return undefined;
-  return { name: "character", text: input };
+  return undefined;
 }

@@ -46,10 +46,8 @@ interface Pane {
 /** The recent records and log lines that the filter leaves, newest first. */
 export function subjectsOf(snapshot: Snapshot, { filter }: Controls): Subjects {
   return {
-    orders: filteredEvents(snapshot, filter).map((event) => ({
-      place: placeOf(event),
-      failed: event.failed,
-    })),
+    records: filteredEvents(snapshot, filter).map(placeOf),
+    failed: snapshot.recentFailedEvents.map(placeOf).toReversed(),
     logCount: filteredLogs(snapshot, filter).length,
   };
 }
@@ -449,7 +447,8 @@ function topOf(selected: number, height: number): number {
 }
 
 function detailOf({ snapshot, controls }: FrameSpec): Pane | undefined {
-  const event = snapshot.recentEvents.find((each) => placeOf(each) === controls.detail);
+  const event = [...snapshot.recentFailedEvents, ...snapshot.recentEvents]
+    .find((each) => placeOf(each) === controls.detail);
   if (event === undefined) return undefined;
   const lines = [
     ...(event.failed
