@@ -308,7 +308,9 @@ Deno.test("ReadModel counts unreadable lines and shows them; no face lets an uns
 Deno.test("ReadModel shows what can be said of a line too long to be kept", () => {
   const value = JSON.stringify({ ...JSON.parse(orderJson(1)), note: "x".repeat(1_000_000) });
   const model = modelOf({ journal: journalLine({ receivedAtMs: NOW_MS, offset: 7, value }) });
-  const [event] = model.snapshot({ nowMs: NOW_MS }).recentEvents;
+  const [{ line, ...event } = assert.fail("an event is shown")] =
+    model.snapshot({ nowMs: NOW_MS }).recentEvents;
+  assert.equal(line.length, 64 * 1024);
   assert.deepEqual(event, {
     timestampMs: NOW_MS,
     topic: "orders",
