@@ -39,10 +39,13 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
   });
   const leave = () => screen.unmount();
   signal.addEventListener("abort", leave);
+  // Whatever ends the program: its last words belong on the person's own screen.
+  globalThis.addEventListener("unload", leave);
   try {
     await screen.waitUntilExit();
   } finally {
     signal.removeEventListener("abort", leave);
+    globalThis.removeEventListener("unload", leave);
   }
 }
 
