@@ -30,7 +30,8 @@ export interface DashboardOptions {
 export async function showDashboard(options: DashboardOptions): Promise<void> {
   const { signal } = options;
   if (signal.aborted) return;
-  const screen = render(createElement(Dashboard, options), {
+  const failed = Promise.withResolvers<never>();
+  const screen = render(createElement(Dashboard, { ...options, onFailure: failed.reject }), {
     alternateScreen: true,
     incrementalRendering: true,
     maxFps: REDRAWS_PER_SECOND_MAX,
@@ -42,15 +43,21 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
   // Whatever ends the program: its last words belong on the person's own screen.
   globalThis.addEventListener("unload", leave);
   try {
-    await screen.waitUntilExit();
+    await Promise.race([screen.waitUntilExit(), failed.promise]);
   } finally {
+    leave();
     signal.removeEventListener("abort", leave);
     globalThis.removeEventListener("unload", leave);
   }
 }
 
-function Dashboard(options: DashboardOptions) {
-  const { follower, intervalMs, folder, glyphs, theme, onQuit } = options;
+interface DashboardProps extends DashboardOptions {
+  /** Told of an error between two redraws, where nothing awaits it. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+function Dashboard(options: DashboardProps) {
+  const { follower, intervalMs, folder, glyphs, theme, onQuit, onFailure } = options;
   const { columns, rows } = useWindowSize();
   const [live, setLive] = useState(() => follower.snapshot());
   const [held, setHeld] = useState<Snapshot>();
@@ -58,9 +65,15 @@ function Dashboard(options: DashboardOptions) {
   const shown = held ?? live;
 
   useEffect(() => {
-    const timer = setInterval(() => setLive(follower.snapshot()), intervalMs);
+    const timer = setInterval(() => {
+      try {
+        setLive(follower.snapshot());
+      } catch (error) {
+        onFailure(error);
+      }
+    }, intervalMs);
     return () => clearInterval(timer);
-  }, [follower, intervalMs]);
+  }, [follower, intervalMs, onFailure]);
 
   useInput((input, key) => {
     if (key.ctrl && input === "c") return onQuit();
