@@ -24,8 +24,7 @@ import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
 import { formatText } from "./lib/monitor/text_view.ts";
 import { listenForShutdown, type Shutdown } from "./lib/shutdown.ts";
-import { glyphsOf } from "./lib/monitor/screen/glyphs.ts";
-import { isTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
+import { hasPersonAtTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
 
 /** A screen need not change more often. */
 const INTERVAL_MS_MIN = 100;
@@ -96,7 +95,7 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
   });
   const signal = shutdown.requested;
-  if (!options.json && isTerminal() && Deno.stdin.isTerminal()) {
+  if (!options.json && hasPersonAtTerminal()) {
     await showOnScreen(follower, options, shutdown);
     return 0;
   }
@@ -118,16 +117,12 @@ async function showOnScreen(
   { requested, request }: Shutdown,
 ): Promise<void> {
   const { showDashboard } = await import("./lib/monitor/screen/dashboard.ts");
-  const [TERM = "", LC_ALL = "", LC_CTYPE = "", LANG = ""] = ["TERM", "LC_ALL", "LC_CTYPE", "LANG"]
-    .map((name) => Deno.env.get(name));
   await Promise.all([
     follower.follow(requested),
     showDashboard({
       follower,
       folder: logs,
       intervalMs: interval,
-      glyphs: glyphsOf({ TERM, LC_ALL, LC_CTYPE, LANG }),
-      theme: Deno.noColor ? "mono" : "dark",
       signal: requested,
       onQuit: () => request("the person at the terminal left"),
     }),

@@ -55,6 +55,7 @@ function specOf(overrides: Partial<FrameSpec> = {}): FrameSpec {
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
+    notice: "",
     ...overrides,
   };
 }

@@ -10,17 +10,23 @@ import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
 import { frameLines, subjectsOf } from "./frame.ts";
-import type { GlyphName } from "./glyphs.ts";
-import { type ThemeName, toAnsi } from "./line.ts";
+import { glyphsOf } from "./glyphs.ts";
+import { toAnsi } from "./line.ts";
 
+const GLYPHS_HERE = glyphsOf({
+  TERM: Deno.env.get("TERM"),
+  LC_ALL: Deno.env.get("LC_ALL"),
+  LC_CTYPE: Deno.env.get("LC_CTYPE"),
+  LANG: Deno.env.get("LANG"),
+});
 const REDRAWS_PER_SECOND_MAX = 10;
 
 export interface DashboardOptions {
   readonly follower: Pick<Follower, "snapshot">;
   readonly folder: string;
   readonly intervalMs: number;
-  readonly glyphs: GlyphName;
-  readonly theme: ThemeName;
+  /** What the person is told beside the keys. */
+  readonly notice?: () => string;
   readonly signal: AbortSignal;
   /** Told when a person leaves. */
   readonly onQuit: () => void;
@@ -57,11 +63,14 @@ interface DashboardProps extends DashboardOptions {
 }
 
 function Dashboard(options: DashboardProps) {
-  const { follower, intervalMs, folder, glyphs, theme, onQuit, onFailure } = options;
+  const { follower, intervalMs, folder, notice, onQuit, onFailure } = options;
   const { columns, rows } = useWindowSize();
   const [live, setLive] = useState(() => follower.snapshot());
   const [held, setHeld] = useState<Snapshot>();
-  const [controls, setControls] = useState<Controls>({ ...INITIAL_CONTROLS, theme });
+  const [controls, setControls] = useState<Controls>({
+    ...INITIAL_CONTROLS,
+    theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
+  });
   const shown = held ?? live;
 
   useEffect(() => {
@@ -90,9 +99,10 @@ function Dashboard(options: DashboardProps) {
     controls,
     columns,
     rows,
-    glyphs,
+    glyphs: GLYPHS_HERE,
     folder,
     intervalMs,
+    notice: notice?.() ?? "",
   });
   return createElement(Text, {
     wrap: "truncate",

@@ -28,6 +28,8 @@ export interface FrameSpec {
   /** The tracker's folder. */
   readonly folder: string;
   readonly intervalMs: number;
+  /** What the person is told beside the keys. */
+  readonly notice: string;
 }
 
 const COLUMNS_MIN = 40;
@@ -204,7 +206,7 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
   ];
 }
 
-function footerLine({ controls }: FrameSpec): Line {
+function footerLine({ controls, notice }: FrameSpec): Line {
   if (controls.isTyping) {
     return [
       span(" filter: ", "accent"),
@@ -217,6 +219,7 @@ function footerLine({ controls }: FrameSpec): Line {
     : [span(` filter "${printable(controls.filter)}" `, "selected")];
   return [
     ...filter,
+    ...(notice === "" ? [] : [span(` ${printable(notice)} `, "accent"), span(" ")]),
     span(" q quit  ? help  Tab pane  / filter  Space pause  e error  Enter order  t theme", "dim"),
   ];
 }

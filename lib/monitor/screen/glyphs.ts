@@ -54,10 +54,10 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
 /** What the environment says of the terminal: the console of Linux has blocks and no braille, and only UTF-8 has either. */
 export function glyphsOf(
   env: {
-    readonly TERM?: string;
-    readonly LC_ALL?: string;
-    readonly LC_CTYPE?: string;
-    readonly LANG?: string;
+    readonly TERM?: string | undefined;
+    readonly LC_ALL?: string | undefined;
+    readonly LC_CTYPE?: string | undefined;
+    readonly LANG?: string | undefined;
   },
 ): GlyphName {
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
