@@ -104,6 +104,18 @@ export class Tracker {
     return this.#consumer.positions;
   }
 
+  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
+  get notReadyReason(): string | undefined {
+    const { journal } = this.#options;
+    if (this.#stopping.signal.aborted) return "stopping";
+    if (journal.stallReason !== undefined) {
+      return `the journal cannot be written: ${journal.stallReason}`;
+    }
+    const { silentMs, positions } = this.#consumer;
+    if (silentMs > 0) return `no broker has answered for ${seconds(silentMs)} s`;
+    return positions === undefined ? "not in the consumer group yet" : undefined;
+  }
+
   /** Runs until {@link stop}; rejects where going on is of no use. */
   async run(): Promise<void> {
     await Promise.race([this.#consumer.run(), this.#failed.promise]);
