@@ -46,6 +46,8 @@ export interface OpenTrackerOptions {
 
 export interface OpenedTracker extends AsyncDisposable {
   readonly metrics: Metrics;
+  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
+  readonly notReadyReason: string | undefined;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
@@ -91,6 +93,9 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const resources = opened.move();
   return {
     metrics,
+    get notReadyReason() {
+      return tracker.notReadyReason;
+    },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
       onJournaled = listener;
     },
