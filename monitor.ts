@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=NODE_ENV,TERM,TERM_PROGRAM,TERM_PROGRAM_VERSION,COLORTERM,LANG,LC_ALL,LC_CTYPE,CI,CONTINUOUS_INTEGRATION,TF_BUILD,TEAMCITY_VERSION,DEV,INK_SCREEN_READER
+#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER
 /**
  * Shows what a tracker does, from its two files and nothing else: no network, no writing.
  *
@@ -23,7 +23,8 @@ import type { HealthStatus } from "./lib/monitor/health.ts";
 import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
 import { formatText } from "./lib/monitor/text_view.ts";
-import { listenForShutdown, type Shutdown } from "./lib/shutdown.ts";
+import { openDashboard } from "./lib/monitor/screen/open.ts";
+import { listenForShutdown } from "./lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
 
 /** A screen need not change more often. */
@@ -96,7 +97,13 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
   });
   const signal = shutdown.requested;
   if (!options.json && hasPersonAtTerminal()) {
-    await showOnScreen(follower, options, shutdown);
+    await openDashboard({
+      follower,
+      folder: options.logs,
+      intervalMs: options.interval,
+      signal,
+      onQuit: () => shutdown.request("the person at the terminal left"),
+    });
     return 0;
   }
   const print = (line: string) => {
@@ -108,25 +115,6 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     show({ follower, intervalMs: options.interval, signal, print }),
   ]);
   return 0;
-}
-
-/** Ink is loaded where it is wanted only. */
-async function showOnScreen(
-  follower: Follower,
-  { logs, interval }: MonitorOptions,
-  { requested, request }: Shutdown,
-): Promise<void> {
-  const { showDashboard } = await import("./lib/monitor/screen/dashboard.ts");
-  await Promise.all([
-    follower.follow(requested),
-    showDashboard({
-      follower,
-      folder: logs,
-      intervalMs: interval,
-      signal: requested,
-      onQuit: () => request("the person at the terminal left"),
-    }),
-  ]);
 }
 
 if (import.meta.main) await runProgram(main);

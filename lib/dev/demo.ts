@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,TERM_PROGRAM,TERM_PROGRAM_VERSION,COLORTERM,LANG,LC_ALL,LC_CTYPE,CI,CONTINUOUS_INTEGRATION,TF_BUILD,TEAMCITY_VERSION,DEV,INK_SCREEN_READER
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER
 /**
  * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
  *
@@ -54,7 +54,7 @@ async function main(args: string[]): Promise<number> {
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
     );
-    const view = await openView({
+    const view = openView({
       site,
       stop: shutdown.requested,
       onQuit: () => {

@@ -24,7 +24,7 @@ const PERMISSIONS = {
   monitor: [
     "--allow-read",
     // Ink and React look at what kind of terminal and run this is; the locale says what it can draw.
-    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TERM_PROGRAM_VERSION,COLORTERM,LANG,LC_ALL,LC_CTYPE,CI,CONTINUOUS_INTEGRATION,TF_BUILD,TEAMCITY_VERSION,DEV,INK_SCREEN_READER",
+    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER",
   ],
 } as const;
 

@@ -28,11 +28,27 @@ async function startMonitor(
     env?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<Terminal> {
+  // What people's terminals and CI systems say of themselves; a package may want to read it.
+  const surroundings = {
+    TERM: "xterm-256color",
+    COLORTERM: "truecolor",
+    TERM_PROGRAM: "Apple_Terminal",
+    CI: "true",
+    GITHUB_ACTIONS: "true",
+    TEAMCITY_VERSION: "2026.1",
+    TF_BUILD: "True",
+  };
   const command = [
     ...[Deno.execPath(), "task", "--quiet", "--config", join(PROJECT, "deno.json")],
     ...["monitor", "--logs", logs.path, "--interval", "100ms"],
   ];
-  return await Terminal.start({ command, cwd: PROJECT, columns, rows, env });
+  return await Terminal.start({
+    command,
+    cwd: PROJECT,
+    columns,
+    rows,
+    env: { ...surroundings, ...env },
+  });
 }
 
 test("dashboard fills a terminal of any size, and follows when it changes", async () => {

@@ -5,6 +5,7 @@
  */
 
 import { Follower } from "../../monitor/follow.ts";
+import { openDashboard } from "../../monitor/screen/open.ts";
 import { hasPersonAtTerminal, isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
 import type { DemoSite } from "./site.ts";
 
@@ -33,8 +34,8 @@ const REDRAW_INTERVAL_MS = 250;
 /** How long the dashboard stays when all is done and nobody presses a key. */
 const LOOK_SECONDS = 20;
 
-export async function openView(options: DemoViewOptions): Promise<DemoView> {
-  return hasPersonAtTerminal() ? await openDashboard(options) : lineView();
+export function openView(options: DemoViewOptions): DemoView {
+  return hasPersonAtTerminal() ? dashboardView(options) : lineView();
 }
 
 function lineView(): DemoView {
@@ -54,9 +55,7 @@ function lineView(): DemoView {
   };
 }
 
-/** Ink is loaded where it is wanted only. */
-async function openDashboard({ site, stop, onQuit }: DemoViewOptions): Promise<DemoView> {
-  const { showDashboard } = await import("../../monitor/screen/dashboard.ts");
+function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
   const lines = lineView();
   const closing = new AbortController();
   const signal = AbortSignal.any([stop, closing.signal]);
@@ -64,17 +63,14 @@ async function openDashboard({ site, stop, onQuit }: DemoViewOptions): Promise<D
   let notice = "";
 
   const follower = new Follower(site.logs);
-  const shown = Promise.all([
-    follower.follow(signal),
-    showDashboard({
-      follower,
-      folder: site.logs,
-      intervalMs: REDRAW_INTERVAL_MS,
-      notice: () => notice,
-      signal,
-      onQuit,
-    }),
-  ]).catch((error) => {
+  const shown = openDashboard({
+    follower,
+    folder: site.logs,
+    intervalMs: REDRAW_INTERVAL_MS,
+    notice: () => notice,
+    signal,
+    onQuit,
+  }).catch((error) => {
     held.push(`dashboard ${error instanceof Error ? error.message : error}`);
     closing.abort();
   }).finally(() => {

@@ -38,6 +38,7 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
   if (signal.aborted) return;
   const failed = Promise.withResolvers<never>();
   const screen = render(createElement(Dashboard, { ...options, onFailure: failed.reject }), {
+    interactive: true,
     alternateScreen: true,
     incrementalRendering: true,
     maxFps: REDRAWS_PER_SECOND_MAX,
