@@ -7,6 +7,7 @@
  */
 
 import { Business } from "./business.ts";
+import { History } from "./history.ts";
 import { Recent, RecentLines } from "./recent.ts";
 import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
@@ -97,6 +98,7 @@ class Facts {
   newestEventMs = -Infinity;
   aheadOfClock = 0;
   window = new SlidingWindow(WINDOW_SECONDS_MAX);
+  history = new History();
   kinds = new Map<string, number>();
   topics = new Map<string, Map<number, MutablePartition>>();
   partitionCount = 0;
@@ -115,6 +117,7 @@ class Facts {
   copy(): Facts {
     const copy = Object.assign(new Facts(), this);
     copy.window = this.window.copy();
+    copy.history = this.history.copy();
     copy.kinds = new Map(this.kinds);
     copy.business = this.business.copy();
     copy.recentFailed = this.recentFailed.copy();
@@ -213,6 +216,10 @@ export class JournalModel implements LineSink {
     return this.#facts.window;
   }
 
+  get history(): History {
+    return this.#facts.history;
+  }
+
   /** Failed records by kind: `deserialization`, `validation`. */
   get errorKinds(): ReadonlyMap<string, number> {
     return this.#facts.kinds;
@@ -265,6 +272,7 @@ export class JournalModel implements LineSink {
     if (timestampMs < facts.firstEventMs) facts.firstEventMs = timestampMs;
     if (timestampMs > facts.newestEventMs) facts.newestEventMs = timestampMs;
     facts.window.add(timestampMs, event.failed);
+    facts.history.add(timestampMs, event.failed);
     partition?.window.add(timestampMs, event.failed);
   }
 }

@@ -13,6 +13,7 @@ import type { TailStatus } from "./tail.ts";
 /** A snapshot as JSON. Characters that a terminal would obey are written as escapes: the values stay the same. */
 export function formatJson(snapshot: Snapshot): string {
   const { totals, health, quality, window, lastError } = snapshot;
+  const chart = snapshot.charts["5m"];
   return safeJson({
     received: totals.received,
     processed: totals.processed,
@@ -89,9 +90,9 @@ export function formatJson(snapshot: Snapshot): string {
       error,
     })),
     chart: {
-      step_seconds: snapshot.chart.stepMs / 1000,
-      messages_per_second: snapshot.chart.messagesPerSecond,
-      success_rate_percent: snapshot.chart.successRatePercent.map(rounded),
+      step_seconds: chart.stepMs / 1000,
+      messages_per_second: chart.messagesPerSecond,
+      success_rate_percent: chart.successRatePercent.map(rounded),
     },
     unreadable_lines: {
       journal: snapshot.unreadable.journalLines,

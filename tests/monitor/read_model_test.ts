@@ -110,9 +110,9 @@ Deno.test("ReadModel takes totals from the journal only, whatever the log says",
     itemCount: 1,
   });
   assert.equal(snapshot.recentLogs.length, 2);
-  assert.equal(snapshot.chart.messagesPerSecond.length, 50);
-  assert.equal(snapshot.chart.messagesPerSecond.at(-2), 1);
-  assert.equal(snapshot.chart.successRatePercent.at(0), undefined);
+  assert.equal(snapshot.charts["5m"].messagesPerSecond.length, 50);
+  assert.equal(snapshot.charts["5m"].messagesPerSecond.at(-2), 1);
+  assert.equal(snapshot.charts["5m"].successRatePercent.at(0), undefined);
 });
 
 Deno.test("ReadModel takes a file's lines back when it is rewound, and no more", () => {

@@ -115,6 +115,11 @@ test("dashboard in traffic: counts, an error in full, a filter, and a pause that
   await terminal.press("Space");
   await terminal.shows(/received +1,404/);
 
+  await terminal.press("3");
+  await terminal.shows(/─ Throughput, 15 min ─/);
+  await terminal.press("5");
+  await terminal.shows(/─ Success, all, 98 % ─/);
+
   await terminal.press("?");
   await terminal.shows("─ Keys");
   await terminal.press("C-c");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { WINDOW_NAMES, type WindowName } from "../read_model.ts";
 import { type ThemeName, THEMES } from "./line.ts";
 
 export type PaneName = "orders" | "log";
@@ -27,6 +28,8 @@ export interface Controls {
   /** The record shown in full, by its place. */
   readonly detail: string | undefined;
   readonly detailTop: number;
+  /** Of the charts. */
+  readonly window: WindowName;
   readonly theme: ThemeName;
   readonly quit: boolean;
 }
@@ -40,6 +43,7 @@ export const INITIAL_CONTROLS: Controls = {
   isHelpShown: false,
   detail: undefined,
   detailTop: 0,
+  window: "1m",
   theme: "dark",
   quit: false,
 };
@@ -105,7 +109,7 @@ function commanded(controls: Controls, character: string, subjects: Subjects): C
     case "E":
       return toError(controls, subjects, -1);
     default:
-      return controls;
+      return { ...controls, window: WINDOW_NAMES[Number(character) - 1] ?? controls.window };
   }
 }
 

@@ -10,7 +10,7 @@ import { REVENUE_MINUTES } from "../business.ts";
 import { duration, type HealthStatus, percent } from "../health.ts";
 import type { RecentEvent } from "../journal_model.ts";
 import type { LogLine } from "../log_model.ts";
-import type { Snapshot } from "../read_model.ts";
+import type { Chart, Snapshot, WindowName } from "../read_model.ts";
 import { chartRows, niceMax } from "./chart.ts";
 import type { Controls, Subjects } from "./controls.ts";
 import { type GlyphName, GLYPHS, type Glyphs } from "./glyphs.ts";
@@ -38,6 +38,13 @@ const ROWS_MIN = 12;
 const COLUMNS_LARGE = 110;
 const ROWS_LARGE = 32;
 const AXIS_WIDTH = 7;
+const WINDOW_TITLES: Readonly<Record<WindowName, string>> = {
+  "1m": "1 min",
+  "5m": "5 min",
+  "15m": "15 min",
+  "1h": "1 h",
+  all: "all",
+};
 
 interface Pane {
   readonly title: string;
@@ -220,7 +227,10 @@ function footerLine({ controls, notice }: FrameSpec): Line {
   return [
     ...filter,
     ...(notice === "" ? [] : [span(` ${printable(notice)} `, "accent"), span(" ")]),
-    span(" q quit  ? help  Tab pane  / filter  Space pause  e error  Enter order  t theme", "dim"),
+    span(
+      " q quit  ? help  Tab pane  / filter  Space pause  e error  Enter order  1-5 window",
+      "dim",
+    ),
   ];
 }
 
@@ -302,10 +312,9 @@ function businessPane({ snapshot: { business, deadLetters } }: FrameSpec): Pane 
 }
 
 function throughputPane(spec: FrameSpec, width: number, height: number): Pane {
-  const { chart, messagesPerSecond } = spec.snapshot;
-  const values = chart.messagesPerSecond;
+  const values = chartOf(spec).messagesPerSecond;
   return {
-    title: `Throughput, ${messagesPerSecond} msg/s`,
+    title: `Throughput, ${windowTitle(spec)}`,
     lines: chartLines(spec, {
       values,
       min: 0,
@@ -318,11 +327,11 @@ function throughputPane(spec: FrameSpec, width: number, height: number): Pane {
 }
 
 function successPane(spec: FrameSpec, width: number, height: number): Pane {
-  const { chart, window } = spec.snapshot;
-  const rate = window.successRatePercent;
+  const chart = chartOf(spec);
+  const rate = chart.totalSuccessRatePercent;
   const tone: Tone = rate === undefined || rate >= 95 ? "good" : rate >= 80 ? "warning" : "bad";
   return {
-    title: `Success, ${rate === undefined ? "no messages" : percent(rate)}`,
+    title: `Success, ${windowTitle(spec)}, ${rate === undefined ? "no messages" : percent(rate)}`,
     lines: chartLines(spec, {
       values: chart.successRatePercent,
       min: 0,
@@ -334,8 +343,16 @@ function successPane(spec: FrameSpec, width: number, height: number): Pane {
   };
 }
 
+function chartOf({ snapshot, controls }: FrameSpec): Chart {
+  return snapshot.charts[controls.window];
+}
+
+function windowTitle({ controls }: FrameSpec): string {
+  return WINDOW_TITLES[controls.window];
+}
+
 function chartLines(
-  { glyphs, snapshot: { chart } }: FrameSpec,
+  spec: FrameSpec,
   { values, min, max, width, height, tone }: {
     readonly values: readonly (number | undefined)[];
     readonly min: number;
@@ -347,17 +364,24 @@ function chartLines(
 ): readonly Line[] {
   const chartWidth = width - 4 - AXIS_WIDTH;
   const chartHeight = height - 3;
-  const rows = chartRows({ values, width: chartWidth, height: chartHeight, min, max, glyphs });
-  const span_ = duration(chart.stepMs * values.length);
+  const rows = chartRows({
+    values,
+    width: chartWidth,
+    height: chartHeight,
+    min,
+    max,
+    glyphs: spec.glyphs,
+  });
+  const spanText = duration(chartOf(spec).stepMs * values.length);
   const label = (row: number) =>
     row === 0 ? compact(max) : row === chartHeight - 1 ? compact(min) : "";
   return [
     ...rows.map((row, index): Line => [
-      span(`${column(label(index), AXIS_WIDTH - 1, "right")}${GLYPHS[glyphs].axis}`, "dim"),
+      span(`${column(label(index), AXIS_WIDTH - 1, "right")}${GLYPHS[spec.glyphs].axis}`, "dim"),
       span(row, tone),
     ]),
     [span(
-      `${" ".repeat(AXIS_WIDTH)}${column(`${span_} ago`, Math.max(0, chartWidth - 3))}now`,
+      `${" ".repeat(AXIS_WIDTH)}${column(`${spanText} ago`, Math.max(0, chartWidth - 3))}now`,
       "dim",
     )],
   ];
@@ -487,6 +511,7 @@ function helpPane(): Pane {
     ["e, E", "next older, next newer record that failed"],
     ["/", "show only what contains a text"],
     ["Space", "hold the screen; counting goes on"],
+    ["1 2 3 4 5", "charts of 1 min, 5 min, 15 min, 1 h, all"],
     ["t", "theme: dark, light, without colours"],
     ["Esc", "back"],
   ];
