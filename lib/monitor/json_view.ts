@@ -59,6 +59,14 @@ export function formatJson(snapshot: Snapshot): string {
       total: toDecimal(totalCents),
       per_minute: toDecimal(perMinuteCents),
     })),
+    top_products: snapshot.business.topProducts.map(({ label, count }) => ({
+      name: label,
+      units: count,
+    })),
+    top_customers: snapshot.business.topCustomers.map(({ label, count }) => ({
+      name: label,
+      orders: count,
+    })),
     errors_by_kind: Object.fromEntries(snapshot.errorKinds),
     dead_letters_by_reason: Object.fromEntries(snapshot.deadLetters),
     last_error: lastError === undefined ? null : {

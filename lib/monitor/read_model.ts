@@ -20,6 +20,7 @@ import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from ".
 import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
+import type { Counted } from "./tally.ts";
 import type { TailStatus } from "./tail.ts";
 
 /** What a chart can show, in seconds; `all` begins with the first event. */
@@ -56,6 +57,10 @@ export interface Snapshot {
   readonly business: {
     readonly ordersByStatus: ReadonlyMap<string, number>;
     readonly revenue: readonly Revenue[];
+    /** By units sold. */
+    readonly topProducts: readonly Counted[];
+    /** By orders. */
+    readonly topCustomers: readonly Counted[];
   };
   /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
@@ -156,6 +161,8 @@ export class ReadModel {
       business: {
         ordersByStatus: journal.business.ordersByStatus,
         revenue: journal.business.revenue(nowMs),
+        topProducts: journal.business.topProducts.map((each) => ({ ...each })),
+        topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
       },
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),

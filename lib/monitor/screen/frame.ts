@@ -11,6 +11,7 @@ import { duration, type HealthStatus, percent } from "../health.ts";
 import type { RecentEvent } from "../journal_model.ts";
 import type { LogLine } from "../log_model.ts";
 import type { Chart, Snapshot, WindowName } from "../read_model.ts";
+import type { Counted } from "../tally.ts";
 import { chartRows, niceMax } from "./chart.ts";
 import type { Controls, Subjects } from "./controls.ts";
 import { type GlyphName, GLYPHS, type Glyphs } from "./glyphs.ts";
@@ -307,8 +308,15 @@ function businessPane({ snapshot: { business, deadLetters } }: FrameSpec): Pane 
       ...(deadLetters.size === 0
         ? []
         : [[span("dead letters  ", "dim"), span(countsText(deadLetters), "bad")]]),
+      ...topLine("products", business.topProducts),
+      ...topLine("customers", business.topCustomers),
     ],
   };
+}
+
+function topLine(name: string, counted: readonly Counted[]): readonly Line[] {
+  const text = counted.map(({ label, count }) => `${printable(label)} ${withThousands(count)}`);
+  return text.length === 0 ? [] : [[span(`${name}  `, "dim"), span(text.join(", "))]];
 }
 
 function throughputPane(spec: FrameSpec, width: number, height: number): Pane {
