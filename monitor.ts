@@ -6,6 +6,7 @@
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
+ *     deno task monitor --html > report.html           a page with the same figures, exit code as with --once
  *
  * @module
  */
@@ -20,6 +21,7 @@ import {
 } from "./lib/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/health.ts";
+import { formatHtml } from "./lib/monitor/html_view.ts";
 import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
 import { formatText } from "./lib/monitor/text_view.ts";
@@ -34,6 +36,7 @@ interface MonitorOptions {
   readonly logs: string;
   readonly once?: boolean;
   readonly json?: boolean;
+  readonly html?: boolean;
   readonly interval: number;
 }
 
@@ -42,7 +45,7 @@ async function main(args: string[]): Promise<number> {
   checkFolder(options.logs);
 
   using follower = new Follower(options.logs);
-  return options.once
+  return options.once || options.html
     ? await showOnce(follower, options)
     : await showUntilStopped(follower, options);
 }
@@ -55,6 +58,7 @@ function parseOptions(args: string[]): MonitorOptions {
     .addOption(logsOption())
     .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
     .option("--json", "one JSON object, or one a line at each interval")
+    .option("--html", "one look, as a page that needs nothing beside itself")
     .addOption(
       new Option("--interval <time>", "least time between two lines")
         .argParser(parseDuration).default(500, "500ms"),
@@ -62,6 +66,7 @@ function parseOptions(args: string[]): MonitorOptions {
     .addHelpText("after", EXAMPLES)
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
+  if (options.json && options.html) throw new UsageError("--json and --html exclude each other");
   if (options.interval < INTERVAL_MS_MIN) {
     throw new UsageError(
       `--interval is ${options.interval}ms; expected at least ${INTERVAL_MS_MIN}ms`,
@@ -74,7 +79,8 @@ const EXAMPLES = `
 Examples:
   monitor --logs /var/log/orderflow
   monitor --once --json | jq .health
-  monitor --json --interval 5s`;
+  monitor --json --interval 5s
+  monitor --html > report.html`;
 
 const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   healthy: 0,
@@ -83,10 +89,11 @@ const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   no_data: 3,
 };
 
-async function showOnce(follower: Follower, { logs, json }: MonitorOptions): Promise<number> {
+async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): Promise<number> {
   await follower.catchUp();
   const snapshot = follower.snapshot();
-  printLine(json ? formatJson(snapshot) : formatText(snapshot, { folder: logs }));
+  const format = face.json ? formatJson : face.html ? formatHtml : formatText;
+  printLine(format(snapshot, { folder: logs }));
   return EXIT_CODES[snapshot.health.status];
 }
 

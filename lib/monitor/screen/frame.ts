@@ -406,7 +406,7 @@ function compact(value: number): string {
 function partitionsPane({ snapshot: { partitions } }: FrameSpec): Pane {
   const head = ["partition", "received", "offset", "msg/s", "lag"];
   const row = (cells: readonly string[]) =>
-    cells.map((cell, index) => column(cell, index === 0 ? 14 : 9, index === 0 ? "left" : "right"))
+    cells.map((cell, index) => column(cell, index === 0 ? 12 : 8, index === 0 ? "left" : "right"))
       .join("");
   return {
     title: "Partitions",
