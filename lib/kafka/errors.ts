@@ -43,7 +43,7 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
     "it does not speak TLS at this port: name the right port, or set KAFKA_SECURITY_PROTOCOL",
   ],
   [
-    /closed connection|not connected/i,
+    /closed connection|not connected|write after end|EPIPE|ECONNRESET|broken pipe|reset by peer/i,
     "it hangs up: where this port wants TLS, a client certificate or a password, set " +
     "KAFKA_SECURITY_PROTOCOL (SSL, SASL_SSL), KAFKA_SSL_CERT and KAFKA_SSL_KEY, " +
     "or name a file with --config",
