@@ -53,9 +53,9 @@ export async function isInstalled(command: string): Promise<boolean> {
 
 export async function startSecuredBroker(): Promise<SecuredBroker> {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-secured-" });
-  let pid: number | undefined;
+  let pid = 0;
   globalThis.addEventListener("unload", () => {
-    if (pid !== undefined) killSync(pid);
+    if (pid !== 0) killSync(pid);
     deleteSync(folder);
   });
   await makeCertificates(folder);
