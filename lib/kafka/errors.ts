@@ -76,13 +76,18 @@ export type Fate =
 
 /** A send was rejected; `fate` says whether the records can be in the topic all the same. */
 export class DeliveryError extends Error {
+  /** `DeliveryError` */
   override readonly name = "DeliveryError";
+  /** Where the records were sent to. */
   readonly topic: string;
+  /** Where in the topic. */
   readonly partition: number;
+  /** What became of them. */
   readonly fate: Fate;
   /** Kafka's name for the reason, where the broker gave one. */
   readonly reason: string;
 
+  /** Of what was sent where, and what became of it. */
   constructor(
     { topic, partition, fate, reason, cause }: {
       topic: string;
