@@ -61,27 +61,44 @@ Deno.test("each program needs nothing of the checkout: bundled, and run from an 
   }
 });
 
-/** `deno compile` needs denort, which Deno downloads from outside the package registries. */
-async function compileMonitor(folder: string): Promise<boolean> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
-  const command: string = tasks.compile.command.split(" && ").at(-1);
-  const [, ...args] = command.replace("dist/monitor", join(folder, "monitor")).split(" ");
-  return (await deno(args)).code === 0;
-}
-
 const compiledFolder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
-const isCompiled = await compileMonitor(compiledFolder);
 globalThis.addEventListener("unload", () => Deno.removeSync(compiledFolder, { recursive: true }));
+const compiled = await deno([
+  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+  ...["--output", compiledFolder],
+]);
+const isCompiled = compiled.code === 0;
 
 Deno.test({
-  name: "the compiled monitor runs" +
+  name: "the compiled programs run, and know their commit" +
     (isCompiled ? "" : " (SKIPPED: denort cannot be downloaded here)"),
   ignore: !isCompiled,
   fn: async () => {
-    const { code, stdout } = await new Deno.Command(join(compiledFolder, "monitor"), {
-      args: ["--help"],
-    }).output();
-    assert.equal(code, 0);
-    assert.match(new TextDecoder().decode(stdout), /^Usage: monitor/);
+    for (const name of ["producer", "tracker", "monitor"]) {
+      const { code, stdout } = await new Deno.Command(join(compiledFolder, name), {
+        args: ["--version"],
+      }).output();
+      assert.equal(code, 0);
+      assert.match(new TextDecoder().decode(stdout), /commit [0-9a-f]{12}, Deno/);
+    }
   },
+});
+
+Deno.test({
+  name: "without denort, compile says what is missing and what can be done, in one line",
+  ignore: isCompiled,
+  fn: () => {
+    assert.equal(compiled.code, 1);
+    assert.match(compiled.stderr, /^error: Deno could not download denort, .*"deno bundle".*\n$/);
+  },
+});
+
+Deno.test("a program that was built with its commit says it", async () => {
+  const envFile = join(compiledFolder, "commit.env");
+  await Deno.writeTextFile(envFile, "ORDERFLOW_COMMIT=0123456789ab\n");
+  const { stdout } = await deno([
+    ...["run", "--no-prompt", "--allow-env=ORDERFLOW_COMMIT,NODE_ENV", `--env-file=${envFile}`],
+    ...["monitor.ts", "--version"],
+  ]);
+  assert.match(stdout, /\(commit 0123456789ab, Deno /);
 });
