@@ -1,6 +1,6 @@
 /**
- * orderflow as a library: the order contract, the simulated shop, a tracker with a function of your own
- * behind it, and the journal's line.
+ * orderflow as a library: the order contract, the simulated shop, a producer that keeps its word, a tracker
+ * with a function of your own behind it, the journal's line, and the proof that nothing was lost.
  *
  * ```ts
  * import { createShop, validateOrder } from "./mod.ts";
@@ -14,12 +14,16 @@
  */
 
 export {
+  type CustomerInfo,
   describeFailures,
+  type InventoryStatus,
   judgeOrderText,
   type Order,
   ORDER_VERSION,
   type OrderFailure,
+  type OrderItem,
   type OrderJudgement,
+  type OrderMetadata,
   type OrderRule,
   OrderSchema,
   validateOrder,
@@ -41,6 +45,26 @@ export {
   type RetryPolicy,
 } from "./lib/tracker/handler.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
+export type { TrackerCounts, TrackerMetrics, TrackerTotals } from "./lib/tracker/metrics.ts";
+export {
+  type VerifyProgress,
+  verifyTopic,
+  type VerifyTopicOptions,
+} from "./lib/tracker/verify/verify.ts";
+export type { SegmentCheck } from "./lib/tracker/journal/manifest_check.ts";
+export {
+  EXAMPLE_KINDS,
+  type ExampleKind,
+  type Examples,
+  type PartitionVerification,
+  type SegmentVerification,
+  type UnreadableLine,
+  type Verification,
+  type VerificationCounts,
+} from "./lib/tracker/verify/verification.ts";
+export { type Acknowledgement, ReliableProducer, type SendRequest } from "./lib/kafka/producer.ts";
+export { DeliveryError, type Fate } from "./lib/kafka/errors.ts";
+export type { LogLevelName } from "./lib/log.ts";
 export type { KafkaConnection } from "./lib/kafka/client.ts";
 export type { Sasl, Security, Tls } from "./lib/kafka/security.ts";
-export type { KafkaRecord, RecordHeader } from "./lib/kafka/record.ts";
+export type { KafkaRecord, OutgoingRecord, RecordHeader } from "./lib/kafka/record.ts";

@@ -1,11 +1,12 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-read
+#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER
 /**
  * Shows what a tracker does, from its two files and nothing else: no network, no writing.
  *
- *     deno task monitor                                a line whenever something changed
+ *     deno task monitor                                the dashboard; a line whenever something changed, without a terminal
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
+ *     deno task monitor --html > report.html           a page with the same figures, exit code as with --once
  *
  * @module
  */
@@ -20,11 +21,13 @@ import {
 } from "./lib/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/health.ts";
+import { formatHtml } from "./lib/monitor/html_view.ts";
 import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
 import { formatText } from "./lib/monitor/text_view.ts";
+import { openDashboard } from "./lib/monitor/screen/open.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
-import { printErrorLine, printLine } from "./lib/terminal.ts";
+import { hasPersonAtTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
 
 /** A screen need not change more often. */
 const INTERVAL_MS_MIN = 100;
@@ -33,6 +36,7 @@ interface MonitorOptions {
   readonly logs: string;
   readonly once?: boolean;
   readonly json?: boolean;
+  readonly html?: boolean;
   readonly interval: number;
 }
 
@@ -41,7 +45,7 @@ async function main(args: string[]): Promise<number> {
   checkFolder(options.logs);
 
   using follower = new Follower(options.logs);
-  return options.once
+  return options.once || options.html
     ? await showOnce(follower, options)
     : await showUntilStopped(follower, options);
 }
@@ -54,6 +58,7 @@ function parseOptions(args: string[]): MonitorOptions {
     .addOption(logsOption())
     .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
     .option("--json", "one JSON object, or one a line at each interval")
+    .option("--html", "one look, as a page that needs nothing beside itself")
     .addOption(
       new Option("--interval <time>", "least time between two lines")
         .argParser(parseDuration).default(500, "500ms"),
@@ -61,6 +66,7 @@ function parseOptions(args: string[]): MonitorOptions {
     .addHelpText("after", EXAMPLES)
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
+  if (options.json && options.html) throw new UsageError("--json and --html exclude each other");
   if (options.interval < INTERVAL_MS_MIN) {
     throw new UsageError(
       `--interval is ${options.interval}ms; expected at least ${INTERVAL_MS_MIN}ms`,
@@ -73,7 +79,8 @@ const EXAMPLES = `
 Examples:
   monitor --logs /var/log/orderflow
   monitor --once --json | jq .health
-  monitor --json --interval 5s`;
+  monitor --json --interval 5s
+  monitor --html > report.html`;
 
 const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   healthy: 0,
@@ -82,10 +89,11 @@ const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   no_data: 3,
 };
 
-async function showOnce(follower: Follower, { logs, json }: MonitorOptions): Promise<number> {
+async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): Promise<number> {
   await follower.catchUp();
   const snapshot = follower.snapshot();
-  printLine(json ? formatJson(snapshot) : formatText(snapshot, { folder: logs }));
+  const format = face.json ? formatJson : face.html ? formatHtml : formatText;
+  printLine(format(snapshot, { folder: logs }));
   return EXIT_CODES[snapshot.health.status];
 }
 
@@ -95,6 +103,16 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
   });
   const signal = shutdown.requested;
+  if (!options.json && hasPersonAtTerminal()) {
+    await openDashboard({
+      follower,
+      folder: options.logs,
+      intervalMs: options.interval,
+      signal,
+      onQuit: () => shutdown.request("the person at the terminal left"),
+    });
+    return 0;
+  }
   const print = (line: string) => {
     if (!printLine(line)) shutdown.request("nobody reads any more");
   };

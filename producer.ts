@@ -14,6 +14,7 @@ import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli.ts";
 import type { KafkaConnection } from "./lib/kafka/client.ts";
 import { ClusterClient } from "./lib/kafka/cluster.ts";
 import { connectionOf } from "./lib/kafka/connection_options.ts";
+import { reasonOf } from "./lib/kafka/errors.ts";
 import { keyPartitioner } from "./lib/kafka/partitioner.ts";
 import { ProducerPool } from "./lib/kafka/producer.ts";
 import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
@@ -29,6 +30,7 @@ import { orderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
 import { createShop } from "./lib/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { tracedSend } from "./lib/telemetry.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
@@ -73,7 +75,15 @@ async function main(args: string[]): Promise<number> {
     partitionCount,
     batchBytesMax: BATCH_BYTES_MAX,
     startOffsets,
-    send: (partition, records) => producers.send({ topic, partition, records, compression }),
+    send: (partition, records) =>
+      tracedSend({
+        topic,
+        partition,
+        records,
+        isPropagated: true,
+        reasonOf,
+        send: (records) => producers.send({ topic, partition, records, compression }),
+      }),
     findStored: (partition, records, search) =>
       findStoredBatch(connection, { topic, partition, records, ...search }),
     onLookup: (result, recordCount) => accounts.noteLookup(result, recordCount),

@@ -18,6 +18,7 @@ import {
   configOption,
   createCommand,
   EXIT_OK,
+  integerParser,
   keepOption,
   logLevelOption,
   logsOption,
@@ -34,7 +35,8 @@ import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
-import { openTracker } from "./lib/tracker/open.ts";
+import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
+import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
   redriveCommand,
   type RedriveCommandOptions,
@@ -60,6 +62,8 @@ interface TrackOptions extends CommonOptions, SegmentOptions {
   readonly deadLetters: string;
   readonly schema: "order" | "none";
   readonly quiet: boolean;
+  readonly healthPort?: number;
+  readonly healthHost: string;
 }
 
 async function main(args: string[]): Promise<number> {
@@ -83,8 +87,18 @@ async function main(args: string[]): Promise<number> {
 
 async function track(options: TrackOptions): Promise<number> {
   const shown = options.json || options.quiet ? undefined : options;
+  const connection = connectionOf(options, { clientId: "orderflow-tracker" });
+  const health: { of: Pick<OpenedTracker, "notReadyReason"> } = {
+    of: { notReadyReason: "starting" },
+  };
+  // Before the rest: a long recovery of the journal is alive, and not ready.
+  await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
+    hostname: options.healthHost,
+    port: options.healthPort,
+    notReadyReason: () => health.of.notReadyReason,
+  });
   await using tracker = await openTracker({
-    connection: connectionOf(options, { clientId: "orderflow-tracker" }),
+    connection,
     topic: options.topic,
     groupId: options.group,
     logs: options.logs,
@@ -96,6 +110,7 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
   });
+  health.of = tracker;
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
   using shutdown = listenForShutdown({
@@ -146,6 +161,14 @@ function trackCommand(): Command {
       false,
     )
     .option("--quiet", "show the totals only", false)
+    .addOption(
+      new Option("--health-port <port>", "answer GET /live and GET /ready there, to any host")
+        .argParser(integerParser({ min: 1, max: 65_535 })),
+    )
+    .addOption(
+      new Option("--health-host <address>", "answer them at this address of the machine only")
+        .default("0.0.0.0"),
+    )
     .addOption(logLevelOption());
 }
 

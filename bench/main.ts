@@ -1,5 +1,6 @@
 /**
- * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`.
+ * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`, `deno task bench
+ * monitor`.
  *
  * @module
  */
@@ -9,6 +10,7 @@ import { runProgram, UsageError } from "../lib/cli.ts";
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {
     producer: () => import("./producer/bench.ts"),
+    monitor: () => import("./monitor.ts"),
     tracker: () => import("./tracker.ts"),
   };
 

@@ -92,11 +92,7 @@ const InventoryStatusSchema = Type.Object({
   warehouse: optionalText("Which warehouse this counts: PARIS-01."),
 }, { description: "The stock of one product, after this order." });
 
-/**
- * An order as JSON Schema (draft 2020-12); `JSON.stringify(OrderSchema)` is the document to publish.
- * Which decisions it takes where the contract leaves one open stands in its descriptions.
- */
-export const OrderSchema = Type.Object({
+const Schema = Type.Object({
   order_id: Type.String({ pattern: UUID_PATTERN, description: "A UUID, of any version and case." }),
   sequence: positiveInteger(
     "The producer's own counter, above 0 and gap-free within one run. Refused past 2^53 - 1, where " +
@@ -128,18 +124,113 @@ export const OrderSchema = Type.Object({
     "decimals. Fields that are not named here are allowed and kept.",
 });
 
+/**
+ * An order as JSON Schema (draft 2020-12); `JSON.stringify(OrderSchema)` is the document to publish.
+ * Which decisions it takes where the contract leaves one open stands in its descriptions.
+ */
+export const OrderSchema: Readonly<Record<string, unknown>> = { ...Schema };
+
+/** An order; what {@link validateOrder} finds no failure in. What a field may hold stands in {@link OrderSchema}. */
+export interface Order {
+  /** A UUID. */
+  readonly order_id: string;
+  /** The producer's own counter, above 0. */
+  readonly sequence: number;
+  /** Where the order stands: `pending` when created. */
+  readonly status: string;
+  /** One line or more. */
+  readonly items: readonly OrderItem[];
+  /** The sum of the items' `total_price`. */
+  readonly sub_total: number;
+  /** Absent counts as 0. */
+  readonly tax?: number;
+  /** Absent counts as 0. */
+  readonly shipping_fee?: number;
+  /** `sub_total + tax + shipping_fee`, within 0.01. */
+  readonly total: number;
+  /** ISO 4217. */
+  readonly currency?: string;
+  /** `credit_card`, or another. */
+  readonly payment_method?: string;
+  /** Where the goods go, on one line. */
+  readonly shipping_address?: string;
+  /** About the message rather than the order. */
+  readonly metadata?: OrderMetadata;
+  /** The customer as known when the order was made. */
+  readonly customer_info: CustomerInfo;
+  /** The stock of what was ordered, after this order. */
+  readonly inventory_status?: readonly InventoryStatus[] | null;
+}
+
+/** One line of an order. */
+export interface OrderItem {
+  /** The product's id. */
+  readonly item_id: string;
+  /** The product's name. */
+  readonly item_name: string;
+  /** Above 0. */
+  readonly quantity: number;
+  /** The price of one, 0 or more. */
+  readonly unit_price: number;
+  /** `quantity x unit_price`, within 0.01. */
+  readonly total_price: number;
+}
+
+/** What an order says of its message. */
+export interface OrderMetadata {
+  /** When the order was made, ISO 8601 in UTC. */
+  readonly timestamp?: string;
+  /** The contract's version, `1.x`; absent counts as 1. */
+  readonly version?: string;
+  /** `order.created`. */
+  readonly event_type?: string;
+  /** Who made it: `producer-service`. */
+  readonly source?: string;
+  /** A UUID that follows the order. */
+  readonly correlation_id?: string;
+}
+
+/** The customer as an order carries it. */
+export interface CustomerInfo {
+  /** Records are keyed by it. */
+  readonly customer_id: string;
+  /** In full. */
+  readonly name: string;
+  /** Empty where there is none. */
+  readonly email?: string;
+  /** In any form. */
+  readonly phone?: string;
+  /** On one line. */
+  readonly address?: string;
+  /** `bronze`, `silver`, `gold`, `platinum`, or another shop's level. */
+  readonly loyalty_level?: string;
+}
+
+/** The stock of one product as an order carries it. */
+export interface InventoryStatus {
+  /** The product's id. */
+  readonly item_id?: string;
+  /** The product's name. */
+  readonly item_name?: string;
+  /** Left for the next order. */
+  readonly available_qty?: number;
+  /** Held for orders not yet sent. */
+  readonly reserved_qty?: number;
+  /** The catalogue's price of one. */
+  readonly unit_price?: number;
+  /** Whether any is available. */
+  readonly in_stock?: boolean;
+  /** Which warehouse this counts. */
+  readonly warehouse?: string;
+}
+
 type Immutable<T> = T extends readonly (infer Element)[] ? readonly Immutable<Element>[]
   : T extends object ? { readonly [Key in keyof T]: Immutable<T[Key]> }
   : T;
-
-/** An order; what {@link validateOrder} finds no failure in. */
-export type Order = Immutable<Static<typeof OrderSchema>>;
-/** One line of an order. */
-export type OrderItem = Order["items"][number];
-/** The customer as an order carries it. */
-export type CustomerInfo = Order["customer_info"];
-/** The stock of one product as an order carries it. */
-export type InventoryStatus = NonNullable<Order["inventory_status"]>[number];
+type Same<One, Other> = [One] extends [Other] ? [Other] extends [One] ? true : never : never;
+/** Does not compile where the type and the schema say different things. */
+const TYPE_IS_SCHEMA: Same<Order, Immutable<Static<typeof Schema>>> = true;
+void TYPE_IS_SCHEMA;
 
 /** The names of the rules; a dead letter's reason and a test say which one failed. */
 export type OrderRule =
@@ -168,6 +259,7 @@ export type OrderRule =
 export interface OrderFailure {
   /** Where, as jq writes it without the leading dot: `items[0].quantity`; empty for the order itself. */
   readonly path: string;
+  /** Which one. */
   readonly rule: OrderRule;
   /** What would be right, in words. */
   readonly expected: string;
@@ -187,7 +279,7 @@ export type OrderJudgement =
     readonly failures: readonly OrderFailure[];
   };
 
-const CHECK = Compile(OrderSchema);
+const CHECK = Compile(Schema);
 const NO_FAILURES: readonly OrderFailure[] = Object.freeze([]);
 
 /**
@@ -223,7 +315,7 @@ export function judgeOrderText(text: string): OrderJudgement {
   const failures = validateOrder(value);
   return failures.length === 0
     // The one parse boundary: no failure is what makes a value an order.
-    ? { kind: "order", order: value as Order }
+    ? { kind: "order", order: value as unknown as Order }
     : { kind: "invalid", value, failures };
 }
 

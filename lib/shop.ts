@@ -17,7 +17,14 @@
 
 import { faker as englishFaker } from "@faker-js/faker/locale/en";
 import { toDecimal } from "./money.ts";
-import { type InventoryStatus, type Order, ORDER_VERSION, type OrderItem } from "./order.ts";
+import {
+  type CustomerInfo,
+  type InventoryStatus,
+  type Order,
+  ORDER_VERSION,
+  type OrderItem,
+  type OrderMetadata,
+} from "./order.ts";
 import { makeCatalogue, type Product, Stock } from "./shop/catalogue.ts";
 import { makeCustomers } from "./shop/customers.ts";
 import { type CountryCode, type Market, MARKETS } from "./shop/markets.ts";
@@ -37,6 +44,7 @@ const QUANTITY_WEIGHTS = [68, 20, 7, 3, 2];
 const PAYMENT_METHODS = ["credit_card", "paypal", "apple_pay", "bank_transfer"] as const;
 const PAYMENT_METHOD_WEIGHTS = [70, 15, 10, 5];
 
+/** What the shop is made of. */
 export interface ShopOptions {
   /**
    * Decides everything about the shop: the same seed and the same times give the same orders, byte for
@@ -58,16 +66,25 @@ export interface ShopOptions {
 
 /** An order as the shop writes it: every field of the contract is there. */
 export interface ShopOrder extends Order {
+  /** By the customer's country. */
   readonly tax: number;
+  /** Nothing from a certain amount on. */
   readonly shipping_fee: number;
+  /** Of the customer's country. */
   readonly currency: string;
+  /** As often as people use it. */
   readonly payment_method: string;
+  /** The customer's. */
   readonly shipping_address: string;
-  readonly metadata: Required<NonNullable<Order["metadata"]>>;
-  readonly customer_info: Required<Order["customer_info"]>;
+  /** With the time that the order was made at. */
+  readonly metadata: Required<OrderMetadata>;
+  /** One of the shop's customers, some far more often than others. */
+  readonly customer_info: Required<CustomerInfo>;
+  /** Of what was ordered. */
   readonly inventory_status: readonly Required<InventoryStatus>[];
 }
 
+/** Makes orders, one after another. */
 export interface Shop {
   /**
    * The next order, made at the given time (milliseconds since the epoch); its sequence is one above the

@@ -50,6 +50,11 @@ export function isTerminal(): boolean {
   return Deno.stdout.isTerminal();
 }
 
+/** Whether a person can be shown a whole screen, and can answer with keys. */
+export function hasPersonAtTerminal(): boolean {
+  return isTerminal() && Deno.stdin.isTerminal() && Deno.env.get("TERM") !== "dumb";
+}
+
 /** Whether colours are wanted on standard output (https://no-color.org). */
 export function coloursWanted(): boolean {
   return isTerminal() && !Deno.noColor;

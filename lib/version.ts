@@ -6,6 +6,15 @@
 
 import project from "../deno.json" with { type: "json" };
 
-/** `0.1.0 (Deno 2.9.6, linux x86_64)` */
-export const VERSION =
-  `${project.version} (Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch})`;
+/** Put into a binary when it is built; a checkout has no need to say which it is. */
+export const COMMIT_VARIABLE = "ORDERFLOW_COMMIT";
+
+/** `0.1.0 (commit 0123456789ab, Deno 2.9.6, linux x86_64)`; the commit of a binary only. */
+export const VERSION = `${project.version} (${builtFrom()}Deno ${Deno.version.deno}, ` +
+  `${Deno.build.os} ${Deno.build.arch})`;
+
+function builtFrom(): string {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: COMMIT_VARIABLE });
+  const commit = state === "granted" ? Deno.env.get(COMMIT_VARIABLE) : undefined;
+  return commit === undefined ? "" : `commit ${commit}, `;
+}

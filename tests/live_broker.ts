@@ -54,7 +54,7 @@ async function startForThisFile(): Promise<LiveBroker> {
   }
 }
 
-function killSync(pid: number): void {
+export function killSync(pid: number): void {
   try {
     Deno.kill(pid, "SIGKILL");
   } catch (error) {
@@ -63,7 +63,7 @@ function killSync(pid: number): void {
 }
 
 /** A process that is being killed can still create a file while its folder is deleted. */
-function deleteSync(path: string): void {
+export function deleteSync(path: string): void {
   for (let attempt = 1;; attempt++) {
     try {
       return Deno.removeSync(path, { recursive: true });

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER
 /**
  * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
  *
@@ -25,6 +25,7 @@ import { printErrorLine, printLine, styled } from "../terminal.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
 import { demoSite } from "./demo/site.ts";
+import { openView } from "./demo/view.ts";
 import { ensureBroker } from "./ensure_broker.ts";
 
 const DATA_FOLDER = ".kafka/data";
@@ -38,8 +39,7 @@ interface DemoOptions {
 async function main(args: string[]): Promise<number> {
   const { orders, rate } = parseOptions(args);
   using shutdown = listenForShutdown({
-    onFirst: () =>
-      printErrorLine("stopping in order: the proof follows (once more to leave at once)"),
+    onFirst: sayThatItStops,
     onSecond: () => printErrorLine("left at once: no proof"),
   });
 
@@ -54,12 +54,25 @@ async function main(args: string[]): Promise<number> {
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
     );
-    const proof = await runPipeline({ site, orders, rate, stop: shutdown.requested });
+    const view = openView({
+      site,
+      stop: shutdown.requested,
+      onQuit: () => {
+        shutdown.request("the person at the terminal left");
+        sayThatItStops();
+      },
+    });
+    const proof = await runPipeline({ site, orders, rate, view, stop: shutdown.requested })
+      .finally(() => view.close());
     for (const line of describeProof(proof, site)) printLine(line);
     return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
   } finally {
     await broker.stop();
   }
+}
+
+function sayThatItStops(): void {
+  printErrorLine("stopping in order: the proof follows (once more to leave at once)");
 }
 
 function parseOptions(args: string[]): DemoOptions {

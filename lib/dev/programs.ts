@@ -75,7 +75,7 @@ export async function startProgram(
 }
 
 /** The arguments of `deno` in a task of `deno.json`, with the script's path made whole. */
-async function argsOfTask(name: ProgramName): Promise<readonly string[]> {
+export async function argsOfTask(name: ProgramName): Promise<readonly string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json"))) as {
     readonly tasks: Readonly<Record<ProgramName, { readonly command: string }>>;
   };

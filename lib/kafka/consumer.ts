@@ -217,6 +217,11 @@ export class GroupConsumer {
     return this.#isPlaced ? this.#positions : undefined;
   }
 
+  /** How long no broker has answered, in milliseconds; 0 while they do. */
+  get silentMs(): number {
+    return this.#silentSince === undefined ? 0 : performance.now() - this.#silentSince;
+  }
+
   /**
    * Consumes until {@link stop}; rebuilds the consumer whenever it dies or falls silent.
    *

@@ -43,7 +43,7 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
     "it does not speak TLS at this port: name the right port, or set KAFKA_SECURITY_PROTOCOL",
   ],
   [
-    /closed connection|not connected/i,
+    /closed connection|not connected|write after end|EPIPE|ECONNRESET|broken pipe|reset by peer/i,
     "it hangs up: where this port wants TLS, a client certificate or a password, set " +
     "KAFKA_SECURITY_PROTOCOL (SSL, SASL_SSL), KAFKA_SSL_CERT and KAFKA_SSL_KEY, " +
     "or name a file with --config",
@@ -76,13 +76,18 @@ export type Fate =
 
 /** A send was rejected; `fate` says whether the records can be in the topic all the same. */
 export class DeliveryError extends Error {
+  /** `DeliveryError` */
   override readonly name = "DeliveryError";
+  /** Where the records were sent to. */
   readonly topic: string;
+  /** Where in the topic. */
   readonly partition: number;
+  /** What became of them. */
   readonly fate: Fate;
   /** Kafka's name for the reason, where the broker gave one. */
   readonly reason: string;
 
+  /** Of what was sent where, and what became of it. */
   constructor(
     { topic, partition, fate, reason, cause }: {
       topic: string;

@@ -22,18 +22,25 @@ import { DeliveryError, fateOf, reasonOf } from "./errors.ts";
 import { installProduceEncoding } from "./produce_request.ts";
 import type { OutgoingRecord } from "./record.ts";
 
+/** What the broker said to a send. */
 export interface Acknowledgement {
+  /** The one that was sent to. */
   readonly partition: number;
   /** Offset of the first record; the others follow without a gap. */
   readonly baseOffset: number;
+  /** How many records are stored. */
   readonly recordCount: number;
 }
 
+/** Records for one partition. */
 export interface SendRequest {
+  /** The topic's name. */
   readonly topic: string;
+  /** From 0 on. */
   readonly partition: number;
   /** All for this partition; together below the topic's `max.message.bytes`. */
   readonly records: readonly OutgoingRecord[];
+  /** Of the batch; `none` by default. */
   readonly compression?: "none" | "gzip";
 }
 
@@ -51,12 +58,14 @@ const ACKS_ALL = -1;
 
 installProduceEncoding();
 
+/** A producer that says of each record what became of it. */
 export class ReliableProducer {
   readonly #client: Kafka;
   readonly #lastBaseOffsets = new Map<string, number>();
   #session: Session | undefined;
   #isClosed = false;
 
+  /** Nothing is connected yet. */
   constructor(connection: KafkaConnection) {
     this.#client = openClient(connection, "persist");
   }

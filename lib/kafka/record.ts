@@ -6,29 +6,39 @@
 
 /** One header. Kafka allows a key to repeat and a value to be null, so headers are a list. */
 export interface RecordHeader {
+  /** A key may come more than once. */
   readonly key: string;
+  /** Null is not empty. */
   readonly value: Uint8Array | null;
 }
 
 /** A record as it was read from a partition. */
 export interface KafkaRecord {
+  /** The topic's name. */
   readonly topic: string;
+  /** From 0 on. */
   readonly partition: number;
   /** Below 2^53: an offset beyond it is refused where records enter the program. */
   readonly offset: number;
   /** Milliseconds since the epoch: the producer's or the broker's, as the topic is configured. */
   readonly timestampMs: number;
+  /** What decided about the partition; null where there is none. */
   readonly key: Uint8Array | null;
   /** `null` is a tombstone; an empty array is an empty value. */
   readonly value: Uint8Array | null;
+  /** In the order in which they were written. */
   readonly headers: readonly RecordHeader[];
 }
 
 /** A record to be sent. The partition is chosen by us, before the client sees it. */
 export interface OutgoingRecord {
+  /** From 0 on. */
   readonly partition: number;
+  /** Null where there is none. */
   readonly key: Uint8Array | null;
+  /** Null is a tombstone. */
   readonly value: Uint8Array | null;
+  /** Written in this order. */
   readonly headers: readonly RecordHeader[];
   /** Milliseconds since the epoch; left to the client (now) where it is not given. */
   readonly timestampMs?: number;

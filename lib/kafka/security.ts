@@ -8,8 +8,11 @@
 
 import { UsageError } from "../cli.ts";
 
+/** How a cluster is entered; without either part, in plain text and anonymous. */
 export interface Security {
+  /** How connections are encrypted. */
   readonly tls?: Tls;
+  /** Who we are. */
   readonly sasl?: Sasl;
 }
 
@@ -25,6 +28,7 @@ export interface Tls {
   readonly checksHostName?: boolean;
 }
 
+/** Who we are, by password or by token. */
 export type Sasl =
   | {
     readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";

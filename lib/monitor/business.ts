@@ -1,5 +1,5 @@
 /**
- * The business behind the messages: orders by status, and what they come to, by currency.
+ * The business behind the messages: orders by status, what they come to by currency, who buys and what.
  *
  * Pure: orders and the time are handed in.
  *
@@ -8,6 +8,7 @@
 
 import { AMOUNT_MAX, toCents } from "../money.ts";
 import type { OrderFacts } from "./order_scan.ts";
+import { type Counted, Tally } from "./tally.ts";
 
 /** The last minutes, by the events' own timestamps. */
 export const REVENUE_MINUTES = 5;
@@ -34,6 +35,8 @@ interface Takings {
 export class Business {
   #statuses = new Map<string, number>();
   #takings = new Map<string, Takings>();
+  #products = new Tally();
+  #customers = new Tally();
 
   copy(): Business {
     const copy = new Business();
@@ -41,11 +44,16 @@ export class Business {
     for (const [currency, { totalCents, minutes }] of this.#takings) {
       copy.#takings.set(currency, { totalCents, minutes: new Map(minutes) });
     }
+    copy.#products = this.#products.copy();
+    copy.#customers = this.#customers.copy();
     return copy;
   }
 
   /** An order that the tracker processed; what it lacks is not counted. */
-  note({ status, total, currency }: OrderFacts, timestampMs: number): void {
+  note(order: OrderFacts, timestampMs: number): void {
+    const { status, total, currency, customerId, customerName, items } = order;
+    for (const { id, name, quantity } of items) this.#products.add(id, name ?? id, quantity);
+    if (customerId !== undefined) this.#customers.add(customerId, customerName ?? customerId, 1);
     if (status !== undefined) {
       const name = boundedName(this.#statuses, status);
       this.#statuses.set(name, (this.#statuses.get(name) ?? 0) + 1);
@@ -62,6 +70,16 @@ export class Business {
   /** Most frequent first. */
   get ordersByStatus(): ReadonlyMap<string, number> {
     return new Map([...this.#statuses].sort(([, one], [, other]) => other - one));
+  }
+
+  /** By units sold. */
+  get topProducts(): readonly Counted[] {
+    return this.#products.top;
+  }
+
+  /** By orders. */
+  get topCustomers(): readonly Counted[] {
+    return this.#customers.top;
   }
 
   /** Largest first. */

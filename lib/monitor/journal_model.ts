@@ -7,6 +7,7 @@
  */
 
 import { Business } from "./business.ts";
+import { History } from "./history.ts";
 import { Recent, RecentLines } from "./recent.ts";
 import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
@@ -15,6 +16,8 @@ import type { LineSink } from "./tail.ts";
 /** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
 export const RECENT_COUNT = 20;
+/** Records that a person can look through. */
+export const RECENT_RECORD_COUNT = 100;
 
 const PARTITION_WINDOW_SECONDS = 60;
 /** Bounds against a hostile journal; a real one stays far below. */
@@ -62,6 +65,8 @@ export interface RecentEvent {
   readonly failed: boolean;
   readonly error?: string;
   readonly order?: RecentOrder;
+  /** The journal's line, or its beginning where it is too long to be kept. */
+  readonly line: Uint8Array;
 }
 
 export interface RecentOrder {
@@ -93,6 +98,7 @@ class Facts {
   newestEventMs = -Infinity;
   aheadOfClock = 0;
   window = new SlidingWindow(WINDOW_SECONDS_MAX);
+  history = new History();
   kinds = new Map<string, number>();
   topics = new Map<string, Map<number, MutablePartition>>();
   partitionCount = 0;
@@ -100,6 +106,10 @@ class Facts {
   lastFailed: FailedEvent | undefined = undefined;
   recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
+    countMax: RECENT_RECORD_COUNT,
+    lineBytesMax: RECENT_LINE_BYTES_MAX,
+  });
+  recentFailedLines = new RecentLines({
     countMax: RECENT_COUNT,
     lineBytesMax: RECENT_LINE_BYTES_MAX,
   });
@@ -107,10 +117,12 @@ class Facts {
   copy(): Facts {
     const copy = Object.assign(new Facts(), this);
     copy.window = this.window.copy();
+    copy.history = this.history.copy();
     copy.kinds = new Map(this.kinds);
     copy.business = this.business.copy();
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
+    copy.recentFailedLines = this.recentFailedLines.copy();
     copy.topics = new Map();
     for (const [topic, partitions] of this.topics) {
       const copies = new Map<number, MutablePartition>();
@@ -153,6 +165,7 @@ export class JournalModel implements LineSink {
     if (event.failed) {
       facts.failed++;
       noteFailure(facts, event);
+      facts.recentFailedLines.note(bytes, start, end);
     } else {
       facts.processed++;
       facts.business.note(event.order, event.timestampMs);
@@ -169,6 +182,7 @@ export class JournalModel implements LineSink {
 
   settle(): void {
     this.#facts.recentLines.settle();
+    this.#facts.recentFailedLines.settle();
   }
 
   get totals(): Totals {
@@ -200,6 +214,10 @@ export class JournalModel implements LineSink {
 
   get window(): SlidingWindow {
     return this.#facts.window;
+  }
+
+  get history(): History {
+    return this.#facts.history;
   }
 
   /** Failed records by kind: `deserialization`, `validation`. */
@@ -235,9 +253,12 @@ export class JournalModel implements LineSink {
 
   /** Oldest first. Parses the lines: for a screen, not for each line. */
   get recentEvents(): readonly RecentEvent[] {
-    const scanner = new EventScanner();
-    return this.#facts.recentLines.lines().map((line) => recentEvent(scanner, line))
-      .filter((event) => event !== undefined);
+    return eventsOf(this.#facts.recentLines);
+  }
+
+  /** Those that failed, oldest first. */
+  get recentFailedEvents(): readonly RecentEvent[] {
+    return eventsOf(this.#facts.recentFailedLines);
   }
 
   #noteTime(event: EventFacts, partition: MutablePartition | undefined): void {
@@ -251,6 +272,7 @@ export class JournalModel implements LineSink {
     if (timestampMs < facts.firstEventMs) facts.firstEventMs = timestampMs;
     if (timestampMs > facts.newestEventMs) facts.newestEventMs = timestampMs;
     facts.window.add(timestampMs, event.failed);
+    facts.history.add(timestampMs, event.failed);
     partition?.window.add(timestampMs, event.failed);
   }
 }
@@ -295,6 +317,12 @@ function sampleOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
 }
 
+function eventsOf(lines: RecentLines): readonly RecentEvent[] {
+  const scanner = new EventScanner();
+  return lines.lines().map((line) => recentEvent(scanner, line))
+    .filter((event) => event !== undefined);
+}
+
 function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {
   const fields = parseLine(line, 0, line.length);
   if (fields === undefined) return beginningOf(line);
@@ -310,6 +338,7 @@ function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | und
     failed,
     ...(error !== undefined && { error: error.slice(0, ERROR_LENGTH_MAX) }),
     ...(order !== undefined && { order }),
+    line,
   };
 }
 
@@ -328,6 +357,7 @@ function beginningOf(line: Uint8Array): RecentEvent | undefined {
     offset: Number(kafka_offset),
     kind: failed ? String(event_type).replace(/^message\.received\.|_error$/g, "") : "processed",
     failed,
+    line,
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { RECENT_COUNT } from "./journal_model.ts";
 import { toDecimal } from "../money.ts";
 import { printable } from "../text.ts";
 import type { Snapshot } from "./read_model.ts";
@@ -12,6 +13,7 @@ import type { TailStatus } from "./tail.ts";
 /** A snapshot as JSON. Characters that a terminal would obey are written as escapes: the values stay the same. */
 export function formatJson(snapshot: Snapshot): string {
   const { totals, health, quality, window, lastError } = snapshot;
+  const chart = snapshot.charts["5m"];
   return safeJson({
     received: totals.received,
     processed: totals.processed,
@@ -57,6 +59,14 @@ export function formatJson(snapshot: Snapshot): string {
       total: toDecimal(totalCents),
       per_minute: toDecimal(perMinuteCents),
     })),
+    top_products: snapshot.business.topProducts.map(({ label, count }) => ({
+      name: label,
+      units: count,
+    })),
+    top_customers: snapshot.business.topCustomers.map(({ label, count }) => ({
+      name: label,
+      orders: count,
+    })),
     errors_by_kind: Object.fromEntries(snapshot.errorKinds),
     dead_letters_by_reason: Object.fromEntries(snapshot.deadLetters),
     last_error: lastError === undefined ? null : {
@@ -65,7 +75,7 @@ export function formatJson(snapshot: Snapshot): string {
       text: lastError.text,
     },
     tracker: trackerOf(snapshot),
-    recent_events: snapshot.recentEvents.map((event) => ({
+    recent_events: snapshot.recentEvents.slice(-RECENT_COUNT).map((event) => ({
       at: isoTime(event.timestampMs),
       topic: event.topic,
       partition: event.partition,
@@ -88,9 +98,9 @@ export function formatJson(snapshot: Snapshot): string {
       error,
     })),
     chart: {
-      step_seconds: snapshot.chart.stepMs / 1000,
-      messages_per_second: snapshot.chart.messagesPerSecond,
-      success_rate_percent: snapshot.chart.successRatePercent.map(rounded),
+      step_seconds: chart.stepMs / 1000,
+      messages_per_second: chart.messagesPerSecond,
+      success_rate_percent: chart.successRatePercent.map(rounded),
     },
     unreadable_lines: {
       journal: snapshot.unreadable.journalLines,

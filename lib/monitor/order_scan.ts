@@ -1,8 +1,8 @@
 /**
- * What the monitor shows of an order, taken from the bytes of its JSON text: status, total and currency.
+ * What the monitor shows of an order, taken from the bytes of its JSON text: status, total, currency, who
+ * bought and what.
  *
- * Only the fields of the order itself are looked at; what is nested is walked over. A text that is not as expected is
- * parsed whole, and that decides.
+ * A text that is not as expected is parsed whole, and that decides.
  *
  * @module
  */
@@ -12,6 +12,16 @@ export interface OrderFacts {
   readonly status: string | undefined;
   readonly total: number | undefined;
   readonly currency: string | undefined;
+  readonly customerId: string | undefined;
+  readonly customerName: string | undefined;
+  /** Those that have an id and a quantity above 0. */
+  readonly items: readonly ItemFacts[];
+}
+
+export interface ItemFacts {
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly quantity: number;
 }
 
 const QUOTE = 0x22;
@@ -26,94 +36,150 @@ const CLOSE_BRACKET = 0x5d;
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const ENCODER = new TextEncoder();
 
-const STATUS = ENCODER.encode("status");
-const TOTAL = ENCODER.encode("total");
-const CURRENCY = ENCODER.encode("currency");
-/** Longer texts are not worth a place in a list of statuses or currencies. */
+const KEY = {
+  status: ENCODER.encode("status"),
+  total: ENCODER.encode("total"),
+  currency: ENCODER.encode("currency"),
+  customer: ENCODER.encode("customer_info"),
+  customerId: ENCODER.encode("customer_id"),
+  name: ENCODER.encode("name"),
+  items: ENCODER.encode("items"),
+  itemId: ENCODER.encode("item_id"),
+  itemName: ENCODER.encode("item_name"),
+  quantity: ENCODER.encode("quantity"),
+} as const;
+/** Longer texts are not worth a place in a list. */
 const TEXT_BYTES_MAX = 64;
+const NAME_BYTES_MAX = 256;
 
 export class OrderScanner implements OrderFacts {
   status: string | undefined = undefined;
   total: number | undefined = undefined;
   currency: string | undefined = undefined;
-  /** The texts of the order before: as a rule this one's too. */
-  #statusBytes: Uint8Array = new Uint8Array(0);
-  #status: string | undefined = undefined;
-  #currencyBytes: Uint8Array = new Uint8Array(0);
-  #currency: string | undefined = undefined;
+  customerId: string | undefined = undefined;
+  customerName: string | undefined = undefined;
+  items: ItemFacts[] = [];
+  readonly #texts = new TextPool();
+  #itemId: string | undefined = undefined;
+  #itemName: string | undefined = undefined;
+  #quantity: number | undefined = undefined;
 
   /** Reads the order `bytes[start]` to `bytes[end - 1]`, whose first and last byte are its braces. */
   scan(bytes: Uint8Array, start: number, end: number): void {
     this.#clear();
-    if (!this.#walk(bytes, start + 1, end - 1)) this.#parse(bytes, start, end);
+    if (!walkFields(bytes, start + 1, end - 1, this.#noteField)) this.#parse(bytes, start, end);
   }
 
   /** The order out of a line that was parsed. */
   take(order: unknown): void {
     this.#clear();
-    if (typeof order !== "object" || order === null) return;
-    const { status, total, currency } = order as Readonly<Record<string, unknown>>;
-    if (typeof status === "string" && status.length <= TEXT_BYTES_MAX) this.status = status;
+    if (!isObject(order)) return;
+    const { status, total, currency, customer_info: customer, items } = order;
+    this.status = textWithin(status, TEXT_BYTES_MAX);
+    this.currency = textWithin(currency, TEXT_BYTES_MAX);
     if (typeof total === "number") this.total = total;
-    if (typeof currency === "string" && currency.length <= TEXT_BYTES_MAX) this.currency = currency;
+    if (isObject(customer)) {
+      this.customerId = textWithin(customer["customer_id"], NAME_BYTES_MAX);
+      this.customerName = textWithin(customer["name"], NAME_BYTES_MAX);
+    }
+    if (!Array.isArray(items)) return;
+    for (const item of items) {
+      if (!isObject(item)) continue;
+      const { item_id: id, item_name: name, quantity } = item;
+      this.#itemId = textWithin(id, NAME_BYTES_MAX);
+      this.#itemName = textWithin(name, NAME_BYTES_MAX);
+      this.#quantity = typeof quantity === "number" ? quantity : undefined;
+      this.#keepItem();
+    }
   }
 
   #clear(): void {
     this.status = undefined;
     this.total = undefined;
     this.currency = undefined;
+    this.customerId = undefined;
+    this.customerName = undefined;
+    this.items = [];
   }
 
-  #walk(bytes: Uint8Array, start: number, end: number): boolean {
-    let at = start;
-    while (at < end) {
-      if (bytes[at] !== QUOTE) return false;
-      const keyStart = at + 1;
-      const keyEnd = plainStringEnd(bytes, keyStart, end);
-      if (keyEnd === undefined || bytes[keyEnd + 1] !== COLON) return false;
-      const valueStart = keyEnd + 2;
-      const valueEnd = endOfValue(bytes, valueStart, end);
-      if (
-        valueEnd === undefined || !this.#note(bytes, { keyStart, keyEnd, valueStart, valueEnd })
-      ) {
-        return false;
-      }
-      if (valueEnd === end) return true;
-      at = valueEnd + 1;
-    }
-    return false;
-  }
-
-  #note(
-    bytes: Uint8Array,
-    { keyStart, keyEnd, valueStart, valueEnd }: {
-      readonly keyStart: number;
-      readonly keyEnd: number;
-      readonly valueStart: number;
-      readonly valueEnd: number;
-    },
-  ): boolean {
-    if (isAt(bytes, keyStart, keyEnd, TOTAL)) {
+  readonly #noteField = (bytes: Uint8Array, place: FieldPlace): boolean => {
+    const { keyStart, keyEnd, valueStart, valueEnd } = place;
+    if (isAt(bytes, keyStart, keyEnd, KEY.total)) {
       const total = Number(DECODER.decode(bytes.subarray(valueStart, valueEnd)));
       this.total = total;
       return !Number.isNaN(total);
     }
-    if (isAt(bytes, keyStart, keyEnd, STATUS)) {
-      if (!isPlainText(bytes, valueStart, valueEnd)) return false;
-      if (!isAt(bytes, valueStart, valueEnd, this.#statusBytes)) {
-        this.#statusBytes = bytes.slice(valueStart, valueEnd);
-        this.#status = DECODER.decode(bytes.subarray(valueStart + 1, valueEnd - 1));
-      }
-      this.status = this.#status;
-    } else if (isAt(bytes, keyStart, keyEnd, CURRENCY)) {
-      if (!isPlainText(bytes, valueStart, valueEnd)) return false;
-      if (!isAt(bytes, valueStart, valueEnd, this.#currencyBytes)) {
-        this.#currencyBytes = bytes.slice(valueStart, valueEnd);
-        this.#currency = DECODER.decode(bytes.subarray(valueStart + 1, valueEnd - 1));
-      }
-      this.currency = this.#currency;
+    if (isAt(bytes, keyStart, keyEnd, KEY.status)) {
+      this.status = this.#texts.of(bytes, valueStart, valueEnd, TEXT_BYTES_MAX);
+      return this.status !== undefined;
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.currency)) {
+      this.currency = this.#texts.of(bytes, valueStart, valueEnd, TEXT_BYTES_MAX);
+      return this.currency !== undefined;
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.customer)) {
+      this.customerId = undefined;
+      this.customerName = undefined;
+      return bytes[valueStart] === OPEN_BRACE &&
+        walkFields(bytes, valueStart + 1, valueEnd - 1, this.#noteCustomer);
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.items)) {
+      return this.#walkItems(bytes, valueStart, valueEnd);
     }
     return true;
+  };
+
+  readonly #noteCustomer = (bytes: Uint8Array, place: FieldPlace): boolean => {
+    const { keyStart, keyEnd, valueStart, valueEnd } = place;
+    if (isAt(bytes, keyStart, keyEnd, KEY.customerId)) {
+      this.customerId = this.#texts.of(bytes, valueStart, valueEnd, NAME_BYTES_MAX);
+      return this.customerId !== undefined;
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.name)) {
+      this.customerName = this.#texts.of(bytes, valueStart, valueEnd, NAME_BYTES_MAX);
+      return this.customerName !== undefined;
+    }
+    return true;
+  };
+
+  #walkItems(bytes: Uint8Array, start: number, end: number): boolean {
+    this.items = [];
+    if (bytes[start] !== OPEN_BRACKET) return false;
+    let at = start + 1;
+    while (at < end - 1) {
+      const itemEnd = endOfValue(bytes, at, end - 1);
+      if (itemEnd === undefined || bytes[at] !== OPEN_BRACE) return false;
+      this.#itemId = undefined;
+      this.#itemName = undefined;
+      this.#quantity = undefined;
+      if (!walkFields(bytes, at + 1, itemEnd - 1, this.#noteItem)) return false;
+      this.#keepItem();
+      at = itemEnd + 1;
+    }
+    return true;
+  }
+
+  readonly #noteItem = (bytes: Uint8Array, place: FieldPlace): boolean => {
+    const { keyStart, keyEnd, valueStart, valueEnd } = place;
+    if (isAt(bytes, keyStart, keyEnd, KEY.itemId)) {
+      this.#itemId = this.#texts.of(bytes, valueStart, valueEnd, NAME_BYTES_MAX);
+      return this.#itemId !== undefined;
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.itemName)) {
+      this.#itemName = this.#texts.of(bytes, valueStart, valueEnd, NAME_BYTES_MAX);
+      return this.#itemName !== undefined;
+    }
+    if (isAt(bytes, keyStart, keyEnd, KEY.quantity)) {
+      this.#quantity = smallInteger(bytes, valueStart, valueEnd);
+      return this.#quantity !== undefined;
+    }
+    return true;
+  };
+
+  #keepItem(): void {
+    const quantity = this.#quantity;
+    if (this.#itemId === undefined || quantity === undefined || !(quantity > 0)) return;
+    this.items.push({ id: this.#itemId, name: this.#itemName, quantity });
   }
 
   #parse(bytes: Uint8Array, start: number, end: number): void {
@@ -123,6 +189,86 @@ export class OrderScanner implements OrderFacts {
       this.#clear();
     }
   }
+}
+
+const POOL_SIZE = 1 << 14;
+
+/** Texts that come again and again, decoded once. */
+class TextPool {
+  readonly #bytes: (Uint8Array | undefined)[] = new Array(POOL_SIZE);
+  readonly #texts: string[] = new Array(POOL_SIZE);
+
+  /** The text between the quotes at `start` and `end - 1`; undefined where it has escapes, or is too long, or none. */
+  of(bytes: Uint8Array, start: number, end: number, bytesMax: number): string | undefined {
+    if (bytes[start] !== QUOTE || end - start - 2 > bytesMax) return undefined;
+    let hash = 0;
+    for (let at = start + 1; at < end - 1; at++) {
+      const byte = bytes[at] ?? 0;
+      if (byte === BACKSLASH || byte === QUOTE) return undefined;
+      hash = (Math.imul(hash, 31) + byte) | 0;
+    }
+    const slot = (hash ^ (hash >>> 14)) & (POOL_SIZE - 1);
+    const known = this.#bytes[slot];
+    if (known === undefined || !isAt(bytes, start, end, known)) {
+      this.#bytes[slot] = bytes.slice(start, end);
+      this.#texts[slot] = DECODER.decode(bytes.subarray(start + 1, end - 1));
+    }
+    return this.#texts[slot];
+  }
+}
+
+/** Where a field stands: its key without the quotes, and its value. */
+interface FieldPlace {
+  readonly keyStart: number;
+  readonly keyEnd: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+}
+
+/**
+ * Walks over the fields of an object whose braces stand around `start` to `end - 1`. False where it is not as expected,
+ * or `note` says so.
+ */
+function walkFields(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  note: (bytes: Uint8Array, place: FieldPlace) => boolean,
+): boolean {
+  let at = start;
+  while (at < end) {
+    if (bytes[at] !== QUOTE) return false;
+    const keyStart = at + 1;
+    const keyEnd = plainStringEnd(bytes, keyStart, end);
+    if (keyEnd === undefined || bytes[keyEnd + 1] !== COLON) return false;
+    const valueStart = keyEnd + 2;
+    const valueEnd = endOfValue(bytes, valueStart, end);
+    if (valueEnd === undefined) return false;
+    if (!note(bytes, { keyStart, keyEnd, valueStart, valueEnd })) return false;
+    if (valueEnd === end) return true;
+    at = valueEnd + 1;
+  }
+  return false;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+function textWithin(value: unknown, bytesMax: number): string | undefined {
+  return typeof value === "string" && value.length <= bytesMax ? value : undefined;
+}
+
+/** Digits only, few enough to be exact; else undefined. */
+function smallInteger(bytes: Uint8Array, start: number, end: number): number | undefined {
+  if (end - start < 1 || end - start > 9) return undefined;
+  let value = 0;
+  for (let at = start; at < end; at++) {
+    const digit = (bytes[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 function isAt(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
@@ -141,11 +287,6 @@ function plainStringEnd(bytes: Uint8Array, start: number, end: number): number |
     if (byte === BACKSLASH) return undefined;
   }
   return undefined;
-}
-
-function isPlainText(bytes: Uint8Array, start: number, end: number): boolean {
-  return bytes[start] === QUOTE && end - start - 2 <= TEXT_BYTES_MAX &&
-    plainStringEnd(bytes, start + 1, end) === end - 1;
 }
 
 /** One past a value: the place of the comma behind it, or `end`. */

@@ -19,9 +19,17 @@ import {
 import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from "./journal_model.ts";
 import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
+import type { WindowCounts } from "./sliding_window.ts";
+import type { Counted } from "./tally.ts";
 import type { TailStatus } from "./tail.ts";
 
-export const CHART_POINT_COUNT = 50;
+/** What a chart can show, in seconds; `all` begins with the first event. */
+export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;
+export type WindowName = keyof typeof WINDOWS;
+export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
+
+/** As many as leave each step of a chart whole seconds. */
+const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
 
 /** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
 export interface Snapshot {
@@ -49,6 +57,10 @@ export interface Snapshot {
   readonly business: {
     readonly ordersByStatus: ReadonlyMap<string, number>;
     readonly revenue: readonly Revenue[];
+    /** By units sold. */
+    readonly topProducts: readonly Counted[];
+    /** By orders. */
+    readonly topCustomers: readonly Counted[];
   };
   /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
@@ -62,8 +74,10 @@ export interface Snapshot {
   /** Oldest first. */
   readonly recentEvents: readonly RecentEvent[];
   readonly recentFailed: readonly FailedEvent[];
+  /** {@link recentFailed} with their lines, oldest first. */
+  readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
-  readonly chart: Chart;
+  readonly charts: Readonly<Record<WindowName, Chart>>;
   readonly unreadable: {
     readonly journalLines: number;
     readonly logLines: number;
@@ -94,8 +108,12 @@ export interface LastError {
   readonly text: string;
 }
 
-/** Fifty points over the judged window, oldest first; the last one is of now, and not over. */
+/** Points over a window, oldest first; the last one is of now, and not over. */
 export interface Chart {
+  readonly received: number;
+  readonly failed: number;
+  /** Of the whole window. */
+  readonly totalSuccessRatePercent: number | undefined;
   readonly stepMs: number;
   readonly messagesPerSecond: readonly number[];
   /** Undefined for a step without messages. */
@@ -143,6 +161,8 @@ export class ReadModel {
       business: {
         ordersByStatus: journal.business.ordersByStatus,
         revenue: journal.business.revenue(nowMs),
+        topProducts: journal.business.topProducts.map((each) => ({ ...each })),
+        topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
       },
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),
@@ -151,8 +171,15 @@ export class ReadModel {
       lag: evidence.lag,
       recentEvents: journal.recentEvents,
       recentFailed: [...journal.recentFailed],
+      recentFailedEvents: journal.recentFailedEvents,
       recentLogs: [...log.recent],
-      chart: this.#chart(nowMs),
+      charts: {
+        "1m": this.#chart("1m", nowMs),
+        "5m": this.#chart("5m", nowMs),
+        "15m": this.#chart("15m", nowMs),
+        "1h": this.#chart("1h", nowMs),
+        all: this.#chartOfAll(nowMs),
+      },
       unreadable: {
         journalLines: journal.unreadableCount,
         logLines: log.unreadableCount,
@@ -225,18 +252,29 @@ export class ReadModel {
     return ofTracker.timestampMs > ofRecord.timestampMs ? ofTracker : ofRecord;
   }
 
-  #chart(nowMs: number): Chart {
-    const stepMs = JUDGED_WINDOW_MS / CHART_POINT_COUNT;
-    const steps = this.journal.window.series(
-      { nowMs, windowMs: JUDGED_WINDOW_MS },
-      CHART_POINT_COUNT,
-    );
-    return {
-      stepMs,
-      messagesPerSecond: steps.map(({ received }) => round2(received / (stepMs / 1000))),
-      successRatePercent: steps.map(successPercent),
-    };
+  #chart(name: keyof typeof CHART_POINT_COUNTS, nowMs: number): Chart {
+    const windowMs = WINDOWS[name] * 1000;
+    const count = CHART_POINT_COUNTS[name];
+    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), windowMs / count);
   }
+
+  #chartOfAll(nowMs: number): Chart {
+    const { steps, stepMs } = this.journal.history.series(nowMs);
+    return chartOf(steps, stepMs);
+  }
+}
+
+function chartOf(steps: readonly WindowCounts[], stepMs: number): Chart {
+  const received = steps.reduce((sum, step) => sum + step.received, 0);
+  const failed = steps.reduce((sum, step) => sum + step.failed, 0);
+  return {
+    received,
+    failed,
+    totalSuccessRatePercent: successPercent({ received, failed }),
+    stepMs,
+    messagesPerSecond: steps.map((step) => round2(step.received / (stepMs / 1000))),
+    successRatePercent: steps.map(successPercent),
+  };
 }
 
 function successPercent(

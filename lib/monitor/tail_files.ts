@@ -78,7 +78,11 @@ class OpenTailFile implements TailFile {
   }
 
   size(): number {
-    return this.#file.statSync().size;
+    try {
+      return this.#file.statSync().size;
+    } catch (error) {
+      throw asUnreadable(this.#path, error);
+    }
   }
 
   async read(into: Uint8Array<ArrayBuffer>, position: number): Promise<number> {

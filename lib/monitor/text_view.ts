@@ -12,12 +12,14 @@ import { duration, type HealthStatus, percent } from "./health.ts";
 import type { RecentEvent } from "./journal_model.ts";
 import type { PartitionView, Snapshot } from "./read_model.ts";
 import type { TailStatus } from "./tail.ts";
+import type { Counted } from "./tally.ts";
 
 const LABEL_WIDTH = 13;
 const TEXT_LENGTH_MAX = 160;
 const RECENT_EVENTS_SHOWN = 5;
 const RECENT_LOGS_SHOWN = 3;
 const PARTITIONS_SHOWN = 20;
+const TOP_SHOWN = 3;
 /** Less than this is what came since the last look, and no lag of ours. */
 const BEHIND_BYTES_SHOWN = 1_000_000;
 
@@ -165,7 +167,9 @@ function lagLines({ lag, metrics }: Snapshot): readonly string[] {
 }
 
 function businessLines({ business }: Snapshot): readonly string[] {
-  const { ordersByStatus, revenue } = business;
+  const { ordersByStatus, revenue, topProducts, topCustomers } = business;
+  const top = (name: string, counted: readonly Counted[]) =>
+    counted.length === 0 ? [] : [labelled(name, topText(counted))];
   const amount = (cents: number) => toDecimal(cents).toFixed(2);
   return [
     ...(ordersByStatus.size === 0 ? [] : [labelled("orders", countsText(ordersByStatus))]),
@@ -176,7 +180,15 @@ function businessLines({ business }: Snapshot): readonly string[] {
           `${amount(perMinuteCents)} a minute in the last ${REVENUE_MINUTES}`,
       )
     ),
+    ...top("products", topProducts),
+    ...top("customers", topCustomers),
   ];
+}
+
+/** `Tea 12, Mug 7`. */
+function topText(counted: readonly Counted[]): string {
+  return counted.slice(0, TOP_SHOWN)
+    .map(({ label, count }) => `${printableShort(label, 30)} ${withThousands(count)}`).join(", ");
 }
 
 function errorLines(snapshot: Snapshot): readonly string[] {

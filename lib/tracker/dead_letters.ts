@@ -5,10 +5,11 @@
  * @module
  */
 
-import { DeliveryError } from "../kafka/errors.ts";
+import { DeliveryError, reasonOf } from "../kafka/errors.ts";
 import type { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
 import type { Logger } from "../log.ts";
+import { tracedSend } from "../telemetry.ts";
 import type { FailureReason, RecordFailure } from "./judge.ts";
 
 export interface DeadLetter {
@@ -86,7 +87,15 @@ export class DeadLetters {
     let isFailing = false;
     while (isWanted()) {
       try {
-        await producer.send({ topic, partition: batch[0]?.partition ?? 0, records });
+        const partition = batch[0]?.partition ?? 0;
+        await tracedSend({
+          topic,
+          partition,
+          records,
+          isPropagated: false,
+          reasonOf,
+          send: (records) => producer.send({ topic, partition, records }),
+        });
         if (isFailing) log.info("Dead letters are taken again", { topic });
         return true;
       } catch (error) {

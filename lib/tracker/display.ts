@@ -9,7 +9,7 @@ import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { type JudgedRecord, judgeRecord, type RecordFailure, takeAnyRecord } from "./judge.ts";
-import type { Metrics, TrackerTotals } from "./metrics.ts";
+import type { TrackerCounts, TrackerTotals } from "./metrics.ts";
 
 /** Records a second up to which each one is shown. */
 const SHOWN_A_SECOND_MAX = 5;
@@ -20,7 +20,7 @@ const NAME_LENGTH_MAX = 40;
 const REASON_LENGTH_MAX = 200;
 
 export class TrackerDisplay implements Disposable {
-  readonly #metrics: Metrics;
+  readonly #metrics: TrackerCounts;
   readonly #judge: (record: KafkaRecord) => JudgedRecord;
   readonly #timer: ReturnType<typeof setInterval>;
   #secondStartedAtMs = 0;
@@ -28,7 +28,7 @@ export class TrackerDisplay implements Disposable {
   #countedReceived = 0;
   #countedAtMs = performance.now();
 
-  constructor(metrics: Metrics, { schema }: { schema: "order" | "none" }) {
+  constructor(metrics: TrackerCounts, { schema }: { schema: "order" | "none" }) {
     this.#metrics = metrics;
     this.#judge = schema === "order" ? judgeRecord : takeAnyRecord;
     this.#timer = setInterval(

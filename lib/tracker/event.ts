@@ -35,6 +35,7 @@ export interface Verdict {
 export interface EventContext {
   readonly receivedAt: Date;
   /** The topic's id, which changes when a topic is deleted and created again. */
+  /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
   /** Something noticed just before this record: a topic created again, a group reset, a gap. */
   readonly mark?: string;
@@ -192,9 +193,13 @@ function writeLongEscape(bytes: Uint8Array, at: number, byte: number): number {
 
 /** What a line of a journal says of a record; a journal of the founding project's Go tracker has only the first fields. */
 export interface JournaledRecord {
+  /** The topic's name. */
   readonly topic: string;
+  /** From 0 on. */
   readonly partition: number;
+  /** Within the partition. */
   readonly offset: number;
+  /** As it came, byte for byte; null is a tombstone. */
   readonly value: Uint8Array | null;
   /** Absent where the line was written by a tracker that does not keep them. */
   readonly details?: {
@@ -202,6 +207,7 @@ export interface JournaledRecord {
     readonly headers: readonly RecordHeader[];
     readonly timestampMs: number;
   };
+  /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
 }
 

@@ -12,6 +12,7 @@ import type { FailureReason, RecordFailure } from "./judge.ts";
 
 /** What a handler is told of an order. */
 export interface OrderContext {
+  /** As it was read from the topic. */
   readonly record: KafkaRecord;
   /** 1 at the first call, one more at each retry. */
   readonly attempt: number;
@@ -27,6 +28,7 @@ export type OrderHandler = (order: Order, context: OrderContext) => Promise<void
 
 /** Thrown by a handler that knows that repeating the call is of no use: the order is dead-lettered at once. */
 export class PermanentError extends Error {
+  /** `PermanentError` */
   override readonly name = "PermanentError";
 }
 
@@ -42,6 +44,7 @@ export interface RetryPolicy {
   readonly timeoutMs: number;
 }
 
+/** What holds where a handler says nothing else. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   retryCount: 3,
   waitMsMin: 1_000,

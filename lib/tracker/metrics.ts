@@ -10,11 +10,15 @@ import { LatencyRecorder } from "../latency.ts";
 export interface TrackerTotals {
   /** Records that this run wrote to the journal. */
   readonly received: number;
+  /** Good orders that were handled, or wanted no handling. */
   readonly processed: number;
+  /** The others. */
   readonly failed: number;
+  /** Records of which a dead letter was written. */
   readonly dead_lettered: number;
   /** Records read again that the journal held already. */
   readonly already_journaled: number;
+  /** How long the run took, or has taken. */
   readonly seconds: number;
   /** Records a second over the whole run. */
   readonly rate: number;
@@ -22,16 +26,25 @@ export interface TrackerTotals {
 
 /** The contract's metadata of the metrics that are logged every 30 s, and lag and latency of ours. */
 export interface TrackerMetrics {
+  /** Since the tracker started, as all that follows. */
   readonly messages_received: number;
+  /** Good orders. */
   readonly messages_processed: number;
+  /** The others. */
   readonly messages_failed: number;
+  /** On average. */
   readonly messages_per_second: number;
+  /** 100 where there was no message. */
   readonly success_rate_percent: number;
+  /** Since the tracker started. */
   readonly uptime_seconds: number;
+  /** Records of which a dead letter was written. */
   readonly dead_lettered: number;
+  /** Records read again that the journal held already. */
   readonly already_journaled: number;
   /** Records of each partition that were in the topic and not yet in the journal, when last heard of. */
   readonly lag: Readonly<Record<string, number>>;
+  /** From a record's timestamp to the disk; `p50`, `p99` and `max` since the last time it was said. */
   readonly end_to_end_latency_ms: {
     readonly p50: number;
     readonly p99: number;
@@ -39,7 +52,19 @@ export interface TrackerMetrics {
   };
 }
 
-export class Metrics {
+/** What a tracker has counted so far. */
+export interface TrackerCounts {
+  /** Records that this run wrote to the journal. */
+  readonly received: number;
+  /** Of these, bad ones, and orders that a handler could not process. */
+  readonly failed: number;
+  /** The totals of the run. */
+  totals(): TrackerTotals;
+  /** What is logged every 30 s. */
+  snapshot(): TrackerMetrics;
+}
+
+export class Metrics implements TrackerCounts {
   readonly #startedAtMs = performance.now();
   readonly #lag = new Map<number, number>();
   #latency = new LatencyRecorder();

@@ -18,12 +18,16 @@ import { type Journal, openJournal } from "./journal/journal.ts";
 import type { JournalNotice } from "./journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
 import { MemberFile } from "./member_file.ts";
-import { Metrics } from "./metrics.ts";
+import { Metrics, type TrackerCounts } from "./metrics.ts";
 import { Tracker } from "./tracker.ts";
 
+/** What a tracker reads, where it keeps it, and who is told. */
 export interface OpenTrackerOptions {
+  /** The way to the cluster. */
   readonly connection: KafkaConnection;
+  /** The topic to journal; created where it is missing. */
   readonly topic: string;
+  /** The consumer group. */
   readonly groupId: string;
   /** Folder of the journal and the log; one tracker at a time. */
   readonly logs: string;
@@ -33,19 +37,26 @@ export interface OpenTrackerOptions {
   readonly compress?: boolean | undefined;
   /** Closed segments older than this are removed, their records held on; undefined: never. */
   readonly keepMs?: number | undefined;
+  /** Where a group begins that has no committed offsets. */
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
+  /** The least that is logged. */
   readonly logLevel: LogLevelName;
   /** `none` journals a topic that holds no orders, and finds no fault with it. */
   readonly schema: "order" | "none";
   /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
   readonly onOrder?: OrderHandler;
+  /** How often a call of `onOrder` is repeated; {@link DEFAULT_RETRY_POLICY} for what is left out. */
   readonly retryPolicy?: Partial<RetryPolicy>;
 }
 
+/** A tracker that is ready to run; disposing of it closes all that was opened. */
 export interface OpenedTracker extends AsyncDisposable {
-  readonly metrics: Metrics;
+  /** What it has counted. */
+  readonly metrics: TrackerCounts;
+  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
+  readonly notReadyReason: string | undefined;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
@@ -58,6 +69,8 @@ const TOPIC_PARTITIONS = 3;
 const METRICS_INTERVAL_MS = 30_000;
 
 /**
+ * Opens a tracker, and creates the topics that are missing.
+ *
  * @throws {BrokerUnreachableError} where no broker answers.
  * @throws {RefusedError} where the cluster refuses a topic.
  * @throws {JournalLockedError} where another tracker has the folder.
@@ -91,6 +104,9 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const resources = opened.move();
   return {
     metrics,
+    get notReadyReason() {
+      return tracker.notReadyReason;
+    },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
       onJournaled = listener;
     },

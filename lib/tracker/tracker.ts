@@ -20,6 +20,7 @@ import {
 import type { KafkaConnection } from "../kafka/client.ts";
 import type { Logger } from "../log.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
+import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
 import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
@@ -104,6 +105,18 @@ export class Tracker {
     return this.#consumer.positions;
   }
 
+  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
+  get notReadyReason(): string | undefined {
+    const { journal } = this.#options;
+    if (this.#stopping.signal.aborted) return "stopping";
+    if (journal.stallReason !== undefined) {
+      return `the journal cannot be written: ${journal.stallReason}`;
+    }
+    const { silentMs, positions } = this.#consumer;
+    if (silentMs > 0) return `no broker has answered for ${seconds(silentMs)} s`;
+    return positions === undefined ? "not in the consumer group yet" : undefined;
+  }
+
   /** Runs until {@link stop}; rejects where going on is of no use. */
   async run(): Promise<void> {
     await Promise.race([this.#consumer.run(), this.#failed.promise]);
@@ -150,14 +163,16 @@ export class Tracker {
         }
       }
       starts.set(partition, offset);
-      metrics.recordLag({ partition, lag: Math.max(0, start.high - offset) });
+      const lag = Math.max(0, start.high - offset);
+      metrics.recordLag({ partition, lag });
+      noteLag({ topic, partition }, lag);
     }
     return starts;
   }
 
   async #onBatch(batch: ConsumedBatch): Promise<boolean> {
     try {
-      return await this.#process(batch);
+      return await tracedProcess(batch, () => this.#process(batch));
     } catch (error) {
       this.#failed.reject(error);
       return false;
@@ -205,6 +220,8 @@ export class Tracker {
     });
     metrics.countJournaled({ received: fresh.length, failed: failed.length });
     metrics.countAlreadyJournaled(held.length);
+    noteRecords("failed", batch, failed.length);
+    noteRecords("alreadyJournaled", batch, held.length);
 
     // What is in the journal but was not committed goes through this again: handlers and dead letters are
     // at least once.
@@ -213,7 +230,9 @@ export class Tracker {
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
     if (!await this.#deadLetter([...letters, ...unhandled], batch)) return false;
-    metrics.recordLag({ partition, lag: Math.max(0, batch.highWatermark - batch.endOffset) });
+    const lag = Math.max(0, batch.highWatermark - batch.endOffset);
+    metrics.recordLag({ partition, lag });
+    noteLag(batch, lag);
     return true;
   }
 
@@ -259,6 +278,7 @@ export class Tracker {
       start: fresh[0]?.offset ?? batch.endOffset,
       end: batch.endOffset,
     });
+    const appendedAtMs = performance.now();
     try {
       const append = journal.append({
         topic,
@@ -278,6 +298,7 @@ export class Tracker {
       });
       return false;
     }
+    noteJournaled(batch, { records: fresh, flushMs: performance.now() - appendedAtMs });
     const now = Date.now();
     for (const { timestampMs } of fresh) metrics.recordLatency(now - timestampMs);
     onJournaled(fresh);
@@ -309,6 +330,7 @@ export class Tracker {
       if (outcome.kind === "failed") unhandled.push({ record, failure: outcome.failure });
     }
     metrics.countUnhandled(unhandled.length);
+    noteRecords("failed", batch, unhandled.length);
     return unhandled;
   }
 
@@ -317,6 +339,7 @@ export class Tracker {
     if (deadLetters === undefined || letters.length === 0) return true;
     if (!await deadLetters.send(letters, () => batch.isCurrent())) return false;
     metrics.countDeadLetters(letters.length);
+    noteRecords("deadLettered", batch, letters.length);
     this.#logDeadLetters(letters);
     return true;
   }

@@ -12,6 +12,9 @@ const FLAGS = [
   "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
 ];
 
+/** Ink's developer tools are no part of Ink; what loads on demand stays apart, so that nobody misses them. */
+const BUNDLE_FLAGS = ["--external", "react-devtools-core", "--code-splitting", "--outdir"];
+
 async function deno(
   args: readonly string[],
   cwd = PROJECT,
@@ -25,17 +28,11 @@ async function deno(
   };
 }
 
-Deno.test("each program is one file that needs nothing of the checkout: bundled, and run from an empty folder", async () => {
+Deno.test("each program needs nothing of the checkout: bundled, and run from an empty folder", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bundle-" });
   try {
     for (const name of ["producer", "tracker", "monitor"]) {
-      const bundled = await deno([
-        "bundle",
-        "--quiet",
-        "--output",
-        join(folder, `${name}.js`),
-        `${name}.ts`,
-      ]);
+      const bundled = await deno(["bundle", "--quiet", ...BUNDLE_FLAGS, folder, `${name}.ts`]);
       assert.equal(bundled.code, 0, bundled.stderr);
     }
     const topic = uniqueName("bundle");
@@ -64,27 +61,44 @@ Deno.test("each program is one file that needs nothing of the checkout: bundled,
   }
 });
 
-/** `deno compile` needs denort, which Deno downloads from outside the package registries. */
-async function compileMonitor(folder: string): Promise<boolean> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json")));
-  const command: string = tasks.compile.command.split(" && ").at(-1);
-  const [, ...args] = command.replace("dist/monitor", join(folder, "monitor")).split(" ");
-  return (await deno(args)).code === 0;
-}
-
 const compiledFolder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
-const isCompiled = await compileMonitor(compiledFolder);
 globalThis.addEventListener("unload", () => Deno.removeSync(compiledFolder, { recursive: true }));
+const compiled = await deno([
+  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+  ...["--output", compiledFolder],
+]);
+const isCompiled = compiled.code === 0;
 
 Deno.test({
-  name: "the compiled monitor runs" +
+  name: "the compiled programs run, and know their commit" +
     (isCompiled ? "" : " (SKIPPED: denort cannot be downloaded here)"),
   ignore: !isCompiled,
   fn: async () => {
-    const { code, stdout } = await new Deno.Command(join(compiledFolder, "monitor"), {
-      args: ["--help"],
-    }).output();
-    assert.equal(code, 0);
-    assert.match(new TextDecoder().decode(stdout), /^Usage: monitor/);
+    for (const name of ["producer", "tracker", "monitor"]) {
+      const { code, stdout } = await new Deno.Command(join(compiledFolder, name), {
+        args: ["--version"],
+      }).output();
+      assert.equal(code, 0);
+      assert.match(new TextDecoder().decode(stdout), /commit [0-9a-f]{12}, Deno/);
+    }
   },
+});
+
+Deno.test({
+  name: "without denort, compile says what is missing and what can be done, in one line",
+  ignore: isCompiled,
+  fn: () => {
+    assert.equal(compiled.code, 1);
+    assert.match(compiled.stderr, /^error: Deno could not download denort, .*"deno bundle".*\n$/);
+  },
+});
+
+Deno.test("a program that was built with its commit says it", async () => {
+  const envFile = join(compiledFolder, "commit.env");
+  await Deno.writeTextFile(envFile, "ORDERFLOW_COMMIT=0123456789ab\n");
+  const { stdout } = await deno([
+    ...["run", "--no-prompt", "--allow-env=ORDERFLOW_COMMIT,NODE_ENV", `--env-file=${envFile}`],
+    ...["monitor.ts", "--version"],
+  ]);
+  assert.match(stdout, /\(commit 0123456789ab, Deno /);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { compileArgs } from "../../lib/dev/compile.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.json"))) as {
@@ -21,7 +22,11 @@ const PERMISSIONS = {
     "--allow-write",
     "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
   ],
-  monitor: ["--allow-read"],
+  monitor: [
+    "--allow-read",
+    // Ink and React look at what kind of terminal and run this is; the locale says what it can draw.
+    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER",
+  ],
 } as const;
 
 function permissionsIn(command: string): readonly string[] {
@@ -29,16 +34,22 @@ function permissionsIn(command: string): readonly string[] {
 }
 
 for (const [name, expected] of Object.entries(PERMISSIONS)) {
-  Deno.test(`${name} asks for no more than it needs, as a task, as a script and compiled`, () => {
+  Deno.test(`${name} asks for no more than it needs, as a task, as a script and compiled`, async () => {
     const sorted = [...expected].sort();
     const task = tasks[name]?.command ?? "";
     assert.deepEqual(permissionsIn(task), sorted);
     assert.ok(task.includes("--no-prompt"));
     const [shebang = ""] = Deno.readTextFileSync(join(PROJECT, `${name}.ts`)).split("\n");
     assert.deepEqual(permissionsIn(shebang), sorted);
-    const compiled = tasks["compile"]?.command.split(" && ")
-      .find((command) => command.endsWith(` ${name}.ts`)) ?? "";
-    assert.deepEqual(permissionsIn(compiled), sorted);
+    const compiled = await compileArgs(name as keyof typeof PERMISSIONS, {
+      output: "dist",
+      envFile: "commit",
+    });
+    assert.deepEqual(
+      permissionsIn(compiled.join(" ")),
+      sorted.map((each) => each.startsWith("--allow-env=") ? `${each},ORDERFLOW_COMMIT` : each),
+    );
+    assert.ok(compiled.includes("--no-prompt"));
   });
 }
 

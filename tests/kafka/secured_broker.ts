@@ -16,6 +16,7 @@ import {
 import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
 import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
+import { deleteSync, killSync } from "../live_broker.ts";
 
 export interface SecuredBroker {
   /** Plain, anonymous, may do everything. */
@@ -52,7 +53,11 @@ export async function isInstalled(command: string): Promise<boolean> {
 
 export async function startSecuredBroker(): Promise<SecuredBroker> {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-secured-" });
-  globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+  let pid = 0;
+  globalThis.addEventListener("unload", () => {
+    if (pid !== 0) killSync(pid);
+    deleteSync(folder);
+  });
   await makeCertificates(folder);
   const [port, saslPort, mutualPort] = [freePort(), freePort(), freePort()];
   const address = (number: number) => `${LOOPBACK}:${number}`;
@@ -85,7 +90,7 @@ export async function startSecuredBroker(): Promise<SecuredBroker> {
       "super.users": "User:ANONYMOUS",
     },
   });
-  globalThis.addEventListener("unload", () => Deno.kill(broker.pid, "SIGKILL"));
+  pid = broker.pid;
   await addScramUser(address(port));
   return {
     plain: address(port),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { Logs } from "./logs.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const DEADLINE_MS = 20_000;
@@ -31,38 +32,6 @@ async function run(
   const { code, stdout, stderr } = await command(args, permissions).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** A tracker's folder that goes with the test. */
-class Logs implements Disposable {
-  readonly path = Deno.makeTempDirSync({ prefix: "orderflow-monitor-" });
-  #offset = 0;
-  #segmentCount = 0;
-
-  journal(text: string): void {
-    Deno.writeTextFileSync(join(this.path, "tracker.events"), text, { append: true });
-  }
-  log(text: string): void {
-    Deno.writeTextFileSync(join(this.path, "tracker.log"), text, { append: true });
-  }
-  orders(count: number, ageMs = 0): void {
-    const lines = Array.from({ length: count }, () =>
-      journalLine({
-        receivedAtMs: Date.now() - ageMs,
-        offset: this.#offset++,
-        ...(this.#offset % 50 === 0 && { verdict: VALIDATION_FAILURE }),
-      }));
-    this.journal(lines.join(""));
-  }
-  rotate(): void {
-    const live = join(this.path, "tracker.events");
-    const number = String(++this.#segmentCount).padStart(6, "0");
-    Deno.renameSync(live, `${live}.${number}`);
-    this.journal("");
-  }
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.path, { recursive: true });
-  }
 }
 
 /** A monitor that runs until told to stop, and its output as lines. */

@@ -6,25 +6,25 @@
 
 import { ClusterClient, type OffsetRange } from "../../kafka/cluster.ts";
 import type { ProducerSummary } from "../../producer/accounts.ts";
-import { isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
 import { printable, withThousands } from "../../text.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../../tracker/dead_letters.ts";
 import { verifyJournals } from "../../tracker/verify/verify.ts";
 import { type Program, startProgram } from "../programs.ts";
 import type { Proof } from "./proof.ts";
 import type { DemoSite } from "./site.ts";
+import type { DemoView } from "./view.ts";
 
 export interface PipelineOptions {
   readonly site: DemoSite;
   readonly orders: number;
   readonly rate: number | "max";
+  readonly view: DemoView;
   /** Ends the run early, in order. */
   readonly stop: AbortSignal;
 }
 
 const PARTITIONS = 3;
 const POLL_MS = 250;
-const STATUS_INTERVAL_MS = 2_000;
 /** How long the tracker may take to journal what is in the topic after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
 /** Records of the tracker that are shown in full; then counts tell. */
@@ -32,7 +32,9 @@ const TRACKER_RECORDS_MAX = 5;
 /** Lines of the tracker that begin a record; the others belong to the one before. */
 const RECORD_LINE = /^(order|bad record|record) /;
 
-export async function runPipeline({ site, orders, rate, stop }: PipelineOptions): Promise<Proof> {
+export async function runPipeline(
+  { site, orders, rate, view, stop }: PipelineOptions,
+): Promise<Proof> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(site.topic, { partitionCount: PARTITIONS });
@@ -42,24 +44,26 @@ export async function runPipeline({ site, orders, rate, stop }: PipelineOptions)
   });
   const before = await offsetsNow(cluster, site);
 
-  const tracker = await startTracker(site);
+  const tracker = await startTracker(site, view);
   const producer = await startProgram("producer", [
     ...["--broker", site.broker, "--topic", site.topic],
     ...["--count", String(orders), "--rate", String(rate), "--json", "--log-level", "warn"],
-  ], { onLine: relay("producer", "stderr") });
+  ], { onLine: relay(view, "producer") });
   const onStop = () => producer.signal("SIGTERM");
   stop.addEventListener("abort", onStop);
   if (stop.aborted) onStop();
 
-  const progress = showProgress({ cluster, site, before, orders });
+  const progress = showProgress({ cluster, site, before, orders, view });
   const producerExit = await producer.exitCode;
   stop.removeEventListener("abort", onStop);
   const after = await offsetsNow(cluster, site);
   const isCaughtUp = await progress.untilJournaled(after, tracker);
+  if (isCaughtUp) await view.lookedAt();
+  await view.close();
   tracker.signal("SIGTERM");
   const trackerExit = await tracker.exitCode;
 
-  printLine("verify    comparing the topic with the journal");
+  view.line("verify    comparing the topic with the journal");
   const verification = await verifyJournals({
     cluster,
     connection,
@@ -80,25 +84,26 @@ export async function runPipeline({ site, orders, rate, stop }: PipelineOptions)
   };
 }
 
-async function startTracker(site: DemoSite): Promise<Program> {
+async function startTracker(site: DemoSite, view: DemoView): Promise<Program> {
   let recordCount = 0;
   return await startProgram("tracker", [
     ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
     ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
   ], {
     onLine: (line, stream) => {
-      if (stream === "stderr") relay("tracker", "stderr")(line, stream);
-      else {
+      if (stream === "stderr") view.line(`tracker   ${printable(line)}`);
+      else if (!view.showsRecords) {
         if (RECORD_LINE.test(line)) recordCount++;
-        if (recordCount <= TRACKER_RECORDS_MAX) printLine(`tracker   ${printable(line)}`);
+        if (recordCount <= TRACKER_RECORDS_MAX) view.line(`tracker   ${printable(line)}`);
       }
     },
   });
 }
 
-function relay(name: string, wanted: "stdout" | "stderr") {
+/** What a program has to say to a person. */
+function relay(view: DemoView, name: string) {
   return (line: string, stream: "stdout" | "stderr"): void => {
-    if (stream === wanted) printLine(`${name.padEnd(10)}${printable(line)}`);
+    if (stream === "stderr") view.line(`${name.padEnd(10)}${printable(line)}`);
   };
 }
 
@@ -134,14 +139,14 @@ interface Progress {
 }
 
 function showProgress(
-  { cluster, site, before, orders }: {
+  { cluster, site, before, orders, view }: {
     cluster: ClusterClient;
     site: DemoSite;
     before: DemoOffsets;
     orders: number;
+    view: DemoView;
   },
 ): Progress {
-  let lastShownMs = performance.now();
   const countNow = async () => {
     // In this order, so that no more is shown as journaled than as sent.
     const committed = await cluster.committedOffsets(site.group, site.topic);
@@ -156,13 +161,10 @@ function showProgress(
     return journaled;
   };
   const show = (inTopic: number, journaled: number) => {
-    const line =
-      `progress  ${withThousands(inTopic)} of ${withThousands(orders)} orders in the topic, ` +
-      `${withThousands(journaled)} journaled and committed`;
-    if (isTerminal()) return showStatus(line);
-    if (performance.now() - lastShownMs < STATUS_INTERVAL_MS) return;
-    lastShownMs = performance.now();
-    printLine(styled(line, "dim"));
+    view.progress(
+      `${withThousands(inTopic)} of ${withThousands(orders)} orders in the topic, ` +
+        `${withThousands(journaled)} journaled and committed`,
+    );
   };
   let isPolling = true;
   const polling = (async () => {

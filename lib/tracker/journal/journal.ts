@@ -229,9 +229,9 @@ export class Journal {
     return this.#id;
   }
 
-  /** Whether nothing can be written at the moment. */
-  get stalled(): boolean {
-    return this.#stall !== undefined;
+  /** Why nothing can be written at the moment; undefined where it can. */
+  get stallReason(): string | undefined {
+    return this.#stall?.reason;
   }
 
   /** Whether the record is on the disk. */

@@ -18,11 +18,13 @@ import { scanSegment } from "./segment_scan.ts";
 import { closedName, closedPath, listSegments, type SegmentList } from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
+/** What a closed segment is, against its manifest. */
 export interface SegmentCheck {
   /** As it was closed, such as `tracker.events.000001`. */
   readonly name: string;
   /** `unsealed`: closed, and its manifest is not made yet. */
   readonly state: "plain" | "compressed" | "removed" | "missing" | "unsealed";
+  /** Whether it is what it was when it was closed. */
   readonly ok: boolean;
   /** Why it is not ok, or what is not proven. */
   readonly reason?: string;

@@ -10,6 +10,7 @@
 
 import type { SegmentCheck } from "../journal/manifest_check.ts";
 
+/** What was found, in records and lines. */
 export interface VerificationCounts {
   /** Records that the topic holds. */
   readonly records: number;
@@ -49,27 +50,35 @@ export const EXAMPLE_KINDS = [
   "unexplained",
 ] as const;
 
+/** One of {@link EXAMPLE_KINDS}. */
 export type ExampleKind = (typeof EXAMPLE_KINDS)[number];
 
 /** The first offsets of each kind, ten at most. */
 export type Examples = Readonly<Record<ExampleKind, readonly number[]>>;
 
+/** What was found of one partition. */
 export interface PartitionVerification extends VerificationCounts {
+  /** From 0 on. */
   readonly partition: number;
   /** The first offset that the topic holds. */
   readonly low: number;
   /** One past the last offset that was judged; what came into the topic later was not. */
   readonly high: number;
+  /** Where to look first. */
   readonly examples: Examples;
 }
 
 /** A line that is no journal line: its file, and the byte at which it begins. */
 export interface UnreadableLine {
+  /** The file. */
   readonly path: string;
+  /** Where the line begins. */
   readonly byte: number;
 }
 
+/** Whether a topic and its journals agree. */
 export interface Verification extends VerificationCounts {
+  /** Its name. */
   readonly topic: string;
   /** 32 hexadecimal digits; another one after the topic was deleted and created again. */
   readonly topic_id: string;
@@ -92,6 +101,7 @@ export interface Verification extends VerificationCounts {
   readonly unreadable: readonly UnreadableLine[];
   /** Bytes after the last newline of a journal that is being written, or was when its tracker died: not judged. */
   readonly torn_bytes: number;
+  /** What was found, by partition. */
   readonly partitions: readonly PartitionVerification[];
   /**
    * The closed segments: are they what they were when they were closed? That holds when the topic has forgotten

@@ -32,7 +32,7 @@
  */
 
 import type { KafkaConnection } from "../../kafka/client.ts";
-import type { ClusterClient } from "../../kafka/cluster.ts";
+import { ClusterClient } from "../../kafka/cluster.ts";
 import { TopicReader } from "../../kafka/topic_reader.ts";
 import type { JournaledRecord } from "../event.ts";
 import type { IntervalSet } from "../journal/intervals.ts";
@@ -48,10 +48,11 @@ import {
   type Verification,
 } from "./verification.ts";
 
-export interface VerifyOptions {
-  readonly cluster: Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">;
-  /** The way to the same cluster: records are read through connections of their own. */
+/** What to compare with what. */
+export interface VerifyTopicOptions {
+  /** The way to the cluster. */
   readonly connection: KafkaConnection;
+  /** The topic's name. */
   readonly topic: string;
   /** Folders of the journals, judged together: each record is to be in one of them. */
   readonly directories: readonly string[];
@@ -63,14 +64,28 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface VerifyOptions extends VerifyTopicOptions {
+  /** Of the same cluster: records are read through connections of their own. */
+  readonly cluster: Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">;
+}
+
+/** How far a verification is. */
 export interface VerifyProgress {
   /**
    * Reading the topic (counted in offsets), the journals (in bytes), closed segments against their manifests
    * (in segments), and again what differs (in pages).
    */
   readonly phase: "topic" | "journal" | "manifests" | "differences";
+  /** Of {@link total}. */
   readonly done: number;
+  /** In the phase's unit. */
   readonly total: number;
+}
+
+/** {@link verifyJournals} through a connection of its own. */
+export async function verifyTopic(options: VerifyTopicOptions): Promise<Verification> {
+  await using cluster = await ClusterClient.connect(options.connection, "probe");
+  return await verifyJournals({ ...options, cluster });
 }
 
 /**

@@ -1,0 +1,66 @@
+/**
+ * What a terminal can draw with.
+ *
+ * @module
+ */
+
+export type GlyphName = "braille" | "block" | "ascii";
+
+export interface Glyphs {
+  readonly name: GlyphName;
+  readonly corners: readonly [
+    topLeft: string,
+    topRight: string,
+    bottomLeft: string,
+    bottomRight: string,
+  ];
+  readonly horizontal: string;
+  readonly vertical: string;
+  readonly axis: string;
+  readonly mark: string;
+  readonly pointer: string;
+}
+
+export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
+  braille: {
+    name: "braille",
+    corners: ["╭", "╮", "╰", "╯"],
+    horizontal: "─",
+    vertical: "│",
+    axis: "┤",
+    mark: "●",
+    pointer: "›",
+  },
+  block: {
+    name: "block",
+    corners: ["┌", "┐", "└", "┘"],
+    horizontal: "─",
+    vertical: "│",
+    axis: "┤",
+    mark: "■",
+    pointer: ">",
+  },
+  ascii: {
+    name: "ascii",
+    corners: ["+", "+", "+", "+"],
+    horizontal: "-",
+    vertical: "|",
+    axis: "|",
+    mark: "*",
+    pointer: ">",
+  },
+};
+
+/** What the environment says of the terminal: the console of Linux has blocks and no braille, and only UTF-8 has either. */
+export function glyphsOf(
+  env: {
+    readonly TERM?: string | undefined;
+    readonly LC_ALL?: string | undefined;
+    readonly LC_CTYPE?: string | undefined;
+    readonly LANG?: string | undefined;
+  },
+): GlyphName {
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
+  if (!/utf-?8/i.test(locale)) return "ascii";
+  return env.TERM === "linux" ? "block" : "braille";
+}

@@ -1,0 +1,128 @@
+/**
+ * A line of the screen: texts with a tone each, as wide as asked for, and what a tone looks like.
+ *
+ * Pure. Widths are columns of a terminal. Texts out of messages must have passed `printable`.
+ *
+ * @module
+ */
+
+import stringWidth from "string-width";
+
+export type Tone =
+  | "plain"
+  | "dim"
+  | "strong"
+  | "accent"
+  | "good"
+  | "warning"
+  | "bad"
+  | "selected";
+
+export interface Span {
+  readonly text: string;
+  readonly tone: Tone;
+}
+
+export type Line = readonly Span[];
+
+export type ThemeName = "dark" | "light" | "mono";
+export const THEMES: readonly ThemeName[] = ["dark", "light", "mono"];
+
+type Codes = Readonly<Record<Exclude<Tone, "plain">, string>>;
+
+/** Select Graphic Rendition codes. No tone is the only sign of what it says. */
+const CODES: Readonly<Record<ThemeName, Codes>> = {
+  dark: {
+    dim: "90",
+    strong: "1",
+    accent: "96",
+    good: "92",
+    warning: "93",
+    bad: "1;91",
+    selected: "7",
+  },
+  light: {
+    dim: "90",
+    strong: "1",
+    accent: "34",
+    good: "38;5;22",
+    warning: "38;5;94",
+    bad: "1;31",
+    selected: "7",
+  },
+  mono: {
+    dim: "2",
+    strong: "1",
+    accent: "1",
+    good: "0",
+    warning: "1",
+    bad: "1;4",
+    selected: "7",
+  },
+};
+
+export function span(text: string, tone: Tone = "plain"): Span {
+  return { text, tone };
+}
+
+/** The line cut or filled up to exactly so many columns; an ellipsis stands where something was left out. */
+export function fitted(line: Line, width: number): Line {
+  const result: Span[] = [];
+  let left = width;
+  for (const [index, { text, tone }] of line.entries()) {
+    const columns = columnsOf(text);
+    const isLast = index === line.length - 1;
+    if (columns < left || columns === left && isLast) {
+      result.push({ text, tone });
+      left -= columns;
+      continue;
+    }
+    const rest = line.slice(index + 1).some((later) => later.text !== "");
+    if (columns === left && !rest) {
+      result.push({ text, tone });
+      return result;
+    }
+    const cut = left > 0 ? `${prefix(text, left - 1)}…` : "";
+    result.push({ text: cut, tone });
+    left -= columnsOf(cut);
+    break;
+  }
+  if (left > 0) result.push({ text: " ".repeat(left), tone: "plain" });
+  return result;
+}
+
+/** The text in so many columns, at their left or right end. */
+export function column(text: string, width: number, align: "left" | "right" = "left"): string {
+  const columns = columnsOf(text);
+  if (columns > width) return `${prefix(text, width - 1)}…`;
+  const space = " ".repeat(width - columns);
+  return align === "left" ? text + space : space + text;
+}
+
+export function columnsOf(text: string): number {
+  return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
+}
+
+/** The line with control sequences for its tones, for a terminal. */
+export function toAnsi(line: Line, theme: ThemeName): string {
+  return line.map(({ text, tone }) =>
+    tone === "plain" || text === "" ? text : `\x1b[${CODES[theme][tone]}m${text}\x1b[0m`
+  ).join("");
+}
+
+export function toText(line: Line): string {
+  return line.map(({ text }) => text).join("");
+}
+
+const SEGMENTER = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+function prefix(text: string, width: number): string {
+  let columns = 0;
+  let end = 0;
+  for (const { segment, index } of SEGMENTER.segment(text)) {
+    columns += columnsOf(segment);
+    if (columns > width) break;
+    end = index + segment.length;
+  }
+  return text.slice(0, end);
+}

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { ReadModel } from "../../lib/monitor/read_model.ts";
+import { chartRows, niceMax, resampled } from "../../lib/monitor/screen/chart.ts";
+import {
+  type Controls,
+  INITIAL_CONTROLS,
+  type Key,
+  pressed,
+} from "../../lib/monitor/screen/controls.ts";
+import { frameLines, type FrameSpec, subjectsOf } from "../../lib/monitor/screen/frame.ts";
+import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
+import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
+
+const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
+const HOSTILE = "Zoë 漢字 \u001b[31m\u202eevil\u0007";
+
+function modelOf(recordCount: number): ReadModel {
+  const model = new ReadModel();
+  model.tick(NOW_MS);
+  const encoder = new TextEncoder();
+  for (let index = 0; index < recordCount; index++) {
+    const failed = index % 50 === 7;
+    const order = {
+      order_id: `order-${index}`,
+      status: "pending",
+      total: 14.5,
+      currency: "EUR",
+      customer_info: { customer_id: "C1", name: HOSTILE },
+    };
+    const line = encoder.encode(JSON.stringify({
+      timestamp: new Date(NOW_MS - (recordCount - index) * 100).toISOString(),
+      event_type: failed ? "message.received.validation_error" : "message.received",
+      kafka_topic: "orders",
+      kafka_partition: index % 3,
+      kafka_offset: index,
+      raw_message: JSON.stringify(order),
+      message_size: 100,
+      deserialized: true,
+      ...(failed && { error: `total: wrong ${HOSTILE}` }),
+      order_full: order,
+    }));
+    model.journal.line(line, 0, line.length, true);
+    model.journal.settle();
+  }
+  return model;
+}
+
+function specOf(overrides: Partial<FrameSpec> = {}): FrameSpec {
+  return {
+    snapshot: modelOf(500).snapshot({ nowMs: NOW_MS }),
+    newCount: 0,
+    controls: INITIAL_CONTROLS,
+    columns: 80,
+    rows: 24,
+    glyphs: "braille",
+    folder: "logs",
+    intervalMs: 500,
+    notice: "",
+    ...overrides,
+  };
+}
+
+function typed(controls: Controls, { snapshot }: FrameSpec, keys: string): Controls {
+  return Array.from(keys).reduce(
+    (after, text) => pressed(after, keyOf(text), subjectsOf(snapshot, after)),
+    controls,
+  );
+}
+
+function keyOf(text: string): Key {
+  return text === "\n" ? { name: "enter" } : { name: "character", text };
+}
+
+function textOf(spec: FrameSpec): string {
+  return frameLines(spec).map(toText).join("\n");
+}
+
+Deno.test("a frame fills the screen exactly, at any size, with any glyphs", () => {
+  const spec = specOf();
+  for (const [columns, rows] of [[20, 5], [40, 12], [80, 24], [120, 40], [233, 61]] as const) {
+    for (const glyphs of ["braille", "block", "ascii"] as const) {
+      for (const keys of ["", "?", "e", "/wrong\n", "t "]) {
+        const controls = typed(INITIAL_CONTROLS, spec, keys);
+        const lines = frameLines({ ...spec, columns, rows, glyphs, controls });
+        assert.equal(lines.length, rows, `${columns}x${rows} ${keys}`);
+        for (const line of lines) assert.equal(columnsOf(toText(line)), columns, toText(line));
+      }
+    }
+  }
+});
+
+Deno.test("nothing of a message reaches the screen unescaped", () => {
+  const spec = specOf({ columns: 200, rows: 50 });
+  for (const keys of ["", "e", "\n", "/evil\n"]) {
+    const text = textOf({ ...spec, controls: typed(INITIAL_CONTROLS, spec, keys) });
+    // deno-lint-ignore no-control-regex -- control characters are what must not be there
+    assert.doesNotMatch(text.replaceAll("\n", ""), /[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/);
+    assert.match(text, /\\u001b\[31m/, keys);
+  }
+});
+
+Deno.test("the small screen shows totals, health, charts and records", () => {
+  const text = textOf(specOf());
+  for (
+    const expected of [
+      /HEALTHY|UNHEALTHY/,
+      /received\s+500/,
+      /failed\s+10/,
+      /Throughput/,
+      /orders\/1@499/,
+    ]
+  ) {
+    assert.match(text, expected);
+  }
+  assert.doesNotMatch(text, /Partitions/);
+  assert.match(
+    textOf(specOf({ columns: 140, rows: 42 })),
+    /Partitions[\s\S]*orders\/2[\s\S]*Log|Log/,
+  );
+});
+
+Deno.test("e goes to the newest failed record, again to older ones, E back", () => {
+  const spec = specOf();
+  let controls = typed(INITIAL_CONTROLS, spec, "e");
+  assert.match(
+    textOf({ ...spec, controls }),
+    /orders\/1@457, Esc closes[\s\S]*FAILED, validation[\s\S]*order-457/,
+  );
+  controls = typed(controls, spec, "e");
+  assert.equal(controls.detail, "orders/2@407");
+  controls = typed(controls, spec, "E");
+  assert.equal(controls.detail, "orders/1@457");
+  assert.equal(
+    pressed(controls, { name: "escape" }, subjectsOf(spec.snapshot, controls)).detail,
+    undefined,
+  );
+});
+
+Deno.test("a filter leaves what contains its text, whatever the case", () => {
+  const spec = specOf();
+  const controls = typed(INITIAL_CONTROLS, spec, "/ORDER-49\n");
+  assert.equal(subjectsOf(spec.snapshot, controls).records.length, 10);
+  assert.match(textOf({ ...spec, controls }), /Recent records, 10 match[\s\S]*filter "ORDER-49"/);
+});
+
+Deno.test("a held screen says so, and how much came since", () => {
+  const spec = specOf({ newCount: 1284 });
+  const controls = typed(INITIAL_CONTROLS, spec, " ");
+  assert.match(textOf({ ...spec, controls }), /PAUSED, \+1,284 new/);
+});
+
+Deno.test("charts: heights by value, a dot for the least above nothing, gaps for the unknown", () => {
+  const spec = { width: 4, height: 1, min: 0, max: 8, glyphs: "block" } as const;
+  assert.deepEqual(chartRows({ ...spec, values: [0, 0.001, 4, 8] }), [" ▁▄█"]);
+  assert.deepEqual(chartRows({ ...spec, values: [undefined, 8, undefined, 8] }), [" █ █"]);
+  assert.deepEqual(chartRows({ ...spec, glyphs: "ascii", height: 2, values: [0, 8, 4, 99] }), [
+    " # #",
+    " ###",
+  ]);
+  assert.deepEqual(chartRows({ ...spec, width: 1, glyphs: "braille", values: [8, 2] }), ["⣇"]);
+  assert.deepEqual([0, 0.3, 1, 3, 7, 1001].map(niceMax), [1, 0.5, 1, 5, 10, 2000]);
+  assert.deepEqual(resampled([1, 3, undefined, 5], 2), [2, 5]);
+});
+
+Deno.test("widths are columns: wide characters count two, and are never cut in half", () => {
+  assert.equal(column("漢字", 6), "漢字  ");
+  assert.equal(column("漢字漢字", 4), "漢… ".trimEnd());
+  assert.equal(toText(fitted([span("ab"), span("cdef")], 4)), "abc…");
+  assert.equal(toText(fitted([span("漢字")], 3)), "漢…");
+  assert.equal(toText(fitted([span("ab")], 4)), "ab  ");
+});
+
+Deno.test("without colours nothing but weight, underline and reverse are sent", () => {
+  for (const tone of ["dim", "strong", "accent", "good", "warning", "bad", "selected"] as const) {
+    assert.doesNotMatch(toAnsi([span("x", tone)], "mono"), /\[(?:[0-9;]*;)?(?:3\d|9\d)/);
+  }
+});
+
+Deno.test("glyphs by what the terminal can draw", () => {
+  assert.equal(glyphsOf({ LANG: "C.UTF-8", TERM: "xterm-256color" }), "braille");
+  assert.equal(glyphsOf({ LANG: "en_US.utf8", TERM: "linux" }), "block");
+  assert.equal(glyphsOf({ LANG: "C", TERM: "xterm" }), "ascii");
+  assert.equal(glyphsOf({ LC_ALL: "C", LANG: "C.UTF-8" }), "ascii");
+});

@@ -1,0 +1,115 @@
+/** A real terminal for tests: tmux, on a server of its own. */
+
+import { until } from "../site.ts";
+
+const SHOWN_WITHIN_MS = 30_000;
+const SHELL_PROMPT = "before the program";
+
+/** Why there is no terminal to test on, or undefined where there is. */
+export async function missingTerminal(): Promise<string | undefined> {
+  try {
+    await tmux("-V");
+    return undefined;
+  } catch {
+    return "tmux is not installed";
+  }
+}
+
+async function tmux(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command("tmux", { args: [...args] }).output();
+  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+export interface TerminalOptions {
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly columns: number;
+  readonly rows: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export class Terminal implements AsyncDisposable {
+  readonly #server: string;
+
+  private constructor(server: string) {
+    this.#server = server;
+  }
+
+  /** Starts the program as a shell would: there is text before it, and its exit code stands behind it. */
+  static async start(
+    { command, cwd, columns, rows, env = {} }: TerminalOptions,
+  ): Promise<Terminal> {
+    const terminal = new Terminal(`orderflow-${crypto.randomUUID().slice(0, 8)}`);
+    const words = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+    const settings = Object.entries({ LANG: "C.UTF-8", ...env }).map(([name, value]) =>
+      `${name}=${value}`
+    );
+    await terminal.#run(
+      ...["-f", "/dev/null", "new-session", "-d", "-x", String(columns), "-y", String(rows)],
+      ...["-c", cwd],
+      `echo ${SHELL_PROMPT}; env -u NO_COLOR ${
+        settings.join(" ")
+      } ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
+    );
+    return terminal;
+  }
+
+  async #run(...args: readonly string[]): Promise<string> {
+    return await tmux("-L", this.#server, ...args);
+  }
+
+  /** What a person sees, a line a row. */
+  async text(): Promise<string> {
+    return await this.#run("capture-pane", "-p");
+  }
+
+  /** With its colours, as escape sequences. */
+  async styledText(): Promise<string> {
+    return await this.#run("capture-pane", "-p", "-e");
+  }
+
+  async title(): Promise<string> {
+    return (await this.#run("display-message", "-p", "#{pane_title}")).trim();
+  }
+
+  /** Waits until the screen shows it; says what it showed instead. */
+  async shows(what: string | RegExp): Promise<string> {
+    const fits = (text: string) => typeof what === "string" ? text.includes(what) : what.test(text);
+    let text = "";
+    try {
+      await until(
+        `the screen shows ${what}`,
+        async () => fits(text = await this.text()),
+        SHOWN_WITHIN_MS,
+      );
+    } catch (error) {
+      throw new Error(`${error instanceof Error ? error.message : error}; it showed:\n${text}`);
+    }
+    return text;
+  }
+
+  /** Keys by their tmux names, else as characters. */
+  async press(...keys: readonly string[]): Promise<void> {
+    await this.#run("send-keys", ...keys);
+  }
+
+  async resize(columns: number, rows: number): Promise<void> {
+    await this.#run("resize-window", "-x", String(columns), "-y", String(rows));
+  }
+
+  /** Waits for the program's end: its exit code, and the screen it left behind. */
+  async left(): Promise<{ code: number; text: string }> {
+    const text = await this.shows(/exit code \d+/);
+    return { code: Number(/exit code (\d+)/.exec(text)?.[1]), text };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#run("kill-server").catch(() => {});
+  }
+}
+
+/** The terminal is as it was before: what stood there is back, and keys are shown and wait for Enter. */
+export function isRestored(text: string): boolean {
+  return text.includes(SHELL_PROMPT) && /^icanon$/m.test(text) && /^echo$/m.test(text);
+}

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { startProgram } from "../../lib/dev/programs.ts";
+import { LOOPBACK } from "../../lib/dev/local_port.ts";
+import { liveBroker } from "../live_broker.ts";
+import { createSite, type Site } from "../site.ts";
+
+await liveBroker();
+
+interface Attribute {
+  readonly key: string;
+  readonly value: { readonly stringValue?: string; readonly intValue?: string | number };
+}
+interface Point {
+  readonly attributes: readonly Attribute[];
+  readonly asInt?: string | number;
+  readonly asDouble?: number;
+  readonly count?: string | number;
+}
+interface Metric {
+  readonly name: string;
+  readonly unit: string;
+  readonly points: readonly Point[];
+}
+interface Span {
+  readonly name: string;
+  readonly kind: number;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string;
+}
+
+/** An OTLP receiver that keeps what comes; of a metric the last export, since sums are cumulative. */
+class Receiver implements AsyncDisposable {
+  readonly metrics = new Map<string, Metric>();
+  readonly spans: Span[] = [];
+  requestCount = 0;
+  readonly #server = Deno.serve(
+    { hostname: LOOPBACK, port: 0, onListen: () => {} },
+    (request) => this.#take(request),
+  );
+
+  get env(): Record<string, string> {
+    return {
+      OTEL_DENO: "true",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://${LOOPBACK}:${this.#server.addr.port}`,
+    };
+  }
+
+  // deno-lint-ignore no-explicit-any -- JSON of another's format
+  #keep(body: any): void {
+    for (const { scopeMetrics } of body.resourceMetrics ?? []) {
+      for (const metric of scopeMetrics.flatMap((scope: { metrics: unknown[] }) => scope.metrics)) {
+        const points = (metric.sum ?? metric.gauge ?? metric.histogram)?.dataPoints ?? [];
+        this.metrics.set(metric.name, { name: metric.name, unit: metric.unit, points });
+      }
+    }
+    for (const { scopeSpans } of body.resourceSpans ?? []) {
+      this.spans.push(...scopeSpans.flatMap((scope: { spans: Span[] }) => scope.spans));
+    }
+  }
+
+  async #take(request: Request): Promise<Response> {
+    this.requestCount++;
+    this.#keep(await request.json());
+    return Response.json({});
+  }
+
+  /** The sum of a metric's points that have the attributes (a histogram's: how often it was recorded). */
+  sum(name: string, wanted: Readonly<Record<string, string>> = {}): number {
+    const points = this.metrics.get(name)?.points ?? [];
+    return points.filter(({ attributes }) =>
+      Object.entries(wanted).every(([key, value]) =>
+        attributes.some((each) => each.key === key && each.value.stringValue === value)
+      )
+    ).reduce((sum, { asInt, asDouble, count }) => sum + Number(asInt ?? asDouble ?? count), 0);
+  }
+
+  named(name: string): readonly Span[] {
+    return this.spans.filter((span) => span.name === name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+  }
+}
+
+const ORDER_COUNT = 40;
+const BAD_PERCENT = 20;
+
+async function runPipeline(site: Site, env: Readonly<Record<string, string>>) {
+  const cluster = ["--broker", site.broker, "--topic", site.topic, "--json"];
+  const run = async (name: "producer" | "tracker", args: readonly string[]) => {
+    const { exitCode, output } = await startProgram(name, [...cluster, ...args], {
+      cwd: site.folder,
+      env,
+    });
+    assert.equal(await exitCode, 0, output.stderr);
+    return JSON.parse(output.stdout);
+  };
+  const produced = await run("producer", [
+    ...["--rate", "100", "--count", String(ORDER_COUNT)],
+    ...["--bad", String(BAD_PERCENT), "--bad-kinds", "malformed-json"],
+  ]);
+  const tracked = await run("tracker", [
+    ...["--group", site.group, "--logs", site.logs, "--exit-at-end"],
+    ...["--dead-letters", site.deadLetterTopic],
+  ]);
+  return { produced, tracked };
+}
+
+/** The traceparent headers in the journal, one a record that has one. */
+async function traceparents(site: Site): Promise<readonly string[]> {
+  return (await site.journal()).flatMap((line) =>
+    (line["kafka_headers"] as { key: string; value: string }[] | undefined ?? [])
+      .filter(({ key }) => key === "traceparent").map(({ value }) => value)
+  );
+}
+
+Deno.test("with OTEL_DENO the counts are those of the programs, and a trace leads from send to process", async () => {
+  await using receiver = new Receiver();
+  await using site = await createSite();
+  const { produced, tracked } = await runPipeline(site, receiver.env);
+  assert.ok(tracked.failed > 0, "some are bad");
+
+  const topic = { "messaging.system": "kafka", "messaging.destination.name": site.topic };
+  const letters = { "messaging.destination.name": site.deadLetterTopic };
+  assert.equal(receiver.sum("messaging.client.sent.messages", letters), tracked.dead_lettered);
+  assert.equal(receiver.sum("messaging.client.consumed.messages", topic), tracked.received);
+  assert.equal(receiver.sum("orderflow.records.failed", topic), tracked.failed);
+  assert.equal(receiver.sum("orderflow.records.dead_lettered", topic), tracked.dead_lettered);
+  assert.equal(receiver.sum("orderflow.consumer.lag", topic), 0);
+  for (
+    const [name, unit] of [
+      ["messaging.client.operation.duration", "s"],
+      ["messaging.process.duration", "s"],
+      ["orderflow.journal.flush.duration", "s"],
+      ["orderflow.end_to_end.latency", "s"],
+      ["messaging.client.consumed.messages", "{message}"],
+      ["orderflow.consumer.lag", "{record}"],
+    ] as const
+  ) {
+    assert.equal(receiver.metrics.get(name)?.unit, unit, name);
+    assert.ok((receiver.metrics.get(name)?.points.length ?? 0) > 0, name);
+  }
+
+  const headers = await traceparents(site);
+  assert.equal(headers.length, produced.acknowledged, "every record has one");
+  const sends = receiver.named(`send ${site.topic}`);
+  const processes = receiver.named(`process ${site.topic}`);
+  assert.ok(sends.length > 0 && processes.length > 0);
+  for (const { kind } of sends) assert.equal(kind, 4, "PRODUCER");
+  const sendIds = new Set(sends.map(({ traceId, spanId }) => `${traceId}/${spanId}`));
+  for (const { kind, traceId, parentSpanId } of processes) {
+    assert.equal(kind, 5, "CONSUMER");
+    assert.ok(sendIds.has(`${traceId}/${parentSpanId}`), "its parent is a send");
+  }
+  for (const header of headers) {
+    const [, traceId, spanId] = header.split("-");
+    assert.ok(sendIds.has(`${traceId}/${spanId}`), header);
+  }
+});
+
+Deno.test("the producer's sent messages are its orders", async () => {
+  await using receiver = new Receiver();
+  await using site = await createSite();
+  const { exitCode, output } = await startProgram("producer", [
+    ...["--broker", site.broker, "--topic", site.topic, "--json"],
+    ...["--rate", "max", "--count", String(ORDER_COUNT)],
+  ], { cwd: site.folder, env: receiver.env });
+  assert.equal(await exitCode, 0, output.stderr);
+  const topic = { "messaging.destination.name": site.topic };
+  assert.equal(receiver.sum("messaging.client.sent.messages", topic), ORDER_COUNT);
+});
+
+Deno.test("without OTEL_DENO nothing is sent, and no record has a traceparent", async () => {
+  await using receiver = new Receiver();
+  await using site = await createSite();
+  const { OTEL_DENO: _, ...env } = receiver.env;
+  const { tracked } = await runPipeline(site, env);
+  assert.equal(tracked.received, ORDER_COUNT);
+  assert.deepEqual(await traceparents(site), []);
+  assert.equal(receiver.requestCount, 0);
+});
