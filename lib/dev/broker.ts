@@ -4,6 +4,7 @@
  *
  *     deno task broker
  *     deno task broker --port 9192 --data /tmp/kafka
+ *     deno task broker --nodes 3
  *
  * Uses Docker Compose where an engine answers, else Kafka's jars on Java 17 or newer, which Maven
  * fetches once. The programs create their topics themselves. Without `--quiet` Deno would name each
@@ -16,13 +17,13 @@ import { resolve } from "node:path";
 import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../cli.ts";
 import { listenForShutdown, type Shutdown } from "../shutdown.ts";
 import { printErrorLine, printLine } from "../terminal.ts";
-import { ensureBroker, type EnsuredBroker } from "./ensure_broker.ts";
+import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_DATA = ".kafka/data";
 
 async function main(args: string[]): Promise<number> {
-  const { address, dataDir } = parseOptions(args);
+  const { address, dataDir, nodes } = parseOptions(args);
 
   using shutdown = listenForShutdown({
     onFirst: (signal) => printLine(`${signal}: stopping the broker (once more to leave at once)`),
@@ -30,12 +31,11 @@ async function main(args: string[]): Promise<number> {
   });
   let broker: EnsuredBroker;
   try {
-    broker = await ensureBroker({
-      address,
-      dataDir,
-      log: (line) => void printLine(line),
-      signal: shutdown.requested,
-    });
+    const site = { dataDir, log: (line: string) => void printLine(line) };
+    const signal = shutdown.requested;
+    broker = nodes === 1
+      ? await ensureBroker({ ...site, address, signal })
+      : await startNodes({ ...site, ports: portsOf(address, nodes), signal });
   } catch (error) {
     if (shutdown.requested.aborted) return EXIT_OK;
     throw error;
@@ -59,7 +59,13 @@ async function main(args: string[]): Promise<number> {
   return EXIT_OK;
 }
 
-function parseOptions(args: string[]): { address: string; dataDir: string } {
+/** As many ports in a row, the address's first. */
+function portsOf(address: string, count: number): readonly number[] {
+  const port = Number(address.split(":").at(-1));
+  return Array.from({ length: count }, (_, index) => port + index);
+}
+
+function parseOptions(args: string[]): { address: string; dataDir: string; nodes: number } {
   const command = createCommand({
     name: "broker",
     description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose where an " +
@@ -71,20 +77,27 @@ function parseOptions(args: string[]): { address: string; dataDir: string } {
       integerParser({ min: 1, max: 65_535 }),
     )
     .option(
+      "--nodes <number>",
+      "how many nodes, at ports in a row: 3 keep every record three times, and one may be away",
+      integerParser({ min: 1, max: 5 }),
+      1,
+    )
+    .option(
       "--data <folder>",
       "folder of the broker's data, when it runs from the jars",
       DEFAULT_DATA,
     )
     .addHelpText(
       "after",
-      "\nExamples:\n  deno task broker\n  deno task broker --port 9192 --data /tmp/kafka",
+      "\nExamples:\n  deno task broker\n  deno task broker --port 9192 --data /tmp/kafka" +
+        "\n  deno task broker --nodes 3",
     );
   command.parse(args, { from: "user" });
-  const { port, data } = command.opts<{ port?: number; data: string }>();
+  const { port, data, nodes } = command.opts<{ port?: number; data: string; nodes: number }>();
   const address = port === undefined
     ? Deno.env.get("KAFKA_BROKER") || `localhost:${DEFAULT_PORT}`
     : `localhost:${port}`;
-  return { address, dataDir: resolve(data) };
+  return { address, nodes, dataDir: resolve(nodes === 1 ? data : `${data}-${nodes}-nodes`) };
 }
 
 function describe(broker: EnsuredBroker, dataDir: string): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { startBrokerCluster } from "./broker_cluster.ts";
 import { portInUse, startBrokerProcess } from "./broker_process.ts";
 import { composeAnswers, startComposeBroker } from "./compose_broker.ts";
 import { hasMaven, JAVA_VERSION_MIN, javaVersion } from "./java.ts";
@@ -62,7 +63,7 @@ export async function ensureBroker(
     const broker = await startComposeBroker({ port, signal });
     return { address, startedHere: true, how: "compose", ended: never, stop: broker.stop };
   }
-  await requireJava(address);
+  await requireJava(`No Kafka broker answers at ${address}, no Docker engine answers`);
   log(`no Kafka broker answers at ${address}: starting one from Kafka's jars`);
   const broker = await startBrokerProcess({ port, dataDir, signal, onProgress: log });
   return {
@@ -74,8 +75,34 @@ export async function ensureBroker(
   };
 }
 
+/**
+ * Starts a cluster of several nodes from Kafka's jars. It has ended when all of them have: one that is killed leaves
+ * the others running.
+ *
+ * @throws {Error} where something listens at one of the ports, or there is no Java.
+ */
+export async function startNodes(
+  { ports, dataDir, log, signal }: {
+    readonly ports: readonly number[];
+    readonly dataDir: string;
+    readonly log: (line: string) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<EnsuredBroker> {
+  await requireJava("several nodes run from Kafka's jars");
+  log(`starting ${ports.length} nodes from Kafka's jars, at the ports ${ports.join(", ")}`);
+  const cluster = await startBrokerCluster({ ports, dataDir, signal, onProgress: log });
+  return {
+    address: cluster.address,
+    startedHere: true,
+    how: "jars",
+    ended: Promise.all(cluster.nodes.map(({ exited }) => exited)).then(() => {}),
+    stop: cluster.stop,
+  };
+}
+
 /** @throws {Error} naming what to install, when a broker cannot be run from its jars. */
-async function requireJava(address: string): Promise<void> {
+async function requireJava(why: string): Promise<void> {
   const version = await javaVersion();
   if (version !== undefined && version >= JAVA_VERSION_MIN && await hasMaven()) return;
 
@@ -83,6 +110,6 @@ async function requireJava(address: string): Promise<void> {
     ? `and Java ${JAVA_VERSION_MIN} or newer with Maven was not found`
     : `and the Java on PATH is version ${version}, too old for Kafka`;
   throw new Error(
-    `No Kafka broker answers at ${address}, no Docker engine answers, ${found}: install Docker, or Java ${JAVA_VERSION_MIN} and Maven, or set KAFKA_BROKER to a broker of yours`,
+    `${why}, ${found}: install Docker, or Java ${JAVA_VERSION_MIN} and Maven, or set KAFKA_BROKER to a broker of yours`,
   );
 }

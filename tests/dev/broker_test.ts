@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
 import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
 import { ensureBroker } from "../../lib/dev/ensure_broker.ts";
 import { answersKafka, listsBroker } from "../../lib/dev/kafka_probe.ts";
@@ -286,6 +287,69 @@ Deno.test({
 });
 
 Deno.test({
+  name: "deno task broker --nodes 3: all let in, and none is left behind",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
+    const dataDir = join(folder, "data");
+    const ports = threeFreePorts();
+    const program = brokerProgram([
+      ...["--nodes", "3", "--port", String(ports[0]), "--data", dataDir],
+    ]).spawn();
+    const output = program.output();
+    try {
+      for (const [index, port] of ports.entries()) {
+        await until(
+          `node ${index + 1} is let in`,
+          2 * PROGRAM_START_TIMEOUT_MS,
+          () => listsBroker(`127.0.0.1:${port}`, 500, index + 1),
+        );
+      }
+      program.kill("SIGTERM");
+      const { code, stdout, stderr } = await output;
+      assert.equal(new TextDecoder().decode(stderr), "");
+      assert.equal(code, 0);
+      const addresses = ports.map((port) => `127.0.0.1:${port}`).join(",");
+      assert.ok(new TextDecoder().decode(stdout).includes(`Kafka answers at ${addresses};`));
+      assert.deepEqual(await processesOf(folder), []);
+    } finally {
+      await endProgram(program, dataDir);
+      await output;
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test("a cluster of which one node cannot start leaves no node behind", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
+  await using stranger = createStranger();
+  try {
+    await assert.rejects(
+      startBrokerCluster({ ports: [...freePorts(2), stranger.port], dataDir, quickStart: true }),
+      { message: `port ${stranger.port} is in use by another program: choose another with --port` },
+    );
+    assert.deepEqual(await processesOf(dataDir), []);
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+/** Three ports in a row that are free. */
+function threeFreePorts(): readonly number[] {
+  for (;;) {
+    const first = freePort();
+    const ports = [first, first + 1, first + 2];
+    if (ports.every(isPortFree)) return ports;
+  }
+}
+
+/** Processes whose command line names the folder, as this system lists them. */
+async function processesOf(folder: string): Promise<readonly string[]> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "args"] }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder));
+}
+
+Deno.test({
   name: "deno task broker takes its Java along when it is killed",
   ignore: Deno.build.os !== "linux" || !noEngine,
   async fn() {
@@ -428,10 +492,61 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "docker-compose.yaml is valid with each profile, and each file that it mounts is there" +
+    (composeCommand ? "" : " (SKIPPED: neither docker compose nor docker-compose is here)"),
+  ignore: composeCommand === undefined,
+  async fn() {
+    const [program = "", ...args] = composeCommand ?? [];
+    for (
+      const [profile, services] of Object.entries({
+        "three-nodes": ["kafka-1", "kafka-2", "kafka-3"],
+        observability: ["otel"],
+        ui: ["ui"],
+      })
+    ) {
+      const { stdout, stderr } = await new Deno.Command(program, {
+        args: [
+          ...[...args, "--file", join(PROJECT, "docker-compose.yaml"), "--profile", profile],
+          ...["config", "--services"],
+        ],
+        stdin: "null",
+      }).output();
+      const found = new TextDecoder().decode(stdout).split("\n");
+      for (const service of services) {
+        assert.ok(found.includes(service), new TextDecoder().decode(stderr));
+      }
+    }
+    const compose = await Deno.readTextFile(join(PROJECT, "docker-compose.yaml"));
+    const mounted = [...compose.matchAll(/^ +- (\.\/\S+?):/gm)].map(([, path]) => path ?? "");
+    assert.equal(mounted.length, 2);
+    for (const path of mounted) await Deno.stat(join(PROJECT, path));
+    JSON.parse(await Deno.readTextFile(join(PROJECT, "deploy", "grafana", "orderflow.json")));
+  },
+});
+
+Deno.test("deploy/kubernetes/tracker.yaml names options that the tracker has, and its two probes", async () => {
+  const manifest = await Deno.readTextFile(join(PROJECT, "deploy", "kubernetes", "tracker.yaml"));
+  const options = [...manifest.matchAll(/^ +- (--[a-z-]+)/gm)].map(([, option]) => option ?? "");
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "-A", "tracker.ts", "--help"],
+    cwd: PROJECT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const help = new TextDecoder().decode(stdout);
+  assert.ok(options.includes("--health-port"));
+  for (const option of options) assert.match(help, new RegExp(` ${option}\\b`));
+  assert.match(manifest, /path: \/live/);
+  assert.match(manifest, /path: \/ready/);
+});
+
 Deno.test("docker-compose.yaml runs the Kafka version that lib/dev/pom.xml fetches", async () => {
   const compose = await Deno.readTextFile(join(PROJECT, "docker-compose.yaml"));
   const pom = await Deno.readTextFile(join(PROJECT, "lib", "dev", "pom.xml"));
   const version = /<kafka\.version>(.+)<\/kafka\.version>/.exec(pom)?.[1];
   const images = [...compose.matchAll(/image: (\S+)/g)].map(([, image]) => image);
-  assert.deepEqual(new Set(images), new Set([`apache/kafka:${version}`]));
+  const ofKafka = images.filter((image) => image?.startsWith("apache/kafka"));
+  assert.ok(ofKafka.length >= 4);
+  assert.deepEqual(new Set(ofKafka), new Set([`apache/kafka:${version}`]));
+  for (const image of images) assert.match(image ?? "", /:v?\d+\.\d+\.\d+$/, "pinned");
 });
