@@ -4,6 +4,7 @@
  *
  *     deno task demo
  *     deno task demo --orders 300 --rate 100
+ *     deno task demo --chaos                     the broker and the tracker killed, the network cut
  *
  * Starts a broker where none answers. On a broker that it did not start it keeps to a topic, a group and
  * a folder of its own.
@@ -22,35 +23,43 @@ import {
 } from "../cli.ts";
 import { listenForShutdown } from "../shutdown.ts";
 import { printErrorLine, printLine, styled } from "../terminal.ts";
+import { makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
-import { demoSite } from "./demo/site.ts";
+import { chaosSite, demoSite } from "./demo/site.ts";
 import { openView } from "./demo/view.ts";
 import { ensureBroker } from "./ensure_broker.ts";
 
+const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
 
 interface DemoOptions {
   readonly orders: number;
   readonly rate: number | "max";
+  readonly chaos?: boolean;
+  readonly seed?: number;
 }
 
 async function main(args: string[]): Promise<number> {
-  const { orders, rate } = parseOptions(args);
+  const { orders, rate, chaos, seed = randomSeed() } = parseOptions(args);
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
     onSecond: () => printErrorLine("left at once: no proof"),
   });
 
-  const broker = await ensureBroker({
+  const start = {
+    log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
+    signal: shutdown.requested,
+  };
+  const stage = chaos ? await startChaosStage({ ...start, dataDir: CHAOS_DATA_FOLDER }) : undefined;
+  const broker = stage?.broker ?? await ensureBroker({
+    ...start,
     address: Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER,
     dataDir: DATA_FOLDER,
-    log: (line) => printLine(styled(`broker    ${line}`, "dim")),
-    signal: shutdown.requested,
   });
   try {
-    const site = demoSite(broker);
+    const site = chaos ? chaosSite(broker) : demoSite(broker);
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
     );
@@ -62,13 +71,33 @@ async function main(args: string[]): Promise<number> {
         sayThatItStops();
       },
     });
-    const proof = await runPipeline({ site, orders, rate, view, stop: shutdown.requested })
-      .finally(() => view.close());
+    if (stage) view.line(`chaos     the same again with --seed ${seed}`);
+    const proof = await runPipeline({
+      site,
+      orders: stage ? undefined : orders,
+      rate,
+      view,
+      stop: shutdown.requested,
+      ...(stage && {
+        meanwhile: (restartTracker) =>
+          makeTroubles({
+            stage,
+            seed,
+            restartTracker,
+            say: (text) => view.trouble(text),
+            signal: shutdown.requested,
+          }),
+      }),
+    }).finally(() => view.close());
     for (const line of describeProof(proof, site)) printLine(line);
     return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
   } finally {
     await broker.stop();
   }
+}
+
+function randomSeed(): number {
+  return Math.floor(Math.random() * 1_000_000);
 }
 
 function sayThatItStops(): void {
@@ -86,6 +115,16 @@ function parseOptions(args: string[]): DemoOptions {
       ),
     )
     .addOption(new Option("--rate <n|max>", "orders a second").default(50).argParser(parseRate))
+    .addOption(
+      new Option(
+        "--chaos",
+        "kill the broker and the tracker and cut the network meanwhile; the run ends when that is over",
+      ).conflicts("orders"),
+    )
+    .addOption(
+      new Option("--seed <n>", "decides order and times of --chaos (default: random)")
+        .argParser(integerParser({ min: 0 })),
+    )
     .parse(args, { from: "user" }).opts();
 }
 

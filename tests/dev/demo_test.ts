@@ -78,6 +78,18 @@ Deno.test("demo ends in order on SIGINT, with the proof of what was sent until t
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
+Deno.test("demo --chaos: broker and tracker killed, the network cut, and the proof holds", async () => {
+  await using demo = await createDemoFolder(shared.address);
+  const ended = await demo.run(["--chaos", "--seed", "7"]);
+  for (const trouble of ["tracker is killed", "broker is killed", "is cut", "swallows"]) {
+    assert.match(ended.stdout, new RegExp(`^chaos +\\d of 4: the .*${trouble}`, "m"));
+  }
+  assert.match(ended.stdout, /^chaos +4 of 4: over$/m);
+  assertProof(ended, figureOf(ended.stdout, "generated"));
+  assert.ok(figureOf(ended.stdout, "generated") > 500);
+  assert.deepEqual(await processesOf(demo.folder), []);
+});
+
 Deno.test("demo on a broker that it did not start keeps to a topic, a group and a folder of its own", async () => {
   await using demo = await createDemoFolder(shared.address);
   const ended = await demo.run(["--orders", "20", "--rate", "max"]);

@@ -15,7 +15,7 @@ import {
   untilJournaled,
   withDeadline,
 } from "./fault_site.ts";
-import { FaultyProxy } from "./proxy.ts";
+import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 
 const RATE = 400;
 /** Requests are given up after 3 s. What hangs beyond that is ended by the watchdog, after 45 s: too late. */

@@ -16,9 +16,12 @@ import type { DemoView } from "./view.ts";
 
 export interface PipelineOptions {
   readonly site: DemoSite;
-  readonly orders: number;
+  /** Left out: until the troubles are over. */
+  readonly orders: number | undefined;
   readonly rate: number | "max";
   readonly view: DemoView;
+  /** What happens meanwhile; the producer is told to end when it is over. */
+  readonly meanwhile?: (restartTracker: () => Promise<void>) => Promise<void>;
   /** Ends the run early, in order. */
   readonly stop: AbortSignal;
 }
@@ -33,7 +36,7 @@ const TRACKER_RECORDS_MAX = 5;
 const RECORD_LINE = /^(order|bad record|record) /;
 
 export async function runPipeline(
-  { site, orders, rate, view, stop }: PipelineOptions,
+  { site, orders, rate, view, meanwhile, stop }: PipelineOptions,
 ): Promise<Proof> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
@@ -44,16 +47,23 @@ export async function runPipeline(
   });
   const before = await offsetsNow(cluster, site);
 
-  const tracker = await startTracker(site, view);
+  let tracker = await startTracker(site, view);
   const producer = await startProgram("producer", [
     ...["--broker", site.broker, "--topic", site.topic],
-    ...["--count", String(orders), "--rate", String(rate), "--json", "--log-level", "warn"],
+    ...(orders === undefined ? [] : ["--count", String(orders)]),
+    ...["--rate", String(rate), "--json", "--log-level", "warn"],
   ], { onLine: relay(view, "producer") });
   const onStop = () => producer.signal("SIGTERM");
   stop.addEventListener("abort", onStop);
   if (stop.aborted) onStop();
 
   const progress = showProgress({ cluster, site, before, orders, view });
+  await meanwhile?.(async () => {
+    tracker.signal("SIGKILL");
+    await tracker.exitCode;
+    tracker = await startTracker(site, view);
+  });
+  if (meanwhile !== undefined) onStop();
   const producerExit = await producer.exitCode;
   stop.removeEventListener("abort", onStop);
   const after = await offsetsNow(cluster, site);
@@ -143,7 +153,7 @@ function showProgress(
     cluster: ClusterClient;
     site: DemoSite;
     before: DemoOffsets;
-    orders: number;
+    orders: number | undefined;
     view: DemoView;
   },
 ): Progress {
@@ -162,7 +172,8 @@ function showProgress(
   };
   const show = (inTopic: number, journaled: number) => {
     view.progress(
-      `${withThousands(inTopic)} of ${withThousands(orders)} orders in the topic, ` +
+      `${withThousands(inTopic)}${orders === undefined ? "" : ` of ${withThousands(orders)}`} ` +
+        "orders in the topic, " +
         `${withThousands(journaled)} journaled and committed`,
     );
   };

@@ -30,7 +30,10 @@ export function proofHolds({ producer, verification, troubles }: Proof): boolean
 }
 
 /** The proof, for a person. */
-export function describeProof(proof: Proof, { topic, broker, logs }: DemoSite): readonly string[] {
+export function describeProof(
+  proof: Proof,
+  { topic, broker, logs, isLasting }: DemoSite,
+): readonly string[] {
   const { producer, verification, deadLettered, troubles } = proof;
   const rows: readonly (readonly [string, number | undefined, string])[] = [
     ["generated", producer?.generated, "orders that the producer made"],
@@ -57,8 +60,10 @@ export function describeProof(proof: Proof, { topic, broker, logs }: DemoSite): 
       ? styled("Nothing was lost, and nothing was repeated.", "green")
       : styled("The proof does not hold.", "red"),
     styled(
-      `Look for yourself: the journal is ${logs}/tracker.events; ` +
-        `with the broker running, "deno task tracker verify --broker ${broker} --topic ${topic} --logs ${logs}"`,
+      `Look for yourself: the journal is ${logs}/tracker.events` +
+        (isLasting
+          ? `; with the broker running, "deno task tracker verify --broker ${broker} --topic ${topic} --logs ${logs}"`
+          : ""),
       "dim",
     ),
   ];

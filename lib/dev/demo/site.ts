@@ -13,6 +13,8 @@ export interface DemoSite {
   readonly group: string;
   /** Folder of the journal and the log. */
   readonly logs: string;
+  /** Whether the broker is to be found at its address again. */
+  readonly isLasting: boolean;
 }
 
 /**
@@ -27,14 +29,25 @@ export function demoSite({ address, startedHere }: EnsuredBroker): DemoSite {
       deadLetterTopic: "orders-dlq",
       group: "order-tracker-group",
       logs: "logs",
+      isLasting: true,
     };
   }
-  const name = `orderflow-demo-${crypto.randomUUID().slice(0, 8)}`;
-  return {
-    broker: address,
-    topic: name,
-    deadLetterTopic: `${name}-dlq`,
-    group: name,
-    logs: `logs/${name}`,
-  };
+  return siteOf(address, { name: `orderflow-demo-${randomId()}`, isLasting: true });
+}
+
+/** Names of its own for each run with troubles. */
+export function chaosSite({ address }: EnsuredBroker): DemoSite {
+  return siteOf(address, { name: `chaos-${randomId()}`, isLasting: false });
+}
+
+function randomId(): string {
+  return crypto.randomUUID().slice(0, 8);
+}
+
+function siteOf(
+  broker: string,
+  { name, isLasting }: { readonly name: string; readonly isLasting: boolean },
+): DemoSite {
+  const deadLetterTopic = `${name}-dlq`;
+  return { broker, topic: name, deadLetterTopic, group: name, logs: `logs/${name}`, isLasting };
 }

@@ -7,6 +7,7 @@
 import { Follower } from "../../monitor/follow.ts";
 import { openDashboard } from "../../monitor/screen/open.ts";
 import { hasPersonAtTerminal, isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
+import { elapsed } from "./elapsed.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface DemoView {
@@ -15,6 +16,8 @@ export interface DemoView {
   line(text: string): void;
   /** A line that the next one replaces. */
   progress(text: string): void;
+  /** What is being done to the run. */
+  trouble(text: string): void;
   /** Everything is journaled: resolves when a person has had the time to look at it. */
   lookedAt(): Promise<void>;
   /** Gives the terminal back, and says what there was to say meanwhile. */
@@ -50,6 +53,7 @@ function lineView(): DemoView {
       lastShownMs = performance.now();
       printLine(styled(line, "dim"));
     },
+    trouble: (text) => void printLine(styled(`chaos     ${text}`, "yellow")),
     lookedAt: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
@@ -61,13 +65,14 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
   const signal = AbortSignal.any([stop, closing.signal]);
   const held: string[] = [];
   let notice = "";
+  let trouble = "";
 
   const follower = new Follower(site.logs);
   const shown = openDashboard({
     follower,
     folder: site.logs,
     intervalMs: REDRAW_INTERVAL_MS,
-    notice: () => notice,
+    notice: () => trouble === "" ? notice : `CHAOS ${trouble}`,
     signal,
     onQuit,
   }).catch((error) => {
@@ -85,7 +90,13 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
       notice = text;
       if (signal.aborted) lines.progress(text);
     },
+    trouble(text) {
+      trouble = text;
+      if (signal.aborted) lines.trouble(text);
+      else held.push(`chaos     ${new Date().toISOString().slice(11, 19)} ${text}`);
+    },
     async lookedAt() {
+      trouble = "";
       for (let left = LOOK_SECONDS; left > 0 && !signal.aborted; left--) {
         notice = `every order is journaled: q for the proof (in ${left} s by itself)`;
         await elapsed(1000, signal);
@@ -96,16 +107,4 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
       await shown;
     },
   };
-}
-
-function elapsed(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
 }

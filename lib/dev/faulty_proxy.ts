@@ -9,7 +9,7 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { LOOPBACK } from "../../lib/dev/local_port.ts";
+import { LOOPBACK } from "./local_port.ts";
 
 export type ProxyMode =
   | { readonly kind: "pass" }

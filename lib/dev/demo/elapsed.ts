@@ -1,0 +1,19 @@
+/**
+ * Waiting that can be cut short.
+ *
+ * @module
+ */
+
+/** Resolves after so many milliseconds, or when the signal is aborted. */
+export function elapsed(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
+  });
+}
