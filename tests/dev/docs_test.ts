@@ -65,6 +65,22 @@ Deno.test("every option that a page's command gives a program is one that it has
   assert.ok(count > 20, `${count} options were looked at`);
 });
 
+Deno.test("every message on the troubleshooting page is one that a program can say", () => {
+  const sources = [...sourceTexts(join(PROJECT, "lib"))].join("\n");
+  const page = Deno.readTextFileSync(join(PROJECT, "docs", "troubleshooting.md"));
+  const messages = [...page.matchAll(/^\| `([^`]+)`/gm)].map(([, message]) => message ?? "");
+  assert.ok(messages.length > 10);
+  for (const message of messages) assert.ok(sources.includes(message), message);
+});
+
+function* sourceTexts(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) yield* sourceTexts(path);
+    else if (name.endsWith(".ts")) yield Deno.readTextFileSync(path);
+  }
+}
+
 Deno.test("the commands that are marked for it run as they are written", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-docs-" });
   const topic = uniqueName("docs");
