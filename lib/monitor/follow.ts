@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readArchives } from "./archives.ts";
 import { FolderWatch } from "./folder_watch.ts";
 import { ReadModel, type Snapshot } from "./read_model.ts";
 import { Tail } from "./tail.ts";
@@ -17,6 +18,7 @@ export class Follower implements Disposable {
   readonly #model = new ReadModel();
   readonly #journal: Tail;
   readonly #log: Tail;
+  #hasReadArchives = false;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
   constructor(folder: string) {
@@ -32,6 +34,11 @@ export class Follower implements Disposable {
    */
   async catchUp(signal?: AbortSignal): Promise<void> {
     this.#model.tick(Date.now());
+    if (!this.#hasReadArchives) {
+      this.#hasReadArchives = true;
+      await readArchives(this.#folder, this.#model.journal, signal);
+    }
+    // The tail looks at the folder at once: no segment can become an archive in between.
     await this.#journal.catchUp(this.#model.journal, signal);
     await this.#log.catchUp(this.#model.log, signal);
   }
