@@ -32,7 +32,7 @@ import {
 } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
-import { explain, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
+import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
 import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
 import type { KafkaRecord, RecordHeader } from "./record.ts";
 import { TopicIdentity } from "./topic_identity.ts";
@@ -239,7 +239,7 @@ export class GroupConsumer {
         if (performance.now() - startedAt > REBUILD_WAIT_MAX_MS) {
           rebuildWaitMs = REBUILD_WAIT_MIN_MS;
         }
-        this.#options.onNotice({ kind: "rebuilding", reason: reason.message, inMs: rebuildWaitMs });
+        this.#options.onNotice({ kind: "rebuilding", reason: factOf(reason), inMs: rebuildWaitMs });
         await delay(rebuildWaitMs);
         rebuildWaitMs = Math.min(rebuildWaitMs * 2, REBUILD_WAIT_MAX_MS);
       }
@@ -568,7 +568,7 @@ export class GroupConsumer {
         if (membership.generation !== this.#generation || REBALANCE_REASONS.has(reasonOf(error))) {
           return;
         }
-        const reason = this.#explained(error).message;
+        const reason = factOf(this.#explained(error));
         if (reason !== this.#commitFailure) {
           this.#options.onNotice({ kind: "commit-failed", offsets, reason });
         }

@@ -8,17 +8,21 @@
 export class BrokerUnreachableError extends Error {
   override readonly name = "BrokerUnreachableError";
   readonly brokers: readonly string[];
+  /** The message without its advice, which is for those who come for the first time. */
+  readonly fact: string;
 
   constructor({ brokers, cause }: { brokers: readonly string[]; cause: unknown }) {
     const { message } = rootCauseOf(cause);
-    super(
-      `no Kafka broker answers at ${brokers.join(", ")} (${message}): ${adviceAtDoor(message)}`,
-      {
-        cause,
-      },
-    );
+    const fact = `no Kafka broker answers at ${brokers.join(", ")} (${message})`;
+    super(`${fact}: ${adviceAtDoor(message)}`, { cause });
     this.brokers = brokers;
+    this.fact = fact;
   }
+}
+
+/** What went wrong on a way that was good before. */
+export function factOf(error: Error): string {
+  return error instanceof BrokerUnreachableError ? error.fact : error.message;
 }
 
 /** What the words of a failed connection mean; the first that fits counts. */
