@@ -24,13 +24,14 @@ import type { HealthStatus } from "./lib/monitor/health.ts";
 import { formatHtml } from "./lib/monitor/html_view.ts";
 import { formatJson } from "./lib/monitor/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
-import { formatText } from "./lib/monitor/text_view.ts";
+import { formatProgress, formatText } from "./lib/monitor/text_view.ts";
 import { openDashboard } from "./lib/monitor/screen/open.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
-import { hasPersonAtTerminal, printErrorLine, printLine } from "./lib/terminal.ts";
+import { hasPersonAtTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
 
 /** A screen need not change more often. */
 const INTERVAL_MS_MIN = 100;
+const PROGRESS_MS = 200;
 
 interface MonitorOptions {
   readonly logs: string;
@@ -90,7 +91,8 @@ const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
 };
 
 async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): Promise<number> {
-  await follower.catchUp();
+  const progress = setInterval(() => showStatus(formatProgress(follower.status())), PROGRESS_MS);
+  await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
   printLine(format(snapshot, { folder: logs }));

@@ -7,7 +7,7 @@
 import { readArchives } from "./archives.ts";
 import { FolderWatch } from "./folder_watch.ts";
 import { ReadModel, type Snapshot } from "./read_model.ts";
-import { Tail } from "./tail.ts";
+import { Tail, type TailStatus } from "./tail.ts";
 import { TAIL_FILES, UnreadableError } from "./tail_files.ts";
 
 const JOURNAL_NAME = "tracker.events";
@@ -50,6 +50,11 @@ export class Follower implements Disposable {
       await this.catchUp(signal);
       await watch.changed(signal);
     }
+  }
+
+  /** How far the journal was read. */
+  status(): TailStatus {
+    return this.#journal.status();
   }
 
   /** What is known now; while files are being read, of what was read so far. */

@@ -45,6 +45,11 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
   return lines.join("\n");
 }
 
+/** How far a journal was counted, for a person who waits. */
+export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
+  return `counting: ${bytes(readBytes)} of ${bytes(readBytes + behindBytes)}`;
+}
+
 /** One line with what changes, for a run that is followed. */
 export function formatStatusLine(snapshot: Snapshot): string {
   const { totals, quality, lag, health } = snapshot;
