@@ -65,6 +65,7 @@ export {
 export { type Acknowledgement, ReliableProducer, type SendRequest } from "./lib/kafka/producer.ts";
 export { DeliveryError, type Fate } from "./lib/kafka/errors.ts";
 export type { LogLevelName } from "./lib/log.ts";
+export { keyPartitioner } from "./lib/kafka/partitioner.ts";
 export type { KafkaConnection } from "./lib/kafka/client.ts";
 export type { Sasl, Security, Tls } from "./lib/kafka/security.ts";
 export type { KafkaRecord, OutgoingRecord, RecordHeader } from "./lib/kafka/record.ts";
