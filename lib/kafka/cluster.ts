@@ -223,7 +223,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /**
    * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is,
-   * where patience is to `persist`, a cluster that does not answer.
+   * where patience is to `persist`, a cluster that does not answer. Leaders that have moved are looked up.
    */
   async #call<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {
     const deadline = performance.now() + PASSING_TIMEOUT_MS;
@@ -238,6 +238,10 @@ export class ClusterClient implements AsyncDisposable {
           throw explain(error, { doing, brokers: this.#brokers });
         }
         await delay(ASK_AGAIN_MS);
+        // A node that lives on and has given a partition up would be asked again for as long as it is taken for its leader.
+        if (reasonOf(error) === "NOT_LEADER_FOR_PARTITION") {
+          await this.#cluster.refreshMetadata().catch(() => {});
+        }
       }
     }
   }
