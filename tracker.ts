@@ -91,7 +91,11 @@ async function track(options: TrackOptions): Promise<number> {
   const health: { of: Pick<OpenedTracker, "notReadyReason"> } = {
     of: { notReadyReason: "starting" },
   };
-  // Before the rest: a long recovery of the journal is alive, and not ready.
+  // Both before the rest: a long recovery of the journal is alive, not ready, and can be stopped.
+  using shutdown = listenForShutdown({
+    onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
+    onSecond: () => printErrorLine("stopped at once: the next start reads on from the journal"),
+  });
   await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
     hostname: options.healthHost,
     port: options.healthPort,
@@ -113,10 +117,6 @@ async function track(options: TrackOptions): Promise<number> {
   health.of = tracker;
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
-  using shutdown = listenForShutdown({
-    onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
-    onSecond: () => printErrorLine("stopped at once: the next start reads on from the journal"),
-  });
 
   await tracker.run({ stop: shutdown.requested, exitAtEnd: options.exitAtEnd });
   const totals = tracker.metrics.totals();
