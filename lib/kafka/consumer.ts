@@ -15,6 +15,8 @@
  *   member joins again (`beforeJoining` in `kafkajs_internals.ts`).
  * - a topic created again is not noticed: batches carry the topic's id and can have it confirmed.
  * - a consumer would create a missing topic: not allowed.
+ * - it checks no checksum and its filter of aborted records has holes: batches are decoded by us
+ *   (`consumer_fetch.ts`), and one whose checksum is wrong is refused.
  * - it can die while the process lives, or hang in silence: it is rebuilt, with backoff.
  * - it fetches nothing and sends no heartbeat while a handler waits: no handler waits here. Work goes on
  *   beside it, and a partition with too much of it is paused.
@@ -26,15 +28,16 @@ import {
   type Consumer,
   type ConsumerCrashEvent,
   type EachBatchPayload,
-  type IHeaders,
   type Kafka,
   PartitionAssigners,
 } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
+import { committedRecords } from "./committed_records.ts";
+import { fetchBytes, fetchedIn } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
 import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
-import type { KafkaRecord, RecordHeader } from "./record.ts";
+import type { KafkaRecord } from "./record.ts";
 import { TopicIdentity } from "./topic_identity.ts";
 
 /** Partitions that the group gave to this member, before anything is read of them. */
@@ -82,6 +85,13 @@ export type ConsumerNotice =
     readonly partition: number;
     readonly from: number;
     readonly to: number;
+  }
+  /** What was fetched is not what was stored, or cannot be decompressed: it is asked for again. */
+  | {
+    readonly kind: "unreadable";
+    readonly partition: number;
+    readonly offset: number;
+    readonly reason: string;
   }
   | { readonly kind: "topic-changed"; readonly from: string; readonly to: string | undefined }
   | {
@@ -195,6 +205,8 @@ export class GroupConsumer {
   #isPlaced = false;
   #session: Session | undefined;
   #isStopping = false;
+  /** The offsets at which partitions cannot be read at the moment. */
+  readonly #unreadable = new Map<number, number>();
   /** Why commits fail at the moment. */
   #commitFailure: string | undefined;
   #generation = 0;
@@ -272,6 +284,7 @@ export class GroupConsumer {
       readUncommitted: false,
       allowAutoTopicCreation: false,
       partitionAssigners: [(config) => {
+        fetchBytes(config.cluster);
         beforeJoining(config.cluster, () => this.#beforeJoining());
         onOutOfRange(config.cluster, (gap) => {
           // Before a start is decided on, it is decided with the topic's range in view.
@@ -345,13 +358,7 @@ export class GroupConsumer {
         }
       }
     });
-    consumer.on(END_BATCH_PROCESS, ({ payload }) => {
-      this.#noteActivity();
-      // Control and aborted records alone never reach eachBatch: the position moves all the same.
-      if (payload.batchSize === 0) {
-        this.#passOver(session, payload.partition, Number(payload.lastOffset) + 1);
-      }
-    });
+    consumer.on(END_BATCH_PROCESS, () => this.#noteActivity());
     consumer.on(CRASH, ({ payload }: ConsumerCrashEvent) => session.ended.resolve(payload.error));
   }
 
@@ -467,13 +474,15 @@ export class GroupConsumer {
     const endOffset = Number(batch.lastOffset()) + 1;
     const isCurrent = () => membership.generation === this.#generation && lane.epoch === epoch;
     session.commit = payload.commitOffsetsIfNecessary;
+    const records = await this.#recordsIn(session, { payload, lane });
+    if (records === undefined || !isCurrent()) return await payload.heartbeat();
 
     lane.batchesInFlight++;
     lane.tail = this.#options.onBatch({
       topic: batch.topic,
       topicId: membership.topicId,
       partition: batch.partition,
-      records: batch.messages.map((message) => recordOf(batch.topic, batch.partition, message)),
+      records,
       endOffset,
       highWatermark: Number(batch.highWatermark),
       isCurrent,
@@ -494,23 +503,48 @@ export class GroupConsumer {
     await payload.heartbeat();
   }
 
+  /** Undefined where the batch cannot be read: it is fetched again, and nothing of it goes further. */
+  async #recordsIn(
+    session: Session,
+    { payload: { batch }, lane }: { payload: EachBatchPayload; lane: Lane },
+  ): Promise<readonly KafkaRecord[] | undefined> {
+    const fetched = fetchedIn(batch);
+    if (fetched === undefined) return [];
+    const { partition, start } = fetched;
+    try {
+      const records = await committedRecords(fetched);
+      this.#unreadable.delete(partition);
+      return records;
+    } catch (error) {
+      if (this.#unreadable.get(partition) !== start) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#options.onNotice({ kind: "unreadable", partition, offset: start, reason });
+      }
+      this.#unreadable.set(partition, start);
+      this.#rewindWhenSettled(session, { partition, lane });
+      return undefined;
+    }
+  }
+
+  /** Lets the batches before become safe first: made stale, they would be fetched again and again. */
+  #rewindWhenSettled(
+    session: Session,
+    { partition, lane }: { partition: number; lane: Lane },
+  ): void {
+    const { epoch } = lane;
+    const generation = this.#generation;
+    session.consumer.pause([{ topic: this.#options.topic, partitions: [partition] }]);
+    lane.tail.then(() => {
+      const isCurrent = generation === this.#generation && lane.epoch === epoch;
+      if (isCurrent) this.#rewind(session, { partition, lane });
+    });
+  }
+
   #laneOf(session: Session, partition: number): Lane {
     const lane = session.lanes.get(partition) ??
       { epoch: 0, batchesInFlight: 0, tail: Promise.resolve(true), onRoom: undefined };
     session.lanes.set(partition, lane);
     return lane;
-  }
-
-  /** No records for us up to this offset: it is safe as soon as what came before is. */
-  #passOver(session: Session, partition: number, offset: number): void {
-    const lane = this.#laneOf(session, partition);
-    const { epoch } = lane;
-    const generation = this.#generation;
-    lane.tail = lane.tail.then((isSafe) => {
-      const isCurrent = generation === this.#generation && lane.epoch === epoch;
-      if (isSafe && isCurrent) this.#noteSafe(session, { partition, offset });
-      return isSafe && isCurrent;
-    });
   }
 
   async #roomWithin(lane: Lane, timeoutMs: number): Promise<boolean> {
@@ -646,46 +680,6 @@ export class GroupConsumer {
 
 /** Partitions whose batches are handled side by side; their writes share a flush to disk. */
 const PARTITIONS_AT_A_TIME = 16;
-
-interface ClientRecord {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array | null;
-  readonly headers?: IHeaders;
-}
-
-/** @throws {RangeError} at an offset past 2^53, which a number cannot hold. */
-export function recordOf(topic: string, partition: number, message: ClientRecord): KafkaRecord {
-  const offset = Number(message.offset);
-  if (!Number.isSafeInteger(offset)) {
-    throw new RangeError(`offset ${message.offset} of ${topic}[${partition}] is past 2^53`);
-  }
-  return {
-    topic,
-    partition,
-    offset,
-    timestampMs: Number(message.timestamp),
-    key: message.key,
-    value: message.value,
-    headers: headersOf(message.headers),
-  };
-}
-
-const NO_HEADERS: readonly RecordHeader[] = [];
-const ENCODER = new TextEncoder();
-
-function headersOf(headers: IHeaders | undefined): readonly RecordHeader[] {
-  if (headers === undefined) return NO_HEADERS;
-  const list: RecordHeader[] = [];
-  for (const key in headers) {
-    const values = headers[key];
-    for (const value of Array.isArray(values) ? values : [values]) {
-      list.push({ key, value: typeof value === "string" ? ENCODER.encode(value) : value ?? null });
-    }
-  }
-  return list.length === 0 ? NO_HEADERS : list;
-}
 
 /** @throws {RefusedError} unless the COMMIT_OFFSETS event named each of these commits. */
 function requireConfirmed(

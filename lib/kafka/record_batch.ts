@@ -74,6 +74,23 @@ export function* decodeBatches(bytes: Uint8Array): Generator<RecordBatch> {
   }
 }
 
+/**
+ * The offset of the last record that the whole batches had when they were written, by their headers alone;
+ * undefined where no batch is there in whole.
+ */
+export function lastOffsetIn(bytes: Uint8Array): number | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let lastOffset: number | undefined;
+  let start = 0;
+  while (start + HEADER_BYTES <= bytes.length) {
+    const end = start + LENGTH_END + view.getInt32(start + LENGTH_AT);
+    if (end > bytes.length || end <= start) break;
+    lastOffset = safeNumber(view.getBigInt64(start)) + view.getInt32(start + LAST_OFFSET_DELTA_AT);
+    start = end;
+  }
+  return lastOffset;
+}
+
 function decodeBatch(bytes: Uint8Array): RecordBatch {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const baseOffset = safeNumber(view.getBigInt64(0));

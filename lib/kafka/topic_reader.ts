@@ -12,15 +12,10 @@
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
 import { type ClientCluster, createCluster } from "./kafkajs_internals.ts";
-import { type AbortedTransaction, type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
+import { committedBatches } from "./committed_records.ts";
+import { type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
 import type { KafkaRecord } from "./record.ts";
-import {
-  CorruptBatchError,
-  decodeBatches,
-  decodeRecords,
-  isAbortMarker,
-  type RecordBatch,
-} from "./record_batch.ts";
+import { CorruptBatchError, decodeBatches, decodeRecords } from "./record_batch.ts";
 
 /** The offsets of a partition from `start` up to, not including, `end`. */
 export interface PartitionRange {
@@ -117,7 +112,7 @@ export class TopicReader implements AsyncDisposable {
         next = this.#fetchPast(range, nextPosition);
         next.catch(() => {}); // awaited at the next turn, unless the caller goes away before
       }
-      for (const batch of committed(batches, answer.abortedTransactions)) {
+      for (const batch of committedBatches(batches, answer.abortedTransactions)) {
         // The first batch may begin before what was asked for, the last one end after it.
         yield within(await decodeRecords(batch, range), { start: offset, end: range.end });
       }
@@ -183,29 +178,6 @@ export class TopicReader implements AsyncDisposable {
       `${topic}[${partition}] has no offset ${offset} any more: it was cut or created again meanwhile`,
       { reason: "OFFSET_OUT_OF_RANGE" },
     );
-  }
-}
-
-/**
- * The batches of committed records, by the rule of Kafka's own consumer: from an aborted transaction's first
- * offset on, its producer's transactional batches are left out, until the marker that ends it.
- */
-function* committed(
-  batches: readonly RecordBatch[],
-  abortedTransactions: readonly AbortedTransaction[],
-): Generator<RecordBatch> {
-  const coming = abortedTransactions.toSorted((a, b) => a.firstOffset - b.firstOffset);
-  const abortedProducers = new Set<bigint>();
-  for (const batch of batches) {
-    while (coming[0] !== undefined && coming[0].firstOffset <= batch.lastOffset) {
-      abortedProducers.add(coming[0].producerId);
-      coming.shift();
-    }
-    if (batch.isControl) {
-      if (batch.recordCount > 0 && isAbortMarker(batch)) abortedProducers.delete(batch.producerId);
-      continue;
-    }
-    if (!(batch.isTransactional && abortedProducers.has(batch.producerId))) yield batch;
   }
 }
 

@@ -387,6 +387,13 @@ export class Tracker {
         return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
       case "out-of-range":
         return this.#noteGap(notice);
+      case "unreadable":
+        return log.warn("A batch cannot be read; it is fetched again until it can", {
+          topic,
+          partition: notice.partition,
+          offset: notice.offset,
+          error: notice.reason,
+        });
       case "rebuilding":
         return log.warn("The consumer ended; it is built again", {
           error: notice.reason,

@@ -1,0 +1,141 @@
+/**
+ * Has kafkajs's consumers fetch record batches as bytes, to be checked and decoded by us
+ * (`committed_records.ts`). kafkajs sees one message in place of all that came of a partition: at the
+ * offset of the last record, so that it reads on from there.
+ *
+ * By itself it checks no checksum, builds seven objects a record, and lets aborted records through where
+ * a key is four zero bytes, or where a fetch begins inside two overlapping aborted transactions.
+ *
+ * @module
+ */
+
+import type { Batch } from "kafkajs";
+import fetchResponseModule from "kafkajs/src/protocol/requests/fetch/v11/response.js";
+import shuffleModule from "kafkajs/src/utils/shuffle.js";
+import type { FetchedBytes } from "./committed_records.ts";
+import {
+  decodeFetchResponse,
+  encodeFetchRequest,
+  type FetchedPartition,
+  type FetchOptions,
+} from "./raw_fetch.ts";
+import { lastOffsetIn } from "./record_batch.ts";
+
+/** What stands for a partition's batches in kafkajs's own `Batch`. */
+interface StandIn {
+  readonly offset: string;
+  readonly isControlRecord: false;
+  readonly fetched: FetchedPartition;
+}
+
+interface ClientBroker {
+  readonly connectionPool: { send(call: object): Promise<unknown> };
+  disconnect(): Promise<void>;
+  fetch(options: FetchOptions): Promise<unknown>;
+}
+
+interface ClientCluster {
+  findBroker(node: { readonly nodeId: string }): Promise<ClientBroker>;
+}
+
+/** Of what the options allow, so much is asked for at the least. */
+const SHARE_MIN = 1 / 16;
+const SHARE_AFTER_TIMEOUT = 1 / 4;
+const SHARE_AFTER_ANSWER = 1.25;
+
+/**
+ * Makes {@link fetchedIn} work for one consumer; other consumers in this process are left as they are.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
+ */
+export function fetchBytes(cluster: object): void {
+  const client = cluster as ClientCluster;
+  const { findBroker } = client;
+  const shares = new WeakMap<ClientBroker, number>();
+  client.findBroker = async (node) => {
+    const broker = await findBroker.call(client, node);
+    broker.fetch = (options) => fetchFrom(broker, { options, shares });
+    return broker;
+  };
+}
+
+/** What was fetched of the batch's partition; undefined where nothing was. */
+export function fetchedIn(batch: Batch): FetchedBytes | undefined {
+  const [standIn] = batch.messages as unknown as readonly StandIn[];
+  if (standIn === undefined) return undefined;
+  const { topic, partition, records, abortedTransactions } = standIn.fetched;
+  const { fetchedOffset } = batch as Batch & { readonly fetchedOffset: string };
+  return { topic, partition, start: Number(fetchedOffset), bytes: records, abortedTransactions };
+}
+
+/** The answer as kafkajs expects it. */
+function decodeForClient(payload: unknown): object {
+  const { throttleMs, errorCode, partitions } = decodeFetchResponse(payload);
+  return {
+    throttleTime: 0,
+    clientSideThrottleTime: throttleMs,
+    errorCode,
+    responses: partitions.map((fetched) => ({
+      topicName: fetched.topic,
+      partitions: [{
+        partition: fetched.partition,
+        errorCode: fetched.errorCode,
+        highWatermark: String(fetched.highWatermark),
+        abortedTransactions: [],
+        preferredReadReplica: fetched.preferredReadReplica,
+        messages: standInOf(fetched),
+      }],
+    })),
+  };
+}
+
+function standInOf(fetched: FetchedPartition): readonly StandIn[] {
+  if (fetched.records.length === 0) return [];
+  // Bytes without a whole batch are no batches: whoever decodes them says so.
+  const lastOffset = lastOffsetIn(fetched.records) ?? fetched.highWatermark - 1;
+  return [{ offset: String(lastOffset), isControlRecord: false, fetched }];
+}
+
+/**
+ * An answer that did not come in time is asked for in smaller pieces, and in larger ones again as they come:
+ * over a slow line a consumer would else ask for the same megabytes for ever.
+ */
+async function fetchFrom(
+  broker: ClientBroker,
+  { options, shares }: { options: FetchOptions; shares: WeakMap<ClientBroker, number> },
+): Promise<unknown> {
+  const share = shares.get(broker) ?? 1;
+  try {
+    const answer = await broker.connectionPool.send({
+      request: encodeFetchRequest(shareOf(options, share)),
+      response: {
+        decode: (payload: unknown) => Promise.resolve(decodeForClient(payload)),
+        parse: fetchResponseModule.parse,
+      },
+    });
+    shares.set(broker, Math.min(1, share * SHARE_AFTER_ANSWER));
+    return answer;
+  } catch (error) {
+    const name = error instanceof Error ? error.name : undefined;
+    if (name === "KafkaJSConnectionClosedError") await broker.disconnect();
+    if (name === "KafkaJSRequestTimeoutError") {
+      shares.set(broker, Math.max(SHARE_MIN, share * SHARE_AFTER_TIMEOUT));
+    }
+    throw error;
+  }
+}
+
+/** The partitions in another order each time: a broker fills its answer from the first on. */
+function shareOf(options: FetchOptions, share: number): FetchOptions {
+  const bytes = (maxBytes: number) => Math.ceil(maxBytes * share);
+  return {
+    ...options,
+    maxBytes: bytes(options.maxBytes),
+    topics: options.topics.map(({ topic, partitions }) => ({
+      topic,
+      partitions: shuffle(partitions).map((each) => ({ ...each, maxBytes: bytes(each.maxBytes) })),
+    })),
+  };
+}
+
+const shuffle = shuffleModule as <Item>(items: readonly Item[]) => Item[];
