@@ -14,10 +14,18 @@
  * @module
  */
 
+import { isUtf8 } from "node:buffer";
 import Type, { type Static } from "typebox";
 import { Compile } from "typebox/compile";
 import { Settings } from "typebox/system";
+import { createScanner } from "./json_scan.ts";
 import { withinOneCent } from "./money.ts";
+import {
+  isSurelyEmail,
+  isSurelyNotBlank,
+  isSurelyUuid,
+  isSurelyVersion,
+} from "./order_patterns.ts";
 
 /** The version of the contract that new orders carry. Any `1.x` is read, see {@link OrderSchema}. */
 export const ORDER_VERSION = "1.1";
@@ -341,8 +349,38 @@ function describeFailure({ path, rule, expected, actual }: OrderFailure): string
   return `${path === "" ? "order" : path} (${rule}): expected ${expected}, got ${actual}`;
 }
 
+/** What the sums are made of. */
+type OrderAmounts = Pick<Order, "sub_total" | "tax" | "shipping_fee" | "total"> & {
+  readonly items: readonly Pick<OrderItem, "quantity" | "unit_price" | "total_price">[];
+};
+
+const scanAmounts = createScanner(Schema, {
+  keeps: new Set([
+    ...["items", "quantity", "unit_price", "total_price"],
+    ...["sub_total", "tax", "shipping_fee", "total"],
+  ]),
+  sureMatches: new Map([
+    [NOT_BLANK_PATTERN, isSurelyNotBlank],
+    [UUID_PATTERN, isSurelyUuid],
+    [VERSION_PATTERN, isSurelyVersion],
+    [EMAIL_PATTERN, isSurelyEmail],
+  ]),
+});
+
+/**
+ * Whether a message is an order without a failure, told by its bytes. True is what {@link judgeOrderText}
+ * would say too; false says nothing: an order that is written in a rare way has to be parsed. Never throws.
+ *
+ * Costs a third of {@link judgeOrderText}, and makes no object of the order.
+ */
+export function isSurelyOrder(value: Uint8Array): boolean {
+  // The one parse boundary beside judgeOrderText: what the scan keeps has the schema's types.
+  const amounts = isUtf8(value) ? scanAmounts(value) as OrderAmounts | undefined : undefined;
+  return amounts !== undefined && sumsAgree(amounts);
+}
+
 // The sums of a value whose types are known to be right. sumFailures says the same of any value.
-function sumsAgree(order: Order): boolean {
+function sumsAgree(order: OrderAmounts): boolean {
   let subTotal = 0;
   for (const item of order.items) {
     if (!withinOneCent(item.total_price, item.quantity * item.unit_price)) return false;

@@ -34,7 +34,6 @@ export interface Verdict {
 
 export interface EventContext {
   readonly receivedAt: Date;
-  /** The topic's id, which changes when a topic is deleted and created again. */
   /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
   /** Something noticed just before this record: a topic created again, a group reset, a gap. */
@@ -51,6 +50,7 @@ const BACKSLASH = 0x5c;
 const BLANK = 0x20;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+const LAST_OF_ASCII = 0x7f;
 const HEX_DIGITS = ENCODER.encode("0123456789abcdef");
 
 const HAS_NO_SHORT_ESCAPE = 1;
@@ -74,10 +74,12 @@ function escapeTable(): Uint8Array {
 export class EventWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+  #receivedAt: Date | undefined;
+  #receivedAtText = "";
 
-  /** @param bytesExpected room to begin with; it grows as needed. */
-  constructor(bytesExpected = 0) {
-    this.#bytes = new Uint8Array(bytesExpected);
+  /** @param room bytes to write to, or how many to begin with; more are taken as needed. */
+  constructor(room: Uint8Array<ArrayBuffer> | number = 0) {
+    this.#bytes = typeof room === "number" ? new Uint8Array(room) : room;
   }
 
   /** What was written; the writer must not be used after it. */
@@ -89,26 +91,35 @@ export class EventWriter {
   write(record: KafkaRecord, verdict: Verdict, context: EventContext): void {
     const value = record.value ?? NO_BYTES;
     this.#json(
-      `{"timestamp":"${context.receivedAt.toISOString()}","event_type":"${verdict.eventType}"` +
+      `{"timestamp":"${this.#timeText(context.receivedAt)}","event_type":"${verdict.eventType}"` +
         `,"kafka_topic":${JSON.stringify(record.topic)}` +
         `,"kafka_partition":${record.partition},"kafka_offset":${record.offset},"raw_message":"`,
     );
     const text = verdict.isText ? value : ENCODER.encode(LENIENT_DECODER.decode(value));
     const hasLineBreak = this.#escaped(text);
-    this.#json(`","message_size":${value.byteLength},"deserialized":${verdict.deserialized}`);
-    if (verdict.error !== undefined) this.#json(`,"error":${JSON.stringify(verdict.error)}`);
-    if (verdict.deserialized) {
-      this.#json(`,"order_full":`);
-      this.#onOneLine(value, hasLineBreak);
-    }
+    const error = verdict.error === undefined ? "" : `,"error":${JSON.stringify(verdict.error)}`;
+    const full = verdict.deserialized ? ',"order_full":' : "";
+    this.#json(
+      `","message_size":${value.byteLength},"deserialized":${verdict.deserialized}${error}${full}`,
+    );
+    if (verdict.deserialized) this.#onOneLine(value, hasLineBreak);
     if (record.value === null) this.#json(`,"value_null":true`);
     else if (!verdict.isText) this.#json(`,"raw_message_base64":"${value.toBase64()}"`);
     if (record.key !== null) this.#text("kafka_key", record.key);
     if (record.headers.length > 0) this.#headers(record.headers);
-    this.#json(`,"kafka_timestamp":${record.timestampMs}`);
-    if (context.topicId !== undefined) this.#json(`,"kafka_topic_id":"${context.topicId}"`);
-    if (context.mark !== undefined) this.#json(`,"mark":${JSON.stringify(context.mark)}`);
-    this.#json("}\n");
+    const { topicId, mark } = context;
+    const idText = topicId === undefined ? "" : `,"kafka_topic_id":"${topicId}"`;
+    const markText = mark === undefined ? "" : `,"mark":${JSON.stringify(mark)}`;
+    this.#json(`,"kafka_timestamp":${record.timestampMs}${idText}${markText}}\n`);
+  }
+
+  /** Many records share a moment of receipt. */
+  #timeText(receivedAt: Date): string {
+    if (receivedAt !== this.#receivedAt) {
+      this.#receivedAt = receivedAt;
+      this.#receivedAtText = receivedAt.toISOString();
+    }
+    return this.#receivedAtText;
   }
 
   #headers(headers: readonly RecordHeader[]): void {
@@ -132,7 +143,18 @@ export class EventWriter {
   #json(text: string): void {
     // UTF-8 takes three bytes at most for a UTF-16 unit.
     this.#reserve(text.length * 3);
-    this.#length += ENCODER.encodeInto(text, this.#bytes.subarray(this.#length)).written;
+    const bytes = this.#bytes;
+    const start = this.#length;
+    // Most is short and of ASCII: copied here in less time than it takes to call the encoder.
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit > LAST_OF_ASCII) {
+        this.#length += ENCODER.encodeInto(text, bytes.subarray(start)).written;
+        return;
+      }
+      bytes[start + index] = unit;
+    }
+    this.#length += text.length;
   }
 
   /** UTF-8 bytes as the inside of a JSON string; returns whether there were line breaks among them. */

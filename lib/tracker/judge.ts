@@ -5,7 +5,7 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
-import { describeFailures, judgeOrderText, type Order } from "../order.ts";
+import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
 
@@ -26,6 +26,8 @@ export interface JudgedRecord {
   readonly failure?: RecordFailure;
 }
 
+const GOOD_ORDER: Verdict = { eventType: "message.received", isText: true, deserialized: true };
+
 /** Deserializes and validates a record's value. Never throws. */
 export function judgeRecord(record: KafkaRecord): JudgedRecord {
   const { value } = record;
@@ -38,7 +40,7 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
     case "order":
       return {
         record,
-        verdict: { eventType: "message.received", isText: true, deserialized: true },
+        verdict: GOOD_ORDER,
         order: judgement.order,
       };
     case "invalid": {
@@ -58,6 +60,12 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
     case "not-an-object":
       return undeserializable(record, judgement.error, true);
   }
+}
+
+/** As {@link judgeRecord}, for whom needs no order: twice as fast where the record is a good one. */
+export function verdictOf(record: KafkaRecord): Pick<JudgedRecord, "verdict" | "failure"> {
+  const isGood = record.value !== null && isSurelyOrder(record.value);
+  return isGood ? { verdict: GOOD_ORDER } : judgeRecord(record);
 }
 
 /** Takes a value for what it is, with no rule to break: for topics that hold no orders. */

@@ -6,7 +6,7 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import { type EventContext, EventWriter } from "../event.ts";
-import { judgeRecord, type RecordFailure, takeAnyRecord } from "../judge.ts";
+import { type RecordFailure, takeAnyRecord, verdictOf } from "../judge.ts";
 
 export interface EncodeContext extends EventContext {
   /** Whether values are judged as orders, or taken as they are. */
@@ -33,7 +33,7 @@ export function encodeRecords(
   const writer = new EventWriter(
     Math.ceil(valueBytes * LINE_BYTES_A_VALUE_BYTE) + records.length * LINE_BYTES_BESIDE,
   );
-  const judge = schema === "order" ? judgeRecord : takeAnyRecord;
+  const judge = schema === "order" ? verdictOf : takeAnyRecord;
   const failures: { index: number; failure: RecordFailure }[] = [];
   records.forEach((record, index) => {
     const { verdict, failure } = judge(record);
