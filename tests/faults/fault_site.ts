@@ -99,6 +99,11 @@ export class FaultBroker implements AsyncDisposable {
     return this.#process.address;
   }
 
+  /** The file with a partition's first records, as the broker stores them. */
+  logFileOf(topic: string, partition: number): string {
+    return join(this.#dataDir, "kafka", `${topic}-${partition}`, "00000000000000000000.log");
+  }
+
   /** SIGKILL, and waits for the end. */
   async kill(): Promise<void> {
     await this.#process.kill();
