@@ -42,6 +42,9 @@ interface ClientCluster {
 const SHARE_MIN = 1 / 16;
 const SHARE_AFTER_TIMEOUT = 1 / 4;
 const SHARE_AFTER_ANSWER = 1.25;
+/** A batch comes in whole, whatever was asked for, so it is given more time too: less than a session's. */
+const PATIENCE_MS_MIN = 3_000;
+const PATIENCE_MS_MAX = 8_000;
 
 /**
  * Makes {@link fetchedIn} work for one consumer; other consumers in this process are left as they are.
@@ -112,6 +115,7 @@ async function fetchFrom(
         decode: (payload: unknown) => Promise.resolve(decodeForClient(payload)),
         parse: fetchResponseModule.parse,
       },
+      requestTimeout: Math.min(PATIENCE_MS_MIN / share, PATIENCE_MS_MAX),
     });
     shares.set(broker, Math.min(1, share * SHARE_AFTER_ANSWER));
     return answer;

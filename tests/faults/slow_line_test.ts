@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
+import { createSite } from "../site.ts";
+import {
+  assertSameRecords,
+  FaultBroker,
+  fill,
+  startFaultTracker,
+  stopTracker,
+  untilAllCommitted,
+} from "./fault_site.ts";
+
+/** In each millisecond, about: less than an answer of the usual size would need to come in time. */
+const LINE_BYTES = 384;
+
+/**
+ * Goal: a line over which the usual answer takes longer than a request may is read over all the same.
+ * Method: a topic of 2 MB, behind a proxy that lets some 300 kB a second through.
+ * Invariants: all is journaled and committed; topic and journal are the same.
+ */
+Deno.test("a slow line: answers are asked for in smaller pieces, until they come in time", async () => {
+  let targetPort = 0;
+  await using proxy = await FaultyProxy.listen(() => targetPort);
+  await using broker = await FaultBroker.start({
+    "advertised.listeners": `PLAINTEXT://${proxy.address}`,
+  });
+  targetPort = broker.port;
+  await using site = await createSite({ broker: proxy.address });
+  await fill(site, { count: 1_500 });
+  proxy.setMode({ kind: "slice", sliceBytes: LINE_BYTES });
+  using tracker = startFaultTracker(site, { sessionTimeoutMs: 10_000 });
+  await untilAllCommitted(site);
+  await stopTracker(tracker);
+  proxy.setMode({ kind: "pass" });
+  assert.equal(await assertSameRecords(site), 1_500);
+});
