@@ -201,6 +201,7 @@ export class Tracker {
     ]);
     const isWritten = isSameTopic && isNext &&
       (fresh.length === 0 || await this.#append(batch, { fresh, lines: encoded.lines }));
+    this.#encoders.giveBack(encoded.lines);
     if (!isWritten) {
       if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
       return false;

@@ -24,15 +24,23 @@ export interface EncodedRecords {
 const LINE_BYTES_A_VALUE_BYTE = 2.25;
 const LINE_BYTES_BESIDE = 640;
 
-/** Costs about 10 us an order of 1.3 kB. A mark belongs to the first record only. */
+/** How many bytes the lines of the records will take, at a good guess. */
+export function roomFor(records: readonly KafkaRecord[]): number {
+  const valueBytes = records.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0);
+  return Math.ceil(valueBytes * LINE_BYTES_A_VALUE_BYTE) + records.length * LINE_BYTES_BESIDE;
+}
+
+/**
+ * Costs about 10 us an order of 1.3 kB. A mark belongs to the first record only.
+ *
+ * @param room bytes to write the lines to; where they are too few, others are taken.
+ */
 export function encodeRecords(
   records: readonly KafkaRecord[],
   { mark, schema, ...context }: EncodeContext,
+  room: Uint8Array<ArrayBuffer> = new Uint8Array(roomFor(records)),
 ): EncodedRecords {
-  const valueBytes = records.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0);
-  const writer = new EventWriter(
-    Math.ceil(valueBytes * LINE_BYTES_A_VALUE_BYTE) + records.length * LINE_BYTES_BESIDE,
-  );
+  const writer = new EventWriter(room);
   const judge = schema === "order" ? verdictOf : takeAnyRecord;
   const failures: { index: number; failure: RecordFailure }[] = [];
   records.forEach((record, index) => {

@@ -22,32 +22,34 @@ const COLUMNS = 4;
 const NULL_LENGTH = -1;
 const NO_HEADERS: readonly RecordHeader[] = [];
 
-/** Copies the records, whose own bytes are views of what the client received. They are of one partition. */
-export function packRecords(records: readonly KafkaRecord[]): PackedRecords {
+/**
+ * Copies the records, whose own bytes are views of what the client received. They are of one partition.
+ *
+ * @param take gives the bytes to copy to, at least so many.
+ */
+export function packRecords(
+  records: readonly KafkaRecord[],
+  take: (byteLength: number) => Uint8Array<ArrayBuffer>,
+): PackedRecords {
   const byteLength = records.reduce(
     (sum, { key, value }) => sum + lengthOf(key) + lengthOf(value),
     0,
   );
   const table = new Float64Array(records.length * COLUMNS);
-  const bytes = new Uint8Array(byteLength);
+  const bytes = take(byteLength);
   const headers = new Map<number, readonly RecordHeader[]>();
   let at = 0;
   records.forEach((record, index) => {
     const { key, value } = record;
-    table.set(
-      [
-        record.offset,
-        record.timestampMs,
-        key?.byteLength ?? NULL_LENGTH,
-        value?.byteLength ?? NULL_LENGTH,
-      ],
-      index * COLUMNS,
-    );
-    for (const part of [key, value]) {
-      if (part === null) continue;
-      bytes.set(part, at);
-      at += part.byteLength;
-    }
+    const row = index * COLUMNS;
+    table[row] = record.offset;
+    table[row + 1] = record.timestampMs;
+    table[row + 2] = key?.byteLength ?? NULL_LENGTH;
+    table[row + 3] = value?.byteLength ?? NULL_LENGTH;
+    if (key !== null) bytes.set(key, at);
+    at += lengthOf(key);
+    if (value !== null) bytes.set(value, at);
+    at += lengthOf(value);
     if (record.headers.length > 0) headers.set(index, record.headers.map(copyOf));
   });
   const [first] = records;
@@ -65,19 +67,14 @@ export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
     return part;
   };
   return Array.from({ length: table.length / COLUMNS }, (_, index) => {
-    const [offset = 0, timestampMs = 0, keyLength = 0, valueLength = 0] = table.subarray(
-      index * COLUMNS,
-      (index + 1) * COLUMNS,
-    );
-    const key = take(keyLength);
-    const value = take(valueLength);
+    const row = index * COLUMNS;
     return {
       topic,
       partition,
-      offset,
-      timestampMs,
-      key,
-      value,
+      offset: table[row] ?? 0,
+      timestampMs: table[row + 1] ?? 0,
+      key: take(table[row + 2] ?? NULL_LENGTH),
+      value: take(table[row + 3] ?? NULL_LENGTH),
       headers: headers.get(index) ?? NO_HEADERS,
     };
   });

@@ -11,19 +11,24 @@
  */
 
 import type { KafkaRecord } from "../../kafka/record.ts";
-import { type EncodeContext, type EncodedRecords, encodeRecords } from "./encode.ts";
+import { type EncodeContext, type EncodedRecords, encodeRecords, roomFor } from "./encode.ts";
 import { type PackedRecords, packRecords, unpackRecords } from "./packed_records.ts";
+import { SpareBuffers } from "./spare_buffers.ts";
 
 /** What a worker is asked. */
-export interface EncodeRequest {
+interface EncodeRequest {
   readonly id: number;
   readonly packed: PackedRecords;
   readonly context: EncodeContext;
+  /** To write the lines to. */
+  readonly room: Uint8Array<ArrayBuffer>;
 }
 
 /** What it answers. */
-export interface EncodeReply extends EncodedRecords {
+interface EncodeReply extends EncodedRecords {
   readonly id: number;
+  /** The packed records' buffer, to be used again. */
+  readonly packedBytes: Uint8Array<ArrayBuffer>;
 }
 
 const WORKER_NAME = "orderflow-encoder";
@@ -40,24 +45,36 @@ interface PoolWorker {
 export class EncoderPool implements Disposable {
   readonly #workers: PoolWorker[] = [];
   readonly #waiting = new Map<number, PromiseWithResolvers<EncodedRecords>>();
+  readonly #spareForRecords = new SpareBuffers();
+  readonly #spareForLines = new SpareBuffers();
   #lastId = 0;
 
   /** The records' lines and failures; the records are of one partition. */
   async encode(records: readonly KafkaRecord[], context: EncodeContext): Promise<EncodedRecords> {
-    if (records.length < RECORDS_MIN) return encodeRecords(records, context);
+    const room = this.#spareForLines.take(roomFor(records));
+    if (records.length < RECORDS_MIN) return encodeRecords(records, context, room);
     const poolWorker = this.#leastBusy();
     const id = ++this.#lastId;
-    const packed = packRecords(records);
+    const packed = packRecords(records, (byteLength) => this.#spareForRecords.take(byteLength));
     const reply = Promise.withResolvers<EncodedRecords>();
     this.#waiting.set(id, reply);
     poolWorker.waitingRecords += records.length;
-    const request: EncodeRequest = { id, packed, context };
-    poolWorker.worker.postMessage(request, [packed.table.buffer, packed.bytes.buffer]);
+    const request: EncodeRequest = { id, packed, context, room };
+    poolWorker.worker.postMessage(request, [
+      packed.table.buffer,
+      packed.bytes.buffer,
+      room.buffer,
+    ]);
     try {
       return await reply.promise;
     } finally {
       poolWorker.waitingRecords -= records.length;
     }
+  }
+
+  /** Takes lines back that nobody needs any more: their buffer is written to again. */
+  giveBack(lines: Uint8Array<ArrayBuffer>): void {
+    this.#spareForLines.put(lines);
   }
 
   [Symbol.dispose](): void {
@@ -73,7 +90,9 @@ export class EncoderPool implements Disposable {
 
   #start(): PoolWorker {
     const worker = new Worker(import.meta.url, { type: "module", name: WORKER_NAME });
-    worker.onmessage = ({ data: { id, ...encoded } }: MessageEvent<EncodeReply>) => {
+    worker.onmessage = ({ data }: MessageEvent<EncodeReply>) => {
+      const { id, packedBytes, ...encoded } = data;
+      this.#spareForRecords.put(packedBytes);
       this.#waiting.get(id)?.resolve(encoded);
       this.#waiting.delete(id);
     };
@@ -98,8 +117,9 @@ interface WorkerScope {
 
 const scope = globalThis as unknown as WorkerScope;
 if (scope.name === WORKER_NAME) {
-  scope.onmessage = ({ data: { id, packed, context } }) => {
-    const { lines, failures } = encodeRecords(unpackRecords(packed), context);
-    scope.postMessage({ id, lines, failures }, [lines.buffer]);
+  scope.onmessage = ({ data: { id, packed, context, room } }) => {
+    const { lines, failures } = encodeRecords(unpackRecords(packed), context, room);
+    const packedBytes = packed.bytes;
+    scope.postMessage({ id, lines, failures, packedBytes }, [lines.buffer, packedBytes.buffer]);
   };
 }
