@@ -7,39 +7,42 @@
 
 const POLYNOMIAL_REVERSED = 0x82f63b78;
 const TABLE_SIZE = 256;
-/** Bytes taken in one step, each with a table of its own ("slicing by 8"): 1 GB/s and more. */
-const SLICE_BYTES = 8;
+/** Bytes taken in one step, each with a table of its own ("slicing by 16"). */
+const SLICE_BYTES = 16;
 
 const TABLES: Int32Array = createTables();
 
 /** The checksum of the bytes, as an unsigned number. */
 export function crc32c(bytes: Uint8Array): number {
   const tables = TABLES;
+  // A view reads four bytes at once from any place, in a quarter of the time that single ones take.
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const slicedEnd = bytes.length - (bytes.length % SLICE_BYTES);
   let crc = -1;
   let index = 0;
   for (; index < slicedEnd; index += SLICE_BYTES) {
-    const low = crc ^ (
-      at(bytes, index) | at(bytes, index + 1) << 8 | at(bytes, index + 2) << 16 |
-      at(bytes, index + 3) << 24
-    );
-    crc = at(tables, 7 * TABLE_SIZE + (low & 0xff)) ^
-      at(tables, 6 * TABLE_SIZE + (low >>> 8 & 0xff)) ^
-      at(tables, 5 * TABLE_SIZE + (low >>> 16 & 0xff)) ^
-      at(tables, 4 * TABLE_SIZE + (low >>> 24)) ^
-      at(tables, 3 * TABLE_SIZE + at(bytes, index + 4)) ^
-      at(tables, 2 * TABLE_SIZE + at(bytes, index + 5)) ^
-      at(tables, TABLE_SIZE + at(bytes, index + 6)) ^
-      at(tables, at(bytes, index + 7));
+    crc = fourBytes(tables, crc ^ view.getInt32(index, true), 12) ^
+      fourBytes(tables, view.getInt32(index + 4, true), 8) ^
+      fourBytes(tables, view.getInt32(index + 8, true), 4) ^
+      fourBytes(tables, view.getInt32(index + 12, true), 0);
   }
   for (; index < bytes.length; index++) {
-    crc = at(tables, (crc ^ at(bytes, index)) & 0xff) ^ (crc >>> 8);
+    crc = at(tables, (crc ^ view.getUint8(index)) & 0xff) ^ (crc >>> 8);
   }
   return ~crc >>> 0;
 }
 
-function at(array: Uint8Array | Int32Array, index: number): number {
-  return array[index] ?? 0;
+/** What four bytes add to the checksum that so many of the slice come after. */
+function fourBytes(tables: Int32Array, word: number, bytesAfter: number): number {
+  const base = bytesAfter * TABLE_SIZE;
+  return at(tables, base + 3 * TABLE_SIZE + (word & 0xff)) ^
+    at(tables, base + 2 * TABLE_SIZE + (word >>> 8 & 0xff)) ^
+    at(tables, base + TABLE_SIZE + (word >>> 16 & 0xff)) ^
+    at(tables, base + (word >>> 24));
+}
+
+function at(tables: Int32Array, index: number): number {
+  return tables[index] ?? 0;
 }
 
 function createTables(): Int32Array {
