@@ -44,16 +44,16 @@ export class ProducerDisplay implements Disposable {
     this.#reportsThisSecond++;
     const reports = Math.max(this.#reportsThisSecond, this.#reportsLastSecond);
     if (reports > SHOWN_A_SECOND_MAX) return;
-    printLine(this.#describe(report, now));
+    printLine(this.#describe(report));
   }
 
-  #describe({ parcel, outcome }: DeliveryReport, now: number): string {
+  #describe({ parcel, outcome }: DeliveryReport): string {
     const order = `order ${parcel.sequence}  ${parcel.orderId.slice(0, 8)}`;
     switch (outcome.kind) {
       case "acknowledged": {
         const place = `${this.#topic}[${parcel.partition}] at offset ${outcome.offset}`;
         return `${styled("delivered", "green")}  ${order}  ${place}  ` +
-          styled(`${(now - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
+          styled(`${(outcome.answeredAtMs - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
       }
       default:
         return `${styled(outcome.kind, "red")}  ${order}  ${printable(outcome.reason)}`;
