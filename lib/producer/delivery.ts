@@ -256,6 +256,8 @@ function takeBatch(lane: Lane): readonly Parcel[] {
   return lane.waiting.splice(0, count);
 }
 
+const NO_HEADERS: OutgoingRecord["headers"] = [];
+
 function recordOf({ partition, key, value }: Parcel): OutgoingRecord {
-  return { partition, key, value, headers: [] };
+  return { partition, key, value, headers: NO_HEADERS };
 }
