@@ -123,15 +123,18 @@ export function createShop(
   const customerIndex = WeightedIndex.byPopularity(customers);
   const shelfIndex = new SeasonalIndex(products);
   let sequence = firstSequence;
+  // At a high rate many orders are made within a millisecond.
+  let time = { atMs: NaN, timestamp: "" };
 
   return {
     nextOrder(at) {
-      const date = new Date(at);
-      const timestamp = date.toISOString();
+      const atMs = Number(at);
+      if (atMs !== time.atMs) time = { atMs, timestamp: new Date(atMs).toISOString() };
+      const { timestamp } = time;
       const { info: customer, market } = pick(customerBase, customerIndex.draw(random));
       const items: OrderItem[] = [];
       const inventory: Required<InventoryStatus>[] = [];
-      const hourIndex = shelfIndex.at(date.getTime());
+      const hourIndex = shelfIndex.at(atMs);
       let subTotalCents = 0;
       for (const { product, stock } of drawBasket(shelves, hourIndex, random)) {
         const quantity = 1 + QUANTITY_INDEX.draw(random);

@@ -8,7 +8,13 @@ import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } fr
 import { loggerOf } from "../log.ts";
 import { registerCodecs } from "./codecs.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
-import { addJoinHook, cureConnections, cureIdleTimer, keepCommits } from "./kafkajs_internals.ts";
+import {
+  addJoinHook,
+  cureConnections,
+  cureIdleTimer,
+  joinInPlace,
+  keepCommits,
+} from "./kafkajs_internals.ts";
 
 /** How to reach a cluster. */
 export interface KafkaConnection {
@@ -41,6 +47,7 @@ cureConnections();
 addJoinHook();
 registerCodecs();
 keepCommits();
+joinInPlace();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */
 export function openClient(

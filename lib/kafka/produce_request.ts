@@ -18,6 +18,7 @@ import { gzip } from "node:zlib";
 import brokerModule from "kafkajs/src/broker/index.js";
 import requestsModule from "kafkajs/src/protocol/requests/index.js";
 import { crc32c } from "./crc32c.ts";
+import { giveHeadroom } from "./kafkajs_internals.ts";
 import type { OutgoingRecord, RecordHeader } from "./record.ts";
 
 /** What kafkajs's producer hands to a broker; ids are numbers, texts or its own Long. */
@@ -61,6 +62,7 @@ const TIMEOUT_MS = 30_000;
 const MAGIC = 2;
 const GZIP = 1;
 const TRANSACTIONAL_FLAG = 0x10;
+const LENGTH_BYTES = 4;
 const LENGTH_END = 12;
 const CRC_AT = 17;
 const CRC_END = 21;
@@ -70,6 +72,13 @@ const VARLONG_BYTES_MAX = 10;
 const VARINT_BYTES_MAX = 5;
 /** Length, attributes, two deltas, lengths of key and value, count of headers. */
 const RECORD_OVERHEAD_BYTES_MAX = 1 + VARLONG_BYTES_MAX + 5 * VARINT_BYTES_MAX;
+
+/** Before a body: room for what kafkajs writes there, of which its client id is the longest part. */
+const HEADROOM_BYTES = 512;
+/** Above what the fields of fixed length take, of a request, a topic or a partition, and what gzip adds to an empty text. */
+const FIXED_BYTES = 64;
+/** What gzip may add to a text that does not compress. */
+const GZIP_GROWTH_MAX = 0.01;
 
 const compressed = promisify(gzip);
 
@@ -99,100 +108,117 @@ function isOurs({ topicData }: ProduceFields): boolean {
 
 async function encodeBody(fields: ProduceFields): Promise<EncodedBody> {
   const { topicData, acks, timeout = TIMEOUT_MS, transactionalId } = fields;
-  const id = Buffer.from(transactionalId ?? "");
-  const parts: Uint8Array[] = [
-    bytesOf(2, (view) => view.setInt16(0, transactionalId === undefined ? -1 : id.length)),
-    id,
-    bytesOf(10, (view) => {
-      view.setInt16(0, acks);
-      view.setInt32(2, timeout);
-      view.setInt32(6, topicData.length);
-    }),
-  ];
+  const writer = new RequestWriter(bytesMaxOf(fields));
+  writer.text(transactionalId ?? null);
+  writer.int16(acks);
+  writer.int32(timeout);
+  writer.int32(topicData.length);
   for (const { topic, partitions } of topicData) {
-    const name = Buffer.from(topic);
-    parts.push(bytesOf(2, (view) => view.setInt16(0, name.length)), name);
-    parts.push(bytesOf(4, (view) => view.setInt32(0, partitions.length)));
+    writer.text(topic);
+    writer.int32(partitions.length);
     for (const partition of partitions) {
-      const batch = await encodeBatch(fields, partition);
-      parts.push(bytesOf(8, (view) => {
-        view.setInt32(0, partition.partition);
-        view.setInt32(4, batch.length);
-      }));
-      parts.push(batch);
+      writer.int32(partition.partition);
+      const start = writer.skip(LENGTH_BYTES) + LENGTH_BYTES;
+      await writeBatch(writer, fields, partition);
+      writer.view.setInt32(start - LENGTH_BYTES, writer.end - start);
     }
   }
-  const buffer = Buffer.concat(parts);
-  return { buf: buffer, buffer };
+  const buffer = writer.body;
+  const body = { buf: buffer, buffer };
+  giveHeadroom(body, HEADROOM_BYTES);
+  return body;
 }
 
-function bytesOf(length: number, write: (view: DataView) => void): Uint8Array {
-  const bytes = new Uint8Array(length);
-  write(new DataView(bytes.buffer));
-  return bytes;
-}
-
-async function encodeBatch(
+async function writeBatch(
+  writer: RequestWriter,
   { compression, producerId, producerEpoch, transactionalId }: ProduceFields,
   { messages, firstSequence }: ProducePartition,
-): Promise<Uint8Array> {
+): Promise<void> {
   const nowMs = Date.now();
-  const timestamps = messages.map(({ timestampMs }) => timestampMs ?? nowMs);
-  const firstTimestamp = timestamps[0] ?? nowMs;
-  const writer = new RecordWriter(messages);
-  for (const [index, record] of messages.entries()) {
-    writer.write(record, {
-      offsetDelta: index,
-      timestampDelta: (timestamps[index] ?? nowMs) - firstTimestamp,
-    });
+  const firstTimestamp = messages[0]?.timestampMs ?? nowMs;
+  let maxTimestamp = firstTimestamp;
+  const start = writer.skip(BATCH_HEADER_BYTES);
+  let offsetDelta = 0;
+  for (const record of messages) {
+    const timestamp = record.timestampMs ?? nowMs;
+    writer.record(record, { offsetDelta, timestampDelta: timestamp - firstTimestamp });
+    maxTimestamp = Math.max(maxTimestamp, timestamp);
+    offsetDelta++;
+  }
+  if (compression === GZIP) {
+    const recordsStart = start + BATCH_HEADER_BYTES;
+    writer.replaceFrom(recordsStart, await compressed(writer.since(recordsStart)));
   }
 
-  const batch = compression === GZIP
-    ? withHeaderSpace(await compressed(writer.records))
-    : writer.batch;
-  const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
-  view.setBigInt64(0, 0n); // base offset: the broker's to give
-  view.setInt32(8, batch.length - LENGTH_END);
-  view.setInt32(12, 0); // partition leader epoch: the broker's too
-  view.setInt8(16, MAGIC);
-  view.setInt16(CRC_END, compression | (transactionalId === undefined ? 0 : TRANSACTIONAL_FLAG));
-  view.setInt32(23, messages.length - 1);
-  view.setBigInt64(27, BigInt(firstTimestamp));
-  view.setBigInt64(35, BigInt(timestamps.reduce((max, each) => Math.max(max, each))));
-  view.setBigInt64(43, BigInt(producerId.toString()));
-  view.setInt16(51, producerEpoch);
-  view.setInt32(53, firstSequence);
-  view.setInt32(57, messages.length);
-  view.setUint32(CRC_AT, crc32c(batch.subarray(CRC_END)));
-  return batch;
+  const { view, end } = writer;
+  view.setBigInt64(start, 0n); // base offset: the broker's to give
+  view.setInt32(start + 8, end - start - LENGTH_END);
+  view.setInt32(start + 12, 0); // partition leader epoch: the broker's too
+  view.setInt8(start + 16, MAGIC);
+  view.setInt16(
+    start + CRC_END,
+    compression | (transactionalId === undefined ? 0 : TRANSACTIONAL_FLAG),
+  );
+  view.setInt32(start + 23, messages.length - 1);
+  view.setBigInt64(start + 27, BigInt(firstTimestamp));
+  view.setBigInt64(start + 35, BigInt(maxTimestamp));
+  view.setBigInt64(start + 43, BigInt(producerId.toString()));
+  view.setInt16(start + 51, producerEpoch);
+  view.setInt32(start + 53, firstSequence);
+  view.setInt32(start + 57, messages.length);
+  view.setUint32(start + CRC_AT, crc32c(writer.since(start + CRC_END)));
 }
 
-function withHeaderSpace(records: Uint8Array): Uint8Array {
-  const batch = new Uint8Array(BATCH_HEADER_BYTES + records.length);
-  batch.set(records, BATCH_HEADER_BYTES);
-  return batch;
-}
+/** Writes a request's body into one buffer, with headroom before it. */
+class RequestWriter {
+  readonly view: DataView;
+  readonly #bytes: Buffer;
+  #end = HEADROOM_BYTES;
 
-/** Writes records one behind the other, with room for the batch's header before the first. */
-class RecordWriter {
-  readonly #bytes: Uint8Array;
-  #end = BATCH_HEADER_BYTES;
-
-  constructor(records: readonly OutgoingRecord[]) {
-    const bytesMax = records.reduce((sum, record) => sum + sizeOf(record), BATCH_HEADER_BYTES);
+  constructor(bytesMax: number) {
     // Not filled with zeros: every byte up to the end is written.
-    this.#bytes = Buffer.allocUnsafeSlow(bytesMax);
+    this.#bytes = Buffer.allocUnsafeSlow(HEADROOM_BYTES + bytesMax);
+    this.view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
   }
 
-  get batch(): Uint8Array {
-    return this.#bytes.subarray(0, this.#end);
+  get end(): number {
+    return this.#end;
   }
 
-  get records(): Uint8Array {
-    return this.#bytes.subarray(BATCH_HEADER_BYTES, this.#end);
+  get body(): Buffer {
+    return this.#bytes.subarray(HEADROOM_BYTES, this.#end);
   }
 
-  write(
+  since(start: number): Uint8Array {
+    return this.#bytes.subarray(start, this.#end);
+  }
+
+  replaceFrom(start: number, bytes: Uint8Array): void {
+    this.#bytes.set(bytes, start);
+    this.#end = start + bytes.length;
+  }
+
+  /** Leaves room, and says where it begins. */
+  skip(byteCount: number): number {
+    this.#end += byteCount;
+    return this.#end - byteCount;
+  }
+
+  int16(value: number): void {
+    this.view.setInt16(this.skip(2), value);
+  }
+
+  int32(value: number): void {
+    this.view.setInt32(this.skip(4), value);
+  }
+
+  text(text: string | null): void {
+    const bytes = Buffer.from(text ?? "");
+    this.int16(text === null ? -1 : bytes.length);
+    this.#bytes.set(bytes, this.skip(bytes.length));
+  }
+
+  record(
     { key, value, headers }: OutgoingRecord,
     { offsetDelta, timestampDelta }: { offsetDelta: number; timestampDelta: number },
   ): void {
@@ -254,6 +280,20 @@ function headerBytes(headers: readonly RecordHeader[], keys: readonly Buffer[]):
     (sum, { value }, index) => sum + nullableBytes(keys[index] ?? null) + nullableBytes(value),
     0,
   );
+}
+
+/** How long a body can be at most. */
+function bytesMaxOf({ topicData, transactionalId = "" }: ProduceFields): number {
+  let bytes = FIXED_BYTES + Buffer.byteLength(transactionalId);
+  for (const { topic, partitions } of topicData) {
+    bytes += FIXED_BYTES + Buffer.byteLength(topic);
+    for (const { messages } of partitions) {
+      let recordBytes = 0;
+      for (const record of messages) recordBytes += sizeOf(record);
+      bytes += FIXED_BYTES + BATCH_HEADER_BYTES + Math.ceil(recordBytes * (1 + GZIP_GROWTH_MAX));
+    }
+  }
+  return bytes;
 }
 
 /** At most. */

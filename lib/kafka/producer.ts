@@ -213,5 +213,20 @@ export function clientMessages(records: readonly OutgoingRecord[], partition: nu
   if (astray !== undefined) {
     throw new RangeError(`expected records for partition ${partition}, got ${astray.partition}`);
   }
-  return [...records] as unknown as Message[];
+  return OnePartition.from(records) as unknown as Message[];
+}
+
+/**
+ * A list that kafkajs need not group: its own way is a `reduce` by partition that copies what it has so far
+ * at each record, 70,000 times for a batch of 380. It is for kafkajs alone: nothing else can reduce it.
+ */
+class OnePartition extends Array<OutgoingRecord> {
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+
+  override reduce(): never {
+    const [first] = this;
+    return (first === undefined ? {} : { [first.partition]: this }) as never;
+  }
 }

@@ -161,8 +161,7 @@ export class Accounts {
   settle({ parcel, outcome }: DeliveryReport): void {
     this.#counts[outcome.kind]++;
     if (outcome.kind !== "acknowledged") return;
-    const now = performance.now();
-    const latencyMs = now - parcel.plannedAtMs;
+    const latencyMs = outcome.answeredAtMs - parcel.plannedAtMs;
     this.#acknowledgedBytes += parcel.value.byteLength;
     this.#windowLatency.record(latencyMs);
     if (parcel.bad !== undefined && isDeadLetter(parcel.bad)) this.#deadLettersExpected++;
@@ -170,7 +169,7 @@ export class Accounts {
       this.#warmupLatency.record(latencyMs);
     } else {
       this.#latency.record(latencyMs);
-      this.#latencyFromSend.record(now - outcome.sentAtMs);
+      this.#latencyFromSend.record(outcome.answeredAtMs - outcome.sentAtMs);
     }
   }
 

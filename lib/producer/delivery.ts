@@ -28,8 +28,13 @@ export interface Parcel {
 
 /** How an order's way ended. */
 export type Outcome =
-  /** The record is stored at this offset; `sentAtMs` is when it was first sent, of `performance.now()`. */
-  | { readonly kind: "acknowledged"; readonly offset: number; readonly sentAtMs: number }
+  /** The record is stored at this offset; when it was first sent, and when that was known, of `performance.now()`. */
+  | {
+    readonly kind: "acknowledged";
+    readonly offset: number;
+    readonly sentAtMs: number;
+    readonly answeredAtMs: number;
+  }
   /** The broker said that it did not. */
   | { readonly kind: "failed"; readonly reason: string }
   /** It was never sent. */
@@ -211,9 +216,11 @@ export class Delivery {
   ): void {
     if (this.#isAbandoned) return;
     lane.nextOffset = baseOffset + batch.length;
-    batch.forEach((parcel, index) =>
-      this.#settle(parcel, { kind: "acknowledged", offset: baseOffset + index, sentAtMs })
-    );
+    const answeredAtMs = performance.now();
+    let offset = baseOffset;
+    for (const parcel of batch) {
+      this.#settle(parcel, { kind: "acknowledged", offset: offset++, sentAtMs, answeredAtMs });
+    }
   }
 
   #settleRejected(lane: Lane, batch: readonly Parcel[], error: DeliveryError): void {
@@ -229,6 +236,7 @@ export class Delivery {
   #settle(parcel: Parcel, outcome: Outcome): void {
     this.#unsettledCount--;
     this.#options.onReport({ parcel, outcome });
+    if (this.#wakeSettled.length === 0) return;
     const wake = this.#wakeSettled;
     this.#wakeSettled = [];
     for (const resolve of wake) resolve();
@@ -248,6 +256,8 @@ function takeBatch(lane: Lane): readonly Parcel[] {
   return lane.waiting.splice(0, count);
 }
 
+const NO_HEADERS: OutgoingRecord["headers"] = [];
+
 function recordOf({ partition, key, value }: Parcel): OutgoingRecord {
-  return { partition, key, value, headers: [] };
+  return { partition, key, value, headers: NO_HEADERS };
 }

@@ -15,6 +15,8 @@ const SHOWN_A_SECOND_MAX = 10;
 const STATUS_INTERVAL_MS = 500;
 /** What a timer may be late is no falling behind. */
 const BEHIND_MS_MIN = 100;
+/** Nor is a short wait for room. */
+const BUFFER_FULL_MS_MIN = 100;
 
 export class ProducerDisplay implements Disposable {
   readonly #topic: string;
@@ -44,16 +46,16 @@ export class ProducerDisplay implements Disposable {
     this.#reportsThisSecond++;
     const reports = Math.max(this.#reportsThisSecond, this.#reportsLastSecond);
     if (reports > SHOWN_A_SECOND_MAX) return;
-    printLine(this.#describe(report, now));
+    printLine(this.#describe(report));
   }
 
-  #describe({ parcel, outcome }: DeliveryReport, now: number): string {
+  #describe({ parcel, outcome }: DeliveryReport): string {
     const order = `order ${parcel.sequence}  ${parcel.orderId.slice(0, 8)}`;
     switch (outcome.kind) {
       case "acknowledged": {
         const place = `${this.#topic}[${parcel.partition}] at offset ${outcome.offset}`;
         return `${styled("delivered", "green")}  ${order}  ${place}  ` +
-          styled(`${(now - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
+          styled(`${(outcome.answeredAtMs - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
       }
       default:
         return `${styled(outcome.kind, "red")}  ${order}  ${printable(outcome.reason)}`;
@@ -112,6 +114,7 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
     `(from the send: p99 ${summary.latency_from_send_ms.p99.toFixed(1)} ms)`,
     ...describeWarmup(summary),
     ...describePlan(summary),
+    ...describeBuffer(summary),
     ...describeBad(summary),
     ...describeLookups(summary),
     `seed ${summary.seed}`,
@@ -126,14 +129,19 @@ function describeWarmup({ warmup }: ProducerSummary): readonly string[] {
 }
 
 function describePlan(summary: ProducerSummary): readonly string[] {
-  const { planned, behind = 0, behind_ms_max: behindMsMax = 0, buffer_full_ms: fullMs } = summary;
+  const { planned, behind = 0, behind_ms_max: behindMsMax = 0 } = summary;
   if (planned === undefined || (behind === 0 && behindMsMax < BEHIND_MS_MIN)) return [];
   return [
     `fell behind the plan: ${counted(planned, "order")} planned, ${
       withThousands(summary.generated)
-    } sent, ${withThousands(behind)} left out; at most ${(behindMsMax / 1_000).toFixed(1)} s late` +
-    (fullMs > 0 ? `; the buffer was full for ${(fullMs / 1_000).toFixed(1)} s` : ""),
+    } sent, ${withThousands(behind)} left out; at most ${(behindMsMax / 1_000).toFixed(1)} s late`,
   ];
+}
+
+/** At `--rate max` this says who was the slower: the cluster, or the making of orders. */
+function describeBuffer({ buffer_full_ms: fullMs }: ProducerSummary): readonly string[] {
+  if (fullMs < BUFFER_FULL_MS_MIN) return [];
+  return [`the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no order made meanwhile`];
 }
 
 function describeBad(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { OrderEncoder } from "../shop/order_bytes.ts";
 import type { Shop, ShopOrder } from "../shop.ts";
 import type { BadOrders } from "./bad_orders.ts";
 import type { Parcel } from "./delivery.ts";
@@ -25,10 +26,9 @@ export interface ParcelSourceOptions {
   readonly badOrders?: BadOrders;
 }
 
-const ENCODER = new TextEncoder();
-
 /** Orders in the shop's sequence. A bad one has its own sequence, but for a duplicate, which repeats one. */
 export function orderParcels({ shop, route, badOrders }: ParcelSourceOptions): ParcelSource {
+  const encoder = new OrderEncoder();
   let lastGood: Parcel | undefined;
   return ({ orderAtMs, plannedAtMs }) => {
     const bad = badOrders?.draw();
@@ -36,15 +36,13 @@ export function orderParcels({ shop, route, badOrders }: ParcelSourceOptions): P
     if (bad === "duplicate" && lastGood !== undefined) return { ...lastGood, plannedAtMs, bad };
 
     const order = shop.nextOrder(orderAtMs);
-    const parcel = {
-      orderId: order.order_id,
-      sequence: order.sequence,
-      ...route(order),
-      plannedAtMs,
-    };
+    const { key, partition } = route(order);
+    const { order_id: orderId, sequence } = order;
     if (bad === undefined || bad === "duplicate" || badOrders === undefined) {
-      return lastGood = { ...parcel, value: ENCODER.encode(JSON.stringify(order)) };
+      const value = encoder.encode(order);
+      return lastGood = { orderId, sequence, partition, key, value, plannedAtMs };
     }
-    return { ...parcel, value: badOrders.valueOf(order, bad), bad };
+    const value = badOrders.valueOf(order, bad);
+    return { orderId, sequence, partition, key, value, plannedAtMs, bad };
   };
 }

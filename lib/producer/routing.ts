@@ -31,8 +31,8 @@ export function orderRouter(
       // Customers come back: each is looked at once.
       const known = new Map<string, Pick<Parcel, "key" | "partition">>();
       return ({ customer_info: { customer_id: id } }) => {
-        const route = known.get(id) ?? byKey(id);
-        known.set(id, route);
+        let route = known.get(id);
+        if (route === undefined) known.set(id, route = byKey(id));
         return route;
       };
     }

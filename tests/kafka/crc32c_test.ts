@@ -25,3 +25,19 @@ Deno.test("crc32c() is the same wherever the bytes begin and however many they a
     }
   }
 });
+
+Deno.test("crc32c() is what the polynomial's division gives bit by bit, for every length around its steps", () => {
+  const divided = (bytes: Uint8Array) => {
+    let crc = 0xffffffff;
+    for (const byte of bytes) {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+    }
+    return ~crc >>> 0;
+  };
+  const bytes = crypto.getRandomValues(new Uint8Array(100));
+  for (let length = 0; length <= bytes.length; length++) {
+    const some = bytes.subarray(0, length);
+    assert.equal(crc32c(some), divided(some), `${length} bytes of ${bytes.toHex()}`);
+  }
+});

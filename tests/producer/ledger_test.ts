@@ -33,7 +33,14 @@ Deno.test("LedgerFile writes each acknowledged record once, for its owner alone,
     const path = join(folder, "ledger.jsonl");
     const ledger = new LedgerFile(path);
     for (let sequence = 1; sequence <= 5_000; sequence++) {
-      ledger.add(report(sequence, { kind: "acknowledged", offset: sequence * 2, sentAtMs: 0 }));
+      ledger.add(
+        report(sequence, {
+          kind: "acknowledged",
+          offset: sequence * 2,
+          sentAtMs: 0,
+          answeredAtMs: 0,
+        }),
+      );
       ledger.add(report(sequence, { kind: "failed", reason: "too large" }));
     }
     ledger.close();
@@ -65,7 +72,9 @@ Deno.test("readLedger() leaves out a last line that was cut, and refuses any oth
     const path = join(folder, "ledger.jsonl");
     const ledger = new LedgerFile(path);
     for (const sequence of [1, 2]) {
-      ledger.add(report(sequence, { kind: "acknowledged", offset: sequence, sentAtMs: 0 }));
+      ledger.add(
+        report(sequence, { kind: "acknowledged", offset: sequence, sentAtMs: 0, answeredAtMs: 0 }),
+      );
     }
     ledger.close();
     const text = await Deno.readTextFile(path);
