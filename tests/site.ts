@@ -167,16 +167,29 @@ export async function until(
 
 /** All segments of a journal in order; an unfinished last line fails the test. */
 export async function readJournal(logs: string): Promise<readonly JournalLine[]> {
+  const lines: JournalLine[] = [];
+  await visitJournal(logs, (line) => lines.push(line));
+  return lines;
+}
+
+/** As {@link readJournal}, line by line: a journal of some hundred thousand orders is too large for one text. */
+export async function visitJournal(
+  logs: string,
+  visit: (line: JournalLine) => void,
+): Promise<void> {
   const names = [...Deno.readDirSync(logs)].map(({ name }) => name)
     .filter((name) => name.startsWith("tracker.events"));
   const closed = names.filter((name) => name !== "tracker.events").sort();
-  const lines: JournalLine[] = [];
   for (const name of [...closed, ...names.filter((each) => each === "tracker.events")]) {
-    const text = await Deno.readTextFile(join(logs, name));
-    assert.ok(text === "" || text.endsWith("\n"), `${name} ends with a whole line`);
-    for (const line of text.split("\n").slice(0, -1)) lines.push(JSON.parse(line));
+    const file = await Deno.open(join(logs, name));
+    let rest = "";
+    for await (const text of file.readable.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) visit(JSON.parse(line));
+    }
+    assert.equal(rest, "", `${name} ends with a whole line`);
   }
-  return lines;
 }
 
 /** How many lines a journal that is being written has, a last unfinished one left out. */
@@ -236,11 +249,16 @@ export async function readTopic(
 
 /** The records that a journal holds, its own bytes hashed. */
 export function journaledRecords(lines: readonly JournalLine[]): readonly SeenRecord[] {
-  return sorted(lines.map((line) => ({
+  return sorted(lines.map(journaledRecord));
+}
+
+/** The record that a line holds, its own bytes hashed. */
+export function journaledRecord(line: JournalLine): SeenRecord {
+  return {
     partition: line.kafka_partition,
     offset: line.kafka_offset,
     valueHash: hashOf(journaledValue(line)),
-  })));
+  };
 }
 
 function journaledValue(line: JournalLine): Uint8Array | null {

@@ -67,6 +67,8 @@ export interface ConsumedBatch {
   readonly highWatermark: number;
   /** False once the partition may be another member's: nothing must be written or committed any more. */
   isCurrent(): boolean;
+  /** Aborted when the partition may be another member's, so that nobody waits on for what does not count. */
+  readonly lost: AbortSignal;
   /** Asks the cluster whether the topic is still the one that the batch was read from. */
   confirmTopic(): Promise<boolean>;
   /** Whether the batch before this one of the partition became safe; work must not be done in another order. */
@@ -210,6 +212,8 @@ export class GroupConsumer {
   /** Why commits fail at the moment. */
   #commitFailure: string | undefined;
   #generation = 0;
+  /** Aborted when the generation changes. */
+  #lost = new AbortController();
   #lastActivityAt = performance.now();
   #silentSince: number | undefined;
 
@@ -310,7 +314,7 @@ export class GroupConsumer {
       timers: new Set(),
     };
     this.#session = session;
-    this.#generation++;
+    this.#nextGeneration();
     this.#listen(session);
     this.#start(session).catch((error) => session.ended.resolve(error));
     const reason = await session.ended.promise;
@@ -330,7 +334,7 @@ export class GroupConsumer {
   }
 
   async #close(session: Session): Promise<void> {
-    this.#generation++;
+    this.#nextGeneration();
     for (const timer of session.timers) clearTimeout(timer);
     this.#positions.clear();
     this.#isPlaced = false;
@@ -362,12 +366,19 @@ export class GroupConsumer {
     consumer.on(CRASH, ({ payload }: ConsumerCrashEvent) => session.ended.resolve(payload.error));
   }
 
+  /** What was begun before is stale from here on. */
+  #nextGeneration(): number {
+    this.#lost.abort();
+    this.#lost = new AbortController();
+    return ++this.#generation;
+  }
+
   /** Decides where to read on, before any record of the new assignment is handed over. */
   async #takeOver(
     session: Session,
     partitions: readonly number[],
   ): Promise<Membership | undefined> {
-    const generation = ++this.#generation;
+    const generation = this.#nextGeneration();
     this.#positions.clear();
     this.#isPlaced = false;
     session.lanes = new Map();
@@ -486,6 +497,7 @@ export class GroupConsumer {
       endOffset,
       highWatermark: Number(batch.highWatermark),
       isCurrent,
+      lost: this.#lost.signal,
       confirmTopic: () => this.#confirmTopic(session, membership),
       previous: lane.tail,
     }).then((isSafe) => {
@@ -635,7 +647,7 @@ export class GroupConsumer {
     const description = await this.#identity.ask();
     if (description?.topicId === membership.topicId) return true;
     if (membership.generation !== this.#generation) return false;
-    this.#generation++;
+    this.#nextGeneration();
     const to = description?.topicId;
     this.#options.onNotice({ kind: "topic-changed", from: membership.topicId, to });
     session.ended.resolve(new Error(`topic "${this.#options.topic}" was deleted or created again`));

@@ -18,7 +18,7 @@ export interface DeadLetter {
 }
 
 export interface DeadLettersOptions {
-  readonly producer: ReliableProducer;
+  readonly producer: Pick<ReliableProducer, "send">;
   readonly topic: string;
   readonly partitionCount: number;
   readonly log: Logger;

@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
+import { GroupConsumer } from "../kafka/consumer.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
@@ -91,9 +92,10 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     log,
   });
   let onJournaled: OpenedTracker["onJournaled"] = () => {};
+  const { connection, topic, groupId } = options;
   const tracker = new Tracker({
     ...options,
-    cluster,
+    openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
     journal,
     deadLetters,
     metrics,

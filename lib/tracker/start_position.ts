@@ -57,7 +57,7 @@ export interface JournaledPartition {
   /** The first offset from the given one on that it does not hold. */
   firstGap(from: number): number;
   /**
-   * Whether an older topic of this name is known: the brokers delete a topic's commits with it, so that
+   * Whether another topic of this name was read before: the brokers delete a topic's commits with it, so that
    * none is left to tell. Default false.
    */
   readonly hasOlderTopic?: boolean;
@@ -119,5 +119,7 @@ function choose(
       markBelow: committed.offset,
     };
   }
-  return { offset };
+  // Begun by an earlier run, which saw no record to put the mark on.
+  const isBegun = note !== undefined && journaled.end === undefined;
+  return { offset, ...(isBegun && journaled.hasOlderTopic === true && { mark: CREATED_AGAIN }) };
 }

@@ -10,14 +10,13 @@
  * @module
  */
 
-import type { ClusterClient } from "../kafka/cluster.ts";
-import {
-  type Assignment,
-  type ConsumedBatch,
-  type ConsumerNotice,
+import type {
+  Assignment,
+  ConsumedBatch,
+  ConsumerNotice,
   GroupConsumer,
+  GroupConsumerOptions,
 } from "../kafka/consumer.ts";
-import type { KafkaConnection } from "../kafka/client.ts";
 import type { Logger } from "../log.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
@@ -36,10 +35,18 @@ import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
 
+/** What a tracker does with its consumer. */
+export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "run" | "stop">;
+
+/** What its consumer asks and tells a tracker. */
+export type ConsumerHooks = Pick<
+  GroupConsumerOptions,
+  "commitMetadata" | "startAt" | "onBatch" | "onNotice"
+>;
+
 export interface TrackerOptions {
-  readonly connection: KafkaConnection;
-  /** Connected with patience `persist`; stays the caller's to close. */
-  readonly cluster: ClusterClient;
+  /** Called once; the consumer reads `topic` as a member of `groupId`. */
+  readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
   readonly topic: string;
   readonly groupId: string;
   /** Where a group without commits begins. */
@@ -78,7 +85,7 @@ const CONFIRM_RETRY_MS = 250;
 
 export class Tracker {
   readonly #options: TrackerOptions;
-  readonly #consumer: GroupConsumer;
+  readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new Map<number, Mark>();
@@ -89,10 +96,7 @@ export class Tracker {
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {}); // it is run() that reports it
-    this.#consumer = new GroupConsumer(options.cluster, {
-      connection: options.connection,
-      topic: options.topic,
-      groupId: options.groupId,
+    this.#consumer = options.openConsumer({
       commitMetadata: (topicId) => formatCommitNote({ journalId: options.journal.id, topicId }),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
@@ -133,11 +137,17 @@ export class Tracker {
     const { journal, from, metrics, log } = this.#options;
     metrics.keepPartitions(partitions.map(({ partition }) => partition));
     const starts = new Map<number, number>();
-    const hasOlderTopic = this.#topicId !== undefined && this.#topicId !== topicId;
+    const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
+    // Whoever has a partition next notices for itself what there is to notice.
+    for (const partition of this.#marks.keys()) {
+      if (!partitions.some((start) => start.partition === partition)) this.#marks.delete(partition);
+    }
     for (const start of partitions) {
       const { partition } = start;
       const held = journal.heldIntervals({ topic, topicId, partition });
+      const hasOlderTopic = isAnotherTopic ||
+        journal.holdsNamesake({ topic, topicId, partition });
       const isFirstStart = start.committed === undefined && held.length === 0 && !hasOlderTopic;
       const { offset, mark, markBelow }: StartPosition = isFirstStart && from === "latest"
         ? { offset: start.high }
@@ -183,12 +193,12 @@ export class Tracker {
     const { journal, metrics } = this.#options;
     const { topic, topicId, partition, records } = batch;
     await this.#settledAppends(batch);
-    const fresh = records.filter(({ offset }) =>
-      !journal.holds({ topic, topicId, partition, offset })
-    );
-    const held = fresh.length === records.length
-      ? []
-      : records.filter((record) => !fresh.includes(record));
+    const fresh: KafkaRecord[] = [];
+    const held: KafkaRecord[] = [];
+    for (const record of records) {
+      const { offset } = record;
+      (journal.holds({ topic, topicId, partition, offset }) ? held : fresh).push(record);
+    }
     // It waits for a record that is new: those that the journal holds get no line.
     const mark = fresh[0] === undefined ? undefined : this.#marks.get(partition);
     if (mark !== undefined) this.#marks.delete(partition);
@@ -314,18 +324,18 @@ export class Tracker {
     const { onOrder, retryPolicy, metrics } = this.#options;
     if (onOrder === undefined) return [];
     const badOffsets = new Set(letters.map(({ record }) => record.offset));
+    const stop = AbortSignal.any([this.#stopping.signal, batch.lost]);
     const unhandled: DeadLetter[] = [];
     for (const record of batch.records) {
       if (badOffsets.has(record.offset)) continue;
       const { order } = judgeRecord(record);
       if (order === undefined) continue;
-      if (!batch.isCurrent()) return undefined;
       const outcome = await runHandler({
         handler: onOrder,
         order,
         record,
         policy: { ...DEFAULT_RETRY_POLICY, ...retryPolicy },
-        stop: this.#stopping.signal,
+        stop,
       });
       if (outcome.kind === "abandoned") return undefined;
       if (outcome.kind === "failed") unhandled.push({ record, failure: outcome.failure });

@@ -19,13 +19,13 @@ import { Random } from "../../lib/shop/random.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import {
   countJournalLines,
-  journaledRecords,
+  journaledRecord,
   type JournalLine,
-  readJournal,
   readTopic,
   type SeenRecord,
   type Site,
   until,
+  visitJournal,
 } from "../site.ts";
 
 export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
@@ -366,17 +366,22 @@ const NO_DIFFERENCE: Difference = { missing: [], duplicated: [], changed: [], fo
  * 0 changed bytes; and each partition is in order. Returns how many records that are.
  */
 export async function assertSameRecords(site: Site, logs: string = site.logs): Promise<number> {
-  const lines = await readJournal(logs);
+  const journaled: SeenRecord[] = [];
+  await visitJournal(logs, (line) => journaled.push(journaledRecord(line)));
   const topic = await readTopic(site);
-  assert.deepEqual(difference(topic, journaledRecords(lines)), NO_DIFFERENCE);
-  assertInOrder(lines);
+  assertSame(topic, journaled);
   return topic.length;
 }
 
 /** As {@link assertSameRecords}, of records that were read before. */
 export function assertHolds(lines: readonly JournalLine[], topic: readonly SeenRecord[]): void {
-  assert.deepEqual(difference(topic, journaledRecords(lines)), NO_DIFFERENCE);
-  assertInOrder(lines);
+  assertSame(topic, lines.map(journaledRecord));
+}
+
+/** @param journaled in the order of the lines. */
+function assertSame(topic: readonly SeenRecord[], journaled: readonly SeenRecord[]): void {
+  assert.deepEqual(difference(topic, journaled), NO_DIFFERENCE);
+  assertInOrder(journaled);
 }
 
 export function difference(
@@ -418,9 +423,9 @@ function sampleOf(names: readonly string[]): readonly string[] {
 }
 
 /** In a journal each partition is in order, whatever happened between two lines. */
-function assertInOrder(lines: readonly JournalLine[]): void {
+function assertInOrder(journaled: readonly SeenRecord[]): void {
   const last = new Map<number, number>();
-  for (const { kafka_partition: partition, kafka_offset: offset } of lines) {
+  for (const { partition, offset } of journaled) {
     assert.ok(offset > (last.get(partition) ?? -1), `${partition}/${offset} is in order`);
     last.set(partition, offset);
   }
@@ -535,13 +540,14 @@ export async function untilJournaled(site: Site, linesMin: number): Promise<numb
  */
 export async function assertAllDeadLettered(
   site: Site,
-  lines: readonly JournalLine[],
 ): Promise<{ readonly letters: number; readonly bad: number }> {
-  const bad = lines.filter((line) => line["event_type"] !== "message.received");
+  const bad: string[] = [];
+  await visitJournal(site.logs, (line) => {
+    if (line["event_type"] !== "message.received") bad.push(nameOf(journaledRecord(line)));
+  });
   const letters = await deadLetterNames(site);
   const sent = new Set(letters);
-  const missing = bad.map((line) => `${line.kafka_partition}/${line.kafka_offset}`)
-    .filter((name) => !sent.has(name));
+  const missing = bad.filter((name) => !sent.has(name));
   assert.deepEqual(sampleOf(missing), [], "bad records without a dead letter");
   assert.equal(sent.size, bad.length, "dead letters of good records");
   return { letters: letters.length, bad: bad.length };

@@ -19,10 +19,12 @@ const RECORD = {
   headers: [],
 };
 
+const ORDER = createShop({ seed: 1 }).nextOrder(0);
+
 function run(handler: OrderHandler, options: { timeoutMs?: number; stop?: AbortSignal } = {}) {
   return runHandler({
     handler,
-    order: createShop({ seed: 1 }).nextOrder(0),
+    order: ORDER,
     record: RECORD,
     policy: { ...POLICY, timeoutMs: options.timeoutMs ?? POLICY.timeoutMs },
     stop: options.stop ?? new AbortController().signal,
@@ -100,4 +102,14 @@ Deno.test("retryWaitMs() doubles from 1 s to 30 s, and the jitter keeps to its u
     );
   assert.deepEqual(waits(1), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
   assert.deepEqual(waits(0), [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+});
+
+Deno.test("runHandler() keeps nothing of a call that has ended, however long it might have taken", async () => {
+  const stop = new AbortController().signal;
+  const call = () => run(() => {}, { timeoutMs: 600_000, stop });
+  for (let count = 0; count < 2_000; count++) await call();
+  const before = Deno.memoryUsage().rss;
+  for (let count = 0; count < 30_000; count++) await call();
+  const grownMb = (Deno.memoryUsage().rss - before) / 1024 ** 2;
+  assert.ok(grownMb < 30, `${grownMb} MB for 30,000 calls`);
 });

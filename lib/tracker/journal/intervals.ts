@@ -119,6 +119,15 @@ export class HeldOffsets {
     intervals.add(interval);
   }
 
+  /** Whether any of this partition is held under the same name and another id; lines without an id do not tell. */
+  hasNamesake({ topic, topicId, partition }: JournalPartition): boolean {
+    for (const held of this.#topics.values()) {
+      const isOther = held.topic === topic && held.topicId !== topicId && held.topicId !== "";
+      if (isOther && held.partitions.has(partition)) return true;
+    }
+    return false;
+  }
+
   /** How many offsets are held here and not in `other`. */
   countNotIn(other: HeldOffsets): number {
     let count = 0;

@@ -244,6 +244,14 @@ export class Journal {
     return this.#held.of(partition).end;
   }
 
+  /**
+   * Whether records are held of this partition of another topic that has the same name: the topic was created
+   * again, or this is another cluster.
+   */
+  holdsNamesake(partition: JournalPartition): boolean {
+    return this.#held.hasNamesake(partition);
+  }
+
   /** The offsets held of a partition, sorted and disjoint, as they are now. */
   heldIntervals(partition: JournalPartition): readonly Interval[] {
     return [...this.#held.of(partition).intervals];

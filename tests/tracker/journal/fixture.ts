@@ -184,6 +184,8 @@ export class FaultyStorage implements Storage {
   onWrite: (bytes: Uint8Array) => number = (bytes) => bytes.length;
   /** May throw. Called with a number that tells one opened file from another. */
   onSync: (descriptor: number) => void = () => {};
+  /** Awaited before each sync: a disk that takes its time. */
+  beforeSync: () => Promise<void> = () => Promise.resolve();
   #opened = 0;
 
   async open(...args: Parameters<Storage["open"]>): Promise<StoredFile> {
@@ -204,6 +206,7 @@ export class FaultyStorage implements Storage {
       syncData: async () => {
         this.syncCount++;
         this.onSync(descriptor);
+        await this.beforeSync();
         await file.syncData();
       },
       stat: () => file.stat(),

@@ -1,0 +1,297 @@
+import assert from "node:assert/strict";
+import { DeliveryError } from "../../lib/kafka/errors.ts";
+import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer.ts";
+import type { ReliableProducer } from "../../lib/kafka/producer.ts";
+import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { createShop } from "../../lib/shop.ts";
+import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
+import { formatCommitNote } from "../../lib/tracker/start_position.ts";
+import { type ConsumerHooks, Tracker, type TrackerOptions } from "../../lib/tracker/tracker.ts";
+import { Metrics } from "../../lib/tracker/metrics.ts";
+import { FaultyStorage, opened, TestFolder } from "./journal/fixture.ts";
+
+const TOPIC = { topic: "orders", topicId: "11111111111111111111111111111111" };
+const OTHER_TOPIC = { topic: "orders", topicId: "22222222222222222222222222222222" };
+const ENCODER = new TextEncoder();
+const ORDER = ENCODER.encode(JSON.stringify(createShop({ seed: 1 }).nextOrder(0)));
+
+function record(offset: number, value: Uint8Array = ORDER): KafkaRecord {
+  return {
+    topic: TOPIC.topic,
+    partition: 0,
+    offset,
+    timestampMs: 0,
+    key: null,
+    value,
+    headers: [],
+  };
+}
+
+/** A batch as a consumer hands it over, of one good order where nothing else is said. */
+function batchOf(given: Partial<ConsumedBatch> & { readonly records?: readonly KafkaRecord[] }) {
+  const records = given.records ?? [record(0)];
+  const endOffset = (records.at(-1)?.offset ?? -1) + 1;
+  return {
+    ...TOPIC,
+    partition: 0,
+    records,
+    endOffset,
+    highWatermark: endOffset,
+    isCurrent: () => true,
+    lost: new AbortController().signal,
+    confirmTopic: () => Promise.resolve(true),
+    previous: Promise.resolve(true),
+    ...given,
+  };
+}
+
+/** A tracker on a journal of its own, whose consumer is the test. */
+async function createTracked(options: Partial<TrackerOptions> = {}) {
+  const folder = new TestFolder();
+  const storage = new FaultyStorage();
+  const { journal, [Symbol.asyncDispose]: close } = await opened(folder, { storage });
+  const consumer: { hooks?: ConsumerHooks } = {};
+  const tracker = new Tracker({
+    openConsumer: (hooks) => {
+      consumer.hooks = hooks;
+      return {
+        positions: undefined,
+        silentMs: 0,
+        run: () => Promise.withResolvers<void>().promise,
+        stop: () => Promise.resolve(),
+      };
+    },
+    topic: TOPIC.topic,
+    groupId: "group",
+    from: "earliest",
+    journal,
+    deadLetters: undefined,
+    metrics: new Metrics(),
+    log: loggerOf("test"),
+    schema: "order",
+    onJoined: () => {},
+    onJournaled: () => {},
+    ...options,
+  });
+  const { hooks } = consumer;
+  if (hooks === undefined) throw new TypeError("expected the tracker to open its consumer");
+  return {
+    storage,
+    journal,
+    hooks,
+    offsets: () => linesOf(folder).map(({ kafka_offset }) => kafka_offset),
+    marks: () => linesOf(folder).map(({ mark }) => mark),
+    async [Symbol.asyncDispose]() {
+      await tracker.stop();
+      await close();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+interface Line {
+  readonly kafka_offset: number;
+  readonly mark?: string;
+}
+
+function linesOf(folder: TestFolder): readonly Line[] {
+  return Deno.readTextFileSync(folder.active).split("\n").slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
+
+/** Whether it has resolved by the time that everything else which could has. */
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  promise.then(() => settled = true);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  return settled;
+}
+
+function assignmentOf(
+  topic: typeof TOPIC,
+  committed?: { readonly offset: number; readonly metadata: string },
+): Assignment {
+  return {
+    ...topic,
+    partitions: [{
+      partition: 0,
+      low: 0,
+      high: 100,
+      committed: committed && { partition: 0, ...committed },
+    }],
+  };
+}
+
+Deno.test("Tracker: a batch is safe only when it has been flushed to the disk", async () => {
+  await using tracked = await createTracked();
+  const { hooks, storage } = tracked;
+  const disk = Promise.withResolvers<void>();
+  storage.beforeSync = () => disk.promise;
+  const safe = hooks.onBatch(batchOf({}));
+  assert.equal(await isSettled(safe), false, "safe before the flush");
+  disk.resolve();
+  assert.equal(await safe, true);
+  assert.deepEqual(tracked.offsets(), [0]);
+});
+
+Deno.test("Tracker: a batch of a topic that was created again is not written", async () => {
+  await using tracked = await createTracked();
+  const batch = batchOf({ confirmTopic: () => Promise.resolve(false) });
+  assert.equal(await tracked.hooks.onBatch(batch), false);
+  assert.deepEqual(tracked.offsets(), []);
+});
+
+Deno.test("Tracker: where no broker can say whether the topic is the same, nothing is written until one can", async () => {
+  await using tracked = await createTracked();
+  let questionCount = 0;
+  const confirmTopic = () =>
+    ++questionCount < 3 ? Promise.reject(new Error("no broker answers")) : Promise.resolve(true);
+  assert.equal(await tracked.hooks.onBatch(batchOf({ confirmTopic })), true);
+  assert.equal(questionCount, 3);
+  assert.deepEqual(tracked.offsets(), [0]);
+});
+
+Deno.test("Tracker: a batch whose partition was lost while it waited its turn is not written", async () => {
+  await using tracked = await createTracked();
+  const previous = Promise.withResolvers<boolean>();
+  let isCurrent = true;
+  const written = tracked.hooks.onBatch(
+    batchOf({ isCurrent: () => isCurrent, previous: previous.promise }),
+  );
+  assert.equal(await isSettled(written), false, "all but its turn has come");
+  isCurrent = false;
+  previous.resolve(true);
+  assert.equal(await written, false);
+  assert.deepEqual(tracked.offsets(), []);
+});
+
+Deno.test("Tracker: a batch after one that did not become safe is not written", async () => {
+  await using tracked = await createTracked();
+  const batch = batchOf({ records: [record(1)], previous: Promise.resolve(false) });
+  assert.equal(await tracked.hooks.onBatch(batch), false);
+  assert.deepEqual(tracked.offsets(), []);
+});
+
+Deno.test("Tracker: records whose append was under way when the partition was lost are not written again", async () => {
+  await using tracked = await createTracked();
+  const { hooks, storage } = tracked;
+  const disk = Promise.withResolvers<void>();
+  storage.beforeSync = () => disk.promise;
+  let isCurrent = true;
+  const before = hooks.onBatch(batchOf({ isCurrent: () => isCurrent }));
+  assert.equal(await isSettled(before), false);
+  isCurrent = false;
+  const after = hooks.onBatch(batchOf({ records: [record(0), record(1)] }));
+  assert.equal(await isSettled(after), false, "it waits for what is known of the disk");
+  disk.resolve();
+  assert.equal(await after, true);
+  assert.deepEqual(tracked.offsets(), [0, 1]);
+});
+
+Deno.test("Tracker: a batch is safe only when its dead letters are with the broker", async () => {
+  const asked = Promise.withResolvers<void>();
+  const broker = Promise.withResolvers<void>();
+  const sent: number[] = [];
+  const producer: Pick<ReliableProducer, "send"> = {
+    async send({ records }) {
+      asked.resolve();
+      await broker.promise;
+      sent.push(records.length);
+      return { partition: 0, baseOffset: 0, recordCount: records.length };
+    },
+  };
+  await using tracked = await createTracked({ deadLetters: deadLettersBy(producer) });
+  const bad = [record(0), record(1, ENCODER.encode("bad"))];
+  const safe = tracked.hooks.onBatch(batchOf({ records: bad }));
+  await asked.promise;
+  assert.deepEqual(tracked.offsets(), [0, 1], "the journal comes first");
+  assert.equal(await isSettled(safe), false, "safe before the dead letter is acknowledged");
+  broker.resolve();
+  assert.equal(await safe, true);
+  assert.deepEqual(sent, [1]);
+});
+
+Deno.test("Tracker: dead letters that are refused are given up when the partition is lost", async () => {
+  let isCurrent = true;
+  const producer: Pick<ReliableProducer, "send"> = {
+    send: ({ topic, partition }) => {
+      isCurrent = false;
+      const cause = new Error("refused");
+      throw new DeliveryError({ topic, partition, fate: "refused", reason: "REFUSED", cause });
+    },
+  };
+  await using tracked = await createTracked({ deadLetters: deadLettersBy(producer) });
+  const batch = batchOf({
+    records: [record(0, ENCODER.encode("bad"))],
+    isCurrent: () => isCurrent,
+  });
+  assert.equal(await tracked.hooks.onBatch(batch), false);
+});
+
+function deadLettersBy(producer: Pick<ReliableProducer, "send">): DeadLetters {
+  return new DeadLetters({
+    producer,
+    topic: "orders-dlq",
+    partitionCount: 1,
+    log: loggerOf("test"),
+    retryWaitMs: 1,
+  });
+}
+
+Deno.test("Tracker: a handler is told when its partition is lost, and is not waited for", async () => {
+  const called = Promise.withResolvers<void>();
+  const told = Promise.withResolvers<void>();
+  await using tracked = await createTracked({
+    retryPolicy: { retryCount: 0, timeoutMs: 5_000 },
+    onOrder: (_, { signal }) => {
+      called.resolve();
+      signal.addEventListener("abort", () => told.resolve());
+      return Promise.withResolvers<void>().promise;
+    },
+  });
+  const lost = new AbortController();
+  const handled = tracked.hooks.onBatch(
+    batchOf({ lost: lost.signal, isCurrent: () => !lost.signal.aborted }),
+  );
+  await called.promise;
+  assert.equal(await isSettled(handled), false, "it waits for the handler until then");
+  lost.abort();
+  await told.promise;
+  assert.equal(await handled, false, "its offset is not to be committed");
+});
+
+Deno.test("Tracker: a topic created again between two runs is marked on its first line, also after a run that saw none", async () => {
+  await using tracked = await createTracked();
+  const { hooks, journal } = tracked;
+  const { topic, topicId } = OTHER_TOPIC;
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+
+  const note = formatCommitNote({ journalId: journal.id, topicId });
+  const start = new Map([[0, 0]]);
+  await using second = await createTracked({ journal });
+  assert.deepEqual(second.hooks.startAt(assignmentOf(OTHER_TOPIC)), start);
+  await using third = await createTracked({ journal });
+  const begun = { offset: 0, metadata: note };
+  assert.deepEqual(third.hooks.startAt(assignmentOf(OTHER_TOPIC, begun)), start);
+  assert.equal(await third.hooks.onBatch(batchOf({ topicId })), true);
+  third.hooks.startAt(assignmentOf(OTHER_TOPIC, { offset: 1, metadata: note }));
+  assert.equal(await third.hooks.onBatch(batchOf({ topicId, records: [record(1)] })), true);
+  const again = "the topic was created again: reading it from its beginning";
+  assert.deepEqual(tracked.marks(), [undefined, again, undefined]);
+  assert.equal(journal.holdsNamesake({ topic, topicId, partition: 1 }), false, "of no other one");
+});
+
+Deno.test("Tracker: what was noticed of a partition is not said later, when it comes back from another member", async () => {
+  await using tracked = await createTracked();
+  const { hooks, journal } = tracked;
+  const note = formatCommitNote({ journalId: journal.id, topicId: TOPIC.topicId });
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
+  hooks.startAt({ ...TOPIC, partitions: [] });
+  hooks.startAt(assignmentOf(TOPIC, { offset: 1, metadata: note }));
+  assert.equal(await hooks.onBatch(batchOf({ records: [record(1)] })), true);
+  assert.deepEqual(tracked.marks(), [undefined, undefined]);
+});
