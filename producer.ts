@@ -153,6 +153,7 @@ async function findTopic(
 ): Promise<TopicFacts> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  await cluster.requirePermission("Write", topic);
   const ranges = await cluster.allOffsets(topic);
   const messageBytesMax = badKinds.includes("oversize")
     ? await cluster.topicConfig(topic, "max.message.bytes")

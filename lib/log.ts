@@ -16,7 +16,8 @@ import {
   withFilter,
 } from "@logtape/logtape";
 import { getRotatingFileSink } from "@logtape/file";
-import { printErrorLine } from "./terminal.ts";
+import { activeSpanIds, isTelemetryOn } from "./telemetry.ts";
+import { printConsoleLine, printErrorLine } from "./terminal.ts";
 import { printable } from "./text.ts";
 
 export type { Logger };
@@ -104,9 +105,10 @@ const CONTRACT_LEVELS: Readonly<Record<LogLevel, string>> = {
   fatal: "ERROR",
 };
 
-/** A line of `tracker.log`: the contract's LogEntry. */
+/** A line of `tracker.log`: the contract's LogEntry; written within a span, its metadata has the span's ids. */
 export function formatLogEntry(record: LogRecord, service: string): string {
-  const { error, ...metadata } = record.properties;
+  const { error, ...properties } = record.properties;
+  const metadata = { ...properties, ...activeSpanIds() };
   return JSON.stringify({
     timestamp: new Date(record.timestamp).toISOString(),
     level: CONTRACT_LEVELS[record.level],
@@ -117,15 +119,18 @@ export function formatLogEntry(record: LogRecord, service: string): string {
   }) + "\n";
 }
 
+/**
+ * With telemetry on, warnings and errors go by way of the runtime's console, out of which it makes OpenTelemetry's
+ * log records. What is less is not exported: the console would write it to standard output.
+ */
 function printRecord(record: LogRecord): void {
-  const details = Object.entries(record.properties)
+  const details = Object.entries({ ...record.properties, ...activeSpanIds() })
     .map(([name, value]) => `${name}=${typeof value === "object" ? show(value) : String(value)}`);
   const time = new Date(record.timestamp).toISOString().slice(11, 23);
-  printErrorLine(
-    printable(
-      [time, CONTRACT_LEVELS[record.level].padEnd(5), messageOf(record), ...details].join(" "),
-    ),
-  );
+  const level = CONTRACT_LEVELS[record.level];
+  const line = printable([time, level.padEnd(5), messageOf(record), ...details].join(" "));
+  if (isTelemetryOn && (level === "WARN" || level === "ERROR")) printConsoleLine(line, level);
+  else printErrorLine(line);
 }
 
 function show(value: unknown): string {

@@ -1,6 +1,6 @@
 /**
- * OpenTelemetry, by the semantic conventions for messaging: metrics a batch, spans a batch, and the trace
- * context in the records' headers. What collects and exports is the runtime's (`OTEL_DENO=true`), or
+ * OpenTelemetry, by the semantic conventions for messaging: metrics a batch, spans a batch, the trace
+ * context in the records' headers, and a span's ids for log lines. What collects and exports is the runtime's (`OTEL_DENO=true`), or
  * whatever an embedding program registered; without one nothing here does more than look at a constant.
  *
  * A span a record was measured and left out: it takes over a microsecond, and at full rate the runtime's
@@ -301,6 +301,12 @@ export function noteRecords(
 
 export function noteLag(source: Source, lag: number): void {
   if (isMetering) lagGauge.record(lag, sourceAttributes(source));
+}
+
+/** The span that is active, by the names that log lines have for it; nothing where there is none. */
+export function activeSpanIds(): { readonly trace_id?: string; readonly span_id?: string } {
+  const span = isTracing ? trace.getActiveSpan()?.spanContext() : undefined;
+  return span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId };
 }
 
 function secondsSince(startedAtMs: number): number {

@@ -35,6 +35,13 @@ export function printErrorLine(line: string): void {
   write(Deno.stderr, `${clearedStatus(Deno.stderr)}${line}\n`);
 }
 
+/** As {@link printErrorLine}, by the runtime's console, from which telemetry gets it too. */
+export function printConsoleLine(line: string, level: "WARN" | "ERROR"): void {
+  write(Deno.stderr, clearedStatus(Deno.stderr));
+  // deno-lint-ignore no-console -- the runtime exports as log records what goes this way, and no other
+  console[level === "WARN" ? "warn" : "error"]("%s", line);
+}
+
 /**
  * Shows a line that the next line or status replaces. Does nothing where standard output is not a
  * terminal: a pipe gets whole lines only.

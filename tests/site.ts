@@ -53,9 +53,18 @@ export type JournalLine = Readonly<Record<string, unknown>> & {
   readonly kafka_offset: number;
 };
 
-/** @param broker `host:port`; the suite's own broker where it is left out. */
+export interface SiteOptions {
+  readonly partitions?: number;
+  /** `host:port`; the suite's own broker where it is left out. */
+  readonly broker?: string;
+  /** Another address of it, for the programs. */
+  readonly programs?: string;
+  /** The programs' environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export async function createSite(
-  { partitions = 3, broker }: { partitions?: number; broker?: string } = {},
+  { partitions = 3, broker, programs: programsBroker, env = {} }: SiteOptions = {},
 ): Promise<Site> {
   const address = broker ?? (await liveBroker()).address;
   const topic = uniqueName("orders");
@@ -76,9 +85,8 @@ export async function createSite(
 
   const start: Site["start"] = async (name, args = []) => {
     const own = args[0] === "verify" ? args.slice(1) : args;
-    const program = await startProgram(name, [...usualArgs(name, site, args), ...own], {
-      cwd: folder,
-    });
+    const usual = usualArgs(name, { ...site, broker: programsBroker ?? address }, args);
+    const program = await startProgram(name, [...usual, ...own], { cwd: folder, env });
     programs.push(program);
     return program;
   };

@@ -4,7 +4,14 @@
  * @module
  */
 
-import { Kafka, type KafkaConfig, type LogEntry, logLevel, type SASLOptions } from "kafkajs";
+import {
+  Kafka,
+  type KafkaConfig,
+  type LogEntry,
+  logLevel,
+  type Mechanism,
+  type SASLOptions,
+} from "kafkajs";
 import { loggerOf } from "../log.ts";
 import { registerCodecs } from "./codecs.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
@@ -14,7 +21,9 @@ import {
   cureIdleTimer,
   joinInPlace,
   keepCommits,
+  renewSessionsInTime,
 } from "./kafkajs_internals.ts";
+import { oauthBearer } from "./oauth_bearer.ts";
 
 /** How to reach a cluster. */
 export interface KafkaConnection {
@@ -44,6 +53,7 @@ export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0
 
 cureIdleTimer();
 cureConnections();
+renewSessionsInTime();
 addJoinHook();
 registerCodecs();
 keepCommits();
@@ -64,7 +74,8 @@ export function openClient(
     enforceRequestTimeout: true,
     retry: {
       ...RETRY_WAITS,
-      retries: patience === "probe" ? PROBE_RETRIES : RETRIES_WITHOUT_END,
+      // Each retry is for the next broker of the list: all of them get their turn.
+      retries: patience === "probe" ? Math.max(PROBE_RETRIES, brokers.length) : RETRIES_WITHOUT_END,
     },
     logLevel: logLevel.INFO,
     logCreator: () => forwardLogEntry,
@@ -81,10 +92,10 @@ function tlsConfig(
   };
 }
 
-function saslConfig(sasl: Sasl): SASLOptions {
-  if (sasl.mechanism !== "oauthbearer") return sasl;
-  const { mechanism, token } = sasl;
-  return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
+function saslConfig(sasl: Sasl): SASLOptions | Mechanism {
+  if (sasl.mechanism === "oauthbearer") return oauthBearer(sasl.token);
+  const options: SASLOptions = sasl;
+  return options;
 }
 
 const log = loggerOf("kafkajs");

@@ -8,7 +8,15 @@
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { type ClientCluster, createCluster, fetchTopicMetadata } from "./kafkajs_internals.ts";
+import {
+  askForCoordinator,
+  type ClientCluster,
+  createCluster,
+  fetchTopicMetadata,
+  takeUnresolvedHosts,
+} from "./kafkajs_internals.ts";
+import { loggerOf } from "../log.ts";
+import { isPermitted, type TopicOperation } from "./permissions.ts";
 
 export interface TopicDescription {
   readonly topic: string;
@@ -45,6 +53,8 @@ const TOPIC_APPEARS_POLL_MS = 50;
 const PASSING_TIMEOUT_MS = 15_000;
 const ASK_AGAIN_MS = 100;
 
+const log = loggerOf("kafka");
+
 export class ClusterClient implements AsyncDisposable {
   readonly #brokers: readonly string[];
   readonly #admin: Admin;
@@ -76,6 +86,11 @@ export class ClusterClient implements AsyncDisposable {
       await self.#cluster.connect();
       await self.#admin.connect();
     });
+    for (const host of takeUnresolvedHosts()) {
+      log.warn("This machine knows no broker's host of that name; another broker answers", {
+        host,
+      });
+    }
     return self;
   }
 
@@ -93,6 +108,40 @@ export class ClusterClient implements AsyncDisposable {
     if (errorCode === UNKNOWN_TOPIC_ERROR_CODE) return undefined;
     if (errorCode !== NO_ERROR_CODE) throw refusedDescription(topic, errorCode);
     return { topic, topicId, partitionCount };
+  }
+
+  /**
+   * Finds out before the work begins whether this user may do it.
+   *
+   * @throws {RefusedError} where the cluster says that the permission is missing.
+   */
+  async requirePermission(operation: TopicOperation, topic: string): Promise<void> {
+    const { operations } = await this.#call(
+      `asking what may be done with topic "${topic}"`,
+      () => fetchTopicMetadata(this.#cluster, topic, { withOperations: true }),
+    );
+    if (isPermitted(operations, operation)) return;
+    throw new RefusedError(
+      `topic "${topic}" is there, but the permission ${operation} on it is missing: ` +
+        "ask the cluster's operator for it, or name another topic",
+      { reason: "TOPIC_AUTHORIZATION_FAILED" },
+    );
+  }
+
+  /** @throws {RefusedError} at once where this user may not use the group. */
+  async requireGroup(groupId: string): Promise<void> {
+    await this.#call(
+      `using group "${groupId}"`,
+      () => askForCoordinator(this.#cluster, { of: "group", name: groupId }),
+    );
+  }
+
+  /** @throws {RefusedError} at once where this user may not use the transactional id. */
+  async requireTransactionalId(transactionalId: string): Promise<void> {
+    await this.#call(
+      `using the transactional id "${transactionalId}"`,
+      () => askForCoordinator(this.#cluster, { of: "transaction", name: transactionalId }),
+    );
   }
 
   /** As {@link findTopic}; @throws {RefusedError} where there is no such topic. */

@@ -21,12 +21,32 @@ export function connectionOf(
 ): KafkaConnection {
   const file = config === undefined ? new Map() : parseProperties(readText(config));
   const properties = new Map([...file, ...propertiesOfEnvironment()]);
+  refuseRunOnValues(properties);
   const security = securityOf(properties, readText);
   return {
     brokers: broker ?? parseBrokers(properties.get("bootstrap.servers") ?? DEFAULT_BROKER),
     clientId: properties.get("client.id") ?? clientId,
     ...(security !== undefined && { security }),
   };
+}
+
+/** Settings whose value may stand in a message or be sent to the brokers as a name. */
+const PLAIN_SETTING = /^(bootstrap\.servers|client\.id|security\.protocol|sasl\.mechanism)$/;
+const PLAIN_SETTING_ENDINGS = /\.(location|type|algorithm)$/;
+
+/**
+ * A line that ends in a backslash goes on in the next one, which may hold the password: such a value is refused
+ * before anything can say it.
+ */
+function refuseRunOnValues(properties: ReadonlyMap<string, string>): void {
+  for (const [name, value] of properties) {
+    const isPlain = PLAIN_SETTING.test(name) || PLAIN_SETTING_ENDINGS.test(name);
+    if (!isPlain || !/[=;"]|password/i.test(value)) continue;
+    throw new UsageError(
+      `the value of ${name} runs on into another setting: ` +
+        "look for a backslash at the end of its line, or a line break that is missing",
+    );
+  }
 }
 
 function propertiesOfEnvironment(): ReadonlyMap<string, string> {

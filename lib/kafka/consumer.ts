@@ -255,7 +255,11 @@ export class GroupConsumer {
         if (performance.now() - startedAt > REBUILD_WAIT_MAX_MS) {
           rebuildWaitMs = REBUILD_WAIT_MIN_MS;
         }
-        this.#options.onNotice({ kind: "rebuilding", reason: factOf(reason), inMs: rebuildWaitMs });
+        this.#options.onNotice({
+          kind: "rebuilding",
+          reason: factOf(this.#explained(reason)),
+          inMs: rebuildWaitMs,
+        });
         await delay(rebuildWaitMs);
         rebuildWaitMs = Math.min(rebuildWaitMs * 2, REBUILD_WAIT_MAX_MS);
       }

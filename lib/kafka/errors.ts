@@ -13,11 +13,26 @@ export class BrokerUnreachableError extends Error {
 
   constructor({ brokers, cause }: { brokers: readonly string[]; cause: unknown }) {
     const { message } = rootCauseOf(cause);
-    const fact = `no Kafka broker answers at ${brokers.join(", ")} (${message})`;
-    super(`${fact}: ${adviceAtDoor(message)}`, { cause });
+    const named = addressNamedByCluster(cause, brokers);
+    const fact = named === undefined
+      ? `no Kafka broker answers at ${brokers.join(", ")} (${message})`
+      : `the cluster at ${
+        brokers.join(", ")
+      } names a broker at ${named} that does not answer (${message})`;
+    super(`${fact}: ${adviceAtDoor(cause, named)}`, { cause });
     this.brokers = brokers;
     this.fact = fact;
   }
+}
+
+/** The address that failed, where it came from the cluster itself (`advertised.listeners`) and not from us. */
+function addressNamedByCluster(error: unknown, brokers: readonly string[]): string | undefined {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ("broker" in cause && typeof cause.broker === "string") {
+      return brokers.includes(cause.broker) ? undefined : cause.broker;
+    }
+  }
+  return undefined;
 }
 
 /** What went wrong on a way that was good before. */
@@ -36,7 +51,11 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
     /altnames|NotValidForName|Hostname\/IP/i,
     "the broker's certificate is for another name: call the broker by a name that it has",
   ],
-  [/expired/i, "the broker's certificate is out of date, or this machine's clock is wrong"],
+  [
+    /expired/i,
+    "the broker's certificate is out of date, or this machine's clock is wrong: " +
+    "ask the cluster's operator for a new one",
+  ],
   [
     /certificate|UnknownIssuer/i,
     "the broker's certificate is not trusted: name its authority with KAFKA_SSL_CA, " +
@@ -54,9 +73,30 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-function adviceAtDoor(message: string): string {
-  return ADVICE_AT_DOOR.find(([words]) => words.test(message))?.[1] ??
-    `start one with "deno task broker", or name yours with --broker or KAFKA_BROKER`;
+const UNRESOLVED_CODES: ReadonlySet<unknown> = new Set(["ENOTFOUND", "EAI_AGAIN"]);
+
+/** Whether the name service knows no such host. Never throws. */
+export function isUnresolved(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ("code" in cause && UNRESOLVED_CODES.has(cause.code)) return true;
+  }
+  return false;
+}
+
+/** @param named the address, where the cluster named it. */
+function adviceAtDoor(error: unknown, named: string | undefined): string {
+  const { message } = rootCauseOf(error);
+  const known = ADVICE_AT_DOOR.find(([words]) => words.test(message))?.[1];
+  if (known !== undefined) return known;
+  if (named !== undefined) {
+    return (isUnresolved(error) ? "this machine knows no host of that name: " : "") +
+      "set advertised.listeners of the broker to an address that its clients can reach " +
+      "(in a container it is seldom the container's own), or start that broker";
+  }
+  return isUnresolved(error)
+    ? "this machine knows no host of that name: check --broker, KAFKA_BROKER or " +
+      "bootstrap.servers for a slip, and this machine's name service"
+    : `start one with "deno task broker", or name yours with --broker or KAFKA_BROKER`;
 }
 
 /** The cluster answered, and refused: a missing permission, an unknown topic, a bad name. */
@@ -136,10 +176,15 @@ export function fateOf(error: unknown): Fate {
 
 /** Kafka's name for the reason of an error of the client, or the class of the innermost cause. */
 export function reasonOf(error: unknown): string {
-  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+  for (let cause: unknown = error; cause instanceof Error; cause = causeOf(cause)) {
     if ("type" in cause && typeof cause.type === "string") return cause.type;
   }
   return rootCauseOf(error).name;
+}
+
+/** An error that stands for several, such as one a topic to be created, is taken for the first of them. */
+function causeOf(error: Error): unknown {
+  return "errors" in error && Array.isArray(error.errors) ? error.errors[0] : error.cause;
 }
 
 /**
@@ -166,18 +211,35 @@ export function adviceFor(reason: string): string | undefined {
 
 const ADVICE: Readonly<Record<string, string>> = {
   TOPIC_AUTHORIZATION_FAILED:
-    "ask the cluster's operator for the permission, or use another --topic",
-  KafkaJSGroupCoordinatorNotFound:
-    "the cluster is still starting, or the permission to use the group is missing",
+    "ask the cluster's operator for the permission, or name another topic",
+  KafkaJSGroupCoordinatorNotFound: "the cluster is still starting: try again in a minute",
   KafkaJSSASLAuthenticationError: "the user name or the password is wrong: " +
     "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or the file of --config",
+  UNSUPPORTED_SASL_MECHANISM: "set KAFKA_SASL_MECHANISM, or sasl.mechanism in the file of " +
+    "--config, to one that the cluster has",
+  TOKEN_REJECTED: "it is expired, or of an issuer that the cluster does not trust: " +
+    "look at what the program's token function returns",
+  NO_TOKEN: "look at the program's token function, and at the service that it asks",
   GROUP_AUTHORIZATION_FAILED:
-    "ask the cluster's operator for the permission, or use another --group",
+    "ask the cluster's operator for the permission Read on the group, or use another --group",
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+    "ask the cluster's operator for the permission Write on the transactional id",
   CLUSTER_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission",
   UNKNOWN_TOPIC_OR_PARTITION: "the topic does not exist; create it, or use another --topic",
   INVALID_REPLICATION_FACTOR: "the cluster has fewer brokers than the topic asks for",
   POLICY_VIOLATION: "the cluster's policy does not allow it; ask its operator to create the topic",
 };
+
+const LOCKED_OUT: ReadonlySet<string> = new Set([
+  "KafkaJSSASLAuthenticationError",
+  "NO_TOKEN",
+  "TOKEN_REJECTED",
+]);
+
+/** Whether a cluster that answers does not let us in, as long as neither side changes its mind. Never throws. */
+export function isLockedOut(error: unknown): boolean {
+  return LOCKED_OUT.has(reasonOf(error));
+}
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
   "KafkaJSConnectionError",
@@ -214,7 +276,7 @@ export function isPassing(error: unknown): boolean {
 }
 
 function rootCauseOf(error: unknown): Error {
-  let cause: unknown = error;
-  while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
-  return cause instanceof Error ? cause : new Error(String(cause));
+  if (!(error instanceof Error)) return new Error(String(error));
+  const cause = causeOf(error);
+  return cause instanceof Error ? rootCauseOf(cause) : error;
 }

@@ -6,6 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import process from "node:process";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import connectionModule from "kafkajs/src/network/connection.js";
@@ -13,9 +14,13 @@ import offsetManagerModule from "kafkajs/src/consumer/offsetManager/index.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
+import { isUnresolved } from "./errors.ts";
 
 interface ClientBroker {
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
+  findGroupCoordinator(
+    group: { readonly groupId: string; readonly coordinatorType: number },
+  ): Promise<unknown>;
   leaveGroup(member: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
 }
 
@@ -77,6 +82,8 @@ export interface TopicMetadata {
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
   readonly topicId: string;
   readonly partitionCount: number;
+  /** What this user may do with it, as bits (`permissions.ts`); not told where it was not asked for. */
+  readonly operations: number;
 }
 
 interface Encoder {
@@ -148,6 +155,7 @@ const TOPIC_ID_BYTES = 16;
 export async function fetchTopicMetadata(
   cluster: ClientCluster,
   topic: string,
+  { withOperations = false }: { readonly withOperations?: boolean } = {},
 ): Promise<TopicMetadata> {
   const broker = await cluster.brokerPool.findConnectedBroker();
   const response = await broker.connectionPool.send({
@@ -155,7 +163,7 @@ export async function fetchTopicMetadata(
       apiKey: METADATA_API_KEY,
       apiVersion: 12,
       apiName: "Metadata",
-      encode: () => Promise.resolve(encodeMetadataRequest(topic)),
+      encode: () => Promise.resolve(encodeMetadataRequest(topic, withOperations)),
     },
     response: {
       decode: (payload) => Promise.resolve(decodeMetadataResponse(payload)),
@@ -165,7 +173,7 @@ export async function fetchTopicMetadata(
   return response as TopicMetadata;
 }
 
-function encodeMetadataRequest(topic: string): Encoder {
+function encodeMetadataRequest(topic: string, withOperations: boolean): Encoder {
   const Encoder = encoderModule as new () => Encoder;
   const emptyTags = 0;
   const oneTopic = 2; // compact arrays count from one
@@ -176,7 +184,7 @@ function encodeMetadataRequest(topic: string): Encoder {
     .writeUVarIntString(topic)
     .writeUVarInt(emptyTags)
     .writeBoolean(false) // allow_auto_topic_creation
-    .writeBoolean(false) // include_topic_authorized_operations
+    .writeBoolean(withOperations) // include_topic_authorized_operations
     .writeUVarInt(emptyTags);
 }
 
@@ -194,7 +202,20 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   decoder.readUVarIntString(); // name
   const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
   decoder.readBoolean(); // is_internal
-  return { errorCode, topicId, partitionCount: decoder.readUVarInt() - 1 };
+  const partitionCount = decoder.readUVarInt() - 1;
+  for (let count = partitionCount; count > 0; count--) skipPartition(decoder);
+  return { errorCode, topicId, partitionCount, operations: decoder.readInt32() };
+}
+
+function skipPartition(decoder: Decoder): void {
+  decoder.readInt16(); // error_code
+  decoder.readInt32(); // partition_index
+  decoder.readInt32(); // leader_id
+  decoder.readInt32(); // leader_epoch
+  for (let list = 0; list < 3; list++) { // replica_nodes, isr_nodes, offline_replicas
+    for (let count = decoder.readUVarInt() - 1; count > 0; count--) decoder.readInt32();
+  }
+  decoder.readTaggedFields();
 }
 
 function skipBroker(decoder: Decoder): void {
@@ -203,6 +224,20 @@ function skipBroker(decoder: Decoder): void {
   decoder.readInt32(); // port
   decoder.readUVarIntString(); // rack
   decoder.readTaggedFields();
+}
+
+const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const;
+
+/**
+ * Asks any broker who coordinates a group or a transactional id, and throws what it answers where it does not say:
+ * kafkajs's own `findGroupCoordinator` throws the answer away, and "not allowed" looks like "not yet", 16 s later.
+ */
+export async function askForCoordinator(
+  cluster: ClientCluster,
+  { of, name }: { readonly of: keyof typeof COORDINATOR_TYPES; readonly name: string },
+): Promise<void> {
+  const broker = await cluster.brokerPool.findConnectedBroker();
+  await broker.findGroupCoordinator({ groupId: name, coordinatorType: COORDINATOR_TYPES[of] });
 }
 
 interface RequestQueue {
@@ -305,6 +340,11 @@ export function keepCommits(): void {
 }
 
 interface Connection {
+  readonly host: string;
+  /** Of `process.hrtime`: seconds and nanoseconds; null before the first time. */
+  readonly authenticatedAt: readonly [number, number] | null;
+  /** Milliseconds, as a Long; 0 for a session without end. */
+  readonly sessionLifetime: { toString(): string };
   connectionStatus: string;
   socket: { destroy(): void } | undefined;
   chunks: Uint8Array[];
@@ -315,6 +355,15 @@ interface Connection {
   connect(): Promise<boolean>;
   rejectRequests(error: Error): void;
   send(call: ProtocolCall): Promise<unknown>;
+}
+
+const UNRESOLVED_HOSTS = new Set<string>();
+
+/** Host names that the name service did not know since the last call: kafkajs goes on to the next in silence. */
+export function takeUnresolvedHosts(): readonly string[] {
+  const hosts = [...UNRESOLVED_HOSTS];
+  UNRESOLVED_HOSTS.clear();
+  return hosts;
 }
 
 const LENGTH_BYTES = 4;
@@ -342,7 +391,10 @@ export function cureConnections(): void {
     this.chunks = [];
     this.bytesBuffered = 0;
     this.bytesNeeded = LENGTH_BYTES;
-    const attempt = connect.call(this).finally(() => connecting.delete(this));
+    const attempt = connect.call(this).catch((error) => {
+      if (isUnresolved(error)) UNRESOLVED_HOSTS.add(this.host);
+      throw error;
+    }).finally(() => connecting.delete(this));
     connecting.set(this, attempt);
     return attempt;
   };
@@ -368,4 +420,29 @@ function close(connection: Connection, reason: Error): void {
   connection.requestQueue.destroy();
   connection.socket?.destroy();
   connection.rejectRequests(reason);
+}
+
+/** Of a session's lifetime, after which it is renewed; Java's clients do it at 85 to 95 %. */
+const RENEWAL_SHARE = 0.85;
+
+/**
+ * Has the sessions of SASL connections (`connections.max.reauth.ms`, or a token's lifetime) renewed when most of
+ * their time is over. kafkajs does it 10 s before their end: with a lifetime of 10 s or less before each request,
+ * and a broker that is asked twice within a second answers ILLEGAL_SASL_STATE.
+ */
+export function renewSessionsInTime(): void {
+  const { prototype } = connectionModule as { prototype: Connection };
+  const isRenewalDue = Object.getOwnPropertySymbols(prototype)
+    .find(({ description }) => description === "private:Connection:shouldReauthenticate");
+  if (isRenewalDue === undefined) {
+    throw new TypeError("expected kafkajs 2.2.4: no reauthentication");
+  }
+  Object.assign(prototype, {
+    [isRenewalDue](this: Connection): boolean {
+      const lifetimeMs = Number(this.sessionLifetime);
+      if (lifetimeMs === 0 || this.authenticatedAt === null) return lifetimeMs > 0;
+      const [seconds, nanoseconds] = process.hrtime([...this.authenticatedAt]);
+      return seconds * 1_000 + nanoseconds / 1_000_000 >= lifetimeMs * RENEWAL_SHARE;
+    },
+  });
 }

@@ -18,7 +18,8 @@
 
 import type { Kafka, Message, Producer, RecordMetadata } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
-import { DeliveryError, fateOf, reasonOf } from "./errors.ts";
+import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
+import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
 import { installProduceEncoding } from "./produce_request.ts";
 import type { OutgoingRecord } from "./record.ts";
 
@@ -61,6 +62,7 @@ installProduceEncoding();
 /** A producer that says of each record what became of it. */
 export class ReliableProducer {
   readonly #client: Kafka;
+  readonly #lockout: ReturnType<typeof lockoutOf>;
   readonly #lastBaseOffsets = new Map<string, number>();
   #session: Session | undefined;
   #isClosed = false;
@@ -68,6 +70,7 @@ export class ReliableProducer {
   /** Nothing is connected yet. */
   constructor(connection: KafkaConnection) {
     this.#client = openClient(connection, "persist");
+    this.#lockout = lockoutOf(connection);
   }
 
   /** Connects ahead of the first send, which would else be slower than the others. */
@@ -77,7 +80,8 @@ export class ReliableProducer {
 
   /**
    * Sends records to one partition and waits for the broker's acknowledgement: as long as it takes, while
-   * brokers do not answer. The caller has one send in flight a partition, else order is not kept.
+   * brokers do not answer, or do not let us in any more. The caller has one send in flight a partition, else
+   * order is not kept.
    *
    * @throws {DeliveryError} where the send is rejected; its `fate` says whether the records can be stored.
    */
@@ -85,10 +89,9 @@ export class ReliableProducer {
     { topic, partition, records, compression = "none" }: SendRequest,
   ): Promise<Acknowledgement> {
     const messages = clientMessages(records, partition);
-    const session = this.#currentSession();
-    session.sendsInFlight++;
+    let session: Session | undefined;
     try {
-      await session.connected;
+      session = await this.#enter();
       const report = await session.producer.send({
         topic,
         acks: ACKS_ALL,
@@ -98,7 +101,8 @@ export class ReliableProducer {
       const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
-      session.isDiscarded = true;
+      if (session !== undefined) session.isDiscarded = true;
+      if (isLockedOut(error)) this.#lockout.noteRefused(error);
       throw error instanceof DeliveryError ? error : new DeliveryError({
         topic,
         partition,
@@ -107,8 +111,7 @@ export class ReliableProducer {
         cause: error,
       });
     } finally {
-      session.sendsInFlight--;
-      this.#retire(session);
+      if (session !== undefined) this.#leave(session);
     }
   }
 
@@ -116,6 +119,25 @@ export class ReliableProducer {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#session?.producer.disconnect();
+  }
+
+  /** Waits for a session to be connected; as long as it takes, while the cluster does not let us in. */
+  async #enter(): Promise<Session> {
+    for (;;) {
+      const session = this.#currentSession();
+      session.sendsInFlight++;
+      try {
+        await session.connected;
+        this.#lockout.noteEntered();
+        return session;
+      } catch (error) {
+        session.isDiscarded = true;
+        this.#leave(session);
+        if (!isLockedOut(error)) throw error;
+        this.#lockout.noteRefused(error);
+        await new Promise((resolve) => setTimeout(resolve, LOCKOUT_RETRY_WAIT_MS));
+      }
+    }
   }
 
   #currentSession(): Session {
@@ -139,7 +161,8 @@ export class ReliableProducer {
   }
 
   /** A discarded session's other sends may still be acknowledged: it is disconnected after the last of them. */
-  #retire(session: Session): void {
+  #leave(session: Session): void {
+    session.sendsInFlight--;
     if (session.isDiscarded && session.sendsInFlight === 0) {
       session.producer.disconnect().catch(() => {});
     }

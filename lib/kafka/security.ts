@@ -6,6 +6,7 @@
  * @module
  */
 
+import { X509Certificate } from "node:crypto";
 import { UsageError } from "../cli.ts";
 
 /** How a cluster is entered; without either part, in plain text and anonymous. */
@@ -108,11 +109,32 @@ function tlsOf(properties: Properties, readText: (path: string) => string): Tls 
         "set both KAFKA_SSL_CERT and KAFKA_SSL_KEY, or both in the file of --config",
     );
   }
+  if (certificate !== undefined) refuseExpired(certificate);
   return {
     ...(ca !== undefined && { ca }),
     ...(certificate !== undefined && key !== undefined && { certificate, key }),
     checksHostName: properties.get("ssl.endpoint.identification.algorithm") !== "",
   };
+}
+
+/** A broker does not say why it refuses a certificate. */
+function refuseExpired(pem: string): void {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(pem);
+  } catch (error) {
+    throw new UsageError(
+      "the client certificate cannot be read: expected PEM, beginning with " +
+        `"-----BEGIN CERTIFICATE-----"`,
+      { cause: error },
+    );
+  }
+  const { validTo } = certificate;
+  if (Date.parse(validTo) > Date.now()) return;
+  throw new UsageError(
+    `the client certificate is out of date since ${new Date(validTo).toISOString()}: ` +
+      "renew it, or set this machine's clock right",
+  );
 }
 
 function refuseJavaStore(properties: Properties, store: string): void {

@@ -11,7 +11,8 @@
 
 import type { KafkaConnection } from "./client.ts";
 import { ClusterClient } from "./cluster.ts";
-import { BrokerUnreachableError } from "./errors.ts";
+import { BrokerUnreachableError, isLockedOut } from "./errors.ts";
+import { lockoutOf } from "./lockout.ts";
 import type { OutgoingRecord } from "./record.ts";
 import { TopicReader } from "./topic_reader.ts";
 
@@ -26,7 +27,7 @@ export interface StoredBatchQuery {
   readonly records: readonly OutgoingRecord[];
   /** Where the search begins. */
   readonly fromOffset: number;
-  /** Asked between attempts, while no broker answers. */
+  /** Asked between attempts, while no broker answers or the cluster does not let us in. */
   readonly isWanted: () => boolean;
 }
 
@@ -47,7 +48,8 @@ export async function findStoredBatch(
       if (baseOffset !== undefined) return { baseOffset };
       look++;
     } catch (error) {
-      if (!(error instanceof BrokerUnreachableError)) throw error;
+      if (isLockedOut(error)) lockoutOf(connection).noteRefused(error);
+      else if (!(error instanceof BrokerUnreachableError)) throw error;
     }
   }
   return undefined;

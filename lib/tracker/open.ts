@@ -130,8 +130,8 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
 }
 
 /**
- * Topics are made by whoever comes first: the tracker may be started before the producer. A group that may not be
- * used is refused here, at once; a running consumer takes such an answer for one that may pass.
+ * Topics are made by whoever comes first: the tracker may be started before the producer. What may not be used is
+ * refused here: a running consumer takes such an answer for one that may pass, and the first bad record may come late.
  *
  * @returns the partition count of the dead-letter topic, 0 where there is none.
  */
@@ -140,12 +140,15 @@ async function prepareCluster(
 ): Promise<number> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  await cluster.requirePermission("Read", topic);
+  await cluster.requireGroup(groupId);
   await cluster.committedOffsets(groupId, topic);
   if (deadLetterTopic === undefined) return 0;
   const deadLetters = await cluster.ensureTopic(deadLetterTopic, {
     partitionCount,
     config: DEAD_LETTER_TOPIC_CONFIG,
   });
+  await cluster.requirePermission("Write", deadLetterTopic);
   return deadLetters.partitionCount;
 }
 

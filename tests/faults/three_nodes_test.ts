@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConfigResourceTypes } from "kafkajs";
 import { type BrokerCluster, freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { readLedger } from "../../lib/producer/ledger.ts";
@@ -38,6 +39,23 @@ async function leadersOf(site: Site): Promise<Leaders> {
   } finally {
     await admin.disconnect();
   }
+}
+
+/** What a broker keeps of a record before it is acknowledged, as the cluster itself says. */
+async function assertDurable(site: Site): Promise<void> {
+  await withAdmin(site, async (admin) => {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{
+        type: ConfigResourceTypes.TOPIC,
+        name: site.topic,
+        configNames: ["min.insync.replicas"],
+      }],
+    });
+    assert.equal(resources[0]?.configEntries[0]?.configValue, "2");
+    const { topics } = await admin.fetchTopicMetadata({ topics: [site.topic] });
+    for (const { replicas } of topics[0]?.partitions ?? []) assert.equal(replicas.length, NODES);
+  });
 }
 
 async function untilAllInSync(site: Site): Promise<void> {
@@ -129,7 +147,7 @@ async function assertLedgerIsTopic(path: string, topic: readonly SeenRecord[]): 
  * Method: three nodes, every record on all of them, two of them enough; producer and tracker run. The leader is killed
  * with SIGKILL and comes back; each partition is led by another node while the old leader lives; then each node in turn
  * is stopped in order and started again.
- * Invariants: leadership moved; the producer's accounts add up and all is acknowledged; the topic holds what the ledger
+ * Invariants: the topic has three replicas and wants two in sync; leadership moved; the producer's accounts add up and all is acknowledged; the topic holds what the ledger
  * has, each once; topic and journal agree byte for byte.
  */
 Deno.test("three nodes: the leader killed, leadership moved, a rolling restart, under load: nothing lost, nothing twice", async () => {
@@ -149,6 +167,7 @@ Deno.test("three nodes: the leader killed, leadership moved, a rolling restart, 
     const tracker = await site.start("tracker", ["--json"]);
     await until("500 lines", () => countJournalLines(site.logs) > 500, PATIENCE_MS);
     await untilAllInSync(site);
+    await assertDurable(site);
     const before = (await leadersOf(site)).leaders;
 
     await killLeader(cluster, site);

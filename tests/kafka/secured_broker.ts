@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Buffer } from "node:buffer";
+import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import {
   AclOperationTypes,
@@ -13,18 +15,26 @@ import {
   Kafka,
   ResourcePatternTypes,
 } from "kafkajs";
+import decoderModule from "kafkajs/src/protocol/decoder.js";
+import encoderModule from "kafkajs/src/protocol/encoder.js";
+import { freePorts } from "../../lib/dev/broker_cluster.ts";
 import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
+import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
 
 export interface SecuredBroker {
   /** Plain, anonymous, may do everything. */
   readonly plain: string;
-  /** `SASL_SSL` */
+  /** `SASL_SSL`: PLAIN, SCRAM-SHA-512, and OAUTHBEARER with tokens that nobody signed. */
   readonly sasl: string;
+  /** As `sasl`; a session ends after {@link SESSION_MS}. */
+  readonly expiring: string;
   /** `SSL`, asks for a client certificate. */
   readonly mutual: string;
+  /** `SSL`, with a certificate of the past. */
+  readonly stale: string;
+  /** Plain; the broker tells its clients to come to {@link LOST_HOST}. */
+  readonly lost: string;
   /** PEM files and the brokers' data are below it. */
   readonly folder: string;
   readonly kafka: Kafka;
@@ -32,13 +42,18 @@ export interface SecuredBroker {
 
 export const ALICE = { username: "alice", password: 'alice="s secret;' } as const;
 export const SCRAM_USER = { username: "carol", password: "carols-secret" } as const;
+export const SESSION_MS = 3_000;
+export const LOST_HOST = "no-such-broker.invalid";
 const LOOPBACK = "127.0.0.1";
 
 /** Stands in where no broker can be had. */
 export const NO_BROKER: SecuredBroker = {
   plain: "",
   sasl: "",
+  expiring: "",
   mutual: "",
+  stale: "",
+  lost: "",
   folder: "",
   kafka: new Kafka({ brokers: ["none"], logLevel: 0 }),
 };
@@ -59,127 +74,125 @@ export async function startSecuredBroker(): Promise<SecuredBroker> {
     deleteSync(folder);
   });
   await makeCertificates(folder);
-  const [port, saslPort, mutualPort] = [freePort(), freePort(), freePort()];
-  const address = (number: number) => `${LOOPBACK}:${number}`;
-  const keystore = await Deno.readTextFile(join(folder, "broker.pem"));
+  const ports = freePorts(LISTENERS.length + 1);
+  const address = (name: string) => `${LOOPBACK}:${ports[LISTENERS.indexOf(name)]}`;
   const ca = await Deno.readTextFile(join(folder, "ca.pem"));
-  const plainLogin = "org.apache.kafka.common.security.plain.PlainLoginModule required " +
-    `user_${ALICE.username}="${ALICE.password.replaceAll('"', '\\"')}";`;
-  await Deno.writeTextFile(join(folder, "keystore.pem"), keystore);
   const broker = await startBrokerProcess({
-    port,
+    port: ports[LISTENERS.indexOf("PLAINTEXT")] ?? 0,
     dataDir: join(folder, "broker"),
     quickStart: true,
     settings: {
-      ...listeners({
-        PLAINTEXT: address(port),
-        SASL_SSL: address(saslPort),
-        SSL: address(mutualPort),
-        CONTROLLER: address(freePort()),
-      }),
+      ...listenerSettings(address, `${LOOPBACK}:${ports.at(-1)}`),
       "ssl.keystore.type": "PEM",
-      "ssl.keystore.location": join(folder, "keystore.pem"),
+      "ssl.keystore.location": join(folder, "broker.pem"),
       "ssl.truststore.type": "PEM",
       "ssl.truststore.certificates": ca,
       "listener.name.ssl.ssl.client.auth": "required",
-      "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
-      "listener.name.sasl_ssl.plain.sasl.jaas.config": plainLogin,
-      "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config":
-        "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+      "listener.name.stale.ssl.keystore.type": "PEM",
+      "listener.name.stale.ssl.keystore.location": join(folder, "stale.pem"),
+      "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+      ...saslSettings("sasl_ssl"),
+      ...saslSettings("expiring"),
+      "listener.name.expiring.connections.max.reauth.ms": String(SESSION_MS),
       "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
       "super.users": "User:ANONYMOUS",
     },
   });
   pid = broker.pid;
-  await addScramUser(address(port));
+  const kafka = new Kafka({ brokers: [address("PLAINTEXT")], logLevel: 0 });
+  await setPassword({ kafka }, SCRAM_USER);
   return {
-    plain: address(port),
-    sasl: address(saslPort),
-    mutual: address(mutualPort),
+    plain: address("PLAINTEXT"),
+    sasl: address("SASL_SSL"),
+    expiring: address("EXPIRING"),
+    mutual: address("SSL"),
+    stale: address("STALE"),
+    lost: address("LOST"),
     folder,
-    kafka: new Kafka({ brokers: [address(port)], logLevel: 0 }),
+    kafka,
   };
 }
 
-function listeners(addresses: Readonly<Record<string, string>>): Record<string, string> {
-  const urls = Object.entries(addresses).map(([name, address]) => `${name}://${address}`);
+const PROTOCOLS: Readonly<Record<string, string>> = {
+  PLAINTEXT: "PLAINTEXT",
+  SASL_SSL: "SASL_SSL",
+  EXPIRING: "SASL_SSL",
+  SSL: "SSL",
+  STALE: "SSL",
+  LOST: "PLAINTEXT",
+};
+const LISTENERS = Object.keys(PROTOCOLS);
+
+function listenerSettings(
+  address: (name: string) => string,
+  controller: string,
+): Record<string, string> {
+  const urls = LISTENERS.map((name) => `${name}://${address(name)}`);
   return {
-    "listeners": urls.join(","),
-    "advertised.listeners": urls.filter((url) => !url.startsWith("CONTROLLER")).join(","),
-    "listener.security.protocol.map":
-      "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT",
-    "controller.quorum.voters": `1@${addresses["CONTROLLER"]}`,
+    "listeners": [...urls, `CONTROLLER://${controller}`].join(","),
+    "advertised.listeners": urls.map((url) =>
+      url.startsWith("LOST") ? url.replace(LOOPBACK, LOST_HOST) : url
+    ).join(","),
+    "listener.security.protocol.map": [
+      ...LISTENERS.map((name) => `${name}:${PROTOCOLS[name]}`),
+      "CONTROLLER:PLAINTEXT",
+    ].join(","),
+    "controller.quorum.voters": `1@${controller}`,
   };
 }
 
-/** Two authorities, and certificates of the first for the broker and a client; `expired.pem` is of the past. */
+function saslSettings(listener: string): Record<string, string> {
+  const prefix = `listener.name.${listener}`;
+  const kafkaSecurity = "org.apache.kafka.common.security";
+  return {
+    [`${prefix}.plain.sasl.jaas.config`]: `${kafkaSecurity}.plain.PlainLoginModule required ` +
+      `user_${ALICE.username}="${ALICE.password.replaceAll('"', '\\"')}";`,
+    [`${prefix}.scram-sha-512.sasl.jaas.config`]:
+      `${kafkaSecurity}.scram.ScramLoginModule required;`,
+    [`${prefix}.oauthbearer.sasl.jaas.config`]:
+      `${kafkaSecurity}.oauthbearer.OAuthBearerLoginModule required ` +
+      `unsecuredLoginStringClaim_sub="broker";`,
+  };
+}
+
+/**
+ * Two authorities, and certificates of the first for the broker and a client; those of `stale` and `expired` are of
+ * the past.
+ */
 async function makeCertificates(folder: string): Promise<void> {
-  await openssl(folder, [
-    "req",
-    "-x509",
-    "-newkey",
-    "rsa:2048",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=orderflow test authority",
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.pem",
-  ]);
-  await openssl(folder, [
-    "req",
-    "-x509",
-    "-newkey",
-    "rsa:2048",
-    "-nodes",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=a stranger",
-    "-keyout",
-    "stranger.key",
-    "-out",
-    "stranger.pem",
-  ]);
+  await makeAuthority(folder, { name: "ca", subject: "/CN=orderflow test authority" });
+  await makeAuthority(folder, { name: "stranger", subject: "/CN=a stranger" });
   await Deno.writeTextFile(join(folder, "names.cnf"), `subjectAltName=IP:${LOOPBACK}\n`);
-  for (const name of ["broker", "client"]) {
-    await openssl(folder, [
-      "req",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-subj",
-      `/CN=${name}`,
-      "-keyout",
-      `${name}.key`,
-      "-out",
-      `${name}.csr`,
-    ]);
-    await openssl(folder, [
-      "x509",
-      "-req",
-      "-in",
-      `${name}.csr`,
-      "-CA",
-      "ca.pem",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-out",
-      `${name}.crt`,
-      "-extfile",
-      "names.cnf",
-    ]);
-    const texts = [`${name}.key`, `${name}.crt`].map((file) =>
-      Deno.readTextFileSync(join(folder, file))
-    );
-    await Deno.writeTextFile(join(folder, `${name}.pem`), texts.join(""));
-  }
+  for (const name of ["broker", "client"]) await makeCertificate(folder, { name, days: 2 });
+  for (const name of ["stale", "expired"]) await makeCertificate(folder, { name, days: -1 });
+}
+
+async function makeAuthority(
+  folder: string,
+  { name, subject }: { readonly name: string; readonly subject: string },
+): Promise<void> {
+  await openssl(folder, [
+    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject],
+    ...["-keyout", `${name}.key`, "-out", `${name}.pem`],
+  ]);
+}
+
+async function makeCertificate(
+  folder: string,
+  { name, days }: { readonly name: string; readonly days: number },
+): Promise<void> {
+  await openssl(folder, [
+    ...["req", "-newkey", "rsa:2048", "-nodes", "-subj", `/CN=${name}`],
+    ...["-keyout", `${name}.key`, "-out", `${name}.csr`],
+  ]);
+  await openssl(folder, [
+    ...["x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key"],
+    ...["-CAcreateserial", "-days", String(days), "-extfile", "names.cnf", "-out", `${name}.crt`],
+  ]);
+  const texts = [`${name}.key`, `${name}.crt`].map((file) =>
+    Deno.readTextFileSync(join(folder, file))
+  );
+  await Deno.writeTextFile(join(folder, `${name}.pem`), texts.join(""));
 }
 
 async function openssl(folder: string, args: readonly string[]): Promise<void> {
@@ -188,27 +201,71 @@ async function openssl(folder: string, args: readonly string[]): Promise<void> {
   if (!success) throw new Error(new TextDecoder().decode(stderr));
 }
 
-async function addScramUser(broker: string): Promise<void> {
-  const { username, password } = SCRAM_USER;
-  const { success, stderr, stdout } = await new Deno.Command("java", {
-    args: [
-      "-classpath",
-      join(await kafkaJars(), "*"),
-      "kafka.admin.ConfigCommand",
-      "--bootstrap-server",
-      broker,
-      "--alter",
-      "--entity-type",
-      "users",
-      "--entity-name",
-      username,
-      "--add-config",
-      `SCRAM-SHA-512=[password=${password}]`,
-    ],
-  }).output();
-  if (!success) {
-    throw new Error(new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout));
-  }
+const ALTER_USER_SCRAM_CREDENTIALS = 51;
+const SCRAM_SHA_512 = 2;
+const ITERATIONS = 4096;
+
+/**
+ * Makes a user of SCRAM-SHA-512, or gives one another password. kafkajs has no request for it.
+ *
+ * Message format: https://kafka.apache.org/protocol#The_Messages_AlterUserScramCredentials
+ */
+export async function setPassword(
+  { kafka }: Pick<SecuredBroker, "kafka">,
+  { username, password }: { readonly username: string; readonly password: string },
+): Promise<void> {
+  const salt = randomBytes(16);
+  const salted = pbkdf2Sync(password, salt, ITERATIONS, 64, "sha512");
+  const cluster = createCluster(kafka);
+  await cluster.connect();
+  const broker = await cluster.brokerPool.findConnectedBroker();
+  const errorCode = await broker.connectionPool.send({
+    request: {
+      apiKey: ALTER_USER_SCRAM_CREDENTIALS,
+      apiVersion: 0,
+      apiName: "AlterUserScramCredentials",
+      encode: () => Promise.resolve(encodeUpsertion({ username, salt, salted })),
+    },
+    response: {
+      decode: (payload) => Promise.resolve(decodeErrorCode(payload)),
+      parse: (decoded) => Promise.resolve(decoded),
+    },
+  });
+  await cluster.disconnect();
+  if (errorCode !== 0) throw new Error(`cannot set a password: error code ${errorCode}`);
+}
+
+// deno-lint-ignore no-explicit-any -- kafkajs's encoder has no types
+const Encoder = encoderModule as any;
+// deno-lint-ignore no-explicit-any -- nor has its decoder
+const Decoder = decoderModule as any;
+
+/** Compact arrays and bytes count from one; 0 fields follow where tagged ones could. */
+function encodeUpsertion(
+  { username, salt, salted }: { username: string; salt: Buffer; salted: Buffer },
+): unknown {
+  return new Encoder()
+    .writeUVarInt(0) // ends the request header (version 2)
+    .writeUVarInt(1) // no deletions
+    .writeUVarInt(2) // one upsertion
+    .writeUVarIntString(username)
+    .writeInt8(SCRAM_SHA_512)
+    .writeInt32(ITERATIONS)
+    .writeUVarInt(salt.length + 1)
+    .writeBuffer(salt)
+    .writeUVarInt(salted.length + 1)
+    .writeBuffer(salted)
+    .writeUVarInt(0)
+    .writeUVarInt(0);
+}
+
+function decodeErrorCode(payload: unknown): number {
+  const decoder = new Decoder(payload);
+  decoder.readTaggedFields(); // ends the response header (version 1)
+  decoder.readInt32(); // throttle_time_ms
+  decoder.readUVarInt(); // one result
+  decoder.readUVarIntString(); // user
+  return decoder.readInt16();
 }
 
 export type Permission = readonly [
@@ -223,6 +280,7 @@ export async function allow(
   user: string,
   permissions: readonly Permission[],
 ): Promise<void> {
+  if (permissions.length === 0) return;
   const admin = kafka.admin();
   await admin.connect();
   await admin.createAcls({

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { startProgram } from "../../lib/dev/programs.ts";
 import { LOOPBACK } from "../../lib/dev/local_port.ts";
 import { liveBroker } from "../live_broker.ts";
@@ -19,6 +20,7 @@ interface Point {
 interface Metric {
   readonly name: string;
   readonly unit: string;
+  readonly kind: "sum" | "gauge" | "histogram";
   readonly points: readonly Point[];
 }
 interface Span {
@@ -29,10 +31,18 @@ interface Span {
   readonly parentSpanId: string;
 }
 
+interface LogRecord {
+  readonly severityText: string;
+  readonly body: { readonly stringValue: string };
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
 /** An OTLP receiver that keeps what comes; of a metric the last export, since sums are cumulative. */
 class Receiver implements AsyncDisposable {
   readonly metrics = new Map<string, Metric>();
   readonly spans: Span[] = [];
+  readonly logs: LogRecord[] = [];
   requestCount = 0;
   readonly #server = Deno.serve(
     { hostname: LOOPBACK, port: 0, onListen: () => {} },
@@ -51,9 +61,16 @@ class Receiver implements AsyncDisposable {
   #keep(body: any): void {
     for (const { scopeMetrics } of body.resourceMetrics ?? []) {
       for (const metric of scopeMetrics.flatMap((scope: { metrics: unknown[] }) => scope.metrics)) {
-        const points = (metric.sum ?? metric.gauge ?? metric.histogram)?.dataPoints ?? [];
-        this.metrics.set(metric.name, { name: metric.name, unit: metric.unit, points });
+        const { name, unit } = metric;
+        const kind = (["sum", "gauge", "histogram"] as const).find((each) => each in metric);
+        if (kind === undefined) throw new TypeError(`metric ${name} is of an unknown kind`);
+        this.metrics.set(name, { name, unit, kind, points: metric[kind].dataPoints });
       }
+    }
+    for (const { scopeLogs } of body.resourceLogs ?? []) {
+      this.logs.push(
+        ...scopeLogs.flatMap((scope: { logRecords: LogRecord[] }) => scope.logRecords),
+      );
     }
     for (const { scopeSpans } of body.resourceSpans ?? []) {
       this.spans.push(...scopeSpans.flatMap((scope: { spans: Span[] }) => scope.spans));
@@ -83,6 +100,25 @@ class Receiver implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.shutdown();
   }
+}
+
+const DASHBOARD = join(
+  import.meta.dirname ?? ".",
+  "..",
+  "..",
+  "deploy",
+  "grafana",
+  "orderflow.json",
+);
+
+/**
+ * A metric's name in Prometheus, which the dashboard asks.
+ * https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
+ */
+function prometheusName({ name, unit, kind }: Metric): string {
+  const unitSuffix = unit === "s" ? "_seconds" : "";
+  const kindSuffix = { sum: "_total", gauge: "", histogram: "_bucket" }[kind];
+  return name.replaceAll(".", "_") + unitSuffix + kindSuffix;
 }
 
 const ORDER_COUNT = 40;
@@ -144,6 +180,16 @@ Deno.test("with OTEL_DENO the counts are those of the programs, and a trace lead
     assert.ok((receiver.metrics.get(name)?.points.length ?? 0) > 0, name);
   }
 
+  const names = new Set([...receiver.metrics.values()].map(prometheusName));
+  const queries = [...Deno.readTextFileSync(DASHBOARD).matchAll(/"expr": "(.*)"/g)];
+  assert.ok(queries.length > 5, "the dashboard asks for something");
+  for (const [, query = ""] of queries) {
+    const [asked = ""] = /(messaging|orderflow)_[a-z_]+(?=[[{)])/.exec(
+      query.replace(/by \([^)]*\)/, ""),
+    ) ?? [];
+    assert.ok(names.has(asked), `the dashboard asks for ${asked || query}, which nobody sends`);
+  }
+
   const headers = await traceparents(site);
   assert.equal(headers.length, produced.acknowledged, "every record has one");
   const sends = receiver.named(`send ${site.topic}`);
@@ -158,6 +204,28 @@ Deno.test("with OTEL_DENO the counts are those of the programs, and a trace lead
   for (const header of headers) {
     const [, traceId, spanId] = header.split("-");
     assert.ok(sendIds.has(`${traceId}/${spanId}`), header);
+  }
+});
+
+Deno.test("with OTEL_DENO each warning of a dead letter is exported, and stands in tracker.log, with the span it came from", async () => {
+  await using receiver = new Receiver();
+  await using site = await createSite();
+  const { tracked } = await runPipeline(site, receiver.env);
+  assert.ok(tracked.dead_lettered > 0, "some are bad");
+
+  const processes = receiver.named(`process ${site.topic}`);
+  const spanIds = new Set(processes.map(({ traceId, spanId }) => `${traceId}/${spanId}`));
+  const exported = receiver.logs.filter(({ body }) => /dead-letter topic/.test(body.stringValue));
+  assert.equal(exported.length, tracked.dead_lettered);
+  for (const { severityText, traceId, spanId } of exported) {
+    assert.match(severityText, /^WARN/);
+    assert.ok(spanIds.has(`${traceId}/${spanId}`), "it came from a process span");
+  }
+  const kept = (await Deno.readTextFile(join(site.logs, "tracker.log"))).trimEnd().split("\n")
+    .map((line) => JSON.parse(line)).filter(({ message }) => /dead-letter topic/.test(message));
+  assert.equal(kept.length, tracked.dead_lettered);
+  for (const { metadata } of kept) {
+    assert.ok(spanIds.has(`${metadata.trace_id}/${metadata.span_id}`));
   }
 });
 

@@ -44,7 +44,12 @@ import { sendsOf, sizeOf, targetPartitioner } from "./outgoing.ts";
 import { readPatiently, saidWhenSlow } from "./patience.ts";
 import { leftOutBy, rangesOf, type Selection } from "./selection.ts";
 import { type RedriveSummary, Tally } from "./tally.ts";
-import { isWorthTakingOver, Tenure, type TransactionalSender } from "./tenure.ts";
+import {
+  isWorthTakingOver,
+  Tenure,
+  transactionalIdOf,
+  type TransactionalSender,
+} from "./tenure.ts";
 
 export interface RedriveOptions {
   readonly connection: KafkaConnection;
@@ -119,7 +124,7 @@ export async function redrive(options: RedriveOptions): Promise<RedriveSummary> 
 }
 
 async function findTopics(
-  { connection, deadLetterTopic, topic }: RedriveOptions,
+  { connection, deadLetterTopic, topic, isDryRun }: RedriveOptions,
 ): Promise<{ readonly target: TopicDescription; readonly letters: TopicDescription }> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const target = await cluster.describeTopic(topic);
@@ -130,6 +135,11 @@ async function findTopics(
         `or it goes to another topic (--dead-letters)`,
       { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
     );
+  }
+  await cluster.requirePermission("Read", deadLetterTopic);
+  if (!isDryRun) {
+    await cluster.requirePermission("Write", topic);
+    await cluster.requireTransactionalId(transactionalIdOf(deadLetterTopic));
   }
   return { target, letters };
 }

@@ -266,7 +266,8 @@ export class Tenure implements AsyncDisposable {
 }
 
 /** One for all targets: they share the book, whose readable end an open transaction of another id would hold back. */
-function transactionalIdOf(deadLetterTopic: string): string {
+/** The one that all redrives of a dead-letter topic share. */
+export function transactionalIdOf(deadLetterTopic: string): string {
   return `orderflow.redrive.${deadLetterTopic}`;
 }
 

@@ -1,0 +1,102 @@
+/**
+ * What the tests on the secured broker share: one broker for them all, a place of its own for each, and programs run
+ * there by environment and file, whose every word is searched for secrets.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { startProgram } from "../../lib/dev/programs.ts";
+import { createSite, type Ended, type Site, type SiteOptions } from "../site.ts";
+import { ALICE, isInstalled, NO_BROKER, SCRAM_USER, startSecuredBroker } from "./secured_broker.ts";
+
+/** Certificates are made with it. Without it the tests on a broker are skipped. */
+const hasOpenssl = await isInstalled("openssl");
+export const broker = hasOpenssl ? await startSecuredBroker() : NO_BROKER;
+
+export function brokerTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: !hasOpenssl, fn });
+}
+
+export type Environment = Readonly<Record<string, string>>;
+export const TRUST: Environment = { KAFKA_SSL_CA: "config/ca.pem" };
+export const PLAIN: Environment = {
+  ...TRUST,
+  KAFKA_SASL_MECHANISM: "PLAIN",
+  KAFKA_SASL_USERNAME: ALICE.username,
+  KAFKA_SASL_PASSWORD: ALICE.password,
+};
+export const SCRAM: Environment = {
+  ...TRUST,
+  KAFKA_SASL_MECHANISM: "SCRAM-SHA-512",
+  KAFKA_SASL_USERNAME: SCRAM_USER.username,
+  KAFKA_SASL_PASSWORD: SCRAM_USER.password,
+};
+export const WRONG_PASSWORD = "not-the-password";
+
+const RUN_MS_MAX = 40_000;
+const PEM_FILES = ["ca.pem", "stranger.pem", "client.crt", "client.key", "expired.crt"];
+
+/** A site whose folder `config` has the PEM files. */
+export async function securedSite(options: SiteOptions = {}): Promise<Site> {
+  const site = await createSite({ broker: broker.plain, ...options });
+  await Deno.mkdir(join(site.folder, "config"));
+  for (const name of [...PEM_FILES, "expired.key"]) {
+    await Deno.copyFile(join(broker.folder, name), join(site.folder, "config", name));
+  }
+  return site;
+}
+
+export async function runIn(
+  site: Site,
+  name: "producer" | "tracker",
+  { args, env }: { readonly args: readonly string[]; readonly env: Environment },
+): Promise<Ended> {
+  const program = await startProgram(name, [...args, "--log-level", "debug"], {
+    cwd: site.folder,
+    env,
+  });
+  const timer = setTimeout(() => program.signal("SIGKILL"), RUN_MS_MAX);
+  const code = await program.exitCode;
+  clearTimeout(timer);
+  assertNoSecret(program.output.stdout + program.output.stderr);
+  return { code, ...program.output };
+}
+
+export async function produceOne(
+  site: Site,
+  env: Environment,
+  address = broker.sasl,
+): Promise<Ended> {
+  const args = ["--broker", address, "--topic", site.topic, "--count", "1", "--rate", "max"];
+  return await runIn(site, "producer", { args, env });
+}
+
+export async function trackToEnd(
+  site: Site,
+  env: Environment,
+  address = broker.sasl,
+): Promise<Ended> {
+  return await runIn(site, "tracker", {
+    args: [
+      ...["--broker", address, "--topic", site.topic, "--group", site.group],
+      ...["--dead-letters", site.deadLetterTopic, "--exit-at-end", "--json"],
+    ],
+    env,
+  });
+}
+
+/** The line that says why a program ended. */
+export function errorLine({ stderr }: Ended): string {
+  return stderr.split("\n").find((line) => line.startsWith("error: ")) ?? stderr;
+}
+
+/** No password of these tests, as it is, as JSON has it, or in base64. */
+export function assertNoSecret(text: string): void {
+  for (const secret of [ALICE.password, SCRAM_USER.password, WRONG_PASSWORD]) {
+    for (const form of [secret, JSON.stringify(secret).slice(1, -1), btoa(secret)]) {
+      assert.ok(!text.includes(form), "no output has a password");
+    }
+  }
+}
