@@ -79,7 +79,7 @@ async function main(args: string[]): Promise<number> {
       view,
       stop: shutdown.requested,
       ...(stage && {
-        meanwhile: (restartTracker) =>
+        meanwhile: ({ restartTracker }) =>
           makeTroubles({
             stage,
             seed,

@@ -10,7 +10,7 @@ import { spawnBoundToUs } from "./child_process.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 
-export type ProgramName = "producer" | "tracker" | "monitor" | "broker" | "demo";
+export type ProgramName = "producer" | "tracker" | "monitor" | "broker" | "demo" | "soak";
 
 export interface Program {
   readonly pid: number;
