@@ -31,8 +31,10 @@ export interface PipelineOptions {
 export interface RunningPrograms {
   readonly producer: Program;
   readonly tracker: Program;
-  /** SIGKILL to the tracker, and a new one on the same folder. */
-  restartTracker(): Promise<void>;
+  /** SIGKILL, and waits for the end. */
+  killTracker(): Promise<void>;
+  /** A new one on the same folder. */
+  startTracker(): Promise<void>;
 }
 
 const PARTITIONS = 3;
@@ -73,9 +75,11 @@ export async function runPipeline(
     get tracker() {
       return tracker;
     },
-    async restartTracker() {
+    async killTracker() {
       tracker.signal("SIGKILL");
       await tracker.exitCode;
+    },
+    async startTracker() {
       tracker = await start();
     },
   });

@@ -87,7 +87,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     showsRecords: true,
     line: log,
     progress: (text) => progress = text,
-    trouble: log,
+    chaos: ({ text }) => log(text),
     lookedAt: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
