@@ -55,7 +55,8 @@ export async function soak({ minutes, rate, rotate }: SoakSettings): Promise<Soa
     throw new Error(`a soak measures with ps, and there is none on ${Deno.build.os}`);
   }
   using shutdown = listenForShutdown({
-    onFirst: () => printErrorLine("stopping in order: the proof follows (once more to leave)"),
+    onFirst: () =>
+      printErrorLine("stopping in order: the proof follows (once more to leave at once)"),
     onSecond: () => printErrorLine("left at once: no proof"),
   });
   const broker = await ensureBroker({
