@@ -88,6 +88,14 @@ Deno.test("readJournal() names the file and the byte of a line that holds no rec
     assert.match(seen[0] ?? "", expected);
   }));
 
+Deno.test("readJournal() takes bytes that are no UTF-8 for damage, and replaces none", () =>
+  withFolder(async (folder) => {
+    const line = linesOf(1);
+    line[line.indexOf("E".charCodeAt(0))] = 0xff;
+    await Deno.writeFile(join(folder, "tracker.events"), line);
+    await assert.rejects(offsetsIn(readJournal(folder)), { name: "SyntaxError" });
+  }));
+
 Deno.test("FolderMonitor counts what was written since it last looked, from no data on", () =>
   withFolder(async (folder) => {
     using monitor = new FolderMonitor(folder);

@@ -56,7 +56,7 @@ Deno.test("judgeFlatness() refuses to judge by too few samples", () => {
 });
 
 function resultWith(
-  { growth = 0, isJudged = true, missing = 0, monitored = 100 }: {
+  { growth = 0, isJudged = true, missing = 0, monitored = 100 - missing }: {
     growth?: number;
     isJudged?: boolean;
     missing?: number;
@@ -97,10 +97,12 @@ Deno.test({
   async fn() {
     const before = await usageOf(Deno.pid);
     assert.ok((before?.residentMiB ?? 0) > 20);
-    const files = Array.from({ length: 10 }, () => Deno.openSync(Deno.execPath()));
+    const files = Array.from({ length: 100 }, () => Deno.openSync(Deno.execPath()));
     const after = await usageOf(Deno.pid);
     for (const file of files) file.close();
-    assert.equal(after?.handles, (before?.handles ?? 0) + 10);
+    // The pipes to ps and ls are handles too, and come and go.
+    const opened = (after?.handles ?? 0) - (before?.handles ?? 0);
+    assert.ok(Math.abs(opened - 100) < 10, `${opened} more`);
 
     const ended = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" })
       .spawn();
