@@ -1,6 +1,7 @@
 /**
  * orderflow as a library: the order contract, the simulated shop, a producer that keeps its word, a tracker
- * with a function of your own behind it, the journal's line, and the proof that nothing was lost.
+ * with a function of your own behind it, the journal's records, the monitor's figures, and the proof that nothing
+ * was lost.
  *
  * ```ts
  * import { createShop, validateOrder } from "./mod.ts";
@@ -45,6 +46,8 @@ export {
   type RetryPolicy,
 } from "./lib/tracker/handler.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
+export { readJournal, type ReadJournalOptions } from "./lib/journal_reader.ts";
+export { FolderMonitor, type MonitorFigures } from "./lib/monitor_figures.ts";
 export type { TrackerCounts, TrackerMetrics, TrackerTotals } from "./lib/tracker/metrics.ts";
 export {
   type VerifyProgress,

@@ -104,6 +104,13 @@ export function parseDuration(text: string): number {
   return amount * unitMs;
 }
 
+/** Parses a number of minutes, fractions allowed. */
+export function parseMinutes(text: string): number {
+  const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (!(minutes > 0)) throw new InvalidArgumentError("expected a number of minutes above 0");
+  return minutes;
+}
+
 /** Parses `12h`, `30d`, `52w` (also `s` and `m`) into milliseconds: how long something is kept. */
 export function parseAge(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/.exec(text);

@@ -3,30 +3,21 @@
 /**
  * What a tracker's journal says, without Kafka: the revenue of all valid orders, by currency.
  *
- *     deno run -A docs/examples/revenue_from_journal.ts logs/tracker.events
+ *     deno run -A docs/examples/revenue_from_journal.ts logs
  *
  * @module
  */
 
-import { decodeEvent, judgeOrderText } from "../../mod.ts";
+import { judgeOrderText, readJournal } from "../../mod.ts";
 
-const [path = "logs/tracker.events"] = Deno.args;
+const [folder = "logs"] = Deno.args;
 const revenue = new Map<string, number>();
-let held = "";
+const decoder = new TextDecoder();
 
-function count(line: string): void {
-  const { value } = decodeEvent(line);
-  const judgement = judgeOrderText(new TextDecoder().decode(value ?? new Uint8Array()));
-  if (judgement.kind !== "order") return;
+for await (const { value } of readJournal(folder)) {
+  const judgement = judgeOrderText(decoder.decode(value ?? new Uint8Array()));
+  if (judgement.kind !== "order") continue;
   const { currency = "EUR", total } = judgement.order;
   revenue.set(currency, (revenue.get(currency) ?? 0) + Math.round(total * 100));
-}
-
-const file = await Deno.open(path);
-for await (const text of file.readable.pipeThrough(new TextDecoderStream())) {
-  const lines = (held + text).split("\n");
-  // The last line may be in the middle of being written.
-  held = lines.pop() ?? "";
-  lines.forEach(count);
 }
 for (const [currency, cents] of revenue) console.log(`${(cents / 100).toFixed(2)} ${currency}`);

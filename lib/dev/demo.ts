@@ -79,12 +79,13 @@ async function main(args: string[]): Promise<number> {
       view,
       stop: shutdown.requested,
       ...(stage && {
-        meanwhile: (restartTracker) =>
+        meanwhile: ({ killTracker, startTracker }) =>
           makeTroubles({
             stage,
             seed,
-            restartTracker,
-            say: (text) => view.trouble(text),
+            killTracker,
+            startTracker,
+            say: view.chaos,
             signal: shutdown.requested,
           }),
       }),

@@ -10,7 +10,14 @@ import { spawnBoundToUs } from "./child_process.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 
-export type ProgramName = "producer" | "tracker" | "monitor" | "broker" | "demo";
+export type ProgramName =
+  | "producer"
+  | "tracker"
+  | "monitor"
+  | "broker"
+  | "demo"
+  | "soak"
+  | "compile";
 
 export interface Program {
   readonly pid: number;

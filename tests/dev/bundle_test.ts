@@ -93,6 +93,15 @@ Deno.test({
   },
 });
 
+Deno.test("compile refuses a system that there is none, and names those that there are", async () => {
+  const { code, stderr } = await deno([
+    ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+    ...["--output", compiledFolder, "--target", "commodore-64"],
+  ]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^error: invalid value 'commodore-64' .*aarch64-apple-darwin.*\n$/);
+});
+
 Deno.test("a program that was built with its commit says it", async () => {
   const envFile = join(compiledFolder, "commit.env");
   await Deno.writeTextFile(envFile, "ORDERFLOW_COMMIT=0123456789ab\n");

@@ -7,6 +7,7 @@ const broker = await liveBroker();
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 /** A program that runs until it is stopped is stopped after so long. */
 const RUN_MS = 4_000;
+const SCRIPT_SECONDS_MAX = 60;
 
 const PAGES = [
   ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"],
@@ -14,11 +15,11 @@ const PAGES = [
     .filter((name) => name.endsWith(".md")),
 ].map((name) => ({ name, text: Deno.readTextFileSync(join(PROJECT, name)) }));
 
-/** Lines of the page's shell blocks that call a task of ours, without their comments. */
-function taskLines(text: string, before = ""): readonly (readonly string[])[] {
-  return [...text.matchAll(new RegExp(`${before}\`\`\`sh\n(.*?)\`\`\``, "gs"))]
+/** Lines of shell blocks that call a task of ours, without their comments. */
+function taskLines(text: string): readonly (readonly string[])[] {
+  return [...text.matchAll(/```sh\n(.*?)```/gs)]
     .flatMap(([, block = ""]) => block.split("\n"))
-    .map((line) => line.replace(/ +#.*| > .*| \| .*/, "").replace(/^.*?(?=deno task )/, ""))
+    .map((line) => line.replace(/ +#.*| > .*| \| .*| &$/, "").replace(/^.*?(?=deno task )/, ""))
     .filter((line) => line.startsWith("deno task "))
     .map((line) => line.replace("deno task ", "").trim().split(/\s+/));
 }
@@ -44,7 +45,7 @@ Deno.test("every link between the pages leads to a file", () => {
 });
 
 Deno.test("every option that a page's command gives a program is one that it has", async () => {
-  const programs = ["producer", "tracker", "monitor", "broker", "demo"] as const;
+  const programs = ["producer", "tracker", "monitor", "broker", "demo", "soak", "compile"] as const;
   const helps = new Map<string, string>();
   for (const name of programs) helps.set(name, await helpOf(name, []));
   for (const name of ["verify", "redrive"]) {
@@ -66,11 +67,39 @@ Deno.test("every option that a page's command gives a program is one that it has
 });
 
 Deno.test("every message on the troubleshooting page is one that a program can say", () => {
-  const sources = [...sourceTexts(join(PROJECT, "lib"))].join("\n");
+  const sources = [
+    ...sourceTexts(join(PROJECT, "lib")),
+    ...["producer.ts", "tracker.ts", "monitor.ts"].map((name) =>
+      Deno.readTextFileSync(join(PROJECT, name))
+    ),
+  ].join("\n");
   const page = Deno.readTextFileSync(join(PROJECT, "docs", "troubleshooting.md"));
   const messages = [...page.matchAll(/^\| `([^`]+)`/gm)].map(([, message]) => message ?? "");
-  assert.ok(messages.length > 10);
+  assert.ok(messages.length > 25);
   for (const message of messages) assert.ok(sources.includes(message), message);
+});
+
+Deno.test("every guarantee names the code that enforces it and a test that shows it, and both are there", () => {
+  const page = Deno.readTextFileSync(join(PROJECT, "docs", "guarantees.md"));
+  const given = page.slice(0, page.indexOf("## What is not guaranteed"));
+  const guarantees = given.split(/\n- (?=\*\*)/).slice(1);
+  assert.ok(guarantees.length >= 10);
+  for (const guarantee of guarantees) {
+    const paths = [...guarantee.matchAll(/`((?:lib|tests)\/[^`]+)`/g)].map(([, path = ""]) => path);
+    assert.ok(paths.some((path) => path.startsWith("lib/")), guarantee);
+    assert.ok(paths.some((path) => /^tests\/.*_test\.ts$/.test(path)), guarantee);
+  }
+});
+
+Deno.test("every file of the code that a page names is there", () => {
+  let count = 0;
+  for (const { name, text } of PAGES) {
+    for (const [, path = ""] of text.matchAll(/`((?:lib|tests|bench|deploy)\/[\w\/.]+)`/g)) {
+      assert.ok(Deno.statSync(join(PROJECT, path)), `${name}: ${path}`);
+      count++;
+    }
+  }
+  assert.ok(count > 60, `${count} were looked at`);
 });
 
 function* sourceTexts(folder: string): Generator<string> {
@@ -81,28 +110,115 @@ function* sourceTexts(folder: string): Generator<string> {
   }
 }
 
-Deno.test("the commands that are marked for it run as they are written", async () => {
+/** What of a page is run: each command by itself, or a block as one script, which has to say something. */
+type Marked =
+  | { readonly kind: "commands"; readonly commands: readonly (readonly string[])[] }
+  | { readonly kind: "script"; readonly script: string; readonly says: string };
+
+const MARK = /<!-- run( as a script)?(?:, says: (.*?))? -->\n+(```sh\n(.*?)```)/gs;
+
+function markedIn(text: string): readonly Marked[] {
+  return [...text.matchAll(MARK)].map(([, asScript, says = "", block = "", script = ""]) =>
+    asScript === undefined
+      ? { kind: "commands", commands: taskLines(block) }
+      : { kind: "script", script, says }
+  );
+}
+
+interface Place {
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function runCommand(
+  [name = "", ...args]: readonly string[],
+  { folder, env }: Place,
+): Promise<Ended> {
+  const program = await startProgram(name as ProgramName, args, { cwd: folder, env });
+  const timer = setTimeout(() => program.signal("SIGINT"), RUN_MS);
+  const code = await program.exitCode;
+  clearTimeout(timer);
+  return { code, ...program.output };
+}
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** In bash, where `deno` knows this project's tasks and packages although the folder is another. */
+async function runScript(script: string, { folder, env }: Place): Promise<Ended> {
+  const bin = join(folder, "bin");
+  await Deno.mkdir(bin, { recursive: true });
+  await Deno.writeTextFile(join(bin, "deno"), await denoForAnyFolder(), { mode: 0o755 });
+  const { code, stdout, stderr } = await new Deno.Command("timeout", {
+    args: ["--kill-after=5", String(SCRIPT_SECONDS_MAX), "bash", "-eu", "-c", script],
+    cwd: folder,
+    env: { ...env, NO_COLOR: "1", PATH: `${bin}:${Deno.env.get("PATH")}` },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+async function denoForAnyFolder(): Promise<string> {
+  const tasks = ["producer", "tracker", "monitor"] as const;
+  const cases = await Promise.all(
+    tasks.map(async (name) =>
+      `  "task ${name}") shift 2; exec '${Deno.execPath()}' ${
+        (await argsOfTask(name)).map((arg) => `'${arg}'`).join(" ")
+      } "$@" ;;`
+    ),
+  );
+  return [
+    "#!/bin/sh",
+    'case "$1 $2" in',
+    ...cases,
+    `  run*) shift; for arg; do shift; case "$arg" in *.ts) arg='${PROJECT}/'"$arg" ;; esac; set -- "$@" "$arg"; done`,
+    `    exec '${Deno.execPath()}' run "$@" ;;`,
+    `  eval*) shift; exec '${Deno.execPath()}' eval --config '${
+      join(PROJECT, "deno.json")
+    }' "$@" ;;`,
+    '  *) echo "no task $2 for the pages" >&2; exit 64 ;;',
+    "esac",
+  ].join("\n");
+}
+
+Deno.test("what is marked for it on the pages runs as it is written, and says what the page says", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-docs-" });
   const topic = uniqueName("docs");
-  const env = {
-    KAFKA_BROKER: broker.address,
-    KAFKA_TOPIC: topic,
-    KAFKA_CONSUMER_GROUP: topic,
+  const place = {
+    folder,
+    env: { KAFKA_BROKER: broker.address, KAFKA_TOPIC: topic, KAFKA_CONSUMER_GROUP: topic },
   };
-  let count = 0;
+  let commandCount = 0;
+  let scriptCount = 0;
   try {
-    for (const { name: page, text } of PAGES) {
-      for (const [name = "", ...args] of taskLines(text, "<!-- run -->\n+")) {
-        const program = await startProgram(name as ProgramName, args, { cwd: folder, env });
-        const timer = setTimeout(() => program.signal("SIGINT"), RUN_MS);
-        const code = await program.exitCode;
-        clearTimeout(timer);
-        const { stdout, stderr } = program.output;
-        assert.equal(code, 0, `${page}: ${name} ${args.join(" ")}\n${stdout}${stderr}`);
-        count++;
-      }
+    // The learner's page counts its records: the topic must be new.
+    for (const { name: page, text } of PAGES.toSorted((a) => a.name === "docs/learn.md" ? -1 : 0)) {
+      const marked = markedIn(text);
+      if (marked.length === 0) continue;
+      await t.step(page, async () => {
+        for (const each of marked) {
+          if (each.kind === "script") {
+            const { code, stdout, stderr } = await runScript(each.script, place);
+            assert.equal(code, 0, `${page}:\n${each.script}\n${stdout}${stderr}`);
+            assert.ok(stdout.includes(each.says), `${page}:\n${each.script}\n${stdout}${stderr}`);
+            scriptCount++;
+            continue;
+          }
+          for (const command of each.commands) {
+            const { code, stdout, stderr } = await runCommand(command, place);
+            assert.equal(code, 0, `${page}: ${command.join(" ")}\n${stdout}${stderr}`);
+            commandCount++;
+          }
+        }
+      });
     }
-    assert.ok(count >= 5, `${count} commands were run`);
+    assert.ok(
+      commandCount >= 10 && scriptCount >= 8,
+      `${commandCount} and ${scriptCount} were run`,
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -4,7 +4,9 @@ import { compileArgs } from "../../lib/dev/compile.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.json"))) as {
-  readonly tasks: Readonly<Record<string, { readonly command: string }>>;
+  readonly tasks: Readonly<
+    Record<string, { readonly command: string; readonly description: string }>
+  >;
   readonly imports: Readonly<Record<string, string>>;
 };
 
@@ -52,6 +54,30 @@ for (const [name, expected] of Object.entries(PERMISSIONS)) {
     assert.ok(compiled.includes("--no-prompt"));
   });
 }
+
+Deno.test("every script but the benchmarks names its permissions, the same in its task and in its first line", () => {
+  let count = 0;
+  for (const [name, { command }] of Object.entries(tasks)) {
+    const [, path] = /deno run [^&]* (\S+\.ts)$/.exec(command) ?? [];
+    if (path === undefined || name === "bench") continue;
+    const [shebang = ""] = Deno.readTextFileSync(join(PROJECT, path)).split("\n");
+    assert.deepEqual(
+      permissionsIn(shebang),
+      permissionsIn(command.split(" && ").at(-1) ?? ""),
+      path,
+    );
+    assert.ok(command.includes("--no-prompt"), name);
+    assert.ok(!permissionsIn(command).includes("-A"), name);
+    count++;
+  }
+  assert.equal(count, 8);
+});
+
+Deno.test("each task says in a line what it does", () => {
+  for (const [name, { description }] of Object.entries(tasks)) {
+    assert.match(description, /^[A-Z].{15,80}$/, name);
+  }
+});
 
 Deno.test("every package is pinned exactly, and the README says what it is for", () => {
   const readme = Deno.readTextFileSync(join(PROJECT, "README.md"));

@@ -6,6 +6,10 @@ import { createShop } from "../../lib/shop.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { EventWriter } from "../../lib/tracker/event.ts";
+import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
+import { LedgerFile } from "../../lib/producer/ledger.ts";
+import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
+import { openJournal } from "../../lib/tracker/journal/journal.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -18,7 +22,14 @@ function published(name: string) {
 function checkerOf(
   name: string,
 ): { fits(value: unknown): boolean; errors(value: unknown): string } {
-  const schema = Compile(published(name));
+  const { properties: { order, ...properties } = {}, ...rest } = published(name);
+  const isReference = order?.$ref !== undefined;
+  // A reference to another file is for the reader's tool to follow: here it is followed by hand.
+  const schema = Compile(
+    isReference
+      ? { ...rest, properties: { ...properties, order: published(order.$ref) } }
+      : published(name),
+  );
   return {
     fits: (value) => schema.Check(value),
     errors: (value) => JSON.stringify(schema.Errors(value)),
@@ -89,6 +100,92 @@ Deno.test("the published journal schema takes every kind of line that the tracke
     }
   }
 });
+
+async function withFolder(test: (folder: string) => Promise<void> | void): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-schemas-" });
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The lines of a file, each of which the schema takes, and each of which it refuses without one of the fields. */
+function assertLinesFit(name: string, path: string, lineCount: number): void {
+  const schema = checkerOf(name);
+  const lines = Deno.readTextFileSync(path).trimEnd().split("\n");
+  assert.equal(lines.length, lineCount);
+  for (const line of lines) {
+    const fields = JSON.parse(line);
+    assert.ok(schema.fits(fields), schema.errors(fields));
+    for (const field of Object.keys(fields)) {
+      const { [field]: _, ...others } = fields;
+      assert.ok(!schema.fits(others), `${field} is asked for`);
+    }
+  }
+}
+
+const PARCEL: Parcel = {
+  orderId: "406ca90b-6d7c-4b39-8a6b-0f6f0a4b2a11",
+  sequence: 1,
+  partition: 2,
+  key: new TextEncoder().encode("C1"),
+  value: new TextEncoder().encode(JSON.stringify(createShop({ seed: 5 }).nextOrder(NOW_MS))),
+  plannedAtMs: 0,
+};
+
+Deno.test("the published schemas take what the producer keeps: its ledger, and the orders that did not arrive", () =>
+  withFolder((folder) => {
+    const ledger = new LedgerFile(join(folder, "ledger.jsonl"));
+    ledger.add({ parcel: PARCEL, outcome: { kind: "acknowledged", offset: 17, sentAtMs: 0 } });
+    ledger.close();
+    assertLinesFit("ledger-line.schema.json", join(folder, "ledger.jsonl"), 1);
+
+    const undelivered = new UndeliveredFile(join(folder, "undelivered.jsonl"));
+    const outcomes: readonly Outcome[] = [
+      { kind: "failed", reason: "too large" },
+      { kind: "undelivered", reason: "no broker" },
+      { kind: "unknown", reason: "no answer" },
+    ];
+    for (const outcome of outcomes) {
+      undelivered.add({ parcel: PARCEL, outcome });
+      undelivered.add({ parcel: { ...PARCEL, key: null, bad: "oversize" }, outcome });
+    }
+    undelivered.close();
+    assertLinesFit("undelivered.schema.json", undelivered.path, 6);
+  }));
+
+Deno.test("the published manifest schema takes the manifests of a journal that was rotated", () =>
+  withFolder(async (folder) => {
+    const journal = await openJournal({
+      directory: folder,
+      onNotice: () => {},
+      rotateBytes: 1_000,
+    });
+    for (let offset = 0; offset < 6; offset++) {
+      await journal.append({
+        topic: "orders",
+        topicId: "0".repeat(32),
+        partition: 0,
+        intervals: [{ start: offset, end: offset + 1 }],
+        lines: new TextEncoder().encode(
+          `{"kafka_topic":"orders","kafka_partition":0,"kafka_offset":${offset},"raw_message":"${
+            "x".repeat(400)
+          }"}\n`,
+        ),
+        lineCount: 1,
+      });
+    }
+    const second = join(folder, "tracker.manifest.000002.json");
+    const isThere = () => Deno.stat(second).then(() => true, () => false);
+    for (const deadline = Date.now() + 10_000; !await isThere();) {
+      assert.ok(Date.now() < deadline, "no manifest within 10 s");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await journal.close();
+    assertLinesFit("manifest.schema.json", join(folder, "tracker.manifest.000001.json"), 1);
+    assertLinesFit("manifest.schema.json", second, 1);
+  }));
 
 Deno.test("each reference of the AsyncAPI document leads somewhere", () => {
   const document = published("asyncapi.json");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, readJournal, readTopic, until } from "../site.ts";
 
@@ -66,7 +66,7 @@ Deno.test("the examples: orders sent, handled behind a tracker, and summed up fr
     .map((line) => JSON.parse(String(line["raw_message"])).total)
     .reduce((sum, total) => sum + Math.round(total * 100), 0);
   assert.equal(
-    await outputOf(exampleCommand("revenue_from_journal.ts", { args: [journal] })),
+    await outputOf(exampleCommand("revenue_from_journal.ts", { args: [dirname(journal)] })),
     `${(cents / 100).toFixed(2)} EUR\n`,
   );
 });

@@ -26,38 +26,60 @@ export interface ChaosStage {
 export interface Troubles {
   readonly stage: ChaosStage;
   readonly seed: number;
-  /** SIGKILL to the tracker, and a new one on the same folder. */
-  readonly restartTracker: () => Promise<void>;
+  /** SIGKILL, and waits for the end. */
+  readonly killTracker: () => Promise<void>;
+  /** A new one on the same folder. */
+  readonly startTracker: () => Promise<void>;
   /** Told what happens, as it happens. */
-  readonly say: (text: string) => void;
+  readonly say: (news: ChaosNews) => void;
   readonly signal: AbortSignal;
 }
 
+/** One line for a person; on a dashboard there is room for some hundred characters. */
+export interface ChaosNews {
+  readonly text: string;
+  /** Whether something is broken now. */
+  readonly isTrouble: boolean;
+}
+
 interface Trouble {
-  readonly name: string;
+  /** What is done, and what is to be seen of it. */
+  readonly during: string;
+  /** Why nothing is lost. */
+  readonly after: string;
   readonly make: (troubles: Troubles, random: Random) => Promise<void>;
 }
 
-const CALM_MS_MIN = 3_000;
-const CALM_MS_MAX = 5_000;
+/** Time to read why nothing was lost. */
+const CALM_MS_MIN = 4_000;
+const CALM_MS_MAX = 6_000;
+/** So long a program stays dead: time to see that it is. */
+const DEAD_MS = 2_500;
 const CUT_MS_MIN = 2_000;
 const CUT_MS_MAX = 4_000;
 
 const TROUBLES: readonly Trouble[] = [
   {
-    name: "the tracker is killed (SIGKILL) and started again",
-    make: ({ restartTracker }) => restartTracker(),
+    during: "the tracker is killed (SIGKILL): orders wait in the topic, the journal stands still",
+    after: "a new tracker reads the journal, goes on from there, and appends nothing twice",
+    async make({ killTracker, startTracker, signal }) {
+      await killTracker();
+      await elapsed(DEAD_MS, signal);
+      await startTracker();
+    },
   },
   {
-    name: "the broker is killed (SIGKILL) and started again",
+    during: "the broker is killed (SIGKILL): the producer keeps its orders, the tracker waits",
+    after: "the broker has what it acknowledged; what it had not is sent again, in order",
     async make({ stage, signal }) {
       await stage.killBroker();
-      await elapsed(1_000, signal);
+      await elapsed(DEAD_MS, signal);
       await stage.startBroker();
     },
   },
   {
-    name: "the network is cut: every connection is reset, none is let through",
+    during: "the network is cut: every connection is reset, and none is let through",
+    after: "a batch whose answer was lost is sent again, and the broker stores it once",
     async make({ stage, signal }, random) {
       stage.proxy.setMode({ kind: "refuse" });
       stage.proxy.resetAll();
@@ -66,7 +88,8 @@ const TROUBLES: readonly Trouble[] = [
     },
   },
   {
-    name: "the network swallows everything: connections stay, and nothing comes through",
+    during: "the network swallows everything: connections stay, and nothing comes through",
+    after: "no order counts as stored, and no offset as committed, before its answer is there",
     async make({ stage, signal }, random) {
       stage.proxy.setMode({ kind: "black-hole" });
       await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
@@ -126,12 +149,17 @@ export async function makeTroubles(troubles: Troubles): Promise<void> {
   const random = new Random(seed);
   const order = TROUBLES.map((trouble) => ({ trouble, at: random.unit() }))
     .sort((one, other) => one.at - other.at);
+  say({
+    text: `${order.length} troubles are coming while orders flow, and then the proof`,
+    isTrouble: false,
+  });
   for (const [index, { trouble }] of order.entries()) {
     await elapsed(between(random, CALM_MS_MIN, CALM_MS_MAX), signal);
     if (signal.aborted) return;
-    say(`${index + 1} of ${order.length}: ${trouble.name}`);
+    const number = `${index + 1} of ${order.length}`;
+    say({ text: `${number}: ${trouble.during}`, isTrouble: true });
     await trouble.make(troubles, random);
-    say(`${index + 1} of ${order.length}: over`);
+    say({ text: `${number} over: ${trouble.after}`, isTrouble: false });
   }
   await elapsed(CALM_MS_MIN, signal);
 }

@@ -20,10 +20,21 @@ export interface PipelineOptions {
   readonly orders: number | undefined;
   readonly rate: number | "max";
   readonly view: DemoView;
+  /** Options of the tracker beside those of the site. */
+  readonly trackerArgs?: readonly string[];
   /** What happens meanwhile; the producer is told to end when it is over. */
-  readonly meanwhile?: (restartTracker: () => Promise<void>) => Promise<void>;
+  readonly meanwhile?: (programs: RunningPrograms) => Promise<void>;
   /** Ends the run early, in order. */
   readonly stop: AbortSignal;
+}
+
+export interface RunningPrograms {
+  readonly producer: Program;
+  readonly tracker: Program;
+  /** SIGKILL, and waits for the end. */
+  killTracker(): Promise<void>;
+  /** A new one on the same folder. */
+  startTracker(): Promise<void>;
 }
 
 const PARTITIONS = 3;
@@ -36,7 +47,7 @@ const TRACKER_RECORDS_MAX = 5;
 const RECORD_LINE = /^(order|bad record|record) /;
 
 export async function runPipeline(
-  { site, orders, rate, view, meanwhile, stop }: PipelineOptions,
+  { site, orders, rate, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
 ): Promise<Proof> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
@@ -47,7 +58,8 @@ export async function runPipeline(
   });
   const before = await offsetsNow(cluster, site);
 
-  let tracker = await startTracker(site, view);
+  const start = () => startTracker(site, { view, args: trackerArgs });
+  let tracker = await start();
   const producer = await startProgram("producer", [
     ...["--broker", site.broker, "--topic", site.topic],
     ...(orders === undefined ? [] : ["--count", String(orders)]),
@@ -58,10 +70,18 @@ export async function runPipeline(
   if (stop.aborted) onStop();
 
   const progress = showProgress({ cluster, site, before, orders, view });
-  await meanwhile?.(async () => {
-    tracker.signal("SIGKILL");
-    await tracker.exitCode;
-    tracker = await startTracker(site, view);
+  await meanwhile?.({
+    producer,
+    get tracker() {
+      return tracker;
+    },
+    async killTracker() {
+      tracker.signal("SIGKILL");
+      await tracker.exitCode;
+    },
+    async startTracker() {
+      tracker = await start();
+    },
   });
   if (meanwhile !== undefined) onStop();
   const producerExit = await producer.exitCode;
@@ -94,11 +114,15 @@ export async function runPipeline(
   };
 }
 
-async function startTracker(site: DemoSite, view: DemoView): Promise<Program> {
+async function startTracker(
+  site: DemoSite,
+  { view, args }: { readonly view: DemoView; readonly args: readonly string[] },
+): Promise<Program> {
   let recordCount = 0;
   return await startProgram("tracker", [
     ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
     ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
+    ...args,
   ], {
     onLine: (line, stream) => {
       if (stream === "stderr") view.line(`tracker   ${printable(line)}`);

@@ -40,6 +40,11 @@ export function chaosSite({ address }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `chaos-${randomId()}`, isLasting: false });
 }
 
+/** Names of its own for each soak. */
+export function soakSite({ address }: EnsuredBroker): DemoSite {
+  return siteOf(address, { name: `soak-${randomId()}`, isLasting: false });
+}
+
 function randomId(): string {
   return crypto.randomUUID().slice(0, 8);
 }

@@ -7,6 +7,7 @@
 import { Follower } from "../../monitor/follow.ts";
 import { openDashboard } from "../../monitor/screen/open.ts";
 import { hasPersonAtTerminal, isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
+import type { ChaosNews } from "./chaos.ts";
 import { elapsed } from "./elapsed.ts";
 import type { DemoSite } from "./site.ts";
 
@@ -16,8 +17,8 @@ export interface DemoView {
   line(text: string): void;
   /** A line that the next one replaces. */
   progress(text: string): void;
-  /** What is being done to the run. */
-  trouble(text: string): void;
+  /** What is being done to the run, and that it is over. */
+  readonly chaos: (news: ChaosNews) => void;
   /** Everything is journaled: resolves when a person has had the time to look at it. */
   lookedAt(): Promise<void>;
   /** Gives the terminal back, and says what there was to say meanwhile. */
@@ -53,7 +54,8 @@ function lineView(): DemoView {
       lastShownMs = performance.now();
       printLine(styled(line, "dim"));
     },
-    trouble: (text) => void printLine(styled(`chaos     ${text}`, "yellow")),
+    chaos: ({ text, isTrouble }) =>
+      void printLine(styled(`chaos     ${text}`, isTrouble ? "yellow" : "green")),
     lookedAt: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
@@ -65,14 +67,14 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
   const signal = AbortSignal.any([stop, closing.signal]);
   const held: string[] = [];
   let notice = "";
-  let trouble = "";
+  let chaos = "";
 
   const follower = new Follower(site.logs);
   const shown = openDashboard({
     follower,
     folder: site.logs,
     intervalMs: REDRAW_INTERVAL_MS,
-    notice: () => trouble === "" ? notice : `CHAOS ${trouble}`,
+    notice: () => chaos === "" ? notice : chaos,
     signal,
     onQuit,
   }).catch((error) => {
@@ -90,13 +92,13 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
       notice = text;
       if (signal.aborted) lines.progress(text);
     },
-    trouble(text) {
-      trouble = text;
-      if (signal.aborted) lines.trouble(text);
-      else held.push(`chaos     ${new Date().toISOString().slice(11, 19)} ${text}`);
+    chaos(news) {
+      chaos = `${news.isTrouble ? "CHAOS" : "CALM"} ${news.text}`;
+      if (signal.aborted) lines.chaos(news);
+      else held.push(`chaos     ${new Date().toISOString().slice(11, 19)} ${news.text}`);
     },
     async lookedAt() {
-      trouble = "";
+      chaos = "";
       for (let left = LOOK_SECONDS; left > 0 && !signal.aborted; left--) {
         notice = `every order is journaled: q for the proof (in ${left} s by itself)`;
         await elapsed(1000, signal);

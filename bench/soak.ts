@@ -1,0 +1,45 @@
+/**
+ * A soak, its figures kept.
+ *
+ *     deno task bench soak
+ *     deno task bench soak --minutes 60
+ *
+ * @module
+ */
+
+import { proofHolds } from "../lib/dev/demo/proof.ts";
+import { parseOptions, soak, type SoakSettings } from "../lib/dev/soak.ts";
+import { WARM_UP_SHARE } from "../lib/dev/soak/flatness.ts";
+import { FIGURE_HEADER, figureCells } from "../lib/dev/soak/report.ts";
+import { soakHolds, type SoakResult } from "../lib/dev/soak/run.ts";
+import { withThousands } from "../lib/text.ts";
+import { table, writeSection } from "./results.ts";
+
+export async function main(args: string[]): Promise<void> {
+  const settings = parseOptions(args);
+  const result = await soak(settings);
+  await writeSection("soak", describe(result, settings));
+  if (!soakHolds(result)) throw new Error("the soak does not hold: its figures say where");
+}
+
+function describe(result: SoakResult, { minutes, rate, rotate }: SoakSettings): string {
+  const { proof, samples, monitored, figures } = result;
+  const { records, journaled, missing, duplicated, mismatched } = proof.verification;
+  return [
+    `## Soak: ${minutes} minutes`,
+    "",
+    `${rate} orders a second; the tracker closes a segment at ${rotate} and compresses it, the ` +
+    `monitor follows with --json. ${samples} samples of each program. Growth is from the first ` +
+    `third to the last, by medians, of what follows a warm-up of ${
+      Math.round(WARM_UP_SHARE * 100)
+    } % of the run.`,
+    "",
+    table(FIGURE_HEADER, figures.map(figureCells)),
+    "",
+    `${withThousands(proof.producer?.acknowledged ?? 0)} orders acknowledged, ` +
+    `${withThousands(records)} in the topic, ${withThousands(journaled)} journaled, ` +
+    `${withThousands(monitored)} counted by the monitor; ${missing} missing, ${duplicated} ` +
+    `duplicated, ${mismatched} different. ` +
+    (proofHolds(proof) ? "The proof holds." : "The proof does NOT hold."),
+  ].join("\n");
+}

@@ -1,0 +1,212 @@
+/**
+ * Schemas of what the programs write to the disk.
+ *
+ * @module
+ */
+
+import { BAD_KINDS } from "../../producer/bad_orders.ts";
+import { base64, count, DRAFT, sha256, text, time } from "./fields.ts";
+
+export function journalLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:journal-line:1",
+    title: "Line of tracker.events",
+    description: "One record of the topic, as it was received.",
+    type: "object",
+    required: [
+      "timestamp",
+      "event_type",
+      "kafka_topic",
+      "kafka_partition",
+      "kafka_offset",
+      "raw_message",
+      "message_size",
+      "deserialized",
+    ],
+    properties: {
+      timestamp: time("When it was received, RFC 3339."),
+      event_type: {
+        enum: [
+          "message.received",
+          "message.received.deserialization_error",
+          "message.received.validation_error",
+        ],
+      },
+      kafka_topic: text("The topic's name."),
+      kafka_partition: count("The partition."),
+      kafka_offset: count("The offset in the partition."),
+      raw_message: text(
+        "The record's value. Where it is not valid UTF-8, with replacements: raw_message_base64 has its bytes.",
+      ),
+      message_size: count("The value's length in bytes."),
+      deserialized: { type: "boolean", description: "Whether the value is a JSON object." },
+      error: text("Why the record was not processed."),
+      order_full: { type: "object", description: "The value, where it deserialized." },
+      raw_message_base64: base64("The record's value."),
+      value_null: { const: true, description: "The record is a tombstone." },
+      kafka_key: text("The record's key."),
+      kafka_key_base64: base64("The record's key."),
+      kafka_headers: {
+        type: "array",
+        description: "The record's headers, in order; a key may come more than once.",
+        items: {
+          type: "object",
+          required: ["key"],
+          properties: {
+            key: text("The header's key."),
+            value: { type: ["string", "null"], description: "The header's value." },
+            value_base64: base64("The header's value."),
+          },
+        },
+      },
+      kafka_timestamp: {
+        type: "integer",
+        description: "The record's timestamp, milliseconds since the epoch; -1 where it has none.",
+      },
+      kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      mark: text("What the tracker noticed just before this record."),
+    },
+  };
+}
+
+export function logLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:log-line:1",
+    title: "Line of tracker.log",
+    type: "object",
+    required: ["timestamp", "level", "message", "service"],
+    properties: {
+      timestamp: time("RFC 3339."),
+      level: { enum: ["DEBUG", "INFO", "WARN", "ERROR"] },
+      message: text("What happened."),
+      service: text("order-tracker"),
+      error: text("What went wrong."),
+      metadata: { type: "object", description: "Figures, such as the metrics every 30 s." },
+    },
+  };
+}
+
+export function ledgerLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:ledger-line:1",
+    title: "Line of a producer's ledger",
+    description: "One record that the broker acknowledged.",
+    type: "object",
+    required: ["order_id", "sequence", "partition", "offset", "sha256"],
+    properties: {
+      order_id: text("The order's id."),
+      sequence: count("The order's sequence in its run."),
+      partition: count("The partition."),
+      offset: count("The offset in the partition."),
+      sha256: sha256("Of the record's value."),
+    },
+  };
+}
+
+export function undelivered(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:undelivered:1",
+    title: "Line of producer.undelivered.jsonl",
+    description: "One order that was not acknowledged.",
+    type: "object",
+    required: ["timestamp", "fate", "reason", "partition", "key"],
+    oneOf: [{ required: ["order"] }, { required: ["bad", "value_base64"] }],
+    properties: {
+      timestamp: time("When that was known, RFC 3339."),
+      fate: {
+        enum: ["failed", "undelivered", "unknown"],
+        description: "The broker refused it; it was never sent; it may be in the topic or not.",
+      },
+      reason: text("Why."),
+      partition: count("Where it was to go."),
+      key: { type: ["string", "null"], description: "The record's key." },
+      order: { $ref: "order.schema.json" },
+      bad: { enum: BAD_KINDS, description: "How it was spoilt on purpose." },
+      value_base64: { type: "string", contentEncoding: "base64" },
+    },
+  };
+}
+
+export function manifest(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:manifest:1",
+    title: "tracker.manifest.NNNNNN.json",
+    description: "What a closed segment of the journal was when it was closed. Never changed.",
+    type: "object",
+    required: ["version", "sha256", "body"],
+    properties: {
+      version: { const: 1 },
+      sha256: sha256("Of the body's text."),
+      body: {
+        type: "object",
+        required: ["segment", "partitions", "created", "journal", "chain", "previous"],
+        properties: {
+          segment: {
+            type: "object",
+            required: ["name", "bytes", "lines", "sha256", "fingerprint"],
+            properties: {
+              name: text("tracker.events.NNNNNN."),
+              bytes: count("Its length."),
+              lines: count("Lines of any kind."),
+              sha256: sha256("Of the segment's file."),
+              fingerprint: {
+                type: "object",
+                description: "Of the segment's two ends, to recognise it without reading it.",
+                required: ["headSha256", "tailSha256"],
+                properties: {
+                  headSha256: sha256("Of its beginning."),
+                  tailSha256: sha256("Of its end."),
+                },
+              },
+            },
+          },
+          partitions: { type: "array", items: partitionShare() },
+          created: time("RFC 3339."),
+          journal: text("The journal's id, a UUID."),
+          chain: count("Manifests are numbered in the order in which they were made."),
+          previous: {
+            description: "The manifest made before; null for the first.",
+            anyOf: [{ type: "null" }, {
+              type: "object",
+              required: ["segment", "sha256"],
+              properties: {
+                segment: text("The segment's name."),
+                sha256: sha256("Of that manifest's file."),
+              },
+            }],
+          },
+        },
+      },
+    },
+  };
+}
+
+function partitionShare(): unknown {
+  const offsetOrNull = { type: ["integer", "null"], minimum: 0 };
+  return {
+    type: "object",
+    required: ["topic", "topic_id", "partition", "records", "first_offset", "last_offset", "held"],
+    properties: {
+      topic: text("The topic's name."),
+      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      partition: count("The partition."),
+      records: count("Lines of this partition in the segment."),
+      first_offset: offsetOrNull,
+      last_offset: offsetOrNull,
+      held: {
+        type: "array",
+        description: "Offsets that are never journaled again: from the first on, up to the second.",
+        items: {
+          type: "array",
+          prefixItems: [count("The first."), count("One past the last.")],
+          items: false,
+        },
+      },
+    },
+  };
+}
