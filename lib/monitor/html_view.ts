@@ -7,8 +7,9 @@
 import { toDecimal } from "../money.ts";
 import { counted, printable, withThousands } from "../text.ts";
 import { REVENUE_MINUTES } from "./business.ts";
-import { type HealthStatus, percent } from "./health.ts";
+import { percent, statusName } from "./health.ts";
 import { RECENT_COUNT, type RecentEvent } from "./journal_model.ts";
+import { logText } from "./log_model.ts";
 import type { Snapshot } from "./read_model.ts";
 
 const CHART = { width: 1280, height: 200, left: 60, bottom: 22, top: 8 } as const;
@@ -29,7 +30,7 @@ th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 td.text { overflow-wrap: break-word; }
 .healthy, .good { color: var(--good); } .unhealthy, .bad { color: var(--bad); }
-.stale, .no_data, .warning { color: var(--warning); }
+.stale, .counting, .no_data, .warning { color: var(--warning); }
 svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 12px; }
 footer { color: var(--dim); margin: 1rem 0; }
 `;
@@ -240,10 +241,10 @@ function eventText({ failed, kind, error, order }: RecentEvent): string {
 }
 
 function recentLogs({ recentLogs }: Snapshot): string {
-  const rows = recentLogs.toReversed().map(({ timestampMs, level, message, error }) => [
+  const rows = recentLogs.toReversed().map(({ timestampMs, level, ...log }) => [
     text(isoTime(timestampMs)),
     text(level),
-    text(error === undefined ? message : `${message}: ${error}`),
+    text(logText(log)),
   ]);
   return section("Log", table(["at", "level", "message"], rows), "wide");
 }
@@ -299,10 +300,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
 /** Text for a page: control and bidirectional characters made visible, markup disarmed. */
 function text(value: string): string {
   return printable(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
-}
-
-function statusName(status: HealthStatus): string {
-  return status.replace("_", " ").toUpperCase();
 }
 
 function isoTime(timeMs: number | undefined): string {

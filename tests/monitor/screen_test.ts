@@ -7,8 +7,10 @@ import {
   type Key,
   pressed,
 } from "../../lib/monitor/screen/controls.ts";
-import { frameLines, type FrameSpec, subjectsOf } from "../../lib/monitor/screen/frame.ts";
+import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
+import { subjectsOf } from "../../lib/monitor/screen/list_panes.ts";
+import type { FrameSpec } from "../../lib/monitor/screen/pane.ts";
 import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
@@ -158,7 +160,7 @@ Deno.test("charts: heights by value, a dot for the least above nothing, gaps for
     " ###",
   ]);
   assert.deepEqual(chartRows({ ...spec, width: 1, glyphs: "braille", values: [8, 2] }), ["⣇"]);
-  assert.deepEqual([0, 0.3, 1, 3, 7, 1001].map(niceMax), [1, 0.5, 1, 5, 10, 2000]);
+  assert.deepEqual([0, 0.3, 1, 3, 7, 1001].map(niceMax), [1, 0.3, 1, 3, 8, 1500]);
   assert.deepEqual(resampled([1, 3, undefined, 5], 2), [2, 5]);
 });
 

@@ -94,6 +94,21 @@ export class Terminal implements AsyncDisposable {
     await this.#run("send-keys", ...keys);
   }
 
+  /** Writes all that the program sends from now on to a file, byte for byte. */
+  async record(path: string): Promise<void> {
+    await this.#run("pipe-pane", "-O", `cat > '${path}'`);
+  }
+
+  /** Sends a signal to the program itself, as `kill` would from elsewhere. */
+  async signal(signal: Deno.Signal): Promise<void> {
+    let pid = Number(await this.#run("display-message", "-p", "#{pane_pid}"));
+    for (let child: number | undefined = pid; child !== undefined;) {
+      pid = child;
+      child = await firstChild(pid);
+    }
+    Deno.kill(pid, signal);
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.#run("resize-window", "-x", String(columns), "-y", String(rows));
   }
@@ -107,6 +122,12 @@ export class Terminal implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#run("kill-server").catch(() => {});
   }
+}
+
+async function firstChild(pid: number): Promise<number | undefined> {
+  const { stdout } = await new Deno.Command("pgrep", { args: ["-P", String(pid)] }).output();
+  const [first] = new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+  return first === undefined ? undefined : Number(first);
 }
 
 /** The terminal is as it was before: what stood there is back, and keys are shown and wait for Enter. */

@@ -5,13 +5,15 @@
  */
 
 import { render, Text, useInput, useWindowSize } from "ink";
-import { createElement, useEffect, useState } from "react";
+import process from "node:process";
+import { createElement, useEffect, useRef, useState } from "react";
 import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
-import { frameLines, subjectsOf } from "./frame.ts";
+import { frameLines } from "./frame.ts";
 import { glyphsOf } from "./glyphs.ts";
 import { toAnsi } from "./line.ts";
+import { subjectsOf } from "./list_panes.ts";
 
 const GLYPHS_HERE = glyphsOf({
   TERM: Deno.env.get("TERM"),
@@ -20,6 +22,11 @@ const GLYPHS_HERE = glyphsOf({
   LANG: Deno.env.get("LANG"),
 });
 const REDRAWS_PER_SECOND_MAX = 10;
+/**
+ * Signals that the program answers with an orderly end. Ink raises a signal again after it has left, unless it sees
+ * another listener, and Deno's are none to it: the program would take it for a second one.
+ */
+const ANSWERED_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export interface DashboardOptions {
   readonly follower: Pick<Follower, "snapshot">;
@@ -46,6 +53,8 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
     patchConsole: false,
   });
   const leave = () => screen.unmount();
+  const answeredElsewhere = () => {};
+  for (const each of ANSWERED_SIGNALS) process.on(each, answeredElsewhere);
   signal.addEventListener("abort", leave);
   // Whatever ends the program: its last words belong on the person's own screen.
   globalThis.addEventListener("unload", leave);
@@ -55,6 +64,7 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
     leave();
     signal.removeEventListener("abort", leave);
     globalThis.removeEventListener("unload", leave);
+    for (const each of ANSWERED_SIGNALS) process.off(each, answeredElsewhere);
   }
 }
 
@@ -72,6 +82,8 @@ function Dashboard(options: DashboardProps) {
     ...INITIAL_CONTROLS,
     theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
   });
+  // What the keys have made of them: several may come before React draws again.
+  const latestControls = useRef(controls);
   const shown = held ?? live;
 
   useEffect(() => {
@@ -87,10 +99,12 @@ function Dashboard(options: DashboardProps) {
 
   useInput((input, key) => {
     if (key.ctrl && input === "c") return onQuit();
-    let next = controls;
+    const before = latestControls.current;
+    let next = before;
     for (const each of keysOf(input, key)) next = pressed(next, each, subjectsOf(shown, next));
     if (next.quit) return onQuit();
-    if (next.isPaused !== controls.isPaused) setHeld(next.isPaused ? live : undefined);
+    if (next.isPaused !== before.isPaused) setHeld(next.isPaused ? live : undefined);
+    latestControls.current = next;
     setControls(next);
   });
 

@@ -99,6 +99,32 @@ export function column(text: string, width: number, align: "left" | "right" = "l
   return align === "left" ? text + space : space + text;
 }
 
+/** The text in lines of at most so many columns, broken at its spaces where it has them. */
+export function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && columnsOf(`${line} ${word}`) > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+/** The text in pieces of at most so many columns, broken anywhere. */
+export function chunked(text: string, width: number): readonly string[] {
+  const pieces: string[] = [];
+  for (let rest = text; rest !== "" || pieces.length === 0;) {
+    const piece = columnsOf(rest) <= width ? rest : prefix(rest, width);
+    // A character wider than the width would never fit.
+    if (piece === "" && rest !== "") return [...pieces, "…"];
+    pieces.push(piece);
+    rest = rest.slice(piece.length);
+  }
+  return pieces;
+}
+
 export function columnsOf(text: string): number {
   return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
 }
