@@ -6,7 +6,7 @@
 
 import { duration, percent } from "../health.ts";
 import type { Chart, WindowName } from "../read_model.ts";
-import { chartRows, niceMax } from "./chart.ts";
+import { chartRows, niceMax, percentFloor } from "./chart.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { column, type Line, span, type Tone } from "./line.ts";
 import type { Extent, FrameSpec, Pane } from "./pane.ts";
@@ -20,8 +20,6 @@ const WINDOW_TITLES: Readonly<Record<WindowName, string>> = {
   "1h": "1 h",
   all: "all",
 };
-/** Where a chart of percentages may begin: the highest that is under every value. */
-const PERCENT_FLOORS = [90, 80, 50, 0] as const;
 /** What a step in which all failed is drawn as, so that it is not taken for one without messages. */
 const LEAST_PERCENT_SHOWN = 0.001;
 
@@ -42,14 +40,13 @@ export function successPane(spec: FrameSpec, inside: Extent): Pane {
   const values = successRatePercent.map((value) =>
     value === undefined ? undefined : Math.max(value, LEAST_PERCENT_SHOWN)
   );
-  const least = Math.min(100, ...values.filter((value) => value !== undefined));
   const none = isCounting(spec.snapshot) ? "counting" : "no messages";
   const name = rate === undefined ? none : percent(rate);
   return chartPane(spec, inside, {
     title: `Success, ${WINDOW_TITLES[spec.controls.window]}, ${name}`,
     unit: "percent",
     values,
-    min: PERCENT_FLOORS.find((floor) => floor < least) ?? 0,
+    min: percentFloor(values),
     max: 100,
     tone: rate === undefined || rate >= 95 ? "good" : rate >= 80 ? "warning" : "bad",
   });
