@@ -31,7 +31,7 @@ export interface LogLine {
   readonly level: LogLevel;
   readonly message: string;
   readonly error?: string;
-  /** What its metadata says of it, as `name value, name value`; without what is no text, number or list of them. */
+  /** What its metadata says of it: `orders/1@14, reason TIMEOUT`; without what is no text, number or list. */
   readonly details?: string;
 }
 
@@ -190,12 +190,18 @@ function logLineOf(
   };
 }
 
+/** A record's place, where it has one, then the rest in its order. */
 function detailsOf(metadata: Fields): string {
-  return Object.entries(metadata).slice(0, DETAIL_COUNT_MAX)
+  const { topic, partition, offset, ...others } = metadata;
+  const isOfRecord = typeof topic === "string" && numberOf(partition) !== undefined &&
+    numberOf(offset) !== undefined;
+  const named = Object.entries(isOfRecord ? others : metadata).slice(0, DETAIL_COUNT_MAX)
     .filter(([, value]) =>
       typeof value === "string" || typeof value === "number" || Array.isArray(value)
     )
-    .map(([name, value]) => `${name} ${value}`).join(", ").slice(0, DETAILS_LENGTH_MAX);
+    .map(([name, value]) => `${name} ${value}`);
+  return [...(isOfRecord ? [`${topic}/${partition}@${offset}`] : []), ...named]
+    .join(", ").slice(0, DETAILS_LENGTH_MAX);
 }
 
 function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | undefined {
