@@ -101,6 +101,42 @@ Deno.test("nothing of a message reaches the screen unescaped", () => {
   }
 });
 
+Deno.test("where nothing but ASCII can be drawn, nothing else is sent", () => {
+  const spec = specOf({ glyphs: "ascii", columns: 120, rows: 40 });
+  for (const keys of ["", "?", "e"]) {
+    const text = textOf({ ...spec, controls: typed(INITIAL_CONTROLS, spec, keys) });
+    assert.match(text.replaceAll("\n", ""), /^[\x20-\x7e]*$/);
+  }
+  assert.match(textOf(spec), /Zo\? \?{4}/);
+});
+
+Deno.test("a narrow screen keeps the figures, one pane below the other", () => {
+  const text = textOf(specOf({ columns: 40, rows: 24 }));
+  assert.match(text, /received +500 +10 msg\/s/);
+  assert.match(text, /● HEALTHY/);
+  assert.match(text, /─ Throughput/);
+});
+
+Deno.test("a journal with more partitions than rows says which it shows, and is moved through", () => {
+  const model = modelOf(30);
+  const encoder = new TextEncoder();
+  for (let partition = 0; partition < 50; partition++) {
+    const line = encoder.encode(
+      `{"timestamp":"2026-05-01T11:59:59Z","event_type":"message.received","kafka_topic":"t",` +
+        `"kafka_partition":${partition},"kafka_offset":7,"raw_message":"{}","message_size":2,"deserialized":true}`,
+    );
+    model.journal.line(line, 0, line.length, true);
+    model.journal.settle();
+  }
+  const spec = specOf({ snapshot: model.snapshot({ nowMs: NOW_MS }) });
+  const tab: Key = { name: "tab" };
+  const subjects = subjectsOf(spec.snapshot, INITIAL_CONTROLS);
+  let controls = [tab, tab].reduce((after, key) => pressed(after, key, subjects), INITIAL_CONTROLS);
+  assert.match(textOf({ ...spec, controls }), /Partitions, 1 to 5 of 53/);
+  controls = pressed(controls, { name: "pagedown" }, subjects);
+  assert.match(textOf({ ...spec, controls }), /Partitions, 11 to 15 of 53/);
+});
+
 Deno.test("the small screen shows totals, health, charts and records", () => {
   const text = textOf(specOf());
   for (

@@ -10,13 +10,15 @@ import type { Snapshot } from "../read_model.ts";
 import { successPane, throughputPane } from "./chart_panes.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
-import { columnsOf, fitted, type Line, span } from "./line.ts";
+import { columnsOf, fitted, inAscii, type Line, span } from "./line.ts";
 import { detailPane, logPane, partitionsPane, recordsPane } from "./list_panes.ts";
 import { type Extent, framed, type FrameSpec, insideOf, type Pane } from "./pane.ts";
 import { businessPane, healthPane, messagesPane, toneOf } from "./summary_panes.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
+/** Where there are fewer, nothing stands beside the messages; the title has the health. */
+const COLUMNS_FOR_TWO = 56;
 /** From here on there is room for the business, the partitions and the log beside the records. */
 const COLUMNS_LARGE = 110;
 const ROWS_LARGE = 32;
@@ -32,10 +34,11 @@ type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
 
 /** Exactly `rows` lines of exactly `columns` columns. */
 export function frameLines(spec: FrameSpec): readonly Line[] {
-  const { columns, rows } = spec;
+  const { columns, rows, glyphs } = spec;
   if (columns < COLUMNS_MIN || rows < ROWS_MIN) return tooSmall(spec);
   const body = bodyLines(spec, { width: columns, height: rows - 2 });
-  return [titleLine(spec), ...body, footerLine(spec)].map((line) => fitted(line, columns));
+  const lines = [titleLine(spec), ...body, footerLine(spec)].map((line) => fitted(line, columns));
+  return glyphs === "ascii" ? lines.map(inAscii) : lines;
 }
 
 function tooSmall({ columns, rows, snapshot }: FrameSpec): readonly Line[] {
@@ -59,11 +62,12 @@ function smallBody(spec: FrameSpec, { width, height }: Extent): readonly Line[] 
   const chartHeight = height >= BODY_ROWS_WITH_CHARTS ? CHART_ROWS_SMALL : 0;
   const summaryHeight = Math.min(SUMMARY_ROWS, height - LIST_ROWS_MIN);
   const listHeight = height - summaryHeight - chartHeight;
+  const isNarrow = width < COLUMNS_FOR_TWO;
+  const summary = isNarrow ? [messagesPane] : [messagesPane, healthPane];
+  const charts = isNarrow ? [throughputPane] : [throughputPane, successPane];
   return [
-    ...beside(spec, [messagesPane, healthPane], { width, height: summaryHeight }),
-    ...(chartHeight === 0
-      ? []
-      : beside(spec, [throughputPane, successPane], { width, height: chartHeight })),
+    ...beside(spec, summary, { width, height: summaryHeight }),
+    ...(chartHeight === 0 ? [] : beside(spec, charts, { width, height: chartHeight })),
     ...drawn(PANES[spec.controls.focus], spec, { width, height: listHeight }),
   ];
 }

@@ -46,9 +46,9 @@ const HELP: readonly Hint[] = [
 const WORDS: readonly Hint[] = [
   ["HEALTHY, UNHEALTHY", "what came in the last minutes was good, or was not"],
   ["STALE", "journal and log have been silent for a minute"],
-  ["COUNTING", "what was there before is being read; nothing is judged before"],
+  ["COUNTING", "what was there before is still being read"],
   ["lag, latency", "as the tracker last said in its log, every 30 s"],
-  ["quality", "success x 50 + throughput 30 + errors 20; what is missing is named"],
+  ["quality", "success 50 + throughput 30 + errors 20; losses are named"],
   ["times", "in UTC"],
 ];
 const KEY_WIDTH = 22;

@@ -140,6 +140,24 @@ export function toText(line: Line): string {
   return line.map(({ text }) => text).join("");
 }
 
+/** The line for a terminal that may not know other characters; as wide as before. */
+export function inAscii(line: Line): Line {
+  return line.map(({ text, tone }) => ({ text: asciiOf(text), tone }));
+}
+
+function asciiOf(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text;
+  return Array.from(
+    SEGMENTER.segment(text),
+    ({ segment }) =>
+      /^[\x20-\x7e]*$/.test(segment)
+        ? segment
+        : segment === "…"
+        ? "~"
+        : "?".repeat(columnsOf(segment)),
+  ).join("");
+}
+
 const SEGMENTER = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 function prefix(text: string, width: number): string {
