@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import stringWidth from "string-width";
 import { ReadModel } from "../../lib/monitor/read_model.ts";
 import { chartRows, niceMax, resampled } from "../../lib/monitor/screen/chart.ts";
 import {
@@ -206,6 +207,13 @@ Deno.test("widths are columns: wide characters count two, and are never cut in h
   assert.equal(toText(fitted([span("ab"), span("cdef")], 4)), "abc…");
   assert.equal(toText(fitted([span("漢字")], 3)), "漢…");
   assert.equal(toText(fitted([span("ab")], 4)), "ab  ");
+});
+
+Deno.test("columnsOf() says of every character what string-width says", () => {
+  for (let codePoint = 0x20; codePoint < 0x3000; codePoint++) {
+    const text = `x${String.fromCodePoint(codePoint)}x`;
+    assert.equal(columnsOf(text), stringWidth(text), codePoint.toString(16));
+  }
 });
 
 Deno.test("without colours nothing but weight, underline and reverse are sent", () => {

@@ -192,6 +192,7 @@ function wholeText({ line }: RecentEvent): readonly string[] {
 }
 
 function filteredEvents({ recentEvents }: Snapshot, filter: string): readonly RecentEvent[] {
+  if (filter === "") return recentEvents.toReversed();
   const decoder = new TextDecoder();
   return recentEvents.filter(({ line }) => contains(decoder.decode(line), filter)).toReversed();
 }
