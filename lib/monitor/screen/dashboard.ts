@@ -1,12 +1,12 @@
 /**
- * The dashboard on a terminal: Ink draws the frame and reads the keys.
+ * The dashboard on a terminal: Ink has the keys, the screen and the way out, a painter draws.
  *
  * @module
  */
 
-import { render, Text, useInput, useWindowSize } from "ink";
+import { render, useInput, useStdout, useWindowSize } from "ink";
 import process from "node:process";
-import { createElement, useEffect, useRef, useState } from "react";
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
@@ -14,6 +14,7 @@ import { frameLines } from "./frame.ts";
 import { glyphsOf } from "./glyphs.ts";
 import { toAnsi } from "./line.ts";
 import { subjectsOf } from "./list_panes.ts";
+import { Painter } from "./painter.ts";
 
 const GLYPHS_HERE = glyphsOf({
   TERM: Deno.env.get("TERM"),
@@ -21,7 +22,6 @@ const GLYPHS_HERE = glyphsOf({
   LC_CTYPE: Deno.env.get("LC_CTYPE"),
   LANG: Deno.env.get("LANG"),
 });
-const REDRAWS_PER_SECOND_MAX = 10;
 /**
  * Signals that the program answers with an orderly end. Ink raises a signal again after it has left, unless it sees
  * another listener, and Deno's are none to it: the program would take it for a second one.
@@ -47,8 +47,6 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
   const screen = render(createElement(Dashboard, { ...options, onFailure: failed.reject }), {
     interactive: true,
     alternateScreen: true,
-    incrementalRendering: true,
-    maxFps: REDRAWS_PER_SECOND_MAX,
     exitOnCtrlC: false,
     patchConsole: false,
   });
@@ -82,6 +80,10 @@ function Dashboard(options: DashboardProps) {
     ...INITIAL_CONTROLS,
     theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
   });
+  const { stdout } = useStdout();
+  // Through Ink's stream: what goes there keeps its order with the change to the alternate screen.
+  const [painter] = useState(() => new Painter((text) => void stdout.write(text)));
+  useLayoutEffect(() => () => painter.stop(), [painter]);
   // What the keys have made of them: several may come before React draws again.
   const latestControls = useRef(controls);
   const shown = held ?? live;
@@ -119,10 +121,9 @@ function Dashboard(options: DashboardProps) {
     intervalMs,
     notice: notice?.() ?? "",
   });
-  return createElement(Text, {
-    wrap: "truncate",
-    children: lines.map((line) => toAnsi(line, controls.theme)).join("\n"),
-  });
+  useLayoutEffect(() => painter.resized(), [painter, columns, rows]);
+  useLayoutEffect(() => painter.paint(lines.map((line) => toAnsi(line, controls.theme))));
+  return null;
 }
 
 type InkKey = Parameters<Parameters<typeof useInput>[0]>[1];
