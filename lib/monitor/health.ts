@@ -151,6 +151,11 @@ export function duration(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
+/** `0.4 ms`, `12 ms`: no digits that nobody reads. */
+export function milliseconds(ms: number): string {
+  return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
+}
+
 /** As it is shown: `NO DATA`. */
 export function statusName(status: HealthStatus): string {
   return status.replace("_", " ").toUpperCase();

@@ -7,7 +7,7 @@
 import { toDecimal } from "../money.ts";
 import { counted, inBytes, withThousands } from "../text.ts";
 import { REVENUE_MINUTES } from "./business.ts";
-import { percent, statusName } from "./health.ts";
+import { milliseconds, percent, statusName } from "./health.ts";
 import { svgChart } from "./html_chart.ts";
 import { section, table, text } from "./html_parts.ts";
 import { RECENT_COUNT, type RecentEvent } from "./journal_model.ts";
@@ -95,8 +95,8 @@ function tiles(snapshot: Snapshot): string {
     ],
     [
       "latency p50",
-      latency?.p50 === undefined ? "unknown" : `${latency.p50} ms`,
-      latency?.p99 === undefined ? "" : `end to end; p99 ${latency.p99} ms`,
+      latency?.p50 === undefined ? "unknown" : milliseconds(latency.p50),
+      latency?.p99 === undefined ? "" : `end to end; p99 ${milliseconds(latency.p99)}`,
     ],
     ["lag", lag === undefined ? "unknown" : withThousands(lag), "as the tracker last said"],
     ["quality", `${quality.score}/100`, ""],

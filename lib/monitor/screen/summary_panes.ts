@@ -11,6 +11,7 @@ import {
   duration,
   type Health,
   type HealthStatus,
+  milliseconds,
   percent,
   type Quality,
   statusName,
@@ -89,10 +90,6 @@ export function messagesPane({ snapshot }: FrameSpec): Pane {
       journalFact(snapshot),
     ]),
   };
-}
-
-function milliseconds(ms: number): string {
-  return `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`;
 }
 
 /** What the journal's file went through: nothing of it is hidden. */
