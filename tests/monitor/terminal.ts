@@ -31,6 +31,8 @@ export interface TerminalOptions {
 
 export class Terminal implements AsyncDisposable {
   readonly #server: string;
+  /** The program's process id is written there before it starts. */
+  readonly #pidFile = Deno.makeTempFileSync({ prefix: "orderflow-terminal-" });
 
   private constructor(server: string) {
     this.#server = server;
@@ -50,7 +52,7 @@ export class Terminal implements AsyncDisposable {
       ...["-c", cwd],
       `echo ${SHELL_PROMPT}; env -u NO_COLOR ${
         settings.join(" ")
-      } ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
+      } sh -c 'echo $$ > "$0"; exec "$@"' '${terminal.#pidFile}' ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
     );
     return terminal;
   }
@@ -101,12 +103,7 @@ export class Terminal implements AsyncDisposable {
 
   /** Sends a signal to the program itself, as `kill` would from elsewhere. */
   async signal(signal: Deno.Signal): Promise<void> {
-    let pid = Number(await this.#run("display-message", "-p", "#{pane_pid}"));
-    for (let child: number | undefined = pid; child !== undefined;) {
-      pid = child;
-      child = await firstChild(pid);
-    }
-    Deno.kill(pid, signal);
+    Deno.kill(Number(await Deno.readTextFile(this.#pidFile)), signal);
   }
 
   async resize(columns: number, rows: number): Promise<void> {
@@ -121,13 +118,8 @@ export class Terminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#run("kill-server").catch(() => {});
+    await Deno.remove(this.#pidFile);
   }
-}
-
-async function firstChild(pid: number): Promise<number | undefined> {
-  const { stdout } = await new Deno.Command("pgrep", { args: ["-P", String(pid)] }).output();
-  const [first] = new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
-  return first === undefined ? undefined : Number(first);
 }
 
 /** The terminal is as it was before: what stood there is back, and keys are shown and wait for Enter. */

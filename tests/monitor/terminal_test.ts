@@ -39,8 +39,8 @@ async function startMonitor(
     TF_BUILD: "True",
   };
   const command = [
-    ...[Deno.execPath(), "task", "--quiet", "--config", join(PROJECT, "deno.json")],
-    ...["monitor", "--logs", logs.path, "--interval", "100ms"],
+    ...[Deno.execPath(), ...await argsOfTask("monitor")],
+    ...["--logs", logs.path, "--interval", "100ms"],
   ];
   return await Terminal.start({
     command,
