@@ -62,14 +62,19 @@ async function main(args: string[]): Promise<number> {
     ...{ snapshot, controls, columns, rows, folder: logs },
     ...{ newCount: 0, glyphs: "braille", intervalMs: INTERVAL_MS, notice: "" },
   });
-  printLine(svgOf(lines, columns));
+  const name = controls.detail === undefined
+    ? "The monitor's dashboard in a terminal"
+    : "A record in full, in the monitor's dashboard";
+  printLine(svgOf(lines, { columns, name }));
   return 0;
 }
 
-function svgOf(lines: readonly Line[], columns: number): string {
+function svgOf(
+  lines: readonly Line[],
+  { columns, name }: { readonly columns: number; readonly name: string },
+): string {
   const width = Math.ceil(columns * CELL.width + 2 * PADDING);
   const height = Math.ceil(lines.length * CELL.height + 2 * PADDING);
-  const name = "The monitor's dashboard in a terminal";
   const content = toText(lines[0] ?? []).trim();
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img">`,
