@@ -77,7 +77,7 @@ function svgOf(
   const height = Math.ceil(lines.length * CELL.height + 2 * PADDING);
   const content = toText(lines[0] ?? []).trim();
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" xml:space="preserve">`,
     `<title>${escaped(name)}</title>`,
     `<desc>${escaped(content)}</desc>`,
     `<style>${STYLE}</style>`,
