@@ -87,6 +87,7 @@ const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   healthy: 0,
   unhealthy: 1,
   stale: 3,
+  counting: 3,
   no_data: 3,
 };
 

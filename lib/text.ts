@@ -48,3 +48,11 @@ export function withThousands(count: number): string {
 export function counted(count: number, noun: string): string {
   return `${withThousands(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/** `12.3 MB`: decimal units, as few digits as tell the size. */
+export function inBytes(count: number): string {
+  if (count < 1000) return counted(count, "byte");
+  if (count < 1_000_000) return `${(count / 1000).toFixed(1)} kB`;
+  if (count < 1_000_000_000) return `${(count / 1_000_000).toFixed(1)} MB`;
+  return `${(count / 1_000_000_000).toFixed(2)} GB`;
+}

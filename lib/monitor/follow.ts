@@ -4,8 +4,10 @@
  * @module
  */
 
+import { join } from "node:path";
 import { readArchives } from "./archives.ts";
 import { FolderWatch } from "./folder_watch.ts";
+import { readLatestLines } from "./latest_lines.ts";
 import { ReadModel, type Snapshot } from "./read_model.ts";
 import { Tail, type TailStatus } from "./tail.ts";
 import { TAIL_FILES, UnreadableError } from "./tail_files.ts";
@@ -18,7 +20,7 @@ export class Follower implements Disposable {
   readonly #model = new ReadModel();
   readonly #journal: Tail;
   readonly #log: Tail;
-  #hasReadArchives = false;
+  #hasCounted = false;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
   constructor(folder: string) {
@@ -34,13 +36,22 @@ export class Follower implements Disposable {
    */
   async catchUp(signal?: AbortSignal): Promise<void> {
     this.#model.tick(Date.now());
-    if (!this.#hasReadArchives) {
-      this.#hasReadArchives = true;
-      await readArchives(this.#folder, this.#model.journal, signal);
+    if (!this.#hasCounted) {
+      this.#hasCounted = true;
+      await this.#countFirst(signal);
     }
-    // The tail looks at the folder at once: no segment can become an archive in between.
     await this.#journal.catchUp(this.#model.journal, signal);
     await this.#log.catchUp(this.#model.log, signal);
+  }
+
+  /** What happens now is known at once, and the totals when all that was written before is counted. */
+  async #countFirst(signal: AbortSignal | undefined): Promise<void> {
+    readLatestLines(join(this.#folder, JOURNAL_NAME), this.#model.latest);
+    await this.#log.catchUp(this.#model.log, signal);
+    await readArchives(this.#folder, this.#model.journal, signal);
+    // The tail looks at the folder at once: no segment can become an archive in between.
+    await this.#journal.catchUp(this.#model.journal, signal);
+    this.#model.forgetLatest();
   }
 
   /** Reads what is there and what comes, until the signal is aborted. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from "../text.ts";
+import { counted, inBytes } from "../text.ts";
 
 /** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
 export const STALE_AFTER_MS = 60_000;
@@ -31,7 +31,11 @@ const RATE_POINTS = [
 const RATE_POINTS_MAX = 30;
 const RATE_POINTS_ABOVE_ZERO = 10;
 
-export type HealthStatus = "healthy" | "unhealthy" | "stale" | "no_data";
+/** `counting`: the journal is not read to where now is, so nothing can be said of now. */
+export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_data";
+
+/** A journal of which less than this is unread is read to its end: that much comes between two looks. */
+export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
  * What the tracker seems to be doing: `running` messages come in; `idle` none come in, but its log goes on; `stopped` it said its
@@ -44,6 +48,8 @@ export type Level = "good" | "warning" | "bad";
 export interface Check {
   readonly name: "success rate" | "throughput" | "last error";
   readonly level: Level;
+  /** What was judged, in a word or two: `97.9 %`, `0.2 msg/s`, `12 s ago`. */
+  readonly value: string;
   readonly reason: string;
 }
 
@@ -87,6 +93,10 @@ export interface Evidence {
   /** Records that the tracker knows of and has not read; undefined where it does not say. */
   readonly lag: number | undefined;
   readonly unreadableLines: number;
+  /** Bytes of the journal that are not read yet. */
+  readonly behindBytes: number;
+  /** Whether they were there when the monitor came. */
+  readonly isFirstCount: boolean;
 }
 
 export function judgeQuality(evidence: Evidence): Quality {
@@ -100,6 +110,10 @@ export function judgeHealth(evidence: Evidence): Health {
   const { newestEventAgeMs, newestLogAgeMs } = evidence;
   const newestAgeMs = Math.min(newestEventAgeMs ?? Infinity, newestLogAgeMs ?? Infinity);
 
+  const isBehind = evidence.behindBytes >= BEHIND_BYTES_MIN;
+  if (isBehind && (evidence.isFirstCount || newestAgeMs > STALE_AFTER_MS)) {
+    return { status: "counting", state, reasons: [countingReason(evidence)], checks };
+  }
   if (evidence.received === 0) {
     return { status: "no_data", state, reasons: [noDataReason(evidence, state)], checks };
   }
@@ -137,6 +151,16 @@ export function duration(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
+/** `0.4 ms`, `12 ms`: no digits that nobody reads. */
+export function milliseconds(ms: number): string {
+  return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
+}
+
+/** As it is shown: `NO DATA`. */
+export function statusName(status: HealthStatus): string {
+  return status.replace("_", " ").toUpperCase();
+}
+
 /** A percentage for people: `100`, `99.8`; never rounded up to 100. */
 export function percent(value: number): string {
   return `${Math.floor(value * 10) / 10} %`;
@@ -153,6 +177,10 @@ function trackerState(evidence: Evidence): TrackerState {
   }
   if ((newestEventAgeMs ?? Infinity) <= STALE_AFTER_MS) return "running";
   return (newestLogAgeMs ?? Infinity) <= STALE_AFTER_MS ? "idle" : "silent";
+}
+
+function countingReason({ behindBytes }: Evidence): string {
+  return `the journal is being counted, ${inBytes(behindBytes)} to go: nothing is judged before`;
 }
 
 function noDataReason({ newestLogAgeMs }: Evidence, state: TrackerState): string {
@@ -203,6 +231,7 @@ function successCheck({ window, successPercent }: Evidence): Check {
     return {
       name,
       level: level === "bad" ? "warning" : level,
+      value: "none",
       reason: successPercent === undefined
         ? "no message yet"
         : `no message in ${minutes}; ${percent(successPercent)} of all succeeded`,
@@ -212,6 +241,7 @@ function successCheck({ window, successPercent }: Evidence): Check {
   return {
     name,
     level: successLevel(rate),
+    value: percent(rate),
     reason: `${percent(rate)} of ${counted(window.received, "message")} in ${minutes} succeeded`,
   };
 }
@@ -223,20 +253,30 @@ function successLevel(successPercent: number): Level {
 
 function throughputCheck({ messagesPerSecond: rate }: Evidence): Check {
   const name = "throughput";
-  if (rate >= RATE_NORMAL) return { name, level: "good", reason: `${rate} msg/s` };
+  const value = `${rate} msg/s`;
+  if (rate >= RATE_NORMAL) return { name, level: "good", value, reason: value };
   return {
     name,
     level: rate >= RATE_LOW ? "warning" : "bad",
+    value,
     reason: `throughput is low: ${rate} msg/s, normal is ${RATE_NORMAL} and more`,
   };
 }
 
 function lastErrorCheck({ lastErrorAgeMs }: Evidence): Check {
   const name = "last error";
-  if (lastErrorAgeMs === undefined) return { name, level: "good", reason: "no error" };
-  const reason = `the last error was ${duration(lastErrorAgeMs)} ago`;
-  if (lastErrorAgeMs <= LAST_ERROR_RED_MS) return { name, level: "bad", reason };
-  return { name, level: lastErrorAgeMs <= LAST_ERROR_YELLOW_MS ? "warning" : "good", reason };
+  if (lastErrorAgeMs === undefined) {
+    return { name, level: "good", value: "none", reason: "no error" };
+  }
+  const value = `${duration(lastErrorAgeMs)} ago`;
+  const reason = `the last error was ${value}`;
+  if (lastErrorAgeMs <= LAST_ERROR_RED_MS) return { name, level: "bad", value, reason };
+  return {
+    name,
+    level: lastErrorAgeMs <= LAST_ERROR_YELLOW_MS ? "warning" : "good",
+    value,
+    reason,
+  };
 }
 
 function successPart({ window, successPercent }: Evidence): QualityPart {

@@ -42,8 +42,14 @@ export class History {
   }
 
   /** From the first event's step to that of `nowMs`, or of the newest event where that is later. */
-  series(nowMs: number): { readonly stepMs: number; readonly steps: readonly WindowCounts[] } {
-    if (Number.isNaN(this.#startMs)) return { stepMs: this.#stepMs, steps: [] };
+  series(
+    nowMs: number,
+  ): {
+    readonly startMs: number;
+    readonly stepMs: number;
+    readonly steps: readonly WindowCounts[];
+  } {
+    if (Number.isNaN(this.#startMs)) return { startMs: nowMs, stepMs: this.#stepMs, steps: [] };
     const shown = this.copy();
     while (shown.#indexOf(nowMs) >= HISTORY_STEPS_MAX) shown.#doubleStep();
     const count = Math.max(shown.#indexOf(nowMs), shown.#lastIndex) + 1;
@@ -51,7 +57,7 @@ export class History {
       received: shown.#received[index] ?? 0,
       failed: shown.#failed[index] ?? 0,
     }));
-    return { stepMs: shown.#stepMs, steps };
+    return { startMs: shown.#startMs, stepMs: shown.#stepMs, steps };
   }
 
   #stepOf(timestampMs: number): number {

@@ -5,13 +5,16 @@
  */
 
 import { toDecimal } from "../money.ts";
-import { counted, printable, withThousands } from "../text.ts";
+import { counted, inBytes, withThousands } from "../text.ts";
 import { REVENUE_MINUTES } from "./business.ts";
-import { type HealthStatus, percent } from "./health.ts";
+import { milliseconds, percent, statusName } from "./health.ts";
+import { svgChart } from "./html_chart.ts";
+import { section, table, text } from "./html_parts.ts";
 import { RECENT_COUNT, type RecentEvent } from "./journal_model.ts";
+import { logText } from "./log_model.ts";
 import type { Snapshot } from "./read_model.ts";
-
-const CHART = { width: 1280, height: 200, left: 60, bottom: 22, top: 8 } as const;
+import type { TailStatus } from "./tail.ts";
+import { niceMax, percentFloor } from "./screen/chart.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
@@ -20,16 +23,23 @@ const STYLE = `
   --accent: #79b0ff; --dim: #999; } }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1340px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(25rem, 1fr)); }
+main { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 33rem), 1fr)); }
 section { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
 section.wide { grid-column: 1 / -1; }
+dl { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1rem 0; }
+dl div { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; }
+dt { color: var(--dim); } dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+dd.note { font-size: .85rem; color: var(--dim); }
+.columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+table + table { margin-top: .8rem; } ul { margin: .2rem 0 .8rem; padding-left: 1.2rem; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: normal; color: var(--dim); }
 th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 td.text { overflow-wrap: break-word; }
 .healthy, .good { color: var(--good); } .unhealthy, .bad { color: var(--bad); }
-.stale, .no_data, .warning { color: var(--warning); }
+.stale, .counting, .no_data, .warning { color: var(--warning); }
 svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 12px; }
 footer { color: var(--dim); margin: 1rem 0; }
 `;
@@ -49,9 +59,11 @@ export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: st
 </head>
 <body>
 <h1>orderflow <span class="${health.status}">${text(statusName(health.status))}</span></h1>
-<p>${text(folder)} at ${text(isoTime(snapshot.takenAtMs))}, tracker ${text(health.state)}</p>
+<p>${text(folder)}, tracker ${text(health.state)}; messages from ${
+    text(time(snapshot.firstEventMs))
+  } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${text(time(snapshot.takenAtMs))} UTC</p>
+${tiles(snapshot)}
 <main>
-${messages(snapshot)}
 ${healthSection(snapshot)}
 ${quality(snapshot)}
 ${business(snapshot)}
@@ -66,33 +78,35 @@ ${recentLogs(snapshot)}
 </html>`;
 }
 
-function messages(snapshot: Snapshot): string {
-  const { totals, metrics, lag } = snapshot;
+/** The figures that are asked for first, large. */
+function tiles(snapshot: Snapshot): string {
+  const { totals, metrics, lag, quality } = snapshot;
   const rate = totals.successRatePercent;
   const latency = metrics?.latencyMs;
-  return section(
-    "Messages",
-    facts([
-      ["received", withThousands(totals.received)],
-      ["processed", withThousands(totals.processed)],
-      ["failed", withThousands(totals.failed)],
-      ["success", rate === undefined ? "no message yet" : percent(rate)],
-      [
-        "throughput",
-        `${snapshot.messagesPerSecond} msg/s now, ` +
-        `${snapshot.messagesPerSecondOverall} msg/s overall`,
-      ],
-      ["lag", lag === undefined ? "unknown" : `${withThousands(lag)}, as the tracker last said`],
-      [
-        "end-to-end latency",
-        latency?.p50 === undefined
-          ? "unknown"
-          : `p50 ${latency.p50} ms` + (latency.p99 === undefined ? "" : `, p99 ${latency.p99} ms`),
-      ],
-      ["first message", isoTime(snapshot.firstEventMs)],
-      ["newest message", isoTime(snapshot.newestEventMs)],
-    ]),
-  );
+  const facts: readonly (readonly [name: string, value: string, note: string])[] = [
+    ["received", withThousands(totals.received), ""],
+    ["processed", withThousands(totals.processed), ""],
+    ["failed", withThousands(totals.failed), ""],
+    ["success", rate === undefined ? "none" : percent(rate), ""],
+    [
+      "messages a second",
+      String(snapshot.messagesPerSecondOverall),
+      `overall; ${snapshot.messagesPerSecond} now`,
+    ],
+    [
+      "latency p50",
+      latency?.p50 === undefined ? "unknown" : milliseconds(latency.p50),
+      latency?.p99 === undefined ? "" : `end to end; p99 ${milliseconds(latency.p99)}`,
+    ],
+    ["lag", lag === undefined ? "unknown" : withThousands(lag), "as the tracker last said"],
+    ["quality", `${quality.score}/100`, ""],
+  ];
+  return `<dl>${
+    facts.map(([name, value, note]) =>
+      `<div><dt>${text(name)}</dt><dd>${text(value)}</dd>` +
+      `${note === "" ? "" : `<dd class="note">${text(note)}</dd>`}</div>`
+    ).join("")
+  }</dl>`;
 }
 
 function healthSection({ health }: Snapshot): string {
@@ -120,79 +134,69 @@ function quality({ quality: { score, parts } }: Snapshot): string {
 }
 
 function business({ business: { revenue, ordersByStatus, topProducts, topCustomers } }: Snapshot) {
-  const amount = (cents: number) => toDecimal(cents).toFixed(2);
   return section(
     "Business",
-    table(
-      ["currency", "#revenue", `#a minute over ${REVENUE_MINUTES}`],
-      revenue.map(({ currency, totalCents, perMinuteCents }) => [
-        text(currency),
-        amount(totalCents),
-        amount(perMinuteCents),
-      ]),
-    ) +
-      table(["orders", "#"], ordersByStatus.entries().map(countRow).toArray()) +
-      table(
-        ["top products", "#units"],
-        topProducts.map(({ label, count }) => countRow([label, count])),
-      ) +
-      table(
-        ["top customers", "#orders"],
-        topCustomers.map(({ label, count }) => countRow([label, count])),
-      ),
+    `<div class="columns">${
+      [
+        table(
+          ["revenue", "#in all", `#a minute, of the last ${REVENUE_MINUTES}`],
+          revenue.map(({ currency, totalCents, perMinuteCents }) => [
+            text(currency),
+            amount(totalCents),
+            amount(perMinuteCents),
+          ]),
+        ) + table(["orders", "#"], ordersByStatus.entries().map(countRow).toArray()),
+        table(
+          ["top products", "#units"],
+          topProducts.map(({ label, count }) => countRow([label, count])),
+        ),
+        table(
+          ["top customers", "#orders"],
+          topCustomers.map(({ label, count }) => countRow([label, count])),
+        ),
+      ].map((column) => `<div>${column}</div>`).join("")
+    }</div>`,
+    "wide",
   );
+}
+
+function amount(cents: number): string {
+  return toDecimal(cents).toLocaleString("en-US", {
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+  });
 }
 
 function countRow([name, count]: readonly [string, number]): readonly string[] {
   return [text(name), withThousands(count)];
 }
 
-function charts(snapshot: Snapshot): string {
-  const { all } = snapshot.charts;
+function charts({ charts: { all }, firstEventMs, newestEventMs }: Snapshot): string {
   const rate = all.totalSuccessRatePercent;
+  const name = rate === undefined ? "no message" : percent(rate);
+  const ends = { from: time(firstEventMs), to: time(newestEventMs) };
   return section(
     "Throughput, msg/s, from the first message on",
-    svgChart(snapshot, all.messagesPerSecond, Math.max(1, ...all.messagesPerSecond)),
+    svgChart({
+      ...ends,
+      name: "messages a second",
+      values: all.messagesPerSecond,
+      min: 0,
+      max: niceMax(Math.max(0, ...all.messagesPerSecond)),
+    }),
     "wide",
   ) +
     section(
-      `Success in percent, ${rate === undefined ? "no message" : percent(rate)}`,
-      svgChart(snapshot, all.successRatePercent, 100),
+      `Success in percent, ${name}`,
+      svgChart({
+        ...ends,
+        name: "percent processed",
+        values: all.successRatePercent,
+        min: percentFloor(all.successRatePercent),
+        max: 100,
+      }),
       "wide",
     );
-}
-
-/** Bars from the first message to the newest; a gap where there was none. */
-function svgChart(
-  { firstEventMs, newestEventMs }: Snapshot,
-  valuesUntilNow: readonly (number | undefined)[],
-  max: number,
-): string {
-  const isMessage = (value: number | undefined) => value !== undefined && value > 0;
-  const values = valuesUntilNow.slice(0, valuesUntilNow.findLastIndex(isMessage) + 1);
-  const { width, height, left, bottom, top } = CHART;
-  const plotHeight = height - bottom - top;
-  const stepWidth = (width - left) / Math.max(1, values.length);
-  const y = (value: number) => round1(top + plotHeight * (1 - value / max));
-  const bars = values.map((value, index) => {
-    if (value === undefined || value <= 0) return "";
-    const from = round1(left + index * stepWidth);
-    const to = round1(left + (index + 1) * stepWidth);
-    return `M${from} ${y(0)}V${y(value)}H${to}V${y(0)}Z`;
-  }).join("");
-  const grid = [0, 0.5, 1].map((part) =>
-    `<line x1="${left}" x2="${width}" y1="${y(part * max)}" y2="${y(part * max)}"` +
-    ` stroke="currentColor" stroke-opacity="0.15"/>` +
-    `<text x="${left - 6}" y="${y(part * max) + 4}" text-anchor="end">${
-      withThousands(Math.round(part * max * 10) / 10)
-    }</text>`
-  ).join("");
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="chart">${grid}` +
-    `<path d="${bars}" fill="var(--accent)" fill-opacity="0.75"/>` +
-    `<text x="${left}" y="${height - 5}">${text(isoTime(firstEventMs))}</text>` +
-    `<text x="${width}" y="${height - 5}" text-anchor="end">${
-      text(isoTime(newestEventMs))
-    }</text></svg>`;
 }
 
 function partitions({ partitions }: Snapshot): string {
@@ -222,35 +226,44 @@ function failures({ errorKinds, deadLetters }: Snapshot): string {
 
 function recentEvents({ recentEvents }: Snapshot): string {
   const rows = recentEvents.slice(-RECENT_COUNT).toReversed().map((event) => [
-    text(isoTime(event.timestampMs)),
+    text(time(event.timestampMs)),
     `<span class="${event.failed ? "bad" : "good"}">${event.failed ? "FAILED" : "ok"}</span>`,
     text(`${event.topic}/${event.partition}@${event.offset}`),
-    text(eventText(event)),
+    ...whatOf(event),
   ]);
-  return section("Recent records", table(["at", "", "record", "what"], rows), "wide");
+  return section(
+    "Recent records",
+    table(["at (UTC)", "", "record", "#amount", "what", "order"], rows),
+    "wide",
+  );
 }
 
-function eventText({ failed, kind, error, order }: RecentEvent): string {
-  if (failed) return `${kind}: ${error ?? ""}`;
-  const total = order?.total === undefined
-    ? ""
-    : `${order.total.toFixed(2)} ${order.currency ?? ""}`;
-  return [total, order?.status, order?.customerName, order?.orderId]
-    .filter((part) => part !== undefined && part !== "").join(", ");
+/** Amount, what there is to say, and the order's id. */
+function whatOf(
+  { failed, kind, error = "", order }: RecentEvent,
+): readonly [amount: string, what: string, orderId: string] {
+  const { total, currency = "", status = "", customerName = "", orderId = "" } = order ?? {};
+  if (failed) return ["", text(`${kind}: ${error}`), text(orderId)];
+  return [
+    total === undefined ? "" : text(`${total.toFixed(2)} ${currency}`),
+    text([customerName, status].filter((part) => part !== "").join(", ")),
+    text(orderId),
+  ];
 }
 
 function recentLogs({ recentLogs }: Snapshot): string {
-  const rows = recentLogs.toReversed().map(({ timestampMs, level, message, error }) => [
-    text(isoTime(timestampMs)),
+  const rows = recentLogs.toReversed().map(({ timestampMs, level, ...log }) => [
+    text(time(timestampMs)),
     text(level),
-    text(error === undefined ? message : `${message}: ${error}`),
+    text(logText(log)),
   ]);
-  return section("Log", table(["at", "level", "message"], rows), "wide");
+  return section("Log", table(["at (UTC)", "level", "message"], rows), "wide");
 }
 
 function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
   return [
-    `${counted(files.journal?.readBytes ?? 0, "byte")} of journal read`,
+    `${inBytes(files.journal?.readBytes ?? 0)} of journal read`,
+    ...fileEvents(files.journal),
     `${counted(unreadable.journalLines + unreadable.logLines, "line")} could not be read`,
     ...(aheadOfClockCount === 0
       ? []
@@ -258,58 +271,20 @@ function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
   ].join("; ");
 }
 
-function section(title: string, body: string, className = ""): string {
-  return `<section class="${className}"><h2>${text(title)}</h2>${body}</section>`;
+/** What the file went through while it was followed. */
+function fileEvents(journal: TailStatus | undefined): readonly string[] {
+  const events = [
+    [journal?.rotationCount ?? 0, "rotation"],
+    [journal?.truncationCount ?? 0, "truncation"],
+    [journal?.cutCount ?? 0, "cut"],
+  ] as const;
+  return events.filter(([count]) => count > 0).map(([count, noun]) => counted(count, noun));
 }
 
-function facts(rows: readonly (readonly [string, string])[]): string {
-  return table(
-    [],
-    rows.map(([name, value]) => [
-      `<span style="color:var(--dim)">${text(name)}</span>`,
-      text(value),
-    ]),
-  );
-}
-
-/** Cells are HTML already. A heading that begins with `#` is of a column of numbers; nothing without rows. */
-function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  if (rows.length === 0) return "";
-  const isNumber = headings.map((heading) => heading.startsWith("#"));
-  const className = (index: number) => isNumber[index] ? "number" : "text";
-  const head = headings.map((heading, index) =>
-    `<th class="${className(index)}">${text(heading.replace("#", ""))}</th>`
-  ).join("");
-  const body = rows.map((cells) =>
-    `<tr>${
-      cells.map((cell, index) => `<td class="${className(index)}">${cell}</td>`).join("")
-    }</tr>`
-  ).join("");
-  return `<table>${head === "" ? "" : `<tr>${head}</tr>`}${body}</table>`;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Text for a page: control and bidirectional characters made visible, markup disarmed. */
-function text(value: string): string {
-  return printable(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
-}
-
-function statusName(status: HealthStatus): string {
-  return status.replace("_", " ").toUpperCase();
-}
-
-function isoTime(timeMs: number | undefined): string {
-  const time = new Date(timeMs ?? NaN);
-  return Number.isNaN(time.getTime()) ? "unknown" : time.toISOString();
-}
-
-function round1(value: number): number {
-  return Math.round(value * 10) / 10;
+/** In UTC, to the millisecond. */
+function time(timeMs: number | undefined): string {
+  const date = new Date(timeMs ?? NaN);
+  return Number.isNaN(date.getTime())
+    ? "unknown"
+    : date.toISOString().replace("T", " ").replace("Z", "");
 }

@@ -317,10 +317,19 @@ function sampleOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
 }
 
+/** Lines are not changed once they are kept, and are asked for at each redraw. */
+const PARSED = new WeakMap<Uint8Array, RecentEvent>();
+
 function eventsOf(lines: RecentLines): readonly RecentEvent[] {
   const scanner = new EventScanner();
-  return lines.lines().map((line) => recentEvent(scanner, line))
-    .filter((event) => event !== undefined);
+  const events: RecentEvent[] = [];
+  for (const line of lines.lines()) {
+    const event = PARSED.get(line) ?? recentEvent(scanner, line);
+    if (event === undefined) continue;
+    PARSED.set(line, event);
+    events.push(event);
+  }
+  return events;
 }
 
 function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {

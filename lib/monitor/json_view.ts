@@ -91,11 +91,12 @@ export function formatJson(snapshot: Snapshot): string {
         item_count: event.order.itemCount,
       },
     })),
-    recent_logs: snapshot.recentLogs.map(({ timestampMs, level, message, error }) => ({
+    recent_logs: snapshot.recentLogs.map(({ timestampMs, level, message, error, details }) => ({
       at: isoTime(timestampMs),
       level,
       message,
       error,
+      details,
     })),
     chart: {
       step_seconds: chart.stepMs / 1000,

@@ -20,6 +20,8 @@ const REASON_COUNT_MAX = 20;
 const OTHER_REASON = "OTHER";
 const TEXT_LENGTH_MAX = 1000;
 const LAG_PARTITION_COUNT_MAX = 10_000;
+const DETAIL_COUNT_MAX = 12;
+const DETAILS_LENGTH_MAX = 300;
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 
@@ -29,6 +31,16 @@ export interface LogLine {
   readonly level: LogLevel;
   readonly message: string;
   readonly error?: string;
+  /** What its metadata says of it: `orders/1@14, reason TIMEOUT`; without what is no text, number or list. */
+  readonly details?: string;
+}
+
+/** A line of the log in one: message, error, details. Not safe to show as it is. */
+export function logText(
+  { message, error, details }: Pick<LogLine, "message" | "error" | "details">,
+): string {
+  return [error === undefined ? message : `${message}: ${error}`, details]
+    .filter((part) => part !== undefined).join(" - ");
 }
 
 /** The tracker's own figures, since it was started. */
@@ -94,8 +106,8 @@ export class LogModel implements LineSink {
       return;
     }
     facts.lineCount++;
-    const line = logLineOf(fields, level);
     const metadata = isFields(fields["metadata"]) ? fields["metadata"] : {};
+    const line = logLineOf(fields, { level, metadata });
     const isOfNow = line.timestampMs <= this.#nowMs + CLOCK_SKEW_MS;
     if (isOfNow && line.timestampMs > facts.newestLineMs) facts.newestLineMs = line.timestampMs;
     facts.recent.add(line);
@@ -163,14 +175,33 @@ function levelOf(level: unknown): LogLevel | undefined {
     : undefined;
 }
 
-function logLineOf(fields: Fields, level: LogLevel): LogLine {
+function logLineOf(
+  fields: Fields,
+  { level, metadata }: { readonly level: LogLevel; readonly metadata: Fields },
+): LogLine {
   const { timestamp, message, error } = fields;
+  const details = detailsOf(metadata);
   return {
     timestampMs: typeof timestamp === "string" ? parseTimestamp(timestamp) : NaN,
     level,
     message: typeof message === "string" ? message.slice(0, TEXT_LENGTH_MAX) : "",
     ...(typeof error === "string" && { error: error.slice(0, TEXT_LENGTH_MAX) }),
+    ...(details !== "" && { details }),
   };
+}
+
+/** A record's place, where it has one, then the rest in its order. */
+function detailsOf(metadata: Fields): string {
+  const { topic, partition, offset, ...others } = metadata;
+  const isOfRecord = typeof topic === "string" && numberOf(partition) !== undefined &&
+    numberOf(offset) !== undefined;
+  const named = Object.entries(isOfRecord ? others : metadata).slice(0, DETAIL_COUNT_MAX)
+    .filter(([, value]) =>
+      typeof value === "string" || typeof value === "number" || Array.isArray(value)
+    )
+    .map(([name, value]) => `${name} ${value}`);
+  return [...(isOfRecord ? [`${topic}/${partition}@${offset}`] : []), ...named]
+    .join(", ").slice(0, DETAILS_LENGTH_MAX);
 }
 
 function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | undefined {

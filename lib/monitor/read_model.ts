@@ -21,7 +21,7 @@ import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
-import type { TailStatus } from "./tail.ts";
+import type { LineSink, TailStatus } from "./tail.ts";
 
 /** What a chart can show, in seconds; `all` begins with the first event. */
 export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;
@@ -30,6 +30,7 @@ export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
 
 /** As many as leave each step of a chart whole seconds. */
 const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
+const FULL_SECOND_MS = 1000;
 
 /** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
 export interface Snapshot {
@@ -108,7 +109,7 @@ export interface LastError {
   readonly text: string;
 }
 
-/** Points over a window, oldest first; the last one is of now, and not over. */
+/** Points over a window, oldest first; the last one is of the last full second, or of what has passed of its step. */
 export interface Chart {
   readonly received: number;
   readonly failed: number;
@@ -123,11 +124,30 @@ export interface Chart {
 export class ReadModel {
   readonly journal = new JournalModel();
   readonly log = new LogModel();
+  /** Lines that the count has not reached: of what came last only, and in no total. */
+  #latest: JournalModel | undefined;
+  #nowMs = Infinity;
 
   /** The time, before lines are handed in. */
   tick(nowMs: number): void {
+    this.#nowMs = nowMs;
     this.journal.tick(nowMs);
     this.log.tick(nowMs);
+  }
+
+  /**
+   * Takes the journal's last lines while those before them are still being counted: what came last is taken from
+   * them, until {@link forgetLatest}.
+   */
+  get latest(): LineSink {
+    this.#latest = new JournalModel();
+    this.#latest.tick(this.#nowMs);
+    return this.#latest;
+  }
+
+  /** All that was there at the start is counted. */
+  forgetLatest(): void {
+    this.#latest = undefined;
   }
 
   snapshot(
@@ -141,7 +161,9 @@ export class ReadModel {
     const { totals } = journal;
     const judged = journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS });
     const messagesPerSecond = round2(journal.window.rate({ nowMs, windowMs: RATE_WINDOW_MS }));
-    const evidence = this.#evidence(nowMs, messagesPerSecond);
+    const behindBytes = journalFile?.behindBytes ?? 0;
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes });
+    const latest = this.#latest ?? journal;
     return {
       takenAtMs: nowMs,
       health: judgeHealth(evidence),
@@ -155,7 +177,7 @@ export class ReadModel {
       messagesPerSecond,
       messagesPerSecondOverall: this.#overallRate(),
       firstEventMs: journal.firstEventMs,
-      newestEventMs: journal.newestEventMs,
+      newestEventMs: latest.newestEventMs ?? journal.newestEventMs,
       newestLogMs: log.newestLineMs,
       partitions: this.#partitions(nowMs),
       business: {
@@ -169,9 +191,9 @@ export class ReadModel {
       lastError: this.#lastError(),
       metrics: log.metrics,
       lag: evidence.lag,
-      recentEvents: journal.recentEvents,
-      recentFailed: [...journal.recentFailed],
-      recentFailedEvents: journal.recentFailedEvents,
+      recentEvents: latest.recentEvents,
+      recentFailed: [...latest.recentFailed],
+      recentFailedEvents: latest.recentFailedEvents,
       recentLogs: [...log.recent],
       charts: {
         "1m": this.#chart("1m", nowMs),
@@ -190,7 +212,13 @@ export class ReadModel {
     };
   }
 
-  #evidence(nowMs: number, messagesPerSecond: number): Evidence {
+  #evidence(
+    { nowMs, messagesPerSecond, behindBytes }: {
+      readonly nowMs: number;
+      readonly messagesPerSecond: number;
+      readonly behindBytes: number;
+    },
+  ): Evidence {
     const { journal, log } = this;
     const ageMs = (timeMs: number | undefined) =>
       timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
@@ -201,7 +229,9 @@ export class ReadModel {
       successPercent: successPercent(journal.totals),
       window: journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }),
       messagesPerSecond,
-      newestEventAgeMs: ageMs(journal.newestEventMs),
+      isFirstCount: this.#latest !== undefined,
+      behindBytes,
+      newestEventAgeMs: ageMs(this.#latest?.newestEventMs ?? journal.newestEventMs),
       newestLogAgeMs: ageMs(log.newestLineMs),
       stoppedAgeMs: ageMs(log.stoppedAtMs),
       lastErrorAgeMs: ageMs(this.#lastError()?.timestampMs),
@@ -259,12 +289,15 @@ export class ReadModel {
   }
 
   #chartOfAll(nowMs: number): Chart {
-    const { steps, stepMs } = this.journal.history.series(nowMs);
-    return chartOf(steps, stepMs);
+    const { steps, stepMs, startMs } = this.journal.history.series(nowMs);
+    const lastStartMs = startMs + (steps.length - 1) * stepMs;
+    const lastMs = Math.min(stepMs, Math.max(FULL_SECOND_MS, nowMs - lastStartMs));
+    return chartOf(steps, stepMs, lastMs);
   }
 }
 
-function chartOf(steps: readonly WindowCounts[], stepMs: number): Chart {
+/** @param lastMs how much of the last step has passed. */
+function chartOf(steps: readonly WindowCounts[], stepMs: number, lastMs = stepMs): Chart {
   const received = steps.reduce((sum, step) => sum + step.received, 0);
   const failed = steps.reduce((sum, step) => sum + step.failed, 0);
   return {
@@ -272,7 +305,9 @@ function chartOf(steps: readonly WindowCounts[], stepMs: number): Chart {
     failed,
     totalSuccessRatePercent: successPercent({ received, failed }),
     stepMs,
-    messagesPerSecond: steps.map((step) => round2(step.received / (stepMs / 1000))),
+    messagesPerSecond: steps.map(({ received }, index) =>
+      round2(received / ((index === steps.length - 1 ? lastMs : stepMs) / 1000))
+    ),
     successRatePercent: steps.map(successPercent),
   };
 }

@@ -105,13 +105,17 @@ export class SlidingWindow {
     return received / (Math.max(1000, span.nowMs - firstMs) / 1000);
   }
 
-  /** The window in `stepCount` steps, oldest first. */
-  series(span: WindowSpan, stepCount: number): readonly WindowCounts[] {
+  /**
+   * The window in `stepCount` steps, oldest first. It ends with the last full second: a second that has begun would
+   * look as if the rate had fallen.
+   */
+  series({ nowMs, windowMs }: WindowSpan, stepCount: number): readonly WindowCounts[] {
     const steps = Array.from({ length: stepCount }, () => ({ received: 0, failed: 0 }));
-    const stepSeconds = span.windowMs / 1000 / stepCount;
-    const endSecond = Math.floor(span.nowMs / 1000);
-    for (const bucket of this.#buckets(span)) {
-      const fromEnd = Math.max(0, Math.floor((endSecond - bucket.second) / stepSeconds));
+    const stepSeconds = windowMs / 1000 / stepCount;
+    const endSecond = Math.floor(nowMs / 1000) - 1;
+    for (const bucket of this.#buckets({ nowMs: nowMs - 1000, windowMs })) {
+      if (bucket.second > endSecond) break;
+      const fromEnd = Math.floor((endSecond - bucket.second) / stepSeconds);
       const step = steps[stepCount - 1 - fromEnd];
       if (step === undefined) continue;
       step.received += bucket.received;

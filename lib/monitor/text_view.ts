@@ -7,9 +7,10 @@
 import { toDecimal } from "../money.ts";
 import { REVENUE_MINUTES } from "./business.ts";
 import { styled } from "../terminal.ts";
-import { counted, printable, printableShort, withThousands } from "../text.ts";
-import { duration, type HealthStatus, percent } from "./health.ts";
+import { counted, inBytes, printable, printableShort, withThousands } from "../text.ts";
+import { BEHIND_BYTES_MIN, duration, type HealthStatus, percent, statusName } from "./health.ts";
 import type { RecentEvent } from "./journal_model.ts";
+import { logText } from "./log_model.ts";
 import type { PartitionView, Snapshot } from "./read_model.ts";
 import type { TailStatus } from "./tail.ts";
 import type { Counted } from "./tally.ts";
@@ -20,8 +21,6 @@ const RECENT_EVENTS_SHOWN = 5;
 const RECENT_LOGS_SHOWN = 3;
 const PARTITIONS_SHOWN = 20;
 const TOP_SHOWN = 3;
-/** Less than this is what came since the last look, and no lag of ours. */
-const BEHIND_BYTES_SHOWN = 1_000_000;
 
 /** A compact block of lines. */
 export function formatText(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
@@ -47,7 +46,7 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
 
 /** How far a journal was counted, for a person who waits. */
 export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
-  return `counting: ${bytes(readBytes)} of ${bytes(readBytes + behindBytes)}`;
+  return `counting: ${inBytes(readBytes)} of ${inBytes(readBytes + behindBytes)}`;
 }
 
 /** One line with what changes, for a run that is followed. */
@@ -65,7 +64,7 @@ export function formatStatusLine(snapshot: Snapshot): string {
       : [`success ${percent(totals.successRatePercent)}`]),
     `quality ${quality.score}`,
     ...(lag === undefined ? [] : [`lag ${withThousands(lag)}`]),
-    ...(behindBytes >= BEHIND_BYTES_SHOWN ? [`${bytes(behindBytes)} still to read`] : []),
+    ...(behindBytes >= BEHIND_BYTES_MIN ? [`${inBytes(behindBytes)} still to read`] : []),
   ];
   return parts.join("  ");
 }
@@ -240,8 +239,8 @@ function eventText(event: RecentEvent): string {
 
 function logLines({ recentLogs }: Snapshot): readonly string[] {
   return recentLogs.slice(-RECENT_LOGS_SHOWN).map(
-    ({ timestampMs, level, message, error }, index) => {
-      const text = error === undefined ? message : `${message}: ${error}`;
+    ({ timestampMs, level, ...log }, index) => {
+      const text = logText(log);
       return labelled(
         index === 0 ? "log" : "",
         `${isoTime(timestampMs).slice(11, 19)}  ${level.padEnd(5)} ${
@@ -262,7 +261,7 @@ function fileLines(snapshot: Snapshot): readonly string[] {
         `could not be read${sample === undefined ? "" : `, as ${printableShort(sample, 60)}`}`,
     );
   }
-  if (heldBytes > 0) lines.push(`${bytes(heldBytes)} of a line without its end yet`);
+  if (heldBytes > 0) lines.push(`${inBytes(heldBytes)} of a line without its end yet`);
   if (snapshot.aheadOfClockCount > 0) {
     lines.push(`${counted(snapshot.aheadOfClockCount, "message")} stamped ahead of this clock`);
   }
@@ -277,10 +276,6 @@ function labelled(label: string, text: string): string {
   return `${styled(label.padEnd(LABEL_WIDTH), "dim")}${text}`;
 }
 
-function statusName(status: HealthStatus): string {
-  return status === "no_data" ? "NO DATA" : status.toUpperCase();
-}
-
 function styledStatus(status: HealthStatus): string {
   const style = status === "healthy" ? "green" : status === "unhealthy" ? "red" : "yellow";
   return styled(statusName(status), style);
@@ -289,10 +284,4 @@ function styledStatus(status: HealthStatus): string {
 function isoTime(timeMs: number): string {
   const time = new Date(timeMs);
   return Number.isNaN(time.getTime()) ? "at no known time" : `${time.toISOString().slice(0, 19)}Z`;
-}
-
-function bytes(count: number): string {
-  if (count < 1000) return counted(count, "byte");
-  if (count < 1_000_000) return `${(count / 1000).toFixed(1)} kB`;
-  return `${(count / 1_000_000).toFixed(1)} MB`;
 }

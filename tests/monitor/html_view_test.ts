@@ -40,7 +40,7 @@ Deno.test("the page has the figures that JSON has", () => {
   for (const { partition, last_offset } of figures.partitions) {
     assert.match(page, new RegExp(`orders/${partition} 500 \\d+ ${last_offset} `));
   }
-  assert.match(page, /EUR 21315\.00/);
+  assert.match(page, /EUR 21,315\.00/);
   assert.match(page, /validation 30/);
   for (const reason of figures.reasons) assert.ok(page.includes(reason), reason);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -186,6 +186,20 @@ Deno.test("monitor sees appended lines within a second, says what changed, and e
   const { code, stdout, stderr } = await monitor.stop("SIGTERM");
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
   assert.ok(!stdout.includes("\u001b"));
+});
+
+Deno.test("monitor counts a message of 1 MB and a bad line, and says that it could not read the one", async () => {
+  using logs = new Logs();
+  logs.orders(2);
+  const value = JSON.stringify({ ...JSON.parse(orderJson(2)), note: "x".repeat(1_000_000) });
+  logs.journal(journalLine({ receivedAtMs: Date.now(), offset: 2, value }) + "no JSON\n");
+  logs.orders(1);
+  const { stdout } = await run(["--logs", logs.path, "--once", "--json"]);
+  const { received, failed, unreadable_lines, reasons, recent_events } = JSON.parse(stdout);
+  assert.deepEqual({ received, failed }, { received: 4, failed: 0 });
+  assert.deepEqual(unreadable_lines, { journal: 1, log: 0, sample: "no JSON" });
+  assert.ok(reasons.includes("1 line could not be read"), reasons.join());
+  assert.equal(recent_events.length, 4);
 });
 
 /**

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import stringWidth from "string-width";
 import { ReadModel } from "../../lib/monitor/read_model.ts";
 import { chartRows, niceMax, resampled } from "../../lib/monitor/screen/chart.ts";
 import {
@@ -7,8 +8,10 @@ import {
   type Key,
   pressed,
 } from "../../lib/monitor/screen/controls.ts";
-import { frameLines, type FrameSpec, subjectsOf } from "../../lib/monitor/screen/frame.ts";
+import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
+import { subjectsOf } from "../../lib/monitor/screen/list_panes.ts";
+import type { FrameSpec } from "../../lib/monitor/screen/pane.ts";
 import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
@@ -99,6 +102,42 @@ Deno.test("nothing of a message reaches the screen unescaped", () => {
   }
 });
 
+Deno.test("where nothing but ASCII can be drawn, nothing else is sent", () => {
+  const spec = specOf({ glyphs: "ascii", columns: 120, rows: 40 });
+  for (const keys of ["", "?", "e"]) {
+    const text = textOf({ ...spec, controls: typed(INITIAL_CONTROLS, spec, keys) });
+    assert.match(text.replaceAll("\n", ""), /^[\x20-\x7e]*$/);
+  }
+  assert.match(textOf(spec), /Zo\? \?{4}/);
+});
+
+Deno.test("a narrow screen keeps the figures, one pane below the other", () => {
+  const text = textOf(specOf({ columns: 40, rows: 24 }));
+  assert.match(text, /received +500 +10 msg\/s/);
+  assert.match(text, /● HEALTHY/);
+  assert.match(text, /─ Throughput/);
+});
+
+Deno.test("a journal with more partitions than rows says which it shows, and is moved through", () => {
+  const model = modelOf(30);
+  const encoder = new TextEncoder();
+  for (let partition = 0; partition < 50; partition++) {
+    const line = encoder.encode(
+      `{"timestamp":"2026-05-01T11:59:59Z","event_type":"message.received","kafka_topic":"t",` +
+        `"kafka_partition":${partition},"kafka_offset":7,"raw_message":"{}","message_size":2,"deserialized":true}`,
+    );
+    model.journal.line(line, 0, line.length, true);
+    model.journal.settle();
+  }
+  const spec = specOf({ snapshot: model.snapshot({ nowMs: NOW_MS }) });
+  const tab: Key = { name: "tab" };
+  const subjects = subjectsOf(spec.snapshot, INITIAL_CONTROLS);
+  let controls = [tab, tab].reduce((after, key) => pressed(after, key, subjects), INITIAL_CONTROLS);
+  assert.match(textOf({ ...spec, controls }), /Partitions, 1 to 5 of 53/);
+  controls = pressed(controls, { name: "pagedown" }, subjects);
+  assert.match(textOf({ ...spec, controls }), /Partitions, 11 to 15 of 53/);
+});
+
 Deno.test("the small screen shows totals, health, charts and records", () => {
   const text = textOf(specOf());
   for (
@@ -158,7 +197,7 @@ Deno.test("charts: heights by value, a dot for the least above nothing, gaps for
     " ###",
   ]);
   assert.deepEqual(chartRows({ ...spec, width: 1, glyphs: "braille", values: [8, 2] }), ["⣇"]);
-  assert.deepEqual([0, 0.3, 1, 3, 7, 1001].map(niceMax), [1, 0.5, 1, 5, 10, 2000]);
+  assert.deepEqual([0, 0.3, 1, 3, 7, 1001].map(niceMax), [1, 0.3, 1, 3, 8, 1500]);
   assert.deepEqual(resampled([1, 3, undefined, 5], 2), [2, 5]);
 });
 
@@ -168,6 +207,13 @@ Deno.test("widths are columns: wide characters count two, and are never cut in h
   assert.equal(toText(fitted([span("ab"), span("cdef")], 4)), "abc…");
   assert.equal(toText(fitted([span("漢字")], 3)), "漢…");
   assert.equal(toText(fitted([span("ab")], 4)), "ab  ");
+});
+
+Deno.test("columnsOf() says of every character what string-width says", () => {
+  for (let codePoint = 0x20; codePoint < 0x3000; codePoint++) {
+    const text = `x${String.fromCodePoint(codePoint)}x`;
+    assert.equal(columnsOf(text), stringWidth(text), codePoint.toString(16));
+  }
 });
 
 Deno.test("without colours nothing but weight, underline and reverse are sent", () => {

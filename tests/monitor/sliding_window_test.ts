@@ -71,9 +71,11 @@ Deno.test("SlidingWindow.rate() does not explode where two events are a millisec
   assert.equal(windowWith([{ ageMs: 1 }, { ageMs: 0 }]).rate(MINUTE), 2);
 });
 
-Deno.test("SlidingWindow.series() has the steps oldest first, and every event in one of them", () => {
+Deno.test("SlidingWindow.series() has the steps oldest first, and every event in one of them once its second is over", () => {
   const window = windowWith([{ ageMs: 0 }, { ageMs: 5000 }, { ageMs: 6000 }, { ageMs: 299_000 }]);
-  const series = window.series({ nowMs: NOW_MS, windowMs: 300_000 }, 50);
+  const begun = window.series({ nowMs: NOW_MS, windowMs: 300_000 }, 50);
+  assert.equal(begun.reduce((sum, { received }) => sum + received, 0), 3);
+  const series = window.series({ nowMs: NOW_MS + 1000, windowMs: 300_000 }, 50);
   assert.equal(series.length, 50);
   assert.deepEqual(series.at(-1), { received: 2, failed: 0 });
   assert.deepEqual(series.at(-2), { received: 1, failed: 0 });

@@ -31,6 +31,8 @@ export interface TerminalOptions {
 
 export class Terminal implements AsyncDisposable {
   readonly #server: string;
+  /** The program's process id is written there before it starts. */
+  readonly #pidFile = Deno.makeTempFileSync({ prefix: "orderflow-terminal-" });
 
   private constructor(server: string) {
     this.#server = server;
@@ -50,7 +52,7 @@ export class Terminal implements AsyncDisposable {
       ...["-c", cwd],
       `echo ${SHELL_PROMPT}; env -u NO_COLOR ${
         settings.join(" ")
-      } ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
+      } sh -c 'echo $$ > "$0"; exec "$@"' '${terminal.#pidFile}' ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
     );
     return terminal;
   }
@@ -94,6 +96,16 @@ export class Terminal implements AsyncDisposable {
     await this.#run("send-keys", ...keys);
   }
 
+  /** Writes all that the program sends from now on to a file, byte for byte. */
+  async record(path: string): Promise<void> {
+    await this.#run("pipe-pane", "-O", `cat > '${path}'`);
+  }
+
+  /** Sends a signal to the program itself, as `kill` would from elsewhere. */
+  async signal(signal: Deno.Signal): Promise<void> {
+    Deno.kill(Number(await Deno.readTextFile(this.#pidFile)), signal);
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.#run("resize-window", "-x", String(columns), "-y", String(rows));
   }
@@ -106,6 +118,7 @@ export class Terminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#run("kill-server").catch(() => {});
+    await Deno.remove(this.#pidFile);
   }
 }
 

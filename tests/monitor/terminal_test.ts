@@ -39,8 +39,8 @@ async function startMonitor(
     TF_BUILD: "True",
   };
   const command = [
-    ...[Deno.execPath(), "task", "--quiet", "--config", join(PROJECT, "deno.json")],
-    ...["monitor", "--logs", logs.path, "--interval", "100ms"],
+    ...[Deno.execPath(), ...await argsOfTask("monitor")],
+    ...["--logs", logs.path, "--interval", "100ms"],
   ];
   return await Terminal.start({
     command,
@@ -126,6 +126,154 @@ test("dashboard in traffic: counts, an error in full, a filter, and a pause that
   assert.equal((await terminal.left()).code, 0);
 });
 
+const SIZES = [
+  { columns: 80, rows: 24 },
+  { columns: 120, rows: 40 },
+  { columns: 200, rows: 55 },
+] as const;
+
+test("dashboard shows errors, a pause, a filter and stale data at three sizes, each filling the screen", async () => {
+  using logs = new Logs();
+  logs.orders(60, 3 * 60_000);
+  await using terminal = await startMonitor(logs);
+  for (const { columns, rows } of SIZES) {
+    await terminal.resize(columns, rows);
+    const shows = async (what: RegExp) => {
+      await terminal.shows(what);
+      await until(`${what} fills ${columns}x${rows}`, async () => {
+        const lines = (await terminal.text()).trimEnd().split("\n");
+        return lines.length === rows && lines.some((line) => line.length === columns);
+      });
+    };
+    await shows(/STALE[^]*tracker silent[^]*no data for 3 min/);
+    await terminal.press("e");
+    await shows(/orders\/0@49, Esc closes[^]*FAILED, validation[^]*Esc back {2}arrows scroll/);
+    await terminal.press("Escape");
+    await shows(/Recent records ─/);
+    await terminal.press("Space");
+    await shows(/PAUSED, \+0 new/);
+    await terminal.press("Space", "/", "Z", "o", "ë");
+    await shows(/filter: Zoë_/);
+    await terminal.press("Enter");
+    await shows(/Recent records, 60 match[^]*filter "Zoë"/);
+    await terminal.press("Escape");
+    await shows(/Recent records ─/);
+  }
+});
+
+test("dashboard's panes are one Tab apart in a small terminal; Enter opens an order, arrows move", async () => {
+  using logs = new Logs();
+  logs.orders(120);
+  logs.log(logLine({
+    atMs: Date.now(),
+    message: "Metrics",
+    metadata: {
+      messages_received: 120,
+      lag: { "0": 7 },
+      end_to_end_latency_ms: { p50: 12.4, p99: 80 },
+    },
+  }));
+  logs.log(logLine({
+    atMs: Date.now(),
+    level: "WARN",
+    message: "A record was sent to the dead-letter topic",
+    error: "total",
+    metadata: { topic: "orders", partition: 0, offset: 49, reason: "VALIDATION" },
+  }));
+  await using terminal = await startMonitor(logs);
+  const first = await terminal.shows(/received +120 /);
+  assert.match(first, /dead letters +1 +VALIDATION 1/);
+  assert.match(first, /lag +7 +said \d+ s ago/);
+  assert.match(first, /latency p50 +12 ms +p99 80 ms/);
+  assert.match(first, /quality +\d+\/100 +-4 errors/);
+
+  await terminal.press("Enter");
+  await terminal.shows(/orders\/0@119, Esc closes[^]*"order_id"/);
+  await terminal.press("Escape");
+  await terminal.shows(/─ Recent records ─/);
+  await terminal.press("Down", "Down", "Enter");
+  await terminal.shows(/orders\/0@117, Esc closes/);
+  await terminal.press("NPage");
+  await until("the order is scrolled", async () => !(await terminal.text()).includes("order_id"));
+  await terminal.press("Escape");
+  await terminal.shows(/─ Recent records ─/);
+  await terminal.press("Tab");
+  await terminal.shows(/─ Log ─[^]*WARN +A record was sent to the dead-letter topic: total/);
+  await terminal.press("Tab");
+  await terminal.shows(/─ Partitions ─[^]*orders\/0 +120 +2 +119 [^]* 7 /);
+  await terminal.press("Tab");
+  await terminal.shows(/─ Business ─[^]*1,711 EUR +\d+ a minute[^]*pending 118/);
+  await terminal.press("Tab");
+  await terminal.shows(/─ Recent records ─/);
+});
+
+test("dashboard changes its colours with t, and none of them is the only sign", async () => {
+  using logs = new Logs();
+  logs.orders(120);
+  await using terminal = await startMonitor(logs);
+  await terminal.shows(/received +120 /);
+  const themes: readonly (readonly [name: string, isShown: (title: string) => boolean])[] = [
+    ["dark", (title) => /\[92m.{0,6}● HEALTHY/.test(title)],
+    ["light", (title) => /\[38;5;22m.{0,6}● HEALTHY/.test(title)],
+    ["without colours", (title) => /● HEALTHY/.test(title) && !COLOUR.test(title)],
+    ["dark again", (title) => /\[92m.{0,6}● HEALTHY/.test(title)],
+  ];
+  for (const [name, isShown] of themes) {
+    await until(
+      `it is ${name}`,
+      async () => isShown((await terminal.styledText()).split("\n")[0] ?? ""),
+    );
+    await terminal.press("t");
+  }
+});
+
+test("dashboard gives the terminal back on SIGTERM, SIGINT and SIGHUP", async () => {
+  using logs = new Logs();
+  logs.orders(10);
+  for (
+    const { signal, exitCode } of [
+      { signal: "SIGTERM", exitCode: 0 },
+      { signal: "SIGINT", exitCode: 0 },
+      { signal: "SIGHUP", exitCode: 128 + 1 },
+    ] as const
+  ) {
+    await using terminal = await startMonitor(logs);
+    await terminal.shows(/received +10 /);
+    await terminal.signal(signal);
+    const { code, text } = await terminal.left();
+    assert.equal(code, exitCode, `${signal}: ${text}`);
+    assert.ok(isRestored(text), `${signal}: ${text}`);
+  }
+});
+
+/**
+ * A frame is what stands between the two sequences that tell a terminal to draw at once what comes between them: so
+ * nothing flickers, and frames can be counted.
+ */
+test("dashboard redraws at most 10 times a second, whole frames, however fast the journal grows", async () => {
+  using logs = new Logs();
+  logs.orders(1);
+  await using terminal = await startMonitor(logs, { columns: 120, rows: 40 });
+  await terminal.shows(/received +1 /);
+  const recording = join(logs.path, "recording");
+  await terminal.record(recording);
+  const startMs = performance.now();
+  let received = 1;
+  while (performance.now() - startMs < 3_000) {
+    logs.orders(50);
+    received += 50;
+    await terminal.text();
+  }
+  await terminal.shows(new RegExp(`received +${received.toLocaleString("en-US")} `));
+  const seconds = (performance.now() - startMs) / 1_000;
+  const bytes = Deno.readTextFileSync(recording);
+  const begun = bytes.split("\u001b[?2026h").length - 1;
+  const ended = bytes.split("\u001b[?2026l").length - 1;
+  assert.ok(begun >= 5, `${begun} frames`);
+  assert.ok(Math.abs(begun - ended) <= 1, `${begun} frames begun, ${ended} ended`);
+  assert.ok(begun <= 10 * seconds + 1, `${begun} frames in ${seconds} s`);
+});
+
 test("dashboard tells stale from unhealthy, and nothing yet from both", async () => {
   using logs = new Logs();
   await using terminal = await startMonitor(logs);
@@ -170,12 +318,19 @@ test("dashboard shows what a message would do to the terminal, and does not do i
   }));
   logs.log(logLine({ atMs: Date.now(), level: "WARN", message: `of ${hostile}` }));
   await using terminal = await startMonitor(logs, { columns: 160, rows: 45 });
+  const recording = join(logs.path, "recording");
+  await terminal.record(recording);
   const text = await terminal.shows(/FAILED +orders\/0@0/);
   assert.match(text, /order_id: \S*\]0;taken over/);
   assert.ok(!text.includes("\u202e"));
   await terminal.press("e");
   await terminal.shows("Esc closes");
   assert.notEqual(await terminal.title(), "taken over");
+  await until("something was recorded", () => Deno.statSync(recording).size > 0);
+  const sent = Deno.readTextFileSync(recording);
+  for (const sequence of ["\u001b]", "\u0007", "\u001b[31m", "\u202e"]) {
+    assert.ok(!sent.includes(sequence), `${JSON.stringify(sequence)} was sent`);
+  }
 });
 
 test("dashboard without colours says the same", async () => {

@@ -7,8 +7,8 @@
 import { WINDOW_NAMES, type WindowName } from "../read_model.ts";
 import { type ThemeName, THEMES } from "./line.ts";
 
-export type PaneName = "orders" | "log";
-const PANES: readonly PaneName[] = ["orders", "log"];
+export type PaneName = "records" | "log" | "partitions" | "business";
+const PANES: readonly PaneName[] = ["records", "log", "partitions", "business"];
 
 /** A key as it was pressed: a name for those that have one, else its character. */
 export type Key =
@@ -19,7 +19,7 @@ export type Key =
 
 export interface Controls {
   readonly focus: PaneName;
-  /** From the newest: 0 is the newest. */
+  /** From the top: of records and log lines, 0 is the newest. */
   readonly selected: Readonly<Record<PaneName, number>>;
   readonly filter: string;
   readonly isTyping: boolean;
@@ -35,8 +35,8 @@ export interface Controls {
 }
 
 export const INITIAL_CONTROLS: Controls = {
-  focus: "orders",
-  selected: { orders: 0, log: 0 },
+  focus: "records",
+  selected: { records: 0, log: 0, partitions: 0, business: 0 },
   filter: "",
   isTyping: false,
   isPaused: false,
@@ -54,7 +54,8 @@ export interface Subjects {
   readonly records: readonly string[];
   /** Further back than {@link records}, whatever the filter. */
   readonly failed: readonly string[];
-  readonly logCount: number;
+  /** What can be moved through, by pane. */
+  readonly counts: Readonly<Record<PaneName, number>>;
 }
 
 const PAGE = 10;
@@ -74,7 +75,7 @@ export function pressed(controls: Controls, key: Key, subjects: Subjects): Contr
         ? { ...controls, filter: "" }
         : { ...controls, detail: undefined };
     case "enter":
-      return controls.focus === "orders" ? opened(controls, subjects) : controls;
+      return controls.focus === "records" ? opened(controls, subjects) : controls;
     case "up":
       return moved(controls, subjects, -1);
     case "down":
@@ -128,18 +129,18 @@ function typed(controls: Controls, key: Key): Controls {
   }
 }
 
-function moved(controls: Controls, { records, logCount }: Subjects, by: number): Controls {
+function moved(controls: Controls, { counts }: Subjects, by: number): Controls {
   if (controls.detail !== undefined) {
     return { ...controls, detailTop: Math.max(0, controls.detailTop + by) };
   }
   const { focus } = controls;
-  const last = Math.max(0, (focus === "orders" ? records.length : logCount) - 1);
+  const last = Math.max(0, counts[focus] - 1);
   const index = Math.min(last, Math.max(0, controls.selected[focus] + by));
   return { ...controls, selected: { ...controls.selected, [focus]: index } };
 }
 
 function opened(controls: Controls, { records }: Subjects): Controls {
-  const place = records[controls.selected.orders];
+  const place = records[controls.selected.records];
   return place === undefined ? controls : { ...controls, detail: place, detailTop: 0 };
 }
 

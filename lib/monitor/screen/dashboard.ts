@@ -1,17 +1,20 @@
 /**
- * The dashboard on a terminal: Ink draws the frame and reads the keys.
+ * The dashboard on a terminal: Ink has the keys, the screen and the way out, a painter draws.
  *
  * @module
  */
 
-import { render, Text, useInput, useWindowSize } from "ink";
-import { createElement, useEffect, useState } from "react";
+import { render, useInput, useStdout, useWindowSize } from "ink";
+import process from "node:process";
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
-import { frameLines, subjectsOf } from "./frame.ts";
+import { frameLines } from "./frame.ts";
 import { glyphsOf } from "./glyphs.ts";
 import { toAnsi } from "./line.ts";
+import { subjectsOf } from "./list_panes.ts";
+import { Painter } from "./painter.ts";
 
 const GLYPHS_HERE = glyphsOf({
   TERM: Deno.env.get("TERM"),
@@ -19,7 +22,11 @@ const GLYPHS_HERE = glyphsOf({
   LC_CTYPE: Deno.env.get("LC_CTYPE"),
   LANG: Deno.env.get("LANG"),
 });
-const REDRAWS_PER_SECOND_MAX = 10;
+/**
+ * Signals that the program answers with an orderly end. Ink raises a signal again after it has left, unless it sees
+ * another listener, and Deno's are none to it: the program would take it for a second one.
+ */
+const ANSWERED_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export interface DashboardOptions {
   readonly follower: Pick<Follower, "snapshot">;
@@ -40,12 +47,12 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
   const screen = render(createElement(Dashboard, { ...options, onFailure: failed.reject }), {
     interactive: true,
     alternateScreen: true,
-    incrementalRendering: true,
-    maxFps: REDRAWS_PER_SECOND_MAX,
     exitOnCtrlC: false,
     patchConsole: false,
   });
   const leave = () => screen.unmount();
+  const answeredElsewhere = () => {};
+  for (const each of ANSWERED_SIGNALS) process.on(each, answeredElsewhere);
   signal.addEventListener("abort", leave);
   // Whatever ends the program: its last words belong on the person's own screen.
   globalThis.addEventListener("unload", leave);
@@ -55,6 +62,7 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
     leave();
     signal.removeEventListener("abort", leave);
     globalThis.removeEventListener("unload", leave);
+    for (const each of ANSWERED_SIGNALS) process.off(each, answeredElsewhere);
   }
 }
 
@@ -72,6 +80,12 @@ function Dashboard(options: DashboardProps) {
     ...INITIAL_CONTROLS,
     theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
   });
+  const { stdout } = useStdout();
+  // Through Ink's stream: what goes there keeps its order with the change to the alternate screen.
+  const [painter] = useState(() => new Painter((text) => void stdout.write(text)));
+  useLayoutEffect(() => () => painter.stop(), [painter]);
+  // What the keys have made of them: several may come before React draws again.
+  const latestControls = useRef(controls);
   const shown = held ?? live;
 
   useEffect(() => {
@@ -87,10 +101,12 @@ function Dashboard(options: DashboardProps) {
 
   useInput((input, key) => {
     if (key.ctrl && input === "c") return onQuit();
-    let next = controls;
+    const before = latestControls.current;
+    let next = before;
     for (const each of keysOf(input, key)) next = pressed(next, each, subjectsOf(shown, next));
     if (next.quit) return onQuit();
-    if (next.isPaused !== controls.isPaused) setHeld(next.isPaused ? live : undefined);
+    if (next.isPaused !== before.isPaused) setHeld(next.isPaused ? live : undefined);
+    latestControls.current = next;
     setControls(next);
   });
 
@@ -105,10 +121,9 @@ function Dashboard(options: DashboardProps) {
     intervalMs,
     notice: notice?.() ?? "",
   });
-  return createElement(Text, {
-    wrap: "truncate",
-    children: lines.map((line) => toAnsi(line, controls.theme)).join("\n"),
-  });
+  useLayoutEffect(() => painter.resized(), [painter, columns, rows]);
+  useLayoutEffect(() => painter.paint(lines.map((line) => toAnsi(line, controls.theme))));
+  return null;
 }
 
 type InkKey = Parameters<Parameters<typeof useInput>[0]>[1];

@@ -99,8 +99,38 @@ export function column(text: string, width: number, align: "left" | "right" = "l
   return align === "left" ? text + space : space + text;
 }
 
+/** The text in lines of at most so many columns, broken at its spaces where it has them. */
+export function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && columnsOf(`${line} ${word}`) > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+/** The text in pieces of at most so many columns, broken anywhere. */
+export function chunked(text: string, width: number): readonly string[] {
+  const pieces: string[] = [];
+  for (let rest = text; rest !== "" || pieces.length === 0;) {
+    const piece = columnsOf(rest) <= width ? rest : prefix(rest, width);
+    // A character wider than the width would never fit.
+    if (piece === "" && rest !== "") return [...pieces, "…"];
+    pieces.push(piece);
+    rest = rest.slice(piece.length);
+  }
+  return pieces;
+}
+
+/** Latin letters, lines, blocks, braille: what frames and charts are made of. Asking takes a hundredth of the time. */
+const ONE_COLUMN_EACH =
+  /^[\x20-\x7e\u00a1-\u00ac\u00ae-\u02af\u2026\u203a\u2500-\u259f\u25cf\u2800-\u28ff]*$/;
+
 export function columnsOf(text: string): number {
-  return /^[\x20-\x7e]*$/.test(text) ? text.length : stringWidth(text);
+  return ONE_COLUMN_EACH.test(text) ? text.length : stringWidth(text);
 }
 
 /** The line with control sequences for its tones, for a terminal. */
@@ -112,6 +142,24 @@ export function toAnsi(line: Line, theme: ThemeName): string {
 
 export function toText(line: Line): string {
   return line.map(({ text }) => text).join("");
+}
+
+/** The line for a terminal that may not know other characters; as wide as before. */
+export function inAscii(line: Line): Line {
+  return line.map(({ text, tone }) => ({ text: asciiOf(text), tone }));
+}
+
+function asciiOf(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text;
+  return Array.from(
+    SEGMENTER.segment(text),
+    ({ segment }) =>
+      /^[\x20-\x7e]*$/.test(segment)
+        ? segment
+        : segment === "…"
+        ? "~"
+        : "?".repeat(columnsOf(segment)),
+  ).join("");
 }
 
 const SEGMENTER = new Intl.Segmenter("en", { granularity: "grapheme" });

@@ -1,0 +1,65 @@
+/**
+ * What a person is told about the keys. Pure.
+ *
+ * @module
+ */
+
+import type { Controls } from "./controls.ts";
+import { column, span } from "./line.ts";
+import type { Pane } from "./pane.ts";
+
+/** A key and what it does, in a word. */
+export type Hint = readonly [key: string, meaning: string];
+
+const HINTS: readonly Hint[] = [
+  ["q", "quit"],
+  ["?", "help"],
+  ["Tab", "pane"],
+  ["/", "filter"],
+  ["Space", "pause"],
+  ["e", "errors"],
+  ["Enter", "open"],
+  ["1-5", "time"],
+  ["t", "theme"],
+];
+const DETAIL_HINTS: readonly Hint[] = [
+  ["Esc", "back"],
+  ["arrows", "scroll"],
+  ["e", "older error"],
+  ["E", "newer error"],
+  ["q", "quit"],
+];
+const HELP_HINTS: readonly Hint[] = [["any key", "back"], ["q", "quit"]];
+
+const HELP: readonly Hint[] = [
+  ["q, Ctrl+C", "leave"],
+  ["Tab", "next pane: records, log, partitions, business"],
+  ["arrows, PgUp, PgDn", "move in the pane"],
+  ["Enter", "the order of the record in full"],
+  ["e, E", "next older, next newer record that failed"],
+  ["/", "show only what contains a text"],
+  ["Space", "hold the screen; counting goes on"],
+  ["1 2 3 4 5", "charts of 1 min, 5 min, 15 min, 1 h, all"],
+  ["t", "theme: dark, light, without colours"],
+  ["Esc", "back"],
+];
+const WORDS: readonly Hint[] = [
+  ["HEALTHY, UNHEALTHY", "what came in the last minutes was good, or was not"],
+  ["STALE", "journal and log have been silent for a minute"],
+  ["COUNTING", "what was there before is still being read"],
+  ["lag, latency", "as the tracker last said in its log, every 30 s"],
+  ["quality", "success 50 + throughput 30 + errors 20; losses are named"],
+  ["times", "in UTC"],
+];
+const KEY_WIDTH = 22;
+
+/** For the last line, the most important first. */
+export function hintsFor({ isHelpShown, detail }: Controls): readonly Hint[] {
+  return isHelpShown ? HELP_HINTS : detail === undefined ? HINTS : DETAIL_HINTS;
+}
+
+export function helpPane(): Pane {
+  const lines = (hints: readonly Hint[]) =>
+    hints.map(([key, meaning]) => [span(column(key, KEY_WIDTH), "strong"), span(meaning)]);
+  return { title: "Keys", isFocused: true, lines: [...lines(HELP), [], ...lines(WORDS)] };
+}
