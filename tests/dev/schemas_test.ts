@@ -137,7 +137,8 @@ const PARCEL: Parcel = {
 Deno.test("the published schemas take what the producer keeps: its ledger, and the orders that did not arrive", () =>
   withFolder((folder) => {
     const ledger = new LedgerFile(join(folder, "ledger.jsonl"));
-    ledger.add({ parcel: PARCEL, outcome: { kind: "acknowledged", offset: 17, sentAtMs: 0 } });
+    const outcome = { kind: "acknowledged", offset: 17, sentAtMs: 0, answeredAtMs: 1 } as const;
+    ledger.add({ parcel: PARCEL, outcome });
     ledger.close();
     assertLinesFit("ledger-line.schema.json", join(folder, "ledger.jsonl"), 1);
 
