@@ -197,6 +197,7 @@ Deno.test("Shop.nextOrder() keeps the books of its stock", () => {
   const seed = randomSeed();
   const shelves = new Map<string, { readonly level: number; available: number }>();
   let deliveryCount = 0;
+  let soldOutCount = 0;
   for (const { sequence, items, inventory_status: inventory } of ordersOf({ seed }, 100_000)) {
     const context = `seed ${seed}, order ${sequence}`;
     assert.equal(inventory.length, items.length);
@@ -206,6 +207,7 @@ Deno.test("Shop.nextOrder() keeps the books of its stock", () => {
       assert.equal(stock.unit_price, item?.unit_price, context);
       assert.equal(stock.in_stock, stock.available_qty > 0, context);
       assert.equal(stock.warehouse, "PARIS-01");
+      if (!stock.in_stock) soldOutCount++;
 
       const level = stock.available_qty + stock.reserved_qty;
       const shelf = shelves.get(stock.item_id) ?? { level, available: level };
@@ -221,6 +223,7 @@ Deno.test("Shop.nextOrder() keeps the books of its stock", () => {
     }
   }
   assert.ok(deliveryCount > 50, `${deliveryCount} deliveries`);
+  assert.ok(soldOutCount > 10, `${soldOutCount} shelves sold out`);
 });
 
 Deno.test("Shop.nextOrder() makes orders of about 1.35 kB", () => {

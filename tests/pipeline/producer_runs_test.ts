@@ -5,6 +5,7 @@ import { readLedger } from "../../lib/producer/ledger.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import { liveBroker } from "../live_broker.ts";
 import { assertJournalIsTopic, createSite, readTopic, type Site } from "../site.ts";
+import { assertOnceAndInOrder, lateness, recordsOf } from "./topic_records.ts";
 
 await liveBroker();
 
@@ -148,4 +149,34 @@ Deno.test("producer refuses a ledger that is there and a file outside logs/, bef
     assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
   }
   assert.equal((await readTopic(site)).length, 0);
+});
+
+for (const producers of ["2", "3"]) {
+  Deno.test(`producer --producers ${producers} at full rate keeps the order of each key`, async () => {
+    await using site = await createSite();
+    const summary = await produce(site, [
+      ...["--rate", "max", "--count", "20000", "--customers", "50", "--producers", producers],
+    ]);
+    assert.equal(summary.acknowledged, 20_000);
+    assertOnceAndInOrder(await recordsOf(site), 20_000);
+  });
+}
+
+Deno.test("producer --rate 1000 has 1,000 orders due in each second and sends them when they are due, and tells of five seconds", async () => {
+  await using site = await createSite();
+  const { code, stdout, stderr } = await site.run("producer", [
+    ...["--rate", "1000", "--duration", "6s"],
+  ]);
+  assert.equal(code, 0, stderr);
+  const sent = (await recordsOf(site)).map(lateness).sort((one, other) => one.dueMs - other.dueMs);
+  assert.equal(sent.length, 6_000);
+  const firstMs = sent[0]?.dueMs ?? 0;
+  for (const [index, { dueMs }] of sent.entries()) assert.equal(dueMs, firstMs + index);
+  // Where something holds the whole machine up, some are late; a rate that is not kept leaves more.
+  const lateCount = sent.filter(({ lateMs }) => lateMs > 100).length;
+  assert.ok(lateCount <= sent.length / 20, `${lateCount} orders more than 100 ms late`);
+  assert.match(
+    stdout,
+    /^5 s: [45],\d{3} orders acknowledged, latency p50 [\d.]+ ms, p99 [\d.]+ ms, max [\d.]+ ms/m,
+  );
 });

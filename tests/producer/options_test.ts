@@ -14,6 +14,8 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ["--countries FR,XX", /expected one or more of FR, DE, GB, US, SE/],
   ["--start-time yesterday", /expected a time in ISO 8601 with its zone/],
   ["--start-time 2026-01-31T08:00:00", /expected a time in ISO 8601 with its zone/],
+  ["--compression snappy", /its codec is not built in: use gzip or none/],
+  ["--compression lz4", /its codec is not built in: use gzip or none/],
   ["--compression zstd", /its codec is not built in: use gzip or none/],
   ["--compression brotli", /expected gzip or none/],
   ["--buffer 0", /expected a whole number from 1 to 1000000/],

@@ -1,0 +1,54 @@
+/**
+ * What a producer left in a topic, and what must be true of it.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import { TopicReader } from "../../lib/kafka/topic_reader.ts";
+import type { Site } from "../site.ts";
+
+const DECODER = new TextDecoder();
+
+/** All records of the topic, by partition and offset. */
+export async function recordsOf({ broker, topic }: Site): Promise<readonly KafkaRecord[]> {
+  const connection = { brokers: [broker], clientId: "test" };
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  await using reader = await TopicReader.connect(connection, "probe");
+  const records: KafkaRecord[] = [];
+  for (const { partition, low, high } of await cluster.allOffsets(topic)) {
+    for await (const batch of reader.read({ topic, partition, start: low, end: high })) {
+      records.push(...batch);
+    }
+  }
+  return records;
+}
+
+/** None missing, none twice; in each partition in the order in which they were made, and each key in one of them. */
+export function assertOnceAndInOrder(records: readonly KafkaRecord[], count: number): void {
+  const seen = new Set<number>();
+  const last = new Map<number, number>();
+  const partitions = new Map<string, number>();
+  for (const { partition, offset, key, value } of records) {
+    const { sequence } = JSON.parse(DECODER.decode(value ?? new Uint8Array()));
+    assert.ok(!seen.has(sequence), `sequence ${sequence} once`);
+    assert.ok(sequence > (last.get(partition) ?? 0), `in order at ${partition}/${offset}`);
+    seen.add(sequence);
+    last.set(partition, sequence);
+    if (key === null) continue;
+    const name = DECODER.decode(key);
+    assert.equal(partitions.get(name) ?? partition, partition, `${name} in one partition`);
+    partitions.set(name, partition);
+  }
+  assert.equal(seen.size, count);
+  for (let sequence = 1; sequence <= count; sequence++) assert.ok(seen.has(sequence));
+}
+
+/** By how much a record was sent after its order was due, both in whole milliseconds; of a run without a start time. */
+export function lateness({ value, timestampMs }: KafkaRecord): { dueMs: number; lateMs: number } {
+  const { metadata } = JSON.parse(DECODER.decode(value ?? new Uint8Array()));
+  const dueMs = Date.parse(metadata.timestamp);
+  return { dueMs, lateMs: timestampMs - dueMs };
+}
