@@ -106,6 +106,12 @@ export class Terminal implements AsyncDisposable {
     Deno.kill(Number(await Deno.readTextFile(this.#pidFile)), signal);
   }
 
+  /** Writes on the screen as another program would, such as `wall`. */
+  async writeOver(text: string): Promise<void> {
+    const tty = (await this.#run("display-message", "-p", "#{pane_tty}")).trim();
+    await Deno.writeTextFile(tty, text);
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.#run("resize-window", "-x", String(columns), "-y", String(rows));
   }

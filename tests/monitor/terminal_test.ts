@@ -274,6 +274,19 @@ test("dashboard redraws at most 10 times a second, whole frames, however fast th
   assert.ok(begun <= 10 * seconds + 1, `${begun} frames in ${seconds} s`);
 });
 
+test("dashboard draws over what another program wrote on its screen", async () => {
+  using logs = new Logs();
+  logs.orders(10);
+  await using terminal = await startMonitor(logs);
+  await terminal.shows(/received +10 /);
+  await terminal.writeOver("\u001b[9;5Hthe system goes down");
+  await terminal.shows("the system goes down");
+  await until(
+    "the dashboard is whole again",
+    async () => /│ journal +\d+\.\d kB +│/.test(await terminal.text()),
+  );
+});
+
 test("dashboard tells stale from unhealthy, and nothing yet from both", async () => {
   using logs = new Logs();
   await using terminal = await startMonitor(logs);
