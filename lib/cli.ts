@@ -237,7 +237,12 @@ export function integerParser(
 export function parseBrokers(text: string): readonly string[] {
   const brokers = text.split(",").map((broker) => broker.trim()).filter((broker) => broker !== "");
   for (const broker of brokers) {
-    const port = Number(/^(?:[^\s:\[\]]+|\[[0-9a-fA-F:]+\]):(\d{1,5})$/.exec(broker)?.[1]);
+    if (broker.startsWith("[")) {
+      throw new InvalidArgumentError(
+        `the client takes no IPv6 address: name a host that has it; got "${broker}"`,
+      );
+    }
+    const port = Number(/^[^\s:\[\]]+:(\d{1,5})$/.exec(broker)?.[1]);
     if (!(port >= 1 && port <= 65_535)) {
       throw new InvalidArgumentError(`expected host:port, or several with commas; got "${broker}"`);
     }

@@ -116,11 +116,12 @@ export class ClusterClient implements AsyncDisposable {
    * @throws {RefusedError} where the cluster says that the permission is missing.
    */
   async requirePermission(operation: TopicOperation, topic: string): Promise<void> {
-    const { operations } = await this.#call(
+    const { errorCode, operations } = await this.#call(
       `asking what may be done with topic "${topic}"`,
       () => fetchTopicMetadata(this.#cluster, topic, { withOperations: true }),
     );
-    if (isPermitted(operations, operation)) return;
+    // Of a topic that is not there nothing is to be said here.
+    if (errorCode !== NO_ERROR_CODE || isPermitted(operations, operation)) return;
     throw new RefusedError(
       `topic "${topic}" is there, but the permission ${operation} on it is missing: ` +
         "ask the cluster's operator for it, or name another topic",
