@@ -145,11 +145,13 @@ const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
 const DISCONNECT_TIMEOUT_MS = 10_000;
 
-/** Errors by which the group tells a member that its partitions may have moved; kafkajs joins again by them. */
+/**
+ * Errors by which the group tells a member that its partitions may have moved: the next heartbeat is told the same,
+ * and joins again. NOT_COORDINATOR_FOR_GROUP says nothing of that: a heartbeat may find the coordinator in place again.
+ */
 const REBALANCE_REASONS: ReadonlySet<string> = new Set([
   "REBALANCE_IN_PROGRESS",
   "ILLEGAL_GENERATION",
-  "NOT_COORDINATOR_FOR_GROUP",
   "UNKNOWN_MEMBER_ID",
 ]);
 
@@ -601,14 +603,13 @@ export class GroupConsumer {
   #noteSafe(session: Session, { partition, offset }: { partition: number; offset: number }): void {
     this.#positions.set(partition, offset);
     session.uncommitted.set(partition, offset);
-    session.committing ??= this.#commitAll(session).finally(() => session.committing = undefined);
+    if (session.commit !== undefined) session.committing ??= this.#commitAll(session);
   }
 
   /** One commit is under way at a time, for all partitions that have something to commit. */
   async #commitAll(session: Session): Promise<void> {
-    while (session.uncommitted.size > 0 && session.commit !== undefined) {
-      const membership = await session.membership;
-      if (membership?.generation !== this.#generation) return;
+    let membership = await session.membership;
+    while (session.uncommitted.size > 0 && membership?.generation === this.#generation) {
       const offsets = new Map(session.uncommitted);
       session.uncommitted.clear();
       try {
@@ -616,7 +617,7 @@ export class GroupConsumer {
         this.#commitFailure = undefined;
       } catch (error) {
         if (membership.generation !== this.#generation || REBALANCE_REASONS.has(reasonOf(error))) {
-          return;
+          break;
         }
         const reason = factOf(this.#explained(error));
         if (reason !== this.#commitFailure) {
@@ -629,7 +630,10 @@ export class GroupConsumer {
         }
         await delay(COMMIT_RETRY_WAIT_MS);
       }
+      membership = await session.membership;
     }
+    // In the turn in which none was left: what becomes safe in the next one would else be committed by nobody.
+    session.committing = undefined;
   }
 
   async #commit(

@@ -49,6 +49,11 @@ export interface SendRequest {
 interface Session {
   readonly producer: Producer;
   readonly connected: Promise<void>;
+  /**
+   * By topic and partition. What the brokers take for a repeat is of the same session; another one may find the
+   * topic created again, with offsets from 0 on.
+   */
+  readonly lastBaseOffsets: Map<string, number>;
   sendsInFlight: number;
   isDiscarded: boolean;
 }
@@ -63,7 +68,6 @@ installProduceEncoding();
 export class ReliableProducer {
   readonly #client: Kafka;
   readonly #lockout: ReturnType<typeof lockoutOf>;
-  readonly #lastBaseOffsets = new Map<string, number>();
   #session: Session | undefined;
   #isClosed = false;
 
@@ -98,7 +102,7 @@ export class ReliableProducer {
         compression: COMPRESSION_CODES[compression],
         messages,
       });
-      const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
+      const baseOffset = checkedBaseOffset(report, { session, topic, partition });
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
       if (session !== undefined) session.isDiscarded = true;
@@ -153,6 +157,7 @@ export class ReliableProducer {
       this.#session = {
         producer,
         connected: producer.connect(),
+        lastBaseOffsets: new Map(),
         sendsInFlight: 0,
         isDiscarded: false,
       };
@@ -167,28 +172,33 @@ export class ReliableProducer {
       session.producer.disconnect().catch(() => {});
     }
   }
+}
 
-  #checkedBaseOffset(
-    report: readonly RecordMetadata[],
-    { topic, partition }: { topic: string; partition: number },
-  ): number {
-    const unknown = (cause: Error) =>
-      new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
-    const [answer] = report;
-    if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
-      throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
-    }
-    const baseOffset = Number(answer.baseOffset ?? -1);
-    const key = `${topic}/${partition}`;
-    const lastBaseOffset = this.#lastBaseOffsets.get(key) ?? -1;
-    if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
-      throw unknown(
-        new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
-      );
-    }
-    this.#lastBaseOffsets.set(key, baseOffset);
-    return baseOffset;
+/** @throws {DeliveryError} where the answer does not say that these records, and no earlier ones, are stored. */
+function checkedBaseOffset(
+  report: readonly RecordMetadata[],
+  { session: { lastBaseOffsets }, topic, partition }: {
+    session: Session;
+    topic: string;
+    partition: number;
+  },
+): number {
+  const unknown = (cause: Error) =>
+    new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
+  const [answer] = report;
+  if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
+    throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
   }
+  const baseOffset = Number(answer.baseOffset ?? -1);
+  const key = `${topic}/${partition}`;
+  const lastBaseOffset = lastBaseOffsets.get(key) ?? -1;
+  if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
+    throw unknown(
+      new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
+    );
+  }
+  lastBaseOffsets.set(key, baseOffset);
+  return baseOffset;
 }
 
 /**

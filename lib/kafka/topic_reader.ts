@@ -3,8 +3,8 @@
  * in order, with its checksum confirmed. Transaction markers and aborted records are left out, holes
  * that compaction or retention made are passed over.
  *
- * It shares connections with the client and nothing else: what is read here can be held against what a
- * consumer of the client made of the same topic.
+ * It shares connections with the client, and the decoder of record batches with our consumer: what is read
+ * here can be held against what a tracker made of the same topic.
  *
  * @module
  */

@@ -3,7 +3,7 @@ import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import type { OutgoingRecord } from "../../lib/kafka/record.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, readTopic } from "../site.ts";
+import { createSite, readTopic, until } from "../site.ts";
 
 await liveBroker();
 
@@ -94,4 +94,34 @@ Deno.test("ReliableProducer reports a topic that does not exist as a refusal or 
   await admin.disconnect();
   if (outcome === "trying on") assert.equal((await send).baseOffset, 0);
   await producer.close();
+});
+
+Deno.test("ReliableProducer takes a topic that was created again after one answer that it distrusts", async () => {
+  await using site = await createSite({ partitions: 1 });
+  const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
+  const send = () =>
+    producer.send({ topic: site.topic, partition: 0, records: records(0, { count: 1 }) });
+  for (let count = 0; count < 5; count++) await send();
+  const admin = site.kafka.admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [site.topic] });
+  await until("the topic is gone", async () => !(await admin.listTopics()).includes(site.topic));
+  await admin.createTopics({
+    topics: [{ topic: site.topic, numPartitions: 1 }],
+    waitForLeaders: false,
+  });
+  await admin.disconnect();
+  let rejectedCount = 0;
+  await until("a send is acknowledged", async () => {
+    try {
+      await send();
+      return true;
+    } catch (error) {
+      assert.ok(error instanceof DeliveryError);
+      if (error.reason === "UNTRUSTED_ANSWER") rejectedCount++;
+      return false;
+    }
+  });
+  await producer.close();
+  assert.ok(rejectedCount <= 1, `${rejectedCount} answers were distrusted`);
 });

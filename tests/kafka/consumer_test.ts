@@ -1,0 +1,124 @@
+import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import { type ConsumedBatch, GroupConsumer } from "../../lib/kafka/consumer.ts";
+import { liveBroker } from "../live_broker.ts";
+import { createSite, type Site, until } from "../site.ts";
+
+await liveBroker();
+
+interface ClientGroup {
+  commitOffsets(offsets: unknown): Promise<void>;
+}
+
+const { prototype: clientGroup } = consumerGroupModule as { prototype: ClientGroup };
+
+/** Has something done around each commit of kafkajs's, until it is disposed of. */
+function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): Disposable {
+  const { commitOffsets } = clientGroup;
+  clientGroup.commitOffsets = function (this: ClientGroup, offsets) {
+    return around(() => commitOffsets.call(this, offsets));
+  };
+  return {
+    [Symbol.dispose]() {
+      clientGroup.commitOffsets = commitOffsets;
+    },
+  };
+}
+
+/** A consumer of the site's topic, whose batches the test judges. */
+async function createConsumer(
+  site: Site,
+  onBatch: (batch: ConsumedBatch) => Promise<boolean>,
+): Promise<AsyncDisposable> {
+  const connection = { brokers: [site.broker], clientId: "consumer-test" };
+  const cluster = await ClusterClient.connect(connection, "persist");
+  const consumer = new GroupConsumer(cluster, {
+    connection,
+    topic: site.topic,
+    groupId: site.group,
+    commitMetadata: () => "test",
+    startAt: ({ partitions }) => new Map(partitions.map(({ partition, low }) => [partition, low])),
+    onBatch,
+    onNotice: () => {},
+  });
+  const running = consumer.run();
+  return {
+    async [Symbol.asyncDispose]() {
+      await consumer.stop();
+      await running;
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function send(site: Site, partitions: readonly number[], count = 1): Promise<void> {
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  const messages = partitions.flatMap((partition) =>
+    Array.from({ length: count }, () => ({ partition, value: "value" }))
+  );
+  await producer.send({ topic: site.topic, messages });
+  await producer.disconnect();
+}
+
+async function committed(site: Site): Promise<readonly number[]> {
+  const admin = site.kafka.admin();
+  await admin.connect();
+  const [topic] = await admin.fetchOffsets({ groupId: site.group, topics: [site.topic] });
+  await admin.disconnect();
+  return (topic?.partitions ?? []).toSorted((a, b) => a.partition - b.partition)
+    .map(({ offset }) => Number(offset));
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await Promise.resolve();
+}
+
+/**
+ * Goal: no offset waits for a commit that nobody makes.
+ * Method: one partition's batch becomes safe so many turns of the event loop after the commit of the other's, for
+ * each number of turns in which the loop that commits may be ending.
+ * Invariants: both are committed, each time.
+ */
+Deno.test("GroupConsumer commits what becomes safe just as a commit ends", async () => {
+  await using site = await createSite({ partitions: 2 });
+  const safe = new Map<number, PromiseWithResolvers<boolean>>();
+  const handed = (partition: number) => {
+    const one = safe.get(partition) ?? Promise.withResolvers<boolean>();
+    safe.set(partition, one);
+    return one;
+  };
+  await using _consumer = await createConsumer(site, ({ partition }) => handed(partition).promise);
+  for (let wait = 0; wait < 12; wait++) {
+    safe.clear();
+    await send(site, [0, 1]);
+    await until("both batches are handed over", () => safe.size === 2);
+    const commit = Promise.withResolvers<void>();
+    using _commits = aroundCommits(async (make) => {
+      await make();
+      commit.resolve();
+    });
+    handed(0).resolve(true);
+    await commit.promise;
+    await turns(wait);
+    handed(1).resolve(true);
+    await until(
+      `both are committed, ${wait} turns apart`,
+      async () => (await committed(site)).join() === `${wait + 1},${wait + 1}`,
+      10_000,
+    );
+  }
+});
+
+Deno.test("GroupConsumer commits again what a coordinator refused that was not in place for a moment", async () => {
+  await using site = await createSite({ partitions: 1 });
+  let refusedCount = 0;
+  await using _consumer = await createConsumer(site, () => Promise.resolve(true));
+  await until("it has begun", async () => (await committed(site)).join() === "0");
+  using _commits = aroundCommits(async (make) => {
+    if (++refusedCount > 2) return await make();
+    throw Object.assign(new Error("not the coordinator"), { type: "NOT_COORDINATOR_FOR_GROUP" });
+  });
+  await send(site, [0], 5);
+  await until("all is committed", async () => (await committed(site)).join() === "5", 10_000);
+});
