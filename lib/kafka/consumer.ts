@@ -176,6 +176,8 @@ interface Membership {
 interface Lane {
   /** Renewed when the partition is read again from its safe position: work begun before is stale. */
   epoch: number;
+  /** Until it is read again: what was fetched before would be taken for what comes after the safe position. */
+  isRewinding: boolean;
   batchesInFlight: number;
   /** Whether the last batch handed over became safe. */
   tail: Promise<boolean>;
@@ -436,6 +438,8 @@ export class GroupConsumer {
       this.#positions.set(partition, start);
       // Always: kafkajs may be further on already, or have an old seek of an earlier assignment in hand.
       session.consumer.seek({ topic: assignment.topic, partition, offset: String(start) });
+      // Paused for work that was begun before the join, it would wait for that work's end.
+      session.consumer.resume([{ topic: assignment.topic, partitions: [partition] }]);
     }
     this.#isPlaced = true;
   }
@@ -487,6 +491,7 @@ export class GroupConsumer {
     if (payload.isStale() || !payload.isRunning() || this.#isStopping) return;
     const { batch } = payload;
     const lane = this.#laneOf(session, batch.partition);
+    if (lane.isRewinding) return;
     const { epoch } = lane;
     const endOffset = Number(batch.lastOffset()) + 1;
     const isCurrent = () => membership.generation === this.#generation && lane.epoch === epoch;
@@ -517,7 +522,7 @@ export class GroupConsumer {
     payload.resolveOffset(batch.lastOffset());
     // A paused partition is fetched again only after kafkajs's own wait, so a short one is waited out here.
     const hasRoom = await this.#roomWithin(lane, HANDLER_PATIENCE_MS);
-    if (!hasRoom) this.#pause(payload, lane);
+    if (!hasRoom && isCurrent()) this.#pause(payload, lane);
     await payload.heartbeat();
   }
 
@@ -560,7 +565,13 @@ export class GroupConsumer {
 
   #laneOf(session: Session, partition: number): Lane {
     const lane = session.lanes.get(partition) ??
-      { epoch: 0, batchesInFlight: 0, tail: Promise.resolve(true), onRoom: undefined };
+      {
+        epoch: 0,
+        isRewinding: false,
+        batchesInFlight: 0,
+        tail: Promise.resolve(true),
+        onRoom: undefined,
+      };
     session.lanes.set(partition, lane);
     return lane;
   }
@@ -585,15 +596,18 @@ export class GroupConsumer {
 
   /** Reads on from the last safe offset; work begun on what lies past it is stale. */
   #rewind(session: Session, { partition, lane }: { partition: number; lane: Lane }): void {
-    lane.epoch++;
-    lane.tail = Promise.resolve(true);
     const { topic } = this.#options;
     const offset = this.#positions.get(partition);
     if (offset === undefined) return;
+    lane.epoch++;
+    lane.isRewinding = true;
+    lane.tail = Promise.resolve(true);
     session.consumer.pause([{ topic, partitions: [partition] }]);
     const timer = setTimeout(() => {
       session.timers.delete(timer);
-      if (this.#session !== session || this.#isStopping) return;
+      // After a join the partition has been placed anew, and resumed.
+      if (session.lanes.get(partition) !== lane || this.#isStopping) return;
+      lane.isRewinding = false;
       session.consumer.seek({ topic, partition, offset: String(offset) });
       session.consumer.resume([{ topic, partitions: [partition] }]);
     }, REWIND_WAIT_MS);
