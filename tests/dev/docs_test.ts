@@ -44,13 +44,35 @@ Deno.test("every link between the pages leads to a file", () => {
   assert.ok(count > 10);
 });
 
-Deno.test("every option that a page's command gives a program is one that it has", async () => {
+async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
   const programs = ["producer", "tracker", "monitor", "broker", "demo", "soak", "compile"] as const;
+  const commands: readonly (readonly [ProgramName, ...string[]])[] = [
+    ...programs.map((name) => [name] as const),
+    ["tracker", "verify"],
+    ["tracker", "redrive"],
+  ];
   const helps = new Map<string, string>();
-  for (const name of programs) helps.set(name, await helpOf(name, []));
-  for (const name of ["verify", "redrive"]) {
-    helps.set(`tracker ${name}`, await helpOf("tracker", [name]));
+  for (const [name, ...args] of commands) {
+    helps.set([name, ...args].join(" "), await helpOf(name, args));
   }
+  return helps;
+}
+
+const helps = await helpOfAll();
+
+Deno.test("the reference names every option of every program", () => {
+  const reference = Deno.readTextFileSync(join(PROJECT, "docs", "reference.md"));
+  let count = 0;
+  for (const [program, help] of helps) {
+    for (const [, option = ""] of help.matchAll(/^ {2}(--[a-z-]+)/gm)) {
+      assert.match(reference, new RegExp(`${option}\\b(?!-)`), `${program} ${option}`);
+      count++;
+    }
+  }
+  assert.ok(count > 50, `${count} options were looked at`);
+});
+
+Deno.test("every option that a page's command gives a program is one that it has", () => {
   let count = 0;
   for (const { name: page, text } of PAGES) {
     for (const [name = "", ...args] of taskLines(text)) {
@@ -113,16 +135,31 @@ function* sourceTexts(folder: string): Generator<string> {
 /** What of a page is run: each command by itself, or a block as one script, which has to say something. */
 type Marked =
   | { readonly kind: "commands"; readonly commands: readonly (readonly string[])[] }
-  | { readonly kind: "script"; readonly script: string; readonly says: string };
+  | {
+    readonly kind: "script";
+    readonly script: string;
+    readonly isShortened: boolean;
+    readonly says: string;
+  };
 
-const MARK = /<!-- run( as a script)?(?:, says: (.*?))? -->\n+(```sh\n(.*?)```)/gs;
+const MARK = /<!-- run( as a script)?(, shortened)?(?:, says: (.*?))? -->\n+(```sh\n(.*?)```)/gs;
 
 function markedIn(text: string): readonly Marked[] {
-  return [...text.matchAll(MARK)].map(([, asScript, says = "", block = "", script = ""]) =>
-    asScript === undefined
-      ? { kind: "commands", commands: taskLines(block) }
-      : { kind: "script", script, says }
+  return [...text.matchAll(MARK)].map(
+    ([, asScript, shortened, says = "", block = "", script = ""]) =>
+      asScript === undefined
+        ? { kind: "commands", commands: taskLines(block) }
+        : { kind: "script", script, isShortened: shortened !== undefined, says },
   );
+}
+
+/** A load test of a second or two, on topics of its own. */
+function shortened(script: string, topic: string): string {
+  return script
+    .replaceAll(/(?<=--duration )\d+s/g, "2s")
+    .replaceAll(/(?<=--warmup )\d+s/g, "1s")
+    .replaceAll(/(?<=:)[1-9]\d*s(?=[, ])/g, "1s")
+    .replaceAll(/\b(load-test|soak-test|codec-)/g, (name) => `${topic}-${name}`);
 }
 
 interface Place {
@@ -201,9 +238,10 @@ Deno.test("what is marked for it on the pages runs as it is written, and says wh
       await t.step(page, async () => {
         for (const each of marked) {
           if (each.kind === "script") {
-            const { code, stdout, stderr } = await runScript(each.script, place);
-            assert.equal(code, 0, `${page}:\n${each.script}\n${stdout}${stderr}`);
-            assert.ok(stdout.includes(each.says), `${page}:\n${each.script}\n${stdout}${stderr}`);
+            const script = each.isShortened ? shortened(each.script, topic) : each.script;
+            const { code, stdout, stderr } = await runScript(script, place);
+            assert.equal(code, 0, `${page}:\n${script}\n${stdout}${stderr}`);
+            assert.ok(stdout.includes(each.says), `${page}:\n${script}\n${stdout}${stderr}`);
             scriptCount++;
             continue;
           }
