@@ -27,6 +27,7 @@ import {
   until,
   visitJournal,
 } from "../site.ts";
+import type { FaultyHandlerOptions } from "./faulty_handler.ts";
 
 export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
 /** Slow machines with much else to do: nothing here is about speed, unless it says so. */
@@ -186,6 +187,8 @@ export interface FaultTrackerOptions {
   readonly from?: "earliest" | "latest";
   readonly deadLetters?: boolean;
   readonly sessionTimeoutMs?: number;
+  /** Has a handler that fails in all ways behind it. */
+  readonly handler?: FaultyHandlerOptions;
   /** Put before the command, such as `prlimit`. */
   readonly wrapper?: readonly string[];
 }
@@ -210,6 +213,7 @@ export function startFaultTracker(
     exitAtEnd: options.exitAtEnd ?? false,
     sessionTimeoutMs: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
     dieAt,
+    handler: options.handler,
   };
   const [command = "", ...args] = [
     ...wrapper,
@@ -412,7 +416,8 @@ export function difference(
   };
 }
 
-function nameOf({ partition, offset }: SeenRecord): string {
+/** `partition/offset` */
+export function nameOf({ partition, offset }: SeenRecord): string {
   return `${partition}/${offset}`;
 }
 
@@ -545,12 +550,25 @@ export async function assertAllDeadLettered(
   await visitJournal(site.logs, (line) => {
     if (line["event_type"] !== "message.received") bad.push(nameOf(journaledRecord(line)));
   });
+  return { letters: await assertDeadLettersAreOf(site, bad), bad: bad.length };
+}
+
+/**
+ * Each of these records was sent to the dead-letter topic, at least once, and no other. Returns how many
+ * letters there are.
+ *
+ * @param expected as {@link nameOf} names them.
+ */
+export async function assertDeadLettersAreOf(
+  site: Site,
+  expected: readonly string[],
+): Promise<number> {
   const letters = await deadLetterNames(site);
   const sent = new Set(letters);
-  const missing = bad.filter((name) => !sent.has(name));
-  assert.deepEqual(sampleOf(missing), [], "bad records without a dead letter");
-  assert.equal(sent.size, bad.length, "dead letters of good records");
-  return { letters: letters.length, bad: bad.length };
+  const missing = expected.filter((name) => !sent.has(name));
+  assert.deepEqual(sampleOf(missing), [], "records without a dead letter");
+  assert.equal(sent.size, expected.length, "dead letters of other records");
+  return letters.length;
 }
 
 /** The records that the dead letters say they are of. */
