@@ -354,6 +354,19 @@ export function marksOf(
   }));
 }
 
+/** The journal's lines by the topic's id, in the order in which the ids appear. */
+export function byTopicId(lines: readonly JournalLine[]): readonly (readonly JournalLine[])[] {
+  return [...Map.groupBy(lines, (line) => line["kafka_topic_id"]).values()];
+}
+
+/** The first line of each partition of a topic that was created again says so. */
+export function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void {
+  const firsts = [...Map.groupBy(lines, ({ kafka_partition }) => kafka_partition).values()]
+    .flatMap(([first]) => first ?? []);
+  assert.equal(marksOf(firsts).length, firsts.length, "a mark on each partition's first line");
+  for (const { mark } of marksOf(firsts)) assert.match(mark, /created again/);
+}
+
 /** What differs between a topic and journals; small numbers of examples of each. */
 export interface Difference {
   readonly missing: readonly string[];
