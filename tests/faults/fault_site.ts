@@ -15,6 +15,7 @@ import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_pro
 import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
 import type { Program } from "../../lib/dev/programs.ts";
+import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { Random } from "../../lib/shop/random.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import {
@@ -151,6 +152,24 @@ export async function brokerOfFile(
   const broker = await FaultBroker.start(settings);
   globalThis.addEventListener("unload", () => broker.endSync());
   return broker;
+}
+
+/** A broker that clients reach through a proxy only. */
+export async function brokerBehindProxy(): Promise<
+  AsyncDisposable & { readonly proxy: FaultyProxy; readonly broker: FaultBroker }
+> {
+  let targetPort = 0;
+  await using ends = new AsyncDisposableStack();
+  const proxy = ends.use(await FaultyProxy.listen(() => targetPort));
+  const broker = ends.use(await FaultBroker.start(advertising(proxy.address)));
+  targetPort = broker.port;
+  const whole = ends.move();
+  return { proxy, broker, [Symbol.asyncDispose]: () => whole.disposeAsync() };
+}
+
+/** The setting of a broker whose clients are to come by another address. */
+export function advertising(address: string): Readonly<Record<string, string>> {
+  return { "advertised.listeners": `PLAINTEXT://${address}` };
 }
 
 /** A process that is being killed can still create a file while its folder is deleted. */

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { createSite } from "../site.ts";
 import {
   assertSameRecords,
-  FaultBroker,
+  brokerBehindProxy,
   fill,
   startFaultTracker,
   stopTracker,
@@ -19,12 +18,8 @@ const LINE_BYTES = 384;
  * Invariants: all is journaled and committed; topic and journal are the same.
  */
 Deno.test("a slow line: answers are asked for in smaller pieces, until they come in time", async () => {
-  let targetPort = 0;
-  await using proxy = await FaultyProxy.listen(() => targetPort);
-  await using broker = await FaultBroker.start({
-    "advertised.listeners": `PLAINTEXT://${proxy.address}`,
-  });
-  targetPort = broker.port;
+  await using line = await brokerBehindProxy();
+  const { proxy } = line;
   await using site = await createSite({ broker: proxy.address });
   await fill(site, { count: 1_500 });
   proxy.setMode({ kind: "slice", sliceBytes: LINE_BYTES });
