@@ -57,6 +57,8 @@ export interface SiteOptions {
   readonly partitions?: number;
   /** `host:port`; the suite's own broker where it is left out. */
   readonly broker?: string;
+  /** Topic, group and `--logs` folder are named as this one's; the folder goes with it. */
+  readonly namesakeOf?: Site;
   /** Another address of it, for the programs. */
   readonly programs?: string;
   /** The programs' environment. */
@@ -64,18 +66,18 @@ export interface SiteOptions {
 }
 
 export async function createSite(
-  { partitions = 3, broker, programs: programsBroker, env = {} }: SiteOptions = {},
+  { partitions = 3, broker, namesakeOf, programs: programsBroker, env = {} }: SiteOptions = {},
 ): Promise<Site> {
   const address = broker ?? (await liveBroker()).address;
-  const topic = uniqueName("orders");
+  const topic = namesakeOf?.topic ?? uniqueName("orders");
   const folder = await Deno.makeTempDir({ prefix: "orderflow-test-" });
-  const logs = join(folder, "logs");
+  const logs = namesakeOf?.logs ?? join(folder, "logs");
   const kafka = new Kafka({ brokers: address.split(","), logLevel: logLevel.NOTHING });
   const site = {
     broker: address,
     topic,
     deadLetterTopic: `${topic}-dlq`,
-    group: uniqueName("group"),
+    group: namesakeOf?.group ?? uniqueName("group"),
     folder,
     logs,
     kafka,

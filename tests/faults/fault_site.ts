@@ -15,6 +15,7 @@ import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_pro
 import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
 import type { Program } from "../../lib/dev/programs.ts";
+import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { Random } from "../../lib/shop/random.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import {
@@ -27,6 +28,7 @@ import {
   until,
   visitJournal,
 } from "../site.ts";
+import type { FaultyHandlerOptions } from "./faulty_handler.ts";
 
 export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
 /** Slow machines with much else to do: nothing here is about speed, unless it says so. */
@@ -152,6 +154,24 @@ export async function brokerOfFile(
   return broker;
 }
 
+/** A broker that clients reach through a proxy only. */
+export async function brokerBehindProxy(): Promise<
+  AsyncDisposable & { readonly proxy: FaultyProxy; readonly broker: FaultBroker }
+> {
+  let targetPort = 0;
+  await using ends = new AsyncDisposableStack();
+  const proxy = ends.use(await FaultyProxy.listen(() => targetPort));
+  const broker = ends.use(await FaultBroker.start(advertising(proxy.address)));
+  targetPort = broker.port;
+  const whole = ends.move();
+  return { proxy, broker, [Symbol.asyncDispose]: () => whole.disposeAsync() };
+}
+
+/** The setting of a broker whose clients are to come by another address. */
+export function advertising(address: string): Readonly<Record<string, string>> {
+  return { "advertised.listeners": `PLAINTEXT://${address}` };
+}
+
 /** A process that is being killed can still create a file while its folder is deleted. */
 function deleteSync(path: string): void {
   for (let attempt = 1;; attempt++) {
@@ -186,6 +206,8 @@ export interface FaultTrackerOptions {
   readonly from?: "earliest" | "latest";
   readonly deadLetters?: boolean;
   readonly sessionTimeoutMs?: number;
+  /** Has a handler that fails in all ways behind it. */
+  readonly handler?: FaultyHandlerOptions;
   /** Put before the command, such as `prlimit`. */
   readonly wrapper?: readonly string[];
 }
@@ -210,6 +232,7 @@ export function startFaultTracker(
     exitAtEnd: options.exitAtEnd ?? false,
     sessionTimeoutMs: options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,
     dieAt,
+    handler: options.handler,
   };
   const [command = "", ...args] = [
     ...wrapper,
@@ -350,6 +373,19 @@ export function marksOf(
   }));
 }
 
+/** The journal's lines by the topic's id, in the order in which the ids appear. */
+export function byTopicId(lines: readonly JournalLine[]): readonly (readonly JournalLine[])[] {
+  return [...Map.groupBy(lines, (line) => line["kafka_topic_id"]).values()];
+}
+
+/** The first line of each partition of a topic that was created again says so. */
+export function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void {
+  const firsts = [...Map.groupBy(lines, ({ kafka_partition }) => kafka_partition).values()]
+    .flatMap(([first]) => first ?? []);
+  assert.equal(marksOf(firsts).length, firsts.length, "a mark on each partition's first line");
+  for (const { mark } of marksOf(firsts)) assert.match(mark, /created again/);
+}
+
 /** What differs between a topic and journals; small numbers of examples of each. */
 export interface Difference {
   readonly missing: readonly string[];
@@ -412,7 +448,8 @@ export function difference(
   };
 }
 
-function nameOf({ partition, offset }: SeenRecord): string {
+/** `partition/offset` */
+export function nameOf({ partition, offset }: SeenRecord): string {
   return `${partition}/${offset}`;
 }
 
@@ -545,12 +582,25 @@ export async function assertAllDeadLettered(
   await visitJournal(site.logs, (line) => {
     if (line["event_type"] !== "message.received") bad.push(nameOf(journaledRecord(line)));
   });
+  return { letters: await assertDeadLettersAreOf(site, bad), bad: bad.length };
+}
+
+/**
+ * Each of these records was sent to the dead-letter topic, at least once, and no other. Returns how many
+ * letters there are.
+ *
+ * @param expected as {@link nameOf} names them.
+ */
+export async function assertDeadLettersAreOf(
+  site: Site,
+  expected: readonly string[],
+): Promise<number> {
   const letters = await deadLetterNames(site);
   const sent = new Set(letters);
-  const missing = bad.filter((name) => !sent.has(name));
-  assert.deepEqual(sampleOf(missing), [], "bad records without a dead letter");
-  assert.equal(sent.size, bad.length, "dead letters of good records");
-  return { letters: letters.length, bad: bad.length };
+  const missing = expected.filter((name) => !sent.has(name));
+  assert.deepEqual(sampleOf(missing), [], "records without a dead letter");
+  assert.equal(sent.size, expected.length, "dead letters of other records");
+  return letters.length;
 }
 
 /** The records that the dead letters say they are of. */

@@ -1,53 +1,11 @@
-import assert from "node:assert/strict";
-import { createSite, type Site, until } from "../site.ts";
-import type { Random } from "../../lib/shop/random.ts";
-import {
-  assertAllDeadLettered,
-  assertSameRecords,
-  between,
-  FaultBroker,
-  say,
-  scaled,
-  seededChoices,
-  startFaultTracker,
-  stopTracker,
-  untilAllCommitted,
-  untilJournaled,
-  withDeadline,
-} from "./fault_site.ts";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
-
-const RATE = 400;
-/** Requests are given up after 3 s. What hangs beyond that is ended by the watchdog, after 45 s: too late. */
-const RECOVERY_MS_MAX = 30_000;
-const ROUND_COUNT = scaled({ long: 6, short: 1 });
-
-interface Trouble {
-  readonly name: string;
-  /** Makes it, and returns when it is over. */
-  readonly make: (proxy: FaultyProxy, random: Random) => Promise<void>;
-}
-
-function lasting(
-  name: string,
-  { minMs, maxMs, begin }: {
-    minMs: number;
-    maxMs: number;
-    begin: (proxy: FaultyProxy, random: Random) => void;
-  },
-): Trouble {
-  return {
-    name,
-    async make(proxy, random) {
-      const endsAtMs = performance.now() + between(random, { min: minMs, max: maxMs });
-      begin(proxy, random);
-      await until(`${name} is over`, () => performance.now() > endsAtMs);
-    },
-  };
-}
+import type { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
+import { until } from "../site.ts";
+import { between, brokerBehindProxy, IS_LONG, scaled } from "./fault_site.ts";
+import { lasting, surviveTroubles, type Trouble } from "./network_scenario.ts";
+import { findToxiproxy } from "./toxiproxy.ts";
 
 /** Ends all connections every half second to second and a half, as franz-go's `chaosDialer` does. */
-function ending(name: string, end: (proxy: FaultyProxy) => void): Trouble {
+function ending(name: string, end: (proxy: FaultyProxy) => void): Trouble<FaultyProxy> {
   return {
     name,
     async make(proxy, random) {
@@ -60,7 +18,8 @@ function ending(name: string, end: (proxy: FaultyProxy) => void): Trouble {
   };
 }
 
-const TROUBLES: readonly Trouble[] = [
+/** What toxiproxy cannot do. */
+const OWN_TROUBLES: readonly Trouble<FaultyProxy>[] = [
   ending("cut", (proxy) => proxy.cutAll()),
   ending("reset", (proxy) => proxy.resetAll()),
   {
@@ -70,6 +29,10 @@ const TROUBLES: readonly Trouble[] = [
       return Promise.resolve();
     },
   },
+];
+
+/** What it can: in the short form it is left to it, where it is there. */
+const USUAL_TROUBLES: readonly Trouble<FaultyProxy>[] = [
   lasting("delayed", {
     minMs: 2_000,
     maxMs: 4_000,
@@ -104,67 +67,29 @@ const TROUBLES: readonly Trouble[] = [
   }),
 ];
 
+const isToxiproxyThere = await findToxiproxy() !== undefined;
+const TROUBLES = isToxiproxyThere && !IS_LONG ? OWN_TROUBLES : [...OWN_TROUBLES, ...USUAL_TROUBLES];
+
 /**
  * Goal: a network that fails in every usual way costs nothing, and the work goes on when it is whole.
- * Method: producer and tracker reach the broker through a proxy only, which cuts, resets, delays, swallows,
- * slices, resets in mid-answer, refuses and forgets them, each in turn, in random order.
+ * Method: producer and tracker reach the broker through a proxy only, which makes each trouble in turn, in
+ * random order.
  * Invariants: after each the journal grows again, soon; in the end topic and journal are the same, each bad
  * record has its dead letter, all that was acknowledged is there, all is committed.
  */
-Deno.test("connections cut, reset, delayed, swallowed, sliced, refused, forgotten: nothing lost, nothing twice", async () => {
-  const random = seededChoices();
-  let targetPort = 0;
-  await using proxy = await FaultyProxy.listen(() => targetPort);
-  await using broker = await FaultBroker.start({
-    "advertised.listeners": `PLAINTEXT://${proxy.address}`,
-  });
-  targetPort = broker.port;
-  await using site = await createSite({ broker: proxy.address });
-  using tracker = startFaultTracker(site);
-  const producer = await site.start("producer", [
-    "--rate",
-    String(RATE),
-    "--bad",
-    "1",
-    "--json",
-  ]);
-  await untilJournaled(site, RATE);
-  const recoveries: string[] = [];
-  for (let round = 0; round < ROUND_COUNT; round++) {
-    for (const { name, make } of shuffled(TROUBLES, random)) {
-      await make(proxy, random);
-      proxy.setMode({ kind: "pass" });
-      const recoveryMs = await msUntilGrowing(site, tracker.output);
-      assert.ok(recoveryMs < RECOVERY_MS_MAX, `after ${name}: ${recoveryMs} ms`);
-      recoveries.push(`${name} ${Math.round(recoveryMs)} ms`);
-    }
-  }
-  producer.signal("SIGTERM");
-  assert.equal(await withDeadline(producer.exitCode, () => producer.output.stderr), 0);
-  const { acknowledged, generated } = JSON.parse(producer.output.stdout);
-  await untilAllCommitted(site);
-  await stopTracker(tracker);
-  const count = await assertSameRecords(site);
-  assert.ok(count >= acknowledged, `${count} records of ${acknowledged} acknowledged`);
-  await assertAllDeadLettered(site);
-  say(`${count} records in the topic, ${acknowledged} acknowledged of ${generated}`);
-  say(`growing again after: ${recoveries.join(", ")}`);
-});
+const isToxiproxyThere = await findToxiproxy() !== undefined;
+const TROUBLES = isToxiproxyThere && !IS_LONG ? OWN_TROUBLES : [...OWN_TROUBLES, ...USUAL_TROUBLES];
 
-/** How long it takes until half a second's worth of records is journaled. */
-async function msUntilGrowing(
-  site: Site,
-  output: { readonly stderr: string },
-): Promise<number> {
-  const startedAtMs = performance.now();
-  const lines = await untilJournaled(site, 0);
-  await untilJournaled(site, lines + RATE / 2).catch((error) => {
-    throw new Error(`${error.message}; it said:\n${output.stderr}`);
-  });
-  return performance.now() - startedAtMs;
-}
-
-function shuffled<Item>(items: readonly Item[], random: Random): readonly Item[] {
-  return items.map((item) => ({ item, key: random.unit() })).sort((a, b) => a.key - b.key)
-    .map(({ item }) => item);
-}
+Deno.test(
+  `connections ${TROUBLES.map(({ name }) => name).join(", ")}: nothing lost, nothing twice`,
+  async () => {
+    await using line = await brokerBehindProxy();
+    await surviveTroubles({
+      address: line.proxy.address,
+      network: line.proxy,
+      heal: (proxy) => proxy.setMode({ kind: "pass" }),
+      troubles: TROUBLES,
+      roundCount: scaled({ long: 6, short: 1 }),
+    });
+  },
+);

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { createSite } from "../site.ts";
 import {
   assertSameRecords,
-  FaultBroker,
+  brokerBehindProxy,
   fill,
   startFaultTracker,
   stopTracker,
@@ -11,26 +10,22 @@ import {
 } from "./fault_site.ts";
 
 /** In each millisecond, about: less than an answer of the usual size would need to come in time. */
-const LINE_BYTES = 384;
+const LINE_BYTES = 256;
 
 /**
  * Goal: a line over which the usual answer takes longer than a request may is read over all the same.
- * Method: a topic of 2 MB, behind a proxy that lets some 300 kB a second through.
+ * Method: a topic of 1 MB, behind a proxy that lets some 200 kB a second through.
  * Invariants: all is journaled and committed; topic and journal are the same.
  */
 Deno.test("a slow line: answers are asked for in smaller pieces, until they come in time", async () => {
-  let targetPort = 0;
-  await using proxy = await FaultyProxy.listen(() => targetPort);
-  await using broker = await FaultBroker.start({
-    "advertised.listeners": `PLAINTEXT://${proxy.address}`,
-  });
-  targetPort = broker.port;
+  await using line = await brokerBehindProxy();
+  const { proxy } = line;
   await using site = await createSite({ broker: proxy.address });
-  await fill(site, { count: 1_500 });
+  await fill(site, { count: 900 });
   proxy.setMode({ kind: "slice", sliceBytes: LINE_BYTES });
   using tracker = startFaultTracker(site, { sessionTimeoutMs: 10_000 });
   await untilAllCommitted(site);
   await stopTracker(tracker);
   proxy.setMode({ kind: "pass" });
-  assert.equal(await assertSameRecords(site), 1_500);
+  assert.equal(await assertSameRecords(site), 900);
 });

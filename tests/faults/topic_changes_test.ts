@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import type { Random } from "../../lib/shop/random.ts";
-import { createSite, type JournalLine, readJournal, readTopic, type Site, until } from "../site.ts";
+import { createSite, readJournal, readTopic, type Site, until } from "../site.ts";
 import {
   assertAllCommitted,
   assertHolds,
+  assertMarkedAsCreatedAgain,
   assertSameRecords,
   between,
   brokerOfFile,
+  byTopicId,
   fill,
   logged,
   marksOf,
@@ -41,19 +43,6 @@ async function createAgain(site: Site): Promise<void> {
     });
     await until("the topic is there", async () => (await admin.listTopics()).includes(site.topic));
   });
-}
-
-/** The journal's lines by the topic's id, in the order in which the ids appear. */
-function byTopicId(lines: readonly JournalLine[]): readonly (readonly JournalLine[])[] {
-  return [...Map.groupBy(lines, (line) => line["kafka_topic_id"]).values()];
-}
-
-/** The first line of each partition of a topic that was created again says so. */
-function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void {
-  const firsts = [...Map.groupBy(lines, ({ kafka_partition }) => kafka_partition).values()]
-    .flatMap(([first]) => first ?? []);
-  assert.equal(marksOf(firsts).length, firsts.length, "a mark on each partition's first line");
-  for (const { mark } of marksOf(firsts)) assert.match(mark, /created again/);
 }
 
 /**

@@ -15,6 +15,7 @@ import { Journal } from "../../lib/tracker/journal/journal.ts";
 import { denoStorage, type StoredFile } from "../../lib/tracker/journal/storage.ts";
 import { openTracker } from "../../lib/tracker/open.ts";
 import type { Failpoint } from "./fault_site.ts";
+import { faultyHandler, type FaultyHandlerOptions, HANDLER_POLICY } from "./faulty_handler.ts";
 
 interface Setup {
   readonly broker: string;
@@ -26,6 +27,7 @@ interface Setup {
   readonly exitAtEnd: boolean;
   readonly sessionTimeoutMs: number;
   readonly dieAt?: { readonly point: Failpoint; readonly count: number };
+  readonly handler?: FaultyHandlerOptions;
 }
 
 interface ConsumerGroup {
@@ -50,6 +52,8 @@ async function main(args: string[]): Promise<number> {
     deadLetterTopic: setup.deadLetterTopic,
     schema: "order",
     logLevel: "info",
+    ...(setup.handler !== undefined &&
+      { onOrder: faultyHandler(setup.handler), retryPolicy: HANDLER_POLICY }),
   });
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),

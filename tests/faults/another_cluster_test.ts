@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { createSite, readJournal, readTopic } from "../site.ts";
+import {
+  assertAllCommitted,
+  assertHolds,
+  assertMarkedAsCreatedAgain,
+  brokerOfFile,
+  byTopicId,
+  fill,
+  logged,
+  marksOf,
+  trackToEnd,
+} from "./fault_site.ts";
+
+/** Each on a folder of its own, and so with a cluster id of its own. */
+const here = await brokerOfFile();
+const there = await brokerOfFile();
+
+/**
+ * Goal: a topic of the same name on another cluster is not taken for the one that the journal holds.
+ * Method: a run on one cluster; one on the other, same topic, group and folder, with fewer or more records;
+ * then the first again, where more has come meanwhile.
+ * Invariants: the journal has all of both topics, each record once, told apart by the topic's id; the first
+ * line of each partition of the second is marked, and no line of the first; the log says so; all committed
+ * on both.
+ */
+for (
+  const { title, countThere } of [
+    { title: "fewer", countThere: 300 },
+    { title: "more", countThere: 2_000 },
+  ]
+) {
+  Deno.test(`a topic of the same name with ${title} records on another cluster: both whole, each once, and marked`, async () => {
+    await using first = await createSite({ broker: here.address });
+    await using second = await createSite({ broker: there.address, namesakeOf: first });
+    await Promise.all([
+      fill(first, { count: 1_000 }),
+      fill(second, { count: countThere }),
+    ]);
+    await trackToEnd(first);
+    await trackToEnd(second);
+    assert.notEqual(logged(first.logs, /not read on/).length, 0, "the log says so");
+    await fill(first, { count: 300 });
+    const { received } = await trackToEnd(first);
+    assert.equal(received, 300, "on the first cluster it is read on from where it was left");
+
+    const [lines, others, ...more] = byTopicId(await readJournal(first.logs));
+    assert.equal(more.length, 0);
+    assertHolds(lines ?? [], await readTopic(first));
+    assertHolds(others ?? [], await readTopic(second));
+    assertMarkedAsCreatedAgain(others ?? []);
+    assert.deepEqual(marksOf(lines ?? []), []);
+    await assertAllCommitted(first);
+    await assertAllCommitted(second);
+  });
+}
