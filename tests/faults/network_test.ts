@@ -77,9 +77,6 @@ const TROUBLES = isToxiproxyThere && !IS_LONG ? OWN_TROUBLES : [...OWN_TROUBLES,
  * Invariants: after each the journal grows again, soon; in the end topic and journal are the same, each bad
  * record has its dead letter, all that was acknowledged is there, all is committed.
  */
-const isToxiproxyThere = await findToxiproxy() !== undefined;
-const TROUBLES = isToxiproxyThere && !IS_LONG ? OWN_TROUBLES : [...OWN_TROUBLES, ...USUAL_TROUBLES];
-
 Deno.test(
   `connections ${TROUBLES.map(({ name }) => name).join(", ")}: nothing lost, nothing twice`,
   async () => {
