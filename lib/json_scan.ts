@@ -6,8 +6,9 @@
  *
  * It never says yes to what JSON.parse and the schema's own check would refuse, and says "undefined" of
  * whatever is rare: fields that the schema does not know, fields that come twice, escapes in a text that
- * has a pattern, exponents, numbers of more than 15 digits. A scan takes a third of the time of a parse
- * with a check, and leaves nothing behind for the collector.
+ * has a pattern, exponents, numbers of more than 15 digits. A scan takes three fifths of the time of
+ * decoding, parsing and checking (3.7 us of 6.3 for an order of 1.3 kB), and leaves next to nothing behind for
+ * the collector.
  *
  * @module
  */
