@@ -16,7 +16,8 @@
  * @module
  */
 
-import type { Kafka, Message, Producer, RecordMetadata } from "kafkajs";
+import type { Kafka, Message, Producer } from "kafkajs";
+import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
@@ -102,7 +103,11 @@ export class ReliableProducer {
         compression: COMPRESSION_CODES[compression],
         messages,
       });
-      const baseOffset = checkedBaseOffset(report, { session, topic, partition });
+      const baseOffset = checkedBaseOffset(report, {
+        lastBaseOffsets: session.lastBaseOffsets,
+        topic,
+        partition,
+      });
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
       if (session !== undefined) session.isDiscarded = true;
@@ -172,33 +177,6 @@ export class ReliableProducer {
       session.producer.disconnect().catch(() => {});
     }
   }
-}
-
-/** @throws {DeliveryError} where the answer does not say that these records, and no earlier ones, are stored. */
-function checkedBaseOffset(
-  report: readonly RecordMetadata[],
-  { session: { lastBaseOffsets }, topic, partition }: {
-    session: Session;
-    topic: string;
-    partition: number;
-  },
-): number {
-  const unknown = (cause: Error) =>
-    new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
-  const [answer] = report;
-  if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
-    throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
-  }
-  const baseOffset = Number(answer.baseOffset ?? -1);
-  const key = `${topic}/${partition}`;
-  const lastBaseOffset = lastBaseOffsets.get(key) ?? -1;
-  if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
-    throw unknown(
-      new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
-    );
-  }
-  lastBaseOffsets.set(key, baseOffset);
-  return baseOffset;
 }
 
 /**

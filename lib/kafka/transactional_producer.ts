@@ -21,8 +21,9 @@
  * @module
  */
 
-import type { Producer, RecordMetadata, Transaction } from "kafkajs";
+import type { Producer, Transaction } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
+import { checkedBaseOffset } from "./base_offset.ts";
 import { DeliveryError, explain, fateOf, reasonOf } from "./errors.ts";
 import type { Acknowledgement, SendRequest } from "./producer.ts";
 import { clientMessages } from "./producer.ts";
@@ -130,7 +131,11 @@ export class TransactionalProducer implements AsyncDisposable {
         compression: NO_COMPRESSION,
         messages,
       });
-      const baseOffset = this.#checkedBaseOffset(report, { topic, partition });
+      const baseOffset = checkedBaseOffset(report, {
+        lastBaseOffsets: this.#lastBaseOffsets,
+        topic,
+        partition,
+      });
       this.#state = "in transaction";
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
@@ -177,29 +182,6 @@ export class TransactionalProducer implements AsyncDisposable {
         states.join(" or ")
       }`,
     );
-  }
-
-  /** Within one producer offsets only grow; one that does not is that of a record stored before. */
-  #checkedBaseOffset(
-    report: readonly RecordMetadata[],
-    { topic, partition }: { topic: string; partition: number },
-  ): number {
-    const unknown = (cause: Error) =>
-      new DeliveryError({ topic, partition, fate: "unknown", reason: "UNTRUSTED_ANSWER", cause });
-    const [answer] = report;
-    if (report.length !== 1 || answer?.partition !== partition || answer.errorCode !== 0) {
-      throw unknown(new RangeError(`expected an answer for partition ${partition} alone`));
-    }
-    const baseOffset = Number(answer.baseOffset ?? -1);
-    const key = `${topic}/${partition}`;
-    const lastBaseOffset = this.#lastBaseOffsets.get(key) ?? -1;
-    if (!Number.isSafeInteger(baseOffset) || baseOffset <= lastBaseOffset) {
-      throw unknown(
-        new RangeError(`expected a base offset above ${lastBaseOffset}, got ${answer.baseOffset}`),
-      );
-    }
-    this.#lastBaseOffsets.set(key, baseOffset);
-    return baseOffset;
   }
 }
 
