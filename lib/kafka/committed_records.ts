@@ -34,7 +34,7 @@ export interface FetchedBytes {
 export async function committedRecords(fetched: FetchedBytes): Promise<readonly KafkaRecord[]> {
   const { bytes, abortedTransactions, start } = fetched;
   const batches = [...decodeBatches(bytes)];
-  if (batches.length === 0) {
+  if ((batches.at(-1)?.lastOffset ?? -1) < start) {
     throw new CorruptBatchError(`there is no whole batch at offset ${start}`);
   }
   const records: KafkaRecord[] = [];

@@ -72,7 +72,7 @@ export function fetchedIn(batch: Batch): FetchedBytes | undefined {
 }
 
 /** The answer as kafkajs expects it. */
-function decodeForClient(payload: unknown): object {
+function decodeForClient(payload: unknown, { topics }: FetchOptions): object {
   const { throttleMs, errorCode, partitions } = decodeFetchResponse(payload);
   return {
     throttleTime: 0,
@@ -86,17 +86,22 @@ function decodeForClient(payload: unknown): object {
         highWatermark: String(fetched.highWatermark),
         abortedTransactions: [],
         preferredReadReplica: fetched.preferredReadReplica,
-        messages: standInOf(fetched),
+        messages: standInOf(fetched, topics),
       }],
     })),
   };
 }
 
-function standInOf(fetched: FetchedPartition): readonly StandIn[] {
+function standInOf(
+  fetched: FetchedPartition,
+  topics: FetchOptions["topics"],
+): readonly StandIn[] {
   if (fetched.records.length === 0) return [];
-  // Bytes without a whole batch are no batches: whoever decodes them says so.
-  const lastOffset = lastOffsetIn(fetched.records) ?? fetched.highWatermark - 1;
-  return [{ offset: String(lastOffset), isControlRecord: false, fetched }];
+  const asked = topics.find(({ topic }) => topic === fetched.topic)
+    ?.partitions.find(({ partition }) => partition === fetched.partition)?.fetchOffset ?? 0;
+  // Never before what was asked for: kafkajs would step past it. What the bytes are, their decoder says.
+  const offset = Math.max(lastOffsetIn(fetched.records) ?? -1, Number(asked));
+  return [{ offset: String(offset), isControlRecord: false, fetched }];
 }
 
 /**
@@ -112,7 +117,7 @@ async function fetchFrom(
     const answer = await broker.connectionPool.send({
       request: encodeFetchRequest(shareOf(options, share)),
       response: {
-        decode: (payload: unknown) => Promise.resolve(decodeForClient(payload)),
+        decode: (payload: unknown) => Promise.resolve(decodeForClient(payload, options)),
         parse: fetchResponseModule.parse,
       },
       requestTimeout: Math.min(PATIENCE_MS_MIN / share, PATIENCE_MS_MAX),

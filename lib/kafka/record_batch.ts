@@ -64,14 +64,7 @@ const CONTROL_FLAG = 0x20;
 
 /** The batches that are there in whole; a fetch may cut the last one short, unless it is the only one. */
 export function* decodeBatches(bytes: Uint8Array): Generator<RecordBatch> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let start = 0;
-  while (start + HEADER_BYTES <= bytes.length) {
-    const end = start + LENGTH_END + view.getInt32(start + LENGTH_AT);
-    if (end > bytes.length) return;
-    yield decodeBatch(bytes.subarray(start, end));
-    start = end;
-  }
+  for (const batch of wholeBatches(bytes)) yield decodeBatch(batch);
 }
 
 /**
@@ -79,16 +72,25 @@ export function* decodeBatches(bytes: Uint8Array): Generator<RecordBatch> {
  * undefined where no batch is there in whole.
  */
 export function lastOffsetIn(bytes: Uint8Array): number | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let lastOffset: number | undefined;
+  for (const batch of wholeBatches(bytes)) {
+    const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+    lastOffset = safeNumber(view.getBigInt64(0)) + view.getInt32(LAST_OFFSET_DELTA_AT);
+  }
+  return lastOffset;
+}
+
+/** Cut apart by their lengths; what has one that makes no sense is given as it is, to be refused. */
+function* wholeBatches(bytes: Uint8Array): Generator<Uint8Array> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let start = 0;
   while (start + HEADER_BYTES <= bytes.length) {
     const end = start + LENGTH_END + view.getInt32(start + LENGTH_AT);
-    if (end > bytes.length || end <= start) break;
-    lastOffset = safeNumber(view.getBigInt64(start)) + view.getInt32(start + LAST_OFFSET_DELTA_AT);
+    if (end < start + HEADER_BYTES) return yield bytes.subarray(start);
+    if (end > bytes.length) return;
+    yield bytes.subarray(start, end);
     start = end;
   }
-  return lastOffset;
 }
 
 function decodeBatch(bytes: Uint8Array): RecordBatch {
@@ -99,6 +101,10 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     throw new CorruptBatchError(
       `the batch at offset ${baseOffset} has format ${magic}: expected ${MAGIC} (Kafka 0.11 and later)`,
     );
+  }
+  const length = view.getInt32(LENGTH_AT);
+  if (length !== bytes.length - LENGTH_END) {
+    throw new CorruptBatchError(`the batch at offset ${baseOffset} has length ${length}`);
   }
   const expected = view.getUint32(CRC_AT);
   const actual = crc32c(bytes.subarray(ATTRIBUTES_AT));

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
+import { openClient } from "../../lib/kafka/client.ts";
+import { committedRecords } from "../../lib/kafka/committed_records.ts";
+import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { CorruptBatchError, lastOffsetIn } from "../../lib/kafka/record_batch.ts";
+import { liveBroker } from "../live_broker.ts";
+import { createSite } from "../site.ts";
+
+await liveBroker();
+
+const LENGTH_AT = 8;
+
+Deno.test("committedRecords() refuses bytes that do not reach the offset that was asked for", async () => {
+  await using site = await createSite({ partitions: 1 });
+  const { topic } = site;
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  await producer.send({
+    topic,
+    messages: Array.from({ length: 5 }, (_, index) => ({ partition: 0, value: `value ${index}` })),
+  });
+  await producer.disconnect();
+  const cluster = createCluster(openClient({ brokers: [site.broker], clientId: "test" }, "probe"));
+  await cluster.connect();
+  const { records: bytes } = await fetchRaw(cluster, {
+    topic,
+    partition: 0,
+    offset: 0,
+    bytesMax: 1_000_000,
+  });
+  await cluster.disconnect();
+  const read = (start: number, fetched = bytes) =>
+    committedRecords({ topic, partition: 0, start, bytes: fetched, abortedTransactions: [] });
+
+  assert.equal(lastOffsetIn(bytes), 4);
+  assert.deepEqual((await read(0)).map(({ offset }) => offset), [0, 1, 2, 3, 4]);
+  assert.deepEqual((await read(3)).map(({ offset }) => offset), [3, 4]);
+  await assert.rejects(read(5), CorruptBatchError);
+  await assert.rejects(read(0, bytes.slice(0, -1)), CorruptBatchError);
+  for (const length of [-1_000_000, -12, 0, 10]) {
+    const damaged = bytes.slice();
+    new DataView(damaged.buffer).setInt32(LENGTH_AT, length);
+    await assert.rejects(read(0, damaged), CorruptBatchError, `a length of ${length}`);
+  }
+});
