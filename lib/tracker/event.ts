@@ -45,25 +45,30 @@ const LENIENT_DECODER = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true
 const ENCODER = new TextEncoder();
 const NO_BYTES = new Uint8Array();
 
-const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const BLANK = 0x20;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const LAST_OF_ASCII = 0x7f;
+const LONG_ESCAPE_START = ENCODER.encode("\\u00");
 const HEX_DIGITS = ENCODER.encode("0123456789abcdef");
 
-const HAS_NO_SHORT_ESCAPE = 1;
-/** For each byte: 0 where a JSON string has it as it is, the letter of its short escape, or 1 for `\u00..`. */
+const BACKSLASH_BEFORE = 0x100;
+const IS_LINE_BREAK = 0x200;
+const HAS_NO_SHORT_ESCAPE = 0x400;
+/** What stands for a byte in a JSON string: itself, or the letter of its short escape, with the bits above. */
 const ESCAPES = escapeTable();
 /** A byte becomes six at most: `\u001b`. */
 const ESCAPED_BYTES_MAX = 6;
 
-function escapeTable(): Uint8Array {
-  const table = new Uint8Array(256);
+function escapeTable(): Uint16Array {
+  const table = new Uint16Array(256).map((_, byte) => byte);
   table.fill(HAS_NO_SHORT_ESCAPE, 0, BLANK);
   const short = { 0x08: "b", 0x09: "t", 0x0a: "n", 0x0c: "f", 0x0d: "r", 0x22: '"', 0x5c: "\\" };
-  for (const [byte, letter] of Object.entries(short)) table[Number(byte)] = letter.charCodeAt(0);
+  for (const [byte, letter] of Object.entries(short)) {
+    table[Number(byte)] = letter.charCodeAt(0) | BACKSLASH_BEFORE;
+  }
+  for (const byte of [LINE_FEED, CARRIAGE_RETURN]) table[byte] = (table[byte] ?? 0) | IS_LINE_BREAK;
   return table;
 }
 
@@ -72,19 +77,24 @@ function escapeTable(): Uint8Array {
  * being made a string (5 us for an order of 1.3 kB).
  */
 export class EventWriter {
-  #bytes: Uint8Array<ArrayBuffer>;
+  #bytes: Uint8Array;
   #length = 0;
   #receivedAt: Date | undefined;
   #receivedAtText = "";
 
   /** @param room bytes to write to, or how many to begin with; more are taken as needed. */
-  constructor(room: Uint8Array<ArrayBuffer> | number = 0) {
+  constructor(room: Uint8Array | number = 0) {
     this.#bytes = typeof room === "number" ? new Uint8Array(room) : room;
   }
 
   /** What was written; the writer must not be used after it. */
-  get lines(): Uint8Array<ArrayBuffer> {
+  get lines(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** How many bytes were written. */
+  get length(): number {
+    return this.#length;
   }
 
   /** Adds the line of a record, newline included. */
@@ -157,27 +167,28 @@ export class EventWriter {
     this.#length += text.length;
   }
 
-  /** UTF-8 bytes as the inside of a JSON string; returns whether there were line breaks among them. */
+  /**
+   * UTF-8 bytes as the inside of a JSON string; returns whether there were line breaks among them.
+   *
+   * Every eighth byte of an order is escaped, which no processor predicts: so a backslash is written before
+   * each byte, and written over where none belongs (3.4 us an order, against 4.6 with a branch).
+   */
   #escaped(value: Uint8Array): boolean {
     this.#reserve(value.byteLength * ESCAPED_BYTES_MAX);
     const bytes = this.#bytes;
     let length = this.#length;
-    let hasLineBreak = false;
+    let seen = 0;
     for (let index = 0; index < value.length; index++) {
-      const byte = value[index] ?? 0;
-      const escape = ESCAPES[byte];
-      if (escape === 0) {
-        bytes[length++] = byte;
-      } else if (escape === HAS_NO_SHORT_ESCAPE) {
-        length = writeLongEscape(bytes, length, byte);
-      } else {
-        hasLineBreak ||= byte === LINE_FEED || byte === CARRIAGE_RETURN;
-        bytes[length++] = BACKSLASH;
-        bytes[length++] = escape ?? QUOTE;
-      }
+      const escape = ESCAPES[value[index] ?? 0] ?? 0;
+      bytes[length] = BACKSLASH;
+      length += escape >> 8 & 1;
+      bytes[length++] = escape;
+      seen |= escape;
     }
-    this.#length = length;
-    return hasLineBreak;
+    this.#length = (seen & HAS_NO_SHORT_ESCAPE) === 0
+      ? length
+      : writeWithLongEscapes(value, bytes, this.#length);
+    return (seen & IS_LINE_BREAK) !== 0;
   }
 
   /**
@@ -204,13 +215,22 @@ export class EventWriter {
   }
 }
 
-function writeLongEscape(bytes: Uint8Array, at: number, byte: number): number {
-  bytes[at] = BACKSLASH;
-  bytes[at + 1] = 0x75; // u
-  bytes.fill(0x30, at + 2, at + 4); // 00
-  bytes[at + 4] = HEX_DIGITS[byte >> 4] ?? 0;
-  bytes[at + 5] = HEX_DIGITS[byte & 15] ?? 0;
-  return at + ESCAPED_BYTES_MAX;
+/** Control characters are rare: what has any is written once more. Returns where it ends. */
+function writeWithLongEscapes(value: Uint8Array, bytes: Uint8Array, start: number): number {
+  let at = start;
+  for (const byte of value) {
+    const escape = ESCAPES[byte] ?? 0;
+    if ((escape & HAS_NO_SHORT_ESCAPE) !== 0) {
+      bytes.set(LONG_ESCAPE_START, at);
+      at += LONG_ESCAPE_START.length;
+      bytes[at++] = HEX_DIGITS[byte >> 4] ?? 0;
+      bytes[at++] = HEX_DIGITS[byte & 15] ?? 0;
+    } else {
+      if ((escape & BACKSLASH_BEFORE) !== 0) bytes[at++] = BACKSLASH;
+      bytes[at++] = escape;
+    }
+  }
+  return at;
 }
 
 /** What a line of a journal says of a record; a journal of the founding project's Go tracker has only the first fields. */

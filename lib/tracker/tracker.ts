@@ -210,7 +210,7 @@ export class Tracker {
       batch.previous,
     ]);
     const isWritten = isSameTopic && isNext &&
-      (fresh.length === 0 || await this.#append(batch, { fresh, lines: encoded.lines }));
+      (fresh.length === 0 || await this.#append(batch, fresh, encoded));
     this.#encoders.giveBack(encoded.lines);
     if (!isWritten) {
       if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
@@ -280,7 +280,8 @@ export class Tracker {
 
   async #append(
     batch: ConsumedBatch,
-    { fresh, lines }: { readonly fresh: readonly KafkaRecord[]; readonly lines: Uint8Array },
+    fresh: readonly KafkaRecord[],
+    { lines, lineEnds }: EncodedRecords,
   ): Promise<boolean> {
     const { journal, metrics, onJournaled, log } = this.#options;
     const { topic, topicId, partition } = batch;
@@ -297,7 +298,7 @@ export class Tracker {
         partition,
         intervals,
         lines,
-        lineCount: fresh.length,
+        lineEnds,
       });
       this.#appends.set(partition, { isCurrent: batch.isCurrent, settled: append.catch(() => {}) });
       await append;

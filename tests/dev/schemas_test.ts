@@ -10,6 +10,7 @@ import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
 import { LedgerFile } from "../../lib/producer/ledger.ts";
 import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
 import { openJournal } from "../../lib/tracker/journal/journal.ts";
+import { encodedLines } from "../tracker/journal/fixture.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -169,12 +170,11 @@ Deno.test("the published manifest schema takes the manifests of a journal that w
         topicId: "0".repeat(32),
         partition: 0,
         intervals: [{ start: offset, end: offset + 1 }],
-        lines: new TextEncoder().encode(
+        ...encodedLines([
           `{"kafka_topic":"orders","kafka_partition":0,"kafka_offset":${offset},"raw_message":"${
             "x".repeat(400)
           }"}\n`,
-        ),
-        lineCount: 1,
+        ]),
       });
     }
     const second = join(folder, "tracker.manifest.000002.json");

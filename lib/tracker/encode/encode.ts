@@ -15,7 +15,9 @@ export interface EncodeContext extends EventContext {
 
 export interface EncodedRecords {
   /** Whole lines, in the records' order. */
-  readonly lines: Uint8Array<ArrayBuffer>;
+  readonly lines: Uint8Array;
+  /** Where each line ends, past its newline. */
+  readonly lineEnds: Uint32Array<ArrayBuffer>;
   /** The records that failed, by their place in the list. */
   readonly failures: readonly { readonly index: number; readonly failure: RecordFailure }[];
 }
@@ -38,10 +40,11 @@ export function roomFor(records: readonly KafkaRecord[]): number {
 export function encodeRecords(
   records: readonly KafkaRecord[],
   { mark, schema, ...context }: EncodeContext,
-  room: Uint8Array<ArrayBuffer> = new Uint8Array(roomFor(records)),
+  room: Uint8Array = new Uint8Array(roomFor(records)),
 ): EncodedRecords {
   const writer = new EventWriter(room);
   const judge = schema === "order" ? verdictOf : takeAnyRecord;
+  const lineEnds = new Uint32Array(records.length);
   const failures: { index: number; failure: RecordFailure }[] = [];
   records.forEach((record, index) => {
     const { verdict, failure } = judge(record);
@@ -50,7 +53,8 @@ export function encodeRecords(
       verdict,
       index === 0 && mark !== undefined ? { ...context, mark } : context,
     );
+    lineEnds[index] = writer.length;
     if (failure !== undefined) failures.push({ index, failure });
   });
-  return { lines: writer.lines, failures };
+  return { lines: writer.lines, lineEnds, failures };
 }

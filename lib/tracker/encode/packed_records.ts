@@ -1,5 +1,5 @@
 /**
- * Records of one partition in two buffers that can be handed to another thread without copying.
+ * Records of one partition in two buffers, which another thread can be given.
  *
  *     table   offset | timestamp | key length | value length   four numbers a record, -1 for null
  *     bytes   key value key value ...                          one after another
@@ -13,7 +13,7 @@ export interface PackedRecords {
   readonly topic: string;
   readonly partition: number;
   readonly table: Float64Array<ArrayBuffer>;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
   /** Only of the records that have any. */
   readonly headers: ReadonlyMap<number, readonly RecordHeader[]>;
 }
@@ -29,7 +29,7 @@ const NO_HEADERS: readonly RecordHeader[] = [];
  */
 export function packRecords(
   records: readonly KafkaRecord[],
-  take: (byteLength: number) => Uint8Array<ArrayBuffer>,
+  take: (byteLength: number) => Uint8Array,
 ): PackedRecords {
   const byteLength = records.reduce(
     (sum, { key, value }) => sum + lengthOf(key) + lengthOf(value),

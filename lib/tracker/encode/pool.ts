@@ -21,14 +21,12 @@ interface EncodeRequest {
   readonly packed: PackedRecords;
   readonly context: EncodeContext;
   /** To write the lines to. */
-  readonly room: Uint8Array<ArrayBuffer>;
+  readonly room: Uint8Array;
 }
 
 /** What it answers. */
 interface EncodeReply extends EncodedRecords {
   readonly id: number;
-  /** The packed records' buffer, to be used again. */
-  readonly packedBytes: Uint8Array<ArrayBuffer>;
 }
 
 const WORKER_NAME = "orderflow-encoder";
@@ -60,20 +58,17 @@ export class EncoderPool implements Disposable {
     this.#waiting.set(id, reply);
     poolWorker.waitingRecords += records.length;
     const request: EncodeRequest = { id, packed, context, room };
-    poolWorker.worker.postMessage(request, [
-      packed.table.buffer,
-      packed.bytes.buffer,
-      room.buffer,
-    ]);
+    poolWorker.worker.postMessage(request);
     try {
       return await reply.promise;
     } finally {
+      this.#spareForRecords.put(packed.bytes);
       poolWorker.waitingRecords -= records.length;
     }
   }
 
   /** Takes lines back that nobody needs any more: their buffer is written to again. */
-  giveBack(lines: Uint8Array<ArrayBuffer>): void {
+  giveBack(lines: Uint8Array): void {
     this.#spareForLines.put(lines);
   }
 
@@ -91,8 +86,7 @@ export class EncoderPool implements Disposable {
   #start(): PoolWorker {
     const worker = new Worker(import.meta.url, { type: "module", name: WORKER_NAME });
     worker.onmessage = ({ data }: MessageEvent<EncodeReply>) => {
-      const { id, packedBytes, ...encoded } = data;
-      this.#spareForRecords.put(packedBytes);
+      const { id, ...encoded } = data;
       this.#waiting.get(id)?.resolve(encoded);
       this.#waiting.delete(id);
     };
@@ -112,14 +106,12 @@ export class EncoderPool implements Disposable {
 interface WorkerScope {
   readonly name?: string;
   onmessage?: (event: MessageEvent<EncodeRequest>) => void;
-  postMessage(reply: EncodeReply, transfer: Transferable[]): void;
+  postMessage(reply: EncodeReply): void;
 }
 
 const scope = globalThis as unknown as WorkerScope;
 if (scope.name === WORKER_NAME) {
   scope.onmessage = ({ data: { id, packed, context, room } }) => {
-    const { lines, failures } = encodeRecords(unpackRecords(packed), context, room);
-    const packedBytes = packed.bytes;
-    scope.postMessage({ id, lines, failures, packedBytes }, [lines.buffer, packedBytes.buffer]);
+    scope.postMessage({ id, ...encodeRecords(unpackRecords(packed), context, room) });
   };
 }

@@ -35,8 +35,6 @@ interface Share {
   readonly held: IntervalSet;
 }
 
-const NEWLINE = 0x0a;
-
 export class SegmentAccount {
   #lines = 0;
   readonly #shares = new Map<string, Share>();
@@ -78,18 +76,17 @@ export class SegmentAccount {
    * looked at. Returns whether these are records; where not, nothing was counted.
    */
   addAppend(
-    { intervals, lines, lineCount, ...partition }: JournalPartition & {
+    { intervals, lines, lineEnds, ...partition }: JournalPartition & {
       readonly intervals: readonly Interval[];
       readonly lines: Uint8Array;
-      readonly lineCount: number;
+      readonly lineEnds: ArrayLike<number>;
     },
   ): boolean {
     const share = this.#shareOf(partition);
+    const lineCount = lineEnds.length;
     if (lineCount > 0) {
-      const first = quickClassify(lines.subarray(0, lines.indexOf(NEWLINE)));
-      const last = quickClassify(
-        lines.subarray(lines.lastIndexOf(NEWLINE, lines.length - 2) + 1, -1),
-      );
+      const first = quickClassify(lines.subarray(0, (lineEnds[0] ?? 0) - 1));
+      const last = quickClassify(lines.subarray(lineEnds[lineCount - 2] ?? 0, -1));
       if (first.kind !== "record" || last.kind !== "record") return false;
       share.first = Math.min(share.first, first.offset);
       share.last = Math.max(share.last, last.offset);

@@ -76,7 +76,8 @@ export interface JournalAppend extends JournalPartition {
   readonly intervals: readonly Interval[];
   /** Whole lines, the last newline included; not to be changed until the append has resolved. */
   readonly lines: Uint8Array;
-  readonly lineCount: number;
+  /** Where each line ends, past its newline: the last of them ends the lines. */
+  readonly lineEnds: ArrayLike<number>;
 }
 
 /** The append was not made, because the journal was closed or abandoned before. */
@@ -441,7 +442,7 @@ export class Journal {
       kind: "stalled",
       path: this.#segment.path,
       error,
-      waitingLineCount: waiting.reduce((sum, { append }) => sum + append.lineCount, 0),
+      waitingLineCount: waiting.reduce((sum, { append }) => sum + append.lineEnds.length, 0),
       waitingBytes: waiting.reduce((sum, { append }) => sum + append.lines.length, 0),
     });
   }
@@ -490,10 +491,10 @@ export class Journal {
     }
   }
 
-  #requireAppend({ intervals, lines, lineCount, ...partition }: JournalAppend): void {
-    if (countLines(lines) !== lineCount || (lines.at(-1) ?? NEWLINE) !== NEWLINE) {
+  #requireAppend({ intervals, lines, lineEnds, ...partition }: JournalAppend): void {
+    if (!areWholeLines(lines, lineEnds)) {
       throw new RangeError(
-        `Cannot append ${lines.length} bytes as ${lineCount} lines: expected so many newlines, one of them last`,
+        `Cannot append ${lines.length} bytes as ${lineEnds.length} lines: expected each to end with a newline, and the last to end the bytes`,
       );
     }
     const own = new IntervalSet();
@@ -519,10 +520,14 @@ function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
   return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
 }
 
-function countLines(bytes: Uint8Array): number {
-  let count = 0;
-  for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) count++;
-  return count;
+function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {
+  let start = 0;
+  for (let index = 0; index < ends.length; index++) {
+    const end = ends[index] ?? 0;
+    if (end <= start || bytes[end - 1] !== NEWLINE) return false;
+    start = end;
+  }
+  return start === bytes.length;
 }
 
 const systemClock: Clock = {

@@ -44,16 +44,18 @@ export function lineOf(
   }) + "\n";
 }
 
+/** Lines, newline included, as an append has them. */
+export function encodedLines(lines: readonly string[]): Pick<JournalAppend, "lines" | "lineEnds"> {
+  let end = 0;
+  const lineEnds = lines.map((line) => end += ENCODER.encode(line).length);
+  return { lines: ENCODER.encode(lines.join("")), lineEnds };
+}
+
 /** An append of the offsets from `start` up to `end`. */
 export function appendOf(number: number, { start, end }: Interval, text?: string): JournalAppend {
-  let lines = "";
-  for (let offset = start; offset < end; offset++) lines += lineOf(partition(number), offset, text);
-  return {
-    ...partition(number),
-    intervals: [{ start, end }],
-    lines: ENCODER.encode(lines),
-    lineCount: end - start,
-  };
+  const offsets = Array.from({ length: end - start }, (_, index) => start + index);
+  const lines = offsets.map((offset) => lineOf(partition(number), offset, text));
+  return { ...partition(number), intervals: [{ start, end }], ...encodedLines(lines) };
 }
 
 /** A folder that is gone when the test ends. */

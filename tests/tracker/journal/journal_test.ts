@@ -47,7 +47,7 @@ Deno.test("Journal.append() holds the intervals as they are given, over offsets 
     await using it = await opened(folder);
     const append = appendOf(0, { start: 3, end: 5 });
     await it.journal.append({ ...append, intervals: held });
-    const nothing = { ...partition(1), lines: new Uint8Array(), lineCount: 0 };
+    const nothing = { ...partition(1), lines: new Uint8Array(), lineEnds: [] };
     await it.journal.append({ ...nothing, intervals: [{ start: 0, end: 3 }] });
     assert.equal(it.journal.end(partition(1)), 3);
   }
@@ -62,11 +62,19 @@ Deno.test("Journal.append() refuses lines and offsets that would break the journ
   await it.journal.append(good);
   const next = appendOf(0, { start: 2, end: 4 });
   const underWay = it.journal.append(next);
+  const other = appendOf(0, { start: 4, end: 6 });
+  const ends = Array.from(other.lineEnds);
   const bad = [
     good,
     next,
-    { ...appendOf(0, { start: 4, end: 6 }), lineCount: 3 },
-    { ...appendOf(0, { start: 4, end: 6 }), lines: next.lines.subarray(0, -1), lineCount: 1 },
+    { ...other, lineEnds: [...ends, other.lines.length + 1] },
+    { ...other, lineEnds: ends.slice(0, 1) },
+    { ...other, lineEnds: [5, ...ends] },
+    { ...other, lineEnds: ends.toReversed() },
+    { ...other, lineEnds: [] },
+    { ...other, lines: other.lines.subarray(0, -1) },
+    { ...other, lines: other.lines.subarray(0, -1), lineEnds: ends.slice(0, 1) },
+    { ...other, lines: other.lines.map((byte) => byte === 0x0a ? 0x20 : byte) },
     { ...appendOf(0, { start: 4, end: 6 }), intervals: [{ start: 6, end: 4 }] },
     {
       ...appendOf(0, { start: 4, end: 6 }),

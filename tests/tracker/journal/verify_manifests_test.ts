@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { KafkaRecord } from "../../../lib/kafka/record.ts";
 import { openJournal } from "../../../lib/tracker/journal/journal.ts";
 import { describeVerification } from "../../../lib/tracker/verify/report.ts";
+import { encodedLines } from "./fixture.ts";
 import { countsOf, createVerifySite, numbered, type VerifySite } from "../verify/verify_site.ts";
 
 const RECORDS = 60;
@@ -26,8 +27,7 @@ async function journaled(
       topicId: site.topicId,
       partition: 0,
       intervals: [{ start, end: start + group.length }],
-      lines: new TextEncoder().encode(group.map((record) => site.lineOf(record)).join("")),
-      lineCount: group.length,
+      ...encodedLines(group.map((record) => site.lineOf(record))),
     });
   }
   const deadline = Date.now() + 10_000;
