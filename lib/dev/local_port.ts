@@ -14,10 +14,22 @@ export interface HostAndPort {
   readonly port: number;
 }
 
+/**
+ * Below the ports that a system gives to outgoing connections (from 32,768 on with Linux, from 49,152 on
+ * elsewhere). A client that keeps trying to reach a server which is away could be given the server's own
+ * port for it: it would then reach itself, and the server find its port taken.
+ */
+const PORT_MIN = 15_000;
+const PORT_MAX = 32_767;
+const ATTEMPTS_MAX = 100;
+
 /** A port that nothing listens on now; another program may take it before the caller does. */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: LOOPBACK, port: 0 });
-  return listener.addr.port;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN + 1));
+    if (isPortFree(port)) return port;
+  }
+  throw new Error(`none of ${ATTEMPTS_MAX} ports from ${PORT_MIN} to ${PORT_MAX} was free`);
 }
 
 /** Whether a program could listen on this port of the loopback address now. */
