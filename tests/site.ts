@@ -38,6 +38,8 @@ export interface Site extends AsyncDisposable {
   start(name: ProgramName, args?: readonly string[]): Promise<Program>;
   /** Runs a program to its end and returns its exit code and output. */
   run(name: ProgramName, args?: readonly string[]): Promise<Ended>;
+  /** Deletes the topic and creates another of its name. */
+  createTopicAgain(): Promise<void>;
   /** The journal's lines, parsed. */
   journal(logs?: string): Promise<readonly JournalLine[]>;
 }
@@ -100,6 +102,7 @@ export async function createSite(
       const code = await exitCode;
       return { code, ...output };
     },
+    createTopicAgain: () => createTopicAgain(kafka, topic, partitions),
     journal: (from = logs) => readJournal(from),
     async [Symbol.asyncDispose]() {
       for (const program of programs) program.signal("SIGKILL");
@@ -136,6 +139,18 @@ async function createTopic(kafka: Kafka, topic: string, numPartitions: number): 
   const admin = kafka.admin();
   await admin.connect();
   await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+  await admin.disconnect();
+}
+
+async function createTopicAgain(kafka: Kafka, topic: string, numPartitions: number): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  const isThere = async () => (await admin.listTopics()).includes(topic);
+  await admin.deleteTopics({ topics: [topic] });
+  await until("the topic is gone", async () => !await isThere());
+  // Waiting for leaders can fail for a topic that was just created.
+  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+  await until("the topic is there", isThere);
   await admin.disconnect();
 }
 

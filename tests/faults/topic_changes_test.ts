@@ -33,18 +33,6 @@ const broker = await brokerOfFile({
   "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 });
 
-async function createAgain(site: Site): Promise<void> {
-  await withAdmin(site, async (admin) => {
-    await admin.deleteTopics({ topics: [site.topic] });
-    await until("the topic is gone", async () => !(await admin.listTopics()).includes(site.topic));
-    await admin.createTopics({
-      topics: [{ topic: site.topic, numPartitions: 3 }],
-      waitForLeaders: false, // it can fail for a topic that was just created
-    });
-    await until("the topic is there", async () => (await admin.listTopics()).includes(site.topic));
-  });
-}
-
 /**
  * Goal: a topic of the same name that is another one is read from its beginning, whole.
  * Method: topic deleted and created again, with fewer or more records than before, while the tracker
@@ -68,7 +56,7 @@ for (
     using tracker = isRunning ? startFaultTracker(site) : undefined;
     await untilJournaled(site, countBefore);
     const before = await readTopic(site);
-    await createAgain(site);
+    await site.createTopicAgain();
     await fill(site, { count: countAfter });
     if (tracker === undefined) await trackToEnd(site);
     else {

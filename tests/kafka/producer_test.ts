@@ -102,15 +102,7 @@ Deno.test("ReliableProducer takes a topic that was created again after one answe
   const send = () =>
     producer.send({ topic: site.topic, partition: 0, records: records(0, { count: 1 }) });
   for (let count = 0; count < 5; count++) await send();
-  const admin = site.kafka.admin();
-  await admin.connect();
-  await admin.deleteTopics({ topics: [site.topic] });
-  await until("the topic is gone", async () => !(await admin.listTopics()).includes(site.topic));
-  await admin.createTopics({
-    topics: [{ topic: site.topic, numPartitions: 1 }],
-    waitForLeaders: false,
-  });
-  await admin.disconnect();
+  await site.createTopicAgain();
   let rejectedCount = 0;
   await until("a send is acknowledged", async () => {
     try {

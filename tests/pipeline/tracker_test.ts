@@ -266,15 +266,7 @@ Deno.test("tracker notices a topic that was deleted and created again between ru
   await using site = await createSite({ partitions: 1 });
   await sendAll(site, Array.from({ length: 5 }, (_, index) => ({ value: bytes(`old ${index}`) })));
   await site.run("tracker", ["--exit-at-end", "--json"]);
-  const admin = site.kafka.admin();
-  await admin.connect();
-  await admin.deleteTopics({ topics: [site.topic] });
-  await until("the topic is gone", async () => !(await admin.listTopics()).includes(site.topic));
-  await admin.createTopics({
-    topics: [{ topic: site.topic, numPartitions: 1 }],
-    waitForLeaders: true,
-  });
-  await admin.disconnect();
+  await site.createTopicAgain();
   await sendAll(site, Array.from({ length: 8 }, (_, index) => ({ value: bytes(`new ${index}`) })));
   const { code, stdout } = await site.run("tracker", ["--exit-at-end", "--json"]);
   assert.equal(code, 0);
