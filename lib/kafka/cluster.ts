@@ -234,7 +234,8 @@ export class ClusterClient implements AsyncDisposable {
 
   /**
    * The offsets that can be read now, by partition: up to the last stable offset, since everything here
-   * reads committed records only.
+   * reads committed records only. A topic that was just created is waited for: one node may tell of it
+   * before its leaders know of it.
    */
   async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
     return await this.#call(`reading the offsets of topic "${topic}"`, async () => {
@@ -251,7 +252,7 @@ export class ClusterClient implements AsyncDisposable {
         low: low.get(partition) ?? 0,
         high: high.get(partition) ?? 0,
       }));
-    });
+    }, { isPassingToo: (error) => reasonOf(error) === "UNKNOWN_TOPIC_OR_PARTITION" });
   }
 
   /** {@link offsets} of all partitions of a topic. */
@@ -274,16 +275,22 @@ export class ClusterClient implements AsyncDisposable {
   /**
    * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is,
    * where patience is to `persist`, a cluster that does not answer. Leaders that have moved are looked up.
+   *
+   * @param isPassingToo what else may pass by itself, and is asked again for a bounded time.
    */
-  async #call<Result>(doing: string, call: () => Promise<Result>): Promise<Result> {
+  async #call<Result>(
+    doing: string,
+    call: () => Promise<Result>,
+    { isPassingToo = () => false }: { isPassingToo?: (error: unknown) => boolean } = {},
+  ): Promise<Result> {
     const deadline = performance.now() + PASSING_TIMEOUT_MS;
     for (;;) {
       try {
         return await call();
       } catch (error) {
-        const isWorthAsking = this.#patience === "persist"
-          ? isPassing(error) || isUnreachable(error)
-          : isPassing(error) && performance.now() < deadline;
+        const isWorthAsking = this.#patience === "persist" && isUnreachable(error) ||
+          isPassing(error) && (this.#patience === "persist" || performance.now() < deadline) ||
+          isPassingToo(error) && performance.now() < deadline;
         if (!isWorthAsking || this.#isClosed) {
           throw explain(error, { doing, brokers: this.#brokers });
         }

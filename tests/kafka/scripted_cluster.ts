@@ -2,8 +2,8 @@
  * A cluster that does what a test tells it: a few nodes on sockets, a topic, and brokers' answers to
  * produce requests. It counts what it stores; records themselves are thrown away.
  *
- * It knows as much of the protocol as an idempotent producer asks for, each in one version:
- * Produce v3, Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
+ * It knows as much of the protocol as an idempotent producer asks for, and where partitions end, each in one
+ * version: Produce v3, ListOffsets v1, Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
  *
  * @module
  */
@@ -11,15 +11,26 @@
 import { Buffer } from "node:buffer";
 import { LOOPBACK } from "../../lib/dev/local_port.ts";
 
+export const UNKNOWN_TOPIC_OR_PARTITION = 3;
 export const NOT_LEADER_FOR_PARTITION = 6;
 
-const API_KEYS = { produce: 0, metadata: 3, apiVersions: 18, initProducerId: 22 } as const;
+const API_KEYS = {
+  produce: 0,
+  listOffsets: 2,
+  metadata: 3,
+  apiVersions: 18,
+  initProducerId: 22,
+} as const;
 const VERSIONS = [
   [API_KEYS.produce, 3, 3],
+  [API_KEYS.listOffsets, 1, 1],
   [API_KEYS.metadata, 1, 1],
   [API_KEYS.apiVersions, 0, 2],
   [API_KEYS.initProducerId, 0, 0],
 ] as const;
+
+/** Asked for as a timestamp. */
+const EARLIEST = -2n;
 
 /** A batch that reached a node. */
 export interface ProducedBatch {
@@ -45,6 +56,8 @@ export interface ScriptedClusterOptions {
     batch: ProducedBatch,
     cluster: ScriptedCluster,
   ) => Promise<ProduceAnswer | "silence" | undefined> | ProduceAnswer | "silence" | undefined;
+  /** The error code of an answer about a partition's offsets; none if nothing is said. */
+  readonly onListOffsets?: (partition: number) => number;
 }
 
 export class ScriptedCluster implements AsyncDisposable {
@@ -123,6 +136,8 @@ export class ScriptedCluster implements AsyncDisposable {
         const list = VERSIONS.flatMap((each) => each.map(int16));
         return [int16(0), int32(VERSIONS.length), ...list, ...(version > 0 ? [int32(0)] : [])];
       }
+      case API_KEYS.listOffsets:
+        return this.#listOffsets(request);
       case API_KEYS.metadata:
         return this.#metadata();
       case API_KEYS.initProducerId:
@@ -147,6 +162,22 @@ export class ScriptedCluster implements AsyncDisposable {
       ...[int16(0), text(this.#options.topic), Buffer.from([0])],
       ...[int32(this.leaders.length), ...partitions],
     ];
+  }
+
+  #listOffsets(request: RequestReader): readonly Buffer[] {
+    request.skip(4); // replica id
+    const answers: Buffer[] = [];
+    const topicCount = request.int32();
+    const topic = request.text();
+    const partitionCount = request.int32();
+    for (let index = 0; index < partitionCount; index++) {
+      const partition = request.int32();
+      const isLow = request.int64() === EARLIEST;
+      const errorCode = this.#options.onListOffsets?.(partition) ?? 0;
+      const offset = isLow ? 0 : this.stored[partition] ?? 0;
+      answers.push(int32(partition), int16(errorCode), int64(-1n), int64(BigInt(offset)));
+    }
+    return [int32(topicCount), text(topic), int32(partitionCount), ...answers];
   }
 
   async #produce(request: RequestReader, nodeId: number): Promise<readonly Buffer[] | undefined> {
@@ -204,6 +235,10 @@ class RequestReader {
 
   int32(): number {
     return this.#bytes.readInt32BE(this.skip(4));
+  }
+
+  int64(): bigint {
+    return this.#bytes.readBigInt64BE(this.skip(8));
   }
 
   /** Empty where it is null. */
