@@ -87,7 +87,7 @@ export async function createSite(
     kafka,
   };
   const programs: Program[] = [];
-  if (partitions > 0) await createTopic(kafka, topic, partitions);
+  if (partitions > 0) await createTopic(site, partitions);
 
   const start: Site["start"] = async (name, args = []) => {
     const own = args[0] === "verify" ? args.slice(1) : args;
@@ -104,12 +104,12 @@ export async function createSite(
       const code = await exitCode;
       return { code, ...output };
     },
-    createTopicAgain: () => createTopicAgain(kafka, topic, partitions),
+    createTopicAgain: () => createTopicAgain(site, partitions),
     journal: (from = logs) => readJournal(from),
     async [Symbol.asyncDispose]() {
       for (const program of programs) program.signal("SIGKILL");
       await Promise.all(programs.map(({ exitCode }) => exitCode));
-      await deleteTopics(kafka, [topic, site.deadLetterTopic]);
+      await deleteTopics(site, [topic, site.deadLetterTopic]);
       await Deno.remove(folder, { recursive: true });
     },
   };
@@ -137,35 +137,56 @@ function usualArgs(
   }
 }
 
-async function createTopic(kafka: Kafka, topic: string, numPartitions: number): Promise<void> {
+type Admin = ReturnType<Site["kafka"]["admin"]>;
+
+/** Does something as an operator would. */
+export async function withAdmin<Result>(
+  { kafka }: Pick<Site, "kafka">,
+  work: (admin: Admin) => Promise<Result>,
+): Promise<Result> {
   const admin = kafka.admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
-  await admin.disconnect();
-}
-
-async function createTopicAgain(kafka: Kafka, topic: string, numPartitions: number): Promise<void> {
-  const admin = kafka.admin();
-  await admin.connect();
-  const isThere = async () => (await admin.listTopics()).includes(topic);
-  await admin.deleteTopics({ topics: [topic] });
-  await until("the topic is gone", async () => !await isThere());
-  // Waiting for leaders can fail for a topic that was just created.
-  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-  await until("the topic is there", isThere);
-  await admin.disconnect();
-}
-
-async function deleteTopics(kafka: Kafka, topics: readonly string[]): Promise<void> {
-  const admin = kafka.admin();
   try {
-    await admin.connect();
-    const existing = await admin.listTopics();
-    await admin.deleteTopics({ topics: topics.filter((topic) => existing.includes(topic)) });
-  } catch {
-    // The test's own broker may have been killed.
+    return await work(admin);
   } finally {
     await admin.disconnect();
+  }
+}
+
+async function createTopic(
+  site: Pick<Site, "kafka" | "topic">,
+  numPartitions: number,
+): Promise<void> {
+  const topics = [{ topic: site.topic, numPartitions }];
+  await withAdmin(site, (admin) => admin.createTopics({ topics, waitForLeaders: true }));
+}
+
+async function createTopicAgain(
+  site: Pick<Site, "kafka" | "topic">,
+  numPartitions: number,
+): Promise<void> {
+  const { topic } = site;
+  await withAdmin(site, async (admin) => {
+    const isThere = async () => (await admin.listTopics()).includes(topic);
+    await admin.deleteTopics({ topics: [topic] });
+    await until("the topic is gone", async () => !await isThere());
+    // Waiting for leaders can fail for a topic that was just created.
+    await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+    await until("the topic is there", isThere);
+  });
+}
+
+async function deleteTopics(
+  site: Pick<Site, "kafka">,
+  topics: readonly string[],
+): Promise<void> {
+  try {
+    await withAdmin(site, async (admin) => {
+      const existing = await admin.listTopics();
+      await admin.deleteTopics({ topics: topics.filter((topic) => existing.includes(topic)) });
+    });
+  } catch {
+    // The test's own broker may have been killed.
   }
 }
 

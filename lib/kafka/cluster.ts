@@ -49,7 +49,7 @@ const UNKNOWN_TOPIC_ERROR_CODE = 3;
 const NO_ERROR_CODE = 0;
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
-/** How long a question is asked again at `probe` patience, while the answer is "not yet". */
+/** How long a question is asked again, while the answer is "not yet"; at `persist` patience mostly without end. */
 const PASSING_TIMEOUT_MS = 15_000;
 const ASK_AGAIN_MS = 100;
 
@@ -252,7 +252,7 @@ export class ClusterClient implements AsyncDisposable {
         low: low.get(partition) ?? 0,
         high: high.get(partition) ?? 0,
       }));
-    }, { isPassingToo: (error) => reasonOf(error) === "UNKNOWN_TOPIC_OR_PARTITION" });
+    }, { passingToo: "UNKNOWN_TOPIC_OR_PARTITION" });
   }
 
   /** {@link offsets} of all partitions of a topic. */
@@ -276,21 +276,21 @@ export class ClusterClient implements AsyncDisposable {
    * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is,
    * where patience is to `persist`, a cluster that does not answer. Leaders that have moved are looked up.
    *
-   * @param isPassingToo what else may pass by itself, and is asked again for a bounded time.
+   * @param passingToo an answer that may pass by itself here; it is waited for in bounded time at any patience.
    */
   async #call<Result>(
     doing: string,
     call: () => Promise<Result>,
-    { isPassingToo = () => false }: { isPassingToo?: (error: unknown) => boolean } = {},
+    { passingToo }: { readonly passingToo?: string } = {},
   ): Promise<Result> {
     const deadline = performance.now() + PASSING_TIMEOUT_MS;
     for (;;) {
       try {
         return await call();
       } catch (error) {
-        const isWorthAsking = this.#patience === "persist" && isUnreachable(error) ||
-          isPassing(error) && (this.#patience === "persist" || performance.now() < deadline) ||
-          isPassingToo(error) && performance.now() < deadline;
+        const mayPass = isPassing(error) || reasonOf(error) === passingToo;
+        const isWorthAsking = mayPass && performance.now() < deadline ||
+          this.#patience === "persist" && (isPassing(error) || isUnreachable(error));
         if (!isWorthAsking || this.#isClosed) {
           throw explain(error, { doing, brokers: this.#brokers });
         }

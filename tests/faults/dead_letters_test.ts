@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createShop } from "../../lib/shop.ts";
-import { createSite, type Site, until } from "../site.ts";
+import { createSite, type Site, until, withAdmin } from "../site.ts";
 import {
   assertAllDeadLettered,
   assertSameRecords,
@@ -13,7 +13,6 @@ import {
   startFaultTracker,
   stopTracker,
   untilAllCommitted,
-  withAdmin,
 } from "./fault_site.ts";
 
 const broker = await brokerOfFile();

@@ -27,6 +27,7 @@ import {
   type Site,
   until,
   visitJournal,
+  withAdmin,
 } from "../site.ts";
 import type { FaultyHandlerOptions } from "./faulty_handler.ts";
 
@@ -465,22 +466,6 @@ function assertInOrder(journaled: readonly SeenRecord[]): void {
   for (const { partition, offset } of journaled) {
     assert.ok(offset > (last.get(partition) ?? -1), `${partition}/${offset} is in order`);
     last.set(partition, offset);
-  }
-}
-
-type Admin = ReturnType<Site["kafka"]["admin"]>;
-
-/** Does something as an operator would. */
-export async function withAdmin<Result>(
-  { kafka }: Site,
-  work: (admin: Admin) => Promise<Result>,
-): Promise<Result> {
-  const admin = kafka.admin();
-  await admin.connect();
-  try {
-    return await work(admin);
-  } finally {
-    await admin.disconnect();
   }
 }
 

@@ -11,8 +11,8 @@ import {
   type SeenRecord,
   type Site,
   until,
+  withAdmin,
 } from "../site.ts";
-import { withAdmin } from "./fault_site.ts";
 
 const NODE_IDS = [1, 2, 3] as const;
 const NODES = NODE_IDS.length;

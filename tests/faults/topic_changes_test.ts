@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Random } from "../../lib/shop/random.ts";
-import { createSite, readJournal, readTopic, type Site, until } from "../site.ts";
+import { createSite, readJournal, readTopic, type Site, until, withAdmin } from "../site.ts";
 import {
   assertAllCommitted,
   assertHolds,
@@ -21,7 +21,6 @@ import {
   trackToEnd,
   untilAllCommitted,
   untilJournaled,
-  withAdmin,
 } from "./fault_site.ts";
 
 const broker = await brokerOfFile({

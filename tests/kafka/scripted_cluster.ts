@@ -166,10 +166,8 @@ export class ScriptedCluster implements AsyncDisposable {
 
   #listOffsets(request: RequestReader): readonly Buffer[] {
     request.skip(4); // replica id
+    const { topic, partitionCount } = request.topic();
     const answers: Buffer[] = [];
-    const topicCount = request.int32();
-    const topic = request.text();
-    const partitionCount = request.int32();
     for (let index = 0; index < partitionCount; index++) {
       const partition = request.int32();
       const isLow = request.int64() === EARLIEST;
@@ -177,16 +175,14 @@ export class ScriptedCluster implements AsyncDisposable {
       const offset = isLow ? 0 : this.stored[partition] ?? 0;
       answers.push(int32(partition), int16(errorCode), int64(-1n), int64(BigInt(offset)));
     }
-    return [int32(topicCount), text(topic), int32(partitionCount), ...answers];
+    return [int32(1), text(topic), int32(partitionCount), ...answers];
   }
 
   async #produce(request: RequestReader, nodeId: number): Promise<readonly Buffer[] | undefined> {
     request.text(); // transactional id
     request.skip(2 + 4); // acks and timeout
+    const { topic, partitionCount } = request.topic();
     const answers: Buffer[] = [];
-    const topicCount = request.int32();
-    const topic = request.text();
-    const partitionCount = request.int32();
     for (let index = 0; index < partitionCount; index++) {
       const partition = request.int32();
       const batch = request.bytes();
@@ -201,7 +197,7 @@ export class ScriptedCluster implements AsyncDisposable {
       const { partition: named = partition, errorCode = 0, baseOffset = -1 } = answer;
       answers.push(int32(named), int16(errorCode), int64(BigInt(baseOffset)), int64(-1n));
     }
-    return [int32(topicCount), text(topic), int32(partitionCount), ...answers, int32(0)];
+    return [int32(1), text(topic), int32(partitionCount), ...answers, int32(0)];
   }
 
   async #store(batch: ProducedBatch): Promise<ProduceAnswer | "silence"> {
@@ -246,6 +242,12 @@ class RequestReader {
     const length = Math.max(0, this.int16());
     const start = this.skip(length);
     return this.#bytes.toString("utf8", start, start + length);
+  }
+
+  /** What stands before the partitions of the one topic that is asked about. */
+  topic(): { readonly topic: string; readonly partitionCount: number } {
+    this.skip(4); // how many topics
+    return { topic: this.text(), partitionCount: this.int32() };
   }
 
   bytes(): Buffer {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, readJournal, readTopic, until } from "../site.ts";
+import { countJournalLines, createSite, readJournal, readTopic, until } from "../site.ts";
 
 await liveBroker();
 
@@ -48,15 +48,8 @@ Deno.test("the examples: orders sent, handled behind a tracker, and summed up fr
   assert.equal((await readTopic(site)).length, 100);
 
   const handling = exampleCommand("handle_orders.ts", { cwd, env }).spawn();
-  const journal = join(cwd, "logs", "revenue", "tracker.events");
-  const lineCount = () => {
-    try {
-      return Deno.readTextFileSync(journal).split("\n").length - 1;
-    } catch {
-      return 0;
-    }
-  };
-  await until("all is journaled", () => lineCount() === 100);
+  const logs = join(cwd, "logs", "revenue");
+  await until("all is journaled", () => countJournalLines(logs) === 100);
   handling.kill("SIGINT");
   const { code, stdout } = await handling.output();
   assert.equal(code, 0);
@@ -66,7 +59,7 @@ Deno.test("the examples: orders sent, handled behind a tracker, and summed up fr
     .map((line) => JSON.parse(String(line["raw_message"])).total)
     .reduce((sum, total) => sum + Math.round(total * 100), 0);
   assert.equal(
-    await outputOf(exampleCommand("revenue_from_journal.ts", { args: [dirname(journal)] })),
+    await outputOf(exampleCommand("revenue_from_journal.ts", { args: [logs] })),
     `${(cents / 100).toFixed(2)} EUR\n`,
   );
 });
