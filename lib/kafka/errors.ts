@@ -4,6 +4,8 @@
  * @module
  */
 
+import { classify, type ErrorScope, isNotYetReason, isSizeReason } from "./error_classifier.ts";
+
 /** The broker did not answer, or not in time: the address is wrong, or it is down. */
 export class BrokerUnreachableError extends Error {
   override readonly name = "BrokerUnreachableError";
@@ -150,33 +152,25 @@ export class DeliveryError extends Error {
   }
 }
 
-/**
- * Reasons by which a broker says that it stored nothing of a batch.
- * https://kafka.apache.org/protocol#protocol_error_codes
- */
-const REFUSALS: ReadonlySet<string> = new Set([
-  "CLUSTER_AUTHORIZATION_FAILED",
-  "INVALID_RECORD",
-  "INVALID_REQUIRED_ACKS",
-  "INVALID_TIMESTAMP",
-  "INVALID_TOPIC_EXCEPTION",
-  "MESSAGE_TOO_LARGE",
-  "POLICY_VIOLATION",
-  "RECORD_LIST_TOO_LARGE",
-  "TOPIC_AUTHORIZATION_FAILED",
-  "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
-  "UNSUPPORTED_COMPRESSION_TYPE",
-  "UNSUPPORTED_FOR_MESSAGE_FORMAT",
-]);
-
 /** Whether the records of a rejected send may be in the topic. Never throws; judges by error codes, not by text. */
 export function fateOf(error: unknown): Fate {
-  return REFUSALS.has(reasonOf(error)) ? "refused" : "unknown";
+  return classify(reasonOf(error)).storesNothing ? "refused" : "unknown";
 }
 
-/** Kafka's name for the reason of an error of the client, or the class of the innermost cause. */
+/** Returns how far an error reaches. Never throws; judges by error codes, not by text. */
+export function scopeOf(error: unknown): ErrorScope {
+  return isUnreachable(error) ? "passing" : classify(reasonOf(error)).scope;
+}
+
+/** Whether a broker refused records for their size. Never throws. */
+export function isTooLarge(error: unknown): boolean {
+  return isSizeReason(reasonOf(error));
+}
+
+/** Returns Kafka's name for the reason of an error, or the class of the innermost cause. Never throws. */
 export function reasonOf(error: unknown): string {
   for (let cause: unknown = error; cause instanceof Error; cause = causeOf(cause)) {
+    if (cause instanceof DeliveryError || cause instanceof RefusedError) return cause.reason;
     if ("type" in cause && typeof cause.type === "string") return cause.type;
   }
   return rootCauseOf(error).name;
@@ -257,22 +251,9 @@ export function isUnreachable(error: unknown): boolean {
   return false;
 }
 
-const PASSING: ReadonlySet<string> = new Set([
-  "GROUP_COORDINATOR_NOT_AVAILABLE",
-  "GROUP_LOAD_IN_PROGRESS",
-  "KafkaJSGroupCoordinatorNotFound",
-  "KafkaJSMetadataNotLoaded",
-  "KafkaJSTopicMetadataNotLoaded",
-  "LEADER_NOT_AVAILABLE",
-  "NOT_CONTROLLER",
-  "NOT_COORDINATOR_FOR_GROUP",
-  "NOT_LEADER_FOR_PARTITION",
-  "REPLICA_NOT_AVAILABLE",
-]);
-
 /** Whether an error means "not yet": a coordinator or a leader is just being chosen. Never throws. */
 export function isPassing(error: unknown): boolean {
-  return PASSING.has(reasonOf(error));
+  return isNotYetReason(reasonOf(error));
 }
 
 function rootCauseOf(error: unknown): Error {

@@ -98,8 +98,31 @@ export function installProduceEncoding(): void {
     const call = this.lookupRequest(PRODUCE_API_KEY, requests.Produce)(fields);
     const request = { ...call.request, encode: () => encodeBody(fields) };
     const send = Reflect.get(this, sendRequest) as (call: object) => Promise<unknown>;
-    return await send.call(this, { ...call, request });
+    try {
+      return await send.call(this, { ...call, request });
+    } catch (error) {
+      noteFailedAttempt(fields, error);
+      throw error;
+    }
   };
+}
+
+const ATTEMPT_LISTENERS = new WeakMap<object, (error: unknown) => void>();
+
+/**
+ * Reports each attempt to send these messages that a broker answers with an error or not at all. kafkajs
+ * repeats most of them without end, and says nothing to its caller.
+ *
+ * @param messages the very list that is given to the client's producer.
+ */
+export function onFailedAttempt(messages: object, listener: (error: unknown) => void): void {
+  ATTEMPT_LISTENERS.set(messages, listener);
+}
+
+function noteFailedAttempt({ topicData }: ProduceFields, error: unknown): void {
+  for (const { partitions } of topicData) {
+    for (const { messages } of partitions) ATTEMPT_LISTENERS.get(messages)?.(error);
+  }
 }
 
 function isOurs({ topicData }: ProduceFields): boolean {

@@ -21,7 +21,7 @@ import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
-import { installProduceEncoding } from "./produce_request.ts";
+import { installProduceEncoding, onFailedAttempt } from "./produce_request.ts";
 import type { OutgoingRecord } from "./record.ts";
 
 /** What the broker said to a send. */
@@ -44,6 +44,8 @@ export interface SendRequest {
   readonly records: readonly OutgoingRecord[];
   /** Of the batch; `none` by default. */
   readonly compression?: "none" | "gzip";
+  /** Called with the error of each attempt that failed; most are made again until one succeeds. */
+  readonly onFailedAttempt?: (error: unknown) => void;
 }
 
 /** One kafkajs producer, for as long as its sequence numbers can be trusted. */
@@ -91,9 +93,10 @@ export class ReliableProducer {
    * @throws {DeliveryError} where the send is rejected; its `fate` says whether the records can be stored.
    */
   async send(
-    { topic, partition, records, compression = "none" }: SendRequest,
+    { topic, partition, records, compression = "none", onFailedAttempt: listener }: SendRequest,
   ): Promise<Acknowledgement> {
     const messages = clientMessages(records, partition);
+    if (listener !== undefined) onFailedAttempt(messages, listener);
     let session: Session | undefined;
     try {
       session = await this.#enter();

@@ -9,8 +9,10 @@
  * @module
  */
 
-import type { DeliveryError } from "../kafka/errors.ts";
+import { DeliveryError } from "../kafka/errors.ts";
+import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { OutgoingRecord } from "../kafka/record.ts";
+import { recordBytesMax } from "../kafka/record_size.ts";
 import type { BadKind } from "./bad_orders.ts";
 
 /** An order on its way. */
@@ -65,7 +67,7 @@ export type FindStored = (
 
 export interface DeliveryOptions {
   readonly partitionCount: number;
-  /** Bound of a batch in bytes of keys and values; a larger single order goes alone. Below `max.message.bytes`. */
+  /** Bound of a batch in bytes; a larger single order goes alone. Below `max.message.bytes`. */
   readonly batchBytesMax: number;
   readonly send: Send;
   /** Left out, what has no answer that can be trusted is unknown at once. */
@@ -78,19 +80,20 @@ export interface DeliveryOptions {
   readonly onReport: (report: DeliveryReport) => void;
 }
 
-/** What Kafka's record format adds to key and value, at most, for a record without headers. */
-const RECORD_OVERHEAD_BYTES = 32;
 /** How often a batch is sent whose answers cannot be trusted, each time after it was looked for in vain. */
 const SENDS_MAX = 3;
 
 interface Lane {
-  readonly waiting: Parcel[];
-  inFlight: readonly Parcel[];
-  /** Halved when the broker finds a batch too large, so that good orders are not lost with a neighbour. */
-  batchBytesMax: number;
+  readonly queue: PartitionQueue<Parcel>;
   isDraining: boolean;
   /** One past the last record that is known to be stored. */
   nextOffset: number;
+}
+
+/** Where a batch is stored, and when it was first sent, of `performance.now()`. */
+interface StoredBatch {
+  readonly baseOffset: number;
+  readonly sentAtMs: number;
 }
 
 export class Delivery {
@@ -103,9 +106,11 @@ export class Delivery {
   constructor(options: DeliveryOptions) {
     this.#options = options;
     this.#lanes = Array.from({ length: options.partitionCount }, (_, partition) => ({
-      waiting: [],
-      inFlight: [],
-      batchBytesMax: options.batchBytesMax,
+      queue: new PartitionQueue<Parcel>({
+        toRecord: recordOf,
+        sizeOf: (parcel) => recordBytesMax({ ...parcel, headers: NO_HEADERS }),
+        sizer: new BatchSizer(options.batchBytesMax),
+      }),
       isDraining: false,
       nextOffset: options.startOffsets?.get(partition) ?? 0,
     }));
@@ -121,7 +126,7 @@ export class Delivery {
     const lane = this.#lanes[parcel.partition];
     if (lane === undefined) throw new RangeError(`no partition ${parcel.partition}`);
     this.#unsettledCount++;
-    lane.waiting.push(parcel);
+    lane.queue.push(parcel);
     if (!lane.isDraining) this.#drain(lane, parcel.partition);
   }
 
@@ -150,11 +155,11 @@ export class Delivery {
   /** Gives up: what waits is undelivered, what is in flight is unknown; later answers are not counted. */
   abandon(reason: string): void {
     this.#isAbandoned = true;
-    for (const lane of this.#lanes) {
-      for (const parcel of lane.inFlight) this.#settle(parcel, { kind: "unknown", reason });
-      for (const parcel of lane.waiting) this.#settle(parcel, { kind: "undelivered", reason });
-      lane.inFlight = [];
-      lane.waiting.length = 0;
+    for (const { queue } of this.#lanes) {
+      const { inFlight, waiting } = queue;
+      queue.drop(queue.length);
+      for (const parcel of inFlight) this.#settle(parcel, { kind: "unknown", reason });
+      for (const parcel of waiting) this.#settle(parcel, { kind: "undelivered", reason });
     }
   }
 
@@ -162,32 +167,50 @@ export class Delivery {
     lane.isDraining = true;
     // Orders that become due in the same turn of the event loop go into one batch.
     await Promise.resolve();
-    while (lane.waiting.length > 0 && !this.#isAbandoned) {
-      const batch = takeBatch(lane);
-      lane.inFlight = batch;
-      await this.#sendBatch(lane, partition, batch);
-      lane.inFlight = [];
-    }
+    while (lane.queue.length > 0 && !this.#isAbandoned) await this.#sendNext(lane, partition);
     lane.isDraining = false;
   }
 
-  async #sendBatch(lane: Lane, partition: number, batch: readonly Parcel[]): Promise<void> {
-    const records = batch.map(recordOf);
+  async #sendNext(lane: Lane, partition: number): Promise<void> {
+    const outcome = await lane.queue.sendNext((records) => this.#send(lane, partition, records));
+    if (this.#isAbandoned) return;
+    switch (outcome.kind) {
+      case "stored":
+        return this.#settleStored(lane, outcome.items, outcome.answer);
+      case "split":
+        return;
+      case "refused":
+        lane.queue.drop(1);
+        return this.#settle(outcome.item, { kind: "failed", reason: outcome.error.message });
+      case "failed": {
+        const { items, error } = outcome;
+        lane.queue.drop(items.length);
+        const kind = error.fate === "refused" ? "failed" : "unknown";
+        for (const parcel of items) this.#settle(parcel, { kind, reason: error.message });
+      }
+    }
+  }
+
+  /** Sends a batch, and looks for it in the topic where no answer came that can be trusted. */
+  async #send(
+    lane: Lane,
+    partition: number,
+    records: readonly OutgoingRecord[],
+  ): Promise<StoredBatch> {
     const sentAtMs = performance.now();
-    for (let sendCount = 1; !this.#isAbandoned; sendCount++) {
+    for (let sendCount = 1;; sendCount++) {
       try {
         const { baseOffset } = await this.#options.send(partition, records);
-        return this.#settleStored(lane, batch, { baseOffset, sentAtMs });
+        return { baseOffset, sentAtMs };
       } catch (error) {
-        if (this.#isAbandoned) return;
-        const rejection = error as DeliveryError;
-        const lookup = rejection.fate === "unknown" && sendCount < SENDS_MAX
+        const isWorthLooking = error instanceof DeliveryError && error.fate === "unknown" &&
+          sendCount < SENDS_MAX && !this.#isAbandoned;
+        const lookup = isWorthLooking
           ? await this.#lookUp(lane, partition, records)
           : "cannot-tell";
-        if (this.#isAbandoned) return;
-        if (lookup === "cannot-tell") return this.#settleRejected(lane, batch, rejection);
-        this.#options.onLookup?.(lookup === undefined ? "sent_again" : "found", batch.length);
-        if (lookup !== undefined) return this.#settleStored(lane, batch, { ...lookup, sentAtMs });
+        if (lookup === "cannot-tell" || this.#isAbandoned) throw error;
+        this.#options.onLookup?.(lookup === undefined ? "sent_again" : "found", records.length);
+        if (lookup !== undefined) return { ...lookup, sentAtMs };
       }
     }
   }
@@ -212,25 +235,14 @@ export class Delivery {
   #settleStored(
     lane: Lane,
     batch: readonly Parcel[],
-    { baseOffset, sentAtMs }: { baseOffset: number; sentAtMs: number },
+    { baseOffset, sentAtMs }: StoredBatch,
   ): void {
-    if (this.#isAbandoned) return;
     lane.nextOffset = baseOffset + batch.length;
     const answeredAtMs = performance.now();
     let offset = baseOffset;
     for (const parcel of batch) {
       this.#settle(parcel, { kind: "acknowledged", offset: offset++, sentAtMs, answeredAtMs });
     }
-  }
-
-  #settleRejected(lane: Lane, batch: readonly Parcel[], error: DeliveryError): void {
-    if (TOO_LARGE.has(error.reason) && batch.length > 1) {
-      lane.batchBytesMax = Math.max(1, Math.floor(lane.batchBytesMax / 2));
-      lane.waiting.unshift(...batch);
-      return;
-    }
-    const kind = error.fate === "refused" ? "failed" : "unknown";
-    for (const parcel of batch) this.#settle(parcel, { kind, reason: error.message });
   }
 
   #settle(parcel: Parcel, outcome: Outcome): void {
@@ -241,19 +253,6 @@ export class Delivery {
     this.#wakeSettled = [];
     for (const resolve of wake) resolve();
   }
-}
-
-const TOO_LARGE: ReadonlySet<string> = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);
-
-function takeBatch(lane: Lane): readonly Parcel[] {
-  let bytes = 0;
-  let count = 0;
-  for (const parcel of lane.waiting) {
-    bytes += parcel.value.byteLength + (parcel.key?.byteLength ?? 0) + RECORD_OVERHEAD_BYTES;
-    if (count > 0 && bytes > lane.batchBytesMax) break;
-    count++;
-  }
-  return lane.waiting.splice(0, count);
 }
 
 const NO_HEADERS: OutgoingRecord["headers"] = [];

@@ -227,3 +227,55 @@ Deno.test("Delivery does not take an order that was acknowledged for the same by
   assert.deepEqual(log, [7, 7]);
   assert.deepEqual(lookups, [["sent_again", 1]]);
 });
+
+Deno.test("Delivery keeps what was refused as a batch before what waits", async () => {
+  for (const reason of ["MESSAGE_TOO_LARGE", "INVALID_RECORD"]) {
+    let isFirst = true;
+    const order: number[] = [];
+    const { delivery } = createDelivery((_, records) => {
+      if (isFirst) {
+        isFirst = false;
+        return Promise.reject(rejection("refused", reason));
+      }
+      order.push(...records.map(({ value }) => value?.[0] ?? 0));
+      return Promise.resolve({ baseOffset: order.length - records.length });
+    }, { batchBytesMax: 100, partitionCount: 1 });
+    for (let sequence = 1; sequence <= 8; sequence++) delivery.accept(numbered(sequence));
+    await delivery.flush(1_000);
+    assert.deepEqual(order, [1, 2, 3, 4, 5, 6, 7, 8], reason);
+  }
+});
+
+Deno.test("Delivery fails only the order that is refused for what is in it, not its batch", async () => {
+  const { delivery, outcomes } = createDelivery(
+    (_, records) =>
+      records.some(({ value }) => value?.[0] === 5)
+        ? Promise.reject(rejection("refused", "INVALID_TIMESTAMP"))
+        : Promise.resolve({ baseOffset: 0 }),
+    { batchBytesMax: 10_000, partitionCount: 1 },
+  );
+  for (let sequence = 1; sequence <= 8; sequence++) delivery.accept(numbered(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(
+    outcomes(),
+    [1, 2, 3, 4, 5, 6, 7, 8].map((
+      sequence,
+    ) => [sequence, sequence === 5 ? "failed" : "acknowledged"]),
+  );
+});
+
+Deno.test("Delivery sends full batches again after one order that was too large", async () => {
+  const counts: number[] = [];
+  const { delivery } = createDelivery((_, records) => {
+    if (records.some(({ value }) => (value?.length ?? 0) > 5_000)) {
+      return Promise.reject(rejection("refused", "MESSAGE_TOO_LARGE"));
+    }
+    counts.push(records.length);
+    return Promise.resolve({ baseOffset: 0 });
+  }, { batchBytesMax: 10_000, partitionCount: 1 });
+  for (let sequence = 1; sequence <= 500; sequence++) {
+    delivery.accept(parcel(sequence, { bytes: sequence === 50 ? 6_000 : 10 }));
+  }
+  await delivery.flush(1_000);
+  assert.ok(Math.max(...counts.slice(-3)) > 100, String(counts));
+});

@@ -1,0 +1,242 @@
+/**
+ * Decides what a failed request to a broker means for whoever sent it: wait, leave the record out, wait for
+ * an operator, or end. Every error code of Kafka's protocol is here, and every error class of the client,
+ * each with the reason for its scope.
+ *
+ * The scope is that of a request to produce records, which is where the answer decides about data. Codes
+ * that only other requests are answered with are here too, so that one table answers for all.
+ *
+ * https://kafka.apache.org/protocol#protocol_error_codes
+ *
+ * @module
+ */
+
+/** How far an error reaches, and so what can be done about it. */
+export type ErrorScope =
+  /** The same request succeeds later without anyone's doing. */
+  | "passing"
+  /** The broker will never accept this batch; another batch of the same topic it may. */
+  | "record"
+  /** The topic accepts nothing until someone changes something. */
+  | "topic"
+  /** The program itself, or its configuration, is wrong: no request of its kind will succeed. */
+  | "program"
+  /** The broker does not say whose fault it is: try again, and then suspect the record. */
+  | "unclear";
+
+/** What is known of an error. */
+export interface ErrorClass {
+  readonly scope: ErrorScope;
+  /** Why it has this scope. */
+  readonly why: string;
+  /** The broker stored none of the records that the request carried. */
+  readonly storesNothing: boolean;
+}
+
+const UNKNOWN_REASON: ErrorClass = {
+  scope: "unclear",
+  why: "the code is newer than the client",
+  storesNothing: false,
+};
+
+/**
+ * Classifies an error by Kafka's name for it, or by the client's name of its class. Never throws.
+ *
+ * @param reason as `reasonOf` finds it, such as `MESSAGE_TOO_LARGE`.
+ */
+export function classify(reason: string): ErrorClass {
+  return CLASSES.get(reason) ?? UNKNOWN_REASON;
+}
+
+const TOO_LARGE: ReadonlySet<string> = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);
+
+/** Whether the error is about the size of what was sent. Never throws. */
+export function isSizeReason(reason: string): boolean {
+  return TOO_LARGE.has(reason);
+}
+
+const NOT_YET: ReadonlySet<string> = new Set([
+  "GROUP_COORDINATOR_NOT_AVAILABLE",
+  "GROUP_LOAD_IN_PROGRESS",
+  "KafkaJSGroupCoordinatorNotFound",
+  "KafkaJSMetadataNotLoaded",
+  "KafkaJSTopicMetadataNotLoaded",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_CONTROLLER",
+  "NOT_COORDINATOR_FOR_GROUP",
+  "NOT_LEADER_FOR_PARTITION",
+  "REPLICA_NOT_AVAILABLE",
+]);
+
+/**
+ * Whether a broker answered, and a coordinator or a leader is just being chosen: of the passing errors these
+ * are worth a wait even where a wrong address must be reported at once. Never throws.
+ */
+export function isNotYetReason(reason: string): boolean {
+  return NOT_YET.has(reason);
+}
+
+type Reasons = Readonly<Record<string, string>>;
+
+/** Refusals of a batch for what is in it. The broker checks all of it before it stores any. */
+const RECORD_REFUSALS: Reasons = {
+  MESSAGE_TOO_LARGE: "the batch exceeds max.message.bytes",
+  RECORD_LIST_TOO_LARGE: "the batch exceeds segment.bytes",
+  INVALID_TIMESTAMP: "a timestamp is outside message.timestamp.before.max.ms and .after.max.ms",
+  INVALID_RECORD:
+    "a record breaks a rule of the topic, such as a missing key where it is compacted",
+  POLICY_VIOLATION: "a policy of the cluster does not allow the records",
+};
+
+/** Refusals of everything that is sent to the topic. */
+const TOPIC_REFUSALS: Reasons = {
+  CLUSTER_AUTHORIZATION_FAILED: "the user may not produce with idempotence",
+  INVALID_TOPIC_EXCEPTION: "the topic's name is not allowed, or it is internal",
+  TOPIC_AUTHORIZATION_FAILED: "the user may not write to the topic",
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the user may not use the transactional id",
+  UNSUPPORTED_COMPRESSION_TYPE: "the topic's brokers do not know the compression",
+  UNSUPPORTED_FOR_MESSAGE_FORMAT: "the topic's message format is older than the records'",
+};
+
+/** As {@link TOPIC_REFUSALS}, but an earlier attempt of the same send may have been stored. */
+const TOPIC_FAILURES: Reasons = {
+  KAFKA_STORAGE_ERROR: "the broker's disk failed",
+  LOG_DIR_NOT_FOUND: "the broker has lost the folder of the log",
+  NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas asks for",
+  NOT_ENOUGH_REPLICAS_AFTER_APPEND: "the records are stored, on too few replicas",
+  UNKNOWN_TOPIC_ID: "the topic was deleted, or created again",
+  UNKNOWN_TOPIC_OR_PARTITION: "the topic was deleted, or has fewer partitions now",
+  INCONSISTENT_TOPIC_ID: "the topic was created again",
+};
+
+const PASSING: Reasons = {
+  BROKER_NOT_AVAILABLE: "a broker is away",
+  CONCURRENT_TRANSACTIONS: "the transaction before is being completed",
+  CORRUPT_MESSAGE: "the batch was damaged on its way: its checksum is wrong",
+  DUPLICATE_SEQUENCE_NUMBER: "the sequence is out of step; a new producer begins anew",
+  ELECTION_NOT_NEEDED: "the leader is in place",
+  ELIGIBLE_LEADERS_NOT_AVAILABLE: "a leader is being elected",
+  FENCED_LEADER_EPOCH: "the leader has just moved",
+  FETCH_SESSION_ID_NOT_FOUND: "the next fetch opens a session",
+  GROUP_COORDINATOR_NOT_AVAILABLE: "a coordinator is being chosen",
+  GROUP_LOAD_IN_PROGRESS: "the coordinator is loading",
+  ILLEGAL_GENERATION: "the member joins its group again",
+  INVALID_FETCH_SESSION_EPOCH: "the next fetch opens a session",
+  INVALID_PRODUCER_EPOCH: "another producer has taken the id; a new one begins anew",
+  INVALID_PRODUCER_ID_MAPPING: "the id has expired; a new producer begins anew",
+  INVALID_TXN_STATE: "the transaction was ended; a new producer begins anew",
+  LEADER_NOT_AVAILABLE: "a leader is being elected",
+  LISTENER_NOT_FOUND: "the leader is starting",
+  MEMBER_ID_REQUIRED: "the member joins with the id that it was given",
+  NETWORK_EXCEPTION: "a broker hung up",
+  NOT_CONTROLLER: "the controller has moved",
+  NOT_COORDINATOR_FOR_GROUP: "the coordinator has moved",
+  NOT_LEADER_FOR_PARTITION: "the leader has moved",
+  NOT_LEADER_OR_FOLLOWER: "the leader has moved",
+  OFFSET_NOT_AVAILABLE: "the new leader is catching up",
+  OUT_OF_ORDER_SEQUENCE_NUMBER: "the sequence is out of step; a new producer begins anew",
+  PREFERRED_LEADER_NOT_AVAILABLE: "a leader is being elected",
+  REASSIGNMENT_IN_PROGRESS: "partitions are being moved",
+  REBALANCE_IN_PROGRESS: "the member joins its group again",
+  REPLICA_NOT_AVAILABLE: "a replica is being moved",
+  REQUEST_TIMED_OUT: "the broker was too slow",
+  STALE_BROKER_EPOCH: "a broker is starting again",
+  STALE_CONTROLLER_EPOCH: "the controller has moved",
+  THROTTLING_QUOTA_EXCEEDED: "a quota is used up for the moment",
+  TRANSACTION_COORDINATOR_FENCED: "the coordinator has moved",
+  UNKNOWN_LEADER_EPOCH: "the leader has just moved",
+  UNKNOWN_MEMBER_ID: "the member joins its group again",
+  UNKNOWN_PRODUCER_ID: "the id has expired; a new producer begins anew",
+  UNSTABLE_OFFSET_COMMIT: "a transaction is being completed",
+  // The client's own.
+  KafkaJSBrokerNotFound: "the brokers are changing",
+  KafkaJSConnectionClosedError: "a broker hung up",
+  KafkaJSConnectionError: "no broker answers",
+  KafkaJSGroupCoordinatorNotFound: "a coordinator is being chosen",
+  KafkaJSLockTimeout: "another request waits for a broker",
+  KafkaJSMetadataNotLoaded: "nothing is known of the cluster yet",
+  KafkaJSRequestTimeoutError: "the broker was too slow",
+  KafkaJSStaleTopicMetadataAssignment: "the partitions are changing",
+  KafkaJSTimeout: "the broker was too slow",
+  KafkaJSTopicMetadataNotLoaded: "nothing is known of the topic yet",
+  // Ours.
+  NO_TOKEN: "the service that gives tokens fails; it is asked again",
+  UNTRUSTED_ANSWER: "the answer is for other records; a new producer begins anew",
+};
+
+/** What the program asked for, and no cluster of this configuration answers. */
+const PROGRAM_ERRORS: Reasons = {
+  DELEGATION_TOKEN_AUTHORIZATION_FAILED: "the program uses no delegation tokens",
+  DELEGATION_TOKEN_AUTH_DISABLED: "the program uses no delegation tokens",
+  DELEGATION_TOKEN_EXPIRED: "the program uses no delegation tokens",
+  DELEGATION_TOKEN_NOT_FOUND: "the program uses no delegation tokens",
+  DELEGATION_TOKEN_OWNER_MISMATCH: "the program uses no delegation tokens",
+  DELEGATION_TOKEN_REQUEST_NOT_ALLOWED: "the program uses no delegation tokens",
+  FENCED_INSTANCE_ID: "the program uses no static membership",
+  GROUP_AUTHORIZATION_FAILED: "the user may not use the group",
+  GROUP_ID_NOT_FOUND: "there is no such group",
+  GROUP_MAX_SIZE_REACHED: "the group takes no more members",
+  GROUP_SUBSCRIBED_TO_TOPIC: "the group is in use",
+  ILLEGAL_SASL_STATE: "the connection was not authenticated as it should have been",
+  INCONSISTENT_GROUP_PROTOCOL: "other members of the group assign partitions in another way",
+  INVALID_COMMIT_OFFSET_SIZE: "the commit's metadata is too large",
+  INVALID_CONFIG: "a setting is not known to the cluster, or not allowed",
+  INVALID_FETCH_SIZE: "the request is wrong",
+  INVALID_GROUP_ID: "the group's name is not allowed",
+  INVALID_PARTITIONS: "the partition count is not allowed",
+  INVALID_PRINCIPAL_TYPE: "the program uses no delegation tokens",
+  INVALID_REPLICATION_FACTOR: "the cluster has fewer brokers than the topic asks for",
+  INVALID_REPLICA_ASSIGNMENT: "the request is wrong",
+  INVALID_REQUEST: "the request is wrong",
+  INVALID_SESSION_TIMEOUT: "the session timeout is outside the cluster's bounds",
+  INVALID_TRANSACTION_TIMEOUT: "the transaction timeout is above transaction.max.timeout.ms",
+  NON_EMPTY_GROUP: "the group is in use",
+  NO_REASSIGNMENT_IN_PROGRESS: "no partitions are being moved",
+  OFFSET_METADATA_TOO_LARGE: "the commit's metadata is too large",
+  OFFSET_OUT_OF_RANGE: "the offset is not in the log",
+  OPERATION_NOT_ATTEMPTED: "another part of the request failed first",
+  SASL_AUTHENTICATION_FAILED: "the user name or the password is wrong",
+  SECURITY_DISABLED: "the cluster has no authorizer",
+  TOPIC_ALREADY_EXISTS: "the topic is there already",
+  TOPIC_DELETION_DISABLED: "the cluster deletes no topics",
+  UNSUPPORTED_SASL_MECHANISM: "the cluster has no such mechanism",
+  UNSUPPORTED_VERSION: "the cluster is too old, or too new",
+  // The client's own.
+  KafkaJSNotImplemented: "the client cannot do it",
+  KafkaJSSASLAuthenticationError: "the user name or the password is wrong",
+  KafkaJSServerDoesNotSupportApiKey: "the cluster is too old",
+  // Ours.
+  TOKEN_REJECTED: "the cluster does not trust the token",
+};
+
+/** As {@link PROGRAM_ERRORS}, where the request carried records. */
+const PROGRAM_REFUSALS: Reasons = {
+  INVALID_REQUIRED_ACKS: "the request is wrong",
+};
+
+/**
+ * UNKNOWN is any exception inside the broker. Some records cause one each time: a topic with its own
+ * compression.type cannot store a negative timestamp.
+ */
+const UNCLEAR: Reasons = {
+  UNKNOWN: "the broker failed while it worked on the request",
+  KAFKAJS_UNKNOWN_ERROR_CODE: "the code is newer than the client",
+};
+
+const CLASSES: ReadonlyMap<string, ErrorClass> = new Map([
+  ...entriesOf(RECORD_REFUSALS, "record", true),
+  ...entriesOf(TOPIC_REFUSALS, "topic", true),
+  ...entriesOf(TOPIC_FAILURES, "topic", false),
+  ...entriesOf(PASSING, "passing", false),
+  ...entriesOf(PROGRAM_ERRORS, "program", false),
+  ...entriesOf(PROGRAM_REFUSALS, "program", true),
+  ...entriesOf(UNCLEAR, "unclear", false),
+]);
+
+function entriesOf(
+  reasons: Reasons,
+  scope: ErrorScope,
+  storesNothing: boolean,
+): readonly (readonly [string, ErrorClass])[] {
+  return Object.entries(reasons).map(([reason, why]) => [reason, { scope, why, storesNothing }]);
+}
