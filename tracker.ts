@@ -29,6 +29,7 @@ import {
   runProgram,
   type SegmentOptions,
   topicOption,
+  UsageError,
 } from "./lib/cli.ts";
 import { connectionOf } from "./lib/kafka/connection_options.ts";
 import type { LogLevelName } from "./lib/log.ts";
@@ -86,6 +87,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function track(options: TrackOptions): Promise<number> {
+  requireOtherDeadLetters(options);
   const shown = options.json || options.quiet ? undefined : options;
   const connection = connectionOf(options, { clientId: "orderflow-tracker" });
   const health: { of: Pick<OpenedTracker, "notReadyReason"> } = {
@@ -123,6 +125,14 @@ async function track(options: TrackOptions): Promise<number> {
   if (options.json) printLine(JSON.stringify(totals));
   else for (const line of describeTotals(totals)) printLine(line);
   return EXIT_OK;
+}
+
+/** @throws {UsageError} where each bad record would come back as another one, without end. */
+function requireOtherDeadLetters({ topic, deadLetters }: TrackOptions): void {
+  if (topic !== deadLetters || deadLetters === NO_TOPIC) return;
+  throw new UsageError(
+    `--topic "${topic}" is its own dead-letter topic: name another with --dead-letters, or none`,
+  );
 }
 
 function trackCommand(): Command {

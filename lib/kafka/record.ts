@@ -28,6 +28,8 @@ export interface KafkaRecord {
   readonly value: Uint8Array | null;
   /** In the order in which they were written. */
   readonly headers: readonly RecordHeader[];
+  /** Leader epoch of the record's batch; undefined where it is not known. */
+  readonly leaderEpoch?: number;
 }
 
 /** A record to be sent. The partition is chosen by us, before the client sees it. */

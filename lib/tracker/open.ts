@@ -12,7 +12,12 @@ import { GroupConsumer } from "../kafka/consumer.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
-import { DEAD_LETTER_TOPIC_CONFIG, DeadLetters } from "./dead_letters.ts";
+import {
+  type DeadLetterTopic,
+  ensureDeadLetterTopic,
+  findDeadLetterTopic,
+} from "./dead_letter_topic.ts";
+import { DeadLetters } from "./dead_letters.ts";
 import { reachedEnd } from "./end_of_topic.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
@@ -72,13 +77,18 @@ const METRICS_INTERVAL_MS = 30_000;
 /**
  * Opens a tracker, and creates the topics that are missing.
  *
+ * @throws {RangeError} where the topic is its own dead-letter topic.
  * @throws {BrokerUnreachableError} where no broker answers.
  * @throws {RefusedError} where the cluster refuses a topic.
  * @throws {JournalLockedError} where another tracker has the folder.
  * @throws {JournalUnwritableError} where the folder cannot be written.
  */
 export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTracker> {
-  const deadLetterPartitionCount = await prepareCluster(options);
+  const { topic, groupId, connection, deadLetterTopic } = options;
+  if (topic === deadLetterTopic) {
+    throw new RangeError(`topic "${topic}" cannot be its own dead-letter topic`);
+  }
+  const found = await prepareCluster(options);
   await using opened = new AsyncDisposableStack();
   const log = loggerOf("tracker");
   const journal = await openJournalAndLog(options, { opened, log });
@@ -86,13 +96,8 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const member = new MemberFile({ ...options, log });
   await member.leaveForTheDead(cluster);
   const metrics = new Metrics();
-  const deadLetters = openDeadLetters(options, {
-    partitionCount: deadLetterPartitionCount,
-    opened,
-    log,
-  });
+  const deadLetters = openDeadLetters(options, { found, cluster, opened, log });
   let onJournaled: OpenedTracker["onJournaled"] = () => {};
-  const { connection, topic, groupId } = options;
   const tracker = new Tracker({
     ...options,
     openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
@@ -117,8 +122,8 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
       const end = exitAtEnd
         ? reachedEnd({
           cluster,
-          topic: options.topic,
-          groupId: options.groupId,
+          topic,
+          groupId,
           positions: () => tracker.positions,
           stop: signal,
         })
@@ -133,23 +138,20 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
  * Topics are made by whoever comes first: the tracker may be started before the producer. What may not be used is
  * refused here: a running consumer takes such an answer for one that may pass, and the first bad record may come late.
  *
- * @returns the partition count of the dead-letter topic, 0 where there is none.
+ * @returns the dead-letter topic; undefined where bad records are only journaled.
  */
 async function prepareCluster(
   { connection, topic, groupId, deadLetterTopic }: OpenTrackerOptions,
-): Promise<number> {
+): Promise<DeadLetterTopic | undefined> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
   await cluster.requirePermission("Read", topic);
   await cluster.requireGroup(groupId);
   await cluster.committedOffsets(groupId, topic);
-  if (deadLetterTopic === undefined) return 0;
-  const deadLetters = await cluster.ensureTopic(deadLetterTopic, {
-    partitionCount,
-    config: DEAD_LETTER_TOPIC_CONFIG,
-  });
+  if (deadLetterTopic === undefined) return undefined;
+  const found = await ensureDeadLetterTopic(cluster, deadLetterTopic, partitionCount);
   await cluster.requirePermission("Write", deadLetterTopic);
-  return deadLetters.partitionCount;
+  return found;
 }
 
 interface Opening {
@@ -179,13 +181,24 @@ async function openJournalAndLog(
 }
 
 function openDeadLetters(
-  { connection, deadLetterTopic }: OpenTrackerOptions,
-  { partitionCount, opened, log }: Opening & { readonly partitionCount: number },
+  { connection, deadLetterTopic, groupId }: OpenTrackerOptions,
+  { found, cluster, opened, log }: Opening & {
+    readonly found: DeadLetterTopic | undefined;
+    readonly cluster: ClusterClient;
+  },
 ): DeadLetters | undefined {
-  if (deadLetterTopic === undefined) return undefined;
+  if (deadLetterTopic === undefined || found === undefined) return undefined;
   const producer = new ReliableProducer(connection);
   opened.defer(() => producer.close());
-  return new DeadLetters({ producer, topic: deadLetterTopic, partitionCount, log });
+  return new DeadLetters({
+    producer,
+    topic: deadLetterTopic,
+    partitionCount: found.partitionCount,
+    isCompacted: found.isCompacted ?? false,
+    groupId,
+    describe: () => findDeadLetterTopic(cluster, deadLetterTopic),
+    log,
+  });
 }
 
 async function runUntil(

@@ -20,7 +20,7 @@ import type {
 import type { Logger } from "../log.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
-import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
+import type { DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
@@ -32,6 +32,7 @@ import {
   runHandler,
 } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
+import type { DeadLetter } from "./letter.ts";
 import type { Metrics } from "./metrics.ts";
 import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
 
@@ -118,7 +119,8 @@ export class Tracker {
     }
     const { silentMs, positions } = this.#consumer;
     if (silentMs > 0) return `no broker has answered for ${seconds(silentMs)} s`;
-    return positions === undefined ? "not in the consumer group yet" : undefined;
+    if (positions === undefined) return "not in the consumer group yet";
+    return this.#options.deadLetters?.blocked.values().next().value;
   }
 
   /** Runs until {@link stop}; rejects where going on is of no use. */
@@ -349,7 +351,9 @@ export class Tracker {
   async #deadLetter(letters: readonly DeadLetter[], batch: ConsumedBatch): Promise<boolean> {
     const { deadLetters, metrics } = this.#options;
     if (deadLetters === undefined || letters.length === 0) return true;
-    if (!await deadLetters.send(letters, () => batch.isCurrent())) return false;
+    const { topicId } = batch;
+    const identified = letters.map((letter) => ({ ...letter, topicId }));
+    if (!await deadLetters.send(identified, () => batch.isCurrent())) return false;
     metrics.countDeadLetters(letters.length);
     noteRecords("deadLettered", batch, letters.length);
     this.#logDeadLetters(letters);

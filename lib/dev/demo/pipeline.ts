@@ -7,7 +7,7 @@
 import { ClusterClient, type OffsetRange } from "../../kafka/cluster.ts";
 import type { ProducerSummary } from "../../producer/accounts.ts";
 import { printable, withThousands } from "../../text.ts";
-import { DEAD_LETTER_TOPIC_CONFIG } from "../../tracker/dead_letters.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../tracker/dead_letter_topic.ts";
 import { verifyJournals } from "../../tracker/verify/verify.ts";
 import { type Program, startProgram } from "../programs.ts";
 import type { Proof } from "./proof.ts";

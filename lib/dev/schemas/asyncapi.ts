@@ -70,7 +70,9 @@ export function asyncApi(): unknown {
         },
         deadLetter: {
           name: "deadLetter",
-          description: "Key, value, headers and timestamp of the record, and these headers.",
+          description:
+            "Key, value, headers, and timestamp of the record, unchanged wherever the topic " +
+            "accepts them, and these headers.",
           contentType: "application/octet-stream",
           headers: {
             type: "object",
@@ -83,9 +85,30 @@ export function asyncApi(): unknown {
               "__connect.errors.exception.class.name": text("The kind of failure."),
               "__connect.errors.exception.message": text("What was wrong."),
               "orderflow.errors.reason": { enum: REASONS },
-              "orderflow.errors.omitted.value.bytes": text(
-                "Length of a value that was too large to be sent with headers; the journal has it.",
+              "orderflow.source.topic.id": text("Id of the record's topic, in hexadecimal."),
+              "orderflow.source.leader.epoch": text("Decimal; the leader epoch of its batch."),
+              "orderflow.source.timestamp": text("Decimal; milliseconds since the epoch."),
+              "orderflow.consumer.group": text("The group that read the record."),
+              "orderflow.errors.adapted": text(
+                "What was changed because the topic refuses the record as it is.",
               ),
+              "orderflow.errors.omitted.value.bytes": text(
+                "Length of a value that was left out; the journal has it.",
+              ),
+              "orderflow.errors.omitted.headers.bytes": text(
+                "Length of the record's own headers, left out; the journal has them.",
+              ),
+              "orderflow.errors.omitted.key.bytes": text(
+                "Length of a key that was left out; the journal has it.",
+              ),
+              "orderflow.errors.original.key": {
+                description:
+                  "The record's key where the letter has one of its own; bytes, or null.",
+              },
+              "orderflow.errors.original.value": {
+                type: "null",
+                description: "The record has no value; the letter has an empty one.",
+              },
             },
           },
           payload: {},

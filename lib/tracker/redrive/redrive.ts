@@ -220,7 +220,7 @@ class Redrive {
     const leftOut = leftOutBy(this.#options.selection, letter);
     if (leftOut !== undefined) this.tally.addLeftOut(leftOut);
     else if (this.#tenure.book.has(record)) this.tally.addAlreadyRedriven(1);
-    else if (letter.isValueOmitted) this.tally.addSkipped(letter, "value_omitted");
+    else if (letter.omitted !== undefined) this.tally.addSkipped(letter, "value_omitted");
     else return letter;
     return undefined;
   }

@@ -72,6 +72,8 @@ Deno.test("a letter opened again is the record that it was made of, whatever its
       topic: "orders",
       partition: record.partition,
       offset: record.offset,
+      topicId: undefined,
+      leaderEpoch: undefined,
     });
     const { headers, key, value, timestampMs } = originalOf(letter, 1);
     const redriven = headers.at(-1);
@@ -120,7 +122,13 @@ Deno.test("a letter of Kafka Connect loses Connect's headers, and is UNKNOWN", (
     ],
   });
   assert.equal(letter.reason, "UNKNOWN");
-  assert.deepEqual(letter.source, { topic: "orders", partition: undefined, offset: undefined });
-  assert.deepEqual(letter.originalHeaders, [{ key: "own", value: null }]);
-  assert.equal(letter.isValueOmitted, false);
+  assert.deepEqual(letter.source, {
+    topic: "orders",
+    partition: undefined,
+    offset: undefined,
+    topicId: undefined,
+    leaderEpoch: undefined,
+  });
+  assert.deepEqual(letter.original.headers, [{ key: "own", value: null }]);
+  assert.equal(letter.omitted, undefined);
 });

@@ -9,12 +9,10 @@ import { ReliableProducer } from "../../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../../lib/kafka/record.ts";
 import { TopicReader } from "../../../lib/kafka/topic_reader.ts";
 import { loggerOf } from "../../../lib/log.ts";
-import {
-  DEAD_LETTER_TOPIC_CONFIG,
-  type DeadLetter,
-  DeadLetters,
-} from "../../../lib/tracker/dead_letters.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../../lib/tracker/dead_letter_topic.ts";
+import { DeadLetters } from "../../../lib/tracker/dead_letters.ts";
 import type { FailureReason } from "../../../lib/tracker/judge.ts";
+import type { DeadLetter } from "../../../lib/tracker/letter.ts";
 import { bookTopicOf } from "../../../lib/tracker/redrive/book.ts";
 import { redrive, type RedriveOptions } from "../../../lib/tracker/redrive/redrive.ts";
 import type { Selection } from "../../../lib/tracker/redrive/selection.ts";

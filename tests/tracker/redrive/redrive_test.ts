@@ -4,7 +4,7 @@ import {
   CommitUnknownError,
   TransactionalProducer,
 } from "../../../lib/kafka/transactional_producer.ts";
-import type { DeadLetter } from "../../../lib/tracker/dead_letters.ts";
+import type { DeadLetter } from "../../../lib/tracker/letter.ts";
 import {
   RedriveDisplacedError,
   type TransactionalSender,

@@ -1,0 +1,213 @@
+/**
+ * The format of a dead letter: the record as it was, and behind its own headers a block of headers that say
+ * where it came from and why, in Kafka Connect's convention (KIP-298). The block begins with
+ * {@link SOURCE_TOPIC_HEADER} and has each name once; all values are UTF-8 text unless stated otherwise.
+ *
+ *     __connect.errors.topic .partition .offset .stage .exception.class.name .exception.message
+ *     orderflow.errors.reason                  DESERIALIZATION, VALIDATION, PROCESSING, TIMEOUT, UNKNOWN
+ *     orderflow.source.topic.id                32 hexadecimal digits; left out where it is not known
+ *     orderflow.source.leader.epoch            left out where it is not known
+ *     orderflow.source.timestamp               milliseconds; the letter's own may be the broker's
+ *     orderflow.consumer.group                 the group that read the record
+ *     orderflow.errors.adapted                 what had to be changed, such as "timestamp, value"
+ *     orderflow.errors.omitted.value.bytes     the value was left out, and had so many bytes
+ *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out
+ *     orderflow.errors.omitted.key.bytes       the key was left out
+ *     orderflow.errors.original.key            bytes, or null: the letter has a key of its own
+ *     orderflow.errors.original.value          null: the record has none, the letter an empty one
+ *
+ * @module
+ */
+
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
+import { headerBytesMax } from "../kafka/record_size.ts";
+import type { FailureReason, RecordFailure } from "./judge.ts";
+
+export const SOURCE_TOPIC_HEADER = "__connect.errors.topic";
+export const SOURCE_PARTITION_HEADER = "__connect.errors.partition";
+export const SOURCE_OFFSET_HEADER = "__connect.errors.offset";
+const STAGE_HEADER = "__connect.errors.stage";
+const EXCEPTION_CLASS_HEADER = "__connect.errors.exception.class.name";
+const EXCEPTION_MESSAGE_HEADER = "__connect.errors.exception.message";
+export const REASON_HEADER = "orderflow.errors.reason";
+export const SOURCE_TOPIC_ID_HEADER = "orderflow.source.topic.id";
+export const SOURCE_LEADER_EPOCH_HEADER = "orderflow.source.leader.epoch";
+export const SOURCE_TIMESTAMP_HEADER = "orderflow.source.timestamp";
+export const GROUP_HEADER = "orderflow.consumer.group";
+export const ADAPTED_HEADER = "orderflow.errors.adapted";
+export const OMITTED_VALUE_HEADER = "orderflow.errors.omitted.value.bytes";
+export const OMITTED_HEADERS_HEADER = "orderflow.errors.omitted.headers.bytes";
+export const OMITTED_KEY_HEADER = "orderflow.errors.omitted.key.bytes";
+export const ORIGINAL_KEY_HEADER = "orderflow.errors.original.key";
+export const ORIGINAL_VALUE_HEADER = "orderflow.errors.original.value";
+
+/** The names of the block, in any version of the tracker. */
+export const LETTER_HEADERS: ReadonlySet<string> = new Set([
+  SOURCE_TOPIC_HEADER,
+  SOURCE_PARTITION_HEADER,
+  SOURCE_OFFSET_HEADER,
+  STAGE_HEADER,
+  EXCEPTION_CLASS_HEADER,
+  EXCEPTION_MESSAGE_HEADER,
+  REASON_HEADER,
+  SOURCE_TOPIC_ID_HEADER,
+  SOURCE_LEADER_EPOCH_HEADER,
+  SOURCE_TIMESTAMP_HEADER,
+  GROUP_HEADER,
+  ADAPTED_HEADER,
+  OMITTED_VALUE_HEADER,
+  OMITTED_HEADERS_HEADER,
+  OMITTED_KEY_HEADER,
+  ORIGINAL_KEY_HEADER,
+  ORIGINAL_VALUE_HEADER,
+]);
+
+/** A record that could not be processed, and why. */
+export interface DeadLetter {
+  readonly record: KafkaRecord;
+  readonly failure: RecordFailure;
+  /** Tells the record's topic from an earlier or a later one of its name. */
+  readonly topicId?: string;
+}
+
+/** What is changed of a letter that the dead-letter topic does not accept as it is. */
+export type Adaptation =
+  /** The time of sending in place of the record's own. */
+  | "timestamp"
+  /** No timestamp at all: accepted whatever the topic's bounds and this machine's clock are. */
+  | "no-timestamp"
+  /** A key of the letter's own, the record's key in a header. */
+  | "unique-key"
+  | "value"
+  | "headers"
+  | "key"
+  /** The failure's message. */
+  | "message";
+
+export interface LetterEncoding {
+  /** Of the dead-letter topic. */
+  readonly partition: number;
+  readonly groupId: string | undefined;
+  readonly adaptations: ReadonlySet<Adaptation>;
+}
+
+/** A record's timestamp where it has none. */
+export const NO_TIMESTAMP = -1;
+const NOTHING = new Uint8Array();
+/** A handler's error can have any length. */
+const MESSAGE_LENGTH_MAX = 4_000;
+const ENCODER = new TextEncoder();
+
+/**
+ * Returns the record to send for a letter.
+ *
+ * With a unique key, as a compacted topic needs it, no letter replaces another one, and none is a
+ * tombstone: a null value becomes an empty one.
+ */
+export function encodeLetter(
+  letter: DeadLetter,
+  { partition, groupId, adaptations }: LetterEncoding,
+): OutgoingRecord {
+  const { record } = letter;
+  const hasUniqueKey = adaptations.has("unique-key");
+  const value = adaptations.has("value") ? null : record.value;
+  const key = adaptations.has("key") ? null : record.key;
+  const timestampMs = timestampOf(record, adaptations);
+  return {
+    partition,
+    key: hasUniqueKey ? ENCODER.encode(identityOf(letter, groupId)) : key,
+    value: hasUniqueKey ? value ?? NOTHING : value,
+    headers: [
+      ...(adaptations.has("headers") ? [] : record.headers),
+      ...failureHeaders(letter, groupId, adaptations),
+      ...adaptationHeaders(record, adaptations),
+    ],
+    ...(timestampMs !== undefined && { timestampMs }),
+  };
+}
+
+/** Returns the size of all of a record's headers in a batch, at most. */
+export function headersBytesMax(headers: readonly RecordHeader[]): number {
+  return headers.reduce((sum, header) => sum + headerBytesMax(header), 0);
+}
+
+/** The same for each letter of the same record in the same group. */
+function identityOf({ record, topicId }: DeadLetter, groupId: string | undefined): string {
+  const { topic, partition, offset, leaderEpoch } = record;
+  return [topic, topicId ?? "", partition, offset, leaderEpoch ?? "", groupId ?? ""].join("/");
+}
+
+/** Undefined for the time of sending. */
+function timestampOf(
+  { timestampMs }: KafkaRecord,
+  adaptations: ReadonlySet<Adaptation>,
+): number | undefined {
+  if (adaptations.has("no-timestamp")) return NO_TIMESTAMP;
+  return adaptations.has("timestamp") ? undefined : timestampMs;
+}
+
+const STAGES: Readonly<Record<FailureReason, string>> = {
+  DESERIALIZATION: "VALUE_CONVERTER",
+  VALIDATION: "TASK_PUT",
+  PROCESSING: "TASK_PUT",
+  TIMEOUT: "TASK_PUT",
+  UNKNOWN: "TASK_PUT",
+};
+
+const EXCEPTIONS: Readonly<Record<FailureReason, string>> = {
+  DESERIALIZATION: "DeserializationError",
+  VALIDATION: "ValidationError",
+  PROCESSING: "ProcessingError",
+  TIMEOUT: "TimeoutError",
+  UNKNOWN: "Error",
+};
+
+function failureHeaders(
+  { record, failure: { reason, message }, topicId }: DeadLetter,
+  groupId: string | undefined,
+  adaptations: ReadonlySet<Adaptation>,
+): readonly RecordHeader[] {
+  const { topic, partition, offset, leaderEpoch, timestampMs } = record;
+  return [
+    header(SOURCE_TOPIC_HEADER, topic),
+    header(SOURCE_PARTITION_HEADER, String(partition)),
+    header(SOURCE_OFFSET_HEADER, String(offset)),
+    header(STAGE_HEADER, STAGES[reason]),
+    header(EXCEPTION_CLASS_HEADER, EXCEPTIONS[reason]),
+    ...(adaptations.has("message")
+      ? []
+      : [header(EXCEPTION_MESSAGE_HEADER, message.slice(0, MESSAGE_LENGTH_MAX))]),
+    header(REASON_HEADER, reason),
+    ...(topicId === undefined ? [] : [header(SOURCE_TOPIC_ID_HEADER, topicId)]),
+    ...(leaderEpoch === undefined ? [] : [header(SOURCE_LEADER_EPOCH_HEADER, String(leaderEpoch))]),
+    header(SOURCE_TIMESTAMP_HEADER, String(timestampMs)),
+    ...(groupId === undefined ? [] : [header(GROUP_HEADER, groupId)]),
+  ];
+}
+
+function adaptationHeaders(
+  { key, value, headers }: KafkaRecord,
+  adaptations: ReadonlySet<Adaptation>,
+): readonly RecordHeader[] {
+  if (adaptations.size === 0) return [];
+  const notes = [header(ADAPTED_HEADER, [...adaptations].join(", "))];
+  if (adaptations.has("value") && value !== null) {
+    notes.push(header(OMITTED_VALUE_HEADER, String(value.length)));
+  }
+  if (adaptations.has("headers")) {
+    notes.push(header(OMITTED_HEADERS_HEADER, String(headersBytesMax(headers))));
+  }
+  if (adaptations.has("key") && key !== null) {
+    notes.push(header(OMITTED_KEY_HEADER, String(key.length)));
+  } else if (adaptations.has("unique-key")) {
+    notes.push({ key: ORIGINAL_KEY_HEADER, value: key });
+  }
+  if (adaptations.has("unique-key") && value === null) {
+    notes.push({ key: ORIGINAL_VALUE_HEADER, value: null });
+  }
+  return notes;
+}
+
+function header(key: string, text: string): RecordHeader {
+  return { key, value: ENCODER.encode(text) };
+}
