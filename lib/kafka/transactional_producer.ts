@@ -13,8 +13,9 @@
  *    commit nor an abort; and nobody knows whether it was committed. So after any error this producer is
  *    spent: close it, open another one (which settles the transaction), and look what is there.
  * 2. A rejected send takes sequence numbers back, and later records may then be "acknowledged" without
- *    having been stored (`producer.ts`). So a send is for one partition, every answer is looked at
- *    twice, and after a rejected send there is no commit.
+ *    having been stored (`producer.ts`). So a send is for one partition, every answer is checked twice, and after
+ *    a rejected send there is no commit. The exception is a batch that the broker refused for what is in it: of
+ *    that partition it stored nothing, and the next batch rightly has the same sequence numbers.
  * 3. A producer that was fenced, and one whose transaction took longer than its timeout, get the same
  *    error code. Who has taken over must be found out by other means.
  *
@@ -24,7 +25,7 @@
 import type { Producer, Transaction } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
-import { DeliveryError, explain, fateOf, reasonOf } from "./errors.ts";
+import { DeliveryError, explain, fateOf, reasonOf, scopeOf } from "./errors.ts";
 import type { Acknowledgement, SendRequest } from "./producer.ts";
 import { clientMessages } from "./producer.ts";
 import { installProduceEncoding } from "./produce_request.ts";
@@ -116,8 +117,8 @@ export class TransactionalProducer implements AsyncDisposable {
    * Sends records to one partition, as a part of the transaction, and waits for the broker's
    * acknowledgement: as long as it takes, while brokers do not answer. One send at a time.
    *
-   * @throws {DeliveryError} where the send is rejected: the transaction will not be committed, and the
-   * producer is spent.
+   * @throws {DeliveryError} where the send is rejected. Where the broker refused the records for what is in them,
+   * the transaction goes on without them; else it will not be committed, and the producer is spent.
    */
   async send({ topic, partition, records }: SendRequest): Promise<Acknowledgement> {
     const messages = clientMessages(records, partition);
@@ -139,7 +140,8 @@ export class TransactionalProducer implements AsyncDisposable {
       this.#state = "in transaction";
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
-      this.#state = "spent";
+      const isRefused = scopeOf(error) === "record" && fateOf(error) === "refused";
+      this.#state = isRefused ? "in transaction" : "spent";
       throw error instanceof DeliveryError ? error : new DeliveryError({
         topic,
         partition,

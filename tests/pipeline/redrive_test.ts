@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
+import { ConfigResourceTypes } from "kafkajs";
 import { startProgram } from "../../lib/dev/programs.ts";
-import { bookTopicOf } from "../../lib/tracker/redrive/book.ts";
-import type { RedriveSummary } from "../../lib/tracker/redrive/tally.ts";
+import { redriveLogTopicOf } from "../../lib/tracker/redrive/redrive_log.ts";
+import type { RedriveSummary } from "../../lib/tracker/redrive/summary.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, type Ended, type Site } from "../site.ts";
+import { createSite, type Ended, readTopic, type Site, until, withAdmin } from "../site.ts";
 
 await liveBroker();
+
+const HOUR_MS = 3_600_000;
 
 async function runRedrive(site: Site, args: readonly string[] = []): Promise<Ended> {
   const cluster = ["--broker", site.broker, "--topic", site.topic];
@@ -24,10 +27,10 @@ async function redrive(site: Site, args: readonly string[] = []): Promise<Redriv
   return JSON.parse(stdout);
 }
 
-async function deleteBook(site: Site): Promise<void> {
+async function deleteLog(site: Site): Promise<void> {
   const admin = site.kafka.admin();
   await admin.connect();
-  await admin.deleteTopics({ topics: [bookTopicOf(site.deadLetterTopic)] });
+  await admin.deleteTopics({ topics: [redriveLogTopicOf(site.deadLetterTopic)] });
   await admin.disconnect();
 }
 
@@ -69,7 +72,7 @@ Deno.test("tracker redrive sends dead letters back; what is still bad is dead-le
   for (const { kafka_headers: headers } of redriven) {
     assert.doesNotMatch(JSON.stringify(headers), /errors/);
   }
-  await deleteBook(site);
+  await deleteLog(site);
 });
 
 Deno.test("tracker redrive says in lines what it did, by partition and reason", async () => {
@@ -85,7 +88,77 @@ Deno.test("tracker redrive says in lines what it did, by partition and reason", 
   assert.match(stdout, /^ +0 {2}VALIDATION +\d+$/m);
   assert.match(stdout, /left out: \d+ letters? of other reasons/);
   assert.doesNotMatch(stdout, /DESERIALIZATION/);
-  await deleteBook(site);
+  await deleteLog(site);
+});
+
+/** A site with bad records, one of them dated two hours ahead, which the topic accepted when they were sent. */
+async function siteWithBadRecords(count: number, { hasLateOne = false } = {}): Promise<Site> {
+  const site = await createSite({ partitions: 1 });
+  const setBound = (value: string) =>
+    withAdmin(site, (admin) =>
+      admin.alterConfigs({
+        validateOnly: false,
+        resources: [{
+          type: ConfigResourceTypes.TOPIC,
+          name: site.topic,
+          configEntries: [{ name: "message.timestamp.after.max.ms", value }],
+        }],
+      }));
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await setBound("9223372036854775807");
+  await producer.connect();
+  const nowMs = Date.now();
+  const messages = Array.from({ length: count }, (_, index) => ({
+    value: `bad ${index}`,
+    timestamp: String(hasLateOne && index === 3 ? nowMs + 2 * HOUR_MS : nowMs),
+  }));
+  // The setting reaches the broker a moment after it was answered.
+  await until(
+    "the topic accepts them",
+    () => producer.send({ topic: site.topic, messages }).then(() => true, () => false),
+  );
+  await producer.disconnect();
+  await setBound(String(HOUR_MS));
+  return site;
+}
+
+/**
+ * Goal: a letter that the topic refuses costs only itself.
+ * Method: seven bad records, one dated two hours ahead; the topic allows one hour when they are redriven.
+ */
+Deno.test("tracker redrive skips the letter of seven that the topic refuses, names it, and ends with exit code 1", async () => {
+  await using site = await siteWithBadRecords(7, { hasLateOne: true });
+  await site.run("tracker", ["--exit-at-end", "--json"]);
+  const { code, stdout, stderr } = await runRedrive(site, ["--json"]);
+  assert.equal(code, 1, stderr);
+  const summary: RedriveSummary = JSON.parse(stdout);
+  assert.deepEqual([summary.redriven, summary.skipped, summary.found], [6, 1, 7]);
+  assert.deepEqual(summary.refused_by, { INVALID_TIMESTAMP: 1 });
+  const again = await runRedrive(site);
+  assert.equal(again.code, 1);
+  assert.match(again.stdout, /7 letters found = 0 redriven \+ 6 already redriven \+ 1 skipped/);
+  assert.match(
+    again.stdout,
+    /skipped: partition 0 offset 3, once \S+\[0\] offset 3: the topic refuses it: INVALID_TIMESTAMP/,
+  );
+  await deleteLog(site);
+});
+
+Deno.test("tracker redrive sends 47 records once whose letters three groups wrote", async () => {
+  await using site = await siteWithBadRecords(47);
+  for (const group of ["a", "b", "c"]) {
+    const folder = ["--group", `${site.group}-${group}`, "--logs", `${site.logs}-${group}`];
+    const { code, stderr } = await site.run("tracker", [...folder, "--exit-at-end", "--json"]);
+    assert.equal(code, 0, stderr);
+  }
+  const dry = await runRedrive(site, ["--dry-run"]);
+  assert.match(dry.stdout, /141 letters found = 47 that would be redriven \+ 94 already redriven/);
+  assert.match(dry.stdout, /would be redriven: \S+\[0\] DESERIALIZATION offsets 0-46$/m);
+  const summary = await redrive(site);
+  assert.deepEqual([summary.found, summary.redriven, summary.already_redriven], [141, 47, 94]);
+  assert.equal((await readTopic(site)).length, 94);
+  assert.equal((await redrive(site)).redriven, 0);
+  await deleteLog(site);
 });
 
 for (

@@ -26,11 +26,11 @@ import { listenForShutdown } from "../../shutdown.ts";
 import { isTerminal, printErrorLine, printLine, showStatus } from "../../terminal.ts";
 import { withThousands } from "../../text.ts";
 import type { FailureReason } from "../judge.ts";
-import { bookTopicOf } from "./book.ts";
 import { FAILURE_REASONS } from "./letter.ts";
 import { redrive } from "./redrive.ts";
+import { redriveLogTopicOf } from "./redrive_log.ts";
 import type { Selection } from "./selection.ts";
-import { describeSummary } from "./tally.ts";
+import { describeSummary } from "./summary.ts";
 
 /** As the command line has them. */
 export interface RedriveCommandOptions extends ClusterOptions {
@@ -51,8 +51,8 @@ const ANY_TOPIC = "any";
 export function redriveCommand(): Command {
   return createCommand({
     name: "redrive",
-    description: "Sends dead letters back to the topic, each once, in Kafka transactions. " +
-      "Exit code 1 where it was stopped before its end.",
+    description: "Sends dead letters back to the topic, each record once, in Kafka transactions. " +
+      "Exit code 1 where the topic refused a record, or it was stopped before its end.",
   })
     .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
     .addOption(brokerOption())
@@ -82,7 +82,7 @@ export function redriveCommand(): Command {
       new Option("--from-topic <topic|any>", "letters of records of this topic (default: --topic)")
         .argParser(parseTopic),
     )
-    .option("--dry-run", "say what would be sent, by reason and partition, and send nothing", false)
+    .option("--dry-run", "print which letters would be sent, and send nothing", false)
     .option("--json", "print one JSON object, and nothing else on standard output", false)
     .addOption(logLevelOption())
     .addHelpText(
@@ -100,7 +100,7 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
   const selection = selectionOf(options);
   const endLog = await startLog({ service: "order-redrive", level: options.logLevel });
   using shutdown = listenForShutdown({
-    onFirst: (signal) => printErrorLine(`${signal}: finishing the transaction in hand`),
+    onFirst: (signal) => printErrorLine(`${signal}: finishing the current transaction`),
     onSecond: () => printErrorLine("stopped at once: the next redrive knows what was sent"),
   });
   const summary = await redrive({
@@ -120,13 +120,13 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
   if (options.json) printLine(JSON.stringify(summary));
   else for (const line of describeSummary(summary)) printLine(line);
   await endLog();
-  return summary.complete ? EXIT_OK : EXIT_FAILURE;
+  return summary.complete && summary.refused === 0 ? EXIT_OK : EXIT_FAILURE;
 }
 
 /** @throws {UsageError} where options contradict each other. */
 function selectionOf(options: RedriveCommandOptions): Selection {
   const { topic, deadLetters, partition, fromOffset, toOffset, fromTopic = topic } = options;
-  if ([deadLetters, bookTopicOf(deadLetters)].includes(topic)) {
+  if ([deadLetters, redriveLogTopicOf(deadLetters)].includes(topic)) {
     throw new UsageError(`--topic "${topic}" holds the dead letters: expected the orders' topic`);
   }
   if (partition === undefined && (fromOffset ?? toOffset) !== undefined) {

@@ -5,7 +5,7 @@ import { freePort } from "../../../lib/dev/local_port.ts";
 import { Random } from "../../../lib/shop/random.ts";
 import { liveBroker } from "../../live_broker.ts";
 import { TransactionalProducer } from "../../../lib/kafka/transactional_producer.ts";
-import type { TransactionalSender } from "../../../lib/tracker/redrive/tenure.ts";
+import type { TransactionalSender } from "../../../lib/tracker/redrive/redrive_session.ts";
 import {
   assertEachOnce,
   createRedriveSite,
@@ -17,7 +17,7 @@ await liveBroker();
 
 const CHILD = join(import.meta.dirname ?? ".", "redrive_child.ts");
 const DELAY_MS_MAX = 12;
-/** A send to the topic, a commit, and a send to the book: 1 and 2 are the claim, then 3 sends to a transaction. */
+/** A send to the topic, a commit, and a send to the log: 1 and 2 are the claim, then 3 sends to a transaction. */
 const RESTART_STEPS = new Set([5, 14, 19]);
 
 /** Runs the child to the step and kills it there; returns the steps that it took. */
@@ -49,7 +49,7 @@ async function killAt(
 
 /**
  * Goal: a redrive can be killed at any moment, and the next one sends what is left, each letter once.
- * Method: SIGKILL at seeded steps (opening, claim, sends to the topic, send to the book, commit, after it), either
+ * Method: SIGKILL at seeded steps (opening, claim, sends to the topic, send to the log, commit, after it), either
  * just before the step or some milliseconds into it; again and again on the same letters; then one to the end.
  * Invariants: a reader of committed records sees no letter twice at any time, and in the end each once, in
  * order; the counts of the last redrive add up.

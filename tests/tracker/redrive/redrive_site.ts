@@ -13,10 +13,10 @@ import { DEAD_LETTER_TOPIC_CONFIG } from "../../../lib/tracker/dead_letter_topic
 import { DeadLetters } from "../../../lib/tracker/dead_letters.ts";
 import type { FailureReason } from "../../../lib/tracker/judge.ts";
 import type { DeadLetter } from "../../../lib/tracker/letter.ts";
-import { bookTopicOf } from "../../../lib/tracker/redrive/book.ts";
+import { redriveLogTopicOf } from "../../../lib/tracker/redrive/redrive_log.ts";
 import { redrive, type RedriveOptions } from "../../../lib/tracker/redrive/redrive.ts";
 import type { Selection } from "../../../lib/tracker/redrive/selection.ts";
-import type { RedriveSummary } from "../../../lib/tracker/redrive/tally.ts";
+import type { RedriveSummary } from "../../../lib/tracker/redrive/summary.ts";
 import { liveBroker, uniqueName } from "../../live_broker.ts";
 
 export const TIMESTAMP_MS = 1_756_684_800_000;
@@ -29,7 +29,7 @@ export interface RedriveSite extends AsyncDisposable {
   readonly address: string;
   readonly topic: string;
   readonly deadLetterTopic: string;
-  readonly bookTopic: string;
+  readonly logTopic: string;
   readonly cluster: ClusterClient;
   readonly producer: ReliableProducer;
   /** Dead-letters records, as the tracker does. */
@@ -42,12 +42,20 @@ export interface RedriveSite extends AsyncDisposable {
 }
 
 export async function createRedriveSite(
-  { partitions = 3, deadLetterPartitions = partitions, address, config = {} }: {
+  {
+    partitions = 3,
+    deadLetterPartitions = partitions,
+    address,
+    config = {},
+    deadLetterConfig = DEAD_LETTER_TOPIC_CONFIG,
+  }: {
     readonly partitions?: number;
     readonly deadLetterPartitions?: number;
     readonly address?: string;
     /** Of the topic that letters go back to. */
     readonly config?: Readonly<Record<string, string>>;
+    /** The tracker's own settings where left out. */
+    readonly deadLetterConfig?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<RedriveSite> {
   const brokerAddress = address ?? (await liveBroker()).address;
@@ -55,11 +63,11 @@ export async function createRedriveSite(
   const cluster = await ClusterClient.connect(connection, "probe");
   const topic = uniqueName("redrive-orders");
   const deadLetterTopic = `${topic}-dlq`;
-  const bookTopic = bookTopicOf(deadLetterTopic);
+  const logTopic = redriveLogTopicOf(deadLetterTopic);
   const createDeadLetterTopic = () =>
     cluster.ensureTopic(deadLetterTopic, {
       partitionCount: deadLetterPartitions,
-      config: DEAD_LETTER_TOPIC_CONFIG,
+      config: deadLetterConfig,
     });
   await cluster.ensureTopic(topic, {
     partitionCount: partitions,
@@ -73,7 +81,7 @@ export async function createRedriveSite(
     address: brokerAddress,
     topic,
     deadLetterTopic,
-    bookTopic,
+    logTopic,
     cluster,
     producer,
     async deadLetter(letters) {
@@ -118,7 +126,7 @@ export async function createRedriveSite(
     },
     async [Symbol.asyncDispose]() {
       await producer.close();
-      for (const name of [topic, deadLetterTopic, bookTopic]) {
+      for (const name of [topic, deadLetterTopic, logTopic]) {
         if (await cluster.findTopic(name) !== undefined) await cluster.deleteTopic(name);
       }
       await cluster[Symbol.asyncDispose]();

@@ -6,10 +6,10 @@ import {
 } from "../../../lib/kafka/transactional_producer.ts";
 import type { DeadLetter } from "../../../lib/tracker/letter.ts";
 import {
-  RedriveDisplacedError,
+  RedriveFencedError,
   type TransactionalSender,
-} from "../../../lib/tracker/redrive/tenure.ts";
-import type { RedriveSummary } from "../../../lib/tracker/redrive/tally.ts";
+} from "../../../lib/tracker/redrive/redrive_session.ts";
+import type { RedriveSummary } from "../../../lib/tracker/redrive/summary.ts";
 import { liveBroker, uniqueName } from "../../live_broker.ts";
 import {
   assertEachOnce,
@@ -214,11 +214,11 @@ Deno.test("redrive() in a dry run says what it would send, sends nothing and cre
   assert.deepEqual(
     before.groups,
     [0, 1, 2].flatMap((partition) => [
-      { partition, reason: "TIMEOUT", letters: 1 },
-      { partition, reason: "VALIDATION", letters: 2 },
+      { partition, reason: "TIMEOUT", letters: 1, offsets: [[0, 0]] },
+      { partition, reason: "VALIDATION", letters: 2, offsets: [[1, 2]] },
     ]),
   );
-  assert.equal(await site.cluster.findTopic(site.bookTopic), undefined);
+  assert.equal(await site.cluster.findTopic(site.logTopic), undefined);
   assert.equal((await site.read(site.topic)).length, 0);
 
   await site.redrive({ selection: { ...EVERYTHING, reasons: new Set(["TIMEOUT"] as const) } });
@@ -257,7 +257,12 @@ Deno.test("redrive() skips letters without their value and says where it is, and
   const summary = await site.redrive();
   assert.deepEqual(
     [summary.found, summary.redriven, summary.skipped, summary.skipped_by],
-    [13, 11, 2, { value_omitted: 1, too_large: 1 }],
+    [
+      13,
+      11,
+      2,
+      { value_omitted: 1, headers_omitted: 0, key_omitted: 0, too_large: 1, refused: 0 },
+    ],
   );
   assert.deepEqual(
     summary.skipped_letters.map(({ offset, why, source_offset }) => ({
@@ -301,13 +306,17 @@ Deno.test("redrive() chooses the record's partition, else its key's by murmur2, 
   assert.deepEqual([...new Set(moved.map(({ partition }) => partition))].sort(), [0, 1]);
 });
 
-Deno.test("redrive() of a dead-letter topic that was created again sends its letters: they are others", async () => {
+Deno.test("redrive() of a dead-letter topic that was created again sends its letters, but for records that went back", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
-  await site.deadLetter(numberedLetters(site, { count: 5, partitions: 1 }));
+  const [early, late] = [5, 9].map((count) => numberedLetters(site, { count, partitions: 1 }));
+  assert.ok(early && late);
+  await site.deadLetter(early);
   assert.equal((await site.redrive()).redriven, 5);
   await site.recreateDeadLetterTopic();
-  await site.deadLetter(numberedLetters(site, { count: 4, partitions: 1 }));
-  assert.deepEqual(countsOf(await site.redrive()), { found: 4, redriven: 4, transactions: 1 });
+  await site.deadLetter(late);
+  const summary = await site.redrive();
+  assert.deepEqual([summary.found, summary.redriven, summary.repeats], [9, 4, 5]);
+  assertEachOnce(await site.read(site.topic), late);
 });
 
 Deno.test("redrive() to another topic is another matter than to the first", async () => {
@@ -340,19 +349,19 @@ Deno.test("redrive() stopped in the middle finishes the transaction in hand, and
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() refuses a book that would forget, and one that holds something else", async () => {
+Deno.test("redrive() refuses a log that would forget, and one that holds something else", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 2, partitions: 1 }));
-  await site.cluster.ensureTopic(site.bookTopic, {
+  await site.cluster.ensureTopic(site.logTopic, {
     partitionCount: 1,
     config: { "cleanup.policy": "delete", "retention.ms": "1000" },
   });
   await assert.rejects(site.redrive(), /would forget what was redriven: set it to compact/);
-  await site.cluster.deleteTopic(site.bookTopic);
-  while (await site.cluster.findTopic(site.bookTopic) !== undefined);
+  await site.cluster.deleteTopic(site.logTopic);
+  while (await site.cluster.findTopic(site.logTopic) !== undefined);
   await site.redrive({ selection: { ...EVERYTHING, reasons: new Set(["UNKNOWN"] as const) } });
   await site.producer.send({
-    topic: site.bookTopic,
+    topic: site.logTopic,
     partition: 0,
     records: [{ partition: 0, key: bytesOf("k"), value: bytesOf("{}"), headers: [] }],
   });
@@ -394,7 +403,7 @@ for (const isCommitted of [true, false]) {
 }
 
 /**
- * Goal: of two redrives at once one goes on and the other says that it was displaced; each letter goes once.
+ * Goal: of two redrives at once one goes on and the other ends and says why; each letter goes once.
  * Method: the second begins when the first has committed a transaction and is in the middle of the next.
  */
 Deno.test("redrive() that another one overtakes ends and says so, and each letter is sent once", async () => {
@@ -420,11 +429,8 @@ Deno.test("redrive() that another one overtakes ends and says so, and each lette
   overtaken.resolve();
   assert.deepEqual([second.redriven, second.already_redriven], [80, 10]);
   await assert.rejects(first, (error) => {
-    assert.ok(error instanceof RedriveDisplacedError);
-    assert.match(
-      error.message,
-      /^another redrive of ".*", begun at \d{4}-.*, has taken over: this one has redriven 10 /,
-    );
+    assert.ok(error instanceof RedriveFencedError);
+    assert.match(error.message, /was fenced: another one has begun, or .*: run it again/);
     return true;
   });
   assertEachOnce(await site.read(site.topic), letters);
@@ -446,7 +452,7 @@ Deno.test("redrive() at full speed gives way to one that begins meanwhile: neith
   const first = site.redrive({ lettersMax: 5, openSender }).then(() => undefined, (error) => error);
   await isUnderWay.promise;
   const second = await site.redrive();
-  assert.ok(await first instanceof RedriveDisplacedError);
+  assert.ok(await first instanceof RedriveFencedError);
   assert.ok(second.redriven > 0 && second.already_redriven >= 20, JSON.stringify(second));
   assertEachOnce(await site.read(site.topic), letters);
 });
@@ -458,13 +464,13 @@ Deno.test("redrive() several times at the very same moment: each letter is sent 
   const ends = await Promise.allSettled([1, 2, 3].map(() => site.redrive({ lettersMax: 10 })));
   const displaced = ends.filter((end) => end.status === "rejected");
   for (const { reason } of displaced) {
-    assert.ok(reason instanceof RedriveDisplacedError, String(reason));
+    assert.ok(reason instanceof RedriveFencedError, String(reason));
   }
   assert.ok(displaced.length < ends.length);
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() whose transaction the broker aborted, as after a timeout, goes on: nobody took over", async () => {
+Deno.test("redrive() whose transaction the broker aborted, as after a timeout, ends, and the next one goes on", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 60 });
   await site.deadLetter(letters);
@@ -477,7 +483,8 @@ Deno.test("redrive() whose transaction the broker aborted, as after a timeout, g
         await commit();
       },
     });
-  const summary = await site.redrive({ lettersMax: 10, openSender });
-  assert.deepEqual(countsOf(summary), { found: 60, redriven: 60, transactions: 6 });
+  await assert.rejects(site.redrive({ lettersMax: 10, openSender }), RedriveFencedError);
+  const next = await site.redrive();
+  assert.deepEqual([next.redriven, next.already_redriven], [40, 20]);
   assertEachOnce(await site.read(site.topic), letters);
 });

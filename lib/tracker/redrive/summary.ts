@@ -6,23 +6,32 @@
  * @module
  */
 
+import { reasonOf } from "../../kafka/errors.ts";
+import { isSizeReason } from "../../kafka/error_classifier.ts";
 import { counted, printable, withThousands } from "../../text.ts";
+import { IntervalSet } from "../journal/intervals.ts";
 import type { FailureReason } from "../judge.ts";
 import type { OpenedLetter } from "./letter.ts";
+import { runsOf } from "./redrive_log.ts";
 import type { LeftOut } from "./selection.ts";
 
-/** Why a letter that was asked for cannot be redriven. */
+/** Why a letter that was asked for was not redriven. */
 export type Skipped =
-  /** Its value was left out as too large for a dead letter: only the journal has it. */
+  /** The letter lacks a part of its record: only the journal has it. */
   | "value_omitted"
-  /** The target refuses it as too large. */
-  | "too_large";
+  | "headers_omitted"
+  | "key_omitted"
+  /** The target refuses it. */
+  | "too_large"
+  | "refused";
 
 /** Letters of one partition of the dead-letter topic and one reason. */
 export interface RedrivenGroup {
   readonly partition: number;
   readonly reason: FailureReason;
   readonly letters: number;
+  /** The letters: first and last offset of each run. */
+  readonly offsets: readonly (readonly [number, number])[];
 }
 
 /** A letter that was skipped, and where its record was before (and is, in the journal). */
@@ -30,6 +39,8 @@ export interface SkippedLetter {
   readonly partition: number;
   readonly offset: number;
   readonly why: Skipped;
+  /** What the broker said; null where it was not asked. */
+  readonly error: string | null;
   readonly source_topic: string | null;
   readonly source_partition: number | null;
   readonly source_offset: number | null;
@@ -45,13 +56,19 @@ export interface RedriveSummary {
   readonly redriven: number;
   /** What a dry run would redrive; else 0. */
   readonly would_redrive: number;
-  /** By an earlier redrive, to the same topic. */
+  /** Letters whose record went back to the same topic, by this letter or another, now or earlier. */
   readonly already_redriven: number;
-  /** Asked for, and cannot be sent. */
+  /** Of these, letters whose record went back by another letter. */
+  readonly repeats: number;
+  /** Asked for, and not sent. */
   readonly skipped: number;
   readonly skipped_by: Readonly<Record<Skipped, number>>;
   /** The first {@link SKIPPED_EXAMPLES_MAX}. */
   readonly skipped_letters: readonly SkippedLetter[];
+  /** Of `skipped`, letters that the target refused: the next redrive tries them again. */
+  readonly refused: number;
+  /** By Kafka's name for the reason. */
+  readonly refused_by: Readonly<Record<string, number>>;
   /** Read, and not asked for. */
   readonly left_out: number;
   readonly left_out_by: Readonly<Record<LeftOut, number>>;
@@ -65,13 +82,28 @@ export interface RedriveSummary {
 
 const SKIPPED_EXAMPLES_MAX = 20;
 
-export class Tally {
-  readonly #skippedBy: Record<Skipped, number> = { value_omitted: 0, too_large: 0 };
+interface Group {
+  readonly partition: number;
+  readonly reason: FailureReason;
+  readonly offsets: IntervalSet;
+  letters: number;
+}
+
+export class RedriveCounts {
+  readonly #skippedBy: Record<Skipped, number> = {
+    value_omitted: 0,
+    headers_omitted: 0,
+    key_omitted: 0,
+    too_large: 0,
+    refused: 0,
+  };
+  readonly #refusedBy = new Map<string, number>();
   readonly #leftOutBy: Record<LeftOut, number> = { other_reason: 0, other_topic: 0 };
   readonly #skippedLetters: SkippedLetter[] = [];
-  readonly #groups = new Map<string, { readonly group: RedrivenGroup; letters: number }>();
+  readonly #groups = new Map<string, Group>();
   readonly #startedAtMs = performance.now();
   #alreadyRedriven = 0;
+  #repeats = 0;
   #sent = 0;
   #transactions = 0;
 
@@ -80,36 +112,56 @@ export class Tally {
     return this.#sent;
   }
 
-  addSent(letters: readonly OpenedLetter[]): void {
-    this.#sent += letters.length;
-    for (const { record: { partition }, reason } of letters) {
-      const key = `${partition} ${reason}`;
-      const entry = this.#groups.get(key);
-      if (entry === undefined) {
-        this.#groups.set(key, { group: { partition, reason, letters: 0 }, letters: 1 });
-      } else entry.letters++;
-    }
+  addSent({ record: { partition, offset }, reason }: OpenedLetter): void {
+    this.#sent++;
+    const key = `${partition} ${reason}`;
+    const group = this.#groups.get(key) ??
+      { partition, reason, offsets: new IntervalSet(), letters: 0 };
+    this.#groups.set(key, group);
+    group.letters++;
+    group.offsets.add({ start: offset, end: offset + 1 });
   }
 
   addTransaction(): void {
     this.#transactions++;
   }
 
-  addAlreadyRedriven(count: number): void {
-    this.#alreadyRedriven += count;
+  addAlreadyRedriven(): void {
+    this.#alreadyRedriven++;
+  }
+
+  /** Counts a letter whose record goes back by another one. */
+  addRepeat(): void {
+    this.#repeats++;
+    this.#alreadyRedriven++;
   }
 
   addLeftOut(why: LeftOut): void {
     this.#leftOutBy[why]++;
   }
 
-  addSkipped({ record, source }: OpenedLetter, why: Skipped): void {
+  addOmitted(letter: OpenedLetter, part: "value" | "headers" | "key"): void {
+    this.#addSkipped(letter, `${part}_omitted`, null);
+  }
+
+  addRefused(letter: OpenedLetter, error: Error): void {
+    const reason = reasonOf(error);
+    this.#refusedBy.set(reason, (this.#refusedBy.get(reason) ?? 0) + 1);
+    this.#addSkipped(
+      letter,
+      isSizeReason(reason) ? "too_large" : "refused",
+      `${reason}: ${error.message}`,
+    );
+  }
+
+  #addSkipped({ record, source }: OpenedLetter, why: Skipped, error: string | null): void {
     this.#skippedBy[why]++;
     if (this.#skippedLetters.length === SKIPPED_EXAMPLES_MAX) return;
     this.#skippedLetters.push({
       partition: record.partition,
       offset: record.offset,
       why,
+      error,
       source_topic: source.topic ?? null,
       source_partition: source.partition ?? null,
       source_offset: source.offset ?? null,
@@ -134,13 +186,18 @@ export class Tally {
       redriven: isDryRun ? 0 : this.#sent,
       would_redrive: isDryRun ? this.#sent : 0,
       already_redriven: this.#alreadyRedriven,
+      repeats: this.#repeats,
       skipped,
       skipped_by: { ...this.#skippedBy },
       skipped_letters: [...this.#skippedLetters],
+      refused: this.#skippedBy.too_large + this.#skippedBy.refused,
+      refused_by: Object.fromEntries(this.#refusedBy),
       left_out: leftOut,
       left_out_by: { ...this.#leftOutBy },
       groups: [...this.#groups.values()]
-        .map(({ group, letters }) => ({ ...group, letters }))
+        .map(({ partition, reason, letters, offsets }) => (
+          { partition, reason, letters, offsets: runsOf(offsets.intervals) }
+        ))
         .sort((a, b) => a.partition - b.partition || (a.reason < b.reason ? -1 : 1)),
       transactions: this.#transactions,
       seconds: Math.round(performance.now() - this.#startedAtMs) / 1_000,
@@ -154,11 +211,14 @@ function sumOf(counts: Readonly<Record<string, number>>): number {
 }
 
 const SKIPPED_MEANINGS: Readonly<Record<Skipped, string>> = {
-  value_omitted: "its value was too large for a dead letter: only the journal has it",
+  value_omitted: "its value was left out of the letter: only the journal has it",
+  headers_omitted: "its headers were left out of the letter: only the journal has them",
+  key_omitted: "its key was left out of the letter: only the journal has it",
   too_large: "the topic refuses it as too large (max.message.bytes)",
+  refused: "the topic refuses it",
 };
 
-/** The summary as lines that a person reads; free of control characters whatever the letters held. */
+/** Returns the summary as lines for a person; free of control characters whatever the letters held. */
 export function describeSummary(summary: RedriveSummary): readonly string[] {
   const { dry_run, found, redriven, would_redrive, already_redriven, skipped, left_out } = summary;
   const sent = dry_run
@@ -170,6 +230,13 @@ export function describeSummary(summary: RedriveSummary): readonly string[] {
     `${counted(found, "letter")} found = ${sent} + ${
       withThousands(already_redriven)
     } already redriven + ${withThousands(skipped)} skipped + ${withThousands(left_out)} left out`,
+    ...(dry_run ? describeOffsets(summary) : []),
+    ...(summary.repeats === 0
+      ? []
+      : [`already redriven: ${counted(summary.repeats, "more letter")} of the same records`]),
+    ...Object.entries(summary.refused_by).map(([reason, count]) =>
+      `refused: ${counted(count, "letter")}, ${reason}`
+    ),
     ...describeSkipped(summary),
     ...describeLeftOut(summary),
     ...(summary.complete ? [] : ["stopped before the end: run it again for the rest"]),
@@ -186,6 +253,13 @@ function describeGroups(groups: readonly RedrivenGroup[]): readonly string[] {
   ];
 }
 
+function describeOffsets({ dead_letters, groups }: RedriveSummary): readonly string[] {
+  return groups.map(({ partition, reason, offsets }) => {
+    const runs = offsets.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`);
+    return `would be redriven: ${dead_letters}[${partition}] ${reason} offsets ${runs.join(", ")}`;
+  });
+}
+
 function describeSkipped({ skipped, skipped_letters }: RedriveSummary): readonly string[] {
   const lines = skipped_letters.map((letter) => {
     const source = letter.source_topic === null
@@ -193,9 +267,10 @@ function describeSkipped({ skipped, skipped_letters }: RedriveSummary): readonly
       : `, once ${
         printable(letter.source_topic)
       }[${letter.source_partition}] offset ${letter.source_offset}`;
+    const error = letter.error === null ? "" : `: ${printable(letter.error)}`;
     return `skipped: partition ${letter.partition} offset ${letter.offset}${source}: ${
       SKIPPED_MEANINGS[letter.why]
-    }`;
+    }${error}`;
   });
   const hidden = skipped - lines.length;
   return hidden === 0 ? lines : [...lines, `skipped: ${counted(hidden, "more letter")}`];

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { TopicReader } from "../../../lib/kafka/topic_reader.ts";
 import { loggerOf } from "../../../lib/log.ts";
-import { Tenure } from "../../../lib/tracker/redrive/tenure.ts";
+import { RedriveSession } from "../../../lib/tracker/redrive/redrive_session.ts";
 import { liveBroker } from "../../live_broker.ts";
 import { createRedriveSite, numberedLetters } from "./redrive_site.ts";
 
 await liveBroker();
 
-Deno.test("Tenure.begin() waits until it can read its own claim: what was committed before may not be readable yet", async () => {
+Deno.test("RedriveSession.open() waits until it can read its own claim: what was committed before may not be readable yet", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 3, partitions: 1 }));
   assert.equal((await site.redrive()).redriven, 3);
@@ -26,7 +26,7 @@ Deno.test("Tenure.begin() waits until it can read its own claim: what was commit
   const connection = { brokers: site.address.split(","), clientId: "orderflow-test" };
   const { topicId } = await site.cluster.describeTopic(site.deadLetterTopic);
   await using reader = await TopicReader.connect(connection, "probe");
-  await using tenure = await Tenure.begin({
+  await using session = await RedriveSession.open({
     connection,
     cluster: lagging,
     reader,
@@ -39,6 +39,6 @@ Deno.test("Tenure.begin() waits until it can read its own claim: what was commit
     },
   });
   assert.ok(questions > 5);
-  for (const offset of [0, 1, 2]) assert.ok(tenure.book.has({ partition: 0, offset }));
-  assert.equal(tenure.book.ownCount, 0);
+  for (const offset of [0, 1, 2]) assert.ok(session.log.has({ partition: 0, offset }));
+  assert.equal(session.log.ownCount, 0);
 });

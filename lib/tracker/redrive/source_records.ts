@@ -1,0 +1,86 @@
+/**
+ * A set of records as dead letters name them: by the topic's name and id, partition, offset, and leader epoch.
+ * A letter of another program, or of an older tracker, may not say all of it; what is not known matches
+ * anything, so that a record with letters of both kinds goes back once.
+ *
+ * @module
+ */
+
+import { type Interval, IntervalSet } from "../journal/intervals.ts";
+import type { LetterSource } from "./letter.ts";
+
+/** A source that names at least the record's place. */
+export type SourceRecord = LetterSource & {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+};
+
+/** Records of one partition of one topic, of one leader epoch. */
+export interface SourceRange {
+  readonly topic: string;
+  readonly topicId: string | undefined;
+  readonly leaderEpoch: number | undefined;
+  readonly partition: number;
+}
+
+interface Entry {
+  readonly range: SourceRange;
+  readonly offsets: IntervalSet;
+}
+
+/** Whether a letter names the place of its record. */
+export function isSourceRecord(source: LetterSource): source is SourceRecord {
+  const { topic, partition, offset } = source;
+  return topic !== undefined && partition !== undefined && offset !== undefined;
+}
+
+export class SourceRecords {
+  /** By topic and partition; several where the topic was created again, or its leader changed. */
+  readonly #entries = new Map<string, Entry[]>();
+
+  /** All of it, in the order in which the ranges were added first. */
+  *[Symbol.iterator](): Generator<SourceRange & { readonly offsets: readonly Interval[] }> {
+    for (const entries of this.#entries.values()) {
+      for (const { range, offsets } of entries) yield { ...range, offsets: offsets.intervals };
+    }
+  }
+
+  /** Whether the record is in the set, or may be, as far as the letters say. */
+  has(source: LetterSource): boolean {
+    if (!isSourceRecord(source)) return false;
+    const { offset } = source;
+    return this.#entries.get(keyOf(source))?.some(({ range, offsets }) =>
+      isCompatible(range.topicId, source.topicId) &&
+      isCompatible(range.leaderEpoch, source.leaderEpoch) && offsets.has(offset)
+    ) ?? false;
+  }
+
+  /** Adds the record of a letter; one that does not name its record is in no set. */
+  add(source: LetterSource): void {
+    if (!isSourceRecord(source)) return;
+    this.addRange(source, { start: source.offset, end: source.offset + 1 });
+  }
+
+  addRange({ topic, topicId, leaderEpoch, partition }: SourceRange, offsets: Interval): void {
+    const key = keyOf({ topic, partition });
+    const entries = this.#entries.get(key) ?? [];
+    this.#entries.set(key, entries);
+    let entry = entries.find(({ range }) =>
+      range.topicId === topicId && range.leaderEpoch === leaderEpoch
+    );
+    if (entry === undefined) {
+      entry = { range: { topic, topicId, leaderEpoch, partition }, offsets: new IntervalSet() };
+      entries.push(entry);
+    }
+    entry.offsets.add(offsets);
+  }
+}
+
+function keyOf({ topic, partition }: Pick<SourceRange, "topic" | "partition">): string {
+  return `${topic}/${partition}`;
+}
+
+function isCompatible<Value>(a: Value | undefined, b: Value | undefined): boolean {
+  return a === undefined || b === undefined || a === b;
+}
