@@ -28,6 +28,11 @@ export interface KafkaRecord {
   readonly value: Uint8Array | null;
   /** In the order in which they were written. */
   readonly headers: readonly RecordHeader[];
+  /**
+   * Leader epoch of the record batch (KIP-101): which leader of the partition appended it. After a log was truncated,
+   * other records have the same offsets and a higher epoch. Absent where it is not known.
+   */
+  readonly leaderEpoch?: number | undefined;
 }
 
 /** A record to be sent. The partition is chosen by us, before the client sees it. */

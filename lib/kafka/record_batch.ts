@@ -32,6 +32,8 @@ export interface RecordBatch {
   readonly codec: number;
   readonly recordCount: number;
   readonly baseOffset: number;
+  /** Which leader of the partition appended the batch (KIP-101); undefined where the header has -1. */
+  readonly leaderEpoch: number | undefined;
   readonly baseTimestampMs: number;
   /** Given where the broker's time stands for every record's own. */
   readonly appendTimeMs: number | undefined;
@@ -46,6 +48,7 @@ export class CorruptBatchError extends Error {
 
 const LENGTH_AT = 8;
 const LENGTH_END = 12;
+const LEADER_EPOCH_AT = 12;
 const MAGIC_AT = 16;
 const CRC_AT = 17;
 const ATTRIBUTES_AT = 21;
@@ -114,8 +117,10 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     );
   }
   const attributes = view.getInt16(ATTRIBUTES_AT);
+  const leaderEpoch = view.getInt32(LEADER_EPOCH_AT);
   return {
     baseOffset,
+    leaderEpoch: leaderEpoch < 0 ? undefined : leaderEpoch,
     lastOffset: baseOffset + view.getInt32(LAST_OFFSET_DELTA_AT),
     producerId: view.getBigInt64(PRODUCER_ID_AT),
     isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,
@@ -193,6 +198,7 @@ function decodeRecord(cursor: Cursor, { batch, topic, partition }: RecordPlace):
     key,
     value,
     headers: decodeHeaders(cursor),
+    leaderEpoch: batch.leaderEpoch,
   };
 }
 

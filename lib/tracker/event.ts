@@ -5,7 +5,7 @@
  *
  *     timestamp  event_type  kafka_topic  kafka_partition  kafka_offset  raw_message  message_size
  *     deserialized  error?  order_full?  raw_message_base64?  value_null?  kafka_key | kafka_key_base64?
- *     kafka_headers?  kafka_timestamp  kafka_topic_id?  mark?
+ *     kafka_headers?  kafka_timestamp  kafka_topic_id?  kafka_leader_epoch?  mark?
  *
  * `kafka_headers` is a list of `{key, value | value_base64}`, in the record's order; a null value is null.
  * `kafka_timestamp` is in milliseconds since the epoch.
@@ -120,7 +120,9 @@ export class EventWriter {
     const { topicId, mark } = context;
     const idText = topicId === undefined ? "" : `,"kafka_topic_id":"${topicId}"`;
     const markText = mark === undefined ? "" : `,"mark":${JSON.stringify(mark)}`;
-    this.#json(`,"kafka_timestamp":${record.timestampMs}${idText}${markText}}\n`);
+    const { leaderEpoch } = record;
+    const epochText = leaderEpoch === undefined ? "" : `,"kafka_leader_epoch":${leaderEpoch}`;
+    this.#json(`,"kafka_timestamp":${record.timestampMs}${idText}${epochText}${markText}}\n`);
   }
 
   /** Many records share a moment of receipt. */
@@ -251,6 +253,8 @@ export interface JournaledRecord {
   };
   /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
+  /** Leader epoch of the record's batch; absent in lines of Go trackers and of versions before 0.2.0. */
+  readonly leaderEpoch?: number;
 }
 
 /**
@@ -265,6 +269,7 @@ export function decodeEvent(line: string): JournaledRecord {
   const partition = integerOf(fields, "kafka_partition");
   const offset = integerOf(fields, "kafka_offset");
   const topicId = fields["kafka_topic_id"];
+  const hasEpoch = fields["kafka_leader_epoch"] !== undefined;
   return {
     topic,
     partition,
@@ -278,6 +283,7 @@ export function decodeEvent(line: string): JournaledRecord {
       },
     }),
     ...(typeof topicId === "string" && { topicId }),
+    ...(hasEpoch && { leaderEpoch: integerOf(fields, "kafka_leader_epoch") }),
   };
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { decodeEvent, EventWriter, type Verdict } from "../../lib/tracker/event.ts";
+import { classify, quickClassify } from "../../lib/tracker/journal/line_scan.ts";
 
 const ENCODER = new TextEncoder();
 const RECEIVED_AT = new Date(Date.UTC(2026, 10, 23, 7, 0, 0, 5));
@@ -68,6 +69,23 @@ Deno.test("a record comes back from its line byte for byte, whatever its bytes",
       });
     }
   }
+});
+
+Deno.test("the leader epoch of a record is written after its topic id, and read back", () => {
+  for (const leaderEpoch of [0, 7, 2_147_483_647]) {
+    const line = encode({ leaderEpoch });
+    assert.ok(line.endsWith(`,"kafka_topic_id":"aa","kafka_leader_epoch":${leaderEpoch}}\n`), line);
+    assert.equal(decodeEvent(line).leaderEpoch, leaderEpoch);
+    const bytes = ENCODER.encode(line.trimEnd());
+    assert.deepEqual(quickClassify(bytes), classify(bytes));
+    assert.deepEqual(quickClassify(bytes), {
+      kind: "record",
+      partition: { topic: "orders", topicId: "aa", partition: 2 },
+      offset: 41,
+      leaderEpoch,
+    });
+  }
+  assert.doesNotMatch(encode({}), /kafka_leader_epoch/);
 });
 
 Deno.test("EventWriter escapes every byte that JSON does not take, as JSON.stringify does", () => {

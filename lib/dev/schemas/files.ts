@@ -65,6 +65,12 @@ export function journalLine(): unknown {
         description: "The record's timestamp, milliseconds since the epoch; -1 where it has none.",
       },
       kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      kafka_leader_epoch: {
+        type: "integer",
+        minimum: 0,
+        description:
+          "Leader epoch of the record's batch: distinguishes records at the same offset after the log was truncated.",
+      },
       mark: text("What the tracker noticed just before this record."),
     },
   };

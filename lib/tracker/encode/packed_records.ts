@@ -1,7 +1,8 @@
 /**
  * Records of one partition in two buffers, which another thread can be given.
  *
- *     table   offset | timestamp | key length | value length   four numbers a record, -1 for null
+ *     table   offset | timestamp | key length | value length | leader epoch   five numbers per record;
+ *                                                                             -1: null, or not known
  *     bytes   key value key value ...                          one after another
  *
  * @module
@@ -18,8 +19,9 @@ export interface PackedRecords {
   readonly headers: ReadonlyMap<number, readonly RecordHeader[]>;
 }
 
-const COLUMNS = 4;
+const COLUMNS = 5;
 const NULL_LENGTH = -1;
+const UNKNOWN_EPOCH = -1;
 const NO_HEADERS: readonly RecordHeader[] = [];
 
 /**
@@ -46,6 +48,7 @@ export function packRecords(
     table[row + 1] = record.timestampMs;
     table[row + 2] = key?.byteLength ?? NULL_LENGTH;
     table[row + 3] = value?.byteLength ?? NULL_LENGTH;
+    table[row + 4] = record.leaderEpoch ?? UNKNOWN_EPOCH;
     if (key !== null) bytes.set(key, at);
     at += lengthOf(key);
     if (value !== null) bytes.set(value, at);
@@ -68,6 +71,7 @@ export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
   };
   return Array.from({ length: table.length / COLUMNS }, (_, index) => {
     const row = index * COLUMNS;
+    const leaderEpoch = table[row + 4] ?? UNKNOWN_EPOCH;
     return {
       topic,
       partition,
@@ -76,6 +80,7 @@ export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
       key: take(table[row + 2] ?? NULL_LENGTH),
       value: take(table[row + 3] ?? NULL_LENGTH),
       headers: headers.get(index) ?? NO_HEADERS,
+      leaderEpoch: leaderEpoch === UNKNOWN_EPOCH ? undefined : leaderEpoch,
     };
   });
 }

@@ -15,6 +15,8 @@ export type ScannedLine =
     readonly kind: "record";
     readonly partition: JournalPartition;
     readonly offset: number;
+    /** Leader epoch of the record's batch; undefined where the line has none. */
+    readonly leaderEpoch: number | undefined;
   }
   /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */
   | { readonly kind: "foreign" }
@@ -111,10 +113,11 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** What a line is; `bytes` come without the newline. */
 export function classify(bytes: Uint8Array): ScannedLine {
   try {
-    const { topic, topicId = "", partition, offset } = decodeEvent(DECODER.decode(bytes));
+    const record = decodeEvent(DECODER.decode(bytes));
+    const { topic, topicId = "", partition, offset, leaderEpoch } = record;
     // One past the highest offset has to be a whole number too.
     if (!Number.isSafeInteger(offset + 1)) return { kind: "foreign" };
-    return { kind: "record", partition: { topic, topicId, partition }, offset };
+    return { kind: "record", partition: { topic, topicId, partition }, offset, leaderEpoch };
   } catch {
     return { kind: bytes.includes(NUL) ? "torn" : "foreign" };
   }
@@ -126,7 +129,8 @@ const LINE_END_BYTES = 256;
 const LINE_START =
   /^\{"timestamp":"[^"\\]*","event_type":"[^"\\]*","kafka_topic":"([\w.-]+)","kafka_partition":(\d+),"kafka_offset":(\d+),/;
 /** Within a string a quote has a backslash before it, and the last brace is the line's own: this is no value's inside. */
-const LINE_END = /"kafka_timestamp":-?\d+,"kafka_topic_id":"([^"\\]+)"\}$/;
+const LINE_END =
+  /"kafka_timestamp":-?\d+,"kafka_topic_id":"([^"\\]+)"(?:,"kafka_leader_epoch":(\d{1,10}))?\}$/;
 
 /**
  * As {@link classify}, fifteen times as fast for a line as our own tracker writes it: only its start and its
@@ -138,12 +142,13 @@ export function quickClassify(bytes: Uint8Array): ScannedLine {
   const start = LINE_START.exec(text.toString("latin1", 0, LINE_START_BYTES));
   const end = LINE_END.exec(text.toString("latin1", Math.max(0, length - LINE_END_BYTES)));
   const [, topic, partition, offset] = start ?? [];
-  const topicId = end?.[1];
+  const [, topicId, leaderEpoch] = end ?? [];
   if (topic === undefined || topicId === undefined) return classify(bytes);
   if (!Number.isSafeInteger(Number(offset) + 1)) return classify(bytes);
   return {
     kind: "record",
     partition: { topic, topicId, partition: Number(partition) },
     offset: Number(offset),
+    leaderEpoch: leaderEpoch === undefined ? undefined : Number(leaderEpoch),
   };
 }
