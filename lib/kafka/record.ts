@@ -20,8 +20,13 @@ export interface KafkaRecord {
   readonly partition: number;
   /** Below 2^53: an offset beyond it is refused where records enter the program. */
   readonly offset: number;
-  /** Milliseconds since the epoch: the producer's or the broker's, as the topic is configured. */
+  /**
+   * Milliseconds since the epoch: the producer's or the broker's, as the topic is configured. Rounded where it is
+   * beyond 2^53; then `exactTimestampMs` has it.
+   */
   readonly timestampMs: number;
+  /** The timestamp itself, present only where a number would round it. */
+  readonly exactTimestampMs?: bigint | undefined;
   /** What decided about the partition; null where there is none. */
   readonly key: Uint8Array | null;
   /** `null` is a tombstone; an empty array is an empty value. */
@@ -45,6 +50,8 @@ export interface OutgoingRecord {
   readonly value: Uint8Array | null;
   /** Written in this order. */
   readonly headers: readonly RecordHeader[];
-  /** Milliseconds since the epoch; left to the client (now) where it is not given. */
+  /** Milliseconds since the epoch; the time of sending where it is not given. */
   readonly timestampMs?: number;
+  /** The timestamp itself, where a number would round it. */
+  readonly exactTimestampMs?: bigint | undefined;
 }

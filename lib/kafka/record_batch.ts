@@ -19,6 +19,7 @@
 import { Buffer } from "node:buffer";
 import { CompressionCodecs } from "kafkajs";
 import { crc32c } from "./crc32c.ts";
+import { type Timestamp, timestampOf } from "./int64.ts";
 import type { KafkaRecord, RecordHeader } from "./record.ts";
 
 /** A batch whose checksum was right. */
@@ -34,9 +35,12 @@ export interface RecordBatch {
   readonly baseOffset: number;
   /** Which leader of the partition appended the batch (KIP-101); undefined where the header has -1. */
   readonly leaderEpoch: number | undefined;
+  /** Milliseconds since the epoch, to which each record has its difference. */
+  readonly baseTimestamp: bigint;
+  /** The same as a number; NaN where a number would round it. */
   readonly baseTimestampMs: number;
-  /** Given where the broker's time stands for every record's own. */
-  readonly appendTimeMs: number | undefined;
+  /** The broker's time, present where it replaces every record's own. */
+  readonly appendTime: Timestamp | undefined;
   /** The records' bytes, compressed as `codec` says. */
   readonly payload: Uint8Array;
 }
@@ -118,6 +122,7 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
   }
   const attributes = view.getInt16(ATTRIBUTES_AT);
   const leaderEpoch = view.getInt32(LEADER_EPOCH_AT);
+  const baseTimestamp = view.getBigInt64(BASE_TIMESTAMP_AT);
   return {
     baseOffset,
     leaderEpoch: leaderEpoch < 0 ? undefined : leaderEpoch,
@@ -127,10 +132,11 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     isControl: (attributes & CONTROL_FLAG) !== 0,
     codec: attributes & CODEC_MASK,
     recordCount: view.getInt32(RECORD_COUNT_AT),
-    baseTimestampMs: Number(view.getBigInt64(BASE_TIMESTAMP_AT)),
-    appendTimeMs: (attributes & APPEND_TIME_FLAG) === 0
+    baseTimestamp,
+    baseTimestampMs: Number.isSafeInteger(Number(baseTimestamp)) ? Number(baseTimestamp) : NaN,
+    appendTime: (attributes & APPEND_TIME_FLAG) === 0
       ? undefined
-      : Number(view.getBigInt64(MAX_TIMESTAMP_AT)),
+      : timestampOf(view.getBigInt64(MAX_TIMESTAMP_AT)),
     payload: bytes.subarray(HEADER_BYTES),
   };
 }
@@ -186,15 +192,26 @@ async function decompressed({ codec, payload, baseOffset }: RecordBatch): Promis
 function decodeRecord(cursor: Cursor, { batch, topic, partition }: RecordPlace): KafkaRecord {
   cursor.varint(); // length
   cursor.skipByte(); // attributes
-  const timestampDelta = cursor.varint();
+  const timestampDelta = cursor.varlong();
   const offset = batch.baseOffset + cursor.varint();
   const key = cursor.bytes();
   const value = cursor.bytes();
+  let timestampMs = typeof timestampDelta === "number"
+    ? batch.baseTimestampMs + timestampDelta
+    : NaN;
+  let exactTimestampMs: bigint | undefined;
+  if (batch.appendTime !== undefined) {
+    ({ timestampMs, exactTimestampMs } = batch.appendTime);
+  } else if (!Number.isSafeInteger(timestampMs)) {
+    const exact = timestampOf(batch.baseTimestamp + BigInt(timestampDelta));
+    ({ timestampMs, exactTimestampMs } = exact);
+  }
   return {
     topic,
     partition,
     offset,
-    timestampMs: batch.appendTimeMs ?? batch.baseTimestampMs + timestampDelta,
+    timestampMs,
+    exactTimestampMs,
     key,
     value,
     headers: decodeHeaders(cursor),
@@ -216,6 +233,10 @@ function decodeHeaders(cursor: Cursor): readonly RecordHeader[] {
   return headers;
 }
 
+/** Seven bytes of seven bits each: below 2^53. */
+const EXACT_VARINT_BYTES = 7;
+const VARLONG_BYTES_MAX = 10;
+
 /** Reads on from byte to byte; an index past the end is a corrupt batch. */
 class Cursor {
   readonly #bytes: Uint8Array;
@@ -227,6 +248,23 @@ class Cursor {
 
   skipByte(): void {
     this.#at++;
+  }
+
+  /** Reads a zigzag varint of 64 bits: a number up to 2^53, else a bigint. */
+  varlong(): number | bigint {
+    const start = this.#at;
+    let byteCount = 1;
+    while ((this.#bytes[start + byteCount - 1] ?? 0) >= 0x80) byteCount++;
+    if (byteCount <= EXACT_VARINT_BYTES) return this.varint();
+    if (byteCount > VARLONG_BYTES_MAX) {
+      throw new CorruptBatchError("a number is longer than 64 bits");
+    }
+    let zigzag = 0n;
+    for (let index = 0; index < byteCount; index++) {
+      zigzag |= BigInt((this.#bytes[start + index] ?? 0) & 0x7f) << BigInt(7 * index);
+    }
+    this.#at = start + byteCount;
+    return BigInt.asIntN(64, zigzag >> 1n ^ -(zigzag & 1n));
   }
 
   /** A zigzag varint; exact up to 2^53. */

@@ -67,6 +67,7 @@ export class DeadLetters {
       value: record.value,
       headers: [...record.headers, ...failureHeaders(record, failure)],
       timestampMs: record.timestampMs,
+      exactTimestampMs: record.exactTimestampMs,
     };
   }
 

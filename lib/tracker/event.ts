@@ -8,12 +8,14 @@
  *     kafka_headers?  kafka_timestamp  kafka_topic_id?  kafka_leader_epoch?  mark?
  *
  * `kafka_headers` is a list of `{key, value | value_base64}`, in the record's order; a null value is null.
- * `kafka_timestamp` is in milliseconds since the epoch.
+ * `kafka_timestamp` is in milliseconds since the epoch; a decimal string beyond 2^53, where readers of JSON round
+ * numbers.
  *
  * @module
  */
 
 import { isUtf8 } from "node:buffer";
+import { timestampFromJson, timestampJson } from "../kafka/int64.ts";
 import type { KafkaRecord, RecordHeader } from "../kafka/record.ts";
 
 export type EventType =
@@ -122,7 +124,7 @@ export class EventWriter {
     const markText = mark === undefined ? "" : `,"mark":${JSON.stringify(mark)}`;
     const { leaderEpoch } = record;
     const epochText = leaderEpoch === undefined ? "" : `,"kafka_leader_epoch":${leaderEpoch}`;
-    this.#json(`,"kafka_timestamp":${record.timestampMs}${idText}${epochText}${markText}}\n`);
+    this.#json(`,"kafka_timestamp":${timestampJson(record)}${idText}${epochText}${markText}}\n`);
   }
 
   /** Many records share a moment of receipt. */
@@ -250,6 +252,8 @@ export interface JournaledRecord {
     readonly key: Uint8Array | null;
     readonly headers: readonly RecordHeader[];
     readonly timestampMs: number;
+    /** The timestamp itself, present only where a number would round it. */
+    readonly exactTimestampMs?: bigint | undefined;
   };
   /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
@@ -269,17 +273,18 @@ export function decodeEvent(line: string): JournaledRecord {
   const partition = integerOf(fields, "kafka_partition");
   const offset = integerOf(fields, "kafka_offset");
   const topicId = fields["kafka_topic_id"];
+  const timestamp = timestampFromJson(fields["kafka_timestamp"]);
   const hasEpoch = fields["kafka_leader_epoch"] !== undefined;
   return {
     topic,
     partition,
     offset,
     value: valueOf(fields),
-    ...(typeof fields["kafka_timestamp"] === "number" && {
+    ...(timestamp !== undefined && {
       details: {
         key: bytesOf(fields, "kafka_key") ?? null,
         headers: headersOf(fields["kafka_headers"]),
-        timestampMs: fields["kafka_timestamp"],
+        ...timestamp,
       },
     }),
     ...(typeof topicId === "string" && { topicId }),

@@ -17,6 +17,8 @@ export interface PackedRecords {
   readonly bytes: Uint8Array;
   /** Only of the records that have any. */
   readonly headers: ReadonlyMap<number, readonly RecordHeader[]>;
+  /** Timestamps that a number would round. */
+  readonly exactTimestamps: ReadonlyMap<number, bigint>;
 }
 
 const COLUMNS = 5;
@@ -40,6 +42,7 @@ export function packRecords(
   const table = new Float64Array(records.length * COLUMNS);
   const bytes = take(byteLength);
   const headers = new Map<number, readonly RecordHeader[]>();
+  const exactTimestamps = new Map<number, bigint>();
   let at = 0;
   records.forEach((record, index) => {
     const { key, value } = record;
@@ -53,15 +56,17 @@ export function packRecords(
     at += lengthOf(key);
     if (value !== null) bytes.set(value, at);
     at += lengthOf(value);
+    if (record.exactTimestampMs !== undefined) exactTimestamps.set(index, record.exactTimestampMs);
     if (record.headers.length > 0) headers.set(index, record.headers.map(copyOf));
   });
   const [first] = records;
-  return { topic: first?.topic ?? "", partition: first?.partition ?? 0, table, bytes, headers };
+  const { topic = "", partition = 0 } = first ?? {};
+  return { topic, partition, table, bytes, headers, exactTimestamps };
 }
 
 /** The records again, their bytes views of the packed ones. */
 export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
-  const { topic, partition, table, bytes, headers } = packed;
+  const { topic, partition, table, bytes, headers, exactTimestamps } = packed;
   let at = 0;
   const take = (length: number): Uint8Array | null => {
     if (length === NULL_LENGTH) return null;
@@ -77,6 +82,7 @@ export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
       partition,
       offset: table[row] ?? 0,
       timestampMs: table[row + 1] ?? 0,
+      exactTimestampMs: exactTimestamps.get(index),
       key: take(table[row + 2] ?? NULL_LENGTH),
       value: take(table[row + 3] ?? NULL_LENGTH),
       headers: headers.get(index) ?? NO_HEADERS,

@@ -91,6 +91,7 @@ export function originalOf(
       { key: REDRIVEN_HEADER, value: ENCODER.encode(from) },
     ],
     timestampMs: record.timestampMs,
+    exactTimestampMs: record.exactTimestampMs,
   };
 }
 

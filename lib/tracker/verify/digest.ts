@@ -2,7 +2,7 @@
  * What of a record is compared, and the SHA-256 that stands for it.
  *
  *     value     offset · length of the value (-1: null) · the value
- *     details   offset · timestamp · length and bytes of the key · count of headers · each: name, value
+ *     details   offset · timestamp · its low bits, if beyond 2^53 · length and bytes of the key · count of headers · each: name, value
  *
  * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in the
  * order of their names, those of one name in their own order: kafkajs, by which the tracker reads, keeps
@@ -17,6 +17,7 @@ import type { RecordHeader } from "../../kafka/record.ts";
 /** What a journal line can say of a record beside its value. */
 export interface RecordDetails {
   readonly timestampMs: number;
+  readonly exactTimestampMs?: bigint | undefined;
   readonly key: Uint8Array | null;
   readonly headers: readonly RecordHeader[];
 }
@@ -25,6 +26,8 @@ export interface RecordDetails {
 const GATHERED_BYTES = 16 * 1024;
 const NUMBER_BYTES = 8;
 const NULL_LENGTH = -1;
+/** A rounded timestamp and what is left of it below this are as good as the timestamp. */
+const LOW_BITS = 2n ** 32n;
 const ENCODER = new TextEncoder();
 
 /** Takes records one after another; two digests are equal if and only if the sequences were. */
@@ -39,9 +42,13 @@ export class RecordDigest {
     this.#addBytes(value);
   }
 
-  addDetails(offset: number, { timestampMs, key, headers }: RecordDetails): void {
+  addDetails(
+    offset: number,
+    { timestampMs, exactTimestampMs, key, headers }: RecordDetails,
+  ): void {
     this.#addNumber(offset);
     this.#addNumber(timestampMs);
+    if (exactTimestampMs !== undefined) this.#addNumber(Number(exactTimestampMs % LOW_BITS));
     this.#addBytes(key);
     this.#addNumber(headers.length);
     for (const header of headers.length > 1 ? headers.toSorted(byName) : headers) {
