@@ -28,8 +28,13 @@ export interface Verdict {
   readonly eventType: EventType;
   /** Whether the value is UTF-8, byte for byte; a null value counts as such. */
   readonly isText: boolean;
-  /** Whether the value is JSON of an object, and so stands in `order_full`. */
+  /** Whether the value is JSON of an object. */
   readonly deserialized: boolean;
+  /**
+   * Leaves `order_full` out though the value deserialized: common JSON readers do not agree on it, and one such value
+   * must not make the line unreadable.
+   */
+  readonly leavesOrderOut?: boolean;
   /** Why the record is bad; absent for a good one. */
   readonly error?: string;
 }
@@ -109,12 +114,15 @@ export class EventWriter {
     );
     const text = verdict.isText ? value : ENCODER.encode(LENIENT_DECODER.decode(value));
     const hasLineBreak = this.#escaped(text);
-    const error = verdict.error === undefined ? "" : `,"error":${JSON.stringify(verdict.error)}`;
-    const full = verdict.deserialized ? ',"order_full":' : "";
+    const error = verdict.error === undefined
+      ? ""
+      : `,"error":${JSON.stringify(verdict.error.toWellFormed())}`;
+    const hasOrder = verdict.deserialized && verdict.leavesOrderOut !== true;
+    const full = hasOrder ? ',"order_full":' : "";
     this.#json(
       `","message_size":${value.byteLength},"deserialized":${verdict.deserialized}${error}${full}`,
     );
-    if (verdict.deserialized) this.#onOneLine(value, hasLineBreak);
+    if (hasOrder) this.#onOneLine(value, hasLineBreak);
     if (record.value === null) this.#json(`,"value_null":true`);
     else if (!verdict.isText) this.#json(`,"raw_message_base64":"${value.toBase64()}"`);
     if (record.key !== null) this.#text("kafka_key", record.key);

@@ -6,6 +6,7 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
+import { isInteroperable } from "../interoperable_json.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
 
@@ -40,7 +41,7 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
     case "order":
       return {
         record,
-        verdict: GOOD_ORDER,
+        verdict: isInteroperable(text) ? GOOD_ORDER : { ...GOOD_ORDER, leavesOrderOut: true },
         order: judgement.order,
       };
     case "invalid": {
@@ -51,6 +52,7 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
           eventType: "message.received.validation_error",
           isText: true,
           deserialized: true,
+          leavesOrderOut: !isInteroperable(text),
           error: message,
         },
         failure: { reason: "VALIDATION", message },
