@@ -13,7 +13,6 @@ import {
   type SASLOptions,
 } from "kafkajs";
 import { loggerOf } from "../log.ts";
-import { registerCodecs } from "./codecs.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
 import {
   addJoinHook,
@@ -55,7 +54,6 @@ cureIdleTimer();
 cureConnections();
 renewSessionsInTime();
 addJoinHook();
-registerCodecs();
 keepCommits();
 joinInPlace();
 

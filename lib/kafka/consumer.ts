@@ -33,7 +33,7 @@ import {
 } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
-import { committedRecords } from "./committed_records.ts";
+import { type CommittedRecords, committedRecords } from "./committed_records.ts";
 import { fetchBytes, fetchedIn } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
 import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
@@ -493,12 +493,38 @@ export class GroupConsumer {
     const lane = this.#laneOf(session, batch.partition);
     if (lane.isRewinding) return;
     const { epoch } = lane;
-    const endOffset = Number(batch.lastOffset()) + 1;
     const isCurrent = () => membership.generation === this.#generation && lane.epoch === epoch;
     session.commit = payload.commitOffsetsIfNecessary;
-    const records = await this.#recordsIn(session, { payload, lane });
-    if (records === undefined || !isCurrent()) return await payload.heartbeat();
+    for await (const { records, isLast } of this.#partsOf(session, { payload, lane })) {
+      if (!isCurrent()) break;
+      const lastOffset = isLast ? batch.lastOffset() : String(records.at(-1)?.offset);
+      const endOffset = Number(lastOffset) + 1;
+      this.#handOver(session, { membership, lane, batch, records, endOffset, isCurrent });
+      payload.resolveOffset(lastOffset);
+      // A paused partition is fetched again only after kafkajs's own wait, so a short one is waited out here.
+      const hasRoom = await this.#roomWithin(lane, HANDLER_PATIENCE_MS);
+      if (!hasRoom) {
+        // What is left of a batch is fetched again when there is room.
+        if (isCurrent()) this.#pause(payload, lane);
+        break;
+      }
+      if (!isLast) await payload.heartbeat();
+    }
+    await payload.heartbeat();
+  }
 
+  /** Has the owner begin its work on records of a batch, beside the fetching of the next. */
+  #handOver(
+    session: Session,
+    { membership, lane, batch, records, endOffset, isCurrent }: {
+      readonly membership: Membership;
+      readonly lane: Lane;
+      readonly batch: EachBatchPayload["batch"];
+      readonly records: readonly KafkaRecord[];
+      readonly endOffset: number;
+      readonly isCurrent: () => boolean;
+    },
+  ): void {
     lane.batchesInFlight++;
     lane.tail = this.#options.onBatch({
       topic: batch.topic,
@@ -519,25 +545,21 @@ export class GroupConsumer {
       else this.#rewind(session, { partition: batch.partition, lane });
       return isSafe;
     });
-    payload.resolveOffset(batch.lastOffset());
-    // A paused partition is fetched again only after kafkajs's own wait, so a short one is waited out here.
-    const hasRoom = await this.#roomWithin(lane, HANDLER_PATIENCE_MS);
-    if (!hasRoom && isCurrent()) this.#pause(payload, lane);
-    await payload.heartbeat();
   }
 
-  /** Undefined where the batch cannot be read: it is fetched again, and nothing of it goes further. */
-  async #recordsIn(
+  /** Ends early where the batch cannot be read: it is fetched again, and nothing more of it goes further. */
+  async *#partsOf(
     session: Session,
     { payload: { batch }, lane }: { payload: EachBatchPayload; lane: Lane },
-  ): Promise<readonly KafkaRecord[] | undefined> {
+  ): AsyncGenerator<CommittedRecords, void, void> {
     const fetched = fetchedIn(batch);
-    if (fetched === undefined) return [];
+    if (fetched === undefined) return yield { records: [], isLast: true };
     const { partition, start } = fetched;
     try {
-      const records = await committedRecords(fetched);
-      this.#unreadable.delete(partition);
-      return records;
+      for await (const part of committedRecords(fetched)) {
+        if (part.isLast) this.#unreadable.delete(partition);
+        yield part;
+      }
     } catch (error) {
       if (this.#unreadable.get(partition) !== start) {
         const reason = error instanceof Error ? error.message : String(error);
@@ -545,7 +567,6 @@ export class GroupConsumer {
       }
       this.#unreadable.set(partition, start);
       this.#rewindWhenSettled(session, { partition, lane });
-      return undefined;
     }
   }
 

@@ -10,6 +10,16 @@ export interface RecordHeader {
   readonly key: string;
   /** Null is not empty. */
   readonly value: Uint8Array | null;
+  /** What stood in the value, where it was too large to be kept; `value` is null then. */
+  readonly omitted?: OmittedBytes;
+}
+
+/** Bytes that were too large to be kept. */
+export interface OmittedBytes {
+  /** How many there were. */
+  readonly size: number;
+  /** Their SHA-256, in hexadecimal. */
+  readonly sha256: string;
 }
 
 /** A record as it was read from a partition. */
@@ -33,6 +43,10 @@ export interface KafkaRecord {
   readonly value: Uint8Array | null;
   /** In the order in which they were written. */
   readonly headers: readonly RecordHeader[];
+  /** What stood in the value, where it was larger than 64 MiB; `value` is null then, and this is no tombstone. */
+  readonly omittedValue?: OmittedBytes;
+  /** What stood in the key, where it was too large to be kept; `key` is null then. */
+  readonly omittedKey?: OmittedBytes;
   /**
    * Leader epoch of the record batch (KIP-101): which leader of the partition appended it. After a log was truncated,
    * other records have the same offsets and a higher epoch. Absent where it is not known.

@@ -6,6 +6,7 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
+import { VALUE_BYTES_MAX } from "../limits.ts";
 import { isInteroperable } from "../interoperable_json.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
@@ -31,7 +32,12 @@ const GOOD_ORDER: Verdict = { eventType: "message.received", isText: true, deser
 
 /** Deserializes and validates a record's value. Never throws. */
 export function judgeRecord(record: KafkaRecord): JudgedRecord {
-  const { value } = record;
+  const { value, omittedValue } = record;
+  if (omittedValue !== undefined) {
+    const message =
+      `the value has ${omittedValue.size} bytes, more than the ${VALUE_BYTES_MAX} that are kept`;
+    return undeserializable(record, message, true);
+  }
   if (value === null) return undeserializable(record, "the value is null (a tombstone)", true);
   if (!isUtf8(value)) return undeserializable(record, "the value is not UTF-8", false);
   // Buffer's decoder is faster than TextDecoder and, like JSON, knows no byte order mark.

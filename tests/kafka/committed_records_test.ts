@@ -30,8 +30,13 @@ Deno.test("committedRecords() refuses bytes that do not reach the offset that wa
     bytesMax: 1_000_000,
   });
   await cluster.disconnect();
-  const read = (start: number, fetched = bytes) =>
-    committedRecords({ topic, partition: 0, start, bytes: fetched, abortedTransactions: [] });
+  const read = async (start: number, fetched = bytes) => {
+    const parts = committedRecords({
+      ...{ topic, partition: 0, start, bytes: fetched },
+      abortedTransactions: [],
+    });
+    return (await Array.fromAsync(parts)).flatMap(({ records }) => records);
+  };
 
   assert.equal(lastOffsetIn(bytes), 4);
   assert.deepEqual((await read(0)).map(({ offset }) => offset), [0, 1, 2, 3, 4]);

@@ -5,7 +5,7 @@
  */
 
 import { BAD_KINDS } from "../../producer/bad_orders.ts";
-import { base64, count, DRAFT, sha256, text, time } from "./fields.ts";
+import { base64, count, DRAFT, omitted, sha256, text, time } from "./fields.ts";
 
 export function journalLine(): unknown {
   return {
@@ -39,10 +39,15 @@ export function journalLine(): unknown {
       raw_message: text(
         "The record's value. Where it is not valid UTF-8, with replacements: raw_message_base64 has its bytes.",
       ),
-      message_size: count("The value's length in bytes."),
+      message_size: count("The value's length in bytes, kept or not."),
       deserialized: { type: "boolean", description: "Whether the value is a JSON object." },
       error: text("Why the record was not processed."),
-      order_full: { type: "object", description: "The value, where it deserialized." },
+      order_full: {
+        type: "object",
+        description:
+          "The value, where it deserialized and common JSON readers agree on it (RFC 7493; " +
+          "at most 64 levels).",
+      },
       raw_message_base64: base64("The record's value."),
       value_null: { const: true, description: "The record is a tombstone." },
       kafka_key: text("The record's key."),
@@ -57,14 +62,22 @@ export function journalLine(): unknown {
             key: text("The header's key."),
             value: { type: ["string", "null"], description: "The header's value." },
             value_base64: base64("The header's value."),
+            value_omitted: omitted("The header's value, where it was too large to be kept."),
           },
         },
       },
       kafka_timestamp: {
-        type: "integer",
-        description: "The record's timestamp, milliseconds since the epoch; -1 where it has none.",
+        type: ["integer", "string"],
+        pattern: "^-?[0-9]+$",
+        description:
+          "The record's timestamp, milliseconds since the epoch; -1 where it has none. " +
+          "A decimal string beyond 2^53, where JSON readers round numbers.",
       },
       kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      value_omitted: omitted(
+        "The value, where it has more than 64 MiB; raw_message is empty then.",
+      ),
+      kafka_key_omitted: omitted("The key, where it was too large to be kept."),
       kafka_leader_epoch: {
         type: "integer",
         minimum: 0,

@@ -19,6 +19,8 @@ export interface PackedRecords {
   readonly headers: ReadonlyMap<number, readonly RecordHeader[]>;
   /** Timestamps that a number would round. */
   readonly exactTimestamps: ReadonlyMap<number, bigint>;
+  /** What was too large to be kept. */
+  readonly omissions: ReadonlyMap<number, Pick<KafkaRecord, "omittedValue" | "omittedKey">>;
 }
 
 const COLUMNS = 5;
@@ -43,6 +45,7 @@ export function packRecords(
   const bytes = take(byteLength);
   const headers = new Map<number, readonly RecordHeader[]>();
   const exactTimestamps = new Map<number, bigint>();
+  const omissions = new Map<number, Pick<KafkaRecord, "omittedValue" | "omittedKey">>();
   let at = 0;
   records.forEach((record, index) => {
     const { key, value } = record;
@@ -56,17 +59,24 @@ export function packRecords(
     at += lengthOf(key);
     if (value !== null) bytes.set(value, at);
     at += lengthOf(value);
+    const { omittedValue, omittedKey } = record;
+    if (omittedValue ?? omittedKey) {
+      omissions.set(index, {
+        ...(omittedValue !== undefined && { omittedValue }),
+        ...(omittedKey !== undefined && { omittedKey }),
+      });
+    }
     if (record.exactTimestampMs !== undefined) exactTimestamps.set(index, record.exactTimestampMs);
     if (record.headers.length > 0) headers.set(index, record.headers.map(copyOf));
   });
   const [first] = records;
   const { topic = "", partition = 0 } = first ?? {};
-  return { topic, partition, table, bytes, headers, exactTimestamps };
+  return { topic, partition, table, bytes, headers, exactTimestamps, omissions };
 }
 
 /** The records again, their bytes views of the packed ones. */
 export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
-  const { topic, partition, table, bytes, headers, exactTimestamps } = packed;
+  const { topic, partition, table, bytes, headers, exactTimestamps, omissions } = packed;
   let at = 0;
   const take = (length: number): Uint8Array | null => {
     if (length === NULL_LENGTH) return null;
@@ -87,6 +97,7 @@ export function unpackRecords(packed: PackedRecords): readonly KafkaRecord[] {
       value: take(table[row + 3] ?? NULL_LENGTH),
       headers: headers.get(index) ?? NO_HEADERS,
       leaderEpoch: leaderEpoch === UNKNOWN_EPOCH ? undefined : leaderEpoch,
+      ...omissions.get(index),
     };
   });
 }
@@ -96,6 +107,6 @@ function lengthOf(part: Uint8Array | null): number {
 }
 
 /** A view would take the whole of what the client received along to the other thread. */
-function copyOf({ key, value }: RecordHeader): RecordHeader {
-  return { key, value: value && value.slice() };
+function copyOf(header: RecordHeader): RecordHeader {
+  return { ...header, value: header.value && header.value.slice() };
 }

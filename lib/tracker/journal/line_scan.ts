@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { LINE_BYTES_MAX } from "../../limits.ts";
 import { decodeEvent } from "../event.ts";
 import type { JournalPartition } from "./intervals.ts";
 import type { ReadableFile } from "./storage.ts";
@@ -32,8 +33,6 @@ export type LineVisitor = (
   place: { readonly start: number; readonly end: number },
 ) => void;
 
-/** A line beyond this is not kept in memory, and counts as foreign: Kafka's largest record is far below. */
-export const LINE_BYTES_MAX = 256 * 1024 * 1024;
 const READ_BYTES = 2 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const NUL = 0x00;

@@ -12,13 +12,14 @@
  */
 
 import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";
-import type { RecordHeader } from "../../kafka/record.ts";
+import type { OmittedBytes, RecordHeader } from "../../kafka/record.ts";
 
 /** What a journal line can say of a record beside its value. */
 export interface RecordDetails {
   readonly timestampMs: number;
   readonly exactTimestampMs?: bigint | undefined;
   readonly key: Uint8Array | null;
+  readonly omittedKey?: OmittedBytes;
   readonly headers: readonly RecordHeader[];
 }
 
@@ -37,24 +38,34 @@ export class RecordDigest {
   #used = 0;
   #hash: Hash | undefined;
 
-  addValue(offset: number, value: Uint8Array | null): void {
+  addValue(offset: number, value: Uint8Array | null, omitted?: OmittedBytes): void {
     this.#addNumber(offset);
     this.#addBytes(value);
+    this.#addOmitted(omitted);
   }
 
   addDetails(
     offset: number,
-    { timestampMs, exactTimestampMs, key, headers }: RecordDetails,
+    { timestampMs, exactTimestampMs, key, omittedKey, headers }: RecordDetails,
   ): void {
     this.#addNumber(offset);
     this.#addNumber(timestampMs);
     if (exactTimestampMs !== undefined) this.#addNumber(Number(exactTimestampMs % LOW_BITS));
     this.#addBytes(key);
+    this.#addOmitted(omittedKey);
     this.#addNumber(headers.length);
     for (const header of headers.length > 1 ? headers.toSorted(byName) : headers) {
       this.#addBytes(ENCODER.encode(header.key));
       this.#addBytes(header.value);
+      this.#addOmitted(header.omitted);
     }
+  }
+
+  /** Behind a null, which is a null of its own where nothing was omitted. */
+  #addOmitted(omitted: OmittedBytes | undefined): void {
+    if (omitted === undefined) return;
+    this.#addNumber(omitted.size);
+    this.#addBytes(ENCODER.encode(omitted.sha256));
   }
 
   /** The digest of all that was added since the last one, in hexadecimal. */

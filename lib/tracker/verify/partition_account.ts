@@ -67,7 +67,7 @@ export class PartitionAccount {
       this.endRecords();
       this.#open = new OpenPage(page, digests);
     }
-    this.#open.add(record.offset, record.value, record);
+    this.#open.add(record, record);
     page.inTopic.add(record.offset);
     this.#records++;
   }
@@ -81,9 +81,10 @@ export class PartitionAccount {
 
   /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
   addLine(
-    { offset, value, details }: JournaledRecord,
+    record: JournaledRecord,
     place: PositionRange & { readonly journal: number },
   ): void {
+    const { offset, details } = record;
     this.#journaled++;
     if (details === undefined) this.withoutDetails++;
     const page = this.#pageOf(offset);
@@ -99,7 +100,7 @@ export class PartitionAccount {
       page.state = page.state === "unread" ? "open" : "unproven";
       this.#open = new OpenPage(page, digests);
     }
-    if (page.state === "open") this.#open.add(offset, value, details);
+    if (page.state === "open") this.#open.add(record, details);
   }
 
   /** After the last line. */
@@ -226,8 +227,11 @@ class OpenPage {
     this.digests = digests ?? { values: new RecordDigest(), details: new RecordDigest() };
   }
 
-  add(offset: number, value: Uint8Array | null, details: JournaledRecord["details"]): void {
-    this.digests.values.addValue(offset, value);
+  add(
+    { offset, value, omittedValue }: Pick<JournaledRecord, "offset" | "value" | "omittedValue">,
+    details: JournaledRecord["details"],
+  ): void {
+    this.digests.values.addValue(offset, value, omittedValue);
     if (details !== undefined) {
       this.hasDetails = true;
       this.digests.details.addDetails(offset, details);
