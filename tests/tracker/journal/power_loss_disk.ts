@@ -77,8 +77,7 @@ export class PowerLossDisk {
 
   /** The machine died. */
   losePower(): void {
-    const survived = Math.floor(this.#random() * (this.#changes.length + 1));
-    for (const change of this.#changes.slice(0, survived)) change(this.#synced);
+    for (const change of this.#changes) if (this.#random() < 0.5) change(this.#synced);
     this.#changes = [];
     this.#live = new Map(this.#synced);
     for (const inode of new Set(this.#live.values())) {
@@ -118,13 +117,14 @@ export class PowerLossDisk {
       open: (path, mode) => act(`open ${mode}`, () => this.#open(path, mode, act)),
       stat: (path) => act("stat", () => factsOf(this.#live.get(path))),
       rename: (from, to) =>
-        act("rename", () =>
+        act("rename", () => {
+          const inode = this.#live.get(from);
+          if (inode === undefined) throw new Error(`no ${from}`);
           this.#change((names) => {
-            const inode = names.get(from);
-            if (inode === undefined) throw new Error(`no ${from}`);
-            names.delete(from);
+            if (names.get(from) === inode) names.delete(from);
             names.set(to, inode);
-          })),
+          });
+        }),
       remove: (path) => act("remove", () => this.#change((names) => void names.delete(path))),
       list: () =>
         act("list", () => [...this.#live.keys()].map((path) => path.slice(path.indexOf("/") + 1))),
