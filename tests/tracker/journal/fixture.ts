@@ -1,5 +1,6 @@
 /** What the journal's tests share: a folder of their own, lines, and an independent reading of a journal. */
 
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeEvent } from "../../../lib/tracker/event.ts";
 import type { Interval, JournalPartition } from "../../../lib/tracker/journal/intervals.ts";
@@ -223,6 +224,15 @@ export class FaultyStorage implements Storage {
   list = denoStorage.list;
   createDirectory = denoStorage.createDirectory;
   syncDirectory = denoStorage.syncDirectory;
+}
+
+/** Waits up to 10 s for the condition. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 export function diskFull(): Error {

@@ -20,6 +20,7 @@ import {
   recordsInFolder,
   seededRandom,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 Deno.test("Journal.append() has the lines in the file when it resolves, and they are held", async () => {
@@ -228,6 +229,28 @@ Deno.test("Rotation closes a segment before it grows too large, and splits no li
   assert.deepEqual(heldNames(it.journal, 3).sort(), [...records].sort());
 });
 
+Deno.test("Appends that wait together fill a segment to its size and never beyond", async () => {
+  const lineBytes = lineOf(partition(0), 10).length;
+  for (const rotateBytes of [3 * lineBytes, 4 * lineBytes - 1]) {
+    using folder = new TestFolder();
+    await using it = await opened(folder, { rotateBytes });
+    await Promise.all(
+      Array.from({ length: 30 }, (_, index) => {
+        const start = 10 + index;
+        return it.journal.append(appendOf(0, { start, end: start + 1 }));
+      }),
+    );
+    // The first append is alone in its group, and each other group fills a segment.
+    const sizes = folder.names("tracker.events.").map((name) =>
+      Deno.statSync(folder.file(name)).size / lineBytes
+    );
+    assert.deepEqual(sizes, [1, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+    await it.journal.append(appendOf(0, { start: 40, end: 41 }));
+    assert.equal(Deno.statSync(folder.active).size, 3 * lineBytes);
+    assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 10, end: 41 }));
+  }
+});
+
 Deno.test("Rotation overwrites no file that has taken its number", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder, { rotateBytes: 500 });
@@ -337,6 +360,60 @@ Deno.test("A journal file that was moved, replaced or cut is read again before a
     assert.equal(new Set(records).size, records.length, name);
     assert.ok(namesOf(0, { start: 3, end: 9 }).every((name) => records.includes(name)), name);
   }
+});
+
+Deno.test("A journal file that is cut, removed, or replaced while its disk is full is read again", async () => {
+  const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
+    cut: (folder) => Deno.truncateSync(folder.active, 0),
+    "cut by a byte": (folder) =>
+      Deno.truncateSync(folder.active, Deno.statSync(folder.active).size - 1),
+    removed: (folder) => Deno.removeSync(folder.active),
+    replaced: (folder) => {
+      const bytes = Deno.readFileSync(folder.active);
+      Deno.removeSync(folder.active);
+      // On some file systems a new file gets the inode that was freed last.
+      Deno.writeTextFileSync(folder.file("other"), "");
+      Deno.writeFileSync(folder.active, bytes);
+    },
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    using folder = new TestFolder();
+    const storage = new FaultyStorage();
+    await using it = await opened(folder, { storage, clock: fastClock() });
+    await it.journal.append(appendOf(0, { start: 0, end: 3 }));
+    let isFull = true;
+    storage.onWrite = (bytes) => {
+      if (isFull) throw diskFull();
+      return bytes.length;
+    };
+    const refused = assert.rejects(
+      it.journal.append(appendOf(0, { start: 3, end: 4 })),
+      JournalReopenedError,
+      name,
+    );
+    await until(() => it.told("stalled").length > 0);
+    change(folder);
+    isFull = false;
+    await refused;
+    const { records, badLineCount } = recordsInFolder(folder);
+    assert.equal(badLineCount, 0, name);
+    assert.deepEqual(heldNames(it.journal, 1), records, name);
+  }
+});
+
+Deno.test("A folder that was replaced is locked again: a second journal on it is refused", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder, { clock: fastClock() });
+  await it.journal.append(appendOf(0, { start: 0, end: 3 }));
+  Deno.removeSync(folder.path, { recursive: true });
+  const refused = assert.rejects(
+    it.journal.append(appendOf(0, { start: 3, end: 4 })),
+    JournalReopenedError,
+  );
+  await until(() => it.told("stalled").length > 0);
+  Deno.mkdirSync(folder.path);
+  await refused;
+  await assert.rejects(opened(folder), JournalLockedError);
 });
 
 Deno.test("A checkpoint that cannot be written is reported once, and the journal goes on", async () => {
@@ -471,14 +548,6 @@ Deno.test("A folder that does not exist is made", async () => {
   await using it = await opened({ path: folder.file("a/b") });
   assert.equal(it.told("created").length, 1);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
 
 /** Long enough for a checkpoint that nobody awaits. */
 async function settled(): Promise<void> {

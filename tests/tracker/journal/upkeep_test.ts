@@ -16,6 +16,7 @@ import {
   partition,
   recordsIn,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 const ROTATE = { rotateBytes: 700 };
@@ -329,11 +330,3 @@ Deno.test("A full disk stops compression, takes nothing, and it is done when the
   await tended(folder, COMPRESS);
   await assertHasAll(folder, 14);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
