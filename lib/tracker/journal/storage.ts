@@ -54,7 +54,7 @@ export interface Storage {
   /** The names in a directory. */
   list(directory: string): Promise<readonly string[]>;
   createDirectory(directory: string): Promise<void>;
-  /** Makes creations and renames in the directory durable. */
+  /** Makes creations, renames, and removals in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 
@@ -87,6 +87,26 @@ export async function readRange(
     filled += count;
   }
   return bytes.subarray(0, filled);
+}
+
+/**
+ * Creates a directory durably where it is missing, and those above it. A directory is an entry of the
+ * one above, which is synced even where the directory was there before: the process that created it
+ * may have died before its sync.
+ */
+export async function createDirectory(storage: Storage, directory: string): Promise<void> {
+  const parent = dirname(directory);
+  if (await storage.stat(directory) === undefined) {
+    if (parent !== directory) await createDirectory(storage, parent);
+    await storage.createDirectory(directory);
+  }
+  try {
+    await storage.syncDirectory(parent);
+  } catch (error) {
+    // Who may not read the directory above has not created this one there either.
+    const { NotCapable, PermissionDenied } = Deno.errors;
+    if (!(error instanceof NotCapable || error instanceof PermissionDenied)) throw error;
+  }
 }
 
 /** Replaces a small file in one step: after a crash there is the old one or the new one. */
@@ -122,6 +142,7 @@ export async function readFile(storage: Storage, path: string): Promise<Uint8Arr
 /** A file of such a name is not whole yet, or was left by a crash. */
 export const TEMPORARY_ENDING = ".new";
 const MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
 
 const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
   read: { read: true },
@@ -158,7 +179,7 @@ export const denoStorage: Storage = {
     for await (const { name } of Deno.readDir(directory)) names.push(name);
     return names;
   },
-  createDirectory: (directory) => Deno.mkdir(directory, { recursive: true }),
+  createDirectory: (directory) => Deno.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }),
   async syncDirectory(directory) {
     // Windows cannot open a directory, and keeps its entries in a log of its own.
     if (Deno.build.os === "windows") return;
