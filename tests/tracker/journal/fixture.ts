@@ -183,6 +183,8 @@ export function fastClock(delaysMs: number[] = []): Clock {
 /** The real disk, with a say in each write and sync of the journal's files. */
 export class FaultyStorage implements Storage {
   syncCount = 0;
+  /** Files that are open. */
+  openCount = 0;
   /** May throw; returns how many of the bytes are to be written. */
   onWrite: (bytes: Uint8Array) => number = (bytes) => bytes.length;
   /** May throw. Called with a number that tells one opened file from another. */
@@ -193,6 +195,12 @@ export class FaultyStorage implements Storage {
 
   async open(...args: Parameters<Storage["open"]>): Promise<StoredFile> {
     const file = await denoStorage.open(...args);
+    this.openCount++;
+    const { close } = file;
+    file.close = () => {
+      this.openCount--;
+      close.call(file);
+    };
     const isJournal = args[1] === "append" || args[1] === "create";
     return isJournal ? this.#watched(file, ++this.#opened) : file;
   }
