@@ -149,15 +149,13 @@ export class ArchiveReader implements ReadableFile {
   }
 }
 
-function unpackFrame(frame: Uint8Array, { start, end, frameStart, frameEnd }: Block): Uint8Array {
+function unpackFrame(frame: Uint8Array, { start, end, frameStart }: Block): Uint8Array {
   let bytes: Uint8Array | undefined;
   let cause: unknown;
-  if (frame.length === frameEnd - frameStart) {
-    try {
-      bytes = zstdDecompressSync(frame, { maxOutputLength: end - start });
-    } catch (error) {
-      cause = error;
-    }
+  try {
+    bytes = zstdDecompressSync(frame, { maxOutputLength: end - start });
+  } catch (error) {
+    cause = error;
   }
   if (bytes?.length !== end - start) {
     throw new ArchiveDamagedError(`the archive is damaged at byte ${frameStart}`, { cause });

@@ -125,7 +125,6 @@ export async function replaceFile(storage: Storage, path: string, text: string):
 
 /** The whole of a small file; undefined where there is none. */
 export async function readFile(storage: Storage, path: string): Promise<Uint8Array | undefined> {
-  if (await storage.stat(path) === undefined) return undefined;
   try {
     const file = await storage.open(path, "read");
     try {
@@ -134,7 +133,7 @@ export async function readFile(storage: Storage, path: string): Promise<Uint8Arr
       file.close();
     }
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined; // gone just now
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }

@@ -122,6 +122,18 @@ Deno.test("An archive that says other lengths than its blocks have is not read",
   }
 });
 
+Deno.test("An archive that is cut while it is read is not read as something shorter", async () => {
+  using folder = new TestFolder();
+  const bytes = textOf(10_000);
+  const archive = packBlock(bytes);
+  for (const length of [archive.length - 1, archive.length - 4, archive.length / 2, 16, 0]) {
+    using reader = closing(await openArchive(folder, archive));
+    Deno.truncateSync(folder.file("archive.zst"), length);
+    const reading = readRange(reader, { start: 0, end: bytes.length });
+    await assert.rejects(reading, ArchiveDamagedError, `${length} bytes`);
+  }
+});
+
 Deno.test("An archive that is being written is read as far as its whole blocks go, where that is asked for", async () => {
   using folder = new TestFolder();
   const path = folder.file("archive.zst");

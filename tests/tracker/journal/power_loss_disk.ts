@@ -229,7 +229,7 @@ export class PowerLossDisk {
     const existing = this.#fileAt(path);
     if (mode === "create" && existing !== undefined) throw new Error(`${path} exists`);
     const isCreated = mode === "create" || mode === "replace" || mode === "lock";
-    if (existing === undefined && !isCreated) throw new Error(`no ${path}`);
+    if (existing === undefined && !isCreated) throw new Deno.errors.NotFound(`no ${path}`);
     const inode = existing ?? new Inode(++this.#inodeCount);
     if (existing === undefined) this.#change(path, (names) => names.set(path, inode));
     if (mode === "replace") inode.truncate(0);
