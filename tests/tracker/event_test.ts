@@ -150,3 +150,16 @@ Deno.test("decodeEvent() says what is wrong with a line that is none", () => {
     assert.throws(() => decodeEvent(line), SyntaxError);
   }
 });
+
+Deno.test("decodeEvent() refuses partitions and offsets that are no whole numbers from 0 to 2^53 - 1", () => {
+  const lineWith = (field: string, number: string) =>
+    encode({}).trimEnd().replace(new RegExp(`"kafka_${field}":\\d+`), `"kafka_${field}":${number}`);
+  for (const field of ["partition", "offset"]) {
+    for (const number of ["-1", "0.5", '"1"', "null", "9007199254740992", "1e300"]) {
+      assert.throws(() => decodeEvent(lineWith(field, number)), SyntaxError, `${field} ${number}`);
+    }
+  }
+  assert.equal(decodeEvent(lineWith("offset", "0")).offset, 0);
+  const highest = decodeEvent(lineWith("offset", "9007199254740991")).offset;
+  assert.equal(highest, Number.MAX_SAFE_INTEGER);
+});

@@ -141,8 +141,7 @@ export async function readCheckpoint(
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return { kind: "read", checkpoint: decodeCheckpoint(text) };
   } catch (error) {
-    // SyntaxError: not a checkpoint. TypeError: not UTF-8. Anything else is a fault of ours.
-    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-    return { kind: "damaged", reason: error.message };
+    // Whatever is wrong with it, the journal's lines say the same.
+    return { kind: "damaged", reason: error instanceof Error ? error.message : String(error) };
   }
 }

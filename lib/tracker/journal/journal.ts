@@ -27,7 +27,7 @@ import {
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
-import { denoStorage, type Storage } from "./storage.ts";
+import { createDirectory, denoStorage, type Storage } from "./storage.ts";
 import { surviveFileLimit } from "./file_limit.ts";
 import { JournalUnwritableError } from "./unwritable.ts";
 import { SupersededRuns } from "./superseded_runs.ts";
@@ -119,7 +119,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   let lock: FolderLock | undefined;
   const forgetFileLimit = surviveFileLimit();
   try {
-    await storage.createDirectory(directory);
+    await createDirectory(storage, directory);
     lock = await FolderLock.take(storage, directory);
     const recovered = await recover({ storage, directory, onNotice });
     const segment = await openSegment({ storage, directory, rotateBytes, recovered });

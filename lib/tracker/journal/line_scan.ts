@@ -143,7 +143,9 @@ export function quickClassify(bytes: Uint8Array): ScannedLine {
   const [, topic, partition, offset] = start ?? [];
   const [, topicId, leaderEpoch] = end ?? [];
   if (topic === undefined || topicId === undefined) return classify(bytes);
-  if (!Number.isSafeInteger(Number(offset) + 1)) return classify(bytes);
+  const areExact = Number.isSafeInteger(Number(partition)) &&
+    Number.isSafeInteger(Number(offset) + 1);
+  if (!areExact) return classify(bytes);
   return {
     kind: "record",
     partition: { topic, topicId, partition: Number(partition) },

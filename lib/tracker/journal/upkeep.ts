@@ -13,6 +13,8 @@
  *     remove     rename the manifest to tracker.removed.N.json -> sync the folder -> remove the segment
  *                                                               \ removed at the next start
  *
+ * Removals are not synced: a file that is back after a power loss is removed again.
+ *
  * Nothing of this is needed for what the journal promises: where it fails, it is said and tried again.
  *
  * @module
@@ -288,7 +290,6 @@ export class Upkeep {
       await storage.rename(temporary, savedAs);
       await storage.syncDirectory(directory);
       await storage.remove(path);
-      await storage.syncDirectory(directory);
       onNotice({
         kind: "compressed",
         path,
@@ -391,6 +392,5 @@ export class Upkeep {
     const { storage, directory } = this.#options;
     await storage.remove(closedPath(directory, number));
     await storage.remove(archivePath(directory, number));
-    await storage.syncDirectory(directory);
   }
 }

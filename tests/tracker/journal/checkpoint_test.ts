@@ -3,9 +3,13 @@ import {
   type Checkpoint,
   decodeCheckpoint,
   encodeCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
 } from "../../../lib/tracker/journal/checkpoint.ts";
 import { HeldOffsets } from "../../../lib/tracker/journal/held_offsets.ts";
-import { partition } from "./fixture.ts";
+import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
+import { denoStorage } from "../../../lib/tracker/journal/storage.ts";
+import { partition, TestFolder } from "./fixture.ts";
 
 function example(): { checkpoint: Checkpoint; text: string } {
   const held = new HeldOffsets();
@@ -57,3 +61,41 @@ Deno.test("decodeCheckpoint() refuses a version that it does not know, and names
   const text = example().text.replace('"version":2', '"version":3');
   assert.throws(() => decodeCheckpoint(text), /its version is 3, expected 1 to 2/);
 });
+
+Deno.test("readCheckpoint() takes a file for damaged that it cannot decode, whatever is wrong with it", async () => {
+  using folder = new TestFolder();
+  const read = () => readCheckpoint(denoStorage, folder.path);
+  assert.deepEqual(await read(), { kind: "missing" });
+  const { checkpoint, text } = example();
+  Deno.writeTextFileSync(folder.checkpoint, text);
+  assert.equal((await read()).kind, "read");
+  const bytes = new TextEncoder().encode(text);
+  const body = JSON.parse(text).body;
+  const damaged = [
+    new Uint8Array(),
+    bytes.with(100, 0xff),
+    // Sealed as ours are, and of a shape that this version does not know.
+    encoded(encodeSealed({}, { version: 1 })),
+    encoded(encodeSealed({ ...body, topics: null }, { version: 1 })),
+    encoded(encodeSealed({ ...body, topics: [topicWith([5, 5])] }, { version: 1 })),
+    encoded(encodeSealed({ ...body, topics: [topicWith([-1, 5])] }, { version: 1 })),
+  ];
+  for (const bytes of damaged) {
+    Deno.writeFileSync(folder.checkpoint, bytes);
+    const found = await read();
+    assert.ok(found.kind === "damaged" && found.reason !== "", new TextDecoder().decode(bytes));
+  }
+  // An error of the disk is none of the checkpoint.
+  const failing = { ...denoStorage, open: () => Promise.reject(new Error("an I/O error")) };
+  await assert.rejects(readCheckpoint(failing, folder.path), /an I\/O error/);
+  await writeCheckpoint(denoStorage, folder.path, encodeCheckpoint(checkpoint, new Date()));
+  assert.equal((await read()).kind, "read");
+});
+
+function encoded(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function topicWith(interval: readonly [number, number]) {
+  return { id: "", name: "orders", partitions: [{ partition: 0, intervals: [interval] }] };
+}

@@ -20,6 +20,7 @@ import {
   recordsInFolder,
   seededRandom,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 Deno.test("Journal.append() has the lines in the file when it resolves, and they are held", async () => {
@@ -104,6 +105,27 @@ Deno.test("Appends that wait are written together and share one fdatasync, in th
     const own = records.filter((name) => name.startsWith(`${number}:`));
     assert.deepEqual(own, namesOf(number, { start: 0, end: 100 }));
   }
+});
+
+Deno.test("Appends of any size, alone or together, are in the file byte for byte and in their order", async () => {
+  using folder = new TestFolder();
+  const storage = new FaultyStorage();
+  const written: number[] = [];
+  storage.onWrite = (bytes) => {
+    written.push(bytes.length);
+    return bytes.length;
+  };
+  await using it = await opened(folder, { storage });
+  const sizes = [10, 100_000, 10, 200_000, 10, 10, 300_000, 10];
+  const appends = sizes.map((size, start) =>
+    appendOf(0, { start, end: start + 1 }, "x".repeat(size))
+  );
+  await Promise.all(appends.slice(0, 3).map((append) => it.journal.append(append)));
+  assert.equal(written.length, 2, "the first, and the two that waited in one write");
+  await Promise.all(appends.slice(3).map((append) => it.journal.append(append)));
+  assert.equal(written.length, 2 + 1 + 4, "what is large is not copied");
+  const expected = appends.map(({ lines }) => new TextDecoder().decode(lines)).join("");
+  assert.equal(Deno.readTextFileSync(folder.active), expected);
 });
 
 Deno.test("Short writes are continued until all is written", async () => {
@@ -228,6 +250,28 @@ Deno.test("Rotation closes a segment before it grows too large, and splits no li
   assert.deepEqual(heldNames(it.journal, 3).sort(), [...records].sort());
 });
 
+Deno.test("Appends that wait together fill a segment to its size and never beyond", async () => {
+  const lineBytes = lineOf(partition(0), 10).length;
+  for (const rotateBytes of [3 * lineBytes, 4 * lineBytes - 1]) {
+    using folder = new TestFolder();
+    await using it = await opened(folder, { rotateBytes });
+    await Promise.all(
+      Array.from({ length: 30 }, (_, index) => {
+        const start = 10 + index;
+        return it.journal.append(appendOf(0, { start, end: start + 1 }));
+      }),
+    );
+    // The first append is alone in its group, and each other group fills a segment.
+    const sizes = folder.names("tracker.events.").map((name) =>
+      Deno.statSync(folder.file(name)).size / lineBytes
+    );
+    assert.deepEqual(sizes, [1, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+    await it.journal.append(appendOf(0, { start: 40, end: 41 }));
+    assert.equal(Deno.statSync(folder.active).size, 3 * lineBytes);
+    assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 10, end: 41 }));
+  }
+});
+
 Deno.test("Rotation overwrites no file that has taken its number", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder, { rotateBytes: 500 });
@@ -339,6 +383,60 @@ Deno.test("A journal file that was moved, replaced or cut is read again before a
   }
 });
 
+Deno.test("A journal file that is cut, removed, or replaced while its disk is full is read again", async () => {
+  const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
+    cut: (folder) => Deno.truncateSync(folder.active, 0),
+    "cut by a byte": (folder) =>
+      Deno.truncateSync(folder.active, Deno.statSync(folder.active).size - 1),
+    removed: (folder) => Deno.removeSync(folder.active),
+    replaced: (folder) => {
+      const bytes = Deno.readFileSync(folder.active);
+      Deno.removeSync(folder.active);
+      // On some file systems a new file gets the inode that was freed last.
+      Deno.writeTextFileSync(folder.file("other"), "");
+      Deno.writeFileSync(folder.active, bytes);
+    },
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    using folder = new TestFolder();
+    const storage = new FaultyStorage();
+    await using it = await opened(folder, { storage, clock: fastClock() });
+    await it.journal.append(appendOf(0, { start: 0, end: 3 }));
+    let isFull = true;
+    storage.onWrite = (bytes) => {
+      if (isFull) throw diskFull();
+      return bytes.length;
+    };
+    const refused = assert.rejects(
+      it.journal.append(appendOf(0, { start: 3, end: 4 })),
+      JournalReopenedError,
+      name,
+    );
+    await until(() => it.told("stalled").length > 0);
+    change(folder);
+    isFull = false;
+    await refused;
+    const { records, badLineCount } = recordsInFolder(folder);
+    assert.equal(badLineCount, 0, name);
+    assert.deepEqual(heldNames(it.journal, 1), records, name);
+  }
+});
+
+Deno.test("A folder that was replaced is locked again: a second journal on it is refused", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder, { clock: fastClock() });
+  await it.journal.append(appendOf(0, { start: 0, end: 3 }));
+  Deno.removeSync(folder.path, { recursive: true });
+  const refused = assert.rejects(
+    it.journal.append(appendOf(0, { start: 3, end: 4 })),
+    JournalReopenedError,
+  );
+  await until(() => it.told("stalled").length > 0);
+  Deno.mkdirSync(folder.path);
+  await refused;
+  await assert.rejects(opened(folder), JournalLockedError);
+});
+
 Deno.test("A checkpoint that cannot be written is reported once, and the journal goes on", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
@@ -358,21 +456,22 @@ Deno.test("A checkpoint is written every 5 seconds at most, and every 32 MB", as
   const storage = new FaultyStorage();
   let nowMs = 0;
   let checkpointCount = 0;
-  const { rename } = storage;
-  storage.rename = (from, to) => (checkpointCount++, rename(from, to));
+  const { syncDirectory } = storage;
   await using it = await opened(folder, { storage, clock: { ...fastClock(), now: () => nowMs } });
-  assert.equal(checkpointCount, 1);
+  storage.syncDirectory = async (directory) => {
+    await syncDirectory(directory);
+    checkpointCount++;
+  };
   for (let start = 0; start < 21; start++) {
     await it.journal.append(appendOf(0, { start, end: start + 1 }));
-    await settled();
+    await until(() => checkpointCount === Math.floor(start / 5));
     nowMs += 1_000;
   }
-  assert.equal(checkpointCount, 5);
-  const append = appendOf(1, { start: 0, end: 1 }, "x".repeat(17_000_000));
-  await it.journal.append(append);
-  await it.journal.append({ ...appendOf(1, { start: 1, end: 2 }, "x".repeat(17_000_000)) });
-  await settled();
-  assert.equal(checkpointCount, 6);
+  const text = "x".repeat(17_000_000);
+  await it.journal.append(appendOf(1, { start: 0, end: 1 }, text));
+  assert.equal(checkpointCount, 4);
+  await it.journal.append(appendOf(1, { start: 1, end: 2 }, text));
+  await until(() => checkpointCount === 5);
 });
 
 Deno.test("Journal.close() writes what waits, and then nothing is taken", async () => {
@@ -406,6 +505,35 @@ Deno.test("Journal.close() gives up after its time what cannot be written, and f
   await using again = await opened(folder);
   assert.deepEqual(again.notices, []);
   assert.deepEqual(heldNames(again.journal, 2), namesOf(0, { start: 0, end: 3 }));
+});
+
+Deno.test("Journal.close() gives up after its time a segment that is still being read, for the next start", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, { rotateBytes: 700 });
+    for (let start = 0; start < 6; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }));
+    }
+  }
+  for (const name of folder.names("tracker.manifest.")) Deno.removeSync(folder.file(name));
+  const storage = new FaultyStorage();
+  const { open } = storage;
+  storage.open = async (path, mode) => {
+    const file = await open.call(storage, path, mode);
+    if (!path.includes("tracker.events.0")) return file;
+    // A disk so slow that the end is never reached.
+    file.read = (into) =>
+      new Promise((resolve) => setTimeout(() => resolve(into.fill(32, 0, 1) && 1), 1));
+    return file;
+  };
+  const it = await opened(folder, { storage });
+  await it.journal.close({ timeoutMs: 50 });
+  assert.deepEqual(it.told("sealed"), []);
+  assert.deepEqual(it.told("upkeep failed"), []);
+  assert.equal(storage.openCount, 0);
+  await using again = await opened(folder);
+  await again.journal.close();
+  assert.equal(again.told("sealed").length, folder.names("tracker.events.").length);
 });
 
 Deno.test("Journal.abandon() refuses what waits at once", async () => {
@@ -466,21 +594,63 @@ Deno.test("A folder that cannot be written is refused with what to do, and what 
   );
 });
 
+Deno.test("openJournal() refuses sizes and ages that are none, and touches nothing", async () => {
+  using folder = new TestFolder();
+  for (const rotateBytes of [0, -1, 0.5, NaN, Infinity]) {
+    await assert.rejects(opened(folder, { rotateBytes }), RangeError, `${rotateBytes} bytes`);
+  }
+  for (const keepMs of [0, -1, NaN]) {
+    await assert.rejects(opened(folder, { keepMs }), RangeError, `${keepMs} ms`);
+  }
+  assert.deepEqual(folder.names(""), []);
+});
+
+Deno.test("A journal that cannot be opened leaves its folder free, and no file and no signal listener behind", async () => {
+  using folder = new TestFolder();
+  const storage = new FaultyStorage();
+  const listeners = countSignalListeners();
+  try {
+    const { list } = storage;
+    storage.list = () => Promise.reject(new Error("an I/O error"));
+    await assert.rejects(opened(folder, { storage }), JournalUnwritableError);
+    assert.equal(storage.openCount, 0);
+    assert.equal(listeners.count, 0);
+    storage.list = list;
+    {
+      await using it = await opened(folder, { storage, rotateBytes: 500, compress: true });
+      await it.journal.append(appendOf(0, { start: 0, end: 2 }));
+      await it.journal.append(appendOf(0, { start: 2, end: 4 }));
+      assert.equal(listeners.count, 1);
+    }
+    assert.equal(storage.openCount, 0);
+    assert.equal(listeners.count, 0);
+  } finally {
+    listeners.restore();
+  }
+});
+
+/** Counts the listeners that are there, in the real functions' place. */
+function countSignalListeners() {
+  const { addSignalListener, removeSignalListener } = Deno;
+  const counter = {
+    count: 0,
+    restore: () => Object.assign(Deno, { addSignalListener, removeSignalListener }),
+  };
+  Object.assign(Deno, {
+    addSignalListener: (...args: Parameters<typeof addSignalListener>) => {
+      counter.count++;
+      addSignalListener(...args);
+    },
+    removeSignalListener: (...args: Parameters<typeof removeSignalListener>) => {
+      counter.count--;
+      removeSignalListener(...args);
+    },
+  });
+  return counter;
+}
+
 Deno.test("A folder that does not exist is made", async () => {
   using folder = new TestFolder();
   await using it = await opened({ path: folder.file("a/b") });
   assert.equal(it.told("created").length, 1);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
-
-/** Long enough for a checkpoint that nobody awaits. */
-async function settled(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, 20));
-}

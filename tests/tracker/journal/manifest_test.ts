@@ -16,6 +16,7 @@ import {
   partition,
   recordsInFolder,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 const ROTATE = { rotateBytes: 700 };
@@ -328,6 +329,37 @@ Deno.test("Without a checkpoint, manifests stand for the closed segments that fi
   assert.ok(!it.journal.holds({ ...partition(0), offset: 0 }));
 });
 
+Deno.test("Without a checkpoint, a segment is read whose size, first line, or end is not what its manifest says", async () => {
+  // Three lines a segment, so large that the first is not part of what stands for the end.
+  using whole = new TestFolder();
+  {
+    await using it = await opened(whole, { rotateBytes: 10_000 });
+    for (let start = 10; start < 20; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }, "x".repeat(2_800)));
+    }
+  }
+  const manifestCount = whole.names("tracker.manifest.").length;
+  const movedBy10 = (line: string) => line.replace('"kafka_offset":1', '"kafka_offset":2');
+  const changes: Readonly<Record<string, (lines: readonly string[]) => readonly string[]>> = {
+    "another first line": ([first = "", ...lines]) => [movedBy10(first), ...lines],
+    "another last line": (lines) => [...lines.slice(0, -2), movedBy10(lines.at(-2) ?? ""), ""],
+    "a line more": (lines) => [...lines.slice(0, -1), ...lines],
+    "a line less": (lines) => lines.slice(1),
+  };
+  using folder = new TestFolder();
+  for (const [name, change] of Object.entries(changes)) {
+    folder.copyFrom(whole);
+    Deno.removeSync(folder.checkpoint);
+    const path = folder.file(nameOf("events", 1));
+    const text = Deno.readTextFileSync(path);
+    Deno.writeTextFileSync(path, change(text.split("\n")).join("\n"));
+    await using it = await opened(folder);
+    assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1, name);
+    const held = new Set(recordsInFolder(folder).records);
+    assert.deepEqual(new Set(heldNames(it.journal, 1)), held, name);
+  }
+});
+
 function heldSorted(folder: TestFolder): string[] {
   return [...recordsInFolder(folder).records].sort();
 }
@@ -357,11 +389,3 @@ Deno.test("A disk that takes no manifest does not hold the journal up; it is sai
   assert.equal(folder.names("tracker.manifest.").length, folder.names("tracker.events.").length);
   assert.deepEqual(await troubles(folder), []);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}

@@ -231,6 +231,25 @@ Deno.test("Foreign lines with records after them stay, are counted, and take not
   assert.equal(Deno.readTextFileSync(folder.active), text);
 });
 
+Deno.test("A line with an offset or a partition that no record has does not keep the journal from opening", async () => {
+  const foreign = [-1, Number.MAX_SAFE_INTEGER, 0.5, 1e300].flatMap((number) => [
+    lineOf(partition(0), number),
+    ...(number === Number.MAX_SAFE_INTEGER ? [] : [lineOf(partition(number), 0)]),
+  ]);
+  for (const line of foreign) {
+    for (const where of ["active", "closed"] as const) {
+      using folder = await journalOf(2);
+      Deno.removeSync(folder.checkpoint);
+      const text = line + lineOf(partition(0), 2);
+      Deno.writeTextFileSync(folder.active, text, { append: true });
+      if (where === "closed") Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
+      await using it = await opened(folder);
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }), line);
+      assert.equal(it.told("foreign lines")[0]?.lineCount, 1, line);
+    }
+  }
+});
+
 Deno.test("Foreign lines after the last record are moved out of the journal", async () => {
   using folder = await journalOf(3);
   const before = Deno.readTextFileSync(folder.active);
