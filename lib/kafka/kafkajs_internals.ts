@@ -16,7 +16,8 @@ import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
 import { isUnresolved } from "./errors.ts";
 
-interface ClientBroker {
+/** A broker as kafkajs is connected to it. */
+export interface ClientBroker {
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
   findGroupCoordinator(
     group: { readonly groupId: string; readonly coordinatorType: number },
@@ -82,8 +83,19 @@ export interface TopicMetadata {
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
   readonly topicId: string;
   readonly partitionCount: number;
+  /** In no order. */
+  readonly partitions: readonly PartitionLeader[];
   /** What this user may do with it, as bits (`permissions.ts`); not told where it was not asked for. */
   readonly operations: number;
+}
+
+/** Who leads a partition, and since which election. */
+export interface PartitionLeader {
+  readonly partition: number;
+  /** Node id; -1 where the partition has no leader. */
+  readonly leaderId: number;
+  /** Grows with each election. */
+  readonly leaderEpoch: number;
 }
 
 interface Encoder {
@@ -158,6 +170,15 @@ export async function fetchTopicMetadata(
   { withOperations = false }: { readonly withOperations?: boolean } = {},
 ): Promise<TopicMetadata> {
   const broker = await cluster.brokerPool.findConnectedBroker();
+  return await fetchTopicMetadataFrom(broker, topic, { withOperations });
+}
+
+/** As {@link fetchTopicMetadata}, from one broker. */
+export async function fetchTopicMetadataFrom(
+  broker: ClientBroker,
+  topic: string,
+  { withOperations = false }: { readonly withOperations?: boolean } = {},
+): Promise<TopicMetadata> {
   const response = await broker.connectionPool.send({
     request: {
       apiKey: METADATA_API_KEY,
@@ -203,19 +224,20 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
   decoder.readBoolean(); // is_internal
   const partitionCount = decoder.readUVarInt() - 1;
-  for (let count = partitionCount; count > 0; count--) skipPartition(decoder);
-  return { errorCode, topicId, partitionCount, operations: decoder.readInt32() };
+  const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
+  return { errorCode, topicId, partitionCount, partitions, operations: decoder.readInt32() };
 }
 
-function skipPartition(decoder: Decoder): void {
+function decodePartition(decoder: Decoder): PartitionLeader {
   decoder.readInt16(); // error_code
-  decoder.readInt32(); // partition_index
-  decoder.readInt32(); // leader_id
-  decoder.readInt32(); // leader_epoch
+  const partition = decoder.readInt32();
+  const leaderId = decoder.readInt32();
+  const leaderEpoch = decoder.readInt32();
   for (let list = 0; list < 3; list++) { // replica_nodes, isr_nodes, offline_replicas
     for (let count = decoder.readUVarInt() - 1; count > 0; count--) decoder.readInt32();
   }
   decoder.readTaggedFields();
+  return { partition, leaderId, leaderEpoch };
 }
 
 function skipBroker(decoder: Decoder): void {

@@ -77,7 +77,7 @@ Deno.test("TopicReader.read() gives each record of a range as it was sent, compr
       },
       { timestampMs: TIMESTAMP_MS - 1_000, key: null, value: null, headers: [] },
       { timestampMs: TIMESTAMP_MS + 5_000_000_000, key: bytes(), value: bytes(), headers: [] },
-    ].map((record) => ({ topic, partition: 0, ...record }));
+    ].map((record) => ({ topic, partition: 0, leaderEpoch: 0, ...record }));
     assert.deepEqual(
       records.map(plain),
       [...expected, ...expected].map((record, offset) => ({ ...record, offset })),
