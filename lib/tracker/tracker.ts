@@ -23,6 +23,7 @@ import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry
 import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
+import { epochStartsOf } from "./journal/held_partition.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
 import {
@@ -297,6 +298,7 @@ export class Tracker {
         topicId,
         partition,
         intervals,
+        epochs: epochStartsOf(fresh),
         lines,
         lineEnds,
       });

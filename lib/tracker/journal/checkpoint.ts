@@ -18,7 +18,7 @@
 
 import { join } from "node:path";
 import type { AccountData } from "./account.ts";
-import { HeldOffsets } from "./intervals.ts";
+import { HeldOffsets } from "./held_offsets.ts";
 import { decodeSealed, encodeSealed } from "./sealed_text.ts";
 import type { SegmentFingerprint } from "./segments.ts";
 import { readFile, replaceFile, type Storage } from "./storage.ts";
@@ -54,9 +54,9 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
     topics: Array.from(checkpoint.held.topics(), ({ topic, topicId, partitions }) => ({
       id: topicId,
       name: topic,
-      partitions: Array.from(partitions, ([partition, { intervals }]) => ({
+      partitions: Array.from(partitions, ([partition, { offsets }]) => ({
         partition,
-        intervals: intervals.map(({ start, end }) => [start, end]),
+        intervals: offsets.intervals.map(({ start, end }) => [start, end]),
       })),
     })),
     ...(checkpoint.active !== undefined && { active: checkpoint.active }),

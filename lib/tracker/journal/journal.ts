@@ -14,13 +14,9 @@ import { SegmentAccount } from "./account.ts";
 import { encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
-import {
-  type HeldOffsets,
-  type Interval,
-  IntervalSet,
-  type JournalPartition,
-  requireInterval,
-} from "./intervals.ts";
+import type { HeldOffsets } from "./held_offsets.ts";
+import type { EpochRun, EpochStart } from "./held_partition.ts";
+import { type Interval, IntervalSet, type JournalPartition, requireInterval } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
@@ -74,6 +70,11 @@ export interface JournalAppend extends JournalPartition {
   /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
    * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
   readonly intervals: readonly Interval[];
+  /**
+   * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
+   * the offsets before it too.
+   */
+  readonly epochs: readonly EpochStart[];
   /** Whole lines, the last newline included; not to be changed until the append has resolved. */
   readonly lines: Uint8Array;
   /** Where each line ends, past its newline: the last of them ends the lines. */
@@ -176,6 +177,12 @@ export class Journal {
   /** Why the files have to be read again before anything is written. */
   #displaced: string | undefined;
 
+  /** What this process was told to be superseded; files that are read again do not always say so. */
+  readonly #truncated: {
+    readonly partition: JournalPartition;
+    readonly runs: readonly EpochRun[];
+  }[] = [];
+
   #checkpointing: Promise<void> | undefined;
   #checkpointFailed = false;
   #checkpointMs: number;
@@ -259,6 +266,56 @@ export class Journal {
   }
 
   /**
+   * Returns where each leader epoch begins in what is held of a partition, sorted by offset: an epoch
+   * applies to what is held up to the start of the next. What is held before the first has an unknown epoch.
+   */
+  heldEpochs(partition: JournalPartition): readonly EpochStart[] {
+    return [...this.#held.epochsOf(partition)];
+  }
+
+  /** Returns the leader epoch of the highest offset held; undefined where it is not known, or nothing is held. */
+  lastEpoch(partition: JournalPartition): number | undefined {
+    return this.#held.lastEpochOf(partition);
+  }
+
+  /**
+   * Holds nothing of a partition from `offset` on any more: its log was truncated there, and other records
+   * may be appended at the same offsets. The lines stay in the files. In memory this applies at once; it resolves
+   * when a checkpoint says so too, or cannot be written at the moment.
+   *
+   * @throws {RangeError} where it is not an offset, or appends of the partition are under way.
+   * @throws {JournalClosedError} where the journal is closed or abandoned.
+   */
+  async truncate(partition: JournalPartition, offset: number): Promise<void> {
+    this.#requireOpen();
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new RangeError(
+        `Cannot truncate at offset ${offset}: expected a whole number, not below 0`,
+      );
+    }
+    if (this.#underWay(partition).length > 0) {
+      throw new RangeError(
+        `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
+      );
+    }
+    const runs = this.#held.partition(partition).truncate(offset);
+    if (runs.length === 0) return;
+    this.#truncated.push({ partition, runs });
+    await this.checkpoint();
+  }
+
+  /**
+   * Says in which leader epoch the offsets from `start` on were appended that are held in an unknown one, up to
+   * the first that is held in a known one: to be called for the highest epoch first.
+   */
+  establishEpoch(
+    partition: JournalPartition,
+    epoch: { readonly epoch: number; readonly start: number },
+  ): void {
+    this.#held.partition(partition).establish(epoch);
+  }
+
+  /**
    * Appends lines, and resolves when they are on the disk. Appends of one partition keep their order.
    * While nothing can be written the promise stays pending, without end; the caller's waiting is what
    * bounds the memory, so have one append a partition under way, not many.
@@ -270,9 +327,7 @@ export class Journal {
    */
   append(append: JournalAppend): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#closing !== undefined || this.#abandoned.signal.aborted) {
-        throw new JournalClosedError("Cannot append to the journal: it is closed");
-      }
+      this.#requireOpen();
       this.#requireAppend(append);
       this.#queue.push({ append, resolve, reject });
       this.#working ??= this.#work();
@@ -370,7 +425,7 @@ export class Journal {
     }
     this.#bytesSinceCheckpoint += bytes;
     for (const { append } of this.#group) {
-      for (const interval of append.intervals) this.#held.add(append, interval);
+      for (const interval of append.intervals) this.#held.add(append, interval, append.epochs);
       if (this.#account?.addAppend(append) === false) this.#account = undefined;
     }
     this.#noteRecovered();
@@ -491,6 +546,17 @@ export class Journal {
     }
   }
 
+  #requireOpen(): void {
+    if (this.#closing === undefined && !this.#abandoned.signal.aborted) return;
+    throw new JournalClosedError("Cannot change the journal: it is closed");
+  }
+
+  #underWay(partition: JournalPartition): readonly JournalAppend[] {
+    return [...this.#group, ...this.#queue].flatMap(({ append }) =>
+      isSamePartition(append, partition) ? [append] : []
+    );
+  }
+
   #requireAppend({ intervals, lines, lineEnds, ...partition }: JournalAppend): void {
     if (!areWholeLines(lines, lineEnds)) {
       throw new RangeError(
@@ -498,10 +564,8 @@ export class Journal {
       );
     }
     const own = new IntervalSet();
-    for (const { append } of [...this.#group, ...this.#queue]) {
-      if (isSamePartition(append, partition)) {
-        for (const interval of append.intervals) own.add(interval);
-      }
+    for (const append of this.#underWay(partition)) {
+      for (const interval of append.intervals) own.add(interval);
     }
     for (const interval of intervals) {
       requireInterval(interval);

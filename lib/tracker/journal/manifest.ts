@@ -21,7 +21,7 @@
  */
 
 import type { AccountData, PartitionShare } from "./account.ts";
-import type { HeldOffsets } from "./intervals.ts";
+import type { HeldOffsets } from "./held_offsets.ts";
 import { decodeSealed, encodeSealed } from "./sealed_text.ts";
 import {
   type ClosedSegment,

@@ -12,7 +12,7 @@
 import type { AccountData } from "./account.ts";
 import { ArchiveDamagedError, ArchiveReader } from "./archive.ts";
 import { addHeld, type Manifest, readManifest } from "./manifest.ts";
-import { HeldOffsets } from "./intervals.ts";
+import { HeldOffsets } from "./held_offsets.ts";
 import { classify, quickClassify } from "./line_scan.ts";
 import { scanSegment } from "./segment_scan.ts";
 import { closedName, closedPath, listSegments, type SegmentList } from "./segments.ts";

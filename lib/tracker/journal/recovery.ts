@@ -23,8 +23,8 @@ import { join } from "node:path";
 import { SegmentAccount } from "./account.ts";
 import { ArchiveReader } from "./archive.ts";
 import { type Checkpoint, type CheckpointRead, readCheckpoint } from "./checkpoint.ts";
-import { HeldOffsets, type JournalPartition } from "./intervals.ts";
-import { type LineVisitor, scanLines } from "./line_scan.ts";
+import { HeldOffsets } from "./held_offsets.ts";
+import { type LineVisitor, scanLines, type ScannedLine } from "./line_scan.ts";
 import { addHeld, readManifestFitting, readManifestOf } from "./manifest.ts";
 import type { NoticeListener } from "./notice.ts";
 import {
@@ -483,7 +483,7 @@ class Survey {
     this.#end = end;
     if (this.#stopped) return;
     if (line.kind === "record") {
-      this.#addRecord(line.partition, line.offset);
+      this.#addRecord(line);
       this.#recordsEnd = end;
     } else {
       this.#trailing.add(line.kind, start);
@@ -491,11 +491,11 @@ class Survey {
     }
   };
 
-  #addRecord(partition: JournalPartition, offset: number): void {
+  #addRecord(line: Extract<ScannedLine, { kind: "record" }>): void {
+    const { partition, offset } = line;
     this.#foreign.addAll(this.#trailing);
     this.#trailing = new BadLines();
-    if (this.#held.of(partition).has(offset)) this.#repeatedCount++;
-    else this.#held.add(partition, { start: offset, end: offset + 1 });
+    if (this.#held.addLine(partition, line).isRepeated) this.#repeatedCount++;
     this.#lineCount++;
     this.account?.addRecord(partition, offset);
   }

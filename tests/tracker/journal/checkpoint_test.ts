@@ -4,7 +4,7 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
 } from "../../../lib/tracker/journal/checkpoint.ts";
-import { HeldOffsets } from "../../../lib/tracker/journal/intervals.ts";
+import { HeldOffsets } from "../../../lib/tracker/journal/held_offsets.ts";
 import { partition } from "./fixture.ts";
 
 function example(): { checkpoint: Checkpoint; text: string } {

@@ -55,7 +55,7 @@ export function encodedLines(lines: readonly string[]): Pick<JournalAppend, "lin
 export function appendOf(number: number, { start, end }: Interval, text?: string): JournalAppend {
   const offsets = Array.from({ length: end - start }, (_, index) => start + index);
   const lines = offsets.map((offset) => lineOf(partition(number), offset, text));
-  return { ...partition(number), intervals: [{ start, end }], ...encodedLines(lines) };
+  return { ...partition(number), intervals: [{ start, end }], epochs: [], ...encodedLines(lines) };
 }
 
 /** A folder that is gone when the test ends. */

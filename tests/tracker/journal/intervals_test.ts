@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { HeldOffsets, IntervalSet } from "../../../lib/tracker/journal/intervals.ts";
+import { HeldOffsets } from "../../../lib/tracker/journal/held_offsets.ts";
+import { IntervalSet } from "../../../lib/tracker/journal/intervals.ts";
 import { newSeed, seededRandom } from "./fixture.ts";
 
 Deno.test("IntervalSet.add() merges what overlaps and what touches", () => {

@@ -1,0 +1,143 @@
+/**
+ * Which offsets a journal holds, by topic and partition, and the leader epochs in which they were appended.
+ *
+ * @module
+ */
+
+import {
+  type EpochRun,
+  type EpochStart,
+  HeldPartition,
+  type LineEffect,
+} from "./held_partition.ts";
+import { type Interval, IntervalSet, type JournalPartition } from "./intervals.ts";
+
+/** What is held of one topic. */
+export interface HeldTopic {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partitions: ReadonlyMap<number, HeldPartition>;
+}
+
+const NO_OFFSETS = new IntervalSet();
+
+/** The offsets held, by topic and partition. */
+export class HeldOffsets {
+  readonly #topics = new Map<string, HeldTopic & { partitions: Map<number, HeldPartition> }>();
+
+  topics(): Iterable<HeldTopic> {
+    return this.#topics.values();
+  }
+
+  /** Returns the offsets held of a partition: an empty set where nothing is. Not to be changed by the caller. */
+  of(partition: JournalPartition): IntervalSet {
+    return this.#find(partition)?.offsets ?? NO_OFFSETS;
+  }
+
+  /** Returns where each leader epoch begins in what is held of a partition; see {@link HeldPartition.epochs}. */
+  epochsOf(partition: JournalPartition): readonly EpochStart[] {
+    return this.#find(partition)?.epochs ?? [];
+  }
+
+  /** Returns the leader epoch of the highest offset held of a partition; undefined where it is not known. */
+  lastEpochOf(partition: JournalPartition): number | undefined {
+    return this.#find(partition)?.lastEpoch;
+  }
+
+  /**
+   * Holds an interval, whose offsets were appended in the epochs that begin where `epochs` says (sorted; the
+   * first of them holds for what comes before it; empty: unknown). Returns what that supersedes, by
+   * the rule in `held_partition.ts`.
+   */
+  add(
+    partition: JournalPartition,
+    interval: Interval,
+    epochs: readonly EpochStart[] = [],
+  ): readonly EpochRun[] {
+    const held = this.partition(partition);
+    if (epochs.length <= 1) return held.add(interval, epochs[0]?.epoch);
+    return splitByEpoch(interval, epochs).flatMap((run) => held.add(run, run.epoch));
+  }
+
+  /** Holds the record of one journal line; lines come in the order in which they were written. */
+  addLine(
+    partition: JournalPartition,
+    { offset, leaderEpoch }: { readonly offset: number; readonly leaderEpoch: number | undefined },
+  ): LineEffect {
+    return this.partition(partition).addLine(offset, leaderEpoch);
+  }
+
+  /** What is held of a partition, to be added to. */
+  partition({ topic, topicId, partition }: JournalPartition): HeldPartition {
+    const key = keyOf(topic, topicId);
+    let held = this.#topics.get(key);
+    if (held === undefined) {
+      held = { topic, topicId, partitions: new Map() };
+      this.#topics.set(key, held);
+    }
+    let offsets = held.partitions.get(partition);
+    if (offsets === undefined) {
+      offsets = new HeldPartition();
+      held.partitions.set(partition, offsets);
+    }
+    return offsets;
+  }
+
+  /** Whether any of this partition is held under the same name and another id; lines without an id do not tell. */
+  hasNamesake({ topic, topicId, partition }: JournalPartition): boolean {
+    for (const held of this.#topics.values()) {
+      const isOther = held.topic === topic && held.topicId !== topicId && held.topicId !== "";
+      if (isOther && held.partitions.has(partition)) return true;
+    }
+    return false;
+  }
+
+  /** How many offsets are held here and not in `other`. */
+  countNotIn(other: HeldOffsets): number {
+    let count = 0;
+    for (const { topic, topicId, partitions } of this.#topics.values()) {
+      for (const [partition, { offsets }] of partitions) {
+        count += lengthNotIn(offsets.intervals, other.of({ topic, topicId, partition }).intervals);
+      }
+    }
+    return count;
+  }
+
+  #find({ topic, topicId, partition }: JournalPartition): HeldPartition | undefined {
+    return this.#topics.get(keyOf(topic, topicId))?.partitions.get(partition);
+  }
+}
+
+function keyOf(topic: string, topicId: string): string {
+  return topicId === "" ? `name ${topic}` : `id ${topicId}`;
+}
+
+function splitByEpoch(
+  interval: Interval,
+  epochs: readonly EpochStart[],
+): readonly EpochRun[] {
+  return epochs.flatMap(({ epoch, start }, index) => {
+    const run = {
+      start: index === 0 ? interval.start : Math.max(start, interval.start),
+      end: Math.min(epochs[index + 1]?.start ?? Infinity, interval.end),
+      epoch,
+    };
+    return run.start < run.end ? [run] : [];
+  });
+}
+
+/** Walks both lists once: a journal of a compacted topic may have as many intervals as records. */
+function lengthNotIn(intervals: readonly Interval[], others: readonly Interval[]): number {
+  let length = 0;
+  let first = 0;
+  for (const { start, end } of intervals) {
+    length += end - start;
+    while ((others[first]?.end ?? Infinity) <= start) first++;
+    for (let index = first; index < others.length; index++) {
+      const other = others[index];
+      if (other === undefined || other.start >= end) break;
+      length -= Math.min(end, other.end) - Math.max(start, other.start);
+    }
+  }
+  return length;
+}
