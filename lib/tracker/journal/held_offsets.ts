@@ -44,19 +44,13 @@ export class HeldOffsets {
     return this.#find(partition)?.lastEpoch;
   }
 
-  /**
-   * Holds an interval, whose offsets were appended in the epochs that begin where `epochs` says (sorted; the
-   * first of them holds for what comes before it; empty: unknown). Returns what that supersedes, by
-   * the rule in `held_partition.ts`.
-   */
+  /** {@link HeldPartition.add} */
   add(
     partition: JournalPartition,
     interval: Interval,
     epochs: readonly EpochStart[] = [],
   ): readonly EpochRun[] {
-    const held = this.partition(partition);
-    if (epochs.length <= 1) return held.add(interval, epochs[0]?.epoch);
-    return splitByEpoch(interval, epochs).flatMap((run) => held.add(run, run.epoch));
+    return this.partition(partition).add(interval, epochs);
   }
 
   /** Holds the record of one journal line; lines come in the order in which they were written. */
@@ -67,20 +61,38 @@ export class HeldOffsets {
     return this.partition(partition).addLine(offset, leaderEpoch);
   }
 
-  /** What is held of a partition, to be added to. */
-  partition({ topic, topicId, partition }: JournalPartition): HeldPartition {
-    const key = keyOf(topic, topicId);
-    let held = this.#topics.get(key);
+  /** {@link HeldPartition.truncate} */
+  truncate(partition: JournalPartition, offset: number): readonly EpochRun[] {
+    return this.#find(partition)?.truncate(offset) ?? [];
+  }
+
+  /** {@link HeldPartition.establish} */
+  establish(
+    partition: JournalPartition,
+    epoch: { readonly epoch: number; readonly start: number },
+  ): void {
+    this.#find(partition)?.establish(epoch);
+  }
+
+  /** {@link HeldPartition.removeRuns} */
+  removeRuns(partition: JournalPartition, runs: readonly EpochRun[]): readonly EpochRun[] {
+    return this.#find(partition)?.removeRuns(runs) ?? [];
+  }
+
+  /** Returns what is held of a partition, to be added to. */
+  partition(of: JournalPartition): HeldPartition {
+    const { partitions } = this.#topic(of);
+    let held = partitions.get(of.partition);
     if (held === undefined) {
-      held = { topic, topicId, partitions: new Map() };
-      this.#topics.set(key, held);
+      held = new HeldPartition();
+      partitions.set(of.partition, held);
     }
-    let offsets = held.partitions.get(partition);
-    if (offsets === undefined) {
-      offsets = new HeldPartition();
-      held.partitions.set(partition, offsets);
-    }
-    return offsets;
+    return held;
+  }
+
+  /** Puts what is held of a partition in the place of what was. */
+  set(of: JournalPartition, held: HeldPartition): void {
+    this.#topic(of).partitions.set(of.partition, held);
   }
 
   /** Whether any of this partition is held under the same name and another id; lines without an id do not tell. */
@@ -103,6 +115,16 @@ export class HeldOffsets {
     return count;
   }
 
+  #topic({ topic, topicId }: JournalPartition) {
+    const key = keyOf(topic, topicId);
+    let held = this.#topics.get(key);
+    if (held === undefined) {
+      held = { topic, topicId, partitions: new Map() };
+      this.#topics.set(key, held);
+    }
+    return held;
+  }
+
   #find({ topic, topicId, partition }: JournalPartition): HeldPartition | undefined {
     return this.#topics.get(keyOf(topic, topicId))?.partitions.get(partition);
   }
@@ -110,20 +132,6 @@ export class HeldOffsets {
 
 function keyOf(topic: string, topicId: string): string {
   return topicId === "" ? `name ${topic}` : `id ${topicId}`;
-}
-
-function splitByEpoch(
-  interval: Interval,
-  epochs: readonly EpochStart[],
-): readonly EpochRun[] {
-  return epochs.flatMap(({ epoch, start }, index) => {
-    const run = {
-      start: index === 0 ? interval.start : Math.max(start, interval.start),
-      end: Math.min(epochs[index + 1]?.start ?? Infinity, interval.end),
-      epoch,
-    };
-    return run.start < run.end ? [run] : [];
-  });
 }
 
 /** Walks both lists once: a journal of a compacted topic may have as many intervals as records. */

@@ -62,6 +62,14 @@ export class HeldPartition {
    */
   #epochs: EpochStart[] = [];
 
+  /** Returns what is held as it was read back: sorted intervals, and {@link epochs} of them. */
+  static from(intervals: readonly Interval[], epochs: readonly EpochStart[]): HeldPartition {
+    const held = new HeldPartition();
+    for (const interval of intervals) held.#offsets.add(interval);
+    held.#epochs = [...epochs];
+    return held;
+  }
+
   /** Not to be changed by the caller. */
   get offsets(): IntervalSet {
     return this.#offsets;
@@ -77,8 +85,27 @@ export class HeldPartition {
     return this.#epochs.at(-1)?.epoch;
   }
 
-  /** Holds an interval that was appended in one epoch; returns what that supersedes, by the rule above. */
-  add(interval: Interval, epoch: number | undefined): readonly EpochRun[] {
+  /** What is held, an entry for each interval in one epoch, sorted. */
+  get runs(): readonly EpochRun[] {
+    return this.#runsFrom(0);
+  }
+
+  /**
+   * Holds an interval, which was appended in the epochs that begin where `epochs` says: sorted; the first of
+   * them holds for what comes before it; empty: unknown. Returns what that supersedes, by the rule above.
+   */
+  add(interval: Interval, epochs: readonly EpochStart[]): readonly EpochRun[] {
+    if (epochs.length <= 1) return this.#add(interval, epochs[0]?.epoch);
+    return epochs.flatMap(({ epoch, start }, index) => {
+      const run = {
+        start: index === 0 ? interval.start : Math.max(start, interval.start),
+        end: Math.min(epochs[index + 1]?.start ?? Infinity, interval.end),
+      };
+      return run.start < run.end ? this.#add(run, epoch) : NOTHING;
+    });
+  }
+
+  #add(interval: Interval, epoch: number | undefined): readonly EpochRun[] {
     if (interval.start >= (this.#offsets.end ?? 0)) {
       this.#offsets.add(interval);
       if (epoch !== this.lastEpoch) this.#epochs.push({ epoch, start: interval.start });
@@ -98,7 +125,7 @@ export class HeldPartition {
     if (this.#offsets.has(offset) && (epoch === undefined || epoch === this.#epochAt(offset))) {
       return REPEATED_LINE;
     }
-    const superseded = this.add({ start: offset, end: offset + 1 }, epoch);
+    const superseded = this.#add({ start: offset, end: offset + 1 }, epoch);
     return superseded.length === 0 ? NEW_LINE : { isRepeated: false, superseded };
   }
 
@@ -116,17 +143,19 @@ export class HeldPartition {
     this.#normalize();
   }
 
-  /** Holds these records no more: what is held at their offsets in another known epoch stays. */
-  removeRuns(runs: readonly EpochRun[]): void {
+  /**
+   * Holds these records no more, and returns those that were held. What is held at their offsets in another
+   * known epoch stays.
+   */
+  removeRuns(runs: readonly EpochRun[]): readonly EpochRun[] {
     const removed = runs.flatMap(({ start, end, epoch }) =>
       this.#runsFrom(start).flatMap((held) => {
         const isSame = held.epoch === undefined || held.epoch === epoch;
-        return isSame && held.start < end
-          ? [{ start: held.start, end: Math.min(held.end, end) }]
-          : [];
+        return isSame && held.start < end ? [{ ...held, end: Math.min(held.end, end) }] : [];
       })
     );
     this.remove(removed);
+    return removed;
   }
 
   /**

@@ -109,6 +109,10 @@ export interface JournalPartition {
   readonly partition: number;
 }
 
+export function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
+  return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
+}
+
 /** The first offset from `from` on that lies in none of the intervals, which are sorted and disjoint. */
 export function firstGap(intervals: readonly Interval[], from: number): number {
   let offset = from;

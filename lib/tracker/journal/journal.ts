@@ -11,18 +11,26 @@
  */
 
 import { SegmentAccount } from "./account.ts";
-import { encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
-import type { EpochRun, EpochStart } from "./held_partition.ts";
-import { type Interval, IntervalSet, type JournalPartition, requireInterval } from "./intervals.ts";
+import type { EpochStart } from "./held_partition.ts";
+import {
+  type Interval,
+  IntervalSet,
+  isSamePartition,
+  type JournalPartition,
+  requireInterval,
+} from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
 import { denoStorage, type Storage } from "./storage.ts";
 import { surviveFileLimit } from "./file_limit.ts";
 import { JournalUnwritableError } from "./unwritable.ts";
+import { SupersededRuns } from "./superseded_runs.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** A group takes no further append beyond this; one append alone may be larger. */
@@ -31,9 +39,6 @@ const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 const COPIED_BYTES_MAX = 256 * 1024;
 const RETRY_DELAY_MS_MIN = 250;
 const RETRY_DELAY_MS_MAX = 5_000;
-const CHECKPOINT_INTERVAL_MS = 5_000;
-/** About so much is read at a restart, at the most: some 0.2 s. */
-const CHECKPOINT_BYTES = 32 * 1024 * 1024;
 const CLOSE_TIMEOUT_MS = 10_000;
 const NEWLINE = 0x0a;
 
@@ -177,16 +182,8 @@ export class Journal {
   /** Why the files have to be read again before anything is written. */
   #displaced: string | undefined;
 
-  /** What this process was told to be superseded; files that are read again do not always say so. */
-  readonly #truncated: {
-    readonly partition: JournalPartition;
-    readonly runs: readonly EpochRun[];
-  }[] = [];
-
-  #checkpointing: Promise<void> | undefined;
-  #checkpointFailed = false;
-  #checkpointMs: number;
-  #bytesSinceCheckpoint = 0;
+  readonly #superseded = new SupersededRuns();
+  readonly #checkpoints: CheckpointWriter;
 
   constructor(
     { directory, onNotice, storage = denoStorage, clock = systemClock, ...options }: JournalOptions,
@@ -207,7 +204,14 @@ export class Journal {
     this.#held = recovered.held;
     this.#account = recovered.active.account;
     this.#upkeep = this.#upkeepOf(recovered);
-    this.#checkpointMs = clock.now();
+    this.#checkpoints = new CheckpointWriter({
+      storage,
+      directory,
+      now: () => clock.now(),
+      onNotice,
+      content: () => this.#checkpointContent(),
+      isIdle: () => this.#working === undefined && this.#stall === undefined,
+    });
     this.#forgetFileLimit = surviveFileLimit();
   }
 
@@ -298,9 +302,10 @@ export class Journal {
         `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
       );
     }
-    const runs = this.#held.partition(partition).truncate(offset);
+    const runs = this.#held.truncate(partition, offset);
     if (runs.length === 0) return;
-    this.#truncated.push({ partition, runs });
+    this.#superseded.add(partition, runs);
+    this.#account?.supersede(partition, runs);
     await this.checkpoint();
   }
 
@@ -312,7 +317,8 @@ export class Journal {
     partition: JournalPartition,
     epoch: { readonly epoch: number; readonly start: number },
   ): void {
-    this.#held.partition(partition).establish(epoch);
+    this.#held.establish(partition, epoch);
+    this.#checkpoints.hasten();
   }
 
   /**
@@ -357,8 +363,8 @@ export class Journal {
       await this.#upkeep.stop({ now: false, signal: this.#abandoned.signal });
       done.abort();
       await expired;
-      await this.#checkpointing;
-      if (this.#stall === undefined) await this.checkpoint();
+      await this.#checkpoints.writing;
+      await this.checkpoint();
     } finally {
       this.#segment.close();
       this.#lock.release();
@@ -370,7 +376,7 @@ export class Journal {
     while (this.#queue.length > 0) {
       this.#group = this.#takeGroup();
       await this.#writeGroup();
-      this.#checkpointIfDue();
+      if (this.#stall === undefined) this.#checkpoints.writeIfDue();
     }
     this.#working = undefined;
   }
@@ -423,14 +429,20 @@ export class Journal {
       const together = parts.length > 1 && bytes <= COPIED_BYTES_MAX;
       await this.#segment.append(together ? [joined(...parts)] : parts);
     }
-    this.#bytesSinceCheckpoint += bytes;
-    for (const { append } of this.#group) {
-      for (const interval of append.intervals) this.#held.add(append, interval, append.epochs);
-      if (this.#account?.addAppend(append) === false) this.#account = undefined;
-    }
+    this.#checkpoints.noteAppended(bytes);
+    for (const { append } of this.#group) this.#hold(append);
     this.#noteRecovered();
     // Whoever waits may append again at once, and must not find its last append still under way.
     for (const { resolve } of this.#group.splice(0)) resolve();
+  }
+
+  #hold(append: JournalAppend): void {
+    const held = this.#held.partition(append);
+    for (const interval of append.intervals) {
+      this.#account?.supersede(append, held.add(interval, append.epochs));
+    }
+    if (this.#account?.addAppend(append) === false) this.#account = undefined;
+    this.#superseded.forget(append, append.intervals);
   }
 
   async #rotate(): Promise<void> {
@@ -440,8 +452,8 @@ export class Journal {
     this.#onNotice({ kind: "rotated", path, number });
     this.#upkeep.add({ ...closed, account: this.#account });
     this.#account = new SegmentAccount();
-    // Forces a checkpoint after this group, so that a restart need not read the closed segment.
-    this.#bytesSinceCheckpoint = Infinity;
+    // So that a restart need not read the closed segment.
+    this.#checkpoints.hasten();
   }
 
   /** Reads the folder as after a start, because the files in it are not those that were written. */
@@ -449,7 +461,7 @@ export class Journal {
     const storage = this.#storage;
     const directory = this.directory;
     this.#segment.close();
-    await this.#checkpointing;
+    await this.#checkpoints.writing;
     await this.#upkeep.stop({ now: true });
     if (!await this.#lock.isInPlace()) {
       const lock = await FolderLock.take(storage, directory);
@@ -459,6 +471,7 @@ export class Journal {
     const recovered = await recover({ storage, directory, onNotice: this.#onNotice });
     const { rotateBytes } = this.#options;
     this.#segment = await openSegment({ storage, directory, rotateBytes, recovered });
+    this.#superseded.removeFrom(recovered.held, recovered.active.account);
     const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
     const newId = recovered.id !== this.#id;
     this.#id = recovered.id;
@@ -467,7 +480,7 @@ export class Journal {
     this.#upkeep = this.#upkeepOf(recovered);
     this.#upkeep.start();
     this.#displaced = undefined;
-    this.#bytesSinceCheckpoint = Infinity;
+    this.#checkpoints.hasten();
     this.#onNotice({
       kind: "reopened",
       directory,
@@ -493,6 +506,7 @@ export class Journal {
     if (this.#stall === undefined) this.#stall = { sinceMs: this.#clock.now(), reason };
     else this.#stall.reason = reason;
     const waiting = [...this.#group, ...this.#queue];
+    this.#checkpoints.postpone();
     this.#onNotice({
       kind: "stalled",
       path: this.#segment.path,
@@ -509,23 +523,18 @@ export class Journal {
     this.#onNotice({ kind: "recovered", path: this.#segment.path, stalledMs });
   }
 
-  #checkpointIfDue(): void {
-    if (this.#checkpointing !== undefined || this.#stall !== undefined) return;
-    const due = this.#bytesSinceCheckpoint >= CHECKPOINT_BYTES ||
-      this.#clock.now() - this.#checkpointMs >= CHECKPOINT_INTERVAL_MS;
-    // Not awaited: its content is taken now, and holds whatever is appended while it is written.
-    if (due) void this.checkpoint();
-  }
-
-  /** Writes a checkpoint now. Never throws: a journal without one is whole, and slower to open. */
+  /**
+   * Writes a checkpoint as soon as no group of appends is being written. Never throws: a journal without one is
+   * whole, and slower to open.
+   */
   checkpoint(): Promise<void> {
-    return this.#checkpointing ??= this.#writeCheckpoint().finally(() => {
-      this.#checkpointing = undefined;
-    });
+    if (this.#stall === undefined) return this.#checkpoints.request();
+    this.#checkpoints.postpone();
+    return Promise.resolve();
   }
 
-  async #writeCheckpoint(): Promise<void> {
-    const text = encodeCheckpoint({
+  #checkpointContent(): Checkpoint {
+    return {
       journalId: this.#id,
       segment: this.#segment.number,
       position: this.#segment.bytes,
@@ -533,17 +542,7 @@ export class Journal {
       closed: Array.from(this.#closedSegments, ([number, bytes]) => ({ number, bytes })),
       held: this.#held,
       active: this.#account?.data(),
-    }, new Date());
-    this.#checkpointMs = this.#clock.now();
-    this.#bytesSinceCheckpoint = 0;
-    try {
-      await writeCheckpoint(this.#storage, this.directory, text);
-      this.#checkpointFailed = false;
-    } catch (error) {
-      if (this.#checkpointFailed) return;
-      this.#checkpointFailed = true;
-      this.#onNotice({ kind: "checkpoint failed", directory: this.directory, error });
-    }
+    };
   }
 
   #requireOpen(): void {
@@ -557,11 +556,14 @@ export class Journal {
     );
   }
 
-  #requireAppend({ intervals, lines, lineEnds, ...partition }: JournalAppend): void {
+  #requireAppend({ intervals, epochs, lines, lineEnds, ...partition }: JournalAppend): void {
     if (!areWholeLines(lines, lineEnds)) {
       throw new RangeError(
         `Cannot append ${lines.length} bytes as ${lineEnds.length} lines: expected each to end with a newline, and the last to end the bytes`,
       );
+    }
+    if (epochs.some(({ start }, index) => start <= (epochs[index - 1]?.start ?? -1))) {
+      throw new RangeError("Cannot append: expected each epoch to start above the one before");
     }
     const own = new IntervalSet();
     for (const append of this.#underWay(partition)) {
@@ -578,10 +580,6 @@ export class Journal {
       own.add(interval);
     }
   }
-}
-
-function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
-  return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
 }
 
 function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {

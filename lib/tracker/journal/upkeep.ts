@@ -186,13 +186,13 @@ export class Upkeep {
     const startedMs = performance.now();
     const { bytes, sha256, edges, account } = await this.#describe(facts, path);
     const last = await this.#lastManifest(list);
-    const { lines, partitions } = account.data();
+    const { lines, ...shares } = account.data();
     this.#stopped.signal.throwIfAborted();
     // Where it throws the manifest may be there all the same: the last one has to be looked up again.
     this.#last = undefined;
     const manifest = await writeManifest(storage, manifestPath(directory, number), {
       segment: { name: closedName(number), bytes, lines, sha256, fingerprint: fingerprint(edges) },
-      partitions,
+      ...shares,
       created: new Date().toISOString(),
       journal: journalId,
       chain: (last?.chain ?? 0) + 1,

@@ -54,6 +54,6 @@ Deno.test("decodeCheckpoint() refuses a text cut at any byte, or with any byte c
 });
 
 Deno.test("decodeCheckpoint() refuses a version that it does not know, and names it", () => {
-  const text = example().text.replace('"version":1', '"version":2');
-  assert.throws(() => decodeCheckpoint(text), /its version is 2, expected 1/);
+  const text = example().text.replace('"version":2', '"version":3');
+  assert.throws(() => decodeCheckpoint(text), /its version is 3, expected 1 to 2/);
 });

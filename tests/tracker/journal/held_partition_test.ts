@@ -8,22 +8,7 @@ import { newSeed, seededRandom } from "./fixture.ts";
 
 /** `0-99:e1 120-149:e2`; `e?` is an unknown epoch. */
 function held(partition: HeldPartition): string {
-  return partition.epochs.length === 0 && partition.offsets.end === undefined
-    ? ""
-    : textOf(runsOf(partition));
-}
-
-function runsOf({ offsets, epochs }: HeldPartition): readonly EpochRun[] {
-  const spans = [{ epoch: undefined, start: 0 }, ...epochs].map(({ epoch, start }, index) => ({
-    epoch,
-    start,
-    end: epochs[index]?.start ?? Infinity,
-  }));
-  return spans.flatMap((span) =>
-    span.start < span.end
-      ? offsets.within(span).map((part) => ({ ...part, epoch: span.epoch }))
-      : []
-  );
+  return textOf(partition.runs);
 }
 
 function textOf(runs: readonly EpochRun[]): string {
@@ -32,7 +17,7 @@ function textOf(runs: readonly EpochRun[]): string {
 
 function filled(...runs: readonly (readonly [number, number, number | undefined])[]) {
   const partition = new HeldPartition();
-  for (const [start, end, epoch] of runs) partition.add({ start, end }, epoch);
+  for (const [start, end, epoch] of runs) partition.add({ start, end }, [{ epoch, start }]);
   return partition;
 }
 
@@ -171,7 +156,7 @@ Deno.test("HeldPartition.truncate() ends what is held at any offset, and says wh
     assert.equal(partition.lastEpoch, lastEpoch);
     assert.equal(textOf(partition.truncate(offset)), "", "a second time");
     assert.equal(held(partition), left, "a second time");
-    partition.add({ start: offset, end: offset + 5 }, 9);
+    partition.add({ start: offset, end: offset + 5 }, [{ epoch: 9, start: offset }]);
     assert.equal(held(partition), `${left} ${offset}-${offset + 4}:e9`.trim());
   }
 });
@@ -187,7 +172,7 @@ Deno.test("HeldPartition.establish() names the unknown epochs from an offset on,
   assert.equal(held(partition), "0-14:e4 15-19:e5 30-39:e8");
   partition.establish({ epoch: 3, start: 5 });
   assert.equal(held(partition), "0-14:e4 15-19:e5 30-39:e8", "known already");
-  partition.add({ start: 40, end: 50 }, undefined);
+  partition.add({ start: 40, end: 50 }, []);
   partition.establish({ epoch: 9, start: 45 });
   assert.equal(partition.lastEpoch, 9);
 });
@@ -215,7 +200,7 @@ Deno.test("HeldPartition answers as a plain list of offsets and epochs does, in 
       if (kind < 0.7) {
         const end = start + 1 + upTo(6);
         // An interval stands for its lines.
-        if (kind < 0.35) superseded.push(...partition.add({ start, end }, epoch));
+        if (kind < 0.35) superseded.push(...partition.add({ start, end }, [{ epoch, start }]));
         for (let offset = start; offset < end; offset++) {
           if (kind >= 0.35) superseded.push(...partition.addLine(offset, epoch).superseded);
           model = withLine(model, offset, epoch);
@@ -232,7 +217,7 @@ Deno.test("HeldPartition answers as a plain list of offsets and epochs does, in 
         }
       }
       const message = `seed ${seed}, round ${round}, step ${step}`;
-      assert.deepEqual(flat(runsOf(partition)), sorted(model), message);
+      assert.deepEqual(flat(partition.runs), sorted(model), message);
       if (kind < 0.9) {
         const gone = [...before].filter(([offset, epoch]) =>
           !model.has(offset) || (model.get(offset) !== epoch)
