@@ -20,7 +20,6 @@ import {
   cureConnections,
   cureIdleTimer,
   joinInPlace,
-  keepCommits,
   renewSessionsInTime,
 } from "./kafkajs_internals.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
@@ -56,7 +55,6 @@ cureConnections();
 renewSessionsInTime();
 addJoinHook();
 registerCodecs();
-keepCommits();
 joinInPlace();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */

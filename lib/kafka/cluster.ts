@@ -275,6 +275,15 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
+  /** The epoch of each partition's present leader, by partition. */
+  async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
+    const { partitions } = await this.#call(
+      `describing topic "${topic}"`,
+      () => fetchTopicMetadata(this.#cluster, topic),
+    );
+    return new Map(partitions.map(({ partition, leaderEpoch }) => [partition, leaderEpoch]));
+  }
+
   /** What a group has committed, for the partitions of which it has committed anything. */
   async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
     const [answer] = await this.#call(

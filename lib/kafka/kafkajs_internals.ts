@@ -10,7 +10,6 @@ import process from "node:process";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import connectionModule from "kafkajs/src/network/connection.js";
-import offsetManagerModule from "kafkajs/src/consumer/offsetManager/index.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
@@ -314,50 +313,6 @@ export function addJoinHook(): void {
   prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
     await JOIN_HOOKS.get(this.cluster)?.();
     await joinAndSync.call(this);
-  };
-}
-
-interface OffsetManager {
-  readonly cluster: Pick<ClientCluster, "fetchTopicsOffset">;
-  nextOffset(topic: string, partition: number): { toString(): string };
-  seek(position: { topic: string; partition: number; offset: string }): Promise<void>;
-  setDefaultOffset(partition: { topic: string; partition: number }): Promise<void>;
-}
-
-/** Where a consumer was to read, and where it reads on because what lies between is gone. */
-export interface OutOfRange {
-  readonly partition: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-const OUT_OF_RANGE_LISTENERS = new WeakMap<object, (outOfRange: OutOfRange) => void>();
-
-/**
- * Tells of offsets that a consumer was to read and that the topic does not have any more.
- *
- * @param cluster that of the consumer, as its partition assigner is given it.
- */
-export function onOutOfRange(cluster: object, listener: (outOfRange: OutOfRange) => void): void {
-  OUT_OF_RANGE_LISTENERS.set(cluster, listener);
-}
-
-/**
- * Has a consumer whose offset is out of range read on from the first one there is. By itself kafkajs does
- * it in silence, and by way of a commit of "earliest", without metadata, in place of the group's own: what
- * the group has committed is lost.
- */
-export function keepCommits(): void {
-  const { prototype } = offsetManagerModule as { prototype: OffsetManager };
-  prototype.setDefaultOffset = async function (this: OffsetManager, { topic, partition }) {
-    const from = Number(this.nextOffset(topic, partition));
-    const [answer] = await this.cluster.fetchTopicsOffset([
-      { topic, partitions: [{ partition }], fromBeginning: true },
-    ]);
-    const offset = answer?.partitions[0]?.offset;
-    if (offset === undefined) throw new RangeError(`expected an offset of ${topic}[${partition}]`);
-    await this.seek({ topic, partition, offset });
-    OUT_OF_RANGE_LISTENERS.get(this.cluster)?.({ partition, from, to: Number(offset) });
   };
 }
 

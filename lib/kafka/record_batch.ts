@@ -41,6 +41,14 @@ export interface RecordBatch {
   readonly payload: Uint8Array;
 }
 
+/** Offsets that were appended in one leader epoch, from `start` up to, not including, `end`. */
+export interface EpochRun {
+  /** Undefined where it is not known. */
+  readonly epoch: number | undefined;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** What was fetched is not what a Kafka log can hold. */
 export class CorruptBatchError extends Error {
   override readonly name = "CorruptBatchError";
@@ -83,6 +91,29 @@ export function lastOffsetIn(bytes: Uint8Array): number | undefined {
   return lastOffset;
 }
 
+/**
+ * Returns the offsets of the whole batches by leader epoch, lowest first, by their headers alone. Offsets between two
+ * batches are in no run, unless both are of one epoch.
+ */
+export function epochRunsIn(bytes: Uint8Array): readonly EpochRun[] {
+  const runs: EpochRun[] = [];
+  for (const batch of wholeBatches(bytes)) {
+    const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+    const start = safeNumber(view.getBigInt64(0));
+    const end = start + view.getInt32(LAST_OFFSET_DELTA_AT) + 1;
+    const epoch = leaderEpochOf(view);
+    const last = runs.at(-1);
+    if (last !== undefined && last.epoch === epoch) runs[runs.length - 1] = { ...last, end };
+    else runs.push({ epoch, start, end });
+  }
+  return runs;
+}
+
+function leaderEpochOf(header: DataView): number | undefined {
+  const epoch = header.getInt32(LEADER_EPOCH_AT);
+  return epoch < 0 ? undefined : epoch;
+}
+
 /** Cut apart by their lengths; what has one that makes no sense is given as it is, to be refused. */
 function* wholeBatches(bytes: Uint8Array): Generator<Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -117,10 +148,9 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     );
   }
   const attributes = view.getInt16(ATTRIBUTES_AT);
-  const leaderEpoch = view.getInt32(LEADER_EPOCH_AT);
   return {
     baseOffset,
-    leaderEpoch: leaderEpoch < 0 ? undefined : leaderEpoch,
+    leaderEpoch: leaderEpochOf(view),
     lastOffset: baseOffset + view.getInt32(LAST_OFFSET_DELTA_AT),
     producerId: view.getBigInt64(PRODUCER_ID_AT),
     isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,

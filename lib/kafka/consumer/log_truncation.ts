@@ -15,14 +15,7 @@
  */
 
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
-
-/** Offsets that were appended in one leader epoch, from `start` up to, not including, `end`. */
-export interface EpochRun {
-  /** Undefined where it is not known. */
-  readonly epoch: number | undefined;
-  readonly start: number;
-  readonly end: number;
-}
+import type { EpochRun } from "../record_batch.ts";
 
 /** Where the log has other records than those that were read, or none. */
 export interface Divergence {
@@ -97,7 +90,11 @@ export type BatchFit =
     readonly end: number;
   }
   /** The batch and what was read before cannot be of one log. */
-  | { readonly kind: "contradicts" };
+  | {
+    readonly kind: "contradicts";
+    /** From here on a log that has the batch cannot have what was read. */
+    readonly offset: number;
+  };
 
 /**
  * Says what must be known before records of the batch may be appended.
@@ -106,9 +103,8 @@ export type BatchFit =
  * @param batch the record batches' own offsets, lowest first: those that a log lacks between two are in none.
  */
 export function fitOf(read: readonly EpochRun[], batch: readonly EpochRun[]): BatchFit {
-  if (batch.some((run) => read.some((other) => areOfTwoLogs(other, run)))) {
-    return { kind: "contradicts" };
-  }
+  const conflicts = batch.flatMap((run) => read.flatMap((other) => conflictOf(other, run)));
+  if (conflicts.length > 0) return { kind: "contradicts", offset: Math.min(...conflicts) };
   const [first] = batch;
   // An epoch that both have: they are equal up to it.
   if (first?.epoch === undefined || read.some(({ epoch }) => epoch === first.epoch)) {
@@ -120,10 +116,13 @@ export function fitOf(read: readonly EpochRun[], batch: readonly EpochRun[]): Ba
     : { kind: "new epoch", epoch: before.epoch, end: before.end };
 }
 
-/** Whether no log has both runs, since its epochs would fall. */
-function areOfTwoLogs(a: EpochRun, b: EpochRun): boolean {
-  if (a.epoch === undefined || b.epoch === undefined || a.epoch === b.epoch) return false;
-  return a.epoch < b.epoch ? a.end > b.start : b.end > a.start;
+/** Returns from where on a log with the batch's run cannot have what was read: its epochs would fall. */
+function conflictOf(read: EpochRun, batch: EpochRun): readonly number[] {
+  if (read.epoch === undefined || batch.epoch === undefined) return [];
+  if (read.epoch < batch.epoch && read.end > batch.start) {
+    return [Math.max(read.start, batch.start)];
+  }
+  return read.epoch > batch.epoch && batch.end > read.start ? [read.start] : [];
 }
 
 /** Whether the leader's answer to a "new epoch" says that the log goes on from what was read to the batch. */

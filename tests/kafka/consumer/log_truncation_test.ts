@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import {
   divergenceBefore,
-  type EpochRun,
   findDivergence,
   fitOf,
   isSucceeded,
   type ReadPoint,
 } from "../../../lib/kafka/consumer/log_truncation.ts";
+import type { EpochRun } from "../../../lib/kafka/record_batch.ts";
 import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
 import { Random } from "../../../lib/shop/random.ts";
 
@@ -130,17 +130,13 @@ Deno.test("fitOf() asks about the last epoch before a batch of a new one, and ab
 
 Deno.test("fitOf() sees that a batch and what was read cannot be of one log", () => {
   const read = runs([1, 0, 500], [2, 500, 1000]);
-  for (
-    const batch of [
-      runs([1, 1000, 1100]), // a lower epoch after a higher one
-      runs([3, 900, 1200]), // begins below the end of what was read in epoch 2
-      runs([2, 400, 600]), // begins within epoch 1
-      runs([2, 1000, 1100], [1, 1100, 1200]),
-      runs([3, 100, 200]), // before what was read in a lower epoch
-    ]
-  ) {
-    assert.deepEqual(fitOf(read, batch), { kind: "contradicts" }, JSON.stringify(batch));
-  }
+  const contradictsFrom = (offset: number, ...batch: readonly Run[]) =>
+    assert.deepEqual(fitOf(read, runs(...batch)), { kind: "contradicts", offset });
+  contradictsFrom(500, [1, 1000, 1100]); // a lower epoch after a higher one
+  contradictsFrom(900, [3, 900, 1200]); // begins below the end of what was read in epoch 2
+  contradictsFrom(400, [2, 400, 600]); // begins within epoch 1
+  contradictsFrom(500, [2, 1000, 1100], [1, 1100, 1200]);
+  contradictsFrom(100, [3, 100, 200]); // before what was read in a lower epoch
 });
 
 Deno.test("isSucceeded() wants the epoch to end between what was read and the batch", () => {
