@@ -19,7 +19,6 @@ import {
   cureConnections,
   cureIdleTimer,
   joinInPlace,
-  keepCommits,
   renewSessionsInTime,
 } from "./kafkajs_internals.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
@@ -54,7 +53,6 @@ cureIdleTimer();
 cureConnections();
 renewSessionsInTime();
 addJoinHook();
-keepCommits();
 joinInPlace();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */

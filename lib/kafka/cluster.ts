@@ -15,6 +15,7 @@ import {
   fetchTopicMetadata,
   takeUnresolvedHosts,
 } from "./kafkajs_internals.ts";
+import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
 import { loggerOf } from "../log.ts";
 import { isPermitted, type TopicOperation } from "./permissions.ts";
 
@@ -259,6 +260,28 @@ export class ClusterClient implements AsyncDisposable {
   async allOffsets(topic: string): Promise<readonly OffsetRange[]> {
     const { partitionCount } = await this.describeTopic(topic);
     return await this.offsets(topic, Array.from({ length: partitionCount }, (_, index) => index));
+  }
+
+  /**
+   * Asks a partition's leader where a leader epoch ends in its log. Leaders that move are looked up again.
+   *
+   * @throws {RefusedError} with reason `TOPIC_CHANGED` where the topic has another id, or as the cluster refuses.
+   */
+  async epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
+    const { topic, partition, epoch } = question;
+    return await this.#call(
+      `asking where leader epoch ${epoch} ends in ${topic}[${partition}]`,
+      () => askEpochEnd(this.#cluster, question),
+    );
+  }
+
+  /** The epoch of each partition's present leader, by partition. */
+  async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
+    const { partitions } = await this.#call(
+      `describing topic "${topic}"`,
+      () => fetchTopicMetadata(this.#cluster, topic),
+    );
+    return new Map(partitions.map(({ partition, leaderEpoch }) => [partition, leaderEpoch]));
   }
 
   /** What a group has committed, for the partitions of which it has committed anything. */

@@ -29,15 +29,20 @@ import {
   type ConsumerCrashEvent,
   type EachBatchPayload,
   type Kafka,
+  type OffsetsByTopicPartition,
   PartitionAssigners,
+  type TopicPartitionOffsetAndMetadata,
 } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { type CommittedRecords, committedRecords } from "./committed_records.ts";
-import { fetchBytes, fetchedIn } from "./consumer_fetch.ts";
+import type { LogCheck } from "./consumer/log_check.ts";
+import { fetchBytes, fetchedIn, type FetchPlace } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
+import { beforeJoining } from "./kafkajs_internals.ts";
+import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
 import type { KafkaRecord } from "./record.ts";
+import { type EpochRun, epochRunsIn } from "./record_batch.ts";
 import { TopicIdentity } from "./topic_identity.ts";
 
 /** Partitions that the group gave to this member, before anything is read of them. */
@@ -71,6 +76,10 @@ export interface ConsumedBatch {
   readonly lost: AbortSignal;
   /** Asks the cluster whether the topic is still the one that the batch was read from. */
   confirmTopic(): Promise<boolean>;
+  /** Offsets of the record batches by leader epoch, aborted ones and control batches included. */
+  readonly epochRuns?: readonly EpochRun[];
+  /** Has the partition compared with its log before it is read again; for a batch that does not become safe. */
+  checkLog?(): void;
   /** Whether the batch before this one of the partition became safe; work must not be done in another order. */
   readonly previous: Promise<boolean>;
 }
@@ -81,13 +90,6 @@ export type ConsumerNotice =
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
   | { readonly kind: "rebuilding"; readonly reason: string; readonly inMs: number }
-  /** The topic does not have the offset any more at which a partition was to be read on. */
-  | {
-    readonly kind: "out-of-range";
-    readonly partition: number;
-    readonly from: number;
-    readonly to: number;
-  }
   /** What was fetched is not what was stored, or cannot be decompressed: it is asked for again. */
   | {
     readonly kind: "unreadable";
@@ -103,12 +105,20 @@ export type ConsumerNotice =
     readonly reason: string;
   };
 
+/** An offset that is committed. */
+export interface CommitPoint {
+  readonly partition: number;
+  readonly offset: number;
+  /** Leader epoch of the record before the offset; undefined where it is not known. */
+  readonly epoch: number | undefined;
+}
+
 export interface GroupConsumerOptions {
   readonly connection: KafkaConnection;
   readonly topic: string;
   readonly groupId: string;
   /** Kept with every commit, so that a later member can tell whose commit it was. */
-  readonly commitMetadata: (topicId: string) => string;
+  readonly commitMetadata: (topicId: string, point: CommitPoint) => string;
   /** Where to read on, by partition; the answer is awaited before any record is handed over. */
   readonly startAt: (assignment: Assignment) => ReadonlyMap<number, number>;
   /**
@@ -117,6 +127,8 @@ export interface GroupConsumerOptions {
    */
   readonly onBatch: (batch: ConsumedBatch) => Promise<boolean>;
   readonly onNotice: (notice: ConsumerNotice) => void;
+  /** Left out, a partition that cannot be read on is read from the first offset that it has. */
+  readonly logCheck?: LogCheck;
   /** A member that says nothing for this long loses its partitions; 10 s. */
   readonly sessionTimeoutMs?: number;
 }
@@ -174,6 +186,10 @@ interface Membership {
 
 /** The work under way on a partition's batches. */
 interface Lane {
+  /** The next offset to be fetched, and the leader epoch of the batch before it. */
+  next: { readonly offset: number; readonly epoch: number | undefined } | undefined;
+  /** Whether the log has to be asked before anything more is read. */
+  isMisplaced: boolean;
   /** Renewed when the partition is read again from its safe position: work begun before is stale. */
   epoch: number;
   /** Until it is read again: what was fetched before would be taken for what comes after the safe position. */
@@ -192,10 +208,13 @@ interface Session {
   readonly ended: PromiseWithResolvers<Error | undefined>;
   membership: Promise<Membership | undefined>;
   lanes: Map<number, Lane>;
-  /** Commits through the last batch handed over: it works while stopping, and throws where it fails. */
-  commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
-  /** Safe offsets that wait to be committed. */
-  readonly uncommitted: Map<number, number>;
+  /**
+   * Commits through the last batch handed over: it works while stopping, and throws where it fails. Before the
+   * first batch, through the consumer.
+   */
+  commit: EachBatchPayload["commitOffsetsIfNecessary"];
+  /** Safe offsets that wait to be committed, by partition. */
+  readonly uncommitted: Map<number, CommitPoint>;
   committing: Promise<void> | undefined;
   /** What the last COMMIT_OFFSETS events said, by partition. */
   readonly confirmed: Map<number, string>;
@@ -208,6 +227,8 @@ export class GroupConsumer {
   readonly #cluster: ClusterClient;
   readonly #identity: TopicIdentity;
   readonly #positions = new Map<number, number>();
+  /** Leader epoch of the record before each position; undefined where it is not known. */
+  readonly #epochs = new Map<number, number | undefined>();
   #isPlaced = false;
   #session: Session | undefined;
   #isStopping = false;
@@ -296,12 +317,11 @@ export class GroupConsumer {
       readUncommitted: false,
       allowAutoTopicCreation: false,
       partitionAssigners: [(config) => {
-        fetchBytes(config.cluster);
-        beforeJoining(config.cluster, () => this.#beforeJoining());
-        onOutOfRange(config.cluster, (gap) => {
-          // Before a start is decided on, it is decided with the topic's range in view.
-          if (this.#isPlaced) this.#options.onNotice({ kind: "out-of-range", ...gap });
+        fetchBytes(config.cluster, {
+          lastFetchedEpoch: (place) => this.#nextFetch(place)?.epoch,
+          onMisplaced: (place, divergingEpoch) => this.#onMisplaced(place, divergingEpoch),
         });
+        beforeJoining(config.cluster, () => this.#beforeJoining());
         return PartitionAssigners.roundRobin(config);
       }],
       retry: {
@@ -315,7 +335,7 @@ export class GroupConsumer {
       ended: Promise.withResolvers(),
       membership: Promise.resolve(undefined),
       lanes: new Map(),
-      commit: undefined,
+      commit: (offsets) => consumer.commitOffsets(commitsIn(offsets)),
       uncommitted: new Map(),
       committing: undefined,
       confirmed: new Map(),
@@ -388,20 +408,23 @@ export class GroupConsumer {
   ): Promise<Membership | undefined> {
     const generation = this.#nextGeneration();
     this.#positions.clear();
+    this.#epochs.clear();
     this.#isPlaced = false;
     session.lanes = new Map();
     session.uncommitted.clear();
     let assignment: Assignment | undefined;
+    let truncated: ReadonlySet<number> = new Set();
     while (this.#generation === generation) {
       try {
         if (assignment === undefined) {
           const described = await this.#describe(partitions);
+          truncated = await this.#options.logCheck?.beforeStart(described) ?? truncated;
           if (this.#generation !== generation) return undefined;
           this.#seekToStart(session, described);
           assignment = described;
         }
         const membership = { generation, topicId: assignment.topicId };
-        await this.#commitStarts(session, { assignment, membership });
+        await this.#commitStarts(session, { assignment, membership, truncated });
         return membership;
       } catch (error) {
         if (!isUnreachable(error) && FATAL_REASONS.has(reasonOf(error))) {
@@ -435,7 +458,7 @@ export class GroupConsumer {
     session.uncommitted.clear();
     for (const { partition, low, committed } of assignment.partitions) {
       const start = starts.get(partition) ?? committed?.offset ?? low;
-      this.#positions.set(partition, start);
+      this.#place(session, { partition, offset: start });
       // Always: kafkajs may be further on already, or have an old seek of an earlier assignment in hand.
       session.consumer.seek({ topic: assignment.topic, partition, offset: String(start) });
       // Paused for work that was begun before the join, it would wait for that work's end.
@@ -444,24 +467,41 @@ export class GroupConsumer {
     this.#isPlaced = true;
   }
 
+  /** Sets where a partition is read, with what is known of the record before. */
+  #place(
+    session: Session,
+    { partition, offset }: { readonly partition: number; readonly offset: number },
+  ): void {
+    const epoch = this.#options.logCheck?.epochBefore(partition, offset);
+    this.#positions.set(partition, offset);
+    this.#epochs.set(partition, epoch);
+    this.#laneOf(session, partition).next = { offset, epoch };
+  }
+
   /**
    * Commits where partitions without a commit begin, before any of their records is handed over. So a
    * group without a commit is one that was never here, or was deleted: not one whose member died before
-   * its first commit, with records in hand that must be seen again.
+   * its first commit, with records in hand that must be seen again. Where a log was truncated its commit is
+   * taken back to what is left.
    */
   async #commitStarts(
     { consumer, confirmed }: Session,
-    { assignment, membership }: { assignment: Assignment; membership: Membership },
+    { assignment, membership, truncated }: {
+      assignment: Assignment;
+      membership: Membership;
+      truncated: ReadonlySet<number>;
+    },
   ): Promise<void> {
     const { topic, partitions } = assignment;
-    const metadata = this.#options.commitMetadata(membership.topicId);
-    const starts = partitions.filter(({ committed }) => committed === undefined)
-      .map(({ partition, low }) => ({
-        topic,
-        partition,
-        offset: String(this.#positions.get(partition) ?? low),
-        metadata,
-      }));
+    const starts = partitions
+      .filter(({ committed, partition }) => committed === undefined || truncated.has(partition))
+      .map(({ partition, low }) => {
+        const offset = this.#positions.get(partition) ?? low;
+        const epoch = this.#epochs.get(partition);
+        const point = { partition, offset, epoch };
+        const metadata = this.#options.commitMetadata(membership.topicId, point);
+        return { topic, partition, offset: String(offset), metadata };
+      });
     if (starts.length === 0) return;
     for (const { partition } of starts) confirmed.delete(partition);
     await consumer.commitOffsets(starts);
@@ -495,12 +535,18 @@ export class GroupConsumer {
     const { epoch } = lane;
     const isCurrent = () => membership.generation === this.#generation && lane.epoch === epoch;
     session.commit = payload.commitOffsetsIfNecessary;
+    const fetched = fetchedIn(batch);
+    let start = fetched?.start ?? 0;
     for await (const { records, isLast } of this.#partsOf(session, { payload, lane })) {
       if (!isCurrent()) break;
       const lastOffset = isLast ? batch.lastOffset() : String(records.at(-1)?.offset);
       const endOffset = Number(lastOffset) + 1;
-      this.#handOver(session, { membership, lane, batch, records, endOffset, isCurrent });
+      const epochRuns = epochRunsIn(fetched?.bytes ?? new Uint8Array(), { start, end: endOffset });
+      const part = { records, endOffset, epochRuns };
+      this.#handOver(session, { membership, lane, batch, part, isCurrent });
       payload.resolveOffset(lastOffset);
+      lane.next = { offset: endOffset, epoch: epochRuns.at(-1)?.epoch };
+      start = endOffset;
       // A paused partition is fetched again only after kafkajs's own wait, so a short one is waited out here.
       const hasRoom = await this.#roomWithin(lane, HANDLER_PATIENCE_MS);
       if (!hasRoom) {
@@ -516,33 +562,38 @@ export class GroupConsumer {
   /** Has the owner begin its work on records of a batch, beside the fetching of the next. */
   #handOver(
     session: Session,
-    { membership, lane, batch, records, endOffset, isCurrent }: {
+    { membership, lane, batch, part, isCurrent }: {
       readonly membership: Membership;
       readonly lane: Lane;
       readonly batch: EachBatchPayload["batch"];
-      readonly records: readonly KafkaRecord[];
-      readonly endOffset: number;
+      readonly part: Pick<ConsumedBatch, "records" | "endOffset"> & {
+        readonly epochRuns: readonly EpochRun[];
+      };
       readonly isCurrent: () => boolean;
     },
   ): void {
+    const { partition } = batch;
+    const { endOffset, epochRuns } = part;
     lane.batchesInFlight++;
     lane.tail = this.#options.onBatch({
       topic: batch.topic,
       topicId: membership.topicId,
-      partition: batch.partition,
-      records,
-      endOffset,
+      partition,
+      ...part,
       highWatermark: Number(batch.highWatermark),
       isCurrent,
       lost: this.#lost.signal,
       confirmTopic: () => this.#confirmTopic(session, membership),
+      checkLog: () => void (lane.isMisplaced = true),
       previous: lane.tail,
     }).then((isSafe) => {
       lane.batchesInFlight--;
       lane.onRoom?.();
       if (!isCurrent()) return false;
-      if (isSafe) this.#noteSafe(session, { partition: batch.partition, offset: endOffset });
-      else this.#rewind(session, { partition: batch.partition, lane });
+      const epoch = epochRuns.at(-1)?.epoch;
+      if (isSafe) this.#noteSafe(session, { partition, offset: endOffset, epoch });
+      else if (lane.isMisplaced) this.#realignWhenSettled(session, { partition, lane });
+      else this.#rewind(session, { partition, lane });
       return isSafe;
     });
   }
@@ -587,6 +638,8 @@ export class GroupConsumer {
   #laneOf(session: Session, partition: number): Lane {
     const lane = session.lanes.get(partition) ??
       {
+        next: undefined,
+        isMisplaced: false,
         epoch: 0,
         isRewinding: false,
         batchesInFlight: 0,
@@ -622,6 +675,8 @@ export class GroupConsumer {
     if (offset === undefined) return;
     lane.epoch++;
     lane.isRewinding = true;
+    lane.isMisplaced = false;
+    lane.next = { offset, epoch: this.#epochs.get(partition) };
     lane.tail = Promise.resolve(true);
     session.consumer.pause([{ topic, partitions: [partition] }]);
     const timer = setTimeout(() => {
@@ -635,20 +690,22 @@ export class GroupConsumer {
     session.timers.add(timer);
   }
 
-  #noteSafe(session: Session, { partition, offset }: { partition: number; offset: number }): void {
+  #noteSafe(session: Session, point: CommitPoint): void {
+    const { partition, offset, epoch } = point;
     this.#positions.set(partition, offset);
-    session.uncommitted.set(partition, offset);
-    if (session.commit !== undefined) session.committing ??= this.#commitAll(session);
+    this.#epochs.set(partition, epoch);
+    session.uncommitted.set(partition, point);
+    session.committing ??= this.#commitAll(session);
   }
 
   /** One commit is under way at a time, for all partitions that have something to commit. */
   async #commitAll(session: Session): Promise<void> {
     let membership = await session.membership;
     while (session.uncommitted.size > 0 && membership?.generation === this.#generation) {
-      const offsets = new Map(session.uncommitted);
+      const points = new Map(session.uncommitted);
       session.uncommitted.clear();
       try {
-        await this.#commit(session, { offsets, membership });
+        await this.#commit(session, { points: [...points.values()], membership });
         this.#commitFailure = undefined;
       } catch (error) {
         if (membership.generation !== this.#generation || REBALANCE_REASONS.has(reasonOf(error))) {
@@ -656,12 +713,13 @@ export class GroupConsumer {
         }
         const reason = factOf(this.#explained(error));
         if (reason !== this.#commitFailure) {
+          const offsets = new Map(Array.from(points.values(), (it) => [it.partition, it.offset]));
           this.#options.onNotice({ kind: "commit-failed", offsets, reason });
         }
         this.#commitFailure = reason;
         // What became safe meanwhile is further on.
-        for (const [partition, offset] of offsets) {
-          if (!session.uncommitted.has(partition)) session.uncommitted.set(partition, offset);
+        for (const [partition, point] of points) {
+          if (!session.uncommitted.has(partition)) session.uncommitted.set(partition, point);
         }
         await delay(COMMIT_RETRY_WAIT_MS);
       }
@@ -673,16 +731,15 @@ export class GroupConsumer {
 
   async #commit(
     session: Session,
-    { offsets, membership }: { offsets: ReadonlyMap<number, number>; membership: Membership },
+    { points, membership }: { points: readonly CommitPoint[]; membership: Membership },
   ): Promise<void> {
-    const metadata = this.#options.commitMetadata(membership.topicId);
-    const partitions = [...offsets].map(([partition, offset]) => ({
-      partition,
-      offset: String(offset),
-      metadata,
+    const partitions = points.map((point) => ({
+      partition: point.partition,
+      offset: String(point.offset),
+      metadata: this.#options.commitMetadata(membership.topicId, point),
     }));
-    for (const partition of offsets.keys()) session.confirmed.delete(partition);
-    await session.commit?.({ topics: [{ topic: this.#options.topic, partitions }] });
+    for (const { partition } of points) session.confirmed.delete(partition);
+    await session.commit({ topics: [{ topic: this.#options.topic, partitions }] });
     requireConfirmed(session.confirmed, partitions);
   }
 
@@ -695,6 +752,78 @@ export class GroupConsumer {
     this.#options.onNotice({ kind: "topic-changed", from: membership.topicId, to });
     session.ended.resolve(new Error(`topic "${this.#options.topic}" was deleted or created again`));
     return false;
+  }
+
+  #nextFetch({ partition, offset }: FetchPlace): Lane["next"] {
+    const next = this.#session?.lanes.get(partition)?.next;
+    return next?.offset === offset ? next : undefined;
+  }
+
+  /** A fetch found nothing to read on from. Of a fetch from before a seek nothing is concluded. */
+  #onMisplaced(place: FetchPlace, divergingEpoch: EpochEnd | undefined): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    const { partition } = place;
+    if (!this.#isPlaced) {
+      // It would ask again and again until the start is decided, which resumes it.
+      session.consumer.pause([{ topic: this.#options.topic, partitions: [partition] }]);
+    } else if (this.#nextFetch(place) !== undefined) {
+      const lane = this.#laneOf(session, partition);
+      this.#realignWhenSettled(session, { partition, lane, divergingEpoch });
+    }
+  }
+
+  /** Lets the batches before become safe first: what they append is compared with the log, too. */
+  #realignWhenSettled(session: Session, { partition, lane, divergingEpoch }: {
+    partition: number;
+    lane: Lane;
+    divergingEpoch?: EpochEnd | undefined;
+  }): void {
+    if (lane.isRewinding) return;
+    const { epoch } = lane;
+    const generation = this.#generation;
+    const isCurrent = () => generation === this.#generation && lane.epoch === epoch;
+    lane.isRewinding = true;
+    session.consumer.pause([{ topic: this.#options.topic, partitions: [partition] }]);
+    lane.tail.then(() => this.#realign(session, { partition, lane, divergingEpoch, isCurrent }));
+  }
+
+  /** Reads on from where the log has what was read before; asks until a leader answers. */
+  async #realign(session: Session, { partition, lane, divergingEpoch, isCurrent }: {
+    partition: number;
+    lane: Lane;
+    divergingEpoch: EpochEnd | undefined;
+    isCurrent: () => boolean;
+  }): Promise<void> {
+    const { topic, logCheck } = this.#options;
+    const membership = await session.membership;
+    while (isCurrent() && membership !== undefined) {
+      const position = this.#positions.get(partition) ?? 0;
+      try {
+        const offset = logCheck === undefined
+          ? (await this.#cluster.offsets(topic, [partition]))[0]?.low ?? position
+          : await logCheck.realign({
+            topic,
+            topicId: membership.topicId,
+            partition,
+            offset: position,
+            epoch: this.#epochs.get(partition),
+            divergingEpoch,
+          });
+        if (!isCurrent()) return;
+        this.#place(session, { partition, offset });
+        if (offset !== position) {
+          this.#noteSafe(session, { partition, offset, epoch: this.#epochs.get(partition) });
+        }
+        return this.#rewind(session, { partition, lane });
+      } catch (error) {
+        // A topic that is gone, or another one, ends the session.
+        if (error instanceof RefusedError) {
+          await this.#confirmTopic(session, membership).catch(() => {});
+        }
+        await delay(START_RETRY_WAIT_MS);
+      }
+    }
   }
 
   #noteActivity(): void {
@@ -735,6 +864,15 @@ export class GroupConsumer {
 
 /** Partitions whose batches are handled side by side; their writes share a flush to disk. */
 const PARTITIONS_AT_A_TIME = 16;
+
+/** The same commits, as the consumer takes them. */
+function commitsIn(
+  offsets: OffsetsByTopicPartition | undefined,
+): TopicPartitionOffsetAndMetadata[] {
+  return (offsets?.topics ?? []).flatMap(({ topic, partitions }) =>
+    partitions.map((commit) => ({ topic, ...commit }))
+  );
+}
 
 /** @throws {RefusedError} unless the COMMIT_OFFSETS event named each of these commits. */
 function requireConfirmed(

@@ -258,6 +258,7 @@ export function isUnreachable(error: unknown): boolean {
 }
 
 const PASSING: ReadonlySet<string> = new Set([
+  "FENCED_LEADER_EPOCH",
   "GROUP_COORDINATOR_NOT_AVAILABLE",
   "GROUP_LOAD_IN_PROGRESS",
   "KafkaJSGroupCoordinatorNotFound",
@@ -268,6 +269,7 @@ const PASSING: ReadonlySet<string> = new Set([
   "NOT_COORDINATOR_FOR_GROUP",
   "NOT_LEADER_FOR_PARTITION",
   "REPLICA_NOT_AVAILABLE",
+  "UNKNOWN_LEADER_EPOCH",
 ]);
 
 /** Whether an error means "not yet": a coordinator or a leader is just being chosen. Never throws. */

@@ -10,13 +10,13 @@ import process from "node:process";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import connectionModule from "kafkajs/src/network/connection.js";
-import offsetManagerModule from "kafkajs/src/consumer/offsetManager/index.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
 import { isUnresolved } from "./errors.ts";
 
-interface ClientBroker {
+/** A broker as kafkajs is connected to it. */
+export interface ClientBroker {
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
   findGroupCoordinator(
     group: { readonly groupId: string; readonly coordinatorType: number },
@@ -82,8 +82,19 @@ export interface TopicMetadata {
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
   readonly topicId: string;
   readonly partitionCount: number;
+  /** In no order. */
+  readonly partitions: readonly PartitionLeader[];
   /** What this user may do with it, as bits (`permissions.ts`); not told where it was not asked for. */
   readonly operations: number;
+}
+
+/** Who leads a partition, and since which election. */
+export interface PartitionLeader {
+  readonly partition: number;
+  /** Node id; -1 where the partition has no leader. */
+  readonly leaderId: number;
+  /** Grows with each election. */
+  readonly leaderEpoch: number;
 }
 
 interface Encoder {
@@ -158,6 +169,15 @@ export async function fetchTopicMetadata(
   { withOperations = false }: { readonly withOperations?: boolean } = {},
 ): Promise<TopicMetadata> {
   const broker = await cluster.brokerPool.findConnectedBroker();
+  return await fetchTopicMetadataFrom(broker, topic, { withOperations });
+}
+
+/** As {@link fetchTopicMetadata}, from one broker. */
+export async function fetchTopicMetadataFrom(
+  broker: ClientBroker,
+  topic: string,
+  { withOperations = false }: { readonly withOperations?: boolean } = {},
+): Promise<TopicMetadata> {
   const response = await broker.connectionPool.send({
     request: {
       apiKey: METADATA_API_KEY,
@@ -203,19 +223,20 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
   decoder.readBoolean(); // is_internal
   const partitionCount = decoder.readUVarInt() - 1;
-  for (let count = partitionCount; count > 0; count--) skipPartition(decoder);
-  return { errorCode, topicId, partitionCount, operations: decoder.readInt32() };
+  const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
+  return { errorCode, topicId, partitionCount, partitions, operations: decoder.readInt32() };
 }
 
-function skipPartition(decoder: Decoder): void {
+function decodePartition(decoder: Decoder): PartitionLeader {
   decoder.readInt16(); // error_code
-  decoder.readInt32(); // partition_index
-  decoder.readInt32(); // leader_id
-  decoder.readInt32(); // leader_epoch
+  const partition = decoder.readInt32();
+  const leaderId = decoder.readInt32();
+  const leaderEpoch = decoder.readInt32();
   for (let list = 0; list < 3; list++) { // replica_nodes, isr_nodes, offline_replicas
     for (let count = decoder.readUVarInt() - 1; count > 0; count--) decoder.readInt32();
   }
   decoder.readTaggedFields();
+  return { partition, leaderId, leaderEpoch };
 }
 
 function skipBroker(decoder: Decoder): void {
@@ -292,50 +313,6 @@ export function addJoinHook(): void {
   prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
     await JOIN_HOOKS.get(this.cluster)?.();
     await joinAndSync.call(this);
-  };
-}
-
-interface OffsetManager {
-  readonly cluster: Pick<ClientCluster, "fetchTopicsOffset">;
-  nextOffset(topic: string, partition: number): { toString(): string };
-  seek(position: { topic: string; partition: number; offset: string }): Promise<void>;
-  setDefaultOffset(partition: { topic: string; partition: number }): Promise<void>;
-}
-
-/** Where a consumer was to read, and where it reads on because what lies between is gone. */
-export interface OutOfRange {
-  readonly partition: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-const OUT_OF_RANGE_LISTENERS = new WeakMap<object, (outOfRange: OutOfRange) => void>();
-
-/**
- * Tells of offsets that a consumer was to read and that the topic does not have any more.
- *
- * @param cluster that of the consumer, as its partition assigner is given it.
- */
-export function onOutOfRange(cluster: object, listener: (outOfRange: OutOfRange) => void): void {
-  OUT_OF_RANGE_LISTENERS.set(cluster, listener);
-}
-
-/**
- * Has a consumer whose offset is out of range read on from the first one there is. By itself kafkajs does
- * it in silence, and by way of a commit of "earliest", without metadata, in place of the group's own: what
- * the group has committed is lost.
- */
-export function keepCommits(): void {
-  const { prototype } = offsetManagerModule as { prototype: OffsetManager };
-  prototype.setDefaultOffset = async function (this: OffsetManager, { topic, partition }) {
-    const from = Number(this.nextOffset(topic, partition));
-    const [answer] = await this.cluster.fetchTopicsOffset([
-      { topic, partitions: [{ partition }], fromBeginning: true },
-    ]);
-    const offset = answer?.partitions[0]?.offset;
-    if (offset === undefined) throw new RangeError(`expected an offset of ${topic}[${partition}]`);
-    await this.seek({ topic, partition, offset });
-    OUT_OF_RANGE_LISTENERS.get(this.cluster)?.({ partition, from, to: Number(offset) });
   };
 }
 

@@ -49,6 +49,14 @@ export interface RecordBatch {
   readonly payload: Uint8Array;
 }
 
+/** Offsets that were appended in one leader epoch, from `start` up to, not including, `end`. */
+export interface EpochRun {
+  /** Undefined where it is not known. */
+  readonly epoch: number | undefined;
+  readonly start: number;
+  readonly end: number;
+}
+
 const LENGTH_AT = 8;
 const LENGTH_END = 12;
 const LEADER_EPOCH_AT = 12;
@@ -86,6 +94,35 @@ export function lastOffsetIn(bytes: Uint8Array): number | undefined {
   return lastOffset;
 }
 
+/**
+ * Returns the offsets of the whole batches by leader epoch, lowest first, by their headers alone. Offsets between two
+ * batches are in no run, unless both are of one epoch.
+ *
+ * @param range batches outside it are left out, and what goes beyond its end.
+ */
+export function epochRunsIn(
+  bytes: Uint8Array,
+  range: { readonly start: number; readonly end: number } = { start: 0, end: Infinity },
+): readonly EpochRun[] {
+  const runs: EpochRun[] = [];
+  for (const batch of wholeBatches(bytes)) {
+    const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+    const start = safeNumber(view.getBigInt64(0));
+    const end = Math.min(start + view.getInt32(LAST_OFFSET_DELTA_AT) + 1, range.end);
+    if (end <= range.start || start >= end) continue;
+    const epoch = leaderEpochOf(view);
+    const last = runs.at(-1);
+    if (last !== undefined && last.epoch === epoch) runs[runs.length - 1] = { ...last, end };
+    else runs.push({ epoch, start, end });
+  }
+  return runs;
+}
+
+function leaderEpochOf(header: DataView): number | undefined {
+  const epoch = header.getInt32(LEADER_EPOCH_AT);
+  return epoch < 0 ? undefined : epoch;
+}
+
 /** Cut apart by their lengths; what has one that makes no sense is given as it is, to be refused. */
 function* wholeBatches(bytes: Uint8Array): Generator<Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -120,11 +157,10 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     );
   }
   const attributes = view.getInt16(ATTRIBUTES_AT);
-  const leaderEpoch = view.getInt32(LEADER_EPOCH_AT);
   const baseTimestamp = view.getBigInt64(BASE_TIMESTAMP_AT);
   return {
     baseOffset,
-    leaderEpoch: leaderEpoch < 0 ? undefined : leaderEpoch,
+    leaderEpoch: leaderEpochOf(view),
     lastOffset: baseOffset + view.getInt32(LAST_OFFSET_DELTA_AT),
     producerId: view.getBigInt64(PRODUCER_ID_AT),
     isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,

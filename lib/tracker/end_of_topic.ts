@@ -23,7 +23,7 @@ const GROUP_POLLS = 10;
 /** Resolves with true at the end offsets that the topic has now, with false when it was stopped before. */
 export async function reachedEnd(options: EndOfTopicOptions): Promise<boolean> {
   const { cluster, topic, groupId, positions, stop } = options;
-  const ends = (await cluster.allOffsets(topic)).filter(({ low, high }) => high > low);
+  let ends = (await cluster.allOffsets(topic)).filter(({ low, high }) => high > low);
   let committed = new Map<number, number>();
   for (let poll = 0; !stop.aborted; poll++) {
     const own = positions();
@@ -36,6 +36,9 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<boolean> {
     if (poll % GROUP_POLLS === 0) {
       const offsets = await cluster.committedOffsets(groupId, topic);
       committed = new Map(offsets.map(({ partition, offset }) => [partition, offset]));
+      // A log that was truncated ends before.
+      const now = await cluster.offsets(topic, ends.map(({ partition }) => partition));
+      ends = ends.map((end, at) => ({ ...end, high: Math.min(end.high, now[at]?.high ?? 0) }));
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import { GroupConsumer } from "../kafka/consumer.ts";
+import { PartitionLogs } from "../kafka/partition_logs.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
@@ -83,6 +84,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const log = loggerOf("tracker");
   const journal = await openJournalAndLog(options, { opened, log });
   const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
+  const partitionLogs = opened.use(new PartitionLogs(cluster, options.connection));
   const member = new MemberFile({ ...options, log });
   await member.leaveForTheDead(cluster);
   const metrics = new Metrics();
@@ -97,6 +99,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     ...options,
     openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
     journal,
+    partitionLogs,
     deadLetters,
     metrics,
     log,

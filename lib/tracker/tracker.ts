@@ -12,18 +12,22 @@
 
 import type {
   Assignment,
+  CommitPoint,
   ConsumedBatch,
   ConsumerNotice,
   GroupConsumer,
   GroupConsumerOptions,
 } from "../kafka/consumer.ts";
+import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
+import type { PartitionLogs } from "../kafka/partition_logs.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
 import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
-import { epochStartsOf } from "./journal/held_partition.ts";
+import { epochStartsIn } from "./epochs/held_runs.ts";
+import { TruncationCheck, truncationMark } from "./epochs/truncation_check.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
 import {
@@ -34,7 +38,12 @@ import {
 } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
-import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
+import {
+  formatCommitNote,
+  type NotedTruncation,
+  type StartPosition,
+  startPosition,
+} from "./start_position.ts";
 
 /** What a tracker does with its consumer. */
 export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "run" | "stop">;
@@ -42,7 +51,7 @@ export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "ru
 /** What its consumer asks and tells a tracker. */
 export type ConsumerHooks = Pick<
   GroupConsumerOptions,
-  "commitMetadata" | "startAt" | "onBatch" | "onNotice"
+  "commitMetadata" | "startAt" | "onBatch" | "onNotice" | "logCheck"
 >;
 
 export interface TrackerOptions {
@@ -53,6 +62,8 @@ export interface TrackerOptions {
   /** Where a group without commits begins. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
+  /** Asked whether a partition's log was truncated; left out, nobody is. */
+  readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range">;
   /** Undefined where bad records are only journaled. */
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;
@@ -90,6 +101,11 @@ export class Tracker {
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new Map<number, Mark>();
+  /** Logs that were truncated, to be marked on the next line of the partition. */
+  readonly #truncations = new Map<number, NotedTruncation>();
+  /** Partitions of which a batch under way has that mark. */
+  readonly #marking = new Set<number>();
+  readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
@@ -97,11 +113,20 @@ export class Tracker {
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {}); // it is run() that reports it
+    const { partitionLogs } = options;
+    this.#truncationCheck = partitionLogs && new TruncationCheck({
+      ...options,
+      logs: partitionLogs,
+      settled: (partition) => this.#appends.get(partition)?.settled ?? Promise.resolve(),
+      onTruncated: (partition, truncation) => this.#truncations.set(partition, truncation),
+      onGap: (gap) => this.#noteGap(gap),
+    });
     this.#consumer = options.openConsumer({
-      commitMetadata: (topicId) => formatCommitNote({ journalId: options.journal.id, topicId }),
+      commitMetadata: (topicId, point) => this.#commitNote(topicId, point),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
       onNotice: (notice) => this.#logNotice(notice),
+      ...(this.#truncationCheck !== undefined && { logCheck: this.#truncationCheck }),
     });
   }
 
@@ -134,6 +159,16 @@ export class Tracker {
     this.#encoders[Symbol.dispose]();
   }
 
+  #commitNote(topicId: string, { partition, epoch }: CommitPoint): string {
+    const truncation = this.#truncations.get(partition);
+    return formatCommitNote({
+      journalId: this.#options.journal.id,
+      topicId,
+      ...(epoch !== undefined && { leaderEpoch: epoch }),
+      ...(truncation !== undefined && { truncation }),
+    });
+  }
+
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
     const { journal, from, metrics, log } = this.#options;
     metrics.keepPartitions(partitions.map(({ partition }) => partition));
@@ -141,11 +176,15 @@ export class Tracker {
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
     // Whoever has a partition next notices for itself what there is to notice.
-    for (const partition of this.#marks.keys()) {
-      if (!partitions.some((start) => start.partition === partition)) this.#marks.delete(partition);
+    for (const partition of [...this.#marks.keys(), ...this.#truncations.keys()]) {
+      if (partitions.some((start) => start.partition === partition)) continue;
+      this.#marks.delete(partition);
+      this.#truncations.delete(partition);
     }
-    for (const start of partitions) {
-      const { partition } = start;
+    for (const assigned of partitions) {
+      const { partition } = assigned;
+      const committed = this.#truncationCheck?.committedOf(assigned) ?? assigned.committed;
+      const start = { ...assigned, committed };
       const held = journal.heldIntervals({ topic, topicId, partition });
       const hasOlderTopic = isAnotherTopic ||
         journal.holdsNamesake({ topic, topicId, partition });
@@ -204,15 +243,18 @@ export class Tracker {
     const mark = fresh[0] === undefined ? undefined : this.#marks.get(partition);
     if (mark !== undefined) this.#marks.delete(partition);
     const isRight = mark !== undefined && (fresh[0]?.offset ?? Infinity) < mark.below;
+    const truncation = this.#takeTruncation(partition, fresh[0]);
+    const marks = [...(truncation ? [truncation] : []), ...(isRight ? [mark.text] : [])];
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
-      this.#encode(batch, fresh, isRight ? mark.text : undefined),
+      this.#encode(batch, fresh, marks.length === 0 ? undefined : marks.join("; ")),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
-    const isWritten = isSameTopic && isNext &&
+    const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
       (fresh.length === 0 || await this.#append(batch, fresh, encoded));
     this.#encoders.giveBack(encoded.lines);
+    if (truncation !== undefined) this.#giveBackTruncation(partition, { isMarked: isWritten });
     if (!isWritten) {
       if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
       return false;
@@ -248,6 +290,22 @@ export class Tracker {
     return true;
   }
 
+  /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */
+  #takeTruncation(partition: number, first: KafkaRecord | undefined): string | undefined {
+    const truncation = this.#truncations.get(partition);
+    if (truncation === undefined || first === undefined || this.#marking.has(partition)) {
+      return undefined;
+    }
+    this.#marking.add(partition);
+    return truncationMark(partition, { ...truncation, newEpoch: first.leaderEpoch });
+  }
+
+  /** Until its line is written a truncation is kept with every commit. */
+  #giveBackTruncation(partition: number, { isMarked }: { readonly isMarked: boolean }): void {
+    this.#marking.delete(partition);
+    if (isMarked) this.#truncations.delete(partition);
+  }
+
   /** An append that was begun before the partition was lost, or read again, may still be under way. */
   async #settledAppends({ partition }: ConsumedBatch): Promise<void> {
     const append = this.#appends.get(partition);
@@ -279,6 +337,22 @@ export class Tracker {
     return false;
   }
 
+  /** Records of a log that was truncated meanwhile must not be taken for the continuation of what is held. */
+  async #fitsLog(batch: ConsumedBatch): Promise<boolean> {
+    while (batch.isCurrent()) {
+      try {
+        if (await this.#truncationCheck?.accepts(batch) ?? true) return true;
+        batch.checkLog?.();
+        return false;
+      } catch (error) {
+        // A topic that is gone, or another one: nothing of it is written.
+        if (error instanceof RefusedError && !await this.#isSameTopic(batch)) return false;
+        await delay(CONFIRM_RETRY_MS);
+      }
+    }
+    return false;
+  }
+
   async #append(
     batch: ConsumedBatch,
     fresh: readonly KafkaRecord[],
@@ -298,7 +372,7 @@ export class Tracker {
         topicId,
         partition,
         intervals,
-        epochs: epochStartsOf(fresh),
+        epochs: epochStartsIn(batch),
         lines,
         lineEnds,
       });
@@ -372,7 +446,9 @@ export class Tracker {
 
   /** Records expired while this tracker had the partition, before it could read them. */
   #noteGap({ partition, from, to }: { partition: number; from: number; to: number }): void {
-    if (to <= from) return; // past the topic's end: another topic, as the next batch will show
+    const { journal, topic } = this.#options;
+    const held = journal.heldIntervals({ topic, topicId: this.#topicId ?? "", partition });
+    if (firstGap(held, from) >= to) return;
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
     this.#marks.set(partition, { text: mark, below: Infinity });
     this.#options.log.warn("A partition is not read on from where it was left", {
@@ -399,8 +475,6 @@ export class Tracker {
         });
       case "answers-again":
         return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
-      case "out-of-range":
-        return this.#noteGap(notice);
       case "unreadable":
         return log.warn("A batch cannot be read; it is fetched again until it can", {
           topic,

@@ -12,8 +12,10 @@ function batchOf(offset: number, producerId: bigint, isTransactional = true): Re
     isControl: false,
     codec: 0,
     recordCount: 1,
+    leaderEpoch: 0,
+    baseTimestamp: 0n,
     baseTimestampMs: 0,
-    appendTimeMs: undefined,
+    appendTime: undefined,
     payload: new Uint8Array(),
   };
 }

@@ -4,9 +4,9 @@ import { appendOf, encodedLines, lineOf, partition } from "./fixture.ts";
 
 Deno.test("SegmentAccount counts the lines of each partition, the first and last offset, and what is held", () => {
   const account = new SegmentAccount();
-  account.addRecord(partition(0), 7);
-  account.addRecord(partition(0), 3);
-  account.addRecord(partition(0), 5);
+  account.addRecord(partition(0), { offset: 7, leaderEpoch: undefined });
+  account.addRecord(partition(0), { offset: 3, leaderEpoch: undefined });
+  account.addRecord(partition(0), { offset: 5, leaderEpoch: undefined });
   account.addForeign(2);
   assert.equal(account.addAppend(appendOf(1, { start: 10, end: 13 })), true);
   assert.equal(account.addAppend(appendOf(1, { start: 4, end: 5 })), true);
@@ -31,7 +31,7 @@ Deno.test("SegmentAccount counts the lines of each partition, the first and last
 Deno.test("SegmentAccount has null offsets for a partition that is held and has no line", () => {
   const account = new SegmentAccount();
   const nothing = { ...partition(0), lines: new Uint8Array(), lineEnds: [] };
-  account.addAppend({ ...nothing, intervals: [{ start: 3, end: 9 }] });
+  account.addAppend({ ...nothing, epochs: [], intervals: [{ start: 3, end: 9 }] });
   const [share] = account.data().partitions;
   assert.deepEqual(
     [share?.records, share?.first_offset, share?.last_offset, share?.held],
@@ -39,7 +39,7 @@ Deno.test("SegmentAccount has null offsets for a partition that is held and has 
   );
   // And is counted on from there.
   const again = SegmentAccount.from(account.data());
-  again.addRecord(partition(0), 11);
+  again.addRecord(partition(0), { offset: 11, leaderEpoch: undefined });
   const [more] = again.data().partitions;
   assert.deepEqual([more?.first_offset, more?.last_offset], [11, 11]);
 });
@@ -48,7 +48,12 @@ Deno.test("SegmentAccount.addAppend() counts nothing where the first or the last
   const line = lineOf(partition(0), 5);
   for (const lines of [["hello\n", line], [line, "hello\n"], ["hello\n"], ["\n"]]) {
     const account = new SegmentAccount();
-    const append = { ...partition(0), intervals: [{ start: 5, end: 6 }], ...encodedLines(lines) };
+    const append = {
+      ...partition(0),
+      epochs: [],
+      intervals: [{ start: 5, end: 6 }],
+      ...encodedLines(lines),
+    };
     assert.equal(account.addAppend(append), false, lines.join());
     assert.equal(account.lines, 0);
   }
@@ -77,7 +82,7 @@ Deno.test("SegmentAccount tells partitions apart by topic, id, and number, and s
   ]] as const;
   const account = new SegmentAccount();
   for (const [topic, topicId, partition] of keys) {
-    account.addRecord({ topic, topicId, partition }, 1);
+    account.addRecord({ topic, topicId, partition }, { offset: 1, leaderEpoch: undefined });
   }
   assert.deepEqual(
     account.data().partitions.map(({ topic, topic_id, partition, records }) => [
