@@ -46,18 +46,21 @@ const SHARE_AFTER_ANSWER = 1.25;
 const PATIENCE_MS_MIN = 3_000;
 const PATIENCE_MS_MAX = 8_000;
 
+/** Told what each answer says of its partitions, before any of their records is handed over. */
+export type FetchListener = (partitions: readonly FetchedPartition[]) => void;
+
 /**
  * Makes {@link fetchedIn} work for one consumer; other consumers in this process are left as they are.
  *
  * @param cluster that of the consumer, as its partition assigner is given it.
  */
-export function fetchBytes(cluster: object): void {
+export function fetchBytes(cluster: object, onFetched: FetchListener = () => {}): void {
   const client = cluster as ClientCluster;
   const { findBroker } = client;
   const shares = new WeakMap<ClientBroker, number>();
   client.findBroker = async (node) => {
     const broker = await findBroker.call(client, node);
-    broker.fetch = (options) => fetchFrom(broker, { options, shares });
+    broker.fetch = (options) => fetchFrom(broker, { options, shares, onFetched });
     return broker;
   };
 }
@@ -72,8 +75,13 @@ export function fetchedIn(batch: Batch): FetchedBytes | undefined {
 }
 
 /** The answer as kafkajs expects it. */
-function decodeForClient(payload: unknown, { topics }: FetchOptions): object {
+function decodeForClient(
+  payload: unknown,
+  { topics }: FetchOptions,
+  onFetched: FetchListener,
+): object {
   const { throttleMs, errorCode, partitions } = decodeFetchResponse(payload);
+  onFetched(partitions);
   return {
     throttleTime: 0,
     clientSideThrottleTime: throttleMs,
@@ -110,14 +118,18 @@ function standInOf(
  */
 async function fetchFrom(
   broker: ClientBroker,
-  { options, shares }: { options: FetchOptions; shares: WeakMap<ClientBroker, number> },
+  { options, shares, onFetched }: {
+    options: FetchOptions;
+    shares: WeakMap<ClientBroker, number>;
+    onFetched: FetchListener;
+  },
 ): Promise<unknown> {
   const share = shares.get(broker) ?? 1;
   try {
     const answer = await broker.connectionPool.send({
       request: encodeFetchRequest(shareOf(options, share)),
       response: {
-        decode: (payload: unknown) => Promise.resolve(decodeForClient(payload, options)),
+        decode: (payload: unknown) => Promise.resolve(decodeForClient(payload, options, onFetched)),
         parse: fetchResponseModule.parse,
       },
       requestTimeout: Math.min(PATIENCE_MS_MIN / share, PATIENCE_MS_MAX),
