@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import type { Transaction } from "kafkajs";
+import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
 import { createSite, type Site, until, withAdmin } from "../site.ts";
 import {
   brokerOfFile,
@@ -13,7 +15,8 @@ import {
   topicRanges,
 } from "./fault_site.ts";
 import { setQuota } from "./quota.ts";
-import { lagOf, look, startWatched } from "./standing_site.ts";
+import { lagOf, look, readStatus, startWatched } from "./standing_site.ts";
+import { joinStubbornly } from "./stubborn_member.ts";
 
 const broker = await brokerOfFile();
 
@@ -329,5 +332,66 @@ Deno.test("a broker that was killed, and one that hangs: said within 5 s, and th
       SAID_WITHIN_MS + SLACK_MS,
     );
     assert.equal((await look(site))["lag"], null);
+  }
+});
+
+/**
+ * Goal: a rebalance that does not end is called that.
+ * Method: a member of the group stays in it and does not join again, while another one wants to join.
+ * Invariants: said within 5 s of its beginning, and never that no broker answers; ready again once the member leaves.
+ */
+Deno.test("a rebalance that does not end: said within 5 s, and over when it is over", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 50 });
+  const tracker = await startWatched(site);
+  await tracker.untilStatus("all is read", (status) => lagOf(status) === 0);
+  const { topic, group: groupId } = site;
+  await using member = await joinStubbornly({ broker: broker.address, groupId, topic });
+  await tracker.untilStatus("one partition less", ({ partitions }) => partitions.length === 2);
+  member.beginRebalance();
+  const saidMs = await tracker.untilNotReady(/./);
+  assert.match(
+    (await tracker.readiness())?.reason ?? "",
+    /^the consumer group has been rebalancing/,
+  );
+  say(`said after ${Math.round(saidMs)} ms`);
+  assert.ok(saidMs < SAID_WITHIN_MS + SLACK_MS, `${saidMs} ms`);
+  await tracker.untilStatus("the status says so", ({ state }) => state === "waiting", SLACK_MS);
+  await until("it lasts", async () => {
+    const { reason = "" } = await tracker.readiness() ?? {};
+    return Number(/rebalancing for (\d+) s/.exec(reason)?.[1]) >= 7;
+  });
+  assert.deepEqual(logged(site.logs, /No answer/), []);
+  await member.leave();
+  await tracker.untilReady();
+});
+
+/**
+ * Goal: a handler that does not return is named.
+ * Method: a handler that never does.
+ * Invariants: after 10 s it is not ready, with the record that the handler was given.
+ */
+Deno.test("a handler that does not return: not ready, with the record that it was given", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 1 });
+  await fill(site, { count: 3 });
+  const script = join(import.meta.dirname ?? ".", "hanging_handler.ts");
+  const args = [broker.address, site.topic, site.group, site.logs];
+  const process = spawnBoundToUs(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-all", script, ...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  });
+  try {
+    await until("it is not ready", () => {
+      const { state, ready, reason = "" } = readStatus(site.logs) ?? {};
+      return state === "blocked" && ready === false && /the handler has not finished/.test(reason);
+    });
+    const status = readStatus(site.logs);
+    assert.match(status?.reason ?? "", /\[0\] offset 0 for 1\d s$/);
+    assert.equal(status?.partitions[0]?.lag, 3);
+  } finally {
+    process.kill("SIGTERM");
+    assert.equal((await process.status).code, 0);
   }
 });

@@ -28,7 +28,7 @@ export type Hindrance =
 /** Without a byte from any broker for so long, none can be reached: they are asked once a second. */
 export const SILENT_AFTER_MS = 3_000;
 /** A member that joins again keeps its partitions meanwhile; mostly it takes less than this. */
-const REJOINING_NOTED_AFTER_MS = 3_000;
+const REJOINING_NOTED_AFTER_MS = 1_500;
 const FAILING_AFTER_MS = 5_000;
 /** Between two throttled answers a request or two goes through. */
 const THROTTLE_LASTS_MS = 2_000;

@@ -105,11 +105,11 @@ Deno.test("Liveness: a rebalance is told when it lasts, and is none before the f
   liveness.joined();
   assert.equal(liveness.hindrance, undefined);
   liveness.joining();
-  hear(2_000);
+  hear(1_000);
   liveness.joining();
   assert.equal(liveness.hindrance, undefined, "most take less");
   hear(1_000);
-  assert.deepEqual(liveness.hindrance, { kind: "joining", forMs: 3_000, isFirst: false });
+  assert.deepEqual(liveness.hindrance, { kind: "joining", forMs: 2_000, isFirst: false });
 });
 
 Deno.test("Liveness: a process that was suspended does not take its own pause for the brokers'", () => {
