@@ -17,6 +17,7 @@ import {
   compressOption,
   configOption,
   createCommand,
+  EXIT_FAILURE,
   EXIT_OK,
   integerParser,
   keepOption,
@@ -35,6 +36,7 @@ import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
+import { describeUndecided } from "./lib/tracker/end_of_topic.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
@@ -118,11 +120,17 @@ async function track(options: TrackOptions): Promise<number> {
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
 
-  await tracker.run({ stop: shutdown.requested, exitAtEnd: options.exitAtEnd });
+  const { undecided } = await tracker.run({
+    stop: shutdown.requested,
+    exitAtEnd: options.exitAtEnd,
+  });
   const totals = tracker.metrics.totals();
-  if (options.json) printLine(JSON.stringify(totals));
+  const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
+  if (options.json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
   else for (const line of describeTotals(totals)) printLine(line);
-  return EXIT_OK;
+  if (undecidedCount === 0) return EXIT_OK;
+  printErrorLine(describeUndecided(options.topic, undecided));
+  return EXIT_FAILURE;
 }
 
 function trackCommand(): Command {

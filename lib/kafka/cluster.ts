@@ -16,7 +16,13 @@ import {
   takeUnresolvedHosts,
 } from "./kafkajs_internals.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
+import { observeTraffic, type TrafficObserver } from "./kafkajs/traffic.ts";
 import { loggerOf } from "../log.ts";
+import {
+  fetchPartitionEnds,
+  type PartitionEnds,
+  type PartitionEndsAnswer,
+} from "./partition_ends.ts";
 import { isPermitted, type TopicOperation } from "./permissions.ts";
 
 export interface TopicDescription {
@@ -31,6 +37,8 @@ export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
   readonly high: number;
+  /** One past the last offset that there is; above `high` where records wait behind an open transaction. */
+  readonly highWatermark: number;
 }
 
 /** What a group has committed of a partition; `metadata` is the committer's own note. */
@@ -61,6 +69,7 @@ export class ClusterClient implements AsyncDisposable {
   readonly #admin: Admin;
   readonly #cluster: ClientCluster;
   readonly #patience: Patience;
+  readonly #observers = new Set<TrafficObserver>();
   #isClosed = false;
 
   private constructor(
@@ -71,6 +80,11 @@ export class ClusterClient implements AsyncDisposable {
     this.#brokers = brokers;
     this.#admin = admin;
     this.#cluster = cluster;
+    observeTraffic(cluster, {
+      heard: () => this.#observers.forEach((each) => each.heard()),
+      throttled: (throttleMs) => this.#observers.forEach((each) => each.throttled(throttleMs)),
+      failed: (error) => this.#observers.forEach((each) => each.failed(error)),
+    });
   }
 
   /**
@@ -98,6 +112,12 @@ export class ClusterClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
+  }
+
+  /** Tells of what comes over these connections, until the returned function is called. */
+  observe(observer: TrafficObserver): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
   }
 
   /** The topic as it is now, or undefined where there is none. */
@@ -241,17 +261,20 @@ export class ClusterClient implements AsyncDisposable {
   async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
     return await this.#call(`reading the offsets of topic "${topic}"`, async () => {
       await this.#cluster.addMultipleTargetTopics([topic]);
-      const ask = async (fromBeginning: boolean) => {
-        const [answer] = await this.#cluster.fetchTopicsOffset([
-          { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning },
-        ]);
-        return new Map(answer?.partitions.map((p) => [p.partition, Number(p.offset)]));
-      };
-      const [low, high] = [await ask(true), await ask(false)];
+      const [lows] = await this.#cluster.fetchTopicsOffset([
+        { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning: true },
+      ]);
+      const low = new Map(lows?.partitions.map((each) => [each.partition, Number(each.offset)]));
+      const ends = new Map<number, PartitionEnds>();
+      for (const answer of await fetchPartitionEnds(this.#cluster, { topic, partitions })) {
+        if ("error" in answer) throw answer.error;
+        ends.set(answer.partition, answer.ends);
+      }
       return partitions.map((partition) => ({
         partition,
         low: low.get(partition) ?? 0,
-        high: high.get(partition) ?? 0,
+        high: ends.get(partition)?.lastStableOffset ?? 0,
+        highWatermark: ends.get(partition)?.highWatermark ?? 0,
       }));
     }, { passingToo: "UNKNOWN_TOPIC_OR_PARTITION" });
   }
@@ -282,6 +305,23 @@ export class ClusterClient implements AsyncDisposable {
       () => fetchTopicMetadata(this.#cluster, topic),
     );
     return new Map(partitions.map(({ partition, leaderEpoch }) => [partition, leaderEpoch]));
+  }
+
+  /** Asks once, whatever the patience: the topic's error code, and where its partitions end. */
+  async probe(
+    topic: string,
+    partitions: readonly number[],
+  ): Promise<
+    { readonly errorCode: number; readonly answers: readonly PartitionEndsAnswer[] }
+  > {
+    const { errorCode } = await fetchTopicMetadata(this.#cluster, topic);
+    if (errorCode !== NO_ERROR_CODE || partitions.length === 0) return { errorCode, answers: [] };
+    const answers = await fetchPartitionEnds(this.#cluster, { topic, partitions });
+    // A leader that has moved is looked up before it is asked again.
+    if (answers.length < partitions.length || answers.some((answer) => "error" in answer)) {
+      await this.#cluster.refreshMetadata();
+    }
+    return { errorCode, answers };
   }
 
   /** What a group has committed, for the partitions of which it has committed anything. */

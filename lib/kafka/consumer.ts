@@ -36,11 +36,17 @@ import {
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { type CommittedRecords, committedRecords } from "./committed_records.ts";
+import { LagBook, type PartitionLag } from "./consumer/lag.ts";
+import { type Hindrance, Liveness } from "./consumer/liveness.ts";
 import type { LogCheck } from "./consumer/log_check.ts";
+import { Prober } from "./consumer/prober.ts";
+import { type HindranceNotice, Watchdog } from "./consumer/watchdog.ts";
 import { fetchBytes, fetchedIn, type FetchPlace } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { beforeJoining } from "./kafkajs_internals.ts";
+import { beforeJoining, type GroupMember } from "./kafkajs_internals.ts";
+import { observeTraffic } from "./kafkajs/traffic.ts";
 import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
+import type { FetchedPartition } from "./raw_fetch.ts";
 import type { KafkaRecord } from "./record.ts";
 import { type EpochRun, epochRunsIn } from "./record_batch.ts";
 import { TopicIdentity } from "./topic_identity.ts";
@@ -87,8 +93,7 @@ export interface ConsumedBatch {
 /** What an operator should know; each is told once when it begins. */
 export type ConsumerNotice =
   | { readonly kind: "joined"; readonly partitions: readonly number[]; readonly memberId: string }
-  | { readonly kind: "silent"; readonly silentMs: number }
-  | { readonly kind: "answers-again"; readonly silentMs: number }
+  | HindranceNotice
   | { readonly kind: "rebuilding"; readonly reason: string; readonly inMs: number }
   /** What was fetched is not what was stored, or cannot be decompressed: it is asked for again. */
   | {
@@ -111,6 +116,30 @@ export interface CommitPoint {
   readonly offset: number;
   /** Leader epoch of the record before the offset; undefined where it is not known. */
   readonly epoch: number | undefined;
+}
+
+/** What is known of one of this member's partitions. */
+export interface PartitionStanding extends PartitionLag {
+  /** One past the last offset that is safe: where this member would read on; undefined until that is decided. */
+  readonly position: number | undefined;
+  /** Where the partition cannot be read, and why. */
+  readonly unreadable: UnreadableBatch | undefined;
+}
+
+export interface UnreadableBatch {
+  readonly offset: number;
+  readonly reason: string;
+}
+
+/** What a member of a group knows of itself at one moment. */
+export interface ConsumerStanding {
+  readonly hindrance: Hindrance | undefined;
+  /** Those that the group gave to this member, in order. */
+  readonly partitions: readonly PartitionStanding[];
+  /** Why commits fail; undefined where they do not. */
+  readonly commitFailure: string | undefined;
+  /** Partitions of the topic that no member of the group has; undefined where that is not known. */
+  readonly unassigned: readonly number[] | undefined;
 }
 
 export interface GroupConsumerOptions {
@@ -150,9 +179,7 @@ const REWIND_WAIT_MS = 500;
 /** How long a rebalance or a stop waits for the work under way. */
 const DRAIN_TIMEOUT_MS = 8_000;
 const START_RETRY_WAIT_MS = 500;
-const WATCH_INTERVAL_MS = 1_000;
-const SILENT_AFTER_MS = 5_000;
-const REBUILD_AFTER_SILENT_MS = 45_000;
+const PROBE_INTERVAL_MS = 1_000;
 const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
 const DISCONNECT_TIMEOUT_MS = 10_000;
@@ -206,6 +233,8 @@ interface Session {
   readonly consumer: Consumer;
   /** Resolves when the session is over, with the reason unless it was asked to stop. */
   readonly ended: PromiseWithResolvers<Error | undefined>;
+  /** kafkajs's own side of the membership, from the first join on. */
+  member: GroupMember | undefined;
   membership: Promise<Membership | undefined>;
   lanes: Map<number, Lane>;
   /**
@@ -232,15 +261,16 @@ export class GroupConsumer {
   #isPlaced = false;
   #session: Session | undefined;
   #isStopping = false;
-  /** The offsets at which partitions cannot be read at the moment. */
-  readonly #unreadable = new Map<number, number>();
+  /** The partitions that cannot be read at the moment. */
+  readonly #unreadable = new Map<number, UnreadableBatch>();
   /** Why commits fail at the moment. */
   #commitFailure: string | undefined;
   #generation = 0;
   /** Aborted when the generation changes. */
   #lost = new AbortController();
-  #lastActivityAt = performance.now();
-  #silentSince: number | undefined;
+  readonly #liveness = new Liveness();
+  readonly #lag = new LagBook();
+  readonly #prober: Prober;
 
   /** @param cluster connected with patience `persist`; stays the caller's to close. */
   constructor(cluster: ClusterClient, options: GroupConsumerOptions) {
@@ -248,6 +278,12 @@ export class GroupConsumer {
     this.#client = openClient(options.connection, "persist");
     this.#cluster = cluster;
     this.#identity = new TopicIdentity(cluster, options.topic);
+    this.#prober = new Prober({
+      cluster,
+      topic: options.topic,
+      lag: this.#lag,
+      liveness: this.#liveness,
+    });
   }
 
   /**
@@ -258,9 +294,18 @@ export class GroupConsumer {
     return this.#isPlaced ? this.#positions : undefined;
   }
 
-  /** How long no broker has answered, in milliseconds; 0 while they do. */
-  get silentMs(): number {
-    return this.#silentSince === undefined ? 0 : performance.now() - this.#silentSince;
+  /** What is known now of this member, its partitions, and what hinders it. */
+  get standing(): ConsumerStanding {
+    return {
+      hindrance: this.#liveness.hindrance,
+      partitions: this.#lag.at(performance.now()).map((each) => ({
+        ...each,
+        position: this.#isPlaced ? this.#positions.get(each.partition) : undefined,
+        unreadable: this.#unreadable.get(each.partition),
+      })),
+      commitFailure: this.#commitFailure,
+      unassigned: undefined, // not known until the group's other members are asked
+    };
   }
 
   /**
@@ -269,7 +314,16 @@ export class GroupConsumer {
    * @throws {RefusedError} where the cluster refuses what cannot be cured by trying again.
    */
   async run(): Promise<void> {
-    const watch = setInterval(() => this.#watch(), WATCH_INTERVAL_MS);
+    const watchdog = new Watchdog({
+      liveness: this.#liveness,
+      onNotice: this.#options.onNotice,
+      heartbeat: () => this.#heartbeat(),
+      rebuild: (reason) => {
+        if (!this.#isStopping) this.#session?.ended.resolve(reason);
+      },
+    });
+    const probe = setInterval(() => this.#prober.probe(), PROBE_INTERVAL_MS);
+    const unobserve = this.#cluster.observe(this.#liveness);
     let rebuildWaitMs = REBUILD_WAIT_MIN_MS;
     try {
       while (!this.#isStopping) {
@@ -289,7 +343,9 @@ export class GroupConsumer {
         rebuildWaitMs = Math.min(rebuildWaitMs * 2, REBUILD_WAIT_MAX_MS);
       }
     } finally {
-      clearInterval(watch);
+      watchdog[Symbol.dispose]();
+      clearInterval(probe);
+      unobserve();
     }
   }
 
@@ -317,11 +373,13 @@ export class GroupConsumer {
       readUncommitted: false,
       allowAutoTopicCreation: false,
       partitionAssigners: [(config) => {
+        observeTraffic(config.cluster, this.#liveness);
         fetchBytes(config.cluster, {
           lastFetchedEpoch: (place) => this.#nextFetch(place)?.epoch,
           onMisplaced: (place, divergingEpoch) => this.#onMisplaced(place, divergingEpoch),
+          onFetched: (partitions) => this.#noteFetched(partitions),
         });
-        beforeJoining(config.cluster, () => this.#beforeJoining());
+        beforeJoining(config.cluster, (member) => this.#beforeJoining(member));
         return PartitionAssigners.roundRobin(config);
       }],
       retry: {
@@ -333,6 +391,7 @@ export class GroupConsumer {
     const session: Session = {
       consumer,
       ended: Promise.withResolvers(),
+      member: undefined,
       membership: Promise.resolve(undefined),
       lanes: new Map(),
       commit: (offsets) => consumer.commitOffsets(commitsIn(offsets)),
@@ -343,6 +402,7 @@ export class GroupConsumer {
     };
     this.#session = session;
     this.#nextGeneration();
+    this.#liveness.joining();
     this.#listen(session);
     this.#start(session).catch((error) => session.ended.resolve(error));
     const reason = await session.ended.promise;
@@ -366,31 +426,33 @@ export class GroupConsumer {
     for (const timer of session.timers) clearTimeout(timer);
     this.#positions.clear();
     this.#isPlaced = false;
+    // The last figures of a run stay, for its totals.
+    if (!this.#isStopping) this.#lag.assign(new Map());
+    this.#liveness.joining();
     await disconnect(session.consumer);
     this.#session = undefined;
   }
 
   #listen(session: Session): void {
     const { consumer } = session;
-    const { GROUP_JOIN, CRASH, FETCH, HEARTBEAT, COMMIT_OFFSETS, END_BATCH_PROCESS } =
-      consumer.events;
+    const { GROUP_JOIN, CRASH, HEARTBEAT, COMMIT_OFFSETS } = consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
-      this.#noteActivity();
+      this.#liveness.succeeded();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
       session.membership = this.#takeOver(session, partitions);
     });
-    consumer.on(FETCH, () => this.#noteActivity());
-    consumer.on(HEARTBEAT, () => this.#noteActivity());
+    consumer.on(HEARTBEAT, () => this.#liveness.succeeded());
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
+      this.#liveness.succeeded();
       for (const { partitions } of payload.topics) {
         // A Long where the commit came by way of consumer.commitOffsets, whatever the types say.
         for (const { partition, offset } of partitions) {
           session.confirmed.set(partition, String(offset));
+          this.#lag.noteCommitted(partition, Number(offset));
         }
       }
     });
-    consumer.on(END_BATCH_PROCESS, () => this.#noteActivity());
     consumer.on(CRASH, ({ payload }: ConsumerCrashEvent) => session.ended.resolve(payload.error));
   }
 
@@ -412,6 +474,10 @@ export class GroupConsumer {
     this.#isPlaced = false;
     session.lanes = new Map();
     session.uncommitted.clear();
+    this.#lag.assign(new Map(partitions.map((partition) => [partition, undefined])));
+    for (const partition of this.#unreadable.keys()) {
+      if (!partitions.includes(partition)) this.#unreadable.delete(partition);
+    }
     let assignment: Assignment | undefined;
     let truncated: ReadonlySet<number> = new Set();
     while (this.#generation === generation) {
@@ -465,6 +531,15 @@ export class GroupConsumer {
       session.consumer.resume([{ topic: assignment.topic, partitions: [partition] }]);
     }
     this.#isPlaced = true;
+    this.#lag.assign(
+      new Map(assignment.partitions.map(({ partition, committed }) => {
+        const position = this.#positions.get(partition) ?? 0;
+        // What is committed past the position is of an earlier topic of this name, or not in our journal: still to be read.
+        return [partition, committed && Math.min(committed.offset, position)];
+      })),
+    );
+    this.#liveness.topicFound();
+    this.#liveness.joined();
   }
 
   /** Sets where a partition is read, with what is known of the record before. */
@@ -481,8 +556,9 @@ export class GroupConsumer {
   /**
    * Commits where partitions without a commit begin, before any of their records is handed over. So a
    * group without a commit is one that was never here, or was deleted: not one whose member died before
-   * its first commit, with records in hand that must be seen again. Where a log was truncated its commit is
-   * taken back to what is left.
+   * its first commit, with records in hand that must be seen again. So does a partition whose records
+   * expired past its commit: there is nothing to read before its start, and nothing to lag behind. Where a
+   * log was truncated its commit is taken back to what is left.
    */
   async #commitStarts(
     { consumer, confirmed }: Session,
@@ -493,12 +569,13 @@ export class GroupConsumer {
     },
   ): Promise<void> {
     const { topic, partitions } = assignment;
-    const starts = partitions
-      .filter(({ committed, partition }) => committed === undefined || truncated.has(partition))
-      .map(({ partition, low }) => {
-        const offset = this.#positions.get(partition) ?? low;
-        const epoch = this.#epochs.get(partition);
-        const point = { partition, offset, epoch };
+    const starts = partitions.map(({ partition, low, committed }) => ({
+      committed: committed?.offset ?? -1,
+      partition,
+      offset: this.#positions.get(partition) ?? low,
+    })).filter(({ committed, partition, offset }) => committed < offset || truncated.has(partition))
+      .map(({ partition, offset }) => {
+        const point = { partition, offset, epoch: this.#epochs.get(partition) };
         const metadata = this.#options.commitMetadata(membership.topicId, point);
         return { topic, partition, offset: String(offset), metadata };
       });
@@ -509,8 +586,11 @@ export class GroupConsumer {
   }
 
   /** Work that is under way is finished and committed while this member still has its partitions. */
-  async #beforeJoining(): Promise<void> {
-    if (this.#session !== undefined) await this.#drain(this.#session);
+  async #beforeJoining(member: GroupMember): Promise<void> {
+    this.#liveness.joining();
+    if (this.#session === undefined) return;
+    this.#session.member = member;
+    await this.#drain(this.#session);
   }
 
   /** Waits, in bounded time, until the work under way is safe and committed. */
@@ -612,11 +692,11 @@ export class GroupConsumer {
         yield part;
       }
     } catch (error) {
-      if (this.#unreadable.get(partition) !== start) {
-        const reason = error instanceof Error ? error.message : String(error);
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.#unreadable.get(partition)?.offset !== start) {
         this.#options.onNotice({ kind: "unreadable", partition, offset: start, reason });
       }
-      this.#unreadable.set(partition, start);
+      this.#unreadable.set(partition, { offset: start, reason });
       this.#rewindWhenSettled(session, { partition, lane });
     }
   }
@@ -826,27 +906,20 @@ export class GroupConsumer {
     }
   }
 
-  #noteActivity(): void {
-    const now = performance.now();
-    if (this.#silentSince !== undefined) {
-      this.#options.onNotice({ kind: "answers-again", silentMs: now - this.#silentSince });
-      this.#silentSince = undefined;
+  /** Each answer says where its partitions end, whether or not it brings records. */
+  #noteFetched(partitions: readonly FetchedPartition[]): void {
+    this.#liveness.succeeded();
+    const nowMs = performance.now();
+    for (const { partition, errorCode, ...ends } of partitions) {
+      if (errorCode !== 0) continue;
+      this.#liveness.topicFound();
+      this.#lag.noteEnds(partition, ends, nowMs);
     }
-    this.#lastActivityAt = now;
   }
 
-  /** Neither a fetch nor a heartbeat was answered for a while: says so, and in the end rebuilds the consumer. */
-  #watch(): void {
-    const silentMs = performance.now() - this.#lastActivityAt;
-    if (silentMs < SILENT_AFTER_MS || this.#isStopping) return;
-    if (this.#silentSince === undefined) {
-      this.#silentSince = this.#lastActivityAt;
-      this.#options.onNotice({ kind: "silent", silentMs });
-    }
-    if (silentMs > REBUILD_AFTER_SILENT_MS) {
-      this.#lastActivityAt = performance.now();
-      this.#session?.ended.resolve(new Error(`no answer for ${Math.round(silentMs / 1_000)} s`));
-    }
+  async #heartbeat(): Promise<void> {
+    const interval = this.#sessionTimeoutMs() / HEARTBEATS_A_SESSION;
+    await this.#session?.member?.heartbeat({ interval });
   }
 
   #sessionTimeoutMs(): number {

@@ -59,6 +59,8 @@ export interface FetchHooks {
    * @param divergingEpoch as in the broker's answer.
    */
   readonly onMisplaced: (place: FetchPlace, divergingEpoch: EpochEnd | undefined) => void;
+  /** Called with what each answer says of its partitions, before any of their records is handed over. */
+  readonly onFetched: (partitions: readonly FetchedPartition[]) => void;
 }
 
 /** Of what the options allow, so much is asked for at the least. */
@@ -101,6 +103,7 @@ function decodeForClient(
   { options: { topics }, hooks }: { readonly options: FetchOptions; readonly hooks: FetchHooks },
 ): object {
   const { throttleMs, errorCode, partitions } = decodeFetchResponse(payload);
+  hooks.onFetched(partitions);
   for (const { topic, partition, errorCode, divergingEpoch } of partitions) {
     if (errorCode !== OFFSET_OUT_OF_RANGE && divergingEpoch === undefined) continue;
     const offset = askedOffset(topics, { topic, partition });

@@ -17,6 +17,17 @@ import { isUnresolved } from "./errors.ts";
 
 /** A broker as kafkajs is connected to it. */
 export interface ClientBroker {
+  listOffsets(question: {
+    readonly isolationLevel: number;
+    readonly topics: readonly {
+      readonly topic: string;
+      readonly partitions: readonly { readonly partition: number; readonly timestamp: number }[];
+    }[];
+  }): Promise<{
+    readonly responses: readonly {
+      readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+    }[];
+  }>;
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
   findGroupCoordinator(
     group: { readonly groupId: string; readonly coordinatorType: number },
@@ -77,6 +88,8 @@ export function createCluster(client: Kafka): ClientCluster {
 
 /** What Metadata v12 says of one topic. */
 export interface TopicMetadata {
+  /** How long the broker wants the next request to wait, in milliseconds; kafkajs holds it back (KIP-219). */
+  readonly clientSideThrottleTime: number;
   /** 0 where all is well, else the protocol's error code. */
   readonly errorCode: number;
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
@@ -212,7 +225,7 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);
   decoder.readTaggedFields(); // ends the response header (version 1)
-  decoder.readInt32(); // throttle_time_ms
+  const clientSideThrottleTime = decoder.readInt32();
   for (let count = decoder.readUVarInt() - 1; count > 0; count--) skipBroker(decoder);
   decoder.readUVarIntString(); // cluster_id
   decoder.readInt32(); // controller_id
@@ -224,7 +237,8 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   decoder.readBoolean(); // is_internal
   const partitionCount = decoder.readUVarInt() - 1;
   const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
-  return { errorCode, topicId, partitionCount, partitions, operations: decoder.readInt32() };
+  const operations = decoder.readInt32();
+  return { clientSideThrottleTime, errorCode, topicId, partitionCount, partitions, operations };
 }
 
 function decodePartition(decoder: Decoder): PartitionLeader {
@@ -289,12 +303,18 @@ export function cureIdleTimer(): void {
   });
 }
 
-interface ConsumerGroup {
+/** kafkajs's membership of a group. */
+export interface GroupMember {
+  /** Sends a heartbeat unless the last one is younger than `interval` milliseconds. */
+  heartbeat(options: { readonly interval: number }): Promise<void>;
+}
+
+interface ConsumerGroup extends GroupMember {
   readonly cluster: object;
   joinAndSync(): Promise<void>;
 }
 
-const JOIN_HOOKS = new WeakMap<object, () => Promise<void>>();
+const JOIN_HOOKS = new WeakMap<object, (member: GroupMember) => Promise<void>>();
 
 /**
  * Has a function awaited each time before a consumer joins its group, again or for the first time: the
@@ -302,7 +322,10 @@ const JOIN_HOOKS = new WeakMap<object, () => Promise<void>>();
  *
  * @param cluster that of the consumer, as its partition assigner is given it.
  */
-export function beforeJoining(cluster: object, hook: () => Promise<void>): void {
+export function beforeJoining(
+  cluster: object,
+  hook: (member: GroupMember) => Promise<void>,
+): void {
   JOIN_HOOKS.set(cluster, hook);
 }
 
@@ -311,7 +334,7 @@ export function addJoinHook(): void {
   const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
   const { joinAndSync } = prototype;
   prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
-    await JOIN_HOOKS.get(this.cluster)?.();
+    await JOIN_HOOKS.get(this.cluster)?.(this);
     await joinAndSync.call(this);
   };
 }

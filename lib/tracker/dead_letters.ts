@@ -17,6 +17,17 @@ export interface DeadLetter {
   readonly failure: RecordFailure;
 }
 
+/** A record whose dead letter cannot be sent at the moment: its partition waits. */
+export interface BlockedLetter {
+  /** Of the record. */
+  readonly topic: string;
+  readonly partition: number;
+  /** The first record that waits. */
+  readonly offset: number;
+  /** Why it cannot be sent. */
+  readonly error: string;
+}
+
 export interface DeadLettersOptions {
   readonly producer: Pick<ReliableProducer, "send">;
   readonly topic: string;
@@ -42,9 +53,15 @@ export class DeadLetters {
   readonly #options: DeadLettersOptions;
   /** The last send to each partition of the topic: one is in flight at a time, so that order is kept. */
   readonly #lastSends = new Map<number, Promise<unknown>>();
+  readonly #blocked = new Map<number, BlockedLetter>();
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
+  }
+
+  /** The letters that cannot be sent now, by the partition of their records. */
+  get blocked(): ReadonlyMap<number, BlockedLetter> {
+    return this.#blocked;
   }
 
   /**
@@ -53,8 +70,11 @@ export class DeadLetters {
    * @returns false where they were abandoned: some may have been sent, and will be once more.
    */
   async send(letters: readonly DeadLetter[], isWanted: () => boolean): Promise<boolean> {
+    let sentCount = 0;
     for (const batch of batchesOf(letters.map((letter) => this.#outgoing(letter)))) {
-      if (!await this.#sendInTurn(batch, isWanted)) return false;
+      const source = letters[sentCount]?.record;
+      if (!await this.#sendInTurn(batch, { isWanted, source })) return false;
+      sentCount += batch.length;
     }
     return true;
   }
@@ -71,17 +91,28 @@ export class DeadLetters {
     };
   }
 
-  #sendInTurn(batch: readonly OutgoingRecord[], isWanted: () => boolean): Promise<boolean> {
+  #sendInTurn(batch: readonly OutgoingRecord[], turn: Turn): Promise<boolean> {
     const partition = batch[0]?.partition ?? 0;
     const previous = this.#lastSends.get(partition) ?? Promise.resolve();
-    const send = previous.then(() => this.#sendUntilStored(batch, isWanted));
+    const send = previous.then(() => this.#sendUntilStored(batch, turn));
     this.#lastSends.set(partition, send);
     return send;
   }
 
   async #sendUntilStored(
     batch: readonly OutgoingRecord[],
-    isWanted: () => boolean,
+    turn: Turn,
+  ): Promise<boolean> {
+    try {
+      return await this.#tryUntilStored(batch, turn);
+    } finally {
+      if (turn.source !== undefined) this.#blocked.delete(turn.source.partition);
+    }
+  }
+
+  async #tryUntilStored(
+    batch: readonly OutgoingRecord[],
+    { isWanted, source }: Turn,
   ): Promise<boolean> {
     const { producer, topic, log } = this.#options;
     let records = batch;
@@ -112,6 +143,7 @@ export class DeadLetters {
           });
         }
         isFailing = true;
+        if (source !== undefined) this.#noteBlocked(source, error);
         await new Promise((resolve) =>
           setTimeout(resolve, this.#options.retryWaitMs ?? RETRY_WAIT_MS)
         );
@@ -119,6 +151,18 @@ export class DeadLetters {
     }
     return false;
   }
+
+  #noteBlocked({ topic, partition, offset }: KafkaRecord, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#blocked.set(partition, { topic, partition, offset, error: reason });
+  }
+}
+
+/** What a batch of letters waits for its turn with. */
+interface Turn {
+  readonly isWanted: () => boolean;
+  /** The first record that the batch has a letter of. */
+  readonly source: KafkaRecord | undefined;
 }
 
 const TOO_LARGE: ReadonlySet<string> = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);

@@ -22,7 +22,7 @@ import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
 import type { PartitionLogs } from "../kafka/partition_logs.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
-import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
+import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import type { DeadLetter, DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
@@ -38,15 +38,18 @@ import {
 } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { Metrics } from "./metrics.ts";
+import { hindranceText, type Standing } from "./standing.ts";
+import { StandingWatch } from "./standing_watch.ts";
 import {
   formatCommitNote,
   type NotedTruncation,
   type StartPosition,
   startPosition,
 } from "./start_position.ts";
+import type { TrackerReport } from "../tracker_status.ts";
 
 /** What a tracker does with its consumer. */
-export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "run" | "stop">;
+export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "run" | "stop">;
 
 /** What its consumer asks and tells a tracker. */
 export type ConsumerHooks = Pick<
@@ -109,6 +112,7 @@ export class Tracker {
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
+  readonly #watch: StandingWatch;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
@@ -128,6 +132,11 @@ export class Tracker {
       onNotice: (notice) => this.#logNotice(notice),
       ...(this.#truncationCheck !== undefined && { logCheck: this.#truncationCheck }),
     });
+    this.#watch = new StandingWatch({
+      ...options,
+      consumer: this.#consumer,
+      stopping: this.#stopping.signal,
+    });
   }
 
   /** One past the last offset that is safe, by partition that this tracker has; undefined until it has joined. */
@@ -135,20 +144,19 @@ export class Tracker {
     return this.#consumer.positions;
   }
 
-  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
-  get notReadyReason(): string | undefined {
-    const { journal } = this.#options;
-    if (this.#stopping.signal.aborted) return "stopping";
-    if (journal.stallReason !== undefined) {
-      return `the journal cannot be written: ${journal.stallReason}`;
-    }
-    const { silentMs, positions } = this.#consumer;
-    if (silentMs > 0) return `no broker has answered for ${seconds(silentMs)} s`;
-    return positions === undefined ? "not in the consumer group yet" : undefined;
+  /** What this tracker is doing, whether it is ready, and why not. */
+  get standing(): Standing {
+    return this.#watch.standing;
+  }
+
+  /** What `tracker.status` says. */
+  get report(): TrackerReport {
+    return this.#watch.report;
   }
 
   /** Runs until {@link stop}; rejects where going on is of no use. */
   async run(): Promise<void> {
+    using _watching = this.#watch.start();
     await Promise.race([this.#consumer.run(), this.#failed.promise]);
   }
 
@@ -170,8 +178,7 @@ export class Tracker {
   }
 
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, from, metrics, log } = this.#options;
-    metrics.keepPartitions(partitions.map(({ partition }) => partition));
+    const { journal, from, log } = this.#options;
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
@@ -213,9 +220,6 @@ export class Tracker {
         }
       }
       starts.set(partition, offset);
-      const lag = Math.max(0, start.high - offset);
-      metrics.recordLag({ partition, lag });
-      noteLag({ topic, partition }, lag);
     }
     return starts;
   }
@@ -283,11 +287,7 @@ export class Tracker {
     const letters = [...failedBefore, ...failed];
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
-    if (!await this.#deadLetter([...letters, ...unhandled], batch)) return false;
-    const lag = Math.max(0, batch.highWatermark - batch.endOffset);
-    metrics.recordLag({ partition, lag });
-    noteLag(batch, lag);
-    return true;
+    return await this.#deadLetter([...letters, ...unhandled], batch);
   }
 
   /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */
@@ -407,6 +407,7 @@ export class Tracker {
       if (badOffsets.has(record.offset)) continue;
       const { order } = judgeRecord(record);
       if (order === undefined) continue;
+      using _call = this.#watch.handling(record);
       const outcome = await runHandler({
         handler: onOrder,
         order,
@@ -470,11 +471,18 @@ export class Tracker {
           partitions: notice.partitions,
         });
       case "silent":
-        return log.warn("No answer from the brokers; trying on", {
+        return log.warn("No broker is responding; retrying", {
           seconds: seconds(notice.silentMs),
         });
       case "answers-again":
         return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
+      case "hindered":
+        return log.warn("The tracker is held up", {
+          topic,
+          why: hindranceText(notice.hindrance, topic),
+        });
+      case "unhindered":
+        return log.info("The tracker is not held up any more", { topic, was: notice.was });
       case "unreadable":
         return log.warn("A batch cannot be read; it is fetched again until it can", {
           topic,

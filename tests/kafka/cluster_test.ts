@@ -20,8 +20,8 @@ Deno.test("ClusterClient.offsets() waits for a leader that has not heard of a ne
   const connection = { brokers: cluster.brokers, clientId: "test" };
   await using client = await ClusterClient.connect(connection, "probe");
   assert.deepEqual(await client.offsets(TOPIC, [0, 1]), [
-    { partition: 0, low: 0, high: 0 },
-    { partition: 1, low: 0, high: 7 },
+    { partition: 0, low: 0, high: 0, highWatermark: 0 },
+    { partition: 1, low: 0, high: 7, highWatermark: 7 },
   ]);
   assert.equal(refusals, 3);
 });

@@ -57,7 +57,12 @@ async function createTracked(options: Partial<TrackerOptions> = {}) {
       consumer.hooks = hooks;
       return {
         positions: undefined,
-        silentMs: 0,
+        standing: {
+          hindrance: undefined,
+          partitions: [],
+          commitFailure: undefined,
+          unassigned: undefined,
+        },
         run: () => Promise.withResolvers<void>().promise,
         stop: () => Promise.resolve(),
       };

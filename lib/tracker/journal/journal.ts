@@ -66,6 +66,8 @@ export interface JournalOptions {
   readonly keepMs?: number | undefined;
   /** Called at once, from within the journal's work: it should return quickly, and not throw. */
   readonly onNotice: NoticeListener;
+  /** Called once, when the folder's lock is taken and before anything is read: that may take long. */
+  readonly onLocked?: () => void;
   readonly storage?: Storage;
   readonly clock?: Clock;
 }
@@ -121,6 +123,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   try {
     await createDirectory(storage, directory);
     lock = await FolderLock.take(storage, directory);
+    options.onLocked?.();
     const recovered = await recover({ storage, directory, onNotice });
     const segment = await openSegment({ storage, directory, rotateBytes, recovered });
     const journal = new Journal({ ...options, onNotice }, { lock, recovered, segment });

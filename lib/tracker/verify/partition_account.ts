@@ -30,6 +30,7 @@ export class PartitionAccount {
   low: number;
   withoutDetails = 0;
   #removed = 0;
+  readonly #undecided: number;
   #records = 0;
   #journaled = 0;
   #duplicatedAcross = 0;
@@ -46,13 +47,16 @@ export class PartitionAccount {
   #open: OpenPage | undefined;
 
   constructor(
-    { partition, low, start, end }: {
+    { partition, low, start, end, undecided = 0 }: {
       readonly partition: number;
       readonly low: number;
       readonly start: number;
       readonly end: number;
+      /** Records that an open transaction holds back. */
+      readonly undecided?: number;
     },
   ) {
+    this.#undecided = undecided;
     this.partition = partition;
     this.low = low;
     this.start = start;
@@ -180,6 +184,7 @@ export class PartitionAccount {
       compacted: this.#counts.compacted,
       unexplained: this.#counts.unexplained,
       removed: this.#removed,
+      undecided: this.#undecided,
       low: this.low,
       high: this.end,
       examples: this.#examples,

@@ -41,6 +41,7 @@ import { JournalFiles, type JournalLine } from "./journal_files.ts";
 import { LineDecoder } from "./line_decoder.ts";
 import { PartitionAccount } from "./partition_account.ts";
 import { recheck, type UnprovenPage } from "./recheck.ts";
+import { settledOffsets } from "./undecided.ts";
 import {
   isOk,
   type SegmentVerification,
@@ -148,14 +149,17 @@ class Verifier {
   static async begin(options: VerifyOptions, reader: TopicReader): Promise<Verifier> {
     const { cluster, topic, ranges } = options;
     const { topicId, partitionCount } = await cluster.describeTopic(topic);
-    const offsets = await cluster.offsets(topic, numbersBelow(partitionCount));
+    const partitions = numbersBelow(partitionCount);
+    const offsets = await settledOffsets(cluster, { topic, partitions });
     const ends = new Map(offsets.map(({ partition, high }) => [partition, high]));
     const verifier = new Verifier(options, { reader, topicId, ends });
-    for (const { partition, low, high } of offsets) {
-      const range = ranges === undefined ? { start: 0, end: high } : ranges.get(partition);
+    for (const { partition, low, high, highWatermark } of offsets) {
+      const range = ranges === undefined ? { start: 0, end: Infinity } : ranges.get(partition);
       if (range === undefined) continue;
       const { start, end } = { start: range.start, end: Math.min(range.end, high) };
-      verifier.#accounts.set(partition, new PartitionAccount({ partition, low, start, end }));
+      const undecided = Math.max(0, Math.min(range.end, highWatermark) - Math.max(start, high));
+      const account = new PartitionAccount({ partition, low, start, end, undecided });
+      verifier.#accounts.set(partition, account);
     }
     return verifier;
   }
@@ -266,6 +270,7 @@ class Verifier {
       compacted: sum(({ compacted }) => compacted),
       unexplained: sum(({ unexplained }) => unexplained),
       removed: sum(({ removed }) => removed),
+      undecided: sum(({ undecided }) => undecided),
       without_details: accounts.reduce((total, account) => total + account.withoutDetails, 0),
       beyond_end: this.#beyondEnd,
       outside_range: this.#outsideRange,
