@@ -33,6 +33,9 @@ export class PartitionAccount {
   readonly #undecided: number;
   #records = 0;
   #journaled = 0;
+  #superseded = 0;
+  /** Offsets whose lines without an epoch were superseded by a line with one. */
+  readonly #replaced = new Set<number>();
   #duplicatedAcross = 0;
   readonly #counts: Record<ExampleKind, number> = {
     missing: 0,
@@ -105,6 +108,29 @@ export class PartitionAccount {
       this.#open = new OpenPage(page, digests);
     }
     if (page.state === "open") this.#open.add(record, details);
+  }
+
+  /** A line of a record that a truncated log has lost. */
+  addSuperseded(): void {
+    this.#superseded++;
+  }
+
+  /** Takes back lines without an epoch from `start` up to, not including, `end`: their log was truncated. */
+  supersede({ start, end }: { readonly start: number; readonly end: number }): void {
+    for (let offset = start; offset < end; offset++) {
+      const page = this.#pages.get(pageNumberOf(offset));
+      if (page?.inJournals.has(offset) !== true) continue;
+      page.inJournals.delete(offset);
+      page.state = "unproven";
+      this.#replaced.add(offset);
+      this.#journaled--;
+      this.#superseded++;
+    }
+  }
+
+  /** Whether a line is one of those that were taken back. */
+  isReplaced({ offset, leaderEpoch }: JournaledRecord): boolean {
+    return leaderEpoch === undefined && this.#replaced.has(offset);
   }
 
   /** After the last line. */
@@ -184,6 +210,7 @@ export class PartitionAccount {
       compacted: this.#counts.compacted,
       unexplained: this.#counts.unexplained,
       removed: this.#removed,
+      superseded: this.#superseded,
       undecided: this.#undecided,
       low: this.low,
       high: this.end,

@@ -135,6 +135,11 @@ function describeAsides(verification: Verification): readonly string[] {
     "record",
     "journaled in segments that were removed for their age, by their manifests",
   );
+  say(
+    verification.superseded,
+    "journal line",
+    "of records that the topic lost when its log was truncated: superseded",
+  );
   say(verification.beyond_end, "journal line", "newer than this verification: not judged");
   say(verification.outside_range, "journal line", "outside the range: not judged");
   say(

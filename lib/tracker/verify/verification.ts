@@ -33,6 +33,11 @@ export interface VerificationCounts {
   /** Records that were in a segment which was removed for its age, by the segment's manifest. */
   readonly removed: number;
   /**
+   * Journal lines of records that the topic lost when its log was truncated, by their leader epochs; in no other count.
+   * They stay in the journal, and are no fault of it.
+   */
+  readonly superseded: number;
+  /**
    * Records that an open transaction holds back, its own and those behind it: whether they count is not decided, so
    * they were not judged, and are in no other count.
    */
