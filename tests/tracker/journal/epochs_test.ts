@@ -7,7 +7,7 @@ import {
   type JournalOptions,
   JournalReopenedError,
 } from "../../../lib/tracker/journal/journal.ts";
-import { denoStorage } from "../../../lib/tracker/journal/storage.ts";
+import { denoStorage, type Storage, writeAll } from "../../../lib/tracker/journal/storage.ts";
 import {
   appendOf,
   diskFull,
@@ -18,6 +18,7 @@ import {
   partition,
   TestFolder,
 } from "./fixture.ts";
+import { PowerLossDisk } from "./power_loss_disk.ts";
 import { appendInEpoch, epochRecordsIn, heldText, lineInEpoch } from "./truncated_log.ts";
 
 type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">>;
@@ -323,6 +324,42 @@ Deno.test("Journal.establishEpoch() names the epochs of an earlier version's rec
   const without = ["tracker.checkpoint"];
   assert.equal(await heldAfterRestart(folder, { without }), "0-9:e? 10-11:e7");
 });
+
+for (const checkpoint of ["old", "missing"] as const) {
+  Deno.test(`A journal cut at any byte after a truncation holds what its whole lines say (checkpoint ${checkpoint})`, async () => {
+    using whole = new TestFolder();
+    let old = new Uint8Array();
+    let covered = 0;
+    {
+      await using it = await opened(whole);
+      await it.journal.append(appendInEpoch(0, { start: 0, end: 4 }, 1));
+      await it.journal.checkpoint();
+      old = Deno.readFileSync(whole.checkpoint);
+      covered = Deno.statSync(whole.active).size;
+      await it.journal.truncate(partition(0), 2);
+      await it.journal.append(appendInEpoch(0, { start: 2, end: 4 }, 2));
+    }
+    const bytes = Deno.readFileSync(whole.active);
+    const lineBytes = bytes.length / 6;
+    const heldByLineCount = new Map([[4, "0-3:e1"], [5, "0-1:e1 2-2:e2"], [6, "0-1:e1 2-3:e2"]]);
+    for (let length = covered; length <= bytes.length; length++) {
+      const storage = new PowerLossDisk(() => 0.999).storage(() => "done");
+      await storage.createDirectory("logs");
+      await write(storage, "logs/tracker.events", bytes.subarray(0, length));
+      if (checkpoint === "old") await write(storage, "logs/tracker.checkpoint", old);
+      const { journal } = await opened({ path: "logs" }, { storage });
+      const held = heldByLineCount.get(Math.floor(length / lineBytes));
+      assert.equal(heldText(journal), held, `length ${length}`);
+      await journal.close();
+    }
+  });
+}
+
+async function write(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await storage.open(path, "replace");
+  await writeAll(file, bytes);
+  file.close();
+}
 
 const UPKEEPS: Readonly<Record<string, Options>> = {
   "closed segments": ROTATE,
