@@ -7,6 +7,7 @@ import {
   type JournalOptions,
   JournalReopenedError,
 } from "../../../lib/tracker/journal/journal.ts";
+import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import { denoStorage, type Storage, writeAll } from "../../../lib/tracker/journal/storage.ts";
 import {
   appendOf,
@@ -404,3 +405,53 @@ async function upkept(folder: TestFolder, options: Options): Promise<void> {
   }
   await it.journal.close();
 }
+
+Deno.test("Manifests say where epochs begin and what is superseded, apart from what earlier versions compare", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 20 }, 1);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 10, end: 30 }, 2);
+  }
+  const [first, second] = [1, 2].map((number) => {
+    const path = folder.file(`tracker.manifest.00000${number}.json`);
+    return JSON.parse(Deno.readTextFileSync(path)).body;
+  });
+  const { topic, topicId } = partition(0);
+  const own = { topic, topic_id: topicId, partition: 0 };
+  const end = first.partitions[0].last_offset + 1;
+  assert.deepEqual(first.leader_epochs, [{ ...own, starts: [[1, 0]], superseded: [] }]);
+  assert.deepEqual(second.leader_epochs, [{ ...own, starts: [[2, 10]], superseded: [[10, 20]] }]);
+  assert.deepEqual(Object.keys(first.partitions[0]), [
+    "topic",
+    "topic_id",
+    "partition",
+    "records",
+    "first_offset",
+    "last_offset",
+    "held",
+  ]);
+  assert.ok(end > 10 && end < 20);
+  const { segments } = await checkManifests(folder.path);
+  assert.deepEqual(segments.filter(({ ok }) => !ok), []);
+});
+
+Deno.test("checkManifests() does not count offsets as removed that later segments superseded", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 40 }, 1);
+  }
+  await upkept(folder, { ...ROTATE, keepMs: 1e-6 });
+  const { removed: before } = await checkManifests(folder.path);
+  const end = before.of(partition(0)).end ?? 0;
+  assert.ok(end > 20);
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 15, end: 60 }, 2);
+  }
+  const { removed } = await checkManifests(folder.path);
+  assert.deepEqual(removed.of(partition(0)).intervals, [{ start: 0, end: 10 }]);
+});
