@@ -170,7 +170,7 @@ Deno.test("the published manifest schema takes the manifests of a journal that w
         topicId: "0".repeat(32),
         partition: 0,
         intervals: [{ start: offset, end: offset + 1 }],
-        epochs: [],
+        epochs: [{ epoch: 3, start: offset }],
         ...encodedLines([
           `{"kafka_topic":"orders","kafka_partition":0,"kafka_offset":${offset},"raw_message":"${
             "x".repeat(400)

@@ -185,6 +185,7 @@ export function manifest(): unknown {
             },
           },
           partitions: { type: "array", items: partitionShare() },
+          leader_epochs: { type: "array", items: partitionEpochs() },
           created: time("RFC 3339."),
           journal: text("The journal's id, a UUID."),
           chain: count("Manifests are numbered in the order in which they were made."),
@@ -219,13 +220,49 @@ function partitionShare(): unknown {
       last_offset: offsetOrNull,
       held: {
         type: "array",
-        description: "Offsets that are never journaled again: from the first on, up to the second.",
+        description:
+          "Offsets that are not journaled again, unless their log is truncated: from the first on, up to the second.",
+        items: offsetRange(),
+      },
+    },
+  };
+}
+
+function partitionEpochs(): unknown {
+  return {
+    type: "object",
+    description: "Leader epochs of a partition's held offsets; absent where none is known.",
+    required: ["topic", "topic_id", "partition", "starts", "superseded"],
+    properties: {
+      topic: text("The topic's name."),
+      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      partition: count("The partition."),
+      starts: {
+        type: "array",
+        description: "Held offsets from the start on were appended in the epoch.",
         items: {
           type: "array",
-          prefixItems: [count("The first."), count("One past the last.")],
+          prefixItems: [
+            { type: ["integer", "null"], minimum: 0, description: "The epoch; null: unknown." },
+            count("Its first offset."),
+          ],
           items: false,
         },
       },
+      superseded: {
+        type: "array",
+        description:
+          "Offsets whose earlier lines no longer count, because the log was truncated and written anew.",
+        items: offsetRange(),
+      },
     },
+  };
+}
+
+function offsetRange(): unknown {
+  return {
+    type: "array",
+    prefixItems: [count("The first."), count("One past the last.")],
+    items: false,
   };
 }

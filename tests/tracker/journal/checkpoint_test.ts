@@ -14,7 +14,11 @@ import { partition, TestFolder } from "./fixture.ts";
 function example(): { checkpoint: Checkpoint; text: string } {
   const held = new HeldOffsets();
   held.add(partition(0), { start: 0, end: 10 });
-  held.add(partition(0), { start: 20, end: 30 });
+  held.add(partition(0), { start: 20, end: 30 }, [
+    { epoch: 4, start: 20 },
+    { epoch: undefined, start: 24 },
+    { epoch: 6, start: 27 },
+  ]);
   held.add({ topic: 'a "quoted" }} topic', topicId: "", partition: 7 }, { start: 1, end: 2 });
   const checkpoint: Checkpoint = {
     journalId: "4f0c2c1e-7c1f-4c1b-9d5e-0d6f4f2b8a11",
@@ -34,6 +38,13 @@ function example(): { checkpoint: Checkpoint; text: string } {
         last_offset: 8,
         held: [[7, 9]],
       }],
+      leader_epochs: [{
+        topic: "orders",
+        topic_id: "an id",
+        partition: 0,
+        starts: [[6, 7]],
+        superseded: [[3, 7]],
+      }],
     },
   };
   return { checkpoint, text: encodeCheckpoint(checkpoint, new Date(0)) };
@@ -45,7 +56,20 @@ Deno.test("decodeCheckpoint() reads back what encodeCheckpoint() wrote", () => {
   const { held: expectedHeld, ...expected } = checkpoint;
   assert.deepEqual(rest, expected);
   assert.equal(held.countNotIn(expectedHeld) + expectedHeld.countNotIn(held), 0);
+  assert.deepEqual(held.epochsOf(partition(0)), expectedHeld.epochsOf(partition(0)));
+  assert.equal(held.lastEpochOf(partition(0)), 6);
   JSON.parse(text);
+});
+
+Deno.test("decodeCheckpoint() reads version 1, which has no leader epochs", () => {
+  const text = Deno.readTextFileSync(
+    new URL("../../fixtures/journal/build-3a9cbbd/tracker.checkpoint", import.meta.url),
+  );
+  const { held, segment, active } = decodeCheckpoint(text);
+  assert.deepEqual(held.of(partition(0)).intervals, [{ start: 0, end: 30 }]);
+  assert.deepEqual(held.epochsOf(partition(0)), []);
+  assert.equal(segment, 9);
+  assert.equal(active?.lines, 2);
 });
 
 Deno.test("decodeCheckpoint() refuses a text cut at any byte, or with any byte changed", () => {

@@ -7,7 +7,8 @@ import {
   type JournalOptions,
   JournalReopenedError,
 } from "../../../lib/tracker/journal/journal.ts";
-import { denoStorage } from "../../../lib/tracker/journal/storage.ts";
+import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
+import { denoStorage, type Storage, writeAll } from "../../../lib/tracker/journal/storage.ts";
 import {
   appendOf,
   diskFull,
@@ -18,6 +19,7 @@ import {
   partition,
   TestFolder,
 } from "./fixture.ts";
+import { PowerLossDisk } from "./power_loss_disk.ts";
 import { appendInEpoch, epochRecordsIn, heldText, lineInEpoch } from "./truncated_log.ts";
 
 type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">>;
@@ -324,6 +326,42 @@ Deno.test("Journal.establishEpoch() names the epochs of an earlier version's rec
   assert.equal(await heldAfterRestart(folder, { without }), "0-9:e? 10-11:e7");
 });
 
+for (const checkpoint of ["old", "missing"] as const) {
+  Deno.test(`A journal cut at any byte after a truncation holds what its whole lines say (checkpoint ${checkpoint})`, async () => {
+    using whole = new TestFolder();
+    let old = new Uint8Array();
+    let covered = 0;
+    {
+      await using it = await opened(whole);
+      await it.journal.append(appendInEpoch(0, { start: 0, end: 4 }, 1));
+      await it.journal.checkpoint();
+      old = Deno.readFileSync(whole.checkpoint);
+      covered = Deno.statSync(whole.active).size;
+      await it.journal.truncate(partition(0), 2);
+      await it.journal.append(appendInEpoch(0, { start: 2, end: 4 }, 2));
+    }
+    const bytes = Deno.readFileSync(whole.active);
+    const lineBytes = bytes.length / 6;
+    const heldByLineCount = new Map([[4, "0-3:e1"], [5, "0-1:e1 2-2:e2"], [6, "0-1:e1 2-3:e2"]]);
+    for (let length = covered; length <= bytes.length; length++) {
+      const storage = new PowerLossDisk(() => 0.999).storage(() => "done");
+      await storage.createDirectory("logs");
+      await write(storage, "logs/tracker.events", bytes.subarray(0, length));
+      if (checkpoint === "old") await write(storage, "logs/tracker.checkpoint", old);
+      const { journal } = await opened({ path: "logs" }, { storage });
+      const held = heldByLineCount.get(Math.floor(length / lineBytes));
+      assert.equal(heldText(journal), held, `length ${length}`);
+      await journal.close();
+    }
+  });
+}
+
+async function write(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await storage.open(path, "replace");
+  await writeAll(file, bytes);
+  file.close();
+}
+
 const UPKEEPS: Readonly<Record<string, Options>> = {
   "closed segments": ROTATE,
   "compressed segments": { ...ROTATE, compress: true },
@@ -367,3 +405,53 @@ async function upkept(folder: TestFolder, options: Options): Promise<void> {
   }
   await it.journal.close();
 }
+
+Deno.test("Manifests say where epochs begin and what is superseded, apart from what earlier versions compare", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 20 }, 1);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 10, end: 30 }, 2);
+  }
+  const [first, second] = [1, 2].map((number) => {
+    const path = folder.file(`tracker.manifest.00000${number}.json`);
+    return JSON.parse(Deno.readTextFileSync(path)).body;
+  });
+  const { topic, topicId } = partition(0);
+  const own = { topic, topic_id: topicId, partition: 0 };
+  const end = first.partitions[0].last_offset + 1;
+  assert.deepEqual(first.leader_epochs, [{ ...own, starts: [[1, 0]], superseded: [] }]);
+  assert.deepEqual(second.leader_epochs, [{ ...own, starts: [[2, 10]], superseded: [[10, 20]] }]);
+  assert.deepEqual(Object.keys(first.partitions[0]), [
+    "topic",
+    "topic_id",
+    "partition",
+    "records",
+    "first_offset",
+    "last_offset",
+    "held",
+  ]);
+  assert.ok(end > 10 && end < 20);
+  const { segments } = await checkManifests(folder.path);
+  assert.deepEqual(segments.filter(({ ok }) => !ok), []);
+});
+
+Deno.test("checkManifests() does not count offsets as removed that later segments superseded", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 40 }, 1);
+  }
+  await upkept(folder, { ...ROTATE, keepMs: 1e-6 });
+  const { removed: before } = await checkManifests(folder.path);
+  const end = before.of(partition(0)).end ?? 0;
+  assert.ok(end > 20);
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 15, end: 60 }, 2);
+  }
+  const { removed } = await checkManifests(folder.path);
+  assert.deepEqual(removed.of(partition(0)).intervals, [{ start: 0, end: 10 }]);
+});

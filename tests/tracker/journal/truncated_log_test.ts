@@ -33,7 +33,7 @@ import {
 
 const PARTITION_COUNT = 2;
 const LIFE_COUNT = 8;
-const RUN_COUNT = Number(Deno.env.get("RUNS") ?? 60);
+const RUN_COUNT = Number(Deno.env.get("RUNS") ?? 40);
 const CHECKPOINT = "logs/tracker.checkpoint";
 
 const UPKEEPS = [
@@ -407,7 +407,7 @@ Deno.test("The journal holds what its log has, over truncations, deaths, power l
     }
     for (const [name, count] of Object.entries(run.seen)) total[name] = (total[name] ?? 0) + count;
   }
-  if (RUN_COUNT < 20) return;
+  if (RUN_COUNT < 40) return;
   for (const [name, count] of Object.entries(total)) {
     assert.ok(count > 0, `no ${name} in ${RUN_COUNT} runs, seed ${firstSeed}`);
   }
