@@ -85,6 +85,7 @@ export class TruncationCheck implements LogCheck {
   readonly #logged = new Set<string>();
   /** Partitions of which unknown epochs have been looked for. */
   readonly #established = new Set<string>();
+  #hasAsked = false;
   #isUnanswerable = false;
 
   constructor(options: TruncationCheckOptions) {
@@ -98,6 +99,7 @@ export class TruncationCheck implements LogCheck {
     this.#disputes.clear();
     this.#leaderEpochs = await this.#options.logs.leaderEpochs(topic);
     const found = await this.#establishEpochs(partitions.map(({ partition }) => partition));
+    await this.#askOnce(partitions[0]?.partition);
     const truncated = await Promise.all(
       partitions.map((start) => this.#checkStart(start, found.get(start.partition))),
     );
@@ -114,6 +116,14 @@ export class TruncationCheck implements LogCheck {
     const point = this.#points.get(partition);
     return this.#heldEpoch({ ...this.#topic, partition }, offset - 1) ??
       (point?.offset === offset ? point.epoch : this.#leaderEpochs.get(partition));
+  }
+
+  /** Finds out at the start whether such questions are answered at all, where there is nothing to ask about yet. */
+  async #askOnce(partition: number | undefined): Promise<void> {
+    if (partition === undefined || this.#hasAsked) return;
+    const place = { ...this.#topic, partition };
+    if (this.#options.journal.end(place) === undefined) await this.#ask(place, { epoch: 0 });
+    this.#hasAsked = true;
   }
 
   /** Returns whether the start has to be committed, below what is committed now. */
