@@ -19,8 +19,6 @@ export interface BrokerClusterOptions {
   readonly ports: readonly number[];
   /** Created when it is missing; the nodes' data from an earlier start is used again. */
   readonly dataDir: string;
-  /** Kafka settings of every node, over those of a development broker. */
-  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** As of a broker that is alone. */
   readonly quickStart?: boolean | undefined;
   /** Called with sentences of progress. */
@@ -63,7 +61,6 @@ export async function startBrokerCluster(options: BrokerClusterOptions): Promise
       port,
       dataDir: nodeFolder(dataDir, nodeId),
       membership: { nodeId, clusterId, controllerPorts },
-      settings: options.settings,
       heapMegabytes: HEAP_MEGABYTES,
       quickStart: options.quickStart,
       onProgress: nodeId === 1 ? onProgress : undefined,
