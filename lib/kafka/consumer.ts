@@ -153,6 +153,8 @@ const START_RETRY_WAIT_MS = 500;
 const WATCH_INTERVAL_MS = 1_000;
 const SILENT_AFTER_MS = 5_000;
 const REBUILD_AFTER_SILENT_MS = 45_000;
+/** Some seconds: after a thread that was blocked the next heartbeat has its chance. */
+const LATE_HEARTBEATS_MAX = 3;
 const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
 const DISCONNECT_TIMEOUT_MS = 10_000;
@@ -240,6 +242,10 @@ export class GroupConsumer {
   /** Aborted when the generation changes. */
   #lost = new AbortController();
   #lastActivityAt = performance.now();
+  /** When the group's coordinator last answered. */
+  #lastHeartbeatAt = performance.now();
+  /** How often in a row the watch found that this was too long ago. */
+  #lateHeartbeats = 0;
   #silentSince: number | undefined;
 
   /** @param cluster connected with patience `persist`; stays the caller's to close. */
@@ -376,12 +382,16 @@ export class GroupConsumer {
       consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.#noteActivity();
+      this.#lastHeartbeatAt = performance.now();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
       session.membership = this.#takeOver(session, partitions);
     });
     consumer.on(FETCH, () => this.#noteActivity());
-    consumer.on(HEARTBEAT, () => this.#noteActivity());
+    consumer.on(HEARTBEAT, () => {
+      this.#noteActivity();
+      this.#lastHeartbeatAt = performance.now();
+    });
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const { partitions } of payload.topics) {
         // A Long where the commit came by way of consumer.commitOffsets, whatever the types say.
@@ -810,8 +820,26 @@ export class GroupConsumer {
     this.#lastActivityAt = now;
   }
 
+  /**
+   * kafkajs asks a coordinator that is gone for ever: fetches go on, and neither heartbeats nor commits get through. A
+   * consumer that is built again finds the new one.
+   */
+  #watchCoordinator(): void {
+    const lateMs = performance.now() - this.#lastHeartbeatAt;
+    const isLate = this.#isPlaced && this.#silentSince === undefined &&
+      lateMs > this.#sessionTimeoutMs();
+    this.#lateHeartbeats = isLate ? this.#lateHeartbeats + 1 : 0;
+    if (this.#lateHeartbeats < LATE_HEARTBEATS_MAX || this.#isStopping) return;
+    this.#lateHeartbeats = 0;
+    const seconds = Math.round(lateMs / 1_000);
+    this.#session?.ended.resolve(
+      new Error(`the group's coordinator has not answered for ${seconds} s`),
+    );
+  }
+
   /** Neither a fetch nor a heartbeat was answered for a while: says so, and in the end rebuilds the consumer. */
   #watch(): void {
+    this.#watchCoordinator();
     const silentMs = performance.now() - this.#lastActivityAt;
     if (silentMs < SILENT_AFTER_MS || this.#isStopping) return;
     if (this.#silentSince === undefined) {
