@@ -36,6 +36,7 @@ import {
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { committedRecords } from "./committed_records.ts";
+import { CoordinatorWatch } from "./consumer/coordinator_watch.ts";
 import type { LogCheck } from "./consumer/log_check.ts";
 import { fetchBytes, fetchedIn, type FetchPlace } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
@@ -153,8 +154,6 @@ const START_RETRY_WAIT_MS = 500;
 const WATCH_INTERVAL_MS = 1_000;
 const SILENT_AFTER_MS = 5_000;
 const REBUILD_AFTER_SILENT_MS = 45_000;
-/** Some seconds: after a thread that was blocked the next heartbeat has its chance. */
-const LATE_HEARTBEATS_MAX = 3;
 const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
 const DISCONNECT_TIMEOUT_MS = 10_000;
@@ -242,10 +241,7 @@ export class GroupConsumer {
   /** Aborted when the generation changes. */
   #lost = new AbortController();
   #lastActivityAt = performance.now();
-  /** When the group's coordinator last answered. */
-  #lastHeartbeatAt = performance.now();
-  /** How often in a row the watch found that this was too long ago. */
-  #lateHeartbeats = 0;
+  readonly #coordinator: CoordinatorWatch;
   #silentSince: number | undefined;
 
   /** @param cluster connected with patience `persist`; stays the caller's to close. */
@@ -254,6 +250,7 @@ export class GroupConsumer {
     this.#client = openClient(options.connection, "persist");
     this.#cluster = cluster;
     this.#identity = new TopicIdentity(cluster, options.topic);
+    this.#coordinator = new CoordinatorWatch(this.#sessionTimeoutMs());
   }
 
   /**
@@ -382,7 +379,7 @@ export class GroupConsumer {
       consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.#noteActivity();
-      this.#lastHeartbeatAt = performance.now();
+      this.#coordinator.heard();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
       session.membership = this.#takeOver(session, partitions);
@@ -390,7 +387,7 @@ export class GroupConsumer {
     consumer.on(FETCH, () => this.#noteActivity());
     consumer.on(HEARTBEAT, () => {
       this.#noteActivity();
-      this.#lastHeartbeatAt = performance.now();
+      this.#coordinator.heard();
     });
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const { partitions } of payload.topics) {
@@ -820,17 +817,10 @@ export class GroupConsumer {
     this.#lastActivityAt = now;
   }
 
-  /**
-   * kafkajs asks a coordinator that is gone for ever: fetches go on, and neither heartbeats nor commits get through. A
-   * consumer that is built again finds the new one.
-   */
   #watchCoordinator(): void {
-    const lateMs = performance.now() - this.#lastHeartbeatAt;
-    const isLate = this.#isPlaced && this.#silentSince === undefined &&
-      lateMs > this.#sessionTimeoutMs();
-    this.#lateHeartbeats = isLate ? this.#lateHeartbeats + 1 : 0;
-    if (this.#lateHeartbeats < LATE_HEARTBEATS_MAX || this.#isStopping) return;
-    this.#lateHeartbeats = 0;
+    const isServed = this.#isPlaced && this.#silentSince === undefined && !this.#isStopping;
+    const lateMs = this.#coordinator.check(isServed);
+    if (lateMs === undefined) return;
     const seconds = Math.round(lateMs / 1_000);
     this.#session?.ended.resolve(
       new Error(`the group's coordinator has not answered for ${seconds} s`),
