@@ -27,10 +27,14 @@ import { assertTruncated, linesOf, send } from "./truncations.ts";
 
 const broker = await brokerOfFile();
 
-/** Runs a tracker until all that is in the topic is journaled. */
-async function track(site: Site, args: readonly string[] = ["--schema", "none"]): Promise<void> {
-  const { code, stderr } = await site.run("tracker", ["--exit-at-end", ...args]);
+/** Runs a tracker until all that is in the topic is journaled; returns how many records it journaled. */
+async function track(
+  site: Site,
+  args: readonly string[] = ["--schema", "none"],
+): Promise<number> {
+  const { code, stdout, stderr } = await site.run("tracker", ["--exit-at-end", "--json", ...args]);
   assert.equal(code, 0, stderr);
+  return JSON.parse(stdout).received;
 }
 
 /** Makes a journal and its group's commits those of an earlier version: without leader epochs. */
@@ -193,10 +197,12 @@ Deno.test("a broker that lost the end of its log", async (t) => {
 
   await t.step("with segments that were removed, and no checkpoint", async () => {
     await send(kept, { partition: 0, count: 700, tag: "after 0" });
+    const received: number[] = [];
     for (let run = 0; run < 2; run++) {
-      await track(kept, [...rotation, "--keep", "1s"]);
+      received.push(await track(kept, [...rotation, "--keep", "1s"]));
       Deno.removeSync(join(kept.logs, "tracker.checkpoint"));
     }
+    assert.deepEqual(received, [700, 0]);
     const topic = (await readTopic(kept)).filter(({ offset }) => offset >= 500);
     const lines = (await linesOf(kept.logs)).filter((line) => line["kafka_leader_epoch"] !== 0);
     const names = lines.map((line) => nameOf(journaledRecord(line)));
