@@ -379,7 +379,9 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
 
 function refusedDescription(topic: string, errorCode: number): RefusedError {
   const reason = ERROR_NAMES[errorCode] ?? `error code ${errorCode}`;
-  const advice = adviceFor(reason);
+  const advice = reason === "TOPIC_AUTHORIZATION_FAILED"
+    ? "ask the cluster's operator for the permission Describe on it, or name another topic"
+    : adviceFor(reason);
   const message = `the cluster refuses to describe topic "${topic}": ${reason}`;
   return new RefusedError(advice === undefined ? message : `${message}: ${advice}`, { reason });
 }

@@ -36,6 +36,7 @@ import {
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { type CommittedRecords, committedRecords } from "./committed_records.ts";
+import { CoordinatorWatch } from "./consumer/coordinator_watch.ts";
 import { LagBook, type PartitionLag } from "./consumer/lag.ts";
 import { type Hindrance, Liveness } from "./consumer/liveness.ts";
 import type { LogCheck } from "./consumer/log_check.ts";
@@ -179,6 +180,7 @@ const REWIND_WAIT_MS = 500;
 /** How long a rebalance or a stop waits for the work under way. */
 const DRAIN_TIMEOUT_MS = 8_000;
 const START_RETRY_WAIT_MS = 500;
+const WATCH_INTERVAL_MS = 1_000;
 const PROBE_INTERVAL_MS = 1_000;
 const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
@@ -271,6 +273,7 @@ export class GroupConsumer {
   readonly #liveness = new Liveness();
   readonly #lag = new LagBook();
   readonly #prober: Prober;
+  readonly #coordinator: CoordinatorWatch;
 
   /** @param cluster connected with patience `persist`; stays the caller's to close. */
   constructor(cluster: ClusterClient, options: GroupConsumerOptions) {
@@ -284,6 +287,7 @@ export class GroupConsumer {
       lag: this.#lag,
       liveness: this.#liveness,
     });
+    this.#coordinator = new CoordinatorWatch(this.#sessionTimeoutMs());
   }
 
   /**
@@ -323,6 +327,7 @@ export class GroupConsumer {
       },
     });
     const probe = setInterval(() => this.#prober.probe(), PROBE_INTERVAL_MS);
+    const watch = setInterval(() => this.#watchCoordinator(), WATCH_INTERVAL_MS);
     const unobserve = this.#cluster.observe(this.#liveness);
     let rebuildWaitMs = REBUILD_WAIT_MIN_MS;
     try {
@@ -345,6 +350,7 @@ export class GroupConsumer {
     } finally {
       watchdog[Symbol.dispose]();
       clearInterval(probe);
+      clearInterval(watch);
       unobserve();
     }
   }
@@ -438,11 +444,15 @@ export class GroupConsumer {
     const { GROUP_JOIN, CRASH, HEARTBEAT, COMMIT_OFFSETS } = consumer.events;
     consumer.on(GROUP_JOIN, ({ payload }) => {
       this.#liveness.succeeded();
+      this.#coordinator.heard();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
       session.membership = this.#takeOver(session, partitions);
     });
-    consumer.on(HEARTBEAT, () => this.#liveness.succeeded());
+    consumer.on(HEARTBEAT, () => {
+      this.#liveness.succeeded();
+      this.#coordinator.heard();
+    });
     consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       this.#liveness.succeeded();
       for (const { partitions } of payload.topics) {
@@ -920,6 +930,17 @@ export class GroupConsumer {
   async #heartbeat(): Promise<void> {
     const interval = this.#sessionTimeoutMs() / HEARTBEATS_A_SESSION;
     await this.#session?.member?.heartbeat({ interval });
+  }
+
+  #watchCoordinator(): void {
+    const { hindrance, isThrottled } = this.#liveness;
+    const isAnswered = hindrance?.kind !== "unreachable" && !isThrottled;
+    const lateMs = this.#coordinator.check(isAnswered && this.#isPlaced && !this.#isStopping);
+    if (lateMs === undefined) return;
+    const seconds = Math.round(lateMs / 1_000);
+    this.#session?.ended.resolve(
+      new Error(`the group's coordinator has not answered for ${seconds} s`),
+    );
   }
 
   #sessionTimeoutMs(): number {

@@ -66,7 +66,7 @@ export interface TrackerOptions {
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
   /** Asked whether a partition's log was truncated; left out, nobody is. */
-  readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range">;
+  readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
   /** Undefined where bad records are only journaled. */
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;

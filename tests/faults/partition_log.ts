@@ -11,6 +11,14 @@ import { decodeBatches } from "../../lib/kafka/record_batch.ts";
 const LENGTH_AT = 8;
 const LENGTH_END = 12;
 
+/** Returns the first offset from `offset` on at which a record batch begins. */
+export function batchStart(logFile: string, offset: number): number {
+  for (const { baseOffset } of decodeBatches(Deno.readFileSync(logFile))) {
+    if (baseOffset >= offset) return baseOffset;
+  }
+  throw new RangeError(`no batch of ${logFile} begins at offset ${offset} or after it`);
+}
+
 /**
  * Cuts the log of a partition at an offset, at which a record batch has to begin. Its index and snapshot files go too:
  * the broker makes new ones.

@@ -51,6 +51,23 @@ Deno.test("a commit's note is read back, and another program's metadata is none"
   }
 });
 
+Deno.test("a commit's note has the leader epoch and a truncation, after what earlier versions read", () => {
+  const truncation = { offset: 500, epoch: 3 };
+  const unknown = { offset: 500, epoch: undefined };
+  const notes: readonly (readonly [string, Parameters<typeof formatCommitNote>[0]])[] = [
+    ["orderflow:our-journal:aa", ownNote],
+    ["orderflow:our-journal:aa:0", { ...ownNote, leaderEpoch: 0 }],
+    ["orderflow:our-journal:aa:7:500@3", { ...ownNote, leaderEpoch: 7, truncation }],
+    ["orderflow:our-journal:aa::500@3", { ...ownNote, truncation }],
+    ["orderflow:our-journal:aa:7:500@", { ...ownNote, leaderEpoch: 7, truncation: unknown }],
+  ];
+  for (const [text, note] of notes) {
+    assert.equal(formatCommitNote(note), text);
+    assert.deepEqual(parseCommitNote(text), note);
+  }
+  assert.deepEqual(parseCommitNote("orderflow:our-journal:aa:x:y:z"), ownNote);
+});
+
 Deno.test("the first start reads from the first offset that is there", () => {
   assert.deepEqual(decide({ low: 7 }), { offset: 7 });
 });

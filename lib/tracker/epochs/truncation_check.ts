@@ -23,6 +23,7 @@ import {
   type ReadPoint,
 } from "../../kafka/consumer/log_truncation.ts";
 import { RefusedError } from "../../kafka/errors.ts";
+import type { LeaderEpochAnswer } from "../../kafka/leader_epochs.ts";
 import type { PartitionLogs } from "../../kafka/partition_logs.ts";
 import type { EpochEnd } from "../../kafka/protocol/offset_for_leader_epoch.ts";
 import type { EpochRun } from "../../kafka/record_batch.ts";
@@ -31,6 +32,7 @@ import type { JournalPartition } from "../journal/intervals.ts";
 import type { Journal } from "../journal/journal.ts";
 import { type NotedTruncation, parseCommitNote } from "../start_position.ts";
 import { heldRuns } from "./held_runs.ts";
+import { establishEpochs } from "./unknown_epochs.ts";
 
 /** A log that was truncated: from `offset` on it lost what was read of it. */
 export interface Truncation extends NotedTruncation {
@@ -40,7 +42,7 @@ export interface Truncation extends NotedTruncation {
 
 export interface TruncationCheckOptions {
   readonly journal: Journal;
-  readonly logs: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range">;
+  readonly logs: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
   readonly log: Logger;
   /** Resolves when no append of the partition is under way. */
   readonly settled: (partition: number) => Promise<unknown>;
@@ -69,11 +71,6 @@ interface Dispute {
   readonly runs: readonly EpochRun[];
 }
 
-interface Answer {
-  readonly leaderEpoch: number;
-  readonly end: EpochEnd | undefined;
-}
-
 export class TruncationCheck implements LogCheck {
   readonly #options: TruncationCheckOptions;
   #topic = { topic: "", topicId: "" };
@@ -84,6 +81,11 @@ export class TruncationCheck implements LogCheck {
   /** No record that can be read was appended in a later epoch, by partition. */
   #leaderEpochs: ReadonlyMap<number, number> = new Map();
   readonly #disputes = new Map<number, Dispute>();
+  /** Truncations that were logged: what is held and a commit may both speak of one. */
+  readonly #logged = new Set<string>();
+  /** Partitions of which unknown epochs have been looked for. */
+  readonly #established = new Set<string>();
+  #hasAsked = false;
   #isUnanswerable = false;
 
   constructor(options: TruncationCheckOptions) {
@@ -96,7 +98,11 @@ export class TruncationCheck implements LogCheck {
     this.#points.clear();
     this.#disputes.clear();
     this.#leaderEpochs = await this.#options.logs.leaderEpochs(topic);
-    const truncated = await Promise.all(partitions.map((start) => this.#checkStart(start)));
+    const found = await this.#establishEpochs(partitions.map(({ partition }) => partition));
+    await this.#askOnce(partitions[0]?.partition);
+    const truncated = await Promise.all(
+      partitions.map((start) => this.#checkStart(start, found.get(start.partition))),
+    );
     return new Set(partitions.map(({ partition }) => partition).filter((_, at) => truncated[at]));
   }
 
@@ -107,26 +113,35 @@ export class TruncationCheck implements LogCheck {
 
   epochBefore(partition: number, offset: number): number | undefined {
     if (offset === 0) return undefined;
-    const place = { ...this.#topic, partition };
     const point = this.#points.get(partition);
-    const held = this.#options.journal.holds({ ...place, offset: offset - 1 })
-      ? this.#held(place).find(({ end }) => end >= offset)?.epoch
-      : undefined;
-    return held ?? (point?.offset === offset ? point.epoch : this.#leaderEpochs.get(partition));
+    return this.#heldEpoch({ ...this.#topic, partition }, offset - 1) ??
+      (point?.offset === offset ? point.epoch : this.#leaderEpochs.get(partition));
+  }
+
+  /** Finds out at the start whether such questions are answered at all, where there is nothing to ask about yet. */
+  async #askOnce(partition: number | undefined): Promise<void> {
+    if (partition === undefined || this.#hasAsked) return;
+    const place = { ...this.#topic, partition };
+    if (this.#options.journal.end(place) === undefined) await this.#ask(place, { epoch: 0 });
+    this.#hasAsked = true;
   }
 
   /** Returns whether the start has to be committed, below what is committed now. */
-  async #checkStart({ partition, committed, low }: PartitionStart): Promise<boolean> {
+  async #checkStart(
+    { partition, committed, low }: PartitionStart,
+    found: Truncation | undefined,
+  ): Promise<boolean> {
     const { journal, onTruncated } = this.#options;
     const place = { ...this.#topic, partition };
-    const truncation = await this.#checkHeld(place);
+    const truncation = found ?? await this.#checkHeld(place);
     if (truncation !== undefined) this.#tell(partition, truncation);
     const note = committed && parseCommitNote(committed.metadata);
     if (committed === undefined || note?.topicId !== place.topicId) return false;
     let { offset } = committed;
-    if (truncation !== undefined && note.journalId === journal.id) {
+    const isOurs = note.journalId === journal.id || note.leaderEpoch === undefined;
+    if (truncation !== undefined && isOurs) {
       offset = Math.min(offset, truncation.offset);
-    } else if (note.leaderEpoch !== undefined && !journal.holds({ ...place, offset: offset - 1 })) {
+    } else if (note.leaderEpoch !== undefined && this.#heldEpoch(place, offset - 1) === undefined) {
       offset = await this.#checkPoint(place, { offset, epoch: note.leaderEpoch }, low);
     }
     if (offset < committed.offset) this.#committed.set(partition, { ...committed, offset });
@@ -138,7 +153,7 @@ export class TruncationCheck implements LogCheck {
 
   async realign(position: LogPosition): Promise<number> {
     const { topic, topicId, partition, epoch, divergingEpoch } = position;
-    const { logs, journal, onGap } = this.#options;
+    const { logs, onGap } = this.#options;
     const place = { topic, topicId, partition };
     const truncation = await this.#checkHeld(place, divergingEpoch) ??
       await this.#settleDispute(place);
@@ -146,16 +161,17 @@ export class TruncationCheck implements LogCheck {
     const { low, high } = await logs.range(topic, partition);
     this.#leaderEpochs = await logs.leaderEpochs(topic);
     let offset = Math.min(position.offset, truncation?.offset ?? Infinity);
-    const isHeld = offset > 0 && journal.holds({ ...place, offset: offset - 1 });
-    if (!isHeld && epoch !== undefined && truncation === undefined) {
+    const isKnown = this.#heldEpoch(place, offset - 1) !== undefined;
+    if (!isKnown && epoch !== undefined && truncation === undefined) {
       offset = await this.#checkPoint(place, { offset, epoch }, low);
     }
     if (offset < low) {
       onGap({ partition, from: offset, to: low });
       return low;
     }
-    // Past the end, and nothing is known of the records before: they may be others than they were.
-    return offset > high && epoch === undefined ? low : offset;
+    // Past the end, and nothing can be known of the records before: they may be others than they were.
+    const isUnknown = epoch === undefined || this.#isUnanswerable;
+    return offset > high && isUnknown ? low : offset;
   }
 
   /**
@@ -196,6 +212,33 @@ export class TruncationCheck implements LogCheck {
     return hasAll && (this.#disputes.get(place.partition)?.count ?? 0) >= DISPUTES_MAX;
   }
 
+  /** Finds the epochs of what earlier versions journaled, once; returns truncations that this brought to light. */
+  async #establishEpochs(
+    partitions: readonly number[],
+  ): Promise<ReadonlyMap<number, Truncation>> {
+    const { journal, log, logs, settled } = this.#options;
+    const { topic, topicId } = this.#topic;
+    const places = partitions.map((partition) => ({ topic, topicId, partition })).filter((place) =>
+      journal.end(place) !== undefined && journal.lastEpoch(place) === undefined &&
+      !this.#established.has(`${topicId} ${place.partition}`)
+    );
+    const truncations = new Map<number, Truncation>();
+    if (places.length === 0 || this.#isUnanswerable) return truncations;
+    log.info("Comparing the journal with the topic: an earlier version kept no leader epochs", {
+      topic,
+      partitions: places.map(({ partition }) => partition),
+    });
+    await Promise.all(places.map(({ partition }) => settled(partition)));
+    const found = await this.#answered(topic, () => establishEpochs(places, { journal, logs }));
+    for (const { place, truncatedAt, leaderEpoch } of found ?? []) {
+      this.#established.add(`${topicId} ${place.partition}`);
+      if (truncatedAt === undefined) continue;
+      await journal.truncate(place, truncatedAt);
+      truncations.set(place.partition, { offset: truncatedAt, epoch: undefined, leaderEpoch });
+    }
+    return truncations;
+  }
+
   /** Lets go of what the log has replaced. */
   async #checkHeld(
     place: JournalPartition,
@@ -228,6 +271,10 @@ export class TruncationCheck implements LogCheck {
     if (offset === undefined) return point.offset;
     const { leaderEpoch, end } = answer;
     this.#points.set(partition, { offset, epoch: end?.epoch ?? leaderEpoch });
+    // Where the record that came in its place is held, the mark is on its line.
+    if (this.#heldEpoch(place, offset) !== undefined) return offset;
+    const { journal } = this.#options;
+    if (journal.lastEpoch(place) === undefined) await journal.truncate(place, offset);
     this.#tell(partition, { offset, epoch: point.epoch, leaderEpoch });
     return offset;
   }
@@ -248,25 +295,42 @@ export class TruncationCheck implements LogCheck {
     return { offset, epoch, leaderEpoch: runs.at(-1)?.epoch };
   }
 
-  /** Undefined where the cluster does not answer such questions. */
   async #ask(
     place: JournalPartition,
-    question: { readonly epoch: number; readonly leaderEpochMin?: number | undefined },
-  ): Promise<Answer | undefined> {
-    const { epoch, leaderEpochMin = 0 } = question;
+    { epoch, leaderEpochMin = 0 }: {
+      readonly epoch: number;
+      readonly leaderEpochMin?: number | undefined;
+    },
+  ): Promise<LeaderEpochAnswer | undefined> {
+    const question = { ...place, epoch, leaderEpochMin };
+    return await this.#answered(place.topic, () => this.#options.logs.epochEnd(question));
+  }
+
+  /** Undefined where the cluster does not answer questions about epochs. */
+  async #answered<Result>(
+    topic: string,
+    ask: () => Promise<Result>,
+  ): Promise<Result | undefined> {
     if (this.#isUnanswerable) return undefined;
     try {
-      return await this.#options.logs.epochEnd({ ...place, epoch, leaderEpochMin });
+      return await ask();
     } catch (error) {
       if (!(error instanceof RefusedError) || !UNANSWERABLE.has(error.reason)) throw error;
       this.#isUnanswerable = true;
       this.#options.log.warn(
         "The cluster does not say where leader epochs end; a truncated log may go unnoticed. " +
           "Grant the permission Describe on the topic",
-        { topic: place.topic, error: error.message },
+        { topic, error: error.message },
       );
       return undefined;
     }
+  }
+
+  /** The epoch in which an offset is held; undefined where it is not, or in an unknown one. */
+  #heldEpoch(place: JournalPartition, offset: number): number | undefined {
+    const { journal } = this.#options;
+    if (!journal.holds({ ...place, offset })) return undefined;
+    return journal.heldEpochs(place).findLast(({ start }) => start <= offset)?.epoch;
   }
 
   #held(place: JournalPartition): readonly EpochRun[] {
@@ -276,7 +340,11 @@ export class TruncationCheck implements LogCheck {
 
   #tell(partition: number, truncation: Truncation): void {
     const { log, onTruncated } = this.#options;
+    const { offset, leaderEpoch } = truncation;
     onTruncated(partition, truncation);
+    const name = `${this.#topic.topicId} ${partition} ${offset} ${leaderEpoch}`;
+    if (this.#logged.has(name)) return;
+    this.#logged.add(name);
     log.warn("A partition's log was truncated; it is read again from there", {
       topic: this.#topic.topic,
       partition,

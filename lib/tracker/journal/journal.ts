@@ -442,7 +442,8 @@ export class Journal {
   #hold(append: JournalAppend): void {
     const held = this.#held.partition(append);
     for (const interval of append.intervals) {
-      this.#account?.supersede(append, held.add(interval, append.epochs));
+      const superseded = held.add(interval, append.epochs);
+      this.#account?.supersede(append, superseded);
     }
     if (this.#account?.addAppend(append) === false) this.#account = undefined;
     this.#superseded.forget(append, append.intervals);

@@ -41,7 +41,8 @@ export class SupersededRuns {
   /** Takes them out of what was found held. */
   removeFrom(held: HeldOffsets, account: SegmentAccount | undefined): void {
     for (const { partition, run } of this.#entries) {
-      account?.supersede(partition, held.removeRuns(partition, [run]));
+      const removed = held.removeRuns(partition, [run]);
+      account?.supersede(partition, removed);
     }
   }
 }

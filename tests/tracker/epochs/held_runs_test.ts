@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { heldRuns } from "../../../lib/tracker/epochs/held_runs.ts";
+import { epochStartsIn, heldRuns } from "../../../lib/tracker/epochs/held_runs.ts";
 import { HeldPartition } from "../../../lib/tracker/journal/held_partition.ts";
 import { Random } from "../../../lib/shop/random.ts";
 
@@ -25,6 +25,18 @@ Deno.test("heldRuns() ends each epoch past its last held offset, across holes an
     ],
   );
   assert.deepEqual(heldRuns([], []), []);
+});
+
+Deno.test("epochStartsIn() ascribes offsets that no record has to the epoch after them", () => {
+  // Compaction took the end of epoch 5 and the start of epoch 6, which began somewhere from 900 to 1100.
+  const epochRuns = [{ epoch: 5, start: 0, end: 900 }, { epoch: 6, start: 1100, end: 1200 }];
+  assert.deepEqual(epochStartsIn({ records: [], epochRuns }), [
+    { epoch: 5, start: 0 },
+    { epoch: 6, start: 900 },
+  ]);
+  const held = new HeldPartition();
+  held.add({ start: 0, end: 1200 }, epochStartsIn({ records: [], epochRuns }));
+  assert.equal(heldRuns(held.offsets.intervals, held.epochs)[0]?.end, 900, "no more than was read");
 });
 
 Deno.test("heldRuns() has every held offset in the run of its epoch, and begins and ends at held ones", () => {
