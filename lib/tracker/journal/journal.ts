@@ -270,7 +270,7 @@ export class Journal {
    */
   append(append: JournalAppend): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#closing !== undefined || this.#abandoned.signal.aborted) {
+      if (this.#closing !== undefined) {
         throw new JournalClosedError("Cannot append to the journal: it is closed");
       }
       this.#requireAppend(append);
