@@ -393,7 +393,6 @@ export class Journal {
   async #reopen(reason: string): Promise<void> {
     const storage = this.#storage;
     const directory = this.directory;
-    this.#segment.close();
     await this.#checkpointing;
     await this.#upkeep.stop({ now: true });
     if (!await this.#lock.isInPlace()) {

@@ -506,7 +506,7 @@ Deno.test("When the files are read again all that waits is refused, and the jour
       const reason: unknown = outcome.status === "rejected" && outcome.reason;
       assert.ok(reason instanceof JournalReopenedError, `append ${index}: ${reason}`);
     }
-    assert.equal(storage.openCount, 2, "the lock and the active file");
+    await until(() => storage.openCount === 2); // the lock and the active file
     const [reopened] = it.told("reopened");
     assert.match(reopened?.reason ?? "", /another program writes to it/);
     id = it.journal.id;
@@ -529,9 +529,77 @@ Deno.test("When the files are read again all that waits is refused, and the jour
   assert.deepEqual(heldNames(it.journal, 3).sort(), [...recordsInFolder(folder).records].sort());
 });
 
+Deno.test("The files are read again only when no checkpoint and no segment is worked on any more", async () => {
+  for (const work of ["tracker.checkpoint", "tracker.archive"]) {
+    using folder = new TestFolder();
+    const storage = new FaultyStorage();
+    const options = { storage, clock: fastClock(), rotateBytes: 700, compress: true };
+    await using it = await opened(folder, options);
+    await it.journal.checkpoint();
+    let release = () => {};
+    let isHeldUp = false;
+    const { rename } = storage;
+    storage.rename = async (from, to) => {
+      if (to.includes(work)) {
+        storage.rename = rename;
+        isHeldUp = true;
+        await new Promise<void>((resolve) => release = resolve);
+      }
+      await rename(from, to);
+    };
+    for (let start = 0; start < 3; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }));
+    }
+    await until(() => isHeldUp);
+    let isReading = false;
+    const { list } = storage;
+    Deno.writeTextFileSync(folder.active, "hello\n", { append: true });
+    const refused = assert.rejects(
+      it.journal.append(appendOf(0, { start: 3, end: 4 })),
+      JournalReopenedError,
+    );
+    // Reading begins with a look at what is in the folder; an append looks at no folder.
+    storage.list = (directory) => (isReading = true, list(directory));
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(isReading, false, work);
+    release();
+    await refused;
+    assert.equal(isReading, true);
+  }
+});
+
+Deno.test("A closed segment that was gone when the files were read again is not missed at the next start", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, { clock: fastClock(), rotateBytes: 700 });
+    for (let start = 0; start < 5; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }));
+    }
+    await until(() => folder.names("tracker.manifest.").length === 2);
+    for (
+      const name of [
+        ...folder.names("tracker.events.000001"),
+        ...folder.names("tracker.manifest.000001"),
+      ]
+    ) {
+      Deno.removeSync(folder.file(name));
+    }
+    Deno.writeTextFileSync(folder.active, lineOf(partition(0), 77), { append: true });
+    await assert.rejects(
+      it.journal.append(appendOf(0, { start: 5, end: 6 })),
+      JournalReopenedError,
+    );
+    assert.equal(it.told("reopened")[0]?.forgottenOffsetCount, 2);
+  }
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices, []);
+  assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+});
+
 Deno.test("A folder that was replaced is locked again: a second journal on it is refused", async () => {
   using folder = new TestFolder();
-  await using it = await opened(folder, { clock: fastClock() });
+  const storage = new FaultyStorage();
+  await using it = await opened(folder, { storage, clock: fastClock() });
   await it.journal.append(appendOf(0, { start: 0, end: 3 }));
   Deno.removeSync(folder.path, { recursive: true });
   const refused = assert.rejects(
@@ -542,6 +610,8 @@ Deno.test("A folder that was replaced is locked again: a second journal on it is
   Deno.mkdirSync(folder.path);
   await refused;
   await assert.rejects(opened(folder), JournalLockedError);
+  // The lock and the active file, once the checkpoint is written.
+  await until(() => storage.openCount === 2);
 });
 
 Deno.test("A checkpoint that cannot be written is reported once until one can, and the journal goes on", async () => {
@@ -563,6 +633,21 @@ Deno.test("A checkpoint that cannot be written is reported once until one can, a
     storage.rename = rename;
     await appendAndCheckpoint(1);
   }
+});
+
+Deno.test("A checkpoint is written when a segment was closed, so that a restart need not read it", async () => {
+  using folder = new TestFolder();
+  const clock = { ...fastClock(), now: () => 0 };
+  await using it = await opened(folder, { clock, rotateBytes: 700 });
+  const checkpoint = () => decodeCheckpoint(Deno.readTextFileSync(folder.checkpoint));
+  for (let start = 0; start < 3; start++) {
+    assert.equal(checkpoint().segment, 1);
+    await it.journal.append(appendOf(0, { start, end: start + 1 }));
+  }
+  await until(() => checkpoint().segment === 2);
+  assert.deepEqual(checkpoint().closed, [
+    { number: 1, bytes: Deno.statSync(folder.file("tracker.events.000001")).size },
+  ]);
 });
 
 Deno.test("Journal.close() writes a checkpoint of all there is, also while an older one is being written", async () => {

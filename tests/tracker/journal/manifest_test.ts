@@ -7,6 +7,7 @@ import type { ManifestBody } from "../../../lib/tracker/journal/manifest.ts";
 import {
   appendOf,
   diskFull,
+  encodedLines,
   fastClock,
   FaultyStorage,
   heldNames,
@@ -294,6 +295,20 @@ Deno.test("A line that was damaged before its segment was closed is no trouble o
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   await it.journal.close();
   assert.equal(manifestOf(folder, 1).partitions[0]?.records, 1);
+  assert.deepEqual(await troubles(folder), []);
+});
+
+Deno.test("A manifest counts lines that are no records' as none, also where they were appended as such", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.append(appendOf(0, { start: 0, end: 1 }));
+    const foreign = { ...encodedLines(["hello\n"]), intervals: [{ start: 1, end: 2 }] };
+    await it.journal.append({ ...partition(0), ...foreign });
+    await it.journal.append(appendOf(0, { start: 2, end: 5 }));
+  }
+  const { segment, partitions } = manifestOf(folder, 1);
+  assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
   assert.deepEqual(await troubles(folder), []);
 });
 
