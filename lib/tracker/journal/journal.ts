@@ -19,7 +19,6 @@ import {
   type Interval,
   IntervalSet,
   type JournalPartition,
-  requireInterval,
 } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
@@ -503,7 +502,6 @@ export class Journal {
       }
     }
     for (const interval of intervals) {
-      requireInterval(interval);
       if (own.overlaps(interval) || this.#held.of(partition).overlaps(interval)) {
         throw new RangeError(
           `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +

@@ -6,11 +6,13 @@ import {
   JournalReopenedError,
   openJournal,
 } from "../../../lib/tracker/journal/journal.ts";
+import type { JournalPartition } from "../../../lib/tracker/journal/intervals.ts";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import { JournalUnwritableError } from "../../../lib/tracker/journal/unwritable.ts";
 import {
   appendOf,
   diskFull,
+  encodedLines,
   fastClock,
   FaultyStorage,
   heldNames,
@@ -75,10 +77,15 @@ Deno.test("Journal.append() refuses lines and offsets that would break the journ
     { ...other, lineEnds: [5, ...ends] },
     { ...other, lineEnds: ends.toReversed() },
     { ...other, lineEnds: [] },
+    { ...other, lineEnds: [ends[0] ?? 0, ...ends] },
+    { ...other, lineEnds: [...ends, ...ends] },
     { ...other, lines: other.lines.subarray(0, -1) },
     { ...other, lines: other.lines.subarray(0, -1), lineEnds: ends.slice(0, 1) },
     { ...other, lines: other.lines.map((byte) => byte === 0x0a ? 0x20 : byte) },
     { ...appendOf(0, { start: 4, end: 6 }), intervals: [{ start: 6, end: 4 }] },
+    { ...appendOf(0, { start: 4, end: 6 }), intervals: [{ start: 4, end: 4 }] },
+    { ...appendOf(0, { start: 4, end: 6 }), intervals: [{ start: -1, end: 0 }] },
+    { ...appendOf(0, { start: 4, end: 6 }), intervals: [{ start: 4.5, end: 6 }] },
     {
       ...appendOf(0, { start: 4, end: 6 }),
       intervals: [{ start: 4, end: 6 }, { start: 5, end: 7 }],
@@ -87,6 +94,30 @@ Deno.test("Journal.append() refuses lines and offsets that would break the journ
   for (const append of bad) await assert.rejects(it.journal.append(append), RangeError);
   await underWay;
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 4 }));
+});
+
+Deno.test("Journal.append() takes the same offsets of another partition, topic, or topic id at the same time", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  const partitions = [
+    partition(0),
+    partition(1),
+    { ...partition(0), topicId: "another id" },
+    { topic: "orders", topicId: "", partition: 0 },
+    { topic: "payments", topicId: "", partition: 0 },
+  ];
+  const append = (one: JournalPartition) =>
+    it.journal.append({
+      ...one,
+      intervals: [{ start: 0, end: 1 }],
+      ...encodedLines([lineOf(one, 0)]),
+    });
+  // The first one is being written, and the others wait.
+  await Promise.all(partitions.map(append));
+  for (const one of partitions) {
+    assert.deepEqual(it.journal.heldIntervals(one), [{ start: 0, end: 1 }]);
+    await assert.rejects(append(one), RangeError);
+  }
 });
 
 Deno.test("Appends that wait are written together and share one fdatasync, in their order", async () => {
@@ -477,6 +508,8 @@ Deno.test("A journal file that is cut, removed, or replaced while its disk is fu
     change(folder);
     isFull = false;
     await refused;
+    assert.equal(it.journal.stallReason, undefined);
+    assert.equal(it.told("recovered").length, 1);
     const { records, badLineCount } = recordsInFolder(folder);
     assert.equal(badLineCount, 0, name);
     assert.deepEqual(heldNames(it.journal, 1), records, name);
@@ -610,6 +643,11 @@ Deno.test("A folder that was replaced is locked again: a second journal on it is
   Deno.mkdirSync(folder.path);
   await refused;
   await assert.rejects(opened(folder), JournalLockedError);
+  // Its new id is on the disk as soon as it can be.
+  await until(() =>
+    folder.names("tracker.checkpoint").includes("tracker.checkpoint") &&
+    decodeCheckpoint(Deno.readTextFileSync(folder.checkpoint)).journalId === it.journal.id
+  );
   // The lock and the active file, once the checkpoint is written.
   await until(() => storage.openCount === 2);
 });
@@ -663,6 +701,7 @@ Deno.test("Journal.close() writes a checkpoint of all there is, also while an ol
   };
   await it.journal.append(appendOf(0, { start: 0, end: 1 }));
   const older = it.journal.checkpoint();
+  assert.equal(it.journal.checkpoint(), older, "one at a time: they would write to the same file");
   await it.journal.append(appendOf(0, { start: 1, end: 2 }));
   const closing = it.journal.close();
   await until(() => storage.rename === rename);
@@ -678,7 +717,7 @@ Deno.test("A checkpoint is written every 5 seconds at most, and every 32 MB", as
   let nowMs = 0;
   let checkpointCount = 0;
   const { syncDirectory } = storage;
-  await using it = await opened(folder, { storage, clock: { ...fastClock(), now: () => nowMs } });
+  const it = await opened(folder, { storage, clock: { ...fastClock(), now: () => nowMs } });
   storage.syncDirectory = async (directory) => {
     await syncDirectory(directory);
     checkpointCount++;
@@ -693,6 +732,9 @@ Deno.test("A checkpoint is written every 5 seconds at most, and every 32 MB", as
   assert.equal(checkpointCount, 4);
   await it.journal.append(appendOf(1, { start: 1, end: 2 }, text));
   await until(() => checkpointCount === 5);
+  await it.journal.append(appendOf(1, { start: 2, end: 3 }));
+  await it.journal.close();
+  assert.equal(checkpointCount, 6, "one more when it is closed");
 });
 
 Deno.test("Journal.close() writes what waits, and then nothing is taken", async () => {
