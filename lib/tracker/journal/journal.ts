@@ -22,7 +22,6 @@ import {
   IntervalSet,
   isSamePartition,
   type JournalPartition,
-  requireInterval,
 } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
@@ -574,7 +573,6 @@ export class Journal {
       for (const interval of append.intervals) own.add(interval);
     }
     for (const interval of intervals) {
-      requireInterval(interval);
       if (own.overlaps(interval) || this.#held.of(partition).overlaps(interval)) {
         throw new RangeError(
           `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +

@@ -42,6 +42,8 @@ export interface ScanOptions {
   readonly classify?: (bytes: Uint8Array) => ScannedLine;
   /** Called with all bytes, as they are read. */
   readonly onBytes?: (bytes: Uint8Array) => void;
+  /** Longer lines are not kept in memory; default: {@link LINE_BYTES_MAX}. */
+  readonly lineBytesMax?: number;
 }
 
 /** Visits every line from `position` to the end of the file. */
@@ -49,7 +51,8 @@ export async function scanLines(
   file: ReadableFile,
   position: number,
   visit: LineVisitor,
-  { classify: classifyLine = classify, onBytes = () => {} }: ScanOptions = {},
+  { classify: classifyLine = classify, onBytes = () => {}, lineBytesMax = LINE_BYTES_MAX }:
+    ScanOptions = {},
 ): Promise<void> {
   let buffer = new Uint8Array(READ_BYTES);
   let filled = 0;
@@ -76,7 +79,7 @@ export async function scanLines(
     }
     buffer.copyWithin(0, lineStart, filled);
     filled -= lineStart;
-    if (oversized !== undefined || filled > LINE_BYTES_MAX) {
+    if (oversized !== undefined || filled > lineBytesMax) {
       oversized ??= new OversizedLine();
       oversized.add(buffer.subarray(0, filled));
       filled = 0;

@@ -9,8 +9,8 @@ Deno.test("SegmentAccount counts the lines of each partition, the first and last
   account.addRecord(partition(0), { offset: 5, leaderEpoch: undefined });
   account.addForeign(2);
   assert.equal(account.addAppend(appendOf(1, { start: 10, end: 13 })), true);
-  assert.equal(account.addAppend(appendOf(1, { start: 4, end: 5 })), true);
   assert.equal(account.addAppend(appendOf(1, { start: 13, end: 14 })), true);
+  assert.equal(account.addAppend(appendOf(1, { start: 4, end: 5 })), true);
   assert.equal(account.lines, 10);
   const { topic, topicId } = partition(0);
   const share = (partition: number, others: object) => ({
@@ -38,10 +38,15 @@ Deno.test("SegmentAccount has null offsets for a partition that is held and has 
     [0, null, null, [[3, 9]]],
   );
   // And is counted on from there.
+  for (const offset of [0, 11]) {
+    const again = SegmentAccount.from(account.data());
+    again.addRecord(partition(0), { offset, leaderEpoch: undefined });
+    const [more] = again.data().partitions;
+    assert.deepEqual([more?.first_offset, more?.last_offset], [offset, offset]);
+  }
   const again = SegmentAccount.from(account.data());
-  again.addRecord(partition(0), { offset: 11, leaderEpoch: undefined });
-  const [more] = again.data().partitions;
-  assert.deepEqual([more?.first_offset, more?.last_offset], [11, 11]);
+  again.addAppend(appendOf(0, { start: 0, end: 1 }));
+  assert.equal(again.data().partitions[0]?.last_offset, 0);
 });
 
 Deno.test("SegmentAccount.addAppend() counts nothing where the first or the last line is no record's", () => {
@@ -75,7 +80,11 @@ Deno.test("SegmentAccount.from() goes on with what data() said", () => {
 });
 
 Deno.test("SegmentAccount tells partitions apart by topic, id, and number, and sorts them by these", () => {
-  const keys = [["b", "1", 0], ["a", "2", 1], ["a", "2", 0], ["a", "1", 10], [
+  const keys = [["b", "1", 0], ["a", "", 0], ["b", "", 0], ["a", "2", 1], ["a", "2", 0], [
+    "a",
+    "1",
+    10,
+  ], [
     "a",
     "1",
     9,
@@ -91,6 +100,14 @@ Deno.test("SegmentAccount tells partitions apart by topic, id, and number, and s
       partition,
       records,
     ]),
-    [["a", "1", 9, 1], ["a", "1", 10, 1], ["a", "2", 0, 1], ["a", "2", 1, 1], ["b", "1", 0, 1]],
+    [
+      ["a", "", 0, 1],
+      ["a", "1", 9, 1],
+      ["a", "1", 10, 1],
+      ["a", "2", 0, 1],
+      ["a", "2", 1, 1],
+      ["b", "", 0, 1],
+      ["b", "1", 0, 1],
+    ],
   );
 });

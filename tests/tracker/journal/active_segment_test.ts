@@ -101,13 +101,19 @@ Deno.test("ActiveSegment.rotate() leaves out what a failed append has left in th
   segment.close();
 });
 
-Deno.test("ActiveSegment.rotate() does not close a file that was cut, for its end can still be repaired", async () => {
-  using folder = new TestFolder();
-  const segment = await segmentIn(folder);
-  await segment.append([encode("good\n")]);
-  Deno.truncateSync(folder.active, 3);
-  await assert.rejects(segment.rotate(), SegmentDisplacedError);
-  assert.deepEqual(folder.names("tracker.events"), ["tracker.events"]);
+Deno.test("ActiveSegment.rotate() does not close a file that was cut or written to, for it can still be repaired", async () => {
+  for (const text of ["goo", "good\n{}\n"]) {
+    using folder = new TestFolder();
+    const segment = await segmentIn(folder);
+    await segment.append([encode("good\n")]);
+    const file = await Deno.open(folder.active, { write: true });
+    await file.write(encode(text));
+    await file.truncate(text.length);
+    file.close();
+    await assert.rejects(segment.rotate(), SegmentDisplacedError);
+    assert.deepEqual(folder.names("tracker.events"), ["tracker.events"]);
+    segment.close();
+  }
 });
 
 Deno.test("ActiveSegment.append() is refused while a rotation is not finished", async () => {
@@ -147,6 +153,8 @@ Deno.test("A rotation does not go on where the closed file is gone, or another t
   const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
     "closed file gone": (folder) => Deno.removeSync(folder.file("tracker.events.000001")),
     "closed file cut": (folder) => Deno.truncateSync(folder.file("tracker.events.000001"), 1),
+    "closed file written to": (folder) =>
+      Deno.writeTextFileSync(folder.file("tracker.events.000001"), "more\n", { append: true }),
     "another file": (folder) => Deno.writeTextFileSync(folder.active, "somebody's\n"),
   };
   for (const [name, change] of Object.entries(changes)) {

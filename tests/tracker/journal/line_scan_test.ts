@@ -73,6 +73,16 @@ for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) 
     }
     assert.equal(classifyLine(new Uint8Array([0xff, 0xfe])).kind, "foreign");
   });
+
+  Deno.test(`${name}() takes a line for foreign that begins with a byte order mark`, () => {
+    const line = ENCODER.encode("\ufeff" + lineOf(partition(0), 5).trimEnd());
+    assert.deepEqual(classifyLine(line), { kind: "foreign" });
+  });
+
+  Deno.test(`${name}() takes a line for foreign that has a record's line somewhere inside`, () => {
+    const line = ENCODER.encode("x" + lineOf(partition(0), 5).trimEnd());
+    assert.deepEqual(classifyLine(line), { kind: "foreign" });
+  });
 }
 
 Deno.test("quickClassify() leaves a line to classify() where its end is not the journal's own", () => {
@@ -120,5 +130,44 @@ Deno.test("scanLines() visits each line with its place, whatever the reads retur
     );
     assert.deepEqual(found, expected, `seed ${seed}`);
     assert.deepEqual(new Uint8Array(parts), bytes.subarray(from), `seed ${seed}`);
+  }
+});
+
+Deno.test("classify() takes a line for foreign that is not UTF-8", () => {
+  const line = ENCODER.encode(lineOf(partition(0), 5, "value").trimEnd());
+  assert.equal(classify(line).kind, "record");
+  const at = new TextDecoder().decode(line).indexOf("value 5");
+  assert.equal(classify(line.with(at, 0xff)).kind, "foreign");
+});
+
+Deno.test("scanLines() passes over a line too long to keep, and says of it only whether a crash left it", async () => {
+  const lineBytesMax = 100;
+  const short = lineOf(partition(0), 3);
+  for (const nulAt of [undefined, 5, 5_000_000]) {
+    for (const isWhole of [true, false]) {
+      // Longer than the buffer that lines are read into.
+      const long = new Uint8Array(5_000_001).fill(0x78);
+      if (nulAt !== undefined) long[nulAt] = 0;
+      const parts = [ENCODER.encode("a\n"), long, ENCODER.encode(isWhole ? "\n" + short : "")];
+      const bytes = new Uint8Array(await new Blob(parts.map((part) => part.slice())).arrayBuffer());
+      const found: object[] = [];
+      await scanLines(
+        fileOf(bytes, 1_000_003),
+        0,
+        ({ kind }, place) => found.push({ kind, ...place }),
+        {
+          lineBytesMax,
+        },
+      );
+      const end = 2 + long.length;
+      const expected = isWhole
+        ? [
+          { kind: nulAt === undefined ? "foreign" : "torn", start: 2, end: end + 1 },
+          // A line that fits the buffer is looked at, though it is longer than would be kept.
+          { kind: "record", start: end + 1, end: bytes.length },
+        ]
+        : [{ kind: "torn", start: 2, end }];
+      assert.deepEqual(found, [{ kind: "foreign", start: 0, end: 2 }, ...expected]);
+    }
   }
 });

@@ -7,6 +7,7 @@ import type { ManifestBody } from "../../../lib/tracker/journal/manifest.ts";
 import {
   appendOf,
   diskFull,
+  encodedLines,
   fastClock,
   FaultyStorage,
   heldNames,
@@ -226,6 +227,14 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
   ]);
 
   folder.copyFrom(whole);
+  const bytes = Deno.readFileSync(manifest);
+  Deno.writeFileSync(manifest, bytes.with(150, 0xff));
+  assert.deepEqual((await troubles(folder))[0], [
+    nameOf("events", 2),
+    "its manifest is damaged: it is not UTF-8",
+  ]);
+
+  folder.copyFrom(whole);
   Deno.copyFileSync(folder.file(nameOf("manifest", 3)), manifest);
   assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest is that of .*000003/);
 });
@@ -286,6 +295,20 @@ Deno.test("A line that was damaged before its segment was closed is no trouble o
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   await it.journal.close();
   assert.equal(manifestOf(folder, 1).partitions[0]?.records, 1);
+  assert.deepEqual(await troubles(folder), []);
+});
+
+Deno.test("A manifest counts lines that are no records' as none, also where they were appended as such", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.append(appendOf(0, { start: 0, end: 1 }));
+    const foreign = { ...encodedLines(["hello\n"]), intervals: [{ start: 1, end: 2 }] };
+    await it.journal.append({ ...partition(0), ...foreign });
+    await it.journal.append(appendOf(0, { start: 2, end: 5 }));
+  }
+  const { segment, partitions } = manifestOf(folder, 1);
+  assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
   assert.deepEqual(await troubles(folder), []);
 });
 
@@ -357,6 +380,32 @@ Deno.test("Without a checkpoint, a segment is read whose size, first line, or en
     assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1, name);
     const held = new Set(recordsInFolder(folder).records);
     assert.deepEqual(new Set(heldNames(it.journal, 1)), held, name);
+  }
+});
+
+Deno.test("Without a checkpoint, a segment is read whose manifest is damaged, and a disk error is thrown", async () => {
+  using folder = await segmentsOf(14);
+  const expected = heldSorted(folder);
+  const manifestCount = folder.names("tracker.manifest.").length;
+  Deno.removeSync(folder.checkpoint);
+  const manifest = folder.file(nameOf("manifest", 2));
+  const whole = Deno.readFileSync(manifest);
+  const storage = new FaultyStorage();
+  const { open } = storage;
+  storage.open = (path, mode) =>
+    path === manifest ? Promise.reject(new Error("an I/O error")) : open.call(storage, path, mode);
+  await assert.rejects(opened(folder, { storage }), /an I\/O error/);
+  assert.equal(storage.openCount, 0);
+  storage.open = open;
+  for (const damaged of [whole.subarray(0, 200), whole.with(150, 0xff), new Uint8Array()]) {
+    Deno.writeFileSync(manifest, damaged);
+    if (folder.names("tracker.checkpoint").length > 0) Deno.removeSync(folder.checkpoint);
+    {
+      await using it = await opened(folder, { storage });
+      assert.deepEqual(heldNames(it.journal, 2).sort(), expected);
+      assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1);
+    }
+    assert.equal(storage.openCount, 0);
   }
 });
 

@@ -27,6 +27,7 @@ async function listOf(names: readonly string[], storage: Storage = denoStorage) 
 Deno.test("listSegments() lists segments by number, also past a million, and no other file", async () => {
   const { closed, nextNumber, active } = await listOf([
     "tracker.events.1000000",
+    "tracker.events.999999",
     "tracker.events.000002",
     "tracker.events.000001",
     // None of these is a segment.
@@ -41,6 +42,7 @@ Deno.test("listSegments() lists segments by number, also past a million, and no 
   assert.deepEqual(closed, [
     [1, "tracker.events.000001", 21],
     [2, "tracker.events.000002", 21],
+    [999_999, "tracker.events.999999", 21],
     [1_000_000, "tracker.events.1000000", 22],
   ]);
   assert.equal(nextNumber, 1_000_001);
