@@ -5,6 +5,7 @@
  */
 
 import { BAD_KINDS } from "../../producer/bad_orders.ts";
+import { STATUS_NAME, TRACKER_STATES } from "../../tracker_status.ts";
 import { base64, count, DRAFT, omitted, sha256, text, time } from "./fields.ts";
 
 export function journalLine(): unknown {
@@ -103,6 +104,108 @@ export function logLine(): unknown {
       service: text("order-tracker"),
       error: text("What went wrong."),
       metadata: { type: "object", description: "Figures, such as the metrics every 30 s." },
+    },
+  };
+}
+
+const countOrNull = (description: string) => ({
+  type: ["integer", "null"],
+  minimum: 0,
+  description,
+});
+const milliseconds = { type: "number", minimum: 0, description: "Milliseconds." };
+
+export function status(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:status:1",
+    title: STATUS_NAME,
+    description:
+      "What the tracker is doing now. Replaced once a second; believe it while it is at most 5 s old.",
+    type: "object",
+    required: [
+      "timestamp",
+      "pid",
+      "version",
+      "state",
+      "ready",
+      "topic",
+      "group",
+      "partitions",
+      "unassigned",
+      "open_transactions",
+      "latency_ms",
+      "counters",
+    ],
+    properties: {
+      timestamp: time("When it was written, RFC 3339."),
+      pid: count("The tracker's process id, in its own machine or container."),
+      version: text("Of the program."),
+      state: { enum: TRACKER_STATES },
+      ready: { type: "boolean", description: "What GET /ready answers." },
+      reason: text(
+        "Why it is not ready, or is slow. Always there where ready is false and it has not stopped.",
+      ),
+      topic: text("The topic's name."),
+      group: text("The consumer group."),
+      partitions: {
+        type: "array",
+        description: "The partitions that this tracker has.",
+        items: {
+          type: "object",
+          required: ["partition", "position", "committed", "lag"],
+          properties: {
+            partition: count("The partition."),
+            position: countOrNull(
+              "One past the last offset that is journaled and handled; null until it is known.",
+            ),
+            committed: countOrNull(
+              "One past the last offset that is committed; null until anything is.",
+            ),
+            lag: countOrNull("The high watermark minus committed; null where it is not known."),
+            reason: text("Why the partition does not move."),
+          },
+        },
+      },
+      unassigned: {
+        type: ["array", "null"],
+        items: count("A partition of the topic that no member of the group has."),
+        description: "Null where it is not known.",
+      },
+      open_transactions: {
+        type: "array",
+        description:
+          "Records that wait behind a transaction that is neither committed nor aborted.",
+        items: {
+          type: "object",
+          required: ["partition", "first_offset", "records", "seconds"],
+          properties: {
+            partition: count("The partition."),
+            first_offset: count("Where the transaction begins: nothing from here on can be read."),
+            records: count("Offsets from there to the high watermark."),
+            seconds: count("How long the tracker has seen it open."),
+          },
+        },
+      },
+      latency_ms: {
+        type: ["object", "null"],
+        description:
+          "From a record's timestamp to the disk, over the last minute; null where no record came.",
+        required: ["p50", "p99", "max"],
+        properties: { p50: milliseconds, p99: milliseconds, max: milliseconds },
+      },
+      counters: {
+        type: "object",
+        description: "Records since the tracker started: received = processed + failed.",
+        required: ["received", "processed", "failed", "dead_lettered", "already_journaled"],
+        properties: {
+          received: count("Written to the journal."),
+          processed: count("Good orders."),
+          failed: count("The others."),
+          dead_lettered: count("Sent to the dead-letter topic."),
+          already_journaled: count("Read again though the journal held them."),
+        },
+      },
     },
   };
 }

@@ -17,12 +17,7 @@ import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
 import type { EpochStart } from "./held_partition.ts";
-import {
-  type Interval,
-  IntervalSet,
-  isSamePartition,
-  type JournalPartition,
-} from "./intervals.ts";
+import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
