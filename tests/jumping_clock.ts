@@ -1,0 +1,120 @@
+/**
+ * A clock that a test can put forward, so that code that waits 45 s is tested at once:
+ *
+ *     using clock = new JumpingClock();
+ *     clock.jump(45_000);   // all timers that are due by then fire, as after a machine's sleep
+ *
+ * Between jumps it runs at the usual speed, so a slow machine makes nothing late.
+ *
+ * @module
+ */
+
+type Timer = ReturnType<typeof setTimeout>;
+
+interface Waiting {
+  readonly callback: () => void;
+  dueAtMs: number;
+  /** Undefined for one that fires once. */
+  readonly intervalMs: number | undefined;
+  timer: Timer;
+}
+
+const POLL_MS = 2;
+
+export class JumpingClock implements Disposable {
+  readonly #real = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    setInterval: globalThis.setInterval,
+    clearInterval: globalThis.clearInterval,
+    dateNow: Date.now,
+    performanceNow: performance.now.bind(performance),
+  };
+  /** By the timer that the code was given. */
+  readonly #waiting = new Map<Timer, Waiting>();
+  #aheadMs = 0;
+
+  constructor() {
+    const { dateNow, performanceNow } = this.#real;
+    Date.now = () => dateNow() + this.#aheadMs;
+    performance.now = () => performanceNow() + this.#aheadMs;
+    Object.assign(globalThis, {
+      setTimeout: (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
+        this.#start({ callback: () => callback(...args), ms, isRepeated: false }),
+      setInterval: (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
+        this.#start({ callback: () => callback(...args), ms, isRepeated: true }),
+      clearTimeout: (timer: Timer) => this.#stop(timer),
+      clearInterval: (timer: Timer) => this.#stop(timer),
+    });
+  }
+
+  /** Puts the clock forward and fires, in order, what is due by then; an interval fires once. */
+  jump(ms: number): void {
+    this.#aheadMs += ms;
+    const nowMs = performance.now();
+    const due = [...this.#waiting].filter(([, { dueAtMs }]) => dueAtMs <= nowMs)
+      .sort(([, a], [, b]) => a.dueAtMs - b.dueAtMs);
+    for (const [timer] of due) this.#fire(timer);
+    for (const [timer, waiting] of this.#waiting) this.#schedule(timer, waiting);
+  }
+
+  /** Polls until the condition holds, putting the clock forward by `stepMs` each time. */
+  async jumpUntil(
+    what: string,
+    condition: () => boolean,
+    { stepMs, maxMs = 120_000 }: { readonly stepMs: number; readonly maxMs?: number },
+  ): Promise<void> {
+    const endsAtMs = performance.now() + maxMs;
+    while (!condition()) {
+      if (performance.now() > endsAtMs) throw new Error(`not within ${maxMs / 1_000} s: ${what}`);
+      this.jump(stepMs);
+      await new Promise<void>((resolve) => this.#real.setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    const { dateNow, setTimeout, clearTimeout, setInterval, clearInterval } = this.#real;
+    Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval });
+    Date.now = dateNow;
+    Reflect.deleteProperty(performance, "now");
+  }
+
+  #start(
+    { callback, ms, isRepeated }: { callback: () => void; ms: number; isRepeated: boolean },
+  ): Timer {
+    const dueAtMs = performance.now() + ms;
+    // The object that it is given can be unref'd and turned into a number, as any other.
+    const timer = this.#real.setTimeout(() => this.#fire(timer), ms);
+    this.#waiting.set(timer, {
+      callback,
+      dueAtMs,
+      intervalMs: isRepeated ? ms : undefined,
+      timer,
+    });
+    return timer;
+  }
+
+  #stop(timer: Timer): void {
+    const waiting = this.#waiting.get(timer);
+    this.#waiting.delete(timer);
+    this.#real.clearTimeout(waiting?.timer ?? timer);
+  }
+
+  #fire(timer: Timer): void {
+    const waiting = this.#waiting.get(timer);
+    if (waiting === undefined) return;
+    this.#real.clearTimeout(waiting.timer);
+    if (waiting.intervalMs === undefined) this.#waiting.delete(timer);
+    else {
+      waiting.dueAtMs = performance.now() + waiting.intervalMs;
+      this.#schedule(timer, waiting);
+    }
+    waiting.callback();
+  }
+
+  #schedule(timer: Timer, waiting: Waiting): void {
+    this.#real.clearTimeout(waiting.timer);
+    const ms = Math.max(0, waiting.dueAtMs - performance.now());
+    waiting.timer = this.#real.setTimeout(() => this.#fire(timer), ms);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A `GroupConsumer` on a scripted cluster, whose owner is the test: it takes batches as they are handed over and
+ * decides what becomes of each.
+ *
+ *     await using member = await startMember(cluster);
+ *     const one = await member.batch();
+ *     one.finish(true);                                  // safe: to be committed
+ *     await until("it is committed", () => member.committed(0)?.offset === 2);
+ *
+ * @module
+ */
+
+import { ClusterClient } from "../../../lib/kafka/cluster.ts";
+import {
+  type Assignment,
+  type ConsumedBatch,
+  type ConsumerNotice,
+  GroupConsumer,
+  type GroupConsumerOptions,
+} from "../../../lib/kafka/consumer.ts";
+import type { ScriptedGroupCluster } from "./group_cluster.ts";
+import type { CommittedNote } from "./group_script.ts";
+
+/** A batch that was handed over, its records' values as texts. */
+export interface HandedBatch extends ConsumedBatch {
+  readonly values: readonly (string | null)[];
+  /** Says whether the batch became safe. */
+  finish(isSafe: boolean): void;
+}
+
+export interface Member extends AsyncDisposable {
+  readonly consumer: GroupConsumer;
+  /** Settles when the consumer's `run` does. */
+  readonly running: Promise<void>;
+  /** All that were handed over, in order. */
+  readonly batches: readonly HandedBatch[];
+  readonly notices: readonly ConsumerNotice[];
+  readonly assignments: readonly Assignment[];
+  /** The next batch that no other call has taken. */
+  batch(): Promise<HandedBatch>;
+  /** Notices of a kind. */
+  noticesOf<Kind extends ConsumerNotice["kind"]>(
+    kind: Kind,
+  ): readonly Extract<ConsumerNotice, { readonly kind: Kind }>[];
+  /** What the group has committed of a partition of the topic. */
+  committed(partition: number): CommittedNote | undefined;
+}
+
+/** @param options replace the member's own: with `onBatch` nothing is kept in `batches`. */
+export async function startMember(
+  cluster: ScriptedGroupCluster,
+  options: Partial<GroupConsumerOptions> = {},
+): Promise<Member> {
+  const connection = { brokers: cluster.brokers, clientId: "scripted-member" };
+  const [topic = ""] = cluster.topics.keys();
+  const client = await ClusterClient.connect(connection, "persist");
+  const batches: HandedBatch[] = [];
+  const notices: ConsumerNotice[] = [];
+  const assignments: Assignment[] = [];
+  let takenCount = 0;
+  let onHanded = Promise.withResolvers<void>();
+  const consumer = new GroupConsumer(client, {
+    connection,
+    topic,
+    groupId: "group",
+    commitMetadata: (topicId) => `note of ${topicId}`,
+    startAt(assignment) {
+      assignments.push(assignment);
+      return new Map();
+    },
+    onBatch(batch) {
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      const values = batch.records.map(({ value }) => value && new TextDecoder().decode(value));
+      batches.push({ ...batch, values, finish: resolve });
+      onHanded.resolve();
+      onHanded = Promise.withResolvers();
+      return promise;
+    },
+    onNotice: (notice) => notices.push(notice),
+    ...options,
+  });
+  const running = consumer.run();
+  running.catch(() => {}); // a test that expects it awaits it
+  return {
+    consumer,
+    running,
+    batches,
+    notices,
+    assignments,
+    async batch() {
+      const index = takenCount++;
+      for (;;) {
+        const batch = batches[index];
+        if (batch !== undefined) return batch;
+        await onHanded.promise;
+      }
+    },
+    noticesOf: (kind) => notices.filter((notice) => isOfKind(notice, kind)),
+    committed: (partition) => cluster.committed.get(options.topic ?? topic)?.get(partition),
+    async [Symbol.asyncDispose]() {
+      for (const batch of batches) batch.finish(false); // those that were not finished
+      await consumer.stop();
+      await running.catch(() => {});
+      await client[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function isOfKind<Kind extends ConsumerNotice["kind"]>(
+  notice: ConsumerNotice,
+  kind: Kind,
+): notice is Extract<ConsumerNotice, { readonly kind: Kind }> {
+  return notice.kind === kind;
+}
