@@ -4,7 +4,7 @@
  *     using clock = new JumpingClock();
  *     clock.jump(45_000);   // all timers that are due by then fire, as after a machine's sleep
  *
- * Between jumps it runs at the usual speed, so a slow machine makes nothing late.
+ * Between jumps it runs at the usual speed, or stands still once it is frozen: a slow machine makes nothing late.
  *
  * @module
  */
@@ -33,11 +33,14 @@ export class JumpingClock implements Disposable {
   /** By the timer that the code was given. */
   readonly #waiting = new Map<Timer, Waiting>();
   #aheadMs = 0;
+  /** When it was frozen, in real time; undefined while it runs. */
+  #frozenAtMs: number | undefined;
 
   constructor() {
     const { dateNow, performanceNow } = this.#real;
-    Date.now = () => dateNow() + this.#aheadMs;
-    performance.now = () => performanceNow() + this.#aheadMs;
+    const dateAheadMs = dateNow() - performanceNow();
+    Date.now = () => Math.floor(performance.now() + dateAheadMs);
+    performance.now = () => (this.#frozenAtMs ?? performanceNow()) + this.#aheadMs;
     Object.assign(globalThis, {
       setTimeout: (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
         this.#start({ callback: () => callback(...args), ms, isRepeated: false }),
@@ -46,6 +49,12 @@ export class JumpingClock implements Disposable {
       clearTimeout: (timer: Timer) => this.#stop(timer),
       clearInterval: (timer: Timer) => this.#stop(timer),
     });
+  }
+
+  /** From now on time passes by jumps alone. */
+  freeze(): void {
+    this.#frozenAtMs ??= this.#real.performanceNow();
+    for (const { timer } of this.#waiting.values()) this.#real.clearTimeout(timer);
   }
 
   /** Puts the clock forward and fires, in order, what is due by then; an interval fires once. */
@@ -83,8 +92,9 @@ export class JumpingClock implements Disposable {
     { callback, ms, isRepeated }: { callback: () => void; ms: number; isRepeated: boolean },
   ): Timer {
     const dueAtMs = performance.now() + ms;
-    // The object that it is given can be unref'd and turned into a number, as any other.
+    // The object that is returned can be unref'd and turned into a number, as any other.
     const timer = this.#real.setTimeout(() => this.#fire(timer), ms);
+    if (this.#frozenAtMs !== undefined) this.#real.clearTimeout(timer);
     this.#waiting.set(timer, {
       callback,
       dueAtMs,
@@ -114,6 +124,7 @@ export class JumpingClock implements Disposable {
 
   #schedule(timer: Timer, waiting: Waiting): void {
     this.#real.clearTimeout(waiting.timer);
+    if (this.#frozenAtMs !== undefined) return;
     const ms = Math.max(0, waiting.dueAtMs - performance.now());
     waiting.timer = this.#real.setTimeout(() => this.#fire(timer), ms);
   }

@@ -101,5 +101,7 @@ export type ScriptedAnswer =
   | undefined;
 
 export type Script = {
-  [Name in ApiName]?: (request: Requests[Name]) => ScriptedAnswer | Promise<ScriptedAnswer>;
+  [Name in ApiName]?:
+    | ((request: Requests[Name]) => ScriptedAnswer | Promise<ScriptedAnswer>)
+    | undefined;
 };

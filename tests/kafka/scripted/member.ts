@@ -5,7 +5,7 @@
  *     await using member = await startMember(cluster);
  *     const one = await member.batch();
  *     one.finish(true);                                  // safe: to be committed
- *     await until("it is committed", () => member.committed(0)?.offset === 2);
+ *     await soon("it is committed", () => member.committed(0)?.offset === 2);
  *
  * @module
  */
@@ -20,6 +20,14 @@ import {
 } from "../../../lib/kafka/consumer.ts";
 import type { ScriptedGroupCluster } from "./group_cluster.ts";
 import type { CommittedNote } from "./group_script.ts";
+
+const POLL_MS = 2;
+const POLLS_MAX = 2_000;
+/** The member sends a heartbeat five times in this time: a test need not wait for them. */
+const SESSION_TIMEOUT_MS = 100;
+
+/** Real time, also under a test's own clock. */
+const { setTimeout } = globalThis;
 
 /** A batch that was handed over, its records' values as texts. */
 export interface HandedBatch extends ConsumedBatch {
@@ -58,7 +66,6 @@ export async function startMember(
   const notices: ConsumerNotice[] = [];
   const assignments: Assignment[] = [];
   let takenCount = 0;
-  let onHanded = Promise.withResolvers<void>();
   const consumer = new GroupConsumer(client, {
     connection,
     topic,
@@ -72,11 +79,10 @@ export async function startMember(
       const { promise, resolve } = Promise.withResolvers<boolean>();
       const values = batch.records.map(({ value }) => value && new TextDecoder().decode(value));
       batches.push({ ...batch, values, finish: resolve });
-      onHanded.resolve();
-      onHanded = Promise.withResolvers();
       return promise;
     },
     onNotice: (notice) => notices.push(notice),
+    sessionTimeoutMs: SESSION_TIMEOUT_MS,
     ...options,
   });
   const running = consumer.run();
@@ -89,11 +95,10 @@ export async function startMember(
     assignments,
     async batch() {
       const index = takenCount++;
-      for (;;) {
-        const batch = batches[index];
-        if (batch !== undefined) return batch;
-        await onHanded.promise;
-      }
+      await soon(`batch ${index + 1} is handed over`, () => batches.length > index);
+      const batch = batches[index];
+      if (batch === undefined) throw new RangeError(`expected batch ${index + 1}`);
+      return batch;
     },
     noticesOf: (kind) => notices.filter((notice) => isOfKind(notice, kind)),
     committed: (partition) => cluster.committed.get(options.topic ?? topic)?.get(partition),
@@ -104,6 +109,14 @@ export async function startMember(
       await client[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Polls, often, until the condition holds: nothing takes long on a scripted cluster. */
+export async function soon(what: string, condition: () => boolean): Promise<void> {
+  for (let poll = 0; !condition(); poll++) {
+    if (poll === POLLS_MAX) throw new Error(`not after ${POLLS_MAX} polls: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 function isOfKind<Kind extends ConsumerNotice["kind"]>(

@@ -80,7 +80,9 @@ export function encodeBatch(
     Buffer.from(Uint32Array.of(crc32c(guarded)).buffer).swap32(),
     guarded,
   ]);
-  return Buffer.concat([int64(baseOffset), int32(afterLength.length), afterLength]);
+  return Uint8Array.from(
+    Buffer.concat([int64(baseOffset), int32(afterLength.length), afterLength]),
+  );
 }
 
 /** Encodes the control batch that ends a transaction. */
