@@ -37,9 +37,7 @@ async function goesOn(
 ): Promise<void> {
   const count = fetch.length + heartbeat.length;
   // A member without a partition to fetch sends heartbeats only.
-  await clock.jumpUntil("it goes on", () => fetch.length + heartbeat.length > count + 2, {
-    stepMs: 50,
-  });
+  await clock.jumpUntil("it goes on", () => fetch.length + heartbeat.length > count + 2);
 }
 
 function withWrongBit(bytes: Uint8Array): Uint8Array {
@@ -151,10 +149,7 @@ Deno.test("GroupConsumer sends heartbeats while a partition has no room", async 
   await member.batch();
   const { heartbeat } = cluster.requests;
   const count = heartbeat.length;
-  await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2, {
-    stepMs: HANDLER_PATIENCE_MS,
-    maxMs: 10 * HANDLER_PATIENCE_MS,
-  });
+  await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2);
 });
 
 Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says so once, and fetches it until it can", async () => {
@@ -175,16 +170,14 @@ Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says
   assert.deepEqual((await member.batch()).values, ["another"]);
   const fetchCount = fetchesOf(cluster, 0, 1);
   assert.ok(fetchCount <= 2, `it is left alone for a while: ${fetchCount} fetches`);
-  const step = { stepMs: REWIND_WAIT_MS };
   await clock.jumpUntil(
     "it is fetched again and again",
     () => fetchesOf(cluster, 0, 1) >= fetchCount + 3,
-    step,
   );
   assert.equal(member.noticesOf("unreadable").length, 1);
   assert.equal(member.committed(0)?.offset, 1);
   damaged?.replace(1, () => right);
-  await clock.jumpUntil("it can be read", () => member.batches.length === 4, step);
+  await clock.jumpUntil("it can be read", () => member.batches.length === 4);
   const [two, three] = [await member.batch(), await member.batch()];
   assert.deepEqual([two.values, three.values], [["two"], ["three"]]);
 });

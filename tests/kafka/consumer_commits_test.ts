@@ -73,9 +73,7 @@ Deno.test("GroupConsumer does not believe in a commit that the client never sent
   await soon("it is noticed", () => member.noticesOf("commit-failed").length > 0);
   assert.match(member.noticesOf("commit-failed")[0]?.reason ?? "", /the client sent no commit/);
   assert.equal(member.committed(0)?.offset, 0);
-  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1, {
-    stepMs: COMMIT_RETRY_WAIT_MS,
-  });
+  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1);
   assert.equal(member.noticesOf("commit-failed").length, 1, "it is said once");
 });
 
@@ -94,9 +92,7 @@ Deno.test("GroupConsumer does not take an earlier commit's confirmation for that
     if (++unsentCount > 1) await commit();
   });
   again.finish(true);
-  await clock.jumpUntil("offset 1 is sent again", () => sentOffsets(cluster).length === 2, {
-    stepMs: COMMIT_RETRY_WAIT_MS,
-  });
+  await clock.jumpUntil("offset 1 is sent again", () => sentOffsets(cluster).length === 2);
 });
 
 Deno.test("GroupConsumer hands no record over before it is committed where the partition begins", async () => {
@@ -112,9 +108,7 @@ Deno.test("GroupConsumer hands no record over before it is committed where the p
     [[0, 0]],
   );
   const fetchCount = requests.fetch.length;
-  await clock.jumpUntil("they are fetched again", () => requests.fetch.length > fetchCount + 2, {
-    stepMs: 250,
-  });
+  await clock.jumpUntil("they are fetched again", () => requests.fetch.length > fetchCount + 2);
   assert.equal(member.batches.length, 0);
   answered.resolve();
   await member.batch();
@@ -128,9 +122,7 @@ Deno.test("GroupConsumer commits a start again that the client never sent, befor
     if (++unsentCount > 1) await commit();
   });
   await using member = await startMember(cluster);
-  await clock.jumpUntil("a batch is handed over", () => member.batches.length === 1, {
-    stepMs: 100,
-  });
+  await clock.jumpUntil("a batch is handed over", () => member.batches.length === 1);
   assert.equal(member.committed(0)?.offset, 0);
 });
 
@@ -154,9 +146,7 @@ Deno.test("GroupConsumer commits again what a coordinator refused that was not i
   cluster.script.offsetCommit = () =>
     ++refusedCount > 2 ? undefined : { errorCode: ERROR.notCoordinator };
   batch.finish(true);
-  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1, {
-    stepMs: COMMIT_RETRY_WAIT_MS,
-  });
+  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1);
   assert.equal(refusedCount, 3);
   assert.equal(member.noticesOf("commit-failed").length, 1, "it is said once");
 });
@@ -172,9 +162,7 @@ Deno.test("GroupConsumer commits at a coordinator that has moved to another node
   const batch = await member.batch();
   cluster.coordinator = 2;
   batch.finish(true);
-  await clock.jumpUntil("it has joined there", () => member.noticesOf("joined").length === 2, {
-    stepMs: COMMIT_RETRY_WAIT_MS,
-  });
+  await clock.jumpUntil("it has joined there", () => member.noticesOf("joined").length === 2);
   (await member.batch()).finish(true);
   await isCommitted(member, 1);
 });
@@ -220,9 +208,7 @@ Deno.test("GroupConsumer never commits behind what became safe while a commit fa
   await soon("the second is safe", () => member.consumer.positions?.get(0) === 2);
   assert.deepEqual(sentOffsets(cluster), [1], "one commit is under way at a time");
   answered.resolve();
-  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 2, {
-    stepMs: COMMIT_RETRY_WAIT_MS,
-  });
+  await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 2);
   assert.deepEqual(sentOffsets(cluster), [1, 2]);
 });
 

@@ -50,6 +50,12 @@ export class ScriptedPartition {
     this.#batches = this.#batches.filter((batch) => batch.endOffset <= endOffset);
   }
 
+  /** Deletes all records, as retention does: the log begins and ends at the offset. */
+  deleteAllBelow(low: number): void {
+    this.#batches = [];
+    this.low = low;
+  }
+
   /** Replaces the bytes of the batch that holds the offset. */
   replace(offset: number, change: (bytes: Uint8Array) => Uint8Array): void {
     const index = this.#batches.findIndex(({ endOffset }) => endOffset > offset);
