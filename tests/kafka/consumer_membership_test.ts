@@ -64,6 +64,28 @@ Deno.test("GroupConsumer finishes and commits the work under way before it joins
   assert.equal(offsetCommit.at(-1)?.generation, 1, "by its membership of before");
 });
 
+Deno.test("GroupConsumer makes a commit that failed again before it joins again", async () => {
+  using clock = new JumpingClock();
+  await using cluster = createCluster();
+  await using member = await startMember(cluster);
+  const [one, two] = [await member.batch(), await member.batch()];
+  one.finish(true);
+  await isCommitted(member, 1);
+  cluster.rebalance();
+  cluster.script.offsetCommit = () => {
+    cluster.script.offsetCommit = undefined;
+    return { errorCode: ERROR.notCoordinator };
+  };
+  const committedAtJoin: (number | undefined)[] = [];
+  cluster.script.joinGroup = () => {
+    committedAtJoin.push(member.committed(0)?.offset);
+    return undefined;
+  };
+  two.finish(true);
+  await clock.jumpUntil("it has joined", () => member.noticesOf("joined").length === 2);
+  assert.deepEqual(committedAtJoin, [2]);
+});
+
 Deno.test("GroupConsumer joins again though work does not end, which is lost then", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster(2);
@@ -320,7 +342,7 @@ for (
     await using cluster = createCluster();
     cluster.script.joinGroup = () => ({ errorCode });
     await using member = await startMember(cluster);
-    await assert.rejects(member.running, (error) => {
+    await assert.rejects(member.ended(), (error) => {
       assert.ok(error instanceof RefusedError);
       assert.equal(error.reason, reason);
       return true;
@@ -333,7 +355,7 @@ Deno.test("GroupConsumer ends where it may not ask where to begin", async () => 
   await using cluster = createCluster();
   cluster.script.listOffsets = () => ({ errorCode: ERROR.topicAuthorizationFailed });
   await using member = await startMember(cluster);
-  await assert.rejects(member.running, { reason: "TOPIC_AUTHORIZATION_FAILED" });
+  await assert.rejects(member.ended(), { reason: "TOPIC_AUTHORIZATION_FAILED" });
 });
 
 Deno.test("GroupConsumer.stop() finishes the work under way, commits it, and leaves the group", async () => {
@@ -347,7 +369,7 @@ Deno.test("GroupConsumer.stop() finishes the work under way, commits it, and lea
   assert.deepEqual(cluster.requests.leaveGroup, [], "not while there is work");
   two.finish(true);
   await stopping;
-  await member.running;
+  await member.ended();
   assert.equal(member.committed(0)?.offset, 2);
   assert.equal(cluster.requests.leaveGroup.length, 1);
   assert.equal(member.batches.length, 2, "nothing new is begun");
@@ -361,7 +383,7 @@ Deno.test("GroupConsumer.stop() does not wait for ever for work that does not en
   let isStopped = false;
   member.consumer.stop().then(() => isStopped = true);
   await clock.jumpUntil("it has stopped", () => isStopped);
-  await member.running;
+  await member.ended();
   assert.deepEqual([one.isCurrent(), one.lost.aborted], [false, true]);
   one.finish(true);
   assert.equal(member.committed(0)?.offset, 0);

@@ -38,8 +38,8 @@ export interface HandedBatch extends ConsumedBatch {
 
 export interface Member extends AsyncDisposable {
   readonly consumer: GroupConsumer;
-  /** Settles when the consumer's `run` does. */
-  readonly running: Promise<void>;
+  /** Settles as the consumer's `run` has; fails where it goes on. */
+  ended(): Promise<void>;
   /** All that were handed over, in order. */
   readonly batches: readonly HandedBatch[];
   readonly notices: readonly ConsumerNotice[];
@@ -86,13 +86,17 @@ export async function startMember(
     ...options,
   });
   const running = consumer.run();
-  running.catch(() => {}); // a test that expects it awaits it
+  let isRunning = true;
+  running.catch(() => {}).finally(() => isRunning = false); // a test that expects an error awaits it
   return {
     consumer,
-    running,
     batches,
     notices,
     assignments,
+    async ended() {
+      await soon("the consumer's run has ended", () => !isRunning);
+      await running;
+    },
     async batch() {
       const index = takenCount++;
       await soon(`batch ${index + 1} is handed over`, () => batches.length > index);
