@@ -24,6 +24,8 @@ export class ScriptedPartition {
   highWatermark: number | undefined;
   /** One past the last offset that readers of committed records can read; the high watermark where undefined. */
   lastStableOffset: number | undefined;
+  /** Whether fetches are answered without records, though the offsets say that there are some. */
+  isHeldBack = false;
   abortedTransactions: readonly AbortedTransaction[] = [];
   #batches: StoredBatch[] = [];
 
@@ -67,7 +69,7 @@ export class ScriptedPartition {
   /** The batch that holds the offset; undefined at the end of what can be read. */
   read(offset: number): Uint8Array | undefined {
     const limit = this.lastStableOffset ?? this.highWatermark ?? this.end;
-    return offset >= limit
+    return this.isHeldBack || offset >= limit
       ? undefined
       : this.#batches.find(({ endOffset }) => endOffset > offset)?.bytes;
   }
