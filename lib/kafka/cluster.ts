@@ -91,7 +91,8 @@ export class ClusterClient implements AsyncDisposable {
    * @throws {BrokerUnreachableError} where no broker answers, at `probe` patience.
    */
   static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
-    const client = openClient(connection, patience);
+    // At any patience: the client's own retries do not end when it is closed, those of #call do.
+    const client = openClient(connection, "probe");
     const self = new ClusterClient(connection.brokers, {
       admin: client.admin(),
       cluster: createCluster(client),

@@ -249,10 +249,16 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   "KafkaJSLockTimeout",
 ]);
 
+/**
+ * The client's words for a broker that is being connected to by another request; it throws them without a name or
+ * a type of their own.
+ */
+const NOT_CONNECTED_MESSAGE = "Broker not connected";
+
 /** Whether an error means that no broker answered. Never throws. */
 export function isUnreachable(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if (UNREACHABLE.has(cause.name)) return true;
+    if (UNREACHABLE.has(cause.name) || cause.message === NOT_CONNECTED_MESSAGE) return true;
   }
   return false;
 }
