@@ -46,6 +46,7 @@ export interface TopicSettings {
 }
 
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
+const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
@@ -246,13 +247,21 @@ export class ClusterClient implements AsyncDisposable {
         ]);
         return new Map(answer?.partitions.map((p) => [p.partition, Number(p.offset)]));
       };
-      const [low, high] = [await ask(true), await ask(false)];
+      const [lows, highs] = [await ask(true), await ask(false)];
+      const missing = partitions.find((partition) => !lows.has(partition) || !highs.has(partition));
+      if (missing !== undefined) {
+        // kafkajs leaves a partition out that was added after it last asked for the topic's metadata.
+        await this.#cluster.refreshMetadata();
+        throw Object.assign(new Error(`topic "${topic}" has no partition ${missing}`), {
+          type: UNKNOWN_PARTITION,
+        });
+      }
       return partitions.map((partition) => ({
         partition,
-        low: low.get(partition) ?? 0,
-        high: high.get(partition) ?? 0,
+        low: lows.get(partition) ?? 0,
+        high: highs.get(partition) ?? 0,
       }));
-    }, { passingToo: "UNKNOWN_TOPIC_OR_PARTITION" });
+    }, { passingToo: UNKNOWN_PARTITION });
   }
 
   /** {@link offsets} of all partitions of a topic. */
