@@ -6,6 +6,8 @@
  *
  * What kafkajs 2.2.4 does if nothing is done, and the guard against it here:
  *
+ * - its assigner deals a topic's partitions to members that do not subscribe to it, and a group notices new
+ *   partitions after five minutes: `consumer/assigner.ts`, `consumer/group_watch.ts`.
  * - `consumer.commitOffsets` resolves without committing once the consumer stops: offsets are committed
  *   through a batch's own `commitOffsetsIfNecessary`, explicitly, and count as committed only when the
  *   COMMIT_OFFSETS event says so.
@@ -24,19 +26,21 @@
  * @module
  */
 
-import {
-  type Consumer,
-  type ConsumerCrashEvent,
-  type EachBatchPayload,
-  type Kafka,
-  PartitionAssigners,
-} from "kafkajs";
+import type { Assigner, Consumer, ConsumerCrashEvent, EachBatchPayload, Kafka } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { committedRecords } from "./committed_records.ts";
+import { type GroupAssignment, roundRobinAssigner } from "./consumer/assigner.ts";
+import { type GroupNotice, GroupWatch } from "./consumer/group_watch.ts";
 import { fetchBytes, fetchedIn } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { beforeJoining, onOutOfRange } from "./kafkajs_internals.ts";
+import {
+  beforeJoining,
+  type ClientCluster,
+  committerOf,
+  onOutOfRange,
+  requestRejoin,
+} from "./kafkajs_internals.ts";
 import type { KafkaRecord } from "./record.ts";
 import { TopicIdentity } from "./topic_identity.ts";
 
@@ -77,6 +81,9 @@ export interface ConsumedBatch {
 
 /** What an operator should know; each is told once when it begins. */
 export type ConsumerNotice =
+  | GroupNotice
+  /** Members whose subscription cannot be decoded: this member is the leader, and assigned nothing to them. */
+  | { readonly kind: "unreadable-subscriptions"; readonly memberIds: readonly string[] }
   | { readonly kind: "joined"; readonly partitions: readonly number[]; readonly memberId: string }
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
@@ -166,6 +173,9 @@ const FATAL_REASONS: ReadonlySet<string> = new Set([
   "TOPIC_AUTHORIZATION_FAILED",
 ]);
 
+/** Commits as the member of one generation. */
+type Commit = ReturnType<typeof committerOf>;
+
 /** What is known of the partitions since the last join. */
 interface Membership {
   readonly generation: number;
@@ -207,9 +217,16 @@ export class GroupConsumer {
   readonly #client: Kafka;
   readonly #cluster: ClusterClient;
   readonly #identity: TopicIdentity;
+  readonly #groupWatch: GroupWatch;
   readonly #positions = new Map<number, number>();
   #isPlaced = false;
+  /** Whether where the partitions begin is committed, too. */
+  #hasBegun = false;
   #session: Session | undefined;
+  /** The connections of the session's consumer. */
+  #sessionCluster: ClientCluster | undefined;
+  /** What this member has assigned as the group's leader; undefined where another one is. */
+  #assigned: GroupAssignment | undefined;
   #isStopping = false;
   /** The offsets at which partitions cannot be read at the moment. */
   readonly #unreadable = new Map<number, number>();
@@ -227,6 +244,11 @@ export class GroupConsumer {
     this.#client = openClient(options.connection, "persist");
     this.#cluster = cluster;
     this.#identity = new TopicIdentity(cluster, options.topic);
+    this.#groupWatch = new GroupWatch({
+      ...options,
+      cluster,
+      requestRejoin: () => this.#sessionCluster && requestRejoin(this.#sessionCluster),
+    });
   }
 
   /**
@@ -234,7 +256,15 @@ export class GroupConsumer {
    * group, or does not know yet where to read on.
    */
   get positions(): ReadonlyMap<number, number> | undefined {
-    return this.#isPlaced ? this.#positions : undefined;
+    return this.#hasBegun ? this.#positions : undefined;
+  }
+
+  /**
+   * Partitions of the topic that no member of the group holds, so that nobody reads them; undefined while it is not
+   * known: before a join, for a few seconds after it, and where this user may not describe the group.
+   */
+  get unassigned(): readonly number[] | undefined {
+    return this.#groupWatch.unassigned;
   }
 
   /** How long no broker has answered, in milliseconds; 0 while they do. */
@@ -249,6 +279,7 @@ export class GroupConsumer {
    */
   async run(): Promise<void> {
     const watch = setInterval(() => this.#watch(), WATCH_INTERVAL_MS);
+    this.#groupWatch.start();
     let rebuildWaitMs = REBUILD_WAIT_MIN_MS;
     try {
       while (!this.#isStopping) {
@@ -269,6 +300,7 @@ export class GroupConsumer {
       }
     } finally {
       clearInterval(watch);
+      await this.#groupWatch.stop();
     }
   }
 
@@ -302,7 +334,7 @@ export class GroupConsumer {
           // Before a start is decided on, it is decided with the topic's range in view.
           if (this.#isPlaced) this.#options.onNotice({ kind: "out-of-range", ...gap });
         });
-        return PartitionAssigners.roundRobin(config);
+        return this.#createAssigner(config.cluster);
       }],
       retry: {
         ...RETRY_WAITS,
@@ -330,6 +362,21 @@ export class GroupConsumer {
     return reason;
   }
 
+  #createAssigner(clientCluster: object): Assigner {
+    const cluster = clientCluster as ClientCluster;
+    this.#sessionCluster = cluster;
+    return roundRobinAssigner({
+      cluster,
+      onAssigned: (assignment) => {
+        this.#assigned = assignment;
+        const memberIds = assignment.unreadableMembers;
+        if (memberIds.length > 0) {
+          this.#options.onNotice({ kind: "unreadable-subscriptions", memberIds });
+        }
+      },
+    });
+  }
+
   async #start({ consumer }: Session): Promise<void> {
     await consumer.connect();
     await consumer.subscribe({ topics: [this.#options.topic], fromBeginning: true });
@@ -343,9 +390,11 @@ export class GroupConsumer {
 
   async #close(session: Session): Promise<void> {
     this.#nextGeneration();
+    this.#groupWatch.left();
     for (const timer of session.timers) clearTimeout(timer);
     this.#positions.clear();
     this.#isPlaced = false;
+    this.#hasBegun = false;
     await disconnect(session.consumer);
     this.#session = undefined;
   }
@@ -358,6 +407,7 @@ export class GroupConsumer {
       this.#noteActivity();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
+      this.#groupWatch.joined(payload.isLeader ? this.#assigned : undefined);
       session.membership = this.#takeOver(session, partitions);
     });
     consumer.on(FETCH, () => this.#noteActivity());
@@ -389,8 +439,10 @@ export class GroupConsumer {
     const generation = this.#nextGeneration();
     this.#positions.clear();
     this.#isPlaced = false;
+    this.#hasBegun = false;
     session.lanes = new Map();
     session.uncommitted.clear();
+    const commit = committerOf(this.#sessionCluster ?? {});
     let assignment: Assignment | undefined;
     while (this.#generation === generation) {
       try {
@@ -401,7 +453,9 @@ export class GroupConsumer {
           assignment = described;
         }
         const membership = { generation, topicId: assignment.topicId };
-        await this.#commitStarts(session, { assignment, membership });
+        await this.#commitStarts(assignment, commit);
+        if (this.#generation !== generation) return undefined;
+        this.#hasBegun = true;
         return membership;
       } catch (error) {
         if (!isUnreachable(error) && FATAL_REASONS.has(reasonOf(error))) {
@@ -450,22 +504,17 @@ export class GroupConsumer {
    * its first commit, with records in hand that must be seen again.
    */
   async #commitStarts(
-    { consumer, confirmed }: Session,
-    { assignment, membership }: { assignment: Assignment; membership: Membership },
+    { topic, topicId, partitions: held }: Assignment,
+    commit: Commit,
   ): Promise<void> {
-    const { topic, partitions } = assignment;
-    const metadata = this.#options.commitMetadata(membership.topicId);
-    const starts = partitions.filter(({ committed }) => committed === undefined)
+    const metadata = this.#options.commitMetadata(topicId);
+    const partitions = held.filter(({ committed }) => committed === undefined)
       .map(({ partition, low }) => ({
-        topic,
         partition,
         offset: String(this.#positions.get(partition) ?? low),
         metadata,
       }));
-    if (starts.length === 0) return;
-    for (const { partition } of starts) confirmed.delete(partition);
-    await consumer.commitOffsets(starts);
-    requireConfirmed(confirmed, starts);
+    if (partitions.length > 0) await commit([{ topic, partitions }]);
   }
 
   /** Work that is under way is finished and committed while this member still has its partitions. */

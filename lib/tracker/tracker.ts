@@ -391,6 +391,25 @@ export class Tracker {
           groupId,
           partitions: notice.partitions,
         });
+      case "unassigned":
+        return log.warn(
+          "Partitions of the topic are unassigned: no member of the group reads them",
+          {
+            topic,
+            groupId,
+            partitions: notice.partitions,
+          },
+        );
+      case "all-assigned":
+        return log.info("No partition of the topic is unassigned any more", { topic, groupId });
+      case "unreadable-subscriptions":
+        return log.warn(
+          "Members of the group get no partitions: their subscription is unreadable",
+          {
+            groupId,
+            memberIds: notice.memberIds,
+          },
+        );
       case "silent":
         return log.warn("No answer from the brokers; trying on", {
           seconds: seconds(notice.silentMs),
