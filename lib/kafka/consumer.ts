@@ -31,6 +31,7 @@ import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { committedRecords } from "./committed_records.ts";
 import { type GroupAssignment, roundRobinAssigner } from "./consumer/assigner.ts";
+import { beginningWaitMs } from "./consumer/group_beginning.ts";
 import { type GroupNotice, GroupWatch } from "./consumer/group_watch.ts";
 import { fetchBytes, fetchedIn } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
@@ -116,6 +117,11 @@ export interface GroupConsumerOptions {
   readonly groupId: string;
   /** Kept with every commit, so that a later member can tell whose commit it was. */
   readonly commitMetadata: (topicId: string) => string;
+  /**
+   * Whether a group that has committed nothing of the topic begins at the topic's end. One member commits that end for
+   * all partitions then, before any member reads. Left out, it is {@link startAt} that decides for each partition.
+   */
+  readonly beginsAtEnd?: (topic: Pick<Assignment, "topic" | "topicId">) => boolean;
   /** Where to read on, by partition; the answer is awaited before any record is handed over. */
   readonly startAt: (assignment: Assignment) => ReadonlyMap<number, number>;
   /**
@@ -145,6 +151,8 @@ const REWIND_WAIT_MS = 500;
 /** How long a rebalance or a stop waits for the work under way. */
 const DRAIN_TIMEOUT_MS = 8_000;
 const START_RETRY_WAIT_MS = 500;
+/** How often a new group's commits are looked for while another member decides where it begins. */
+const BEGINNING_POLL_MS = 250;
 const WATCH_INTERVAL_MS = 1_000;
 const SILENT_AFTER_MS = 5_000;
 const REBUILD_AFTER_SILENT_MS = 45_000;
@@ -443,12 +451,19 @@ export class GroupConsumer {
     session.lanes = new Map();
     session.uncommitted.clear();
     const commit = committerOf(this.#sessionCluster ?? {});
+    const joinedAt = performance.now();
     let assignment: Assignment | undefined;
     while (this.#generation === generation) {
       try {
         if (assignment === undefined) {
-          const described = await this.#describe(partitions);
+          const { isGroupNew, ...described } = await this.#describe(partitions);
           if (this.#generation !== generation) return undefined;
+          if (isGroupNew && this.#beginsAtEnd(described)) {
+            const waitedMs = performance.now() - joinedAt;
+            if (waitedMs < beginningWaitMs(partitions)) await delay(BEGINNING_POLL_MS);
+            else await this.#beginAtEnd(described, commit);
+            continue;
+          }
           this.#seekToStart(session, described);
           assignment = described;
         }
@@ -468,7 +483,9 @@ export class GroupConsumer {
     return undefined;
   }
 
-  async #describe(partitions: readonly number[]): Promise<Assignment> {
+  async #describe(
+    partitions: readonly number[],
+  ): Promise<Assignment & { readonly isGroupNew: boolean }> {
     const { topic, groupId } = this.#options;
     const { topicId } = await this.#cluster.describeTopic(topic);
     const ranges = await this.#cluster.offsets(topic, partitions);
@@ -480,7 +497,20 @@ export class GroupConsumer {
         ...range,
         committed: committed.find(({ partition }) => partition === range.partition),
       })),
+      isGroupNew: committed.length === 0,
     };
+  }
+
+  #beginsAtEnd(assignment: Assignment): boolean {
+    return assignment.partitions.length > 0 && this.#options.beginsAtEnd?.(assignment) === true;
+  }
+
+  /** Commits the topic's present end for all of its partitions: from then on the group is no new one. */
+  async #beginAtEnd({ topic, topicId }: Assignment, commit: Commit): Promise<void> {
+    const metadata = this.#options.commitMetadata(topicId);
+    const partitions = (await this.#cluster.allOffsets(topic))
+      .map(({ partition, high }) => ({ partition, offset: String(high), metadata }));
+    await commit([{ topic, partitions }]);
   }
 
   #seekToStart(session: Session, assignment: Assignment): void {

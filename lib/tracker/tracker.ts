@@ -41,7 +41,7 @@ export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "ru
 /** What its consumer asks and tells a tracker. */
 export type ConsumerHooks = Pick<
   GroupConsumerOptions,
-  "commitMetadata" | "startAt" | "onBatch" | "onNotice"
+  "commitMetadata" | "beginsAtEnd" | "startAt" | "onBatch" | "onNotice"
 >;
 
 export interface TrackerOptions {
@@ -49,7 +49,7 @@ export interface TrackerOptions {
   readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
   readonly topic: string;
   readonly groupId: string;
-  /** Where a group without commits begins. */
+  /** Where a group begins that has no commit of the topic, if the journal holds no record of it either. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
   /** Undefined where bad records are only journaled. */
@@ -98,6 +98,7 @@ export class Tracker {
     this.#failed.promise.catch(() => {}); // it is run() that reports it
     this.#consumer = options.openConsumer({
       commitMetadata: (topicId) => formatCommitNote({ journalId: options.journal.id, topicId }),
+      beginsAtEnd: (topic) => this.#beginsAtEnd(topic),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
       onNotice: (notice) => this.#logNotice(notice),
@@ -133,8 +134,15 @@ export class Tracker {
     this.#encoders[Symbol.dispose]();
   }
 
+  /** A topic that was created again, as far as this tracker can know, is read from its beginning. */
+  #beginsAtEnd({ topic, topicId }: Pick<Assignment, "topic" | "topicId">): boolean {
+    const { journal, from } = this.#options;
+    const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
+    return from === "latest" && !isAnotherTopic && !journal.holdsTopic(topic);
+  }
+
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, from, metrics, log } = this.#options;
+    const { journal, metrics, log } = this.#options;
     metrics.keepPartitions(partitions.map(({ partition }) => partition));
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
@@ -148,19 +156,16 @@ export class Tracker {
       const held = journal.heldIntervals({ topic, topicId, partition });
       const hasOlderTopic = isAnotherTopic ||
         journal.holdsNamesake({ topic, topicId, partition });
-      const isFirstStart = start.committed === undefined && held.length === 0 && !hasOlderTopic;
-      const { offset, mark, markBelow }: StartPosition = isFirstStart && from === "latest"
-        ? { offset: start.high }
-        : startPosition({
-          start,
-          topicId,
-          journalId: journal.id,
-          journaled: {
-            end: held.at(-1)?.end,
-            firstGap: (from) => firstGap(held, from),
-            hasOlderTopic,
-          },
-        });
+      const { offset, mark, markBelow }: StartPosition = startPosition({
+        start,
+        topicId,
+        journalId: journal.id,
+        journaled: {
+          end: held.at(-1)?.end,
+          firstGap: (from) => firstGap(held, from),
+          hasOlderTopic,
+        },
+      });
       if (mark !== undefined) {
         this.#marks.set(partition, { text: mark, below: markBelow ?? Infinity });
         if (markBelow === undefined) {

@@ -128,6 +128,11 @@ export class HeldOffsets {
     return false;
   }
 
+  /** Whether any record is held of a topic of this name, whatever its id. */
+  hasTopic(topic: string): boolean {
+    return [...this.#topics.values()].some((held) => held.topic === topic);
+  }
+
   /** How many offsets are held here and not in `other`. */
   countNotIn(other: HeldOffsets): number {
     let count = 0;
