@@ -13,6 +13,7 @@ import {
   type ClientCluster,
   createCluster,
   fetchTopicMetadata,
+  fetchTopicsMetadata,
   takeUnresolvedHosts,
 } from "./kafkajs_internals.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
@@ -24,6 +25,7 @@ import {
   type PartitionEndsAnswer,
 } from "./partition_ends.ts";
 import { isPermitted, type TopicOperation } from "./permissions.ts";
+import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_protocol.ts";
 
 export interface TopicDescription {
   readonly topic: string;
@@ -55,7 +57,10 @@ export interface TopicSettings {
 }
 
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
+const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
+/** The state of a group whose members all have their assignments. */
+const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
 /** How long a question is asked again, while the answer is "not yet"; at `persist` patience mostly without end. */
@@ -130,6 +135,18 @@ export class ClusterClient implements AsyncDisposable {
     if (errorCode === UNKNOWN_TOPIC_ERROR_CODE) return undefined;
     if (errorCode !== NO_ERROR_CODE) throw refusedDescription(topic, errorCode);
     return { topic, topicId, partitionCount };
+  }
+
+  /** Returns those topics that exist and may be described, by name. */
+  async findTopics(topics: readonly string[]): Promise<ReadonlyMap<string, TopicDescription>> {
+    const found = await this.#call(
+      `describing the topics ${topics.map((topic) => `"${topic}"`).join(", ")}`,
+      () => fetchTopicsMetadata(this.#cluster, topics),
+    );
+    return new Map(
+      [...found].filter(([, { errorCode }]) => errorCode === NO_ERROR_CODE)
+        .map(([topic, { topicId, partitionCount }]) => [topic, { topic, topicId, partitionCount }]),
+    );
   }
 
   /**
@@ -234,6 +251,19 @@ export class ClusterClient implements AsyncDisposable {
     });
   }
 
+  /**
+   * Returns what each member of a group is to read; undefined while the group is rebalancing, or where it has no
+   * members of this kind.
+   */
+  async groupAssignments(groupId: string): Promise<readonly TopicPartitions[] | undefined> {
+    const { groups: [group] } = await this.#call(`describing group "${groupId}"`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      return await coordinator.describeGroups({ groupIds: [groupId] });
+    });
+    if (group?.state !== STABLE) return undefined;
+    return group.members.map(({ memberAssignment }) => decodeAssignment(memberAssignment));
+  }
+
   async deleteTopic(topic: string): Promise<void> {
     await this.#call(
       `deleting topic "${topic}"`,
@@ -271,13 +301,21 @@ export class ClusterClient implements AsyncDisposable {
         if ("error" in answer) throw answer.error;
         ends.set(answer.partition, answer.ends);
       }
+      const missing = partitions.find((partition) => !low.has(partition) || !ends.has(partition));
+      if (missing !== undefined) {
+        // kafkajs leaves a partition out that was added after it last asked for the topic's metadata.
+        await this.#cluster.refreshMetadata();
+        throw Object.assign(new Error(`topic "${topic}" has no partition ${missing}`), {
+          type: UNKNOWN_PARTITION,
+        });
+      }
       return partitions.map((partition) => ({
         partition,
         low: low.get(partition) ?? 0,
         high: ends.get(partition)?.lastStableOffset ?? 0,
         highWatermark: ends.get(partition)?.highWatermark ?? 0,
       }));
-    }, { passingToo: "UNKNOWN_TOPIC_OR_PARTITION" });
+    }, { passingToo: UNKNOWN_PARTITION });
   }
 
   /** {@link offsets} of all partitions of a topic. */

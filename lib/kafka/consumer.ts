@@ -6,6 +6,8 @@
  *
  * What kafkajs 2.2.4 does if nothing is done, and the guard against it here:
  *
+ * - its assigner deals a topic's partitions to members that do not subscribe to it, and a group notices new
+ *   partitions after five minutes: `consumer/assigner.ts`, `consumer/group_watch.ts`.
  * - `consumer.commitOffsets` resolves without committing once the consumer stops: offsets are committed
  *   through a batch's own `commitOffsetsIfNecessary`, explicitly, and count as committed only when the
  *   COMMIT_OFFSETS event says so.
@@ -24,19 +26,22 @@
  * @module
  */
 
-import {
-  type Consumer,
-  type ConsumerCrashEvent,
-  type EachBatchPayload,
-  type Kafka,
-  type OffsetsByTopicPartition,
-  PartitionAssigners,
-  type TopicPartitionOffsetAndMetadata,
+import type {
+  Assigner,
+  Consumer,
+  ConsumerCrashEvent,
+  EachBatchPayload,
+  Kafka,
+  OffsetsByTopicPartition,
+  TopicPartitionOffsetAndMetadata,
 } from "kafkajs";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import type { ClusterClient, CommittedOffset } from "./cluster.ts";
 import { type CommittedRecords, committedRecords } from "./committed_records.ts";
+import { type GroupAssignment, roundRobinAssigner } from "./consumer/assigner.ts";
 import { CoordinatorWatch } from "./consumer/coordinator_watch.ts";
+import { beginningWaitMs } from "./consumer/group_beginning.ts";
+import { type GroupNotice, GroupWatch } from "./consumer/group_watch.ts";
 import { LagBook, type PartitionLag } from "./consumer/lag.ts";
 import { type Hindrance, Liveness } from "./consumer/liveness.ts";
 import type { LogCheck } from "./consumer/log_check.ts";
@@ -44,7 +49,13 @@ import { Prober } from "./consumer/prober.ts";
 import { type HindranceNotice, Watchdog } from "./consumer/watchdog.ts";
 import { fetchBytes, fetchedIn, type FetchPlace } from "./consumer_fetch.ts";
 import { explain, factOf, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { beforeJoining, type GroupMember } from "./kafkajs_internals.ts";
+import {
+  beforeJoining,
+  type ClientCluster,
+  committerOf,
+  type GroupMember,
+  requestRejoin,
+} from "./kafkajs_internals.ts";
 import { observeTraffic } from "./kafkajs/traffic.ts";
 import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
 import type { FetchedPartition } from "./raw_fetch.ts";
@@ -93,6 +104,9 @@ export interface ConsumedBatch {
 
 /** What an operator should know; each is told once when it begins. */
 export type ConsumerNotice =
+  | GroupNotice
+  /** Members whose subscription cannot be decoded: this member is the leader, and assigned nothing to them. */
+  | { readonly kind: "unreadable-subscriptions"; readonly memberIds: readonly string[] }
   | { readonly kind: "joined"; readonly partitions: readonly number[]; readonly memberId: string }
   | HindranceNotice
   | { readonly kind: "rebuilding"; readonly reason: string; readonly inMs: number }
@@ -149,6 +163,11 @@ export interface GroupConsumerOptions {
   readonly groupId: string;
   /** Kept with every commit, so that a later member can tell whose commit it was. */
   readonly commitMetadata: (topicId: string, point: CommitPoint) => string;
+  /**
+   * Whether a group that has committed nothing of the topic begins at the topic's end. One member commits that end for
+   * all partitions then, before any member reads. Left out, it is {@link startAt} that decides for each partition.
+   */
+  readonly beginsAtEnd?: (topic: Pick<Assignment, "topic" | "topicId">) => boolean;
   /** Where to read on, by partition; the answer is awaited before any record is handed over. */
   readonly startAt: (assignment: Assignment) => ReadonlyMap<number, number>;
   /**
@@ -180,6 +199,8 @@ const REWIND_WAIT_MS = 500;
 /** How long a rebalance or a stop waits for the work under way. */
 const DRAIN_TIMEOUT_MS = 8_000;
 const START_RETRY_WAIT_MS = 500;
+/** How often a new group's commits are looked for while another member decides where it begins. */
+const BEGINNING_POLL_MS = 250;
 const WATCH_INTERVAL_MS = 1_000;
 const PROBE_INTERVAL_MS = 1_000;
 const REBUILD_WAIT_MIN_MS = 500;
@@ -206,6 +227,9 @@ const FATAL_REASONS: ReadonlySet<string> = new Set([
   "SASL_AUTHENTICATION_FAILED",
   "TOPIC_AUTHORIZATION_FAILED",
 ]);
+
+/** Commits as the member of one generation. */
+type Commit = ReturnType<typeof committerOf>;
 
 /** What is known of the partitions since the last join. */
 interface Membership {
@@ -257,11 +281,18 @@ export class GroupConsumer {
   readonly #client: Kafka;
   readonly #cluster: ClusterClient;
   readonly #identity: TopicIdentity;
+  readonly #groupWatch: GroupWatch;
   readonly #positions = new Map<number, number>();
   /** Leader epoch of the record before each position; undefined where it is not known. */
   readonly #epochs = new Map<number, number | undefined>();
   #isPlaced = false;
+  /** Whether where the partitions begin is committed, too. */
+  #hasBegun = false;
   #session: Session | undefined;
+  /** The connections of the session's consumer. */
+  #sessionCluster: ClientCluster | undefined;
+  /** What this member has assigned as the group's leader; undefined where another one is. */
+  #assigned: GroupAssignment | undefined;
   #isStopping = false;
   /** The partitions that cannot be read at the moment. */
   readonly #unreadable = new Map<number, UnreadableBatch>();
@@ -288,6 +319,11 @@ export class GroupConsumer {
       liveness: this.#liveness,
     });
     this.#coordinator = new CoordinatorWatch(this.#sessionTimeoutMs());
+    this.#groupWatch = new GroupWatch({
+      ...options,
+      cluster,
+      requestRejoin: () => this.#sessionCluster && requestRejoin(this.#sessionCluster),
+    });
   }
 
   /**
@@ -295,7 +331,15 @@ export class GroupConsumer {
    * group, or does not know yet where to read on.
    */
   get positions(): ReadonlyMap<number, number> | undefined {
-    return this.#isPlaced ? this.#positions : undefined;
+    return this.#hasBegun ? this.#positions : undefined;
+  }
+
+  /**
+   * Partitions of the topic that no member of the group holds, so that nobody reads them; undefined while it is not
+   * known: before a join, for a few seconds after it, and where this user may not describe the group.
+   */
+  get unassigned(): readonly number[] | undefined {
+    return this.#groupWatch.unassigned;
   }
 
   /** What is known now of this member, its partitions, and what hinders it. */
@@ -308,7 +352,7 @@ export class GroupConsumer {
         unreadable: this.#unreadable.get(each.partition),
       })),
       commitFailure: this.#commitFailure,
-      unassigned: undefined, // not known until the group's other members are asked
+      unassigned: this.unassigned,
     };
   }
 
@@ -329,6 +373,7 @@ export class GroupConsumer {
     const probe = setInterval(() => this.#prober.probe(), PROBE_INTERVAL_MS);
     const watch = setInterval(() => this.#watchCoordinator(), WATCH_INTERVAL_MS);
     const unobserve = this.#cluster.observe(this.#liveness);
+    this.#groupWatch.start();
     let rebuildWaitMs = REBUILD_WAIT_MIN_MS;
     try {
       while (!this.#isStopping) {
@@ -352,6 +397,7 @@ export class GroupConsumer {
       clearInterval(probe);
       clearInterval(watch);
       unobserve();
+      await this.#groupWatch.stop();
     }
   }
 
@@ -386,7 +432,7 @@ export class GroupConsumer {
           onFetched: (partitions) => this.#noteFetched(partitions),
         });
         beforeJoining(config.cluster, (member) => this.#beforeJoining(member));
-        return PartitionAssigners.roundRobin(config);
+        return this.#createAssigner(config.cluster);
       }],
       retry: {
         ...RETRY_WAITS,
@@ -416,6 +462,21 @@ export class GroupConsumer {
     return reason;
   }
 
+  #createAssigner(clientCluster: object): Assigner {
+    const cluster = clientCluster as ClientCluster;
+    this.#sessionCluster = cluster;
+    return roundRobinAssigner({
+      cluster,
+      onAssigned: (assignment) => {
+        this.#assigned = assignment;
+        const memberIds = assignment.unreadableMembers;
+        if (memberIds.length > 0) {
+          this.#options.onNotice({ kind: "unreadable-subscriptions", memberIds });
+        }
+      },
+    });
+  }
+
   async #start({ consumer }: Session): Promise<void> {
     await consumer.connect();
     await consumer.subscribe({ topics: [this.#options.topic], fromBeginning: true });
@@ -429,12 +490,14 @@ export class GroupConsumer {
 
   async #close(session: Session): Promise<void> {
     this.#nextGeneration();
+    this.#groupWatch.left();
     for (const timer of session.timers) clearTimeout(timer);
     this.#positions.clear();
     this.#isPlaced = false;
     // The last figures of a run stay, for its totals.
     if (!this.#isStopping) this.#lag.assign(new Map());
     this.#liveness.joining();
+    this.#hasBegun = false;
     await disconnect(session.consumer);
     this.#session = undefined;
   }
@@ -447,6 +510,7 @@ export class GroupConsumer {
       this.#coordinator.heard();
       const partitions = payload.memberAssignment[this.#options.topic] ?? [];
       this.#options.onNotice({ kind: "joined", partitions, memberId: payload.memberId });
+      this.#groupWatch.joined(payload.isLeader ? this.#assigned : undefined);
       session.membership = this.#takeOver(session, partitions);
     });
     consumer.on(HEARTBEAT, () => {
@@ -482,25 +546,36 @@ export class GroupConsumer {
     this.#positions.clear();
     this.#epochs.clear();
     this.#isPlaced = false;
+    this.#hasBegun = false;
     session.lanes = new Map();
     session.uncommitted.clear();
     this.#lag.assign(new Map(partitions.map((partition) => [partition, undefined])));
     for (const partition of this.#unreadable.keys()) {
       if (!partitions.includes(partition)) this.#unreadable.delete(partition);
     }
+    const commit = committerOf(this.#sessionCluster ?? {});
+    const joinedAt = performance.now();
     let assignment: Assignment | undefined;
     let truncated: ReadonlySet<number> = new Set();
     while (this.#generation === generation) {
       try {
         if (assignment === undefined) {
-          const described = await this.#describe(partitions);
+          const { isGroupNew, ...described } = await this.#describe(partitions);
           truncated = await this.#options.logCheck?.beforeStart(described) ?? truncated;
           if (this.#generation !== generation) return undefined;
+          if (isGroupNew && this.#beginsAtEnd(described)) {
+            const waitedMs = performance.now() - joinedAt;
+            if (waitedMs < beginningWaitMs(partitions)) await delay(BEGINNING_POLL_MS);
+            else await this.#beginAtEnd(described, commit);
+            continue;
+          }
           this.#seekToStart(session, described);
           assignment = described;
         }
         const membership = { generation, topicId: assignment.topicId };
-        await this.#commitStarts(session, { assignment, membership, truncated });
+        await this.#commitStarts(assignment, { truncated, commit });
+        if (this.#generation !== generation) return undefined;
+        this.#hasBegun = true;
         return membership;
       } catch (error) {
         if (!isUnreachable(error) && FATAL_REASONS.has(reasonOf(error))) {
@@ -513,7 +588,9 @@ export class GroupConsumer {
     return undefined;
   }
 
-  async #describe(partitions: readonly number[]): Promise<Assignment> {
+  async #describe(
+    partitions: readonly number[],
+  ): Promise<Assignment & { readonly isGroupNew: boolean }> {
     const { topic, groupId } = this.#options;
     const { topicId } = await this.#cluster.describeTopic(topic);
     const ranges = await this.#cluster.offsets(topic, partitions);
@@ -525,7 +602,22 @@ export class GroupConsumer {
         ...range,
         committed: committed.find(({ partition }) => partition === range.partition),
       })),
+      isGroupNew: committed.length === 0,
     };
+  }
+
+  #beginsAtEnd(assignment: Assignment): boolean {
+    return assignment.partitions.length > 0 && this.#options.beginsAtEnd?.(assignment) === true;
+  }
+
+  /** Commits the topic's present end for all of its partitions: from then on the group is no new one. */
+  async #beginAtEnd({ topic, topicId }: Assignment, commit: Commit): Promise<void> {
+    const partitions = (await this.#cluster.allOffsets(topic)).map(({ partition, high }) => {
+      const point = { partition, offset: high, epoch: undefined };
+      const metadata = this.#options.commitMetadata(topicId, point);
+      return { partition, offset: String(high), metadata };
+    });
+    await commit([{ topic, partitions }]);
   }
 
   #seekToStart(session: Session, assignment: Assignment): void {
@@ -571,28 +663,20 @@ export class GroupConsumer {
    * log was truncated its commit is taken back to what is left.
    */
   async #commitStarts(
-    { consumer, confirmed }: Session,
-    { assignment, membership, truncated }: {
-      assignment: Assignment;
-      membership: Membership;
-      truncated: ReadonlySet<number>;
-    },
+    { topic, topicId, partitions: held }: Assignment,
+    { truncated, commit }: { readonly truncated: ReadonlySet<number>; readonly commit: Commit },
   ): Promise<void> {
-    const { topic, partitions } = assignment;
-    const starts = partitions.map(({ partition, low, committed }) => ({
+    const partitions = held.map(({ partition, low, committed }) => ({
       committed: committed?.offset ?? -1,
       partition,
       offset: this.#positions.get(partition) ?? low,
     })).filter(({ committed, partition, offset }) => committed < offset || truncated.has(partition))
       .map(({ partition, offset }) => {
         const point = { partition, offset, epoch: this.#epochs.get(partition) };
-        const metadata = this.#options.commitMetadata(membership.topicId, point);
-        return { topic, partition, offset: String(offset), metadata };
+        const metadata = this.#options.commitMetadata(topicId, point);
+        return { partition, offset: String(offset), metadata };
       });
-    if (starts.length === 0) return;
-    for (const { partition } of starts) confirmed.delete(partition);
-    await consumer.commitOffsets(starts);
-    requireConfirmed(confirmed, starts);
+    if (partitions.length > 0) await commit([{ topic, partitions }]);
   }
 
   /** Work that is under way is finished and committed while this member still has its partitions. */

@@ -222,6 +222,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   NO_TOKEN: "look at the program's token function, and at the service that it asks",
   GROUP_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission Read on the group, or use another --group",
+  INCONSISTENT_GROUP_PROTOCOL: "the group has members that assign partitions in another way, " +
+    "such as trackers of an older version: stop all of them first, or use another --group",
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission Write on the transactional id",
   CLUSTER_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission",

@@ -33,6 +33,15 @@ export interface ClientBroker {
     group: { readonly groupId: string; readonly coordinatorType: number },
   ): Promise<unknown>;
   leaveGroup(member: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
+  describeGroups(
+    groups: { readonly groupIds: readonly string[] },
+  ): Promise<{ readonly groups: readonly DescribedGroup[] }>;
+}
+
+interface DescribedGroup {
+  /** `Stable` while every member has its assignment. */
+  readonly state: string;
+  readonly members: readonly { readonly memberAssignment: Uint8Array }[];
 }
 
 interface ProtocolCall {
@@ -88,8 +97,6 @@ export function createCluster(client: Kafka): ClientCluster {
 
 /** What Metadata v12 says of one topic. */
 export interface TopicMetadata {
-  /** How long the broker wants the next request to wait, in milliseconds; kafkajs holds it back (KIP-219). */
-  readonly clientSideThrottleTime: number;
   /** 0 where all is well, else the protocol's error code. */
   readonly errorCode: number;
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
@@ -108,6 +115,12 @@ export interface PartitionLeader {
   readonly leaderId: number;
   /** Grows with each election. */
   readonly leaderEpoch: number;
+}
+
+/** What to ask about topics. */
+export interface TopicMetadataOptions {
+  /** Asks what this user may do with them, too. Default false. */
+  readonly withOperations?: boolean;
 }
 
 interface Encoder {
@@ -179,49 +192,84 @@ const TOPIC_ID_BYTES = 16;
 export async function fetchTopicMetadata(
   cluster: ClientCluster,
   topic: string,
-  { withOperations = false }: { readonly withOperations?: boolean } = {},
+  options: TopicMetadataOptions = {},
 ): Promise<TopicMetadata> {
+  return metadataOf(topic, await fetchTopicsMetadata(cluster, [topic], options));
+}
+
+/** As {@link fetchTopicMetadata}, for several topics: an error of one of them says nothing about the others. */
+export async function fetchTopicsMetadata(
+  cluster: ClientCluster,
+  topics: readonly string[],
+  { withOperations = false }: TopicMetadataOptions = {},
+): Promise<ReadonlyMap<string, TopicMetadata>> {
+  if (topics.length === 0) return new Map();
   const broker = await cluster.brokerPool.findConnectedBroker();
-  return await fetchTopicMetadataFrom(broker, topic, { withOperations });
+  return await fetchTopicsMetadataFrom(broker, topics, { withOperations });
 }
 
 /** As {@link fetchTopicMetadata}, from one broker. */
 export async function fetchTopicMetadataFrom(
   broker: ClientBroker,
   topic: string,
-  { withOperations = false }: { readonly withOperations?: boolean } = {},
 ): Promise<TopicMetadata> {
+  return metadataOf(topic, await fetchTopicsMetadataFrom(broker, [topic], {}));
+}
+
+function metadataOf(
+  topic: string,
+  topics: ReadonlyMap<string, TopicMetadata>,
+): TopicMetadata {
+  const metadata = topics.get(topic);
+  if (metadata === undefined) throw new RangeError(`expected metadata of topic "${topic}"`);
+  return metadata;
+}
+
+/** What a broker answers; kafkajs holds the next request back for the throttle time (KIP-219). */
+interface MetadataAnswer {
+  readonly clientSideThrottleTime: number;
+  readonly topics: ReadonlyMap<string, TopicMetadata>;
+}
+
+async function fetchTopicsMetadataFrom(
+  broker: ClientBroker,
+  topics: readonly string[],
+  { withOperations = false }: TopicMetadataOptions,
+): Promise<ReadonlyMap<string, TopicMetadata>> {
   const response = await broker.connectionPool.send({
     request: {
       apiKey: METADATA_API_KEY,
       apiVersion: 12,
       apiName: "Metadata",
-      encode: () => Promise.resolve(encodeMetadataRequest(topic, withOperations)),
+      encode: () => Promise.resolve(encodeMetadataRequest(topics, withOperations)),
     },
     response: {
       decode: (payload) => Promise.resolve(decodeMetadataResponse(payload)),
       parse: (decoded) => Promise.resolve(decoded),
     },
   });
-  return response as TopicMetadata;
+  return (response as MetadataAnswer).topics;
 }
 
-function encodeMetadataRequest(topic: string, withOperations: boolean): Encoder {
+function encodeMetadataRequest(topics: readonly string[], withOperations: boolean): Encoder {
   const Encoder = encoderModule as new () => Encoder;
   const emptyTags = 0;
-  const oneTopic = 2; // compact arrays count from one
-  return new Encoder()
+  const encoder = new Encoder()
     .writeUVarInt(emptyTags) // ends the request header (version 2)
-    .writeUVarInt(oneTopic)
-    .writeBuffer(Buffer.alloc(TOPIC_ID_BYTES))
-    .writeUVarIntString(topic)
-    .writeUVarInt(emptyTags)
+    .writeUVarInt(topics.length + 1); // compact arrays count from one
+  for (const topic of topics) {
+    encoder
+      .writeBuffer(Buffer.alloc(TOPIC_ID_BYTES))
+      .writeUVarIntString(topic)
+      .writeUVarInt(emptyTags);
+  }
+  return encoder
     .writeBoolean(false) // allow_auto_topic_creation
     .writeBoolean(withOperations) // include_topic_authorized_operations
     .writeUVarInt(emptyTags);
 }
 
-function decodeMetadataResponse(payload: unknown): TopicMetadata {
+function decodeMetadataResponse(payload: unknown): MetadataAnswer {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);
   decoder.readTaggedFields(); // ends the response header (version 1)
@@ -229,16 +277,19 @@ function decodeMetadataResponse(payload: unknown): TopicMetadata {
   for (let count = decoder.readUVarInt() - 1; count > 0; count--) skipBroker(decoder);
   decoder.readUVarIntString(); // cluster_id
   decoder.readInt32(); // controller_id
-  const topicCount = decoder.readUVarInt() - 1;
-  if (topicCount !== 1) throw new RangeError(`expected metadata of 1 topic, got ${topicCount}`);
-  const errorCode = decoder.readInt16();
-  decoder.readUVarIntString(); // name
-  const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
-  decoder.readBoolean(); // is_internal
-  const partitionCount = decoder.readUVarInt() - 1;
-  const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
-  const operations = decoder.readInt32();
-  return { clientSideThrottleTime, errorCode, topicId, partitionCount, partitions, operations };
+  const topics = new Map<string, TopicMetadata>();
+  for (let count = decoder.readUVarInt() - 1; count > 0; count--) {
+    const errorCode = decoder.readInt16();
+    const name = decoder.readUVarIntString() ?? "";
+    const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
+    decoder.readBoolean(); // is_internal
+    const partitionCount = decoder.readUVarInt() - 1;
+    const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
+    const operations = decoder.readInt32();
+    topics.set(name, { errorCode, topicId, partitionCount, partitions, operations });
+    decoder.readTaggedFields();
+  }
+  return { clientSideThrottleTime, topics };
 }
 
 function decodePartition(decoder: Decoder): PartitionLeader {
@@ -311,10 +362,27 @@ export interface GroupMember {
 
 interface ConsumerGroup extends GroupMember {
   readonly cluster: object;
+  /** Another one after each join. */
+  readonly offsetManager: object | null;
   joinAndSync(): Promise<void>;
+  heartbeat(options: { readonly interval: number }): Promise<void>;
+  commitOffsets(offsets: { readonly topics: readonly TopicCommits[] }): Promise<void>;
+}
+
+/** Offsets of a topic to commit. */
+export interface TopicCommits {
+  readonly topic: string;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly offset: string;
+    readonly metadata: string;
+  }[];
 }
 
 const JOIN_HOOKS = new WeakMap<object, (member: GroupMember) => Promise<void>>();
+const JOINING = new WeakMap<ConsumerGroup, Promise<void>>();
+const GROUPS = new WeakMap<object, ConsumerGroup>();
+const REJOIN_REQUESTS = new WeakSet<object>();
 
 /**
  * Has a function awaited each time before a consumer joins its group, again or for the first time: the
@@ -329,13 +397,65 @@ export function beforeJoining(
   JOIN_HOOKS.set(cluster, hook);
 }
 
-/** Makes {@link beforeJoining} work. */
+/**
+ * Has a consumer join its group again at its next heartbeat, with the work in hand finished first. Where it is the
+ * group's leader, the coordinator then has every member join again, and partitions are assigned anew.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
+ */
+export function requestRejoin(cluster: object): void {
+  REJOIN_REQUESTS.add(cluster);
+}
+
+/**
+ * Returns a function that commits as the member that a consumer is now. It throws once the consumer has joined again:
+ * kafkajs's own `consumer.commitOffsets` tries again without end, and then commits as the member of another
+ * generation what may be another member's partitions.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
+ */
+export function committerOf(
+  cluster: object,
+): (topics: readonly TopicCommits[]) => Promise<void> {
+  const group = GROUPS.get(cluster);
+  const offsetManager = group?.offsetManager;
+  return async (topics) => {
+    if (group === undefined || group.offsetManager !== offsetManager) {
+      throw rebalanceInProgress("this member has joined its group again");
+    }
+    await group.commitOffsets({ topics });
+  };
+}
+
+/** As a coordinator says it, so that kafkajs acts on it: all fetches end, and the consumer joins again. */
+function rebalanceInProgress(message: string): Error {
+  return Object.assign(new Error(message), { type: "REBALANCE_IN_PROGRESS" });
+}
+
+/**
+ * Makes {@link beforeJoining}, {@link requestRejoin} and {@link committerOf} work, and has joins that begin while
+ * one is under way share it. By itself kafkajs joins once per broker where several fetches notice the same change:
+ * the coordinator answers only the last of these requests, and the other fetches stand still until theirs time out.
+ */
 export function addJoinHook(): void {
   const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
-  const { joinAndSync } = prototype;
-  prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
-    await JOIN_HOOKS.get(this.cluster)?.(this);
-    await joinAndSync.call(this);
+  const { joinAndSync, heartbeat } = prototype;
+  const join = async (group: ConsumerGroup) => {
+    await JOIN_HOOKS.get(group.cluster)?.(group);
+    REJOIN_REQUESTS.delete(group.cluster);
+    GROUPS.set(group.cluster, group);
+    await joinAndSync.call(group);
+  };
+  prototype.joinAndSync = function (this: ConsumerGroup): Promise<void> {
+    const joining = JOINING.get(this) ?? join(this).finally(() => JOINING.delete(this));
+    JOINING.set(this, joining);
+    return joining;
+  };
+  prototype.heartbeat = async function (this: ConsumerGroup, options): Promise<void> {
+    if (REJOIN_REQUESTS.delete(this.cluster)) {
+      throw rebalanceInProgress("the group's assignment is out of date");
+    }
+    await heartbeat.call(this, options);
   };
 }
 

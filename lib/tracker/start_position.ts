@@ -9,11 +9,15 @@
  *     this journal, this topic   our own commit                            the commit, or where the journal ends if lower
  *     another journal            another tracker had the partition         the commit
  *     another topic id           the topic was created again               the beginning
- *     none                       an operator reset the group               the commit, or where the journal ends if lower
- *     no commit at all           the first start, or the group was deleted the first offset that the journal does not hold
+ *     none                       an operator reset the group, or another   the commit, or where the journal ends if lower
+ *                                program was a member of it
+ *     no commit at all           the partition was added, its commit       the first offset that the journal does not hold
+ *                                expired, or the topic was created again
  *
- * A tracker commits where a partition begins before it hands any record over, so a group without a commit
- * is not one whose tracker died before its first.
+ * A group that has committed nothing of a topic yet begins where `--from` says. Its beginning is committed before any
+ * record is handed over, for all partitions at once where it is the topic's end. So a partition without a commit was
+ * never read, or not for so long that its commit expired, and all of it is read: `--from latest` skips no record that
+ * came after the group began.
  *
  * @module
  */
@@ -139,7 +143,13 @@ function choose(
     };
   }
   const offset = Math.min(committed.offset, journaled.end ?? committed.offset);
-  if (note === undefined && journaled.end !== undefined && committed.offset !== journaled.end) {
+  if (note === undefined && journaled.end === undefined) {
+    return {
+      offset,
+      mark: `offset ${offset} was committed by another program: reading on from it`,
+    };
+  }
+  if (note === undefined && committed.offset !== journaled.end) {
     return { offset, mark: `the group was reset to offset ${committed.offset}` };
   }
   if (note !== undefined && offset < committed.offset) {

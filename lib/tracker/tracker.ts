@@ -54,7 +54,7 @@ export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "ru
 /** What its consumer asks and tells a tracker. */
 export type ConsumerHooks = Pick<
   GroupConsumerOptions,
-  "commitMetadata" | "startAt" | "onBatch" | "onNotice" | "logCheck"
+  "commitMetadata" | "beginsAtEnd" | "startAt" | "onBatch" | "onNotice" | "logCheck"
 >;
 
 export interface TrackerOptions {
@@ -62,7 +62,7 @@ export interface TrackerOptions {
   readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
   readonly topic: string;
   readonly groupId: string;
-  /** Where a group without commits begins. */
+  /** Where a group begins that has no commit of the topic, if the journal holds no record of it either. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
   /** Asked whether a partition's log was truncated; left out, nobody is. */
@@ -127,6 +127,7 @@ export class Tracker {
     });
     this.#consumer = options.openConsumer({
       commitMetadata: (topicId, point) => this.#commitNote(topicId, point),
+      beginsAtEnd: (topic) => this.#beginsAtEnd(topic),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
       onNotice: (notice) => this.#logNotice(notice),
@@ -177,8 +178,15 @@ export class Tracker {
     });
   }
 
+  /** A topic that was created again, as far as this tracker can know, is read from its beginning. */
+  #beginsAtEnd({ topic, topicId }: Pick<Assignment, "topic" | "topicId">): boolean {
+    const { journal, from } = this.#options;
+    const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
+    return from === "latest" && !isAnotherTopic && !journal.holdsTopic(topic);
+  }
+
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, from, log } = this.#options;
+    const { journal, log } = this.#options;
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
@@ -195,19 +203,16 @@ export class Tracker {
       const held = journal.heldIntervals({ topic, topicId, partition });
       const hasOlderTopic = isAnotherTopic ||
         journal.holdsNamesake({ topic, topicId, partition });
-      const isFirstStart = start.committed === undefined && held.length === 0 && !hasOlderTopic;
-      const { offset, mark, markBelow }: StartPosition = isFirstStart && from === "latest"
-        ? { offset: start.high }
-        : startPosition({
-          start,
-          topicId,
-          journalId: journal.id,
-          journaled: {
-            end: held.at(-1)?.end,
-            firstGap: (from) => firstGap(held, from),
-            hasOlderTopic,
-          },
-        });
+      const { offset, mark, markBelow }: StartPosition = startPosition({
+        start,
+        topicId,
+        journalId: journal.id,
+        journaled: {
+          end: held.at(-1)?.end,
+          firstGap: (from) => firstGap(held, from),
+          hasOlderTopic,
+        },
+      });
       if (mark !== undefined) {
         this.#marks.set(partition, { text: mark, below: markBelow ?? Infinity });
         if (markBelow === undefined) {
@@ -470,6 +475,25 @@ export class Tracker {
           groupId,
           partitions: notice.partitions,
         });
+      case "unassigned":
+        return log.warn(
+          "Partitions of the topic are unassigned: no member of the group reads them",
+          {
+            topic,
+            groupId,
+            partitions: notice.partitions,
+          },
+        );
+      case "all-assigned":
+        return log.info("No partition of the topic is unassigned any more", { topic, groupId });
+      case "unreadable-subscriptions":
+        return log.warn(
+          "Members of the group get no partitions: their subscription is unreadable",
+          {
+            groupId,
+            memberIds: notice.memberIds,
+          },
+        );
       case "silent":
         return log.warn("No broker is responding; retrying", {
           seconds: seconds(notice.silentMs),

@@ -142,3 +142,16 @@ Deno.test("ClusterClient waits for brokers that do not answer, whatever it is as
   await client[Symbol.asyncDispose]();
   await clock.jumpUntil("all have given up", () => ended.length === Object.keys(questions).length);
 });
+
+Deno.test("ClusterClient.offsets() knows a partition that was added after it first asked", async () => {
+  await using cluster = new ScriptedCluster({ topic: TOPIC, leaders: [1] });
+  const connection = { brokers: cluster.brokers, clientId: "test" };
+  await using client = await ClusterClient.connect(connection, "probe");
+  await client.offsets(TOPIC, [0]);
+  cluster.leaders.push(1);
+  cluster.stored[1] = 7;
+  assert.deepEqual(await client.offsets(TOPIC, [0, 1]), [
+    { partition: 0, low: 0, high: 0, highWatermark: 0 },
+    { partition: 1, low: 0, high: 7, highWatermark: 7 },
+  ]);
+});

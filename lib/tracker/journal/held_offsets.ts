@@ -29,6 +29,11 @@ export class HeldOffsets {
     return this.#topics.values();
   }
 
+  /** Returns whether any record is held of a topic of this name, whatever its id. */
+  hasTopic(topic: string): boolean {
+    return [...this.#topics.values()].some((held) => held.topic === topic);
+  }
+
   /** Returns the offsets held of a partition: an empty set where nothing is. Not to be changed by the caller. */
   of(partition: JournalPartition): IntervalSet {
     return this.#find(partition)?.offsets ?? NO_OFFSETS;

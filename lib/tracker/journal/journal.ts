@@ -261,6 +261,11 @@ export class Journal {
     return this.#held.hasNamesake(partition);
   }
 
+  /** Whether any record is held of a topic of this name, be it deleted since, or another cluster's. */
+  holdsTopic(topic: string): boolean {
+    return this.#held.hasTopic(topic);
+  }
+
   /** The offsets held of a partition, sorted and disjoint, as they are now. */
   heldIntervals(partition: JournalPartition): readonly Interval[] {
     return [...this.#held.of(partition).intervals];
