@@ -41,6 +41,7 @@ export interface PartitionStatus {
 
 /** Records that wait behind a transaction that is neither committed nor aborted. */
 export interface OpenTransactionStatus {
+  /** From 0 on. */
   readonly partition: number;
   /** The offset at which it begins. */
   readonly first_offset: number;

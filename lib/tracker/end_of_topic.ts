@@ -19,7 +19,9 @@ export interface EndOfTopicOptions {
 
 /** Records of which nobody can say yet whether they count: their transaction, or one before them, is still open. */
 export interface UndecidedRecords {
+  /** From 0 on. */
   readonly partition: number;
+  /** Where the transaction begins. */
   readonly firstOffset: number;
   /** Offsets from there to the partition's end. */
   readonly recordCount: number;

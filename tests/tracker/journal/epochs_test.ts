@@ -255,12 +255,17 @@ Deno.test("A disk that takes nothing does not hold a truncation up; the checkpoi
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage, clock: fastClock() });
   await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+  // Once before the disk is known to be full, once after.
+  const written = Promise.withResolvers<void>();
+  let truncating: Promise<void> | undefined;
   storage.onWrite = () => {
+    truncating ??= it.journal.truncate(partition(0), 8);
+    written.resolve();
     throw diskFull();
   };
   const waiting = it.journal.append(appendInEpoch(1, { start: 0, end: 1 }, 1));
-  // Once before the disk is known to be full, once after.
-  await it.journal.truncate(partition(0), 8);
+  await written.promise;
+  await truncating;
   assert.notEqual(it.journal.stallReason, undefined);
   await it.journal.truncate(partition(0), 5);
   assert.equal(it.journal.end(partition(0)), 5);
