@@ -46,7 +46,8 @@ const ownNote = { journalId: OURS, topicId: TOPIC_ID };
 
 Deno.test("a commit's note is read back, and another program's metadata is none", () => {
   assert.deepEqual(parseCommitNote(formatCommitNote(ownNote)), ownNote);
-  for (const metadata of [null, "", "something", "orderflow:", "orderflow:x"]) {
+  const others = [null, "", "something", "orderflow:", "orderflow:x", "orderflow::x", "other:x:y"];
+  for (const metadata of others) {
     assert.equal(parseCommitNote(metadata), undefined);
   }
 });
@@ -178,6 +179,9 @@ Deno.test("what was noticed of a group and of deleted offsets stands in one mark
 Deno.test("a journal that ends before our commit is marked only for a record below the commit", () => {
   const { markBelow } = decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
   assert.equal(markBelow, 50);
+  // Also where what is left begins where the journal ends.
+  const atLow = decide({ low: 30, commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
+  assert.deepEqual([atLow.offset, atLow.markBelow], [30, 50]);
   // Other marks are right whatever is read next.
   for (const note of ["none", { journalId: OURS, topicId: "bb" }] as const) {
     const { mark, markBelow } = decide({ commit: 20, note, held: [{ start: 0, end: 30 }] });

@@ -6,6 +6,7 @@ import {
   namesOf,
   opened,
   partition,
+  recordsIn,
   recordsInFolder,
   TestFolder,
 } from "./fixture.ts";
@@ -209,6 +210,15 @@ Deno.test("A journal whose file is gone holds nothing, checkpoint or not", async
   }
 });
 
+Deno.test("A folder with closed segments only is not taken for a new journal", async () => {
+  using folder = await journalOf(7, { rotateBytes: 700 });
+  for (const path of [folder.active, folder.checkpoint]) Deno.removeSync(path);
+  const { records } = recordsInClosed(folder);
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices.map(({ kind }) => kind), ["rebuilt"]);
+  assert.deepEqual(heldNames(it.journal, 1), records);
+});
+
 Deno.test("A closed segment that is missing takes its records out of what is held", async () => {
   using folder = await journalOf(7, { rotateBytes: 700 });
   Deno.removeSync(folder.file("tracker.events.000001"));
@@ -335,3 +345,8 @@ Deno.test("A crash between any two steps of a rotation loses and repeats nothing
     assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 9 }));
   }
 });
+
+function recordsInClosed(folder: TestFolder) {
+  const names = folder.names("tracker.events.");
+  return recordsIn(names.map((name) => Deno.readTextFileSync(folder.file(name))));
+}

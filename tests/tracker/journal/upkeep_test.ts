@@ -206,6 +206,21 @@ Deno.test("Segments that are old enough are removed, oldest first; their records
   }
 });
 
+Deno.test("Without a checkpoint, segments are compressed and removed as with one", async () => {
+  for (const isArchived of [false, true]) {
+    using folder = await journalOf(12);
+    if (isArchived) await tended(folder, COMPRESS);
+    const options = isArchived ? KEEP_NOTHING : COMPRESS;
+    Deno.removeSync(folder.checkpoint);
+    const it = await tended(folder, options);
+    assert.equal(it.told("rebuilt").length, 1);
+    // The checkpoint that it wrote covers all segments that are left.
+    await using again = await opened(folder);
+    assert.deepEqual(again.notices, []);
+    assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
+  }
+});
+
 /** Makes the manifest of a segment anew, as if it had been made at another time. */
 function setAge(folder: TestFolder, number: number, ageMs: number): void {
   const path = folder.file(`tracker.manifest.${String(number).padStart(6, "0")}.json`);
