@@ -142,7 +142,7 @@ export class Tracker {
   }
 
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, metrics, log } = this.#options;
+    const { journal, metrics, log, from } = this.#options;
     metrics.keepPartitions(partitions.map(({ partition }) => partition));
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
@@ -162,7 +162,7 @@ export class Tracker {
         journalId: journal.id,
         journaled: {
           end: held.at(-1)?.end,
-          firstGap: (from) => firstGap(held, from),
+          firstGap: (offset) => firstGap(held, offset),
           hasOlderTopic,
         },
       });
@@ -176,6 +176,13 @@ export class Tracker {
             mark,
           });
         }
+      }
+      if (mark === undefined && start.committed === undefined && from === "latest") {
+        log.info("A partition that the group has not read yet is read from its beginning", {
+          topic,
+          partition,
+          offset,
+        });
       }
       starts.set(partition, offset);
       const lag = Math.max(0, start.high - offset);
