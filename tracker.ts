@@ -151,7 +151,10 @@ function trackCommand(): Command {
     .addOption(compressOption())
     .addOption(keepOption())
     .addOption(
-      new Option("--from <where>", "where a group begins that has no committed offsets")
+      new Option(
+        "--from <where>",
+        "where a new group begins: one that has committed nothing of the topic",
+      )
         .choices(["earliest", "latest"]).default("earliest"),
     )
     .option("--exit-at-end", "end when all is journaled that is in the topic at the start", false)

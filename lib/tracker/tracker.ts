@@ -186,7 +186,7 @@ export class Tracker {
   }
 
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, log } = this.#options;
+    const { journal, log, from } = this.#options;
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
@@ -209,7 +209,7 @@ export class Tracker {
         journalId: journal.id,
         journaled: {
           end: held.at(-1)?.end,
-          firstGap: (from) => firstGap(held, from),
+          firstGap: (offset) => firstGap(held, offset),
           hasOlderTopic,
         },
       });
@@ -223,6 +223,13 @@ export class Tracker {
             mark,
           });
         }
+      }
+      if (mark === undefined && start.committed === undefined && from === "latest") {
+        log.info("A partition that the group has not read yet is read from its beginning", {
+          topic,
+          partition,
+          offset,
+        });
       }
       starts.set(partition, offset);
     }
