@@ -36,6 +36,7 @@ import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
+import { Metrics, type TrackerTotals } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
   redriveCommand,
@@ -101,7 +102,7 @@ async function track(options: TrackOptions): Promise<number> {
     port: options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
   });
-  await using tracker = await openTracker({
+  const opening = openTracker({
     connection,
     topic: options.topic,
     groupId: options.group,
@@ -114,13 +115,20 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
   });
+  // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
+  await using tracker = await shutdown.orStopped(opening);
+  if (tracker === undefined) return reportTotals(new Metrics().totals(), options);
   health.of = tracker;
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
 
   await tracker.run({ stop: shutdown.requested, exitAtEnd: options.exitAtEnd });
-  const totals = tracker.metrics.totals();
-  if (options.json) printLine(JSON.stringify(totals));
+  return reportTotals(tracker.metrics.totals(), options);
+}
+
+/** @returns the exit code. */
+function reportTotals(totals: TrackerTotals, { json }: TrackOptions): number {
+  if (json) printLine(JSON.stringify(totals));
   else for (const line of describeTotals(totals)) printLine(line);
   return EXIT_OK;
 }
