@@ -36,8 +36,9 @@ import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
-import { describeUndecided } from "./lib/tracker/end_of_topic.ts";
+import { describeUndecided, type UndecidedRecords } from "./lib/tracker/end_of_topic.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
+import { Metrics, type TrackerTotals } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
   redriveCommand,
@@ -103,7 +104,7 @@ async function track(options: TrackOptions): Promise<number> {
     port: options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
   });
-  await using tracker = await openTracker({
+  const opening = openTracker({
     connection,
     topic: options.topic,
     groupId: options.group,
@@ -116,6 +117,11 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
   });
+  // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
+  await using tracker = await shutdown.orStopped(opening);
+  if (tracker === undefined) {
+    return reportTotals(new Metrics().totals(), { ...options, undecided: [] });
+  }
   health.of = tracker;
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
@@ -124,12 +130,21 @@ async function track(options: TrackOptions): Promise<number> {
     stop: shutdown.requested,
     exitAtEnd: options.exitAtEnd,
   });
-  const totals = tracker.metrics.totals();
+  return reportTotals(tracker.metrics.totals(), { ...options, undecided });
+}
+
+/** @returns the exit code. */
+function reportTotals(
+  totals: TrackerTotals,
+  { json, topic, undecided }: Pick<TrackOptions, "json" | "topic"> & {
+    readonly undecided: readonly UndecidedRecords[];
+  },
+): number {
   const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
-  if (options.json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
+  if (json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
   else for (const line of describeTotals(totals)) printLine(line);
   if (undecidedCount === 0) return EXIT_OK;
-  printErrorLine(describeUndecided(options.topic, undecided));
+  printErrorLine(describeUndecided(topic, undecided));
   return EXIT_FAILURE;
 }
 
