@@ -230,6 +230,22 @@ Deno.test("A closed segment that is missing takes its records out of what is hel
   assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
 });
 
+Deno.test("A closed segment of another size than the checkpoint covers is read anew", async () => {
+  const line = lineOf(partition(0), 90);
+  const changes: readonly ((text: string) => string)[] = [
+    (text) => text + line,
+    (text) => text.slice(0, text.indexOf("\n") + 1),
+  ];
+  for (const change of changes) {
+    using folder = await journalOf(7, { rotateBytes: 700 });
+    const path = folder.file("tracker.events.000001");
+    Deno.writeTextFileSync(path, change(Deno.readTextFileSync(path)));
+    await using it = await opened(folder);
+    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, and had \d+/);
+    assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+  }
+});
+
 Deno.test("Foreign lines with records after them stay, are counted, and take nothing with them", async () => {
   const foreign = ["hello", "", "{}", '{"kafka_topic":"orders"}', '{"kafka_offset":'];
   using folder = await journalPastCheckpoint(2, 3);
