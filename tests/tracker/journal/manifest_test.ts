@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import type { ManifestBody } from "../../../lib/tracker/journal/manifest.ts";
+import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import {
   appendOf,
   diskFull,
@@ -145,6 +146,51 @@ Deno.test("A crash between rename and manifest is made good at the next start", 
         partitions,
       });
     }
+  }
+});
+
+Deno.test("A manifest counts its own segment's lines only, whatever the last checkpoint knew", async () => {
+  const kinds = ["of an earlier segment", "without counts", "missing"] as const;
+  for (const checkpoint of kinds) {
+    using folder = new TestFolder();
+    {
+      await using it = await opened(folder, ROTATE);
+      await it.journal.append(appendOf(0, { start: 0, end: 1 }));
+    }
+    const old = Deno.readTextFileSync(folder.checkpoint);
+    {
+      await using it = await opened(folder, ROTATE);
+      for (let start = 1; start < 7; start++) {
+        await it.journal.append(appendOf(start % 2, { start, end: start + 1 }));
+      }
+    }
+    for (const name of folder.names("tracker.manifest.")) Deno.removeSync(folder.file(name));
+    if (checkpoint === "of an earlier segment") {
+      Deno.writeTextFileSync(folder.checkpoint, old);
+    } else if (checkpoint === "missing") {
+      Deno.removeSync(folder.checkpoint);
+    } else {
+      // As the first version wrote it.
+      const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+      const { active: _, ...rest } = body;
+      Deno.writeTextFileSync(folder.checkpoint, encodeSealed(rest, { version: 1 }));
+    }
+    {
+      await using it = await opened(folder, ROTATE);
+      await it.journal.append(appendOf(0, { start: 7, end: 10 }));
+      await it.journal.append(appendOf(0, { start: 10, end: 13 }));
+    }
+    const count = folder.names("tracker.events.").length;
+    assert.ok(count >= 4, checkpoint);
+    for (let number = 1; number <= count; number++) {
+      const text = Deno.readTextFileSync(folder.file(nameOf("events", number)));
+      const lineCount = text.split("\n").length - 1;
+      const { segment, partitions } = manifestOf(folder, number);
+      assert.equal(segment.lines, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
+      const records = partitions.reduce((sum, share) => sum + share.records, 0);
+      assert.equal(records, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
+    }
+    assert.deepEqual(await troubles(folder), []);
   }
 });
 

@@ -174,6 +174,9 @@ Deno.test("A checkpoint from another journal is not believed", async () => {
   Deno.copyFileSync(other.checkpoint, folder.checkpoint);
   await using it = await opened(folder);
   assert.match(it.told("rebuilt")[0]?.reason ?? "", /another journal/);
+  const { body } = JSON.parse(Deno.readTextFileSync(other.checkpoint));
+  assert.notEqual(it.journal.id, body.journal);
+  assert.equal(it.told("rebuilt")[0]?.newId, true);
   assert.deepEqual(heldNames(it.journal, 2), namesOf(1, { start: 0, end: 12 }));
 });
 
@@ -205,7 +208,7 @@ Deno.test("A journal whose file is gone holds nothing, checkpoint or not", async
     using folder = await journalOf(7, { rotateBytes });
     for (const name of folder.names("tracker.events")) Deno.removeSync(folder.file(name));
     await using it = await opened(folder);
-    assert.equal(it.told("rebuilt").length, 1);
+    assert.deepEqual(it.told("rebuilt").map(({ newId }) => newId), [true]);
     assert.equal(it.journal.end(partition(0)), undefined);
   }
 });
@@ -225,6 +228,22 @@ Deno.test("A closed segment that is missing takes its records out of what is hel
   await using it = await opened(folder);
   assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
   assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+});
+
+Deno.test("A closed segment of another size than the checkpoint covers is read anew", async () => {
+  const line = lineOf(partition(0), 90);
+  const changes: readonly ((text: string) => string)[] = [
+    (text) => text + line,
+    (text) => text.slice(0, text.indexOf("\n") + 1),
+  ];
+  for (const change of changes) {
+    using folder = await journalOf(7, { rotateBytes: 700 });
+    const path = folder.file("tracker.events.000001");
+    Deno.writeTextFileSync(path, change(Deno.readTextFileSync(path)));
+    await using it = await opened(folder);
+    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, and had \d+/);
+    assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+  }
 });
 
 Deno.test("Foreign lines with records after them stay, are counted, and take nothing with them", async () => {

@@ -206,6 +206,60 @@ Deno.test("Segments that are old enough are removed, oldest first; their records
   }
 });
 
+Deno.test("Without a checkpoint, a removed segment whose manifest is damaged takes only its own records out", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, KEEP_NOTHING);
+  Deno.truncateSync(folder.file("tracker.removed.000002.json"), 100);
+  Deno.removeSync(folder.checkpoint);
+  await using it = await opened(folder);
+  const held = namesOf(0, { start: 0, end: 12 }).filter((name) => !/:(2|3)$/.test(name));
+  assert.deepEqual(heldNames(it.journal, 1), held);
+  assert.match((await statesOf(folder))[1] ?? "", /^removed: its manifest is damaged/);
+});
+
+Deno.test("An old checkpoint is good though its segment was compressed or removed since", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    for (const checkpointAt of [0, 1, 3]) {
+      using folder = await journalOf(checkpointAt);
+      const checkpoint = Deno.readTextFileSync(folder.checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        await appendAll(it, checkpointAt, 12);
+      }
+      await tended(folder, options);
+      Deno.writeTextFileSync(folder.checkpoint, checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        assert.deepEqual(it.told("rebuilt"), []);
+        assert.equal(it.journal.id, JSON.parse(checkpoint).body.journal);
+        assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
+        await appendAll(it, 0, 16);
+      }
+      const states = await statesOf(folder);
+      assert.ok(states.every((state) => /^(compressed|removed|plain)$/.test(state)), states.join());
+    }
+  }
+});
+
+Deno.test("A checkpoint is not believed whose segment was compressed or removed and is another one by its manifest", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    using folder = await journalOf(5);
+    await tended(folder, options);
+    const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+    const others = [
+      { position: 1_000_000 },
+      { position: 100, fingerprint: { ...body.fingerprint, headSha256: "0".repeat(64) } },
+    ];
+    for (const other of others) {
+      const changed = { ...body, segment: 1, closed: [], ...other };
+      Deno.writeTextFileSync(folder.checkpoint, encodeSealed(changed, { version: 1 }));
+      await using it = await opened(folder, ROTATE);
+      assert.equal(it.told("rebuilt").length, 1, JSON.stringify(other));
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
+    }
+  }
+});
+
 Deno.test("Without a checkpoint, segments are compressed and removed as with one", async () => {
   for (const isArchived of [false, true]) {
     using folder = await journalOf(12);
