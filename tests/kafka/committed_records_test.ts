@@ -75,13 +75,14 @@ Deno.test("committedRecords() leaves out aborted transactions in whatever order 
   // By their ends, as a broker keeps them, and by their beginnings.
   const byEnd = [{ producerId: quick, firstOffset: 1 }, { producerId: slow, firstOffset: 0 }];
   for (const abortedTransactions of [byEnd, byEnd.toReversed()]) {
-    const records = await committedRecords({
+    const parts = committedRecords({
       topic: "orders",
       partition: 0,
       start: 0,
       bytes,
       abortedTransactions,
     });
+    const records = (await Array.fromAsync(parts)).flatMap((part) => part.records);
     assert.deepEqual(records.map(({ offset }) => offset), [3, 7, 9]);
   }
 });

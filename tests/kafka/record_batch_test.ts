@@ -8,7 +8,8 @@ const TIMESTAMP_MS = 1_756_684_800_000;
 async function decode(bytes: Uint8Array): Promise<readonly KafkaRecord[]> {
   const records: KafkaRecord[] = [];
   for (const batch of decodeBatches(bytes)) {
-    records.push(...await decodeRecords(batch, { topic: "orders", partition: 3 }));
+    const parts = decodeRecords(batch, { topic: "orders", partition: 3 });
+    for await (const part of parts) records.push(...part);
   }
   return records;
 }

@@ -49,7 +49,8 @@ class ModelLog {
   }
 
   range() {
-    return Promise.resolve({ partition: 0, low: this.low, high: this.high });
+    const { low, high } = this;
+    return Promise.resolve({ partition: 0, low, high, highWatermark: high });
   }
 
   recordAt() {

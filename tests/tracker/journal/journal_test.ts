@@ -109,6 +109,7 @@ Deno.test("Journal.append() takes the same offsets of another partition, topic, 
   const append = (one: JournalPartition) =>
     it.journal.append({
       ...one,
+      epochs: [],
       intervals: [{ start: 0, end: 1 }],
       ...encodedLines([lineOf(one, 0)]),
     });
