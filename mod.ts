@@ -37,7 +37,14 @@ export {
   type ShopOptions,
   type ShopOrder,
 } from "./lib/shop.ts";
-export { type OpenedTracker, openTracker, type OpenTrackerOptions } from "./lib/tracker/open.ts";
+export {
+  type OpenedTracker,
+  openTracker,
+  type OpenTrackerOptions,
+  type RunEnd,
+} from "./lib/tracker/open.ts";
+export type { UndecidedRecords } from "./lib/tracker/end_of_topic.ts";
+export type { OpenTransactionStatus } from "./lib/tracker_status.ts";
 export {
   DEFAULT_RETRY_POLICY,
   type OrderContext,
@@ -71,4 +78,9 @@ export type { LogLevelName } from "./lib/log.ts";
 export { keyPartitioner } from "./lib/kafka/partitioner.ts";
 export type { KafkaConnection } from "./lib/kafka/client.ts";
 export type { Sasl, Security, Tls } from "./lib/kafka/security.ts";
-export type { KafkaRecord, OutgoingRecord, RecordHeader } from "./lib/kafka/record.ts";
+export type {
+  KafkaRecord,
+  OmittedBytes,
+  OutgoingRecord,
+  RecordHeader,
+} from "./lib/kafka/record.ts";

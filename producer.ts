@@ -11,18 +11,16 @@
  */
 
 import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli.ts";
-import type { KafkaConnection } from "./lib/kafka/client.ts";
-import { ClusterClient } from "./lib/kafka/cluster.ts";
 import { connectionOf } from "./lib/kafka/connection_options.ts";
 import { reasonOf } from "./lib/kafka/errors.ts";
 import { keyPartitioner } from "./lib/kafka/partitioner.ts";
-import { ProducerPool } from "./lib/kafka/producer.ts";
 import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
 import { startLog } from "./lib/log.ts";
 import { Accounts } from "./lib/producer/accounts.ts";
 import { BadOrders } from "./lib/producer/bad_orders.ts";
 import { Delivery } from "./lib/producer/delivery.ts";
 import { describeSummary, ProducerDisplay } from "./lib/producer/display.ts";
+import { openProducer } from "./lib/producer/open.ts";
 import { pacingOf, parseProducerOptions, type ProducerOptions } from "./lib/producer/options.ts";
 import { openOutputs } from "./lib/producer/outputs.ts";
 import { orderParcels } from "./lib/producer/parcels.ts";
@@ -35,7 +33,6 @@ import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
 const FLUSH_TIMEOUT_MS = 15_000;
-const TOPIC_PARTITIONS = 3;
 /** Half of what a broker takes by default (`max.message.bytes`). */
 const BATCH_BYTES_MAX = 512 * 1024;
 const WINDOW_MS = 5_000;
@@ -43,28 +40,23 @@ const WINDOW_MS = 5_000;
 async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
   const { topic, seed, compression } = options;
-  const endLog = await startLog({ service: "order-producer", level: options.logLevel });
-  const connection = connectionOf(options, { clientId: "orderflow-producer" });
-  const { partitionCount, startOffsets, messageBytesMax } = await findTopic(options, connection);
-  const outputs = openOutputs(options);
-  const shop = createShop(options);
-  const producers = new ProducerPool(connection, {
-    partitionCount,
-    producerCount: options.producers,
-  });
-  await producers.connect();
-
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: no new orders; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),
   });
+  const endLog = await startLog({ service: "order-producer", level: options.logLevel });
+  const connection = connectionOf(options, { clientId: "orderflow-producer" });
+  const opened = await shutdown.orStopped(openProducer(options, connection));
+  if (opened === undefined) {
+    report(createAccounts(options), options); // stopped before the first order
+    return EXIT_OK;
+  }
+  const { producers, partitionCount, startOffsets, messageBytesMax } = opened;
+  const outputs = openOutputs(options);
+  const shop = createShop(options);
+
   const startedAtMs = performance.now();
-  const accounts = new Accounts({
-    seed,
-    startedAtMs,
-    isSpoiling: options.bad !== undefined,
-    ...(options.warmup !== undefined && { warmupMs: options.warmup }),
-  });
+  const accounts = createAccounts(options, startedAtMs);
   const isShown = !options.json && !options.quiet;
   using display = isShown ? new ProducerDisplay({ topic, accounts }) : undefined;
   const windowTimer = setInterval(() => {
@@ -123,12 +115,10 @@ async function main(args: string[]): Promise<number> {
   const isFlushed = await delivery.flush(FLUSH_TIMEOUT_MS);
   if (!isFlushed) delivery.abandon(`no answer within ${FLUSH_TIMEOUT_MS / 1_000} s of the end`);
   clearInterval(windowTimer);
-  const summary = accounts.summary();
 
   outputs.close(accounts);
   if (isFlushed) await producers.close();
-  if (options.json) printLine(JSON.stringify(summary));
-  else for (const line of describeSummary(summary)) printLine(line);
+  report(accounts, options);
   if (accounts.notAcknowledged > 0) {
     printErrorLine(
       `${
@@ -140,29 +130,22 @@ async function main(args: string[]): Promise<number> {
   return accounts.notAcknowledged > 0 ? EXIT_FAILURE : EXIT_OK;
 }
 
-interface TopicFacts {
-  readonly partitionCount: number;
-  /** Where each partition ends before the run. */
-  readonly startOffsets: ReadonlyMap<number, number>;
-  readonly messageBytesMax: number;
+function createAccounts(
+  { seed, bad, warmup }: ProducerOptions,
+  startedAtMs = performance.now(),
+): Accounts {
+  return new Accounts({
+    seed,
+    startedAtMs,
+    isSpoiling: bad !== undefined,
+    ...(warmup !== undefined && { warmupMs: warmup }),
+  });
 }
 
-async function findTopic(
-  { topic, badKinds }: ProducerOptions,
-  connection: KafkaConnection,
-): Promise<TopicFacts> {
-  await using cluster = await ClusterClient.connect(connection, "probe");
-  const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
-  await cluster.requirePermission("Write", topic);
-  const ranges = await cluster.allOffsets(topic);
-  const messageBytesMax = badKinds.includes("oversize")
-    ? await cluster.topicConfig(topic, "max.message.bytes")
-    : undefined;
-  return {
-    partitionCount,
-    startOffsets: new Map(ranges.map(({ partition, high }) => [partition, high])),
-    messageBytesMax: Number(messageBytesMax ?? 0),
-  };
+function report(accounts: Accounts, { json }: ProducerOptions): void {
+  const summary = accounts.summary();
+  if (json) printLine(JSON.stringify(summary));
+  else for (const line of describeSummary(summary)) printLine(line);
 }
 
 if (import.meta.main) await runProgram(main);

@@ -17,6 +17,7 @@ import {
   compressOption,
   configOption,
   createCommand,
+  EXIT_FAILURE,
   EXIT_OK,
   integerParser,
   keepOption,
@@ -25,18 +26,20 @@ import {
   NO_TOPIC,
   Option,
   parseTopicOrNone,
+  requireOtherDeadLetters,
   rotateOption,
   runProgram,
   type SegmentOptions,
   topicOption,
-  UsageError,
 } from "./lib/cli.ts";
 import { connectionOf } from "./lib/kafka/connection_options.ts";
 import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
+import { describeUndecided, type UndecidedRecords } from "./lib/tracker/end_of_topic.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
+import { Metrics, type TrackerTotals } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
   redriveCommand,
@@ -103,7 +106,7 @@ async function track(options: TrackOptions): Promise<number> {
     port: options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
   });
-  await using tracker = await openTracker({
+  const opening = openTracker({
     connection,
     topic: options.topic,
     groupId: options.group,
@@ -116,23 +119,35 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
   });
+  // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
+  await using tracker = await shutdown.orStopped(opening);
+  if (tracker === undefined) {
+    return reportTotals(new Metrics().totals(), { ...options, undecided: [] });
+  }
   health.of = tracker;
   using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
   tracker.onJournaled = (records) => display?.show(records);
 
-  await tracker.run({ stop: shutdown.requested, exitAtEnd: options.exitAtEnd });
-  const totals = tracker.metrics.totals();
-  if (options.json) printLine(JSON.stringify(totals));
-  else for (const line of describeTotals(totals)) printLine(line);
-  return EXIT_OK;
+  const { undecided } = await tracker.run({
+    stop: shutdown.requested,
+    exitAtEnd: options.exitAtEnd,
+  });
+  return reportTotals(tracker.metrics.totals(), { ...options, undecided });
 }
 
-/** @throws {UsageError} where each bad record would come back as another one, without end. */
-function requireOtherDeadLetters({ topic, deadLetters }: TrackOptions): void {
-  if (topic !== deadLetters || deadLetters === NO_TOPIC) return;
-  throw new UsageError(
-    `--topic "${topic}" is its own dead-letter topic: name another with --dead-letters, or none`,
-  );
+/** @returns the exit code. */
+function reportTotals(
+  totals: TrackerTotals,
+  { json, topic, undecided }: Pick<TrackOptions, "json" | "topic"> & {
+    readonly undecided: readonly UndecidedRecords[];
+  },
+): number {
+  const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
+  if (json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
+  else for (const line of describeTotals(totals)) printLine(line);
+  if (undecidedCount === 0) return EXIT_OK;
+  printErrorLine(describeUndecided(topic, undecided));
+  return EXIT_FAILURE;
 }
 
 function trackCommand(): Command {
@@ -153,7 +168,10 @@ function trackCommand(): Command {
     .addOption(compressOption())
     .addOption(keepOption())
     .addOption(
-      new Option("--from <where>", "where a group begins that has no committed offsets")
+      new Option(
+        "--from <where>",
+        "where a new group begins: one that has committed nothing of the topic",
+      )
         .choices(["earliest", "latest"]).default("earliest"),
     )
     .option("--exit-at-end", "end when all is journaled that is in the topic at the start", false)

@@ -18,6 +18,7 @@ import { table, writeSection } from "./results.ts";
 export async function main(args: string[]): Promise<void> {
   const settings = parseOptions(args);
   const result = await soak(settings);
+  if (result === undefined) return;
   await writeSection("soak", describe(result, settings));
   if (!soakHolds(result)) throw new Error("the soak does not hold: its figures say where");
 }

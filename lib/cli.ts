@@ -269,6 +269,16 @@ export function parseTopicOrNone(text: string): string {
   return text === NO_TOPIC ? NO_TOPIC : parseTopic(text);
 }
 
+/** @throws {UsageError} where each bad record would come back as another one, without end. */
+export function requireOtherDeadLetters(
+  { topic, deadLetters }: { readonly topic: string; readonly deadLetters: string },
+): void {
+  if (topic !== deadLetters || deadLetters === NO_TOPIC) return;
+  throw new UsageError(
+    `--topic "${topic}" is its own dead-letter topic: name another with --dead-letters, or none`,
+  );
+}
+
 /** The options that say which broker and topic, with the contract's environment variables. */
 export function brokerOption(): Option {
   return new Option(

@@ -73,7 +73,10 @@ const COLON = 0x3a;
 const MINUS = 0x2d;
 const POINT = 0x2e;
 const DIGIT_0 = 0x30;
+const DIGIT_8 = 0x38;
 const DIGIT_9 = 0x39;
+const LOWER_CASE = 0x20;
+const LOWER_D = 0x64;
 const LOWER_U = 0x75;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -324,15 +327,20 @@ class Scan {
   }
 }
 
-/** The length of a whole escape; 0 where it is none. */
+/** Returns the length of a whole escape; 0 where it is none, or of a surrogate, which may be a lone one. */
 function escapeLength(bytes: Uint8Array, at: number): number {
   const letter = bytes[at + 1] ?? 0;
   if (SHORT_ESCAPES.has(letter)) return 2;
-  if (letter !== LOWER_U) return 0;
+  if (letter !== LOWER_U || isSurrogate(bytes, at + 2)) return 0;
   for (let index = at + 2; index < at + 6; index++) {
     if (!isHexDigit(bytes[index] ?? 0)) return 0;
   }
   return 6;
+}
+
+/** Returns whether four hexadecimal digits begin as those of D800 to DFFF do. */
+function isSurrogate(bytes: Uint8Array, at: number): boolean {
+  return ((bytes[at] ?? 0) | LOWER_CASE) === LOWER_D && (bytes[at + 1] ?? 0) >= DIGIT_8;
 }
 
 function isBlank(byte: number | undefined): boolean {

@@ -39,6 +39,11 @@ export class LatencyRecorder {
     return this.#histogram.totalCount;
   }
 
+  /** Adds what another one has recorded. */
+  add(other: LatencyRecorder): void {
+    this.#histogram.add(other.#histogram);
+  }
+
   /** Begins anew. */
   reset(): void {
     this.#histogram.reset();

@@ -25,7 +25,7 @@ export interface MonitorFigures {
   readonly health: "healthy" | "unhealthy" | "stale" | "no_data";
   /** In words, the most important first; never empty. */
   readonly reasons: readonly string[];
-  /** Records that are in the topic and not yet in the journal, as the tracker last said; null where it said nothing. */
+  /** The high watermark minus what is committed, over all partitions; null where it is not known. */
   readonly lag: number | null;
   /** The others, as `monitor --json` has them. */
   readonly [name: string]: unknown;

@@ -73,6 +73,8 @@ export function styled(text: string, style: Style): string {
 }
 
 let statusShown = false;
+/** What is no terminal any more once it was closed. */
+const wasTerminal = new Set([Deno.stdout, Deno.stderr].filter((stream) => stream.isTerminal()));
 
 function clearedStatus(stream: typeof Deno.stdout | typeof Deno.stderr): string {
   if (!statusShown || !stream.isTerminal()) return "";
@@ -94,7 +96,14 @@ function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): b
     while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
     return true;
   } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    if (!isWithoutReader(stream, error)) throw error;
     return false;
   }
+}
+
+/** Nobody reads any more: the other end of a pipe was closed, or the terminal was. */
+function isWithoutReader(stream: typeof Deno.stdout | typeof Deno.stderr, error: unknown): boolean {
+  if (error instanceof Deno.errors.BrokenPipe) return true;
+  return wasTerminal.has(stream) && error instanceof Error && "code" in error &&
+    error.code === "EIO";
 }

@@ -15,7 +15,7 @@
 
 import { resolve } from "node:path";
 import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../cli.ts";
-import { listenForShutdown, type Shutdown } from "../shutdown.ts";
+import { listenForShutdown, whenAborted } from "../shutdown.ts";
 import { printErrorLine, printLine } from "../terminal.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
 
@@ -29,17 +29,14 @@ async function main(args: string[]): Promise<number> {
     onFirst: (signal) => printLine(`${signal}: stopping the broker (once more to leave at once)`),
     onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
   });
-  let broker: EnsuredBroker;
-  try {
-    const site = { dataDir, log: (line: string) => void printLine(line) };
-    const signal = shutdown.requested;
-    broker = nodes === 1
-      ? await ensureBroker({ ...site, address, signal })
-      : await startNodes({ ...site, ports: portsOf(address, nodes), signal });
-  } catch (error) {
-    if (shutdown.requested.aborted) return EXIT_OK;
-    throw error;
-  }
+  const signal = shutdown.requested;
+  const site = { dataDir, log: (line: string) => void printLine(line), signal };
+  const broker = await shutdown.unlessStopped(
+    nodes === 1
+      ? ensureBroker({ ...site, address })
+      : startNodes({ ...site, ports: portsOf(address, nodes) }),
+  );
+  if (broker === undefined) return EXIT_OK;
   if (!broker.startedHere) {
     printLine(`A Kafka broker answers at ${broker.address} already: nothing to start`);
     return EXIT_OK;
@@ -48,10 +45,10 @@ async function main(args: string[]): Promise<number> {
   describe(broker, dataDir);
   const endedByItself = await Promise.race([
     broker.ended.then(() => true),
-    whenRequested(shutdown).then(() => false),
+    whenAborted(signal).then(() => false),
   ]);
   await broker.stop();
-  if (endedByItself && !shutdown.requested.aborted) {
+  if (endedByItself && !signal.aborted) {
     printErrorLine(`error: the broker ended by itself: see ${dataDir}/broker.log`);
     return EXIT_FAILURE;
   }
@@ -107,11 +104,6 @@ function describe(broker: EnsuredBroker, dataDir: string): void {
       : `running from Kafka's jars, data in ${dataDir}`,
   );
   printLine(`Kafka answers at ${broker.address}; Ctrl-C stops it`);
-}
-
-function whenRequested({ requested }: Shutdown): Promise<void> {
-  if (requested.aborted) return Promise.resolve();
-  return new Promise((resolve) => requested.addEventListener("abort", () => resolve()));
 }
 
 if (import.meta.main) await runProgram(main);

@@ -208,6 +208,7 @@ async function format(
       propertiesPath(dataDir),
     ],
     stdin: "null",
+    detached: true, // out of Ctrl-C's reach, as the broker itself
   }).output();
   if (success) return;
   const text = new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);

@@ -82,6 +82,7 @@ async function docker(
       stdin: "null",
       stdout: "null",
       stderr: "piped",
+      detached: true, // out of Ctrl-C's reach: `signal` ends it
       ...(env && { env }),
       ...(signal && { signal }),
     }).output();

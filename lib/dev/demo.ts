@@ -23,12 +23,12 @@ import {
 } from "../cli.ts";
 import { listenForShutdown } from "../shutdown.ts";
 import { printErrorLine, printLine, styled } from "../terminal.ts";
-import { makeTroubles, startChaosStage } from "./demo/chaos.ts";
+import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
 import { chaosSite, demoSite } from "./demo/site.ts";
 import { openView } from "./demo/view.ts";
-import { ensureBroker } from "./ensure_broker.ts";
+import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
 
 const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
@@ -52,13 +52,11 @@ async function main(args: string[]): Promise<number> {
     log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
     signal: shutdown.requested,
   };
-  const stage = chaos ? await startChaosStage({ ...start, dataDir: CHAOS_DATA_FOLDER }) : undefined;
-  const broker = stage?.broker ?? await ensureBroker({
-    ...start,
-    address: Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER,
-    dataDir: DATA_FOLDER,
-  });
+  const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start));
+  if (opened === undefined) return EXIT_OK;
+  const { broker, stage } = opened;
   try {
+    if (shutdown.requested.aborted) return EXIT_OK;
     const site = chaos ? chaosSite(broker) : demoSite(broker);
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
@@ -67,6 +65,7 @@ async function main(args: string[]): Promise<number> {
       site,
       stop: shutdown.requested,
       onQuit: () => {
+        if (shutdown.requested.aborted) return;
         shutdown.request("the person at the terminal left");
         sayThatItStops();
       },
@@ -90,6 +89,10 @@ async function main(args: string[]): Promise<number> {
           }),
       }),
     }).finally(() => view.close());
+    if (proof === undefined) {
+      printLine("stopped before the first order: there is nothing to prove");
+      return EXIT_OK;
+    }
     for (const line of describeProof(proof, site)) printLine(line);
     return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
   } finally {
@@ -97,12 +100,30 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
+interface Opened {
+  readonly broker: EnsuredBroker;
+  /** With `--chaos` only. */
+  readonly stage?: ChaosStage;
+}
+
+type StartOptions = Pick<EnsureBrokerOptions, "log"> & { readonly signal: AbortSignal };
+
+async function startChaos(start: StartOptions): Promise<Opened> {
+  const stage = await startChaosStage({ ...start, dataDir: CHAOS_DATA_FOLDER });
+  return { broker: stage.broker, stage };
+}
+
+async function findBroker(start: StartOptions): Promise<Opened> {
+  const address = Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER;
+  return { broker: await ensureBroker({ ...start, address, dataDir: DATA_FOLDER }) };
+}
+
 function randomSeed(): number {
   return Math.floor(Math.random() * 1_000_000);
 }
 
 function sayThatItStops(): void {
-  printErrorLine("stopping in order: the proof follows (once more to leave at once)");
+  printErrorLine("stopping in order; once more to leave at once");
 }
 
 function parseOptions(args: string[]): DemoOptions {

@@ -27,6 +27,7 @@ async function firstOutput(command: string, args: readonly string[]): Promise<st
     const { success, stdout, stderr } = await new Deno.Command(command, {
       args: [...args],
       stdin: "null",
+      detached: true, // Ctrl-C would make an answer of it: that there is no Java
     }).output();
     if (!success) return undefined;
     return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);

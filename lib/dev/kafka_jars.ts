@@ -11,6 +11,7 @@
  */
 
 import { join } from "node:path";
+import { spawnBoundToUs } from "./child_process.ts";
 
 const POM_PATH = join(import.meta.dirname ?? ".", "pom.xml");
 const JARS_ROOT = join(import.meta.dirname ?? ".", "..", "..", ".kafka", "jars");
@@ -58,7 +59,7 @@ async function runMaven(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   onProgress("fetching Kafka's jars through Maven, once");
-  const maven = new Deno.Command("mvn", {
+  const maven = spawnBoundToUs("mvn", {
     args: [
       "--batch-mode",
       "--file",
@@ -71,7 +72,7 @@ async function runMaven(
     stdout: "piped",
     stderr: "null",
     ...(signal && { signal }),
-  }).spawn();
+  });
 
   let downloadCount = 0;
   let firstError: string | undefined;

@@ -52,7 +52,8 @@ export async function acquireLauncher(lockPath: string): Promise<Launcher | unde
 async function exitCodeOf(program: string, args: string[]): Promise<number | undefined> {
   if (Deno.build.os !== "linux") return undefined;
   try {
-    const { code } = await new Deno.Command(program, { args, stdin: "null" }).output();
+    const { code } = await new Deno.Command(program, { args, stdin: "null", detached: true })
+      .output();
     return code;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) {

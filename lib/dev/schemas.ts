@@ -13,7 +13,14 @@ import { runProgram } from "../cli.ts";
 import { OrderSchema } from "../order.ts";
 import { printLine } from "../terminal.ts";
 import { asyncApi } from "./schemas/asyncapi.ts";
-import { journalLine, ledgerLine, logLine, manifest, undelivered } from "./schemas/files.ts";
+import {
+  journalLine,
+  ledgerLine,
+  logLine,
+  manifest,
+  status,
+  undelivered,
+} from "./schemas/files.ts";
 
 const FOLDER = join(import.meta.dirname ?? ".", "..", "..", "docs", "schemas");
 
@@ -26,6 +33,7 @@ export function schemaFiles(): Readonly<Record<string, string>> {
     "ledger-line.schema.json": ledgerLine(),
     "undelivered.schema.json": undelivered(),
     "manifest.schema.json": manifest(),
+    "status.schema.json": status(),
     "asyncapi.json": asyncApi(),
   };
   return Object.fromEntries(

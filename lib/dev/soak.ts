@@ -42,30 +42,35 @@ export interface SoakSettings {
 }
 
 async function main(args: string[]): Promise<number> {
-  return soakHolds(await soak(parseOptions(args))) ? EXIT_OK : EXIT_FAILURE;
+  const result = await soak(parseOptions(args));
+  return result === undefined || soakHolds(result) ? EXIT_OK : EXIT_FAILURE;
 }
 
 /**
  * Runs a soak and prints what it has shown.
  *
+ * @returns undefined where it was stopped before it began.
  * @throws {Error} where there is no broker, or this system does not tell what a process holds.
  */
-export async function soak({ minutes, rate, rotate }: SoakSettings): Promise<SoakResult> {
+export async function soak(
+  { minutes, rate, rotate }: SoakSettings,
+): Promise<SoakResult | undefined> {
   if (!MEASURES_MEMORY) {
     throw new Error(`a soak measures with ps, and there is none on ${Deno.build.os}`);
   }
   using shutdown = listenForShutdown({
-    onFirst: () =>
-      printErrorLine("stopping in order: the proof follows (once more to leave at once)"),
+    onFirst: () => printErrorLine("stopping in order; once more to leave at once"),
     onSecond: () => printErrorLine("left at once: no proof"),
   });
-  const broker = await ensureBroker({
+  const broker = await shutdown.unlessStopped(ensureBroker({
     address: Deno.env.get("KAFKA_BROKER") || DEFAULT_BROKER,
     dataDir: DATA_FOLDER,
     log: (line) => void printLine(`broker    ${line}`),
     signal: shutdown.requested,
-  });
+  }));
+  if (broker === undefined) return undefined;
   try {
+    if (shutdown.requested.aborted) return undefined;
     const site = soakSite(broker);
     const durationMs = minutes * 60_000;
     printLine(
@@ -81,6 +86,11 @@ export async function soak({ minutes, rate, rotate }: SoakSettings): Promise<Soa
       onSample: sampleShower(durationMs),
       stop: shutdown.requested,
     });
+    if (result === undefined) {
+      printLine("stopped before the first order: there is nothing to prove");
+      await deleteTopics(site);
+      return undefined;
+    }
     for (const line of describeSoak(result)) printLine(line);
     for (const line of describeProof(result.proof, site)) printLine(line);
     const holds = soakHolds(result);

@@ -13,14 +13,12 @@ import {
   type SASLOptions,
 } from "kafkajs";
 import { loggerOf } from "../log.ts";
-import { registerCodecs } from "./codecs.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
 import {
   addJoinHook,
   cureConnections,
   cureIdleTimer,
   joinInPlace,
-  keepCommits,
   renewSessionsInTime,
 } from "./kafkajs_internals.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
@@ -55,8 +53,6 @@ cureIdleTimer();
 cureConnections();
 renewSessionsInTime();
 addJoinHook();
-registerCodecs();
-keepCommits();
 joinInPlace();
 
 /** A kafkajs client for the cluster; nothing is connected yet. */

@@ -13,10 +13,19 @@ import {
   type ClientCluster,
   createCluster,
   fetchTopicMetadata,
+  fetchTopicsMetadata,
   takeUnresolvedHosts,
 } from "./kafkajs_internals.ts";
+import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
+import { observeTraffic, type TrafficObserver } from "./kafkajs/traffic.ts";
 import { loggerOf } from "../log.ts";
+import {
+  fetchPartitionEnds,
+  type PartitionEnds,
+  type PartitionEndsAnswer,
+} from "./partition_ends.ts";
 import { isPermitted, type TopicOperation } from "./permissions.ts";
+import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_protocol.ts";
 
 export interface TopicDescription {
   readonly topic: string;
@@ -30,6 +39,8 @@ export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
   readonly high: number;
+  /** One past the last offset that there is; above `high` where records wait behind an open transaction. */
+  readonly highWatermark: number;
 }
 
 /** What a group has committed of a partition; `metadata` is the committer's own note. */
@@ -46,7 +57,10 @@ export interface TopicSettings {
 }
 
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
+const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
+/** The state of a group whose members all have their assignments. */
+const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
 /** How long a question is asked again, while the answer is "not yet"; at `persist` patience mostly without end. */
@@ -60,6 +74,7 @@ export class ClusterClient implements AsyncDisposable {
   readonly #admin: Admin;
   readonly #cluster: ClientCluster;
   readonly #patience: Patience;
+  readonly #observers = new Set<TrafficObserver>();
   #isClosed = false;
 
   private constructor(
@@ -70,13 +85,19 @@ export class ClusterClient implements AsyncDisposable {
     this.#brokers = brokers;
     this.#admin = admin;
     this.#cluster = cluster;
+    observeTraffic(cluster, {
+      heard: () => this.#observers.forEach((each) => each.heard()),
+      throttled: (throttleMs) => this.#observers.forEach((each) => each.throttled(throttleMs)),
+      failed: (error) => this.#observers.forEach((each) => each.failed(error)),
+    });
   }
 
   /**
    * @throws {BrokerUnreachableError} where no broker answers, at `probe` patience.
    */
   static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
-    const client = openClient(connection, patience);
+    // At any patience: the client's own retries do not end when it is closed, those of #call do.
+    const client = openClient(connection, "probe");
     const self = new ClusterClient(connection.brokers, {
       admin: client.admin(),
       cluster: createCluster(client),
@@ -99,6 +120,12 @@ export class ClusterClient implements AsyncDisposable {
     await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
   }
 
+  /** Tells of what comes over these connections, until the returned function is called. */
+  observe(observer: TrafficObserver): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
   /** The topic as it is now, or undefined where there is none. */
   async findTopic(topic: string): Promise<TopicDescription | undefined> {
     const { errorCode, topicId, partitionCount } = await this.#call(
@@ -108,6 +135,18 @@ export class ClusterClient implements AsyncDisposable {
     if (errorCode === UNKNOWN_TOPIC_ERROR_CODE) return undefined;
     if (errorCode !== NO_ERROR_CODE) throw refusedDescription(topic, errorCode);
     return { topic, topicId, partitionCount };
+  }
+
+  /** Returns those topics that exist and may be described, by name. */
+  async findTopics(topics: readonly string[]): Promise<ReadonlyMap<string, TopicDescription>> {
+    const found = await this.#call(
+      `describing the topics ${topics.map((topic) => `"${topic}"`).join(", ")}`,
+      () => fetchTopicsMetadata(this.#cluster, topics),
+    );
+    return new Map(
+      [...found].filter(([, { errorCode }]) => errorCode === NO_ERROR_CODE)
+        .map(([topic, { topicId, partitionCount }]) => [topic, { topic, topicId, partitionCount }]),
+    );
   }
 
   /**
@@ -212,6 +251,19 @@ export class ClusterClient implements AsyncDisposable {
     });
   }
 
+  /**
+   * Returns what each member of a group is to read; undefined while the group is rebalancing, or where it has no
+   * members of this kind.
+   */
+  async groupAssignments(groupId: string): Promise<readonly TopicPartitions[] | undefined> {
+    const { groups: [group] } = await this.#call(`describing group "${groupId}"`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      return await coordinator.describeGroups({ groupIds: [groupId] });
+    });
+    if (group?.state !== STABLE) return undefined;
+    return group.members.map(({ memberAssignment }) => decodeAssignment(memberAssignment));
+  }
+
   async deleteTopic(topic: string): Promise<void> {
     await this.#call(
       `deleting topic "${topic}"`,
@@ -240,25 +292,75 @@ export class ClusterClient implements AsyncDisposable {
   async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
     return await this.#call(`reading the offsets of topic "${topic}"`, async () => {
       await this.#cluster.addMultipleTargetTopics([topic]);
-      const ask = async (fromBeginning: boolean) => {
-        const [answer] = await this.#cluster.fetchTopicsOffset([
-          { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning },
-        ]);
-        return new Map(answer?.partitions.map((p) => [p.partition, Number(p.offset)]));
-      };
-      const [low, high] = [await ask(true), await ask(false)];
+      const [lows] = await this.#cluster.fetchTopicsOffset([
+        { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning: true },
+      ]);
+      const low = new Map(lows?.partitions.map((each) => [each.partition, Number(each.offset)]));
+      const ends = new Map<number, PartitionEnds>();
+      for (const answer of await fetchPartitionEnds(this.#cluster, { topic, partitions })) {
+        if ("error" in answer) throw answer.error;
+        ends.set(answer.partition, answer.ends);
+      }
+      const missing = partitions.find((partition) => !low.has(partition) || !ends.has(partition));
+      if (missing !== undefined) {
+        // kafkajs leaves a partition out that was added after it last asked for the topic's metadata.
+        await this.#cluster.refreshMetadata();
+        throw Object.assign(new Error(`topic "${topic}" has no partition ${missing}`), {
+          type: UNKNOWN_PARTITION,
+        });
+      }
       return partitions.map((partition) => ({
         partition,
         low: low.get(partition) ?? 0,
-        high: high.get(partition) ?? 0,
+        high: ends.get(partition)?.lastStableOffset ?? 0,
+        highWatermark: ends.get(partition)?.highWatermark ?? 0,
       }));
-    }, { passingToo: "UNKNOWN_TOPIC_OR_PARTITION" });
+    }, { passingToo: UNKNOWN_PARTITION });
   }
 
   /** {@link offsets} of all partitions of a topic. */
   async allOffsets(topic: string): Promise<readonly OffsetRange[]> {
     const { partitionCount } = await this.describeTopic(topic);
     return await this.offsets(topic, Array.from({ length: partitionCount }, (_, index) => index));
+  }
+
+  /**
+   * Asks a partition's leader where a leader epoch ends in its log. Leaders that move are looked up again.
+   *
+   * @throws {RefusedError} with reason `TOPIC_CHANGED` where the topic has another id, or as the cluster refuses.
+   */
+  async epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
+    const { topic, partition, epoch } = question;
+    return await this.#call(
+      `asking where leader epoch ${epoch} ends in ${topic}[${partition}]`,
+      () => askEpochEnd(this.#cluster, question),
+    );
+  }
+
+  /** The epoch of each partition's present leader, by partition. */
+  async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
+    const { partitions } = await this.#call(
+      `describing topic "${topic}"`,
+      () => fetchTopicMetadata(this.#cluster, topic),
+    );
+    return new Map(partitions.map(({ partition, leaderEpoch }) => [partition, leaderEpoch]));
+  }
+
+  /** Asks once, whatever the patience: the topic's error code, and where its partitions end. */
+  async probe(
+    topic: string,
+    partitions: readonly number[],
+  ): Promise<
+    { readonly errorCode: number; readonly answers: readonly PartitionEndsAnswer[] }
+  > {
+    const { errorCode } = await fetchTopicMetadata(this.#cluster, topic);
+    if (errorCode !== NO_ERROR_CODE || partitions.length === 0) return { errorCode, answers: [] };
+    const answers = await fetchPartitionEnds(this.#cluster, { topic, partitions });
+    // A leader that has moved is looked up before it is asked again.
+    if (answers.length < partitions.length || answers.some((answer) => "error" in answer)) {
+      await this.#cluster.refreshMetadata();
+    }
+    return { errorCode, answers };
   }
 
   /** What a group has committed, for the partitions of which it has committed anything. */
@@ -316,7 +418,9 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
 
 function refusedDescription(topic: string, errorCode: number): RefusedError {
   const reason = ERROR_NAMES[errorCode] ?? `error code ${errorCode}`;
-  const advice = adviceFor(reason);
+  const advice = reason === "TOPIC_AUTHORIZATION_FAILED"
+    ? "ask the cluster's operator for the permission Describe on it, or name another topic"
+    : adviceFor(reason);
   const message = `the cluster refuses to describe topic "${topic}": ${reason}`;
   return new RefusedError(advice === undefined ? message : `${message}: ${advice}`, { reason });
 }

@@ -25,25 +25,50 @@ export interface FetchedBytes {
   readonly abortedTransactions: readonly AbortedTransaction[];
 }
 
+/** A part of what was fetched. */
+export interface CommittedRecords {
+  readonly records: readonly KafkaRecord[];
+  /** Whether nothing comes after it. */
+  readonly isLast: boolean;
+}
+
+/** A part takes no further record beyond this; nearly always all that was fetched is one part. */
+const PART_BYTES_MAX = 16 * 1024 * 1024;
+/** What a record takes besides its value, about. */
+const RECORD_OVERHEAD_BYTES = 200;
+
 /**
- * The committed records from `start` on, in order; their bytes are views of what was fetched.
+ * Returns the committed records from `start` on, in order, in parts of bounded size: a batch may decompress to any size.
+ * Their bytes are views. There is always a last part, which may be empty.
  *
  * @throws {CorruptBatchError} where the bytes are not what was stored; {Error} where a batch cannot be
  * decompressed.
  */
-export async function committedRecords(fetched: FetchedBytes): Promise<readonly KafkaRecord[]> {
-  const { bytes, abortedTransactions, start } = fetched;
-  const batches = [...decodeBatches(bytes)];
+export async function* committedRecords(
+  fetched: FetchedBytes,
+): AsyncGenerator<CommittedRecords, void, void> {
+  const { abortedTransactions, start } = fetched;
+  const batches = [...decodeBatches(fetched.bytes)];
   if ((batches.at(-1)?.lastOffset ?? -1) < start) {
     throw new CorruptBatchError(`there is no whole batch at offset ${start}`);
   }
-  const records: KafkaRecord[] = [];
+  let records: KafkaRecord[] = [];
+  let bytes = 0;
   for (const batch of committedBatches(batches, abortedTransactions)) {
-    for (const record of await decodeRecords(batch, fetched)) {
-      if (record.offset >= start) records.push(record);
+    for await (const part of decodeRecords(batch, fetched)) {
+      if (bytes > PART_BYTES_MAX) {
+        yield { records, isLast: false };
+        records = [];
+        bytes = 0;
+      }
+      for (const record of part) {
+        if (record.offset < start) continue;
+        records.push(record);
+        bytes += (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
+      }
     }
   }
-  return records;
+  yield { records, isLast: true };
 }
 
 /**

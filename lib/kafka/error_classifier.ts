@@ -56,6 +56,7 @@ export function isSizeReason(reason: string): boolean {
 }
 
 const NOT_YET: ReadonlySet<string> = new Set([
+  "FENCED_LEADER_EPOCH",
   "GROUP_COORDINATOR_NOT_AVAILABLE",
   "GROUP_LOAD_IN_PROGRESS",
   "KafkaJSGroupCoordinatorNotFound",
@@ -66,6 +67,7 @@ const NOT_YET: ReadonlySet<string> = new Set([
   "NOT_COORDINATOR_FOR_GROUP",
   "NOT_LEADER_FOR_PARTITION",
   "REPLICA_NOT_AVAILABLE",
+  "UNKNOWN_LEADER_EPOCH",
 ]);
 
 /**

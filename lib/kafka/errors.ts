@@ -216,6 +216,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   NO_TOKEN: "look at the program's token function, and at the service that it asks",
   GROUP_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission Read on the group, or use another --group",
+  INCONSISTENT_GROUP_PROTOCOL: "the group has members that assign partitions in another way, " +
+    "such as trackers of an older version: stop all of them first, or use another --group",
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
     "ask the cluster's operator for the permission Write on the transactional id",
   CLUSTER_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission",
@@ -243,10 +245,16 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   "KafkaJSLockTimeout",
 ]);
 
+/**
+ * The client's words for a broker that is being connected to by another request; it throws them without a name or
+ * a type of their own.
+ */
+const NOT_CONNECTED_MESSAGE = "Broker not connected";
+
 /** Whether an error means that no broker answered. Never throws. */
 export function isUnreachable(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if (UNREACHABLE.has(cause.name)) return true;
+    if (UNREACHABLE.has(cause.name) || cause.message === NOT_CONNECTED_MESSAGE) return true;
   }
   return false;
 }

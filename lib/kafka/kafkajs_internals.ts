@@ -10,18 +10,38 @@ import process from "node:process";
 import type { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import connectionModule from "kafkajs/src/network/connection.js";
-import offsetManagerModule from "kafkajs/src/consumer/offsetManager/index.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import requestQueueModule from "kafkajs/src/network/requestQueue/index.js";
 import { isUnresolved } from "./errors.ts";
 
-interface ClientBroker {
+/** A broker as kafkajs is connected to it. */
+export interface ClientBroker {
+  listOffsets(question: {
+    readonly isolationLevel: number;
+    readonly topics: readonly {
+      readonly topic: string;
+      readonly partitions: readonly { readonly partition: number; readonly timestamp: number }[];
+    }[];
+  }): Promise<{
+    readonly responses: readonly {
+      readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+    }[];
+  }>;
   readonly connectionPool: { send(call: ProtocolCall): Promise<unknown> };
   findGroupCoordinator(
     group: { readonly groupId: string; readonly coordinatorType: number },
   ): Promise<unknown>;
   leaveGroup(member: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
+  describeGroups(
+    groups: { readonly groupIds: readonly string[] },
+  ): Promise<{ readonly groups: readonly DescribedGroup[] }>;
+}
+
+interface DescribedGroup {
+  /** `Stable` while every member has its assignment. */
+  readonly state: string;
+  readonly members: readonly { readonly memberAssignment: Uint8Array }[];
 }
 
 interface ProtocolCall {
@@ -82,8 +102,25 @@ export interface TopicMetadata {
   /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
   readonly topicId: string;
   readonly partitionCount: number;
+  /** In no order. */
+  readonly partitions: readonly PartitionLeader[];
   /** What this user may do with it, as bits (`permissions.ts`); not told where it was not asked for. */
   readonly operations: number;
+}
+
+/** Who leads a partition, and since which election. */
+export interface PartitionLeader {
+  readonly partition: number;
+  /** Node id; -1 where the partition has no leader. */
+  readonly leaderId: number;
+  /** Grows with each election. */
+  readonly leaderEpoch: number;
+}
+
+/** What to ask about topics. */
+export interface TopicMetadataOptions {
+  /** Asks what this user may do with them, too. Default false. */
+  readonly withOperations?: boolean;
 }
 
 interface Encoder {
@@ -155,67 +192,116 @@ const TOPIC_ID_BYTES = 16;
 export async function fetchTopicMetadata(
   cluster: ClientCluster,
   topic: string,
-  { withOperations = false }: { readonly withOperations?: boolean } = {},
+  options: TopicMetadataOptions = {},
 ): Promise<TopicMetadata> {
+  return metadataOf(topic, await fetchTopicsMetadata(cluster, [topic], options));
+}
+
+/** As {@link fetchTopicMetadata}, for several topics: an error of one of them says nothing about the others. */
+export async function fetchTopicsMetadata(
+  cluster: ClientCluster,
+  topics: readonly string[],
+  { withOperations = false }: TopicMetadataOptions = {},
+): Promise<ReadonlyMap<string, TopicMetadata>> {
+  if (topics.length === 0) return new Map();
   const broker = await cluster.brokerPool.findConnectedBroker();
+  return await fetchTopicsMetadataFrom(broker, topics, { withOperations });
+}
+
+/** As {@link fetchTopicMetadata}, from one broker. */
+export async function fetchTopicMetadataFrom(
+  broker: ClientBroker,
+  topic: string,
+): Promise<TopicMetadata> {
+  return metadataOf(topic, await fetchTopicsMetadataFrom(broker, [topic], {}));
+}
+
+function metadataOf(
+  topic: string,
+  topics: ReadonlyMap<string, TopicMetadata>,
+): TopicMetadata {
+  const metadata = topics.get(topic);
+  if (metadata === undefined) throw new RangeError(`expected metadata of topic "${topic}"`);
+  return metadata;
+}
+
+/** What a broker answers; kafkajs holds the next request back for the throttle time (KIP-219). */
+interface MetadataAnswer {
+  readonly clientSideThrottleTime: number;
+  readonly topics: ReadonlyMap<string, TopicMetadata>;
+}
+
+async function fetchTopicsMetadataFrom(
+  broker: ClientBroker,
+  topics: readonly string[],
+  { withOperations = false }: TopicMetadataOptions,
+): Promise<ReadonlyMap<string, TopicMetadata>> {
   const response = await broker.connectionPool.send({
     request: {
       apiKey: METADATA_API_KEY,
       apiVersion: 12,
       apiName: "Metadata",
-      encode: () => Promise.resolve(encodeMetadataRequest(topic, withOperations)),
+      encode: () => Promise.resolve(encodeMetadataRequest(topics, withOperations)),
     },
     response: {
       decode: (payload) => Promise.resolve(decodeMetadataResponse(payload)),
       parse: (decoded) => Promise.resolve(decoded),
     },
   });
-  return response as TopicMetadata;
+  return (response as MetadataAnswer).topics;
 }
 
-function encodeMetadataRequest(topic: string, withOperations: boolean): Encoder {
+function encodeMetadataRequest(topics: readonly string[], withOperations: boolean): Encoder {
   const Encoder = encoderModule as new () => Encoder;
   const emptyTags = 0;
-  const oneTopic = 2; // compact arrays count from one
-  return new Encoder()
+  const encoder = new Encoder()
     .writeUVarInt(emptyTags) // ends the request header (version 2)
-    .writeUVarInt(oneTopic)
-    .writeBuffer(Buffer.alloc(TOPIC_ID_BYTES))
-    .writeUVarIntString(topic)
-    .writeUVarInt(emptyTags)
+    .writeUVarInt(topics.length + 1); // compact arrays count from one
+  for (const topic of topics) {
+    encoder
+      .writeBuffer(Buffer.alloc(TOPIC_ID_BYTES))
+      .writeUVarIntString(topic)
+      .writeUVarInt(emptyTags);
+  }
+  return encoder
     .writeBoolean(false) // allow_auto_topic_creation
     .writeBoolean(withOperations) // include_topic_authorized_operations
     .writeUVarInt(emptyTags);
 }
 
-function decodeMetadataResponse(payload: unknown): TopicMetadata {
+function decodeMetadataResponse(payload: unknown): MetadataAnswer {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);
   decoder.readTaggedFields(); // ends the response header (version 1)
-  decoder.readInt32(); // throttle_time_ms
+  const clientSideThrottleTime = decoder.readInt32();
   for (let count = decoder.readUVarInt() - 1; count > 0; count--) skipBroker(decoder);
   decoder.readUVarIntString(); // cluster_id
   decoder.readInt32(); // controller_id
-  const topicCount = decoder.readUVarInt() - 1;
-  if (topicCount !== 1) throw new RangeError(`expected metadata of 1 topic, got ${topicCount}`);
-  const errorCode = decoder.readInt16();
-  decoder.readUVarIntString(); // name
-  const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
-  decoder.readBoolean(); // is_internal
-  const partitionCount = decoder.readUVarInt() - 1;
-  for (let count = partitionCount; count > 0; count--) skipPartition(decoder);
-  return { errorCode, topicId, partitionCount, operations: decoder.readInt32() };
+  const topics = new Map<string, TopicMetadata>();
+  for (let count = decoder.readUVarInt() - 1; count > 0; count--) {
+    const errorCode = decoder.readInt16();
+    const name = decoder.readUVarIntString() ?? "";
+    const topicId = decoder.readBytes(TOPIC_ID_BYTES).toString("hex");
+    decoder.readBoolean(); // is_internal
+    const partitionCount = decoder.readUVarInt() - 1;
+    const partitions = Array.from({ length: partitionCount }, () => decodePartition(decoder));
+    const operations = decoder.readInt32();
+    topics.set(name, { errorCode, topicId, partitionCount, partitions, operations });
+    decoder.readTaggedFields();
+  }
+  return { clientSideThrottleTime, topics };
 }
 
-function skipPartition(decoder: Decoder): void {
+function decodePartition(decoder: Decoder): PartitionLeader {
   decoder.readInt16(); // error_code
-  decoder.readInt32(); // partition_index
-  decoder.readInt32(); // leader_id
-  decoder.readInt32(); // leader_epoch
+  const partition = decoder.readInt32();
+  const leaderId = decoder.readInt32();
+  const leaderEpoch = decoder.readInt32();
   for (let list = 0; list < 3; list++) { // replica_nodes, isr_nodes, offline_replicas
     for (let count = decoder.readUVarInt() - 1; count > 0; count--) decoder.readInt32();
   }
   decoder.readTaggedFields();
+  return { partition, leaderId, leaderEpoch };
 }
 
 function skipBroker(decoder: Decoder): void {
@@ -268,12 +354,35 @@ export function cureIdleTimer(): void {
   });
 }
 
-interface ConsumerGroup {
-  readonly cluster: object;
-  joinAndSync(): Promise<void>;
+/** kafkajs's membership of a group. */
+export interface GroupMember {
+  /** Sends a heartbeat unless the last one is younger than `interval` milliseconds. */
+  heartbeat(options: { readonly interval: number }): Promise<void>;
 }
 
-const JOIN_HOOKS = new WeakMap<object, () => Promise<void>>();
+interface ConsumerGroup extends GroupMember {
+  readonly cluster: object;
+  /** Another one after each join. */
+  readonly offsetManager: object | null;
+  joinAndSync(): Promise<void>;
+  heartbeat(options: { readonly interval: number }): Promise<void>;
+  commitOffsets(offsets: { readonly topics: readonly TopicCommits[] }): Promise<void>;
+}
+
+/** Offsets of a topic to commit. */
+export interface TopicCommits {
+  readonly topic: string;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly offset: string;
+    readonly metadata: string;
+  }[];
+}
+
+const JOIN_HOOKS = new WeakMap<object, (member: GroupMember) => Promise<void>>();
+const JOINING = new WeakMap<ConsumerGroup, Promise<void>>();
+const GROUPS = new WeakMap<object, ConsumerGroup>();
+const REJOIN_REQUESTS = new WeakSet<object>();
 
 /**
  * Has a function awaited each time before a consumer joins its group, again or for the first time: the
@@ -281,61 +390,72 @@ const JOIN_HOOKS = new WeakMap<object, () => Promise<void>>();
  *
  * @param cluster that of the consumer, as its partition assigner is given it.
  */
-export function beforeJoining(cluster: object, hook: () => Promise<void>): void {
+export function beforeJoining(
+  cluster: object,
+  hook: (member: GroupMember) => Promise<void>,
+): void {
   JOIN_HOOKS.set(cluster, hook);
 }
 
-/** Makes {@link beforeJoining} work. */
-export function addJoinHook(): void {
-  const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
-  const { joinAndSync } = prototype;
-  prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
-    await JOIN_HOOKS.get(this.cluster)?.();
-    await joinAndSync.call(this);
-  };
-}
-
-interface OffsetManager {
-  readonly cluster: Pick<ClientCluster, "fetchTopicsOffset">;
-  nextOffset(topic: string, partition: number): { toString(): string };
-  seek(position: { topic: string; partition: number; offset: string }): Promise<void>;
-  setDefaultOffset(partition: { topic: string; partition: number }): Promise<void>;
-}
-
-/** Where a consumer was to read, and where it reads on because what lies between is gone. */
-export interface OutOfRange {
-  readonly partition: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-const OUT_OF_RANGE_LISTENERS = new WeakMap<object, (outOfRange: OutOfRange) => void>();
-
 /**
- * Tells of offsets that a consumer was to read and that the topic does not have any more.
+ * Has a consumer join its group again at its next heartbeat, with the work in hand finished first. Where it is the
+ * group's leader, the coordinator then has every member join again, and partitions are assigned anew.
  *
  * @param cluster that of the consumer, as its partition assigner is given it.
  */
-export function onOutOfRange(cluster: object, listener: (outOfRange: OutOfRange) => void): void {
-  OUT_OF_RANGE_LISTENERS.set(cluster, listener);
+export function requestRejoin(cluster: object): void {
+  REJOIN_REQUESTS.add(cluster);
 }
 
 /**
- * Has a consumer whose offset is out of range read on from the first one there is. By itself kafkajs does
- * it in silence, and by way of a commit of "earliest", without metadata, in place of the group's own: what
- * the group has committed is lost.
+ * Returns a function that commits as the member that a consumer is now. It throws once the consumer has joined again:
+ * kafkajs's own `consumer.commitOffsets` tries again without end, and then commits as the member of another
+ * generation what may be another member's partitions.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
  */
-export function keepCommits(): void {
-  const { prototype } = offsetManagerModule as { prototype: OffsetManager };
-  prototype.setDefaultOffset = async function (this: OffsetManager, { topic, partition }) {
-    const from = Number(this.nextOffset(topic, partition));
-    const [answer] = await this.cluster.fetchTopicsOffset([
-      { topic, partitions: [{ partition }], fromBeginning: true },
-    ]);
-    const offset = answer?.partitions[0]?.offset;
-    if (offset === undefined) throw new RangeError(`expected an offset of ${topic}[${partition}]`);
-    await this.seek({ topic, partition, offset });
-    OUT_OF_RANGE_LISTENERS.get(this.cluster)?.({ partition, from, to: Number(offset) });
+export function committerOf(
+  cluster: object,
+): (topics: readonly TopicCommits[]) => Promise<void> {
+  const group = GROUPS.get(cluster);
+  const offsetManager = group?.offsetManager;
+  return async (topics) => {
+    if (group === undefined || group.offsetManager !== offsetManager) {
+      throw rebalanceInProgress("this member has joined its group again");
+    }
+    await group.commitOffsets({ topics });
+  };
+}
+
+/** As a coordinator says it, so that kafkajs acts on it: all fetches end, and the consumer joins again. */
+function rebalanceInProgress(message: string): Error {
+  return Object.assign(new Error(message), { type: "REBALANCE_IN_PROGRESS" });
+}
+
+/**
+ * Makes {@link beforeJoining}, {@link requestRejoin} and {@link committerOf} work, and has joins that begin while
+ * one is under way share it. By itself kafkajs joins once per broker where several fetches notice the same change:
+ * the coordinator answers only the last of these requests, and the other fetches stand still until theirs time out.
+ */
+export function addJoinHook(): void {
+  const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
+  const { joinAndSync, heartbeat } = prototype;
+  const join = async (group: ConsumerGroup) => {
+    await JOIN_HOOKS.get(group.cluster)?.(group);
+    REJOIN_REQUESTS.delete(group.cluster);
+    GROUPS.set(group.cluster, group);
+    await joinAndSync.call(group);
+  };
+  prototype.joinAndSync = function (this: ConsumerGroup): Promise<void> {
+    const joining = JOINING.get(this) ?? join(this).finally(() => JOINING.delete(this));
+    JOINING.set(this, joining);
+    return joining;
+  };
+  prototype.heartbeat = async function (this: ConsumerGroup, options): Promise<void> {
+    if (REJOIN_REQUESTS.delete(this.cluster)) {
+      throw rebalanceInProgress("the group's assignment is out of date");
+    }
+    await heartbeat.call(this, options);
   };
 }
 

@@ -158,14 +158,16 @@ async function writeBatch(
   { messages, firstSequence }: ProducePartition,
 ): Promise<void> {
   const nowMs = Date.now();
-  const firstTimestamp = messages[0]?.timestampMs ?? nowMs;
+  const timestampOf = ({ exactTimestampMs, timestampMs = nowMs }: OutgoingRecord) =>
+    exactTimestampMs ?? timestampMs;
+  const firstTimestamp = messages[0] === undefined ? nowMs : timestampOf(messages[0]);
   let maxTimestamp = firstTimestamp;
   const start = writer.skip(BATCH_HEADER_BYTES);
   let offsetDelta = 0;
   for (const record of messages) {
-    const timestamp = record.timestampMs ?? nowMs;
-    writer.record(record, { offsetDelta, timestampDelta: timestamp - firstTimestamp });
-    maxTimestamp = Math.max(maxTimestamp, timestamp);
+    const timestamp = timestampOf(record);
+    writer.record(record, { offsetDelta, timestampDelta: difference(timestamp, firstTimestamp) });
+    if (timestamp > maxTimestamp) maxTimestamp = timestamp;
     offsetDelta++;
   }
   if (compression === GZIP) {
@@ -243,17 +245,17 @@ class RequestWriter {
 
   record(
     { key, value, headers }: OutgoingRecord,
-    { offsetDelta, timestampDelta }: { offsetDelta: number; timestampDelta: number },
+    { offsetDelta, timestampDelta }: { offsetDelta: number; timestampDelta: number | bigint },
   ): void {
     const headerKeys = headers.length === 0
       ? NO_KEYS
       : headers.map((header) => Buffer.from(header.key));
     this.#varint(
-      1 + varintBytes(timestampDelta) + varintBytes(offsetDelta) + nullableBytes(key) +
+      1 + varlongBytes(timestampDelta) + varintBytes(offsetDelta) + nullableBytes(key) +
         nullableBytes(value) + varintBytes(headers.length) + headerBytes(headers, headerKeys),
     );
     this.#bytes[this.#end++] = 0; // attributes: none are in use
-    this.#varint(timestampDelta);
+    this.#varlong(timestampDelta);
     this.#varint(offsetDelta);
     this.#nullable(key);
     this.#nullable(value);
@@ -271,6 +273,13 @@ class RequestWriter {
     this.#end += bytes.length;
   }
 
+  #varlong(value: number | bigint): void {
+    if (typeof value === "number") return this.#varint(value);
+    let rest = BigInt.asUintN(64, value << 1n ^ value >> 63n);
+    for (; rest >= 0x80n; rest >>= 7n) this.#bytes[this.#end++] = Number(rest & 0x7fn) | 0x80;
+    this.#bytes[this.#end++] = Number(rest);
+  }
+
   /** Zigzag: 0, -1, 1, -2, ... as 0, 1, 2, 3, ..., seven bits a byte, the lowest first. */
   #varint(value: number): void {
     let rest = zigzag(value);
@@ -284,8 +293,23 @@ class RequestWriter {
 
 const NO_KEYS: readonly Buffer[] = [];
 
+/** As a number where it is exact; a difference beyond 64 bits wraps around, and so does the sum that undoes it. */
+function difference(a: number | bigint, b: number | bigint): number | bigint {
+  const number = typeof a === "number" && typeof b === "number" ? a - b : NaN;
+  return Number.isSafeInteger(number * 2) ? number : BigInt.asIntN(64, BigInt(a) - BigInt(b));
+}
+
 function zigzag(value: number): number {
   return value < 0 ? -2 * value - 1 : 2 * value;
+}
+
+function varlongBytes(value: number | bigint): number {
+  if (typeof value === "number") return varintBytes(value);
+  let count = 1;
+  for (let rest = BigInt.asUintN(64, value << 1n ^ value >> 63n); rest >= 0x80n; rest >>= 7n) {
+    count++;
+  }
+  return count;
 }
 
 function varintBytes(value: number): number {

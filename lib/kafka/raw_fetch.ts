@@ -1,8 +1,10 @@
 /**
- * Fetch requests (version 11: Kafka 2.3 and later) through kafkajs's connections, the records left as bytes.
+ * Fetch requests (version 12: Kafka 2.7 and later) through kafkajs's connections, the records left as bytes.
  *
  * kafkajs's own Fetch decodes at a fifth of the speed, checks no checksum, and filters aborted records with
  * two holes: both its consumers and our own reader are given the bytes, as `record_batch.ts` reads them.
+ * And it knows versions up to 11; version 12 has the broker compare the leader epoch of the last record
+ * before the fetch offset with its own log, in the same step in which it reads (KIP-320, KIP-595).
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_Fetch
  *
@@ -10,8 +12,9 @@
  */
 
 import decoderModule from "kafkajs/src/protocol/decoder.js";
-import fetchRequestModule from "kafkajs/src/protocol/requests/fetch/v11/request.js";
+import encoderModule from "kafkajs/src/protocol/encoder.js";
 import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs_internals.ts";
+import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
 
 export interface FetchPosition {
   readonly topic: string;
@@ -40,6 +43,12 @@ export interface FetchedPartition {
   readonly abortedTransactions: readonly AbortedTransaction[];
   /** The broker to ask instead of this one; -1 where this one is as good. */
   readonly preferredReadReplica: number;
+  /**
+   * Given where the log has no record of the last fetched epoch just before the fetch offset: the log was
+   * truncated. The highest epoch in it that is not above the last fetched one, and where that ends. There
+   * are no records then.
+   */
+  readonly divergingEpoch?: EpochEnd;
   /** Record batches, aborted ones and control batches included. */
   readonly records: Uint8Array;
 }
@@ -104,6 +113,8 @@ interface FetchRequest {
 export interface FetchPartition {
   readonly partition: number;
   readonly fetchOffset: string;
+  /** Leader epoch of the record before `fetchOffset`; left out, the broker compares nothing. */
+  readonly lastFetchedEpoch?: number | undefined;
   readonly maxBytes: number;
 }
 
@@ -119,20 +130,73 @@ export interface FetchOptions {
   }[];
 }
 
-/** A consumer's Fetch request, version 11, outside any fetch session. */
+interface Encoder {
+  writeInt8(value: number): Encoder;
+  writeInt32(value: number): Encoder;
+  writeInt64(value: string): Encoder;
+  writeUVarInt(value: number): Encoder;
+  writeUVarIntString(value: string): Encoder;
+}
+
+const FETCH = { apiKey: 1, apiVersion: 12, apiName: "Fetch" } as const;
+const NO_SESSION = { id: 0, epoch: -1 } as const;
+const UNKNOWN = -1;
+const NO_TAGS = 0;
+
+/** A consumer's Fetch request, version 12, outside any fetch session. */
 export function encodeFetchRequest(options: FetchOptions): FetchRequest {
-  return (fetchRequestModule as (fields: object) => FetchRequest)({
-    replicaId: REPLICA_ID_CONSUMER,
-    ...options,
+  return { ...FETCH, encode: () => Promise.resolve(encodedFetch(options)) };
+}
+
+function encodedFetch(
+  { maxWaitTime, minBytes, maxBytes, isolationLevel, topics }: FetchOptions,
+): Encoder {
+  const Encoder = encoderModule as new () => Encoder;
+  const encoder = new Encoder()
+    .writeUVarInt(NO_TAGS) // ends the request header (version 2)
+    .writeInt32(REPLICA_ID_CONSUMER)
+    .writeInt32(maxWaitTime)
+    .writeInt32(minBytes)
+    .writeInt32(maxBytes)
+    .writeInt8(isolationLevel)
+    .writeInt32(NO_SESSION.id)
+    .writeInt32(NO_SESSION.epoch);
+  writeCompactArray(encoder, topics, ({ topic, partitions }) => {
+    encoder.writeUVarIntString(topic);
+    writeCompactArray(encoder, partitions, (each) => {
+      encoder
+        .writeInt32(each.partition)
+        .writeInt32(UNKNOWN) // current_leader_epoch
+        .writeInt64(each.fetchOffset)
+        .writeInt32(each.lastFetchedEpoch ?? UNKNOWN)
+        .writeInt64(String(UNKNOWN)) // log_start_offset, of followers
+        .writeInt32(each.maxBytes)
+        .writeUVarInt(NO_TAGS);
+    });
+    encoder.writeUVarInt(NO_TAGS);
   });
+  writeCompactArray(encoder, [], () => {}); // forgotten_topics_data
+  return encoder.writeUVarIntString("").writeUVarInt(NO_TAGS); // rack_id
+}
+
+function writeCompactArray<Item>(
+  encoder: Encoder,
+  items: readonly Item[],
+  write: (item: Item) => void,
+): void {
+  encoder.writeUVarInt(items.length + 1);
+  for (const item of items) write(item);
 }
 
 interface Decoder {
+  /** Of the next byte. */
+  offset: number;
   readInt16(): number;
   readInt32(): number;
   readInt64(): { toString(): string };
-  readString(): string | null;
-  readBytes(byteLength?: number): Uint8Array | null;
+  readUVarInt(): number;
+  readUVarIntString(): string | null;
+  readBytes(byteLength: number): Uint8Array;
 }
 
 /** `clientSideThrottleTime` is kafkajs's to read: it holds the next request back for as long. */
@@ -149,19 +213,21 @@ function decodeAnswer(payload: unknown): FetchAnswer & { readonly clientSideThro
   };
 }
 
-/** Decodes a Fetch response, version 11. */
+/** Decodes a Fetch response, version 12. */
 export function decodeFetchResponse(payload: unknown): FetchResponse {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);
+  readTags(decoder); // ends the response header (version 1)
   const throttleMs = decoder.readInt32();
   const errorCode = decoder.readInt16();
   decoder.readInt32(); // session_id
   const partitions: FetchedPartition[] = [];
-  for (let topicCount = decoder.readInt32(); topicCount > 0; topicCount--) {
-    const topic = decoder.readString() ?? "";
-    for (let count = decoder.readInt32(); count > 0; count--) {
+  for (let topicCount = decoder.readUVarInt() - 1; topicCount > 0; topicCount--) {
+    const topic = decoder.readUVarIntString() ?? "";
+    for (let count = decoder.readUVarInt() - 1; count > 0; count--) {
       partitions.push(decodePartition(decoder, topic));
     }
+    readTags(decoder);
   }
   return { throttleMs, errorCode, partitions };
 }
@@ -169,18 +235,26 @@ export function decodeFetchResponse(payload: unknown): FetchResponse {
 function decodePartition(decoder: Decoder, topic: string): FetchedPartition {
   const partition = decoder.readInt32();
   const errorCode = decoder.readInt16();
-  const highWatermark = Number(decoder.readInt64().toString());
-  const lastStableOffset = Number(decoder.readInt64().toString());
+  const highWatermark = readInt64(decoder);
+  const lastStableOffset = readInt64(decoder);
   decoder.readInt64(); // log_start_offset
   const abortedTransactions: AbortedTransaction[] = [];
-  for (let count = decoder.readInt32(); count > 0; count--) {
+  for (let count = decoder.readUVarInt() - 1; count > 0; count--) {
     abortedTransactions.push({
       producerId: BigInt(decoder.readInt64().toString()),
-      firstOffset: Number(decoder.readInt64().toString()),
+      firstOffset: readInt64(decoder),
     });
+    readTags(decoder);
   }
   const preferredReadReplica = decoder.readInt32();
-  const byteLength = decoder.readInt32();
+  const byteLength = decoder.readUVarInt() - 1;
+  const records = plainBytes(byteLength > 0 ? decoder.readBytes(byteLength) : null);
+  let divergingEpoch: EpochEnd | undefined;
+  readTags(decoder, (tag) => {
+    if (tag === DIVERGING_EPOCH_TAG) {
+      divergingEpoch = { epoch: decoder.readInt32(), endOffset: readInt64(decoder) };
+    }
+  });
   return {
     topic,
     partition,
@@ -189,8 +263,32 @@ function decodePartition(decoder: Decoder, topic: string): FetchedPartition {
     lastStableOffset,
     abortedTransactions,
     preferredReadReplica,
-    records: plainBytes(byteLength > 0 ? decoder.readBytes(byteLength) : null),
+    ...(divergingEpoch !== undefined && { divergingEpoch }),
+    records,
   };
+}
+
+const DIVERGING_EPOCH_TAG = 0;
+
+/**
+ * Reads tagged fields; those of which `read` takes nothing are skipped. kafkajs's own `readTaggedFields` takes the
+ * size of a field for one more than it is.
+ */
+function readTags(
+  decoder: Decoder,
+  read: (tag: number) => void = () => {},
+): void {
+  for (let count = decoder.readUVarInt(); count > 0; count--) {
+    const tag = decoder.readUVarInt();
+    const byteLength = decoder.readUVarInt();
+    const end = decoder.offset + byteLength;
+    read(tag);
+    decoder.offset = end;
+  }
+}
+
+function readInt64(decoder: Decoder): number {
+  return Number(decoder.readInt64().toString());
 }
 
 /** The same bytes, as the class whose views cost least. */

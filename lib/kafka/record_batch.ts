@@ -16,10 +16,15 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import { CompressionCodecs } from "kafkajs";
+import { DETAILS_BYTES_MAX, VALUE_BYTES_MAX } from "../limits.ts";
 import { crc32c } from "./crc32c.ts";
-import type { KafkaRecord, RecordHeader } from "./record.ts";
+import { type Timestamp, timestampOf } from "./int64.ts";
+import { CorruptBatchError, Cursor } from "./protocol/cursor.ts";
+import { CODEC_NAMES, decompressAtOnce, decompressInSteps } from "./protocol/decompress.ts";
+import { SteppedBytes } from "./protocol/stepped_bytes.ts";
+import type { KafkaRecord, OmittedBytes, RecordHeader } from "./record.ts";
+
+export { CorruptBatchError };
 
 /** A batch whose checksum was right. */
 export interface RecordBatch {
@@ -32,20 +37,29 @@ export interface RecordBatch {
   readonly codec: number;
   readonly recordCount: number;
   readonly baseOffset: number;
+  /** Which leader of the partition appended the batch (KIP-101); undefined where the header has -1. */
+  readonly leaderEpoch: number | undefined;
+  /** Milliseconds since the epoch, to which each record has its difference. */
+  readonly baseTimestamp: bigint;
+  /** The same as a number; NaN where a number would round it. */
   readonly baseTimestampMs: number;
-  /** Given where the broker's time stands for every record's own. */
-  readonly appendTimeMs: number | undefined;
+  /** The broker's time, present where it replaces every record's own. */
+  readonly appendTime: Timestamp | undefined;
   /** The records' bytes, compressed as `codec` says. */
   readonly payload: Uint8Array;
 }
 
-/** What was fetched is not what a Kafka log can hold. */
-export class CorruptBatchError extends Error {
-  override readonly name = "CorruptBatchError";
+/** Offsets that were appended in one leader epoch, from `start` up to, not including, `end`. */
+export interface EpochRun {
+  /** Undefined where it is not known. */
+  readonly epoch: number | undefined;
+  readonly start: number;
+  readonly end: number;
 }
 
 const LENGTH_AT = 8;
 const LENGTH_END = 12;
+const LEADER_EPOCH_AT = 12;
 const MAGIC_AT = 16;
 const CRC_AT = 17;
 const ATTRIBUTES_AT = 21;
@@ -78,6 +92,35 @@ export function lastOffsetIn(bytes: Uint8Array): number | undefined {
     lastOffset = safeNumber(view.getBigInt64(0)) + view.getInt32(LAST_OFFSET_DELTA_AT);
   }
   return lastOffset;
+}
+
+/**
+ * Returns the offsets of the whole batches by leader epoch, lowest first, by their headers alone. Offsets between two
+ * batches are in no run, unless both are of one epoch.
+ *
+ * @param range batches outside it are left out, and what goes beyond its end.
+ */
+export function epochRunsIn(
+  bytes: Uint8Array,
+  range: { readonly start: number; readonly end: number } = { start: 0, end: Infinity },
+): readonly EpochRun[] {
+  const runs: EpochRun[] = [];
+  for (const batch of wholeBatches(bytes)) {
+    const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+    const start = safeNumber(view.getBigInt64(0));
+    const end = Math.min(start + view.getInt32(LAST_OFFSET_DELTA_AT) + 1, range.end);
+    if (end <= range.start || start >= end) continue;
+    const epoch = leaderEpochOf(view);
+    const last = runs.at(-1);
+    if (last !== undefined && last.epoch === epoch) runs[runs.length - 1] = { ...last, end };
+    else runs.push({ epoch, start, end });
+  }
+  return runs;
+}
+
+function leaderEpochOf(header: DataView): number | undefined {
+  const epoch = header.getInt32(LEADER_EPOCH_AT);
+  return epoch < 0 ? undefined : epoch;
 }
 
 /** Cut apart by their lengths; what has one that makes no sense is given as it is, to be refused. */
@@ -114,18 +157,21 @@ function decodeBatch(bytes: Uint8Array): RecordBatch {
     );
   }
   const attributes = view.getInt16(ATTRIBUTES_AT);
+  const baseTimestamp = view.getBigInt64(BASE_TIMESTAMP_AT);
   return {
     baseOffset,
+    leaderEpoch: leaderEpochOf(view),
     lastOffset: baseOffset + view.getInt32(LAST_OFFSET_DELTA_AT),
     producerId: view.getBigInt64(PRODUCER_ID_AT),
     isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,
     isControl: (attributes & CONTROL_FLAG) !== 0,
     codec: attributes & CODEC_MASK,
     recordCount: view.getInt32(RECORD_COUNT_AT),
-    baseTimestampMs: Number(view.getBigInt64(BASE_TIMESTAMP_AT)),
-    appendTimeMs: (attributes & APPEND_TIME_FLAG) === 0
+    baseTimestamp,
+    baseTimestampMs: Number.isSafeInteger(Number(baseTimestamp)) ? Number(baseTimestamp) : NaN,
+    appendTime: (attributes & APPEND_TIME_FLAG) === 0
       ? undefined
-      : Number(view.getBigInt64(MAX_TIMESTAMP_AT)),
+      : timestampOf(view.getBigInt64(MAX_TIMESTAMP_AT)),
     payload: bytes.subarray(HEADER_BYTES),
   };
 }
@@ -140,19 +186,55 @@ export function isAbortMarker(batch: RecordBatch): boolean {
 }
 
 /**
- * The records of a batch, to be gone through once, their bytes being views of the batch's own.
+ * The records of a batch, a part at a time; nearly always in one. Each part is to be gone through once, before the next
+ * is asked for; the records' bytes are views. What exceeds the limits of `limits.ts` is left out and described.
  *
- * @throws {Error} where the batch is compressed in a way that the client has no codec for.
+ * @throws {CorruptBatchError} where the records are not what was stored; {Error} where they cannot be decompressed.
  */
-export async function decodeRecords(
+export async function* decodeRecords(
   batch: RecordBatch,
   { topic, partition }: { readonly topic: string; readonly partition: number },
-): Promise<Iterable<KafkaRecord>> {
-  return recordsIn(new Cursor(await decompressed(batch)), { batch, topic, partition });
+): AsyncGenerator<Iterable<KafkaRecord>, void, void> {
+  const { codec, payload, baseOffset } = batch;
+  const place = { batch, topic, partition };
+  if (payload.length === 0) return;
+  try {
+    const whole = decompressAtOnce(codec, payload);
+    if (whole === undefined) yield* recordsInSteps(decompressInSteps(codec, payload), place);
+    else yield recordsIn(new Cursor(whole), place);
+  } catch (cause) {
+    if (cause instanceof CorruptBatchError) throw cause;
+    const name = CODEC_NAMES[codec] ?? `codec ${codec}`;
+    throw new Error(`the batch at offset ${baseOffset}, compressed with ${name}, cannot be read`, {
+      cause,
+    });
+  }
 }
 
 function* recordsIn(cursor: Cursor, place: RecordPlace): Generator<KafkaRecord> {
   for (let index = 0; index < place.batch.recordCount; index++) yield decodeRecord(cursor, place);
+}
+
+/** Holds one step and the record that goes on beyond it, whatever the batch's size. */
+async function* recordsInSteps(
+  steps: AsyncIterator<Uint8Array>,
+  place: RecordPlace,
+): AsyncGenerator<Iterable<KafkaRecord>> {
+  const source = new SteppedBytes(steps);
+  let left = place.batch.recordCount;
+  while (left > 0) {
+    const records: KafkaRecord[] = [];
+    if (!source.hasRecord()) {
+      const isSmall = await source.fillSmallRecord();
+      const record = isSmall
+        ? decodeRecord(source.cursor, place)
+        : await decodeLargeRecord(source, place);
+      records.push(record);
+      left--;
+    }
+    for (; left > 0 && source.hasRecord(); left--) records.push(decodeRecord(source.cursor, place));
+    yield records;
+  }
 }
 
 interface RecordPlace {
@@ -161,41 +243,94 @@ interface RecordPlace {
   readonly partition: number;
 }
 
-const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"];
-
-async function decompressed({ codec, payload, baseOffset }: RecordBatch): Promise<Uint8Array> {
-  if (codec === 0 || payload.length === 0) return payload;
-  try {
-    const { decompress } = CompressionCodecs[codec as keyof typeof CompressionCodecs]();
-    return await decompress(
-      Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
-    );
-  } catch (cause) {
-    const name = CODEC_NAMES[codec] ?? `codec ${codec}`;
-    throw new Error(`the batch at offset ${baseOffset}, compressed with ${name}, cannot be read`, {
-      cause,
-    });
-  }
-}
-
-function decodeRecord(cursor: Cursor, { batch, topic, partition }: RecordPlace): KafkaRecord {
+function decodeRecord(cursor: Cursor, place: RecordPlace): KafkaRecord {
   cursor.varint(); // length
   cursor.skipByte(); // attributes
-  const timestampDelta = cursor.varint();
-  const offset = batch.baseOffset + cursor.varint();
+  const timestampDelta = cursor.varlong();
+  const offsetDelta = cursor.varint();
   const key = cursor.bytes();
   const value = cursor.bytes();
+  const headers = decodeHeaders(cursor);
+  return recordOf({ timestampDelta, offsetDelta, key, value, headers }, place);
+}
+
+/** A record that is larger than the limits may be: what is beyond them is hashed as it comes, and not kept. */
+async function decodeLargeRecord(source: SteppedBytes, place: RecordPlace): Promise<KafkaRecord> {
+  await source.fill(RECORD_HEAD_BYTES_MAX);
+  const head = source.cursor;
+  head.varint(); // length
+  head.skipByte(); // attributes
+  const timestampDelta = head.varlong();
+  const offsetDelta = head.varint();
+  let room = DETAILS_BYTES_MAX;
+  const detail = async () => {
+    const field = await source.bytes(room);
+    if (field instanceof Uint8Array) room -= field.length;
+    return field;
+  };
+  const key = await detail();
+  const value = await source.bytes(VALUE_BYTES_MAX);
+  const headers: RecordHeader[] = [];
+  for (let left = await source.varint(); left > 0; left--) {
+    const name = await detail();
+    const headerValue = await detail();
+    headers.push({
+      key: TEXT_DECODER.decode(name instanceof Uint8Array ? name : new Uint8Array()),
+      ...keptOrOmitted(headerValue),
+    });
+  }
+  const { value: keptValue, omitted } = keptOrOmitted(value);
+  const { value: keptKey, omitted: omittedKey } = keptOrOmitted(key);
   return {
-    topic,
-    partition,
-    offset,
-    timestampMs: batch.appendTimeMs ?? batch.baseTimestampMs + timestampDelta,
-    key,
-    value,
-    headers: decodeHeaders(cursor),
+    ...recordOf({ timestampDelta, offsetDelta, key: keptKey, value: keptValue, headers }, place),
+    ...(omitted !== undefined && { omittedValue: omitted }),
+    ...(omittedKey !== undefined && { omittedKey }),
   };
 }
 
+function keptOrOmitted(
+  field: Uint8Array | OmittedBytes | null,
+): { readonly value: Uint8Array | null; readonly omitted?: OmittedBytes } {
+  return field === null || field instanceof Uint8Array
+    ? { value: field }
+    : { value: null, omitted: field };
+}
+
+function recordOf(
+  { timestampDelta, offsetDelta, key, value, headers }: {
+    readonly timestampDelta: number | bigint;
+    readonly offsetDelta: number;
+    readonly key: Uint8Array | null;
+    readonly value: Uint8Array | null;
+    readonly headers: readonly RecordHeader[];
+  },
+  { batch, topic, partition }: RecordPlace,
+): KafkaRecord {
+  let timestampMs = typeof timestampDelta === "number"
+    ? batch.baseTimestampMs + timestampDelta
+    : NaN;
+  let exactTimestampMs: bigint | undefined;
+  if (batch.appendTime !== undefined) {
+    ({ timestampMs, exactTimestampMs } = batch.appendTime);
+  } else if (!Number.isSafeInteger(timestampMs)) {
+    const exact = timestampOf(batch.baseTimestamp + BigInt(timestampDelta));
+    ({ timestampMs, exactTimestampMs } = exact);
+  }
+  return {
+    topic,
+    partition,
+    offset: batch.baseOffset + offsetDelta,
+    timestampMs,
+    exactTimestampMs,
+    key,
+    value,
+    headers,
+    leaderEpoch: batch.leaderEpoch,
+  };
+}
+
+/** Length, attributes, and the two differences, as varints. */
+const RECORD_HEAD_BYTES_MAX = 5 + 1 + 10 + 5;
 const NO_HEADERS: readonly RecordHeader[] = [];
 const TEXT_DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -208,46 +343,6 @@ function decodeHeaders(cursor: Cursor): readonly RecordHeader[] {
     headers.push({ key, value: cursor.bytes() });
   }
   return headers;
-}
-
-/** Reads on from byte to byte; an index past the end is a corrupt batch. */
-class Cursor {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  skipByte(): void {
-    this.#at++;
-  }
-
-  /** A zigzag varint; exact up to 2^53. */
-  varint(): number {
-    let factor = 1;
-    let zigzag = 0;
-    for (;;) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new CorruptBatchError("a record ends past its batch");
-      zigzag += (byte & 0x7f) * factor;
-      if (byte < 0x80) break;
-      factor *= 0x80;
-    }
-    return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
-  }
-
-  /** Bytes after their length; null at length -1. */
-  bytes(): Uint8Array | null {
-    const length = this.varint();
-    if (length < 0) return null;
-    const start = this.#at;
-    this.#at += length;
-    if (this.#at > this.#bytes.length) {
-      throw new CorruptBatchError("a record ends past its batch");
-    }
-    return this.#bytes.subarray(start, this.#at);
-  }
 }
 
 /** @throws {RangeError} at an offset past 2^53, which a number cannot hold. */

@@ -113,8 +113,10 @@ export class TopicReader implements AsyncDisposable {
         next.catch(() => {}); // awaited at the next turn, unless the caller goes away before
       }
       for (const batch of committedBatches(batches, answer.abortedTransactions)) {
-        // The first batch may begin before what was asked for, the last one end after it.
-        yield within(await decodeRecords(batch, range), { start: offset, end: range.end });
+        for await (const records of decodeRecords(batch, range)) {
+          // The first batch may begin before what was asked for, the last one end after it.
+          yield within(records, { start: offset, end: range.end });
+        }
       }
       position = nextPosition;
     }

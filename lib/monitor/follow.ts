@@ -1,5 +1,5 @@
 /**
- * Keeps a read model in step with a tracker's two files.
+ * Keeps a read model in step with a tracker's files.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { readLatestLines } from "./latest_lines.ts";
 import { ReadModel, type Snapshot } from "./read_model.ts";
 import { Tail, type TailStatus } from "./tail.ts";
 import { TAIL_FILES, UnreadableError } from "./tail_files.ts";
+import { readStatus } from "./status_reading.ts";
 
 const JOURNAL_NAME = "tracker.events";
 const LOG_NAME = "tracker.log";
@@ -70,8 +71,10 @@ export class Follower implements Disposable {
 
   /** What is known now; while files are being read, of what was read so far. */
   snapshot(): Snapshot {
+    const nowMs = Date.now();
     return this.#model.snapshot({
-      nowMs: Date.now(),
+      nowMs,
+      status: readStatus(this.#folder, nowMs),
       journalFile: this.#journal.status(),
       logFile: this.#log.status(),
     });

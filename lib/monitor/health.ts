@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { TrackerState as OwnState } from "../tracker_status.ts";
 import { counted, inBytes } from "../text.ts";
 
 /** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
@@ -38,10 +39,29 @@ export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_
 export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
- * What the tracker seems to be doing: `running` messages come in; `idle` none come in, but its log goes on; `stopped` it said its
- * totals and ended; `silent` neither journal nor log go on; `absent` there never was anything.
+ * What the tracker is doing. While its status file is fresh the tracker itself says so: `starting`, `waiting`, `blocked`, and
+ * `stopping` are its own words (`lib/tracker/standing.ts`). Else it is what it seems to be doing: `running` messages come in;
+ * `idle` none come in, but its log goes on; `stopped` it said its totals and ended; `silent` neither journal nor log go on;
+ * `absent` there never was anything.
  */
-export type TrackerState = "running" | "idle" | "stopped" | "silent" | "absent";
+export type TrackerState =
+  | "running"
+  | "idle"
+  | "starting"
+  | "waiting"
+  | "blocked"
+  | "stopping"
+  | "stopped"
+  | "silent"
+  | "absent";
+
+/** What a fresh status file says. */
+export interface SaidStatus {
+  readonly state: OwnState;
+  readonly isReady: boolean;
+  readonly reason: string | undefined;
+  readonly ageMs: number;
+}
 
 export type Level = "good" | "warning" | "bad";
 
@@ -92,6 +112,10 @@ export interface Evidence {
   readonly trackerErrorsInWindow: number;
   /** Records that the tracker knows of and has not read; undefined where it does not say. */
   readonly lag: number | undefined;
+  /** What the tracker says of itself; undefined where it says nothing now. */
+  readonly status: SaidStatus | undefined;
+  /** How long ago it last did so, where it should still be doing it: its state was not `stopped`. */
+  readonly lostStatusAgeMs: number | undefined;
   readonly unreadableLines: number;
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
@@ -107,15 +131,25 @@ export function judgeQuality(evidence: Evidence): Quality {
 export function judgeHealth(evidence: Evidence): Health {
   const state = trackerState(evidence);
   const checks = [successCheck(evidence), throughputCheck(evidence), lastErrorCheck(evidence)];
-  const { newestEventAgeMs, newestLogAgeMs } = evidence;
-  const newestAgeMs = Math.min(newestEventAgeMs ?? Infinity, newestLogAgeMs ?? Infinity);
+  const { newestEventAgeMs, newestLogAgeMs, status, lostStatusAgeMs } = evidence;
+  const newestAgeMs = Math.min(
+    newestEventAgeMs ?? Infinity,
+    newestLogAgeMs ?? Infinity,
+    status?.ageMs ?? Infinity,
+  );
 
   const isBehind = evidence.behindBytes >= BEHIND_BYTES_MIN;
   if (isBehind && (evidence.isFirstCount || newestAgeMs > STALE_AFTER_MS)) {
     return { status: "counting", state, reasons: [countingReason(evidence)], checks };
   }
   if (evidence.received === 0) {
-    return { status: "no_data", state, reasons: [noDataReason(evidence, state)], checks };
+    const reasons = [noDataReason(evidence, state), ...saidReasons(evidence)];
+    return { status: "no_data", state, reasons, checks };
+  }
+  if (lostStatusAgeMs !== undefined) {
+    const lost = `the tracker has not said anything for ${duration(lostStatusAgeMs)}: ` +
+      "it was killed, or hangs, or cannot write";
+    return { status: "stale", state, reasons: [lost, ...stateReasons(evidence, state)], checks };
   }
   if (newestAgeMs > STALE_AFTER_MS) {
     const stale = `no data for ${duration(newestAgeMs)} (stale after ${duration(STALE_AFTER_MS)})`;
@@ -130,6 +164,7 @@ export function judgeHealth(evidence: Evidence): Health {
       ...checks.slice(0, 1).map(({ reason }) => reason).filter((reason) =>
         !troubles.includes(reason)
       ),
+      ...saidReasons(evidence).filter((reason) => !troubles.includes(reason)),
       ...stateReasons(evidence, state),
       ...checks.slice(1).filter(({ level, name }) =>
         level !== "good" && (name !== "throughput" || state === "running")
@@ -167,7 +202,12 @@ export function percent(value: number): string {
 }
 
 function trackerState(evidence: Evidence): TrackerState {
-  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs } = evidence;
+  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs, status, lostStatusAgeMs } = evidence;
+  if (status !== undefined) {
+    if (status.state !== "consuming") return status.state;
+    return (newestEventAgeMs ?? Infinity) <= STALE_AFTER_MS ? "running" : "idle";
+  }
+  if (lostStatusAgeMs !== undefined) return "silent";
   if (newestEventAgeMs === undefined && newestLogAgeMs === undefined && evidence.received === 0) {
     return "absent";
   }
@@ -192,9 +232,13 @@ function noDataReason({ newestLogAgeMs }: Evidence, state: TrackerState): string
 }
 
 function stateReasons(evidence: Evidence, state: TrackerState): readonly string[] {
-  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs } = evidence;
+  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs, status } = evidence;
+  if (state === "stopped" && status?.reason !== undefined) return [];
   if (state === "stopped") {
     return [`the tracker stopped in order ${duration(stoppedAgeMs ?? 0)} ago`];
+  }
+  if (state === "idle" && status !== undefined) {
+    return [`no message for ${duration(newestEventAgeMs ?? 0)}, but the tracker is alive`];
   }
   if (state === "idle") {
     return [
@@ -206,8 +250,16 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
   return [];
 }
 
+/** What the tracker itself says of its state. */
+function saidReasons({ status }: Evidence): readonly string[] {
+  return status?.reason === undefined ? [] : [`the tracker is ${status.state}: ${status.reason}`];
+}
+
 function troublesOf(evidence: Evidence, state: TrackerState): readonly string[] {
   const troubles: string[] = [];
+  const { status } = evidence;
+  const isHeldUp = status?.state === "waiting" || status?.state === "blocked";
+  if (isHeldUp && !status.isReady) troubles.push(...saidReasons(evidence));
   const success = successCheck(evidence);
   if (success.level === "bad") troubles.push(success.reason);
   const { trackerError, lag } = evidence;
@@ -216,7 +268,7 @@ function troublesOf(evidence: Evidence, state: TrackerState): readonly string[] 
       `the tracker had an error ${duration(trackerError.ageMs)} ago: ${trackerError.message}`,
     );
   }
-  if (state === "idle" && lag !== undefined && lag > 0) {
+  if (state === "idle" && status === undefined && lag !== undefined && lag > 0) {
     troubles.push(`nothing is journaled although ${counted(lag, "record")} wait in the topic`);
   }
   return troubles;

@@ -80,9 +80,8 @@ ${recentLogs(snapshot)}
 
 /** The figures that are asked for first, large. */
 function tiles(snapshot: Snapshot): string {
-  const { totals, metrics, lag, quality } = snapshot;
+  const { totals, latencyMs: latency, lag, quality } = snapshot;
   const rate = totals.successRatePercent;
-  const latency = metrics?.latencyMs;
   const facts: readonly (readonly [name: string, value: string, note: string])[] = [
     ["received", withThousands(totals.received), ""],
     ["processed", withThousands(totals.processed), ""],

@@ -24,6 +24,7 @@ export function formatJson(snapshot: Snapshot): string {
     health: health.status,
     state: health.state,
     reasons: health.reasons,
+    reason: snapshot.status.kind === "fresh" ? snapshot.status.status.reason ?? null : null,
     taken_at: isoTime(snapshot.takenAtMs),
     first_event_at: isoTime(snapshot.firstEventMs),
     newest_event_at: isoTime(snapshot.newestEventMs),
@@ -52,7 +53,7 @@ export function formatJson(snapshot: Snapshot): string {
       lag: partition.lag ?? null,
     })),
     lag: snapshot.lag ?? null,
-    end_to_end_latency_ms: snapshot.metrics?.latencyMs ?? null,
+    end_to_end_latency_ms: snapshot.latencyMs ?? null,
     orders_by_status: Object.fromEntries(snapshot.business.ordersByStatus),
     revenue: snapshot.business.revenue.map(({ currency, totalCents, perMinuteCents }) => ({
       currency,
@@ -75,6 +76,7 @@ export function formatJson(snapshot: Snapshot): string {
       text: lastError.text,
     },
     tracker: trackerOf(snapshot),
+    tracker_status: statusOf(snapshot),
     recent_events: snapshot.recentEvents.slice(-RECENT_COUNT).map((event) => ({
       at: isoTime(event.timestampMs),
       topic: event.topic,
@@ -128,6 +130,14 @@ function trackerOf({ metrics }: Snapshot) {
     success_rate_percent: metrics.successRatePercent,
     uptime_seconds: metrics.uptimeSeconds,
   };
+}
+
+/** What the tracker's status file says, and whether it says it of now; null where there is none. */
+function statusOf({ status: reading, takenAtMs }: Snapshot) {
+  if (reading.kind === "absent") return null;
+  if (reading.kind === "unreadable") return { fresh: false, error: reading.reason };
+  const ageSeconds = Math.round((takenAtMs - reading.writtenAtMs) / 100) / 10;
+  return { fresh: reading.kind === "fresh", age_seconds: ageSeconds, ...reading.status };
 }
 
 function fileOf(status: TailStatus | undefined) {

@@ -52,8 +52,8 @@ export interface TrackerMetrics {
   readonly messagesPerSecond?: number;
   readonly successRatePercent?: number;
   readonly uptimeSeconds?: number;
-  /** Records not yet read, by partition. */
-  readonly lag?: ReadonlyMap<string, number>;
+  /** Records not yet read, by partition; undefined where the tracker did not know. */
+  readonly lag?: ReadonlyMap<string, number | undefined>;
   readonly latencyMs?: { readonly p50?: number; readonly p99?: number };
 }
 
@@ -224,11 +224,10 @@ function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | unde
   };
 }
 
-function lagOf(lag: Fields): ReadonlyMap<string, number> {
-  const byPartition = new Map<string, number>();
+function lagOf(lag: Fields): ReadonlyMap<string, number | undefined> {
+  const byPartition = new Map<string, number | undefined>();
   for (const [partition, count] of Object.entries(lag).slice(0, LAG_PARTITION_COUNT_MAX)) {
-    const records = numberOf(count);
-    if (records !== undefined) byPartition.set(partition, records);
+    byPartition.set(partition, numberOf(count));
   }
   return byPartition;
 }

@@ -17,11 +17,14 @@ import {
   RATE_WINDOW_MS,
 } from "./health.ts";
 import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from "./journal_model.ts";
+import type { LatencyStatus } from "../tracker_status.ts";
 import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
 import type { LineSink, TailStatus } from "./tail.ts";
+import { saidBy, type SaidFigures } from "./said_figures.ts";
+import type { StatusReading } from "./status_reading.ts";
 
 /** What a chart can show, in seconds; `all` begins with the first event. */
 export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;
@@ -68,10 +71,16 @@ export interface Snapshot {
   /** By reason, from the log, as far back as its files go. */
   readonly deadLetters: ReadonlyMap<string, number>;
   readonly lastError: LastError | undefined;
-  /** What the tracker last said of itself. */
+  /** What the tracker last said of itself in its log. */
   readonly metrics: TrackerMetrics | undefined;
-  /** Sum over partitions, as the tracker last said. */
+  /** What it says of itself now. */
+  readonly status: StatusReading;
+  /** Sum over partitions; undefined where it is not known. */
   readonly lag: number | undefined;
+  /** From a record's timestamp to the disk. */
+  readonly latencyMs: Partial<LatencyStatus> | undefined;
+  /** When lag and latency were said. */
+  readonly saidAtMs: number | undefined;
   /** Oldest first. */
   readonly recentEvents: readonly RecentEvent[];
   readonly recentFailed: readonly FailedEvent[];
@@ -98,7 +107,7 @@ export interface PartitionView {
   readonly failed: number;
   readonly lastOffset: number;
   readonly messagesPerSecond: number;
-  /** As the tracker last said. */
+  /** Undefined where it is not known. */
   readonly lag: number | undefined;
 }
 
@@ -151,10 +160,11 @@ export class ReadModel {
   }
 
   snapshot(
-    { nowMs, journalFile, logFile }: {
+    { nowMs, journalFile, logFile, status = { kind: "absent" } }: {
       readonly nowMs: number;
       readonly journalFile?: TailStatus;
       readonly logFile?: TailStatus;
+      readonly status?: StatusReading;
     },
   ): Snapshot {
     const { journal, log } = this;
@@ -162,7 +172,12 @@ export class ReadModel {
     const judged = journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS });
     const messagesPerSecond = round2(journal.window.rate({ nowMs, windowMs: RATE_WINDOW_MS }));
     const behindBytes = journalFile?.behindBytes ?? 0;
-    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes });
+    const newestMs = Math.max(
+      this.#latest?.newestEventMs ?? journal.newestEventMs ?? -Infinity,
+      log.newestLineMs ?? -Infinity,
+    );
+    const said = saidBy({ status, metrics: log.metrics, newestMs, nowMs });
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
     const latest = this.#latest ?? journal;
     return {
       takenAtMs: nowMs,
@@ -179,7 +194,7 @@ export class ReadModel {
       firstEventMs: journal.firstEventMs,
       newestEventMs: latest.newestEventMs ?? journal.newestEventMs,
       newestLogMs: log.newestLineMs,
-      partitions: this.#partitions(nowMs),
+      partitions: this.#partitions(nowMs, said),
       business: {
         ordersByStatus: journal.business.ordersByStatus,
         revenue: journal.business.revenue(nowMs),
@@ -190,7 +205,10 @@ export class ReadModel {
       deadLetters: new Map(log.deadLetters),
       lastError: this.#lastError(),
       metrics: log.metrics,
-      lag: evidence.lag,
+      status,
+      lag: said.lag,
+      latencyMs: said.latencyMs,
+      saidAtMs: said.saidAtMs,
       recentEvents: latest.recentEvents,
       recentFailed: [...latest.recentFailed],
       recentFailedEvents: latest.recentFailedEvents,
@@ -213,17 +231,17 @@ export class ReadModel {
   }
 
   #evidence(
-    { nowMs, messagesPerSecond, behindBytes }: {
+    { nowMs, messagesPerSecond, behindBytes, said }: {
       readonly nowMs: number;
       readonly messagesPerSecond: number;
       readonly behindBytes: number;
+      readonly said: SaidFigures;
     },
   ): Evidence {
     const { journal, log } = this;
     const ageMs = (timeMs: number | undefined) =>
       timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
     const trackerErrorAgeMs = ageMs(log.lastError?.timestampMs);
-    const { lag } = log.metrics ?? {};
     return {
       received: journal.totals.received,
       successPercent: successPercent(journal.totals),
@@ -239,7 +257,9 @@ export class ReadModel {
         ? undefined
         : { ageMs: trackerErrorAgeMs, message: log.lastError.message },
       trackerErrorsInWindow: log.errors.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }).received,
-      lag: lag?.values().reduce((sum, records) => sum + records, 0),
+      lag: said.lag,
+      status: said.status,
+      lostStatusAgeMs: said.lostStatusAgeMs,
       unreadableLines: journal.unreadableCount + log.unreadableCount,
     };
   }
@@ -250,15 +270,13 @@ export class ReadModel {
     return round2(totals.received / Math.max(1, (newestEventMs - firstEventMs) / 1000));
   }
 
-  #partitions(nowMs: number): readonly PartitionView[] {
+  #partitions(nowMs: number, said: SaidFigures): readonly PartitionView[] {
     const { partitions } = this.journal;
-    // The log's lag names partitions, and no topic.
-    const topicCount = new Set(partitions.map(({ topic }) => topic)).size;
-    const lag = topicCount === 1 ? this.log.metrics?.lag : undefined;
+    const topics = new Set(partitions.map(({ topic }) => topic));
     return partitions.map(({ window, ...partition }) => ({
       ...partition,
       messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
-      lag: lag?.get(String(partition.partition)),
+      lag: said.lagOf(partition, topics.size === 1),
     }));
   }
 

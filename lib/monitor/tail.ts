@@ -21,6 +21,7 @@
  */
 
 import { join } from "node:path";
+import { LINE_BYTES_MAX } from "../limits.ts";
 import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
 
 /** What a tail delivers to. */
@@ -71,7 +72,6 @@ export interface TailStatus {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
-const LINE_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes compared at a file's beginning. */
 const HEAD_BYTES = 256;
 /** Bytes compared before the position: all of a usual line, since the ends of two lines can be alike. */

@@ -162,10 +162,17 @@ function partitionText(partition: PartitionView): string {
     `last offset ${partition.lastOffset}, ${partition.messagesPerSecond} msg/s${lag}`;
 }
 
-function lagLines({ lag, metrics }: Snapshot): readonly string[] {
+function lagLines({ lag, latencyMs, status }: Snapshot): readonly string[] {
   const parts = [
     ...(lag === undefined ? [] : [`lag ${counted(lag, "record")}`]),
-    ...Object.entries(metrics?.latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${ms} ms`),
+    ...Object.entries(latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${ms} ms`),
+    ...(status.kind === "fresh" ? status.status.open_transactions : []).map(
+      ({ partition, first_offset, records, seconds }) =>
+        `${
+          counted(records, "record")
+        } of partition ${partition} from offset ${first_offset} on behind an open ` +
+        `transaction for ${duration(seconds * 1000)}`,
+    ),
   ];
   return parts.length === 0 ? [] : [labelled("tracker says", parts.join(", "))];
 }

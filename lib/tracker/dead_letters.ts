@@ -26,6 +26,17 @@ import { type Adaptation, type DeadLetter, encodeLetter } from "./letter.ts";
 import { KnownRefusals, nextAdaptation } from "./letter_adaptation.ts";
 import { watchWanted } from "./wanted.ts";
 
+/** A record whose dead letter cannot be sent at the moment: its partition waits. */
+export interface BlockedLetter {
+  /** Of the record. */
+  readonly topic: string;
+  readonly partition: number;
+  /** The first record that waits. */
+  readonly offset: number;
+  /** Why it cannot be sent, and what to do. */
+  readonly error: string;
+}
+
 export interface DeadLettersOptions {
   readonly producer: Pick<ReliableProducer, "send">;
   /** The dead-letter topic. */
@@ -103,18 +114,15 @@ export class DeadLetters {
     this.#isCompacted = options.isCompacted ?? false;
   }
 
-  /** Why letters wait, by source partition: which record, which error, and what to do. Empty where none do. */
-  get blocked(): ReadonlyMap<number, string> {
-    const blocked = new Map<number, string>();
+  /** The letters that cannot be sent now, by the partition of their records. */
+  get blocked(): ReadonlyMap<number, BlockedLetter> {
+    const blocked = new Map<number, BlockedLetter>();
     for (const [partition, { queue, target }] of this.#deliveries) {
       const failure = this.#failures.get(target);
       const record = queue.first?.letter.record;
       if (failure === undefined || record === undefined) continue;
-      blocked.set(
-        partition,
-        `the dead letter of ${record.topic}[${partition}] offset ${record.offset} cannot be ` +
-          `sent to ${this.#options.topic}[${target}]: ${failure}`,
-      );
+      const { topic, offset } = record;
+      blocked.set(partition, { topic, partition, offset, error: failure });
     }
     return blocked;
   }

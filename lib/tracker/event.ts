@@ -5,16 +5,19 @@
  *
  *     timestamp  event_type  kafka_topic  kafka_partition  kafka_offset  raw_message  message_size
  *     deserialized  error?  order_full?  raw_message_base64?  value_null?  kafka_key | kafka_key_base64?
- *     kafka_headers?  kafka_timestamp  kafka_topic_id?  mark?
+ *     value_omitted?  kafka_key_omitted?  kafka_headers?  kafka_timestamp  kafka_topic_id?  kafka_leader_epoch?  mark?
  *
- * `kafka_headers` is a list of `{key, value | value_base64}`, in the record's order; a null value is null.
- * `kafka_timestamp` is in milliseconds since the epoch.
+ * `kafka_headers` is a list of `{key, value | value_base64 | value_omitted}`, in the record's order; a null value is
+ * null. What was too large to be kept is `{size, sha256}`.
+ * `kafka_timestamp` is in milliseconds since the epoch; a decimal string beyond 2^53, where readers of JSON round
+ * numbers.
  *
  * @module
  */
 
 import { isUtf8 } from "node:buffer";
-import type { KafkaRecord, RecordHeader } from "../kafka/record.ts";
+import { timestampFromJson, timestampJson } from "../kafka/int64.ts";
+import type { KafkaRecord, OmittedBytes, RecordHeader } from "../kafka/record.ts";
 
 export type EventType =
   | "message.received"
@@ -26,8 +29,13 @@ export interface Verdict {
   readonly eventType: EventType;
   /** Whether the value is UTF-8, byte for byte; a null value counts as such. */
   readonly isText: boolean;
-  /** Whether the value is JSON of an object, and so stands in `order_full`. */
+  /** Whether the value is JSON of an object. */
   readonly deserialized: boolean;
+  /**
+   * Leaves `order_full` out though the value deserialized: common JSON readers do not agree on it, and one such value
+   * must not make the line unreadable.
+   */
+  readonly leavesOrderOut?: boolean;
   /** Why the record is bad; absent for a good one. */
   readonly error?: string;
 }
@@ -107,20 +115,29 @@ export class EventWriter {
     );
     const text = verdict.isText ? value : ENCODER.encode(LENIENT_DECODER.decode(value));
     const hasLineBreak = this.#escaped(text);
-    const error = verdict.error === undefined ? "" : `,"error":${JSON.stringify(verdict.error)}`;
-    const full = verdict.deserialized ? ',"order_full":' : "";
+    const error = verdict.error === undefined
+      ? ""
+      : `,"error":${JSON.stringify(verdict.error.toWellFormed())}`;
+    const hasOrder = verdict.deserialized && verdict.leavesOrderOut !== true;
+    const full = hasOrder ? ',"order_full":' : "";
     this.#json(
-      `","message_size":${value.byteLength},"deserialized":${verdict.deserialized}${error}${full}`,
+      `","message_size":${
+        record.omittedValue?.size ?? value.byteLength
+      },"deserialized":${verdict.deserialized}${error}${full}`,
     );
-    if (verdict.deserialized) this.#onOneLine(value, hasLineBreak);
-    if (record.value === null) this.#json(`,"value_null":true`);
+    if (hasOrder) this.#onOneLine(value, hasLineBreak);
+    if (record.omittedValue) this.#json(`,"value_omitted":${JSON.stringify(record.omittedValue)}`);
+    else if (record.value === null) this.#json(`,"value_null":true`);
     else if (!verdict.isText) this.#json(`,"raw_message_base64":"${value.toBase64()}"`);
-    if (record.key !== null) this.#text("kafka_key", record.key);
+    if (record.omittedKey) this.#json(`,"kafka_key_omitted":${JSON.stringify(record.omittedKey)}`);
+    else if (record.key !== null) this.#text("kafka_key", record.key);
     if (record.headers.length > 0) this.#headers(record.headers);
     const { topicId, mark } = context;
     const idText = topicId === undefined ? "" : `,"kafka_topic_id":"${topicId}"`;
     const markText = mark === undefined ? "" : `,"mark":${JSON.stringify(mark)}`;
-    this.#json(`,"kafka_timestamp":${record.timestampMs}${idText}${markText}}\n`);
+    const { leaderEpoch } = record;
+    const epochText = leaderEpoch === undefined ? "" : `,"kafka_leader_epoch":${leaderEpoch}`;
+    this.#json(`,"kafka_timestamp":${timestampJson(record)}${idText}${epochText}${markText}}\n`);
   }
 
   /** Many records share a moment of receipt. */
@@ -133,9 +150,10 @@ export class EventWriter {
   }
 
   #headers(headers: readonly RecordHeader[]): void {
-    headers.forEach(({ key, value }, index) => {
+    headers.forEach(({ key, value, omitted }, index) => {
       this.#json(`${index === 0 ? ',"kafka_headers":[' : ","}{"key":${JSON.stringify(key)}`);
-      if (value === null) this.#json(`,"value":null`);
+      if (omitted) this.#json(`,"value_omitted":${JSON.stringify(omitted)}`);
+      else if (value === null) this.#json(`,"value":null`);
       else this.#text("value", value);
       this.#json("}");
     });
@@ -241,16 +259,24 @@ export interface JournaledRecord {
   readonly partition: number;
   /** Within the partition. */
   readonly offset: number;
-  /** As it came, byte for byte; null is a tombstone. */
+  /** As it came, byte for byte; null is a tombstone, unless `omittedValue` is there. */
   readonly value: Uint8Array | null;
+  /** What stood in the value, where it was too large to be kept. */
+  readonly omittedValue?: OmittedBytes;
   /** Absent where the line was written by a tracker that does not keep them. */
   readonly details?: {
     readonly key: Uint8Array | null;
+    /** What stood in the key, where it was too large to be kept. */
+    readonly omittedKey?: OmittedBytes;
     readonly headers: readonly RecordHeader[];
     readonly timestampMs: number;
+    /** The timestamp itself, present only where a number would round it. */
+    readonly exactTimestampMs?: bigint | undefined;
   };
   /** 32 hexadecimal digits: tells a topic from a later one of its name. */
   readonly topicId?: string;
+  /** Leader epoch of the record's batch; absent in lines of Go trackers and of versions before 0.2.0. */
+  readonly leaderEpoch?: number;
 }
 
 /**
@@ -265,19 +291,26 @@ export function decodeEvent(line: string): JournaledRecord {
   const partition = integerOf(fields, "kafka_partition");
   const offset = integerOf(fields, "kafka_offset");
   const topicId = fields["kafka_topic_id"];
+  const timestamp = timestampFromJson(fields["kafka_timestamp"]);
+  const hasEpoch = fields["kafka_leader_epoch"] !== undefined;
+  const omittedValue = omittedIn(fields, "value_omitted");
+  const omittedKey = omittedIn(fields, "kafka_key_omitted");
   return {
     topic,
     partition,
     offset,
-    value: valueOf(fields),
-    ...(typeof fields["kafka_timestamp"] === "number" && {
+    value: omittedValue === undefined ? valueOf(fields) : null,
+    ...(omittedValue !== undefined && { omittedValue }),
+    ...(timestamp !== undefined && {
       details: {
         key: bytesOf(fields, "kafka_key") ?? null,
+        ...(omittedKey !== undefined && { omittedKey }),
         headers: headersOf(fields["kafka_headers"]),
-        timestampMs: fields["kafka_timestamp"],
+        ...timestamp,
       },
     }),
     ...(typeof topicId === "string" && { topicId }),
+    ...(hasEpoch && { leaderEpoch: integerOf(fields, "kafka_leader_epoch") }),
   };
 }
 
@@ -315,11 +348,23 @@ function bytesOf(fields: Fields, name: string): Uint8Array | undefined {
   return typeof text === "string" ? ENCODER.encode(text) : undefined;
 }
 
+function omittedIn(fields: Fields, name: string): OmittedBytes | undefined {
+  const omitted = fields[name];
+  if (omitted === undefined) return undefined;
+  if (!isFields(omitted)) throw new SyntaxError(`expected ${name} to be a JSON object`);
+  return { size: integerOf(omitted, "size"), sha256: stringOf(omitted, "sha256") };
+}
+
 function headersOf(headers: unknown): readonly RecordHeader[] {
   if (headers === undefined) return [];
   if (!Array.isArray(headers)) throw new SyntaxError("expected kafka_headers to be a list");
   return headers.map((header: unknown) => {
     if (!isFields(header)) throw new SyntaxError("expected a header to be a JSON object");
-    return { key: stringOf(header, "key"), value: bytesOf(header, "value") ?? null };
+    const omitted = omittedIn(header, "value_omitted");
+    return {
+      key: stringOf(header, "key"),
+      value: bytesOf(header, "value") ?? null,
+      ...(omitted !== undefined && { omitted }),
+    };
   });
 }

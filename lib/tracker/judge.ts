@@ -6,6 +6,8 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
+import { VALUE_BYTES_MAX } from "../limits.ts";
+import { isInteroperable } from "../interoperable_json.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
 
@@ -30,7 +32,12 @@ const GOOD_ORDER: Verdict = { eventType: "message.received", isText: true, deser
 
 /** Deserializes and validates a record's value. Never throws. */
 export function judgeRecord(record: KafkaRecord): JudgedRecord {
-  const { value } = record;
+  const { value, omittedValue } = record;
+  if (omittedValue !== undefined) {
+    const message =
+      `the value has ${omittedValue.size} bytes, more than the ${VALUE_BYTES_MAX} that are kept`;
+    return undeserializable(record, message, true);
+  }
   if (value === null) return undeserializable(record, "the value is null (a tombstone)", true);
   if (!isUtf8(value)) return undeserializable(record, "the value is not UTF-8", false);
   // Buffer's decoder is faster than TextDecoder and, like JSON, knows no byte order mark.
@@ -40,7 +47,7 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
     case "order":
       return {
         record,
-        verdict: GOOD_ORDER,
+        verdict: isInteroperable(text) ? GOOD_ORDER : { ...GOOD_ORDER, leavesOrderOut: true },
         order: judgement.order,
       };
     case "invalid": {
@@ -51,6 +58,7 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
           eventType: "message.received.validation_error",
           isText: true,
           deserialized: true,
+          leavesOrderOut: !isInteroperable(text),
           error: message,
         },
         failure: { reason: "VALIDATION", message },

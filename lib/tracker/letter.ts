@@ -123,6 +123,7 @@ export function encodeLetter(
       ...adaptationHeaders(record, adaptations),
     ],
     ...(timestampMs !== undefined && { timestampMs }),
+    ...(timestampMs === record.timestampMs && { exactTimestampMs: record.exactTimestampMs }),
   };
 }
 
@@ -167,7 +168,7 @@ function failureHeaders(
   groupId: string | undefined,
   adaptations: ReadonlySet<Adaptation>,
 ): readonly RecordHeader[] {
-  const { topic, partition, offset, leaderEpoch, timestampMs } = record;
+  const { topic, partition, offset, leaderEpoch, timestampMs, exactTimestampMs } = record;
   return [
     header(SOURCE_TOPIC_HEADER, topic),
     header(SOURCE_PARTITION_HEADER, String(partition)),
@@ -180,17 +181,19 @@ function failureHeaders(
     header(REASON_HEADER, reason),
     ...(topicId === undefined ? [] : [header(SOURCE_TOPIC_ID_HEADER, topicId)]),
     ...(leaderEpoch === undefined ? [] : [header(SOURCE_LEADER_EPOCH_HEADER, String(leaderEpoch))]),
-    header(SOURCE_TIMESTAMP_HEADER, String(timestampMs)),
+    header(SOURCE_TIMESTAMP_HEADER, String(exactTimestampMs ?? timestampMs)),
     ...(groupId === undefined ? [] : [header(GROUP_HEADER, groupId)]),
   ];
 }
 
 function adaptationHeaders(
-  { key, value, headers }: KafkaRecord,
+  { key, value, headers, omittedValue, omittedKey }: KafkaRecord,
   adaptations: ReadonlySet<Adaptation>,
 ): readonly RecordHeader[] {
-  if (adaptations.size === 0) return [];
-  const notes = [header(ADAPTED_HEADER, [...adaptations].join(", "))];
+  const notes = adaptations.size === 0 ? [] : [header(ADAPTED_HEADER, [...adaptations].join(", "))];
+  // Too large to be kept: the tracker itself has never had these bytes.
+  if (omittedValue) notes.push(header(OMITTED_VALUE_HEADER, String(omittedValue.size)));
+  if (omittedKey) notes.push(header(OMITTED_KEY_HEADER, String(omittedKey.size)));
   if (adaptations.has("value") && value !== null) {
     notes.push(header(OMITTED_VALUE_HEADER, String(value.length)));
   }
@@ -199,10 +202,10 @@ function adaptationHeaders(
   }
   if (adaptations.has("key") && key !== null) {
     notes.push(header(OMITTED_KEY_HEADER, String(key.length)));
-  } else if (adaptations.has("unique-key")) {
+  } else if (adaptations.has("unique-key") && !omittedKey) {
     notes.push({ key: ORIGINAL_KEY_HEADER, value: key });
   }
-  if (adaptations.has("unique-key") && value === null) {
+  if (adaptations.has("unique-key") && value === null && !omittedValue) {
     notes.push({ key: ORIGINAL_VALUE_HEADER, value: null });
   }
   return notes;

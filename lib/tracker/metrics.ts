@@ -4,7 +4,8 @@
  * @module
  */
 
-import { LatencyRecorder } from "../latency.ts";
+import { LatencyRecorder, type LatencySummary } from "../latency.ts";
+import type { OpenTransactionStatus } from "../tracker_status.ts";
 
 /** The totals of a run, as `tracker --json` prints them: received = processed + failed. */
 export interface TrackerTotals {
@@ -42,9 +43,11 @@ export interface TrackerMetrics {
   readonly dead_lettered: number;
   /** Records read again that the journal held already. */
   readonly already_journaled: number;
-  /** Records of each partition that were in the topic and not yet in the journal, when last heard of. */
-  readonly lag: Readonly<Record<string, number>>;
-  /** From a record's timestamp to the disk; `p50`, `p99` and `max` since the last time it was said. */
+  /** The high watermark minus what is committed, for each partition that this tracker has; null where it is not known. */
+  readonly lag: Readonly<Record<string, number | null>>;
+  /** Records that wait behind an open transaction. */
+  readonly open_transactions: readonly OpenTransactionStatus[];
+  /** From a record's timestamp to the disk. */
   readonly end_to_end_latency_ms: {
     readonly p50: number;
     readonly p99: number;
@@ -64,10 +67,24 @@ export interface TrackerCounts {
   snapshot(): TrackerMetrics;
 }
 
+/** What is not counted but known by the consumer, asked for whenever it is told. */
+export interface LagFigures {
+  /** By partition, in order; undefined where it is not known. */
+  readonly lag: ReadonlyMap<number, number | undefined>;
+  readonly openTransactions: readonly OpenTransactionStatus[];
+}
+
+const LATENCY_WINDOW_MS = 30_000;
+const NO_LAG: LagFigures = { lag: new Map(), openTransactions: [] };
+
 export class Metrics implements TrackerCounts {
   readonly #startedAtMs = performance.now();
-  readonly #lag = new Map<number, number>();
+  #lagFigures: () => LagFigures = () => NO_LAG;
+  /** Latencies of this window, of the one before it, and of all windows before this one. */
   #latency = new LatencyRecorder();
+  #latencyBefore = new LatencyRecorder();
+  readonly #latencyOfEarlierWindows = new LatencyRecorder();
+  #windowStartedAtMs = performance.now();
   #received = 0;
   #failed = 0;
   #deadLettered = 0;
@@ -99,8 +116,9 @@ export class Metrics implements TrackerCounts {
     this.#alreadyJournaled += count;
   }
 
-  recordLag({ partition, lag }: { partition: number; lag: number }): void {
-    this.#lag.set(partition, lag);
+  /** Where lag and open transactions are asked for from now on. */
+  followLag(figures: () => LagFigures): void {
+    this.#lagFigures = figures;
   }
 
   /** @param latencyMs from the record's timestamp to the flushed journal. */
@@ -108,11 +126,19 @@ export class Metrics implements TrackerCounts {
     this.#latency.record(latencyMs);
   }
 
-  /** The partitions that this member has from now on; the lag of others is not its own to tell. */
-  keepPartitions(partitions: readonly number[]): void {
-    for (const partition of this.#lag.keys()) {
-      if (!partitions.includes(partition)) this.#lag.delete(partition);
+  /**
+   * Latencies of the last 30 to 60 seconds; undefined where no record was journaled in that time. To be asked more
+   * often than that: a window ends when it is asked about.
+   */
+  recentLatency(): LatencySummary | undefined {
+    if (performance.now() - this.#windowStartedAtMs >= LATENCY_WINDOW_MS) {
+      this.#windowStartedAtMs = performance.now();
+      this.#latencyOfEarlierWindows.add(this.#latency);
+      [this.#latency, this.#latencyBefore] = [this.#latencyBefore, this.#latency];
+      this.#latency.reset();
     }
+    const recent = sumOf(this.#latency, this.#latencyBefore);
+    return recent.count === 0 ? undefined : recent.summary();
   }
 
   totals(): TrackerTotals {
@@ -131,7 +157,8 @@ export class Metrics implements TrackerCounts {
   snapshot(): TrackerMetrics {
     const seconds = this.#uptimeSeconds();
     const processed = this.#received - this.#failed;
-    const { p50, p99, max } = this.#latency.summary();
+    const { p50, p99, max } = sumOf(this.#latencyOfEarlierWindows, this.#latency).summary();
+    const { lag, openTransactions } = this.#lagFigures();
     return {
       messages_received: this.#received,
       messages_processed: processed,
@@ -141,7 +168,8 @@ export class Metrics implements TrackerCounts {
       uptime_seconds: round(seconds),
       dead_lettered: this.#deadLettered,
       already_journaled: this.#alreadyJournaled,
-      lag: Object.fromEntries([...this.#lag].sort(([a], [b]) => a - b)),
+      lag: Object.fromEntries([...lag].map(([partition, records]) => [partition, records ?? null])),
+      open_transactions: openTransactions,
       end_to_end_latency_ms: { p50, p99, max },
     };
   }
@@ -149,6 +177,12 @@ export class Metrics implements TrackerCounts {
   #uptimeSeconds(): number {
     return Math.max(0.001, (performance.now() - this.#startedAtMs) / 1_000);
   }
+}
+
+function sumOf(...recorders: readonly LatencyRecorder[]): LatencyRecorder {
+  const sum = new LatencyRecorder();
+  for (const recorder of recorders) sum.add(recorder);
+  return sum;
 }
 
 function round(value: number): number {

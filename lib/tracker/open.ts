@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import { GroupConsumer } from "../kafka/consumer.ts";
+import { PartitionLogs } from "../kafka/partition_logs.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
@@ -18,13 +19,14 @@ import {
   findDeadLetterTopic,
 } from "./dead_letter_topic.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { reachedEnd } from "./end_of_topic.ts";
+import { type EndOfTopic, reachedEnd, type UndecidedRecords } from "./end_of_topic.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import { type Journal, openJournal } from "./journal/journal.ts";
 import type { JournalNotice } from "./journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
 import { MemberFile } from "./member_file.ts";
 import { Metrics, type TrackerCounts } from "./metrics.ts";
+import { StatusFile } from "./status_file.ts";
 import { Tracker } from "./tracker.ts";
 
 /** What a tracker reads, where it keeps it, and who is told. */
@@ -66,7 +68,16 @@ export interface OpenedTracker extends AsyncDisposable {
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
-  run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<void>;
+  run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<RunEnd>;
+}
+
+/** How a run ended. */
+export interface RunEnd {
+  /**
+   * Records that were in the topic at the start and are not in the journal, because an open transaction holds
+   * them back; only with `exitAtEnd`.
+   */
+  readonly undecided: readonly UndecidedRecords[];
 }
 
 const LOG_FILE = "tracker.log";
@@ -84,15 +95,18 @@ const METRICS_INTERVAL_MS = 30_000;
  * @throws {JournalUnwritableError} where the folder cannot be written.
  */
 export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTracker> {
-  const { topic, groupId, connection, deadLetterTopic } = options;
+  const { topic, groupId, logs, connection, deadLetterTopic } = options;
   if (topic === deadLetterTopic) {
     throw new RangeError(`topic "${topic}" cannot be its own dead-letter topic`);
   }
   const found = await prepareCluster(options);
   await using opened = new AsyncDisposableStack();
   const log = loggerOf("tracker");
-  const journal = await openJournalAndLog(options, { opened, log });
+  const status = new StatusFile({ directory: logs, topic, groupId, log });
+  const journal = await openJournalAndLog(options, { opened, log, status });
+  status.noteStep("connecting to the cluster");
   const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
+  const partitionLogs = opened.use(new PartitionLogs(cluster, options.connection));
   const member = new MemberFile({ ...options, log });
   await member.leaveForTheDead(cluster);
   const metrics = new Metrics();
@@ -102,17 +116,20 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     ...options,
     openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
     journal,
+    partitionLogs,
     deadLetters,
     metrics,
     log,
     onJournaled: (records) => onJournaled(records),
     onJoined: (memberId) => member.remember(memberId),
   });
+  status.follow(() => tracker.report);
   const resources = opened.move();
   return {
     metrics,
     get notReadyReason() {
-      return tracker.notReadyReason;
+      const { isReady, reason } = tracker.standing;
+      return isReady ? undefined : reason ?? "not ready";
     },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
       onJournaled = listener;
@@ -128,7 +145,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
           stop: signal,
         })
         : aborted(signal);
-      return runUntil(end, { tracker, member, metrics, log, options }).finally(finish);
+      return runUntil(end, { tracker, member, metrics, log, status, options }).finally(finish);
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
@@ -162,7 +179,7 @@ interface Opening {
 /** The log stands in the journal's folder, so what the journal says of its recovery waits for it. */
 async function openJournalAndLog(
   { logs, logLevel, rotateBytes, compress, keepMs }: OpenTrackerOptions,
-  { opened, log }: Opening,
+  { opened, log, status }: Opening & { readonly status: StatusFile },
 ): Promise<Journal> {
   const early: JournalNotice[] = [];
   let tell = (notice: JournalNotice): void => void early.push(notice);
@@ -172,9 +189,18 @@ async function openJournalAndLog(
     compress,
     keepMs,
     onNotice: (notice) => tell(notice),
+    onLocked: () => {
+      status.noteStep("opening the journal");
+      status.start();
+    },
+  }).catch(async (error) => {
+    status.noteFailure(error);
+    await status.close();
+    throw error;
   });
   opened.defer(() => journal.close());
   opened.defer(await startLog({ service: SERVICE, level: logLevel, file: join(logs, LOG_FILE) }));
+  opened.defer(() => status.close());
   tell = (notice) => logJournalNotice(log, notice);
   early.forEach(tell);
   return journal;
@@ -202,15 +228,16 @@ function openDeadLetters(
 }
 
 async function runUntil(
-  end: Promise<unknown>,
-  { tracker, member, metrics, log, options }: {
+  end: Promise<EndOfTopic | void>,
+  { tracker, member, metrics, log, status, options }: {
     tracker: Tracker;
     member: MemberFile;
     metrics: Metrics;
     log: Logger;
+    status: StatusFile;
     options: OpenTrackerOptions;
   },
-): Promise<void> {
+): Promise<RunEnd> {
   const { topic, groupId, logs } = options;
   log.info("The tracker started", { topic, groupId, logs });
   const timer = setInterval(
@@ -218,9 +245,18 @@ async function runUntil(
     METRICS_INTERVAL_MS,
   );
   try {
-    await Promise.race([tracker.run(), end]);
+    const ended = await Promise.race([tracker.run(), end]);
+    const undecided = ended?.undecided ?? [];
+    if (undecided.length > 0) {
+      log.warn("Records wait behind an open transaction and were not waited for", {
+        topic,
+        undecided,
+      });
+    }
+    return { undecided };
   } catch (error) {
     log.error("The tracker cannot go on", { error });
+    status.noteFailure(error);
     throw error;
   } finally {
     clearInterval(timer);

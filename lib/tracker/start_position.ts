@@ -9,11 +9,15 @@
  *     this journal, this topic   our own commit                            the commit, or where the journal ends if lower
  *     another journal            another tracker had the partition         the commit
  *     another topic id           the topic was created again               the beginning
- *     none                       an operator reset the group               the commit, or where the journal ends if lower
- *     no commit at all           the first start, or the group was deleted the first offset that the journal does not hold
+ *     none                       an operator reset the group, or another   the commit, or where the journal ends if lower
+ *                                program was a member of it
+ *     no commit at all           the partition was added, its commit       the first offset that the journal does not hold
+ *                                expired, or the topic was created again
  *
- * A tracker commits where a partition begins before it hands any record over, so a group without a commit
- * is not one whose tracker died before its first.
+ * A group that has committed nothing of a topic yet begins where `--from` says. Its beginning is committed before any
+ * record is handed over, for all partitions at once where it is the topic's end. So a partition without a commit was
+ * never read, or not for so long that its commit expired, and all of it is read: `--from latest` skips no record that
+ * came after the group began.
  *
  * @module
  */
@@ -24,19 +28,49 @@ import type { PartitionStart } from "../kafka/consumer.ts";
 export interface CommitNote {
   readonly journalId: string;
   readonly topicId: string;
+  /** Leader epoch of the record before the committed offset; left out where it is not known. */
+  readonly leaderEpoch?: number;
+  /** The log was truncated, and no record that came in place of the old ones has been journaled since. */
+  readonly truncation?: NotedTruncation;
+}
+
+export interface NotedTruncation {
+  /** The first offset that was superseded. */
+  readonly offset: number;
+  /** Leader epoch of the record that was superseded there; undefined where it is not known. */
+  readonly epoch: number | undefined;
 }
 
 const PREFIX = "orderflow";
+const NUMBER = /^\d+$/;
+const TRUNCATION = /^(\d+)@(\d*)$/;
 
-export function formatCommitNote({ journalId, topicId }: CommitNote): string {
-  return `${PREFIX}:${journalId}:${topicId}`;
+/** Formats a note as `orderflow:JOURNAL:TOPIC[:EPOCH[:OFFSET@EPOCH]]`; earlier versions read the first three parts. */
+export function formatCommitNote(
+  { journalId, topicId, leaderEpoch, truncation }: CommitNote,
+): string {
+  const parts = [PREFIX, journalId, topicId];
+  if (leaderEpoch !== undefined || truncation !== undefined) parts.push(String(leaderEpoch ?? ""));
+  if (truncation !== undefined) parts.push(`${truncation.offset}@${truncation.epoch ?? ""}`);
+  return parts.join(":");
 }
 
 /** The note, or undefined where the commit was not made by a tracker. */
 export function parseCommitNote(metadata: string | null): CommitNote | undefined {
-  const [prefix, journalId, topicId] = metadata?.split(":") ?? [];
+  const [prefix, journalId, topicId, epoch = "", truncated = ""] = metadata?.split(":") ?? [];
   if (prefix !== PREFIX || !journalId || topicId === undefined) return undefined;
-  return { journalId, topicId };
+  const [, offset, supersededEpoch] = TRUNCATION.exec(truncated) ?? [];
+  return {
+    journalId,
+    topicId,
+    ...(NUMBER.test(epoch) && { leaderEpoch: Number(epoch) }),
+    ...(offset !== undefined && {
+      truncation: {
+        offset: Number(offset),
+        epoch: supersededEpoch ? Number(supersededEpoch) : undefined,
+      },
+    }),
+  };
 }
 
 export interface StartPosition {
@@ -109,7 +143,13 @@ function choose(
     };
   }
   const offset = Math.min(committed.offset, journaled.end ?? committed.offset);
-  if (note === undefined && journaled.end !== undefined && committed.offset !== journaled.end) {
+  if (note === undefined && journaled.end === undefined) {
+    return {
+      offset,
+      mark: `offset ${offset} was committed by another program: reading on from it`,
+    };
+  }
+  if (note === undefined && committed.offset !== journaled.end) {
     return { offset, mark: `the group was reset to offset ${committed.offset}` };
   }
   if (note !== undefined && offset < committed.offset) {

@@ -12,17 +12,22 @@
 
 import type {
   Assignment,
+  CommitPoint,
   ConsumedBatch,
   ConsumerNotice,
   GroupConsumer,
   GroupConsumerOptions,
 } from "../kafka/consumer.ts";
+import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
+import type { PartitionLogs } from "../kafka/partition_logs.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
-import { noteJournaled, noteLag, noteRecords, tracedProcess } from "../telemetry.ts";
+import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
+import { epochStartsIn } from "./epochs/held_runs.ts";
+import { TruncationCheck, truncationMark } from "./epochs/truncation_check.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
 import { type Journal, JournalReopenedError } from "./journal/journal.ts";
 import {
@@ -34,15 +39,23 @@ import {
 import { judgeRecord } from "./judge.ts";
 import type { DeadLetter } from "./letter.ts";
 import type { Metrics } from "./metrics.ts";
-import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
+import { hindranceText, type Standing } from "./standing.ts";
+import { StandingWatch } from "./standing_watch.ts";
+import {
+  formatCommitNote,
+  type NotedTruncation,
+  type StartPosition,
+  startPosition,
+} from "./start_position.ts";
+import type { TrackerReport } from "../tracker_status.ts";
 
 /** What a tracker does with its consumer. */
-export type TrackerConsumer = Pick<GroupConsumer, "positions" | "silentMs" | "run" | "stop">;
+export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "run" | "stop">;
 
 /** What its consumer asks and tells a tracker. */
 export type ConsumerHooks = Pick<
   GroupConsumerOptions,
-  "commitMetadata" | "startAt" | "onBatch" | "onNotice"
+  "commitMetadata" | "beginsAtEnd" | "startAt" | "onBatch" | "onNotice" | "logCheck"
 >;
 
 export interface TrackerOptions {
@@ -50,9 +63,11 @@ export interface TrackerOptions {
   readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
   readonly topic: string;
   readonly groupId: string;
-  /** Where a group without commits begins. */
+  /** Where a group begins that has no commit of the topic, if the journal holds no record of it either. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
+  /** Asked whether a partition's log was truncated; left out, nobody is. */
+  readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
   /** Undefined where bad records are only journaled. */
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;
@@ -90,18 +105,39 @@ export class Tracker {
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new Map<number, Mark>();
+  /** Logs that were truncated, to be marked on the next line of the partition. */
+  readonly #truncations = new Map<number, NotedTruncation>();
+  /** Partitions of which a batch under way has that mark. */
+  readonly #marking = new Set<number>();
+  readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
   readonly #stopping = new AbortController();
+  readonly #watch: StandingWatch;
 
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {}); // it is run() that reports it
+    const { partitionLogs } = options;
+    this.#truncationCheck = partitionLogs && new TruncationCheck({
+      ...options,
+      logs: partitionLogs,
+      settled: (partition) => this.#appends.get(partition)?.settled ?? Promise.resolve(),
+      onTruncated: (partition, truncation) => this.#truncations.set(partition, truncation),
+      onGap: (gap) => this.#noteGap(gap),
+    });
     this.#consumer = options.openConsumer({
-      commitMetadata: (topicId) => formatCommitNote({ journalId: options.journal.id, topicId }),
+      commitMetadata: (topicId, point) => this.#commitNote(topicId, point),
+      beginsAtEnd: (topic) => this.#beginsAtEnd(topic),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
       onNotice: (notice) => this.#logNotice(notice),
+      ...(this.#truncationCheck !== undefined && { logCheck: this.#truncationCheck }),
+    });
+    this.#watch = new StandingWatch({
+      ...options,
+      consumer: this.#consumer,
+      stopping: this.#stopping.signal,
     });
   }
 
@@ -110,21 +146,19 @@ export class Tracker {
     return this.#consumer.positions;
   }
 
-  /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
-  get notReadyReason(): string | undefined {
-    const { journal } = this.#options;
-    if (this.#stopping.signal.aborted) return "stopping";
-    if (journal.stallReason !== undefined) {
-      return `the journal cannot be written: ${journal.stallReason}`;
-    }
-    const { silentMs, positions } = this.#consumer;
-    if (silentMs > 0) return `no broker has answered for ${seconds(silentMs)} s`;
-    if (positions === undefined) return "not in the consumer group yet";
-    return this.#options.deadLetters?.blocked.values().next().value;
+  /** What this tracker is doing, whether it is ready, and why not. */
+  get standing(): Standing {
+    return this.#watch.standing;
+  }
+
+  /** What `tracker.status` says. */
+  get report(): TrackerReport {
+    return this.#watch.report;
   }
 
   /** Runs until {@link stop}; rejects where going on is of no use. */
   async run(): Promise<void> {
+    using _watching = this.#watch.start();
     await Promise.race([this.#consumer.run(), this.#failed.promise]);
   }
 
@@ -135,34 +169,51 @@ export class Tracker {
     this.#encoders[Symbol.dispose]();
   }
 
+  #commitNote(topicId: string, { partition, epoch }: CommitPoint): string {
+    const truncation = this.#truncations.get(partition);
+    return formatCommitNote({
+      journalId: this.#options.journal.id,
+      topicId,
+      ...(epoch !== undefined && { leaderEpoch: epoch }),
+      ...(truncation !== undefined && { truncation }),
+    });
+  }
+
+  /** A topic that was created again, as far as this tracker can know, is read from its beginning. */
+  #beginsAtEnd({ topic, topicId }: Pick<Assignment, "topic" | "topicId">): boolean {
+    const { journal, from } = this.#options;
+    const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
+    return from === "latest" && !isAnotherTopic && !journal.holdsTopic(topic);
+  }
+
   #startAt({ topic, topicId, partitions }: Assignment): ReadonlyMap<number, number> {
-    const { journal, from, metrics, log } = this.#options;
-    metrics.keepPartitions(partitions.map(({ partition }) => partition));
+    const { journal, log, from } = this.#options;
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
     // Whoever has a partition next notices for itself what there is to notice.
-    for (const partition of this.#marks.keys()) {
-      if (!partitions.some((start) => start.partition === partition)) this.#marks.delete(partition);
+    for (const partition of [...this.#marks.keys(), ...this.#truncations.keys()]) {
+      if (partitions.some((start) => start.partition === partition)) continue;
+      this.#marks.delete(partition);
+      this.#truncations.delete(partition);
     }
-    for (const start of partitions) {
-      const { partition } = start;
+    for (const assigned of partitions) {
+      const { partition } = assigned;
+      const committed = this.#truncationCheck?.committedOf(assigned) ?? assigned.committed;
+      const start = { ...assigned, committed };
       const held = journal.heldIntervals({ topic, topicId, partition });
       const hasOlderTopic = isAnotherTopic ||
         journal.holdsNamesake({ topic, topicId, partition });
-      const isFirstStart = start.committed === undefined && held.length === 0 && !hasOlderTopic;
-      const { offset, mark, markBelow }: StartPosition = isFirstStart && from === "latest"
-        ? { offset: start.high }
-        : startPosition({
-          start,
-          topicId,
-          journalId: journal.id,
-          journaled: {
-            end: held.at(-1)?.end,
-            firstGap: (from) => firstGap(held, from),
-            hasOlderTopic,
-          },
-        });
+      const { offset, mark, markBelow }: StartPosition = startPosition({
+        start,
+        topicId,
+        journalId: journal.id,
+        journaled: {
+          end: held.at(-1)?.end,
+          firstGap: (offset) => firstGap(held, offset),
+          hasOlderTopic,
+        },
+      });
       if (mark !== undefined) {
         this.#marks.set(partition, { text: mark, below: markBelow ?? Infinity });
         if (markBelow === undefined) {
@@ -174,10 +225,14 @@ export class Tracker {
           });
         }
       }
+      if (mark === undefined && start.committed === undefined && from === "latest") {
+        log.info("A partition that the group has not read yet is read from its beginning", {
+          topic,
+          partition,
+          offset,
+        });
+      }
       starts.set(partition, offset);
-      const lag = Math.max(0, start.high - offset);
-      metrics.recordLag({ partition, lag });
-      noteLag({ topic, partition }, lag);
     }
     return starts;
   }
@@ -205,15 +260,18 @@ export class Tracker {
     const mark = fresh[0] === undefined ? undefined : this.#marks.get(partition);
     if (mark !== undefined) this.#marks.delete(partition);
     const isRight = mark !== undefined && (fresh[0]?.offset ?? Infinity) < mark.below;
+    const truncation = this.#takeTruncation(partition, fresh[0]);
+    const marks = [...(truncation ? [truncation] : []), ...(isRight ? [mark.text] : [])];
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
-      this.#encode(batch, fresh, isRight ? mark.text : undefined),
+      this.#encode(batch, fresh, marks.length === 0 ? undefined : marks.join("; ")),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
-    const isWritten = isSameTopic && isNext &&
+    const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
       (fresh.length === 0 || await this.#append(batch, fresh, encoded));
     this.#encoders.giveBack(encoded.lines);
+    if (truncation !== undefined) this.#giveBackTruncation(partition, { isMarked: isWritten });
     if (!isWritten) {
       if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
       return false;
@@ -242,11 +300,23 @@ export class Tracker {
     const letters = [...failedBefore, ...failed];
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
-    if (!await this.#deadLetter([...letters, ...unhandled], batch)) return false;
-    const lag = Math.max(0, batch.highWatermark - batch.endOffset);
-    metrics.recordLag({ partition, lag });
-    noteLag(batch, lag);
-    return true;
+    return await this.#deadLetter([...letters, ...unhandled], batch);
+  }
+
+  /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */
+  #takeTruncation(partition: number, first: KafkaRecord | undefined): string | undefined {
+    const truncation = this.#truncations.get(partition);
+    if (truncation === undefined || first === undefined || this.#marking.has(partition)) {
+      return undefined;
+    }
+    this.#marking.add(partition);
+    return truncationMark(partition, { ...truncation, newEpoch: first.leaderEpoch });
+  }
+
+  /** Until its line is written a truncation is kept with every commit. */
+  #giveBackTruncation(partition: number, { isMarked }: { readonly isMarked: boolean }): void {
+    this.#marking.delete(partition);
+    if (isMarked) this.#truncations.delete(partition);
   }
 
   /** An append that was begun before the partition was lost, or read again, may still be under way. */
@@ -280,6 +350,22 @@ export class Tracker {
     return false;
   }
 
+  /** Records of a log that was truncated meanwhile must not be taken for the continuation of what is held. */
+  async #fitsLog(batch: ConsumedBatch): Promise<boolean> {
+    while (batch.isCurrent()) {
+      try {
+        if (await this.#truncationCheck?.accepts(batch) ?? true) return true;
+        batch.checkLog?.();
+        return false;
+      } catch (error) {
+        // A topic that is gone, or another one: nothing of it is written.
+        if (error instanceof RefusedError && !await this.#isSameTopic(batch)) return false;
+        await delay(CONFIRM_RETRY_MS);
+      }
+    }
+    return false;
+  }
+
   async #append(
     batch: ConsumedBatch,
     fresh: readonly KafkaRecord[],
@@ -299,6 +385,7 @@ export class Tracker {
         topicId,
         partition,
         intervals,
+        epochs: epochStartsIn(batch),
         lines,
         lineEnds,
       });
@@ -333,6 +420,7 @@ export class Tracker {
       if (badOffsets.has(record.offset)) continue;
       const { order } = judgeRecord(record);
       if (order === undefined) continue;
+      using _call = this.#watch.handling(record);
       const outcome = await runHandler({
         handler: onOrder,
         order,
@@ -374,7 +462,9 @@ export class Tracker {
 
   /** Records expired while this tracker had the partition, before it could read them. */
   #noteGap({ partition, from, to }: { partition: number; from: number; to: number }): void {
-    if (to <= from) return; // past the topic's end: another topic, as the next batch will show
+    const { journal, topic } = this.#options;
+    const held = journal.heldIntervals({ topic, topicId: this.#topicId ?? "", partition });
+    if (firstGap(held, from) >= to) return;
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
     this.#marks.set(partition, { text: mark, below: Infinity });
     this.#options.log.warn("A partition is not read on from where it was left", {
@@ -395,14 +485,38 @@ export class Tracker {
           groupId,
           partitions: notice.partitions,
         });
+      case "unassigned":
+        return log.warn(
+          "Partitions of the topic are unassigned: no member of the group reads them",
+          {
+            topic,
+            groupId,
+            partitions: notice.partitions,
+          },
+        );
+      case "all-assigned":
+        return log.info("No partition of the topic is unassigned any more", { topic, groupId });
+      case "unreadable-subscriptions":
+        return log.warn(
+          "Members of the group get no partitions: their subscription is unreadable",
+          {
+            groupId,
+            memberIds: notice.memberIds,
+          },
+        );
       case "silent":
-        return log.warn("No answer from the brokers; trying on", {
+        return log.warn("No broker is responding; retrying", {
           seconds: seconds(notice.silentMs),
         });
       case "answers-again":
         return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
-      case "out-of-range":
-        return this.#noteGap(notice);
+      case "hindered":
+        return log.warn("The tracker is held up", {
+          topic,
+          why: hindranceText(notice.hindrance, topic),
+        });
+      case "unhindered":
+        return log.info("The tracker is not held up any more", { topic, was: notice.was });
       case "unreadable":
         return log.warn("A batch cannot be read; it is fetched again until it can", {
           topic,

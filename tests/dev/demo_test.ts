@@ -78,6 +78,17 @@ Deno.test("demo ends in order on SIGINT, with the proof of what was sent until t
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
+Deno.test("demo stopped before the first order ends with exit code 0, and has nothing to prove", async () => {
+  await using demo = await createDemoFolder(shared.address);
+  const program = await demo.start(["--orders", "100000", "--rate", "0.1"]);
+  await until("it has begun", () => program.output.stdout.includes("topic orderflow-demo-"));
+  program.signal("SIGINT");
+  program.signal("SIGINT");
+  assert.equal(await program.exitCode, 0, program.output.stdout + program.output.stderr);
+  assert.match(program.output.stdout, /^stopped before the first order: there is nothing/m);
+  assert.deepEqual(await processesOf(demo.folder), []);
+});
+
 Deno.test("demo --chaos: broker and tracker killed, the network cut, and the proof holds", async () => {
   await using demo = await createDemoFolder(shared.address);
   const ended = await demo.run(["--chaos", "--seed", "7"]);

@@ -9,6 +9,9 @@ import { EventWriter } from "../../lib/tracker/event.ts";
 import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
 import { LedgerFile } from "../../lib/producer/ledger.ts";
 import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { StatusFile } from "../../lib/tracker/status_file.ts";
+import type { TrackerReport } from "../../lib/tracker_status.ts";
 import { openJournal } from "../../lib/tracker/journal/journal.ts";
 import { encodedLines } from "../tracker/journal/fixture.ts";
 
@@ -170,6 +173,7 @@ Deno.test("the published manifest schema takes the manifests of a journal that w
         topicId: "0".repeat(32),
         partition: 0,
         intervals: [{ start: offset, end: offset + 1 }],
+        epochs: [{ epoch: 3, start: offset }],
         ...encodedLines([
           `{"kafka_topic":"orders","kafka_partition":0,"kafka_offset":${offset},"raw_message":"${
             "x".repeat(400)
@@ -186,6 +190,54 @@ Deno.test("the published manifest schema takes the manifests of a journal that w
     await journal.close();
     assertLinesFit("manifest.schema.json", join(folder, "tracker.manifest.000001.json"), 1);
     assertLinesFit("manifest.schema.json", second, 1);
+  }));
+
+Deno.test("the published status schema takes every status that the tracker writes", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "tracker.status");
+    const file = new StatusFile({
+      directory: folder,
+      topic: "orders",
+      groupId: "group",
+      log: loggerOf("test"),
+    });
+    const reports: readonly TrackerReport[] = [
+      {
+        state: "starting",
+        ready: false,
+        reason: "starting",
+        partitions: [{ partition: 0, position: null, committed: null, lag: null }],
+        unassigned: null,
+        open_transactions: [],
+        latency_ms: null,
+        counters: { received: 0, processed: 0, failed: 0, dead_lettered: 0, already_journaled: 0 },
+      },
+      {
+        state: "blocked",
+        ready: false,
+        reason: "why",
+        partitions: [{ partition: 0, position: 3, committed: 2, lag: 1, reason: "why" }],
+        unassigned: [1],
+        open_transactions: [{ partition: 0, first_offset: 3, records: 1, seconds: 2 }],
+        latency_ms: { p50: 0.5, p99: 1, max: 2 },
+        counters: { received: 3, processed: 2, failed: 1, dead_lettered: 1, already_journaled: 0 },
+      },
+    ];
+    const schema = checkerOf("status.schema.json");
+    for (const report of reports) {
+      file.follow(() => report);
+      file.start();
+      await file.close();
+      const written = JSON.parse(Deno.readTextFileSync(path));
+      assert.equal(written.state, "stopped");
+      for (const status of [written, { ...written, ...report }]) {
+        assert.ok(schema.fits(status), schema.errors(status));
+        for (const field of Object.keys(status).filter((name) => name !== "reason")) {
+          const { [field]: _, ...others } = status;
+          assert.ok(!schema.fits(others), `${field} is asked for`);
+        }
+      }
+    }
   }));
 
 Deno.test("each reference of the AsyncAPI document leads somewhere", () => {

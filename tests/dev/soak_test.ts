@@ -80,6 +80,7 @@ function resultWith(
       flatness: memoryOf((minutes) => 150 + growth * minutes),
       isJudged,
     }],
+    isStoppedEarly: false,
   };
 }
 
@@ -89,6 +90,13 @@ Deno.test("soakHolds() fails for a leak, for a lost record, and for one that the
   assert.equal(soakHolds(resultWith({ growth: 20, isJudged: false })), true);
   assert.equal(soakHolds(resultWith({ missing: 1 })), false);
   assert.equal(soakHolds(resultWith({ monitored: 99 })), false);
+});
+
+Deno.test("soakHolds() needs figures, unless a person stopped the soak before there were enough samples", () => {
+  const result = { ...resultWith({}), figures: [] };
+  assert.equal(soakHolds(result), false);
+  assert.equal(soakHolds({ ...result, isStoppedEarly: true }), true);
+  assert.equal(soakHolds({ ...resultWith({ missing: 1 }), isStoppedEarly: true }), false);
 });
 
 Deno.test({

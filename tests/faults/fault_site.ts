@@ -117,6 +117,15 @@ export class FaultBroker implements AsyncDisposable {
     await this.#process.stop();
   }
 
+  /** SIGSTOP: connections stay open, and nothing is answered, until {@link resume}. */
+  pause(): void {
+    Deno.kill(this.#process.pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    Deno.kill(this.#process.pid, "SIGCONT");
+  }
+
   /** Starts it again on its data. */
   async restart(): Promise<void> {
     this.#process = await startBrokerProcess({

@@ -4,6 +4,7 @@ import { ConfigResourceTypes } from "kafkajs";
 import { type BrokerCluster, freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { readLedger } from "../../lib/producer/ledger.ts";
+import { logged } from "./fault_site.ts";
 import {
   assertJournalIsTopic,
   countJournalLines,
@@ -188,6 +189,7 @@ Deno.test("three nodes: the leader killed, leadership moved, a rolling restart, 
     tracker.signal("SIGTERM");
     assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
     const topic = await assertJournalIsTopic(site);
+    assert.deepEqual(logged(site.logs, /truncated/), [], "no leader lacked a record");
     assert.equal(topic.length, summary.acknowledged);
     await assertLedgerIsTopic(ledger, topic);
   } finally {

@@ -11,6 +11,7 @@ import {
   topicRanges,
   untilAllCommitted,
 } from "./fault_site.ts";
+import { readStatus } from "./standing_site.ts";
 
 const DAMAGED_PARTITION = 1;
 
@@ -55,6 +56,11 @@ Deno.test("a batch with a wrong checksum is refused and named, and read once it 
   assert.match(said?.error ?? "", /has checksum \d+: expected \d+/);
   const { partition, offset } = said?.metadata ?? {};
   assert.equal(partition, DAMAGED_PARTITION);
+  await until("the status names it", () => {
+    const { state, ready, reason = "" } = readStatus(site.logs) ?? {};
+    return state === "blocked" && ready === false &&
+      reason.includes(`[${DAMAGED_PARTITION}] cannot be read at offset ${offset}`);
+  });
   const journaled = (await readJournal(site.logs))
     .filter(({ kafka_partition }) => kafka_partition === DAMAGED_PARTITION);
   assert.ok(journaled.every(({ kafka_offset }) => kafka_offset < Number(offset)));

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import type { Patience } from "../../lib/kafka/client.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import { JumpingClock } from "../jumping_clock.ts";
+import { ERROR, ScriptedGroupCluster } from "./scripted/group_cluster.ts";
+import { soon } from "./scripted/member.ts";
 import { ScriptedCluster, UNKNOWN_TOPIC_OR_PARTITION } from "./scripted_cluster.ts";
 
 const TOPIC = "orders";
@@ -20,8 +24,134 @@ Deno.test("ClusterClient.offsets() waits for a leader that has not heard of a ne
   const connection = { brokers: cluster.brokers, clientId: "test" };
   await using client = await ClusterClient.connect(connection, "probe");
   assert.deepEqual(await client.offsets(TOPIC, [0, 1]), [
-    { partition: 0, low: 0, high: 0 },
-    { partition: 1, low: 0, high: 7 },
+    { partition: 0, low: 0, high: 0, highWatermark: 0 },
+    { partition: 1, low: 0, high: 7, highWatermark: 7 },
   ]);
   assert.equal(refusals, 3);
+});
+
+function connect(cluster: ScriptedGroupCluster, patience: Patience): Promise<ClusterClient> {
+  return ClusterClient.connect({ brokers: cluster.brokers, clientId: "test" }, patience);
+}
+
+/** Errors that pass, by the request that is refused with them once or twice. */
+const PASSING_OFFSETS = {
+  LEADER_NOT_AVAILABLE: ERROR.leaderNotAvailable,
+  NOT_LEADER_FOR_PARTITION: ERROR.notLeader,
+  REPLICA_NOT_AVAILABLE: ERROR.replicaNotAvailable,
+};
+const PASSING_COMMITS = {
+  GROUP_LOAD_IN_PROGRESS: ERROR.coordinatorLoading,
+  GROUP_COORDINATOR_NOT_AVAILABLE: ERROR.coordinatorNotAvailable,
+  NOT_COORDINATOR_FOR_GROUP: ERROR.notCoordinator,
+};
+
+for (const [reason, errorCode] of Object.entries(PASSING_OFFSETS)) {
+  Deno.test(`ClusterClient.offsets() asks again after ${reason}`, async () => {
+    await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+    cluster.topic(TOPIC).partition(0).append(["one", "two"]);
+    await using client = await connect(cluster, "probe");
+    const { listOffsets } = cluster.requests;
+    cluster.script.listOffsets = () => listOffsets.length > 2 ? undefined : { errorCode };
+    assert.deepEqual(await client.offsets(TOPIC, [0]), [{ partition: 0, low: 0, high: 2 }]);
+  });
+}
+
+for (const [reason, errorCode] of Object.entries(PASSING_COMMITS)) {
+  Deno.test(`ClusterClient.committedOffsets() asks again after ${reason}`, async () => {
+    await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+    const commit = { offset: 7, metadata: "note" };
+    cluster.committed.set(TOPIC, new Map([[0, commit]]));
+    await using client = await connect(cluster, "probe");
+    const { offsetFetch } = cluster.requests;
+    cluster.script.offsetFetch = () => offsetFetch.length > 2 ? undefined : { errorCode };
+    assert.deepEqual(await client.committedOffsets("group", TOPIC), [{ partition: 0, ...commit }]);
+  });
+}
+
+Deno.test("ClusterClient.offsets() asks the new leader where a node has given a partition up", async () => {
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
+  const partition = cluster.topic(TOPIC).partition(0);
+  partition.append(["one", "two"]);
+  await using client = await connect(cluster, "probe");
+  await client.offsets(TOPIC, [0]);
+  partition.leader = 2;
+  assert.deepEqual(await client.offsets(TOPIC, [0]), [{ partition: 0, low: 0, high: 2 }]);
+  assert.equal(cluster.requests.listOffsets.at(-1)?.nodeId, 2);
+});
+
+Deno.test("ClusterClient.offsets() refuses at once what does not pass", async () => {
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+  cluster.script.listOffsets = () => ({ errorCode: ERROR.topicAuthorizationFailed });
+  await using client = await connect(cluster, "persist");
+  await assert.rejects(client.offsets(TOPIC, [0]), { reason: "TOPIC_AUTHORIZATION_FAILED" });
+  assert.equal(cluster.requests.listOffsets.length, 1);
+});
+
+/** What a patient client is asking for without end when it is closed. */
+const QUESTIONS: Readonly<Record<string, (client: ClusterClient) => Promise<unknown>>> = {
+  listOffsets: (client) => client.offsets(TOPIC, [0]),
+  offsetFetch: (client) => client.committedOffsets("group", TOPIC),
+  findCoordinator: (client) => client.requireGroup("group"),
+};
+
+for (const [api, ask] of Object.entries(QUESTIONS)) {
+  Deno.test(`ClusterClient asks no more once it is closed: ${api}`, async () => {
+    using clock = new JumpingClock();
+    await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+    const errorCode = api === "listOffsets" ? ERROR.notLeader : ERROR.coordinatorLoading;
+    let refusedCount = 0;
+    Object.assign(cluster.script, {
+      [api]: () => {
+        refusedCount++;
+        return { errorCode };
+      },
+    });
+    const client = await connect(cluster, "persist");
+    let isEnded = false;
+    ask(client).then(() => {}, () => {}).finally(() => isEnded = true);
+    await clock.jumpUntil("it asks again", () => refusedCount > 2);
+    await client[Symbol.asyncDispose]();
+    await clock.jumpUntil("it has given up", () => isEnded);
+    const count = refusedCount;
+    clock.jump(1_000);
+    await soon("a turn has passed", () => true);
+    assert.equal(refusedCount, count);
+  });
+}
+
+Deno.test("ClusterClient waits for brokers that do not answer, whatever it is asked at once, and gives up when it is closed", async () => {
+  using clock = new JumpingClock();
+  const cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+  const client = await connect(cluster, "persist");
+  await client.offsets(TOPIC, [0]);
+  await cluster[Symbol.asyncDispose](); // nothing listens any more
+  const ended: string[] = [];
+  const questions = { ...QUESTIONS, metadata: (asked: ClusterClient) => asked.findTopic(TOPIC) };
+  for (const [api, ask] of Object.entries(questions)) {
+    ask(client).catch((error) => {
+      assert.equal(error.name, "BrokerUnreachableError");
+      ended.push(api);
+    });
+  }
+  for (let second = 0; second < 10; second++) {
+    clock.jump(1_000);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.deepEqual(ended, []);
+  await client[Symbol.asyncDispose]();
+  await clock.jumpUntil("all have given up", () => ended.length === Object.keys(questions).length);
+});
+
+Deno.test("ClusterClient.offsets() knows a partition that was added after it first asked", async () => {
+  await using cluster = new ScriptedCluster({ topic: TOPIC, leaders: [1] });
+  const connection = { brokers: cluster.brokers, clientId: "test" };
+  await using client = await ClusterClient.connect(connection, "probe");
+  await client.offsets(TOPIC, [0]);
+  cluster.leaders.push(1);
+  cluster.stored[1] = 7;
+  assert.deepEqual(await client.offsets(TOPIC, [0, 1]), [
+    { partition: 0, low: 0, high: 0, highWatermark: 0 },
+    { partition: 1, low: 0, high: 7, highWatermark: 7 },
+  ]);
 });

@@ -6,6 +6,7 @@ import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
 import { CorruptBatchError, lastOffsetIn } from "../../lib/kafka/record_batch.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite } from "../site.ts";
+import { encodeBatch, encodeEndMarker } from "./scripted/record_batches.ts";
 
 await liveBroker();
 
@@ -30,8 +31,13 @@ Deno.test("committedRecords() refuses bytes that do not reach the offset that wa
     bytesMax: 1_000_000,
   });
   await cluster.disconnect();
-  const read = (start: number, fetched = bytes) =>
-    committedRecords({ topic, partition: 0, start, bytes: fetched, abortedTransactions: [] });
+  const read = async (start: number, fetched = bytes) => {
+    const parts = committedRecords({
+      ...{ topic, partition: 0, start, bytes: fetched },
+      abortedTransactions: [],
+    });
+    return (await Array.fromAsync(parts)).flatMap(({ records }) => records);
+  };
 
   assert.equal(lastOffsetIn(bytes), 4);
   assert.deepEqual((await read(0)).map(({ offset }) => offset), [0, 1, 2, 3, 4]);
@@ -42,5 +48,41 @@ Deno.test("committedRecords() refuses bytes that do not reach the offset that wa
     const damaged = bytes.slice();
     new DataView(damaged.buffer).setInt32(LENGTH_AT, length);
     await assert.rejects(read(0, damaged), CorruptBatchError, `a length of ${length}`);
+  }
+});
+
+Deno.test("committedRecords() leaves out aborted transactions in whatever order the broker names them", async () => {
+  const [slow, quick] = [1n, 2n];
+  const transactional = (producerId: bigint, baseOffset: number) =>
+    encodeBatch([`${producerId}/${baseOffset}`], {
+      producerId,
+      baseOffset,
+      isTransactional: true,
+    });
+  // `slow` is aborted at offset 5, `quick` at 2; both commit what they send after that.
+  const bytes = Uint8Array.from([
+    transactional(slow, 0),
+    transactional(quick, 1),
+    encodeEndMarker({ producerId: quick, isCommit: false, baseOffset: 2 }),
+    transactional(quick, 3),
+    transactional(slow, 4),
+    encodeEndMarker({ producerId: slow, isCommit: false, baseOffset: 5 }),
+    encodeEndMarker({ producerId: quick, isCommit: true, baseOffset: 6 }),
+    transactional(slow, 7),
+    encodeEndMarker({ producerId: slow, isCommit: true, baseOffset: 8 }),
+    encodeBatch(["9"], { baseOffset: 9 }),
+  ].flatMap((batch) => [...batch]));
+  // By their ends, as a broker keeps them, and by their beginnings.
+  const byEnd = [{ producerId: quick, firstOffset: 1 }, { producerId: slow, firstOffset: 0 }];
+  for (const abortedTransactions of [byEnd, byEnd.toReversed()]) {
+    const parts = committedRecords({
+      topic: "orders",
+      partition: 0,
+      start: 0,
+      bytes,
+      abortedTransactions,
+    });
+    const records = (await Array.fromAsync(parts)).flatMap((part) => part.records);
+    assert.deepEqual(records.map(({ offset }) => offset), [3, 7, 9]);
   }
 });

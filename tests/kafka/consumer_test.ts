@@ -1,14 +1,26 @@
 import assert from "node:assert/strict";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
-import { type ConsumedBatch, GroupConsumer } from "../../lib/kafka/consumer.ts";
+import {
+  type ConsumedBatch,
+  type ConsumerNotice,
+  GroupConsumer,
+  type GroupConsumerOptions,
+} from "../../lib/kafka/consumer.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until } from "../site.ts";
 
 await liveBroker();
 
 interface ClientGroup {
-  commitOffsets(offsets: unknown): Promise<void>;
+  readonly memberId: string;
+  commitOffsets(offsets: ClientOffsets): Promise<void>;
+}
+
+interface ClientOffsets {
+  readonly topics: readonly {
+    readonly partitions: readonly { readonly partition: number }[];
+  }[];
 }
 
 const { prototype: clientGroup } = consumerGroupModule as { prototype: ClientGroup };
@@ -30,6 +42,7 @@ function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): 
 async function createConsumer(
   site: Site,
   onBatch: (batch: ConsumedBatch) => Promise<boolean>,
+  options: Partial<GroupConsumerOptions> = {},
 ): Promise<AsyncDisposable> {
   const connection = { brokers: [site.broker], clientId: "consumer-test" };
   const cluster = await ClusterClient.connect(connection, "persist");
@@ -41,6 +54,7 @@ async function createConsumer(
     startAt: ({ partitions }) => new Map(partitions.map(({ partition, low }) => [partition, low])),
     onBatch,
     onNotice: () => {},
+    ...options,
   });
   const running = consumer.run();
   return {
@@ -168,4 +182,41 @@ Deno.test("GroupConsumer hands a batch that failed over again before any that co
     async () => (await committed(site)).join() === (await ends(site)).join(),
   );
   assert.deepEqual(gaps, []);
+});
+
+/**
+ * Goal: a member commits for itself only, and for the generation in which it read.
+ * Method: the commit of where a lone member begins is refused until a second one has joined and has one of the two
+ * partitions.
+ * Invariants: no member commits a partition that the other one holds; both have begun in the end.
+ */
+Deno.test("GroupConsumer commits where it begins for partitions only that it still holds", async () => {
+  await using site = await createSite({ partitions: 2 });
+  const held = new Map<string, readonly number[]>();
+  const onNotice = (notice: ConsumerNotice) => {
+    if (notice.kind === "joined") held.set(notice.memberId, notice.partitions);
+  };
+  const isShared = () => [...held.values()].filter(({ length }) => length === 1).length === 2;
+  const commits: (readonly [string, readonly number[]])[] = [];
+  let refusedCount = 0;
+  const { commitOffsets } = clientGroup;
+  using _commits = aroundCommits(() => Promise.resolve());
+  clientGroup.commitOffsets = async function (this: ClientGroup, offsets) {
+    if (!isShared()) {
+      refusedCount++;
+      throw Object.assign(new Error("rebalancing"), {
+        type: "REBALANCE_IN_PROGRESS",
+        retriable: true,
+      });
+    }
+    const partitions = offsets.topics.flatMap((topic) => topic.partitions);
+    commits.push([this.memberId, partitions.map(({ partition }) => partition)]);
+    await commitOffsets.call(this, offsets);
+  };
+  const safe = () => Promise.resolve(true);
+  await using _first = await createConsumer(site, safe, { onNotice });
+  await until("its first commit is refused", () => refusedCount > 0);
+  await using _second = await createConsumer(site, safe, { onNotice });
+  await until("both have begun", async () => (await committed(site)).join() === "0,0");
+  for (const [memberId, partitions] of commits) assert.deepEqual(partitions, held.get(memberId));
 });

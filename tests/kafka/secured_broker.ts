@@ -274,11 +274,12 @@ export type Permission = readonly [
   operation: keyof typeof AclOperationTypes,
 ];
 
-/** Gives a user what these lines of docs/clusters.md say. */
+/** Gives a user what these lines of docs/clusters.md say, or denies it. */
 export async function allow(
   { kafka }: SecuredBroker,
   user: string,
   permissions: readonly Permission[],
+  permissionType: AclPermissionTypes = AclPermissionTypes.ALLOW,
 ): Promise<void> {
   if (permissions.length === 0) return;
   const admin = kafka.admin();
@@ -287,7 +288,7 @@ export async function allow(
     acl: permissions.map(([resource, name, operation]) => ({
       principal: `User:${user}`,
       host: "*",
-      permissionType: AclPermissionTypes.ALLOW,
+      permissionType,
       resourceType: AclResourceTypes[resource],
       resourceName: name,
       resourcePatternType: ResourcePatternTypes.LITERAL,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { isDeepStrictEqual } from "node:util";
 import { CompressionTypes, Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { cureIdleTimer } from "../../lib/kafka/kafkajs_internals.ts";
@@ -10,6 +11,7 @@ import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
 import { openClient } from "../../lib/kafka/client.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
+import { hasCommand } from "../site.ts";
 
 cureIdleTimer(); // the tests use kafkajs directly too
 
@@ -20,11 +22,15 @@ const TIMESTAMP_MS = 1_756_684_800_000;
 
 async function withTopic(
   test: (topic: string, reader: TopicReader) => Promise<void>,
+  config: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   await using cluster = await ClusterClient.connect(connection, "probe");
   await using reader = await TopicReader.connect(connection, "probe");
   const topic = uniqueName("reader");
-  await cluster.ensureTopic(topic, { partitionCount: 1, config: { "retention.ms": "-1" } });
+  await cluster.ensureTopic(topic, {
+    partitionCount: 1,
+    config: { "retention.ms": "-1", ...config },
+  });
   try {
     await test(topic, reader);
   } finally {
@@ -77,7 +83,13 @@ Deno.test("TopicReader.read() gives each record of a range as it was sent, compr
       },
       { timestampMs: TIMESTAMP_MS - 1_000, key: null, value: null, headers: [] },
       { timestampMs: TIMESTAMP_MS + 5_000_000_000, key: bytes(), value: bytes(), headers: [] },
-    ].map((record) => ({ topic, partition: 0, ...record }));
+    ].map((record) => ({
+      topic,
+      partition: 0,
+      leaderEpoch: 0,
+      exactTimestampMs: undefined,
+      ...record,
+    }));
     assert.deepEqual(
       records.map(plain),
       [...expected, ...expected].map((record, offset) => ({ ...record, offset })),
@@ -127,6 +139,39 @@ Deno.test("TopicReader.read() says that a partition does not reach so far", asyn
   });
 });
 
+const HAS_KCAT = await hasCommand("kcat", "-V");
+
+for (const type of ["CreateTime", "LogAppendTime"]) {
+  Deno.test({
+    name: `TopicReader.read() gives the same times as kcat where a topic has ${type}`,
+    ignore: !HAS_KCAT,
+    async fn() {
+      await withTopic(async (topic, reader) => {
+        const producer = kafka.producer();
+        await producer.connect();
+        const sent = offsets(0, 3).map((offset) => TIMESTAMP_MS + offset);
+        const messages = sent.map((time) => ({ value: "value", timestamp: String(time) }));
+        await producer.send({ topic, messages });
+        await producer.send({ topic, messages, compression: CompressionTypes.GZIP });
+        await producer.disconnect();
+        const records = await readAll(reader, { topic, partition: 0, start: 0, end: 6 });
+        const times = records.map(({ timestampMs }) => timestampMs);
+        assert.deepEqual(times, await timesByKcat(topic));
+        const isOwn = isDeepStrictEqual(times, [...sent, ...sent]);
+        assert.equal(isOwn, type === "CreateTime");
+      }, { "message.timestamp.type": type });
+    },
+  });
+}
+
+async function timesByKcat(topic: string): Promise<readonly number[]> {
+  const where = ["-b", broker.address, "-t", topic, "-p", "0", "-o", "beginning"];
+  const kcat = new Deno.Command("kcat", { args: ["-C", ...where, "-e", "-q", "-f", "%T\\n"] });
+  const { success, stdout, stderr } = await kcat.output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim().split("\n").map(Number);
+}
+
 Deno.test("decodeBatches() refuses a batch of which one bit is wrong", async () => {
   await withTopic(async (topic) => {
     const producer = kafka.producer();
@@ -140,7 +185,8 @@ Deno.test("decodeBatches() refuses a batch of which one bit is wrong", async () 
 
     const [batch] = decodeBatches(records);
     assert.ok(batch);
-    assert.equal(Array.from(await decodeRecords(batch, { topic, partition: 0 })).length, 2);
+    const parts = await Array.fromAsync(decodeRecords(batch, { topic, partition: 0 }));
+    assert.equal(parts.flatMap((records) => Array.from(records)).length, 2);
     assert.equal(Array.from(decodeBatches(records.subarray(0, -1))).length, 0);
     const crcEnd = 21;
     for (let index = crcEnd; index < records.length; index++) {

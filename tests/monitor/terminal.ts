@@ -51,7 +51,8 @@ export class Terminal implements AsyncDisposable {
     await terminal.#run(
       ...["-f", "/dev/null", "new-session", "-d", "-x", String(columns), "-y", String(rows)],
       ...["-c", cwd],
-      `echo ${SHELL_PROMPT}; env -u NO_COLOR ${
+      // Without a trap the shell would end with the program that Ctrl-C ends, and not say its exit code.
+      `trap : INT; echo ${SHELL_PROMPT}; env -u NO_COLOR ${
         settings.join(" ")
       } sh -c 'echo $$ > "$0"; exec "$@"' '${terminal.#pidFile}' ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
     );
@@ -77,14 +78,14 @@ export class Terminal implements AsyncDisposable {
   }
 
   /** Waits until the screen shows it; says what it showed instead. */
-  async shows(what: string | RegExp): Promise<string> {
+  async shows(what: string | RegExp, withinMs = SHOWN_WITHIN_MS): Promise<string> {
     const fits = (text: string) => typeof what === "string" ? text.includes(what) : what.test(text);
     let text = "";
     try {
       await until(
         `the screen shows ${what}`,
         async () => fits(text = await this.text()),
-        SHOWN_WITHIN_MS,
+        withinMs,
       );
     } catch (error) {
       throw new Error(`${error instanceof Error ? error.message : error}; it showed:\n${text}`);

@@ -37,6 +37,8 @@ const RAMPS: readonly (readonly [string, readonly Stage[], number])[] = [
     500 + 16_500 + 2_500,
   ],
   ["200:0s,200:5s", [{ target: 200, durationMs: 0 }, { target: 200, durationMs: 5_000 }], 1_000],
+  // In floating point the area is 51.000000000000007: no order is due for the rest.
+  ["17:0s,17:3s", [{ target: 17, durationMs: 0 }, { target: 17, durationMs: 3_000 }], 51],
   [
     "10:0s,10:1s,0:0s,0:60s,10:0s,10:1s",
     [

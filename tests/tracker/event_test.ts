@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { decodeEvent, EventWriter, type Verdict } from "../../lib/tracker/event.ts";
+import { classify, quickClassify } from "../../lib/tracker/journal/line_scan.ts";
 
 const ENCODER = new TextEncoder();
 const RECEIVED_AT = new Date(Date.UTC(2026, 10, 23, 7, 0, 0, 5));
@@ -70,6 +71,23 @@ Deno.test("a record comes back from its line byte for byte, whatever its bytes",
   }
 });
 
+Deno.test("the leader epoch of a record is written after its topic id, and read back", () => {
+  for (const leaderEpoch of [0, 7, 2_147_483_647]) {
+    const line = encode({ leaderEpoch });
+    assert.ok(line.endsWith(`,"kafka_topic_id":"aa","kafka_leader_epoch":${leaderEpoch}}\n`), line);
+    assert.equal(decodeEvent(line).leaderEpoch, leaderEpoch);
+    const bytes = ENCODER.encode(line.trimEnd());
+    assert.deepEqual(quickClassify(bytes), classify(bytes));
+    assert.deepEqual(quickClassify(bytes), {
+      kind: "record",
+      partition: { topic: "orders", topicId: "aa", partition: 2 },
+      offset: 41,
+      leaderEpoch,
+    });
+  }
+  assert.doesNotMatch(encode({}), /kafka_leader_epoch/);
+});
+
 Deno.test("EventWriter escapes every byte that JSON does not take, as JSON.stringify does", () => {
   const text = Array.from({ length: 300 }, (_, codePoint) => String.fromCodePoint(codePoint)).join(
     "",
@@ -131,4 +149,17 @@ Deno.test("decodeEvent() says what is wrong with a line that is none", () => {
   ) {
     assert.throws(() => decodeEvent(line), SyntaxError);
   }
+});
+
+Deno.test("decodeEvent() refuses partitions and offsets that are no whole numbers from 0 to 2^53 - 1", () => {
+  const lineWith = (field: string, number: string) =>
+    encode({}).trimEnd().replace(new RegExp(`"kafka_${field}":\\d+`), `"kafka_${field}":${number}`);
+  for (const field of ["partition", "offset"]) {
+    for (const number of ["-1", "0.5", '"1"', "null", "9007199254740992", "1e300"]) {
+      assert.throws(() => decodeEvent(lineWith(field, number)), SyntaxError, `${field} ${number}`);
+    }
+  }
+  assert.equal(decodeEvent(lineWith("offset", "0")).offset, 0);
+  const highest = decodeEvent(lineWith("offset", "9007199254740991")).offset;
+  assert.equal(highest, Number.MAX_SAFE_INTEGER);
 });

@@ -16,9 +16,10 @@ interface Given {
   readonly commit?: number;
   readonly note?: { journalId: string; topicId: string } | "none";
   readonly held?: readonly Interval[];
+  readonly hasOlderTopic?: boolean;
 }
 
-function decide({ low = 0, high = 100, commit, note, held = [] }: Given) {
+function decide({ low = 0, high = 100, commit, note, held = [], hasOlderTopic }: Given) {
   const start: PartitionStart = {
     partition: 0,
     low,
@@ -33,7 +34,11 @@ function decide({ low = 0, high = 100, commit, note, held = [] }: Given) {
     start,
     topicId: TOPIC_ID,
     journalId: OURS,
-    journaled: { end: held.at(-1)?.end, firstGap: (from) => firstGap(held, from) },
+    journaled: {
+      end: held.at(-1)?.end,
+      firstGap: (from) => firstGap(held, from),
+      ...(hasOlderTopic !== undefined && { hasOlderTopic }),
+    },
   });
 }
 
@@ -41,9 +46,27 @@ const ownNote = { journalId: OURS, topicId: TOPIC_ID };
 
 Deno.test("a commit's note is read back, and another program's metadata is none", () => {
   assert.deepEqual(parseCommitNote(formatCommitNote(ownNote)), ownNote);
-  for (const metadata of [null, "", "something", "orderflow:", "orderflow:x"]) {
+  const others = [null, "", "something", "orderflow:", "orderflow:x", "orderflow::x", "other:x:y"];
+  for (const metadata of others) {
     assert.equal(parseCommitNote(metadata), undefined);
   }
+});
+
+Deno.test("a commit's note has the leader epoch and a truncation, after what earlier versions read", () => {
+  const truncation = { offset: 500, epoch: 3 };
+  const unknown = { offset: 500, epoch: undefined };
+  const notes: readonly (readonly [string, Parameters<typeof formatCommitNote>[0]])[] = [
+    ["orderflow:our-journal:aa", ownNote],
+    ["orderflow:our-journal:aa:0", { ...ownNote, leaderEpoch: 0 }],
+    ["orderflow:our-journal:aa:7:500@3", { ...ownNote, leaderEpoch: 7, truncation }],
+    ["orderflow:our-journal:aa::500@3", { ...ownNote, truncation }],
+    ["orderflow:our-journal:aa:7:500@", { ...ownNote, leaderEpoch: 7, truncation: unknown }],
+  ];
+  for (const [text, note] of notes) {
+    assert.equal(formatCommitNote(note), text);
+    assert.deepEqual(parseCommitNote(text), note);
+  }
+  assert.deepEqual(parseCommitNote("orderflow:our-journal:aa:x:y:z"), ownNote);
 });
 
 Deno.test("the first start reads from the first offset that is there", () => {
@@ -106,4 +129,73 @@ Deno.test("a commit past the topic's end means another topic: it is read from it
   const { offset, mark } = decide({ high: 20, commit: 50, note: "none" });
   assert.equal(offset, 0);
   assert.match(mark ?? "", /past the topic's end 20/);
+});
+
+Deno.test("a commit at the topic's end is where to read on, not past it", () => {
+  const held = [{ start: 0, end: 20 }];
+  assert.deepEqual(decide({ high: 20, commit: 20, note: ownNote, held }), { offset: 20 });
+  assert.deepEqual(decide({ high: 20, commit: 20, note: "none", held }), { offset: 20 });
+  assert.deepEqual(decide({ high: 20, commit: 20, note: "none" }), { offset: 20 });
+  assert.match(decide({ high: 20, commit: 21, note: "none", held }).mark ?? "", /past the topic's/);
+});
+
+Deno.test("a commit at the first offset that is left, or at the end of what is held, is not marked", () => {
+  const held = [{ start: 0, end: 10 }];
+  assert.deepEqual(decide({ low: 10, commit: 10, note: ownNote, held }), { offset: 10 });
+  assert.deepEqual(decide({ low: 10, commit: 10, note: "none", held }), { offset: 10 });
+  assert.deepEqual(decide({ low: 30, commit: 30, note: "none" }), { offset: 30 });
+});
+
+Deno.test("offsets that were deleted are marked where one of them is not held, and only then", () => {
+  const decideLow40 = (...held: readonly Interval[]) =>
+    decide({ low: 40, commit: 10, note: ownNote, held });
+  // Held up to just before what is left: nothing is missing.
+  assert.deepEqual(decideLow40({ start: 0, end: 40 }), { offset: 40 });
+  assert.deepEqual(decideLow40({ start: 0, end: 90 }), { offset: 40 });
+  for (const held of [[{ start: 0, end: 39 }], [{ start: 0, end: 20 }, { start: 21, end: 90 }]]) {
+    const { offset, mark } = decideLow40(...held);
+    assert.equal(offset, 40);
+    assert.match(mark ?? "", /offsets 10 to 39 were deleted before they were read/);
+  }
+});
+
+Deno.test("what was noticed of a group and of deleted offsets stands in one mark", () => {
+  const held = [{ start: 0, end: 10 }];
+  const reset = decide({ low: 40, commit: 5, note: "none", held });
+  assert.equal(
+    reset.mark,
+    "the group was reset to offset 5; offsets 5 to 39 were deleted before they were read",
+  );
+  const behind = decide({ low: 40, commit: 50, note: ownNote, held });
+  assert.equal(
+    behind.mark,
+    "the journal ends before the committed offset 50; offsets 10 to 39 were deleted before they were read",
+  );
+  const past = decide({ low: 40, high: 60, commit: 70, note: "none", held });
+  assert.equal(past.offset, 40);
+  assert.doesNotMatch(past.mark ?? "", /deleted/);
+});
+
+Deno.test("a journal that ends before our commit is marked only for a record below the commit", () => {
+  const { markBelow } = decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
+  assert.equal(markBelow, 50);
+  // Also where what is left begins where the journal ends.
+  const atLow = decide({ low: 30, commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
+  assert.deepEqual([atLow.offset, atLow.markBelow], [30, 50]);
+  // Other marks are right whatever is read next.
+  for (const note of ["none", { journalId: OURS, topicId: "bb" }] as const) {
+    const { mark, markBelow } = decide({ commit: 20, note, held: [{ start: 0, end: 30 }] });
+    assert.ok(mark !== undefined && markBelow === undefined);
+  }
+});
+
+Deno.test("a topic that was created again is marked until a record of it is held, also between two runs", () => {
+  const hasOlderTopic = true;
+  assert.match(decide({ hasOlderTopic }).mark ?? "", /created again/);
+  // Begun by an earlier run, which committed its beginning and saw no record.
+  assert.match(decide({ commit: 0, note: ownNote, hasOlderTopic }).mark ?? "", /created again/);
+  const held = [{ start: 0, end: 30 }];
+  assert.deepEqual(decide({ commit: 30, note: ownNote, held, hasOlderTopic }), { offset: 30 });
+  assert.deepEqual(decide({ commit: 30, note: "none", hasOlderTopic }), { offset: 30 });
+  assert.deepEqual(decide({ hasOlderTopic: false }), { offset: 0 });
 });

@@ -57,7 +57,12 @@ async function createTracked(options: Partial<TrackerOptions> = {}) {
       consumer.hooks = hooks;
       return {
         positions: undefined,
-        silentMs: 0,
+        standing: {
+          hindrance: undefined,
+          partitions: [],
+          commitFailure: undefined,
+          unassigned: undefined,
+        },
         run: () => Promise.withResolvers<void>().promise,
         stop: () => Promise.resolve(),
       };
@@ -294,4 +299,69 @@ Deno.test("Tracker: what was noticed of a partition is not said later, when it c
   hooks.startAt(assignmentOf(TOPIC, { offset: 1, metadata: note }));
   assert.equal(await hooks.onBatch(batchOf({ records: [record(1)] })), true);
   assert.deepEqual(tracked.marks(), [undefined, undefined]);
+});
+
+Deno.test("Tracker: a mark whose batch was not written stands on the next line that is", async () => {
+  await using tracked = await createTracked();
+  const { hooks } = tracked;
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
+  const again = { records: [record(1)] };
+  assert.equal(await hooks.onBatch(batchOf({ ...again, previous: Promise.resolve(false) })), false);
+  assert.equal(await hooks.onBatch(batchOf(again)), true);
+  assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0"]);
+});
+
+Deno.test("Tracker: a mark whose batch was not written does not replace one that was noticed since", async () => {
+  await using tracked = await createTracked();
+  const { hooks } = tracked;
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  const previous = Promise.withResolvers<boolean>();
+  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
+  const late = hooks.onBatch(batchOf({ records: [record(1)], previous: previous.promise }));
+  assert.equal(await isSettled(late), false);
+  hooks.onNotice({ kind: "out-of-range", partition: 0, from: 1, to: 5 });
+  previous.resolve(false);
+  assert.equal(await late, false);
+  assert.equal(await hooks.onBatch(batchOf({ records: [record(5)] })), true);
+  assert.deepEqual(tracked.marks(), [
+    undefined,
+    "offsets 1 to 4 were deleted before they were read",
+  ]);
+});
+
+Deno.test("Tracker: a batch is not safe, and its records not held, where the journal was replaced before its append", async () => {
+  await using tracked = await createTracked();
+  const { hooks, journal } = tracked;
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  Deno.renameSync(`${journal.directory}/tracker.events`, `${journal.directory}/old`);
+  assert.equal(await hooks.onBatch(batchOf({ records: [record(1)] })), false);
+  assert.equal(journal.holds({ ...TOPIC, partition: 0, offset: 1 }), false);
+});
+
+Deno.test("Tracker: a dead letter keeps its value when a send fails for a reason other than its size", async () => {
+  const values: (number | undefined)[] = [];
+  let sends = 0;
+  const producer: Pick<ReliableProducer, "send"> = {
+    send({ topic, partition, records }) {
+      values.push(records[0]?.value?.length);
+      if (++sends > 1) return Promise.resolve({ partition: 0, baseOffset: 0, recordCount: 1 });
+      const cause = new Error("timeout");
+      throw new DeliveryError({
+        topic,
+        partition,
+        fate: "unknown",
+        reason: "REQUEST_TIMED_OUT",
+        cause,
+      });
+    },
+  };
+  await using tracked = await createTracked({ deadLetters: deadLettersBy(producer) });
+  assert.equal(
+    await tracked.hooks.onBatch(batchOf({ records: [record(0, ENCODER.encode("bad"))] })),
+    true,
+  );
+  assert.deepEqual(values, [3, 3]);
 });

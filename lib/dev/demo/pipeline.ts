@@ -38,6 +38,8 @@ export interface RunningPrograms {
 }
 
 const PARTITIONS = 3;
+/** Of a program that SIGTERM reached before it listened for signals: it had done nothing yet. */
+const STOPPED_AT_START_EXIT_CODE = 128 + 15;
 const POLL_MS = 250;
 /** How long the tracker may take to journal what is in the topic after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
@@ -46,9 +48,10 @@ const TRACKER_RECORDS_MAX = 5;
 /** Lines of the tracker that begin a record; the others belong to the one before. */
 const RECORD_LINE = /^(order|bad record|record) /;
 
+/** @returns undefined where it was stopped before the first order: there is nothing to prove. */
 export async function runPipeline(
   { site, orders, rate, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
-): Promise<Proof> {
+): Promise<Proof | undefined> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
   const { partitionCount } = await cluster.ensureTopic(site.topic, { partitionCount: PARTITIONS });
@@ -65,9 +68,14 @@ export async function runPipeline(
     ...(orders === undefined ? [] : ["--count", String(orders)]),
     ...["--rate", String(rate), "--json", "--log-level", "warn"],
   ], { onLine: relay(view, "producer") });
-  const onStop = () => producer.signal("SIGTERM");
-  stop.addEventListener("abort", onStop);
-  if (stop.aborted) onStop();
+  let isProducerTold = false;
+  // Once: a second signal after the first would force it out.
+  const stopProducer = () => {
+    if (!isProducerTold) producer.signal("SIGTERM");
+    isProducerTold = true;
+  };
+  stop.addEventListener("abort", stopProducer);
+  if (stop.aborted) stopProducer();
 
   const progress = showProgress({ cluster, site, before, orders, view });
   await meanwhile?.({
@@ -83,9 +91,9 @@ export async function runPipeline(
       tracker = await start();
     },
   });
-  if (meanwhile !== undefined) onStop();
+  if (meanwhile !== undefined) stopProducer();
   const producerExit = await producer.exitCode;
-  stop.removeEventListener("abort", onStop);
+  stop.removeEventListener("abort", stopProducer);
   const after = await offsetsNow(cluster, site);
   const isCaughtUp = await progress.untilJournaled(after, tracker);
   if (isCaughtUp) await view.lookedAt();
@@ -93,23 +101,32 @@ export async function runPipeline(
   tracker.signal("SIGTERM");
   const trackerExit = await tracker.exitCode;
 
+  const ranges = rangesBetween(before.orders, after.orders);
+  const summary = summaryOf(producer);
+  const isUntouched = [...ranges.values()].every(({ start, end }) => start === end);
+  const endedWell = (exitCode: number) =>
+    exitCode === 0 || (stop.aborted && exitCode === STOPPED_AT_START_EXIT_CODE);
+  if (stop.aborted && isUntouched && endedWell(producerExit) && !summary?.generated) {
+    return undefined;
+  }
+
   view.line("verify    comparing the topic with the journal");
   const verification = await verifyJournals({
     cluster,
     connection,
     topic: site.topic,
     directories: [site.logs],
-    ranges: rangesBetween(before.orders, after.orders),
+    ranges,
   });
   const end = await offsetsNow(cluster, site);
   return {
-    producer: summaryOf(producer),
+    producer: summary,
     verification,
     deadLettered: sumOfHighs(end.deadLetters) - sumOfHighs(before.deadLetters),
     troubles: [
       ...(producerExit === 0 ? [] : [`the producer ended with exit code ${producerExit}`]),
       ...(isCaughtUp ? [] : ["the tracker did not journal everything in time"]),
-      ...(trackerExit === 0 ? [] : [`the tracker ended with exit code ${trackerExit}`]),
+      ...(endedWell(trackerExit) ? [] : [`the tracker ended with exit code ${trackerExit}`]),
     ],
   };
 }

@@ -20,6 +20,14 @@ export const time = (description: string) => ({
   description,
 });
 
+/** What stands for bytes that were too large to be kept. */
+export const omitted = (description: string) => ({
+  type: "object",
+  description: `${description} Its size and hash.`,
+  required: ["size", "sha256"],
+  properties: { size: count("Bytes."), sha256: sha256("Of the bytes.") },
+});
+
 export const sha256 = (description: string) => ({
   type: "string",
   pattern: "^[0-9a-f]{64}$",

@@ -5,7 +5,8 @@
  */
 
 import { BAD_KINDS } from "../../producer/bad_orders.ts";
-import { base64, count, DRAFT, sha256, text, time } from "./fields.ts";
+import { STATUS_NAME, TRACKER_STATES } from "../../tracker_status.ts";
+import { base64, count, DRAFT, omitted, sha256, text, time } from "./fields.ts";
 
 export function journalLine(): unknown {
   return {
@@ -39,10 +40,15 @@ export function journalLine(): unknown {
       raw_message: text(
         "The record's value. Where it is not valid UTF-8, with replacements: raw_message_base64 has its bytes.",
       ),
-      message_size: count("The value's length in bytes."),
+      message_size: count("The value's length in bytes, kept or not."),
       deserialized: { type: "boolean", description: "Whether the value is a JSON object." },
       error: text("Why the record was not processed."),
-      order_full: { type: "object", description: "The value, where it deserialized." },
+      order_full: {
+        type: "object",
+        description:
+          "The value, where it deserialized and common JSON readers agree on it (RFC 7493; " +
+          "at most 64 levels).",
+      },
       raw_message_base64: base64("The record's value."),
       value_null: { const: true, description: "The record is a tombstone." },
       kafka_key: text("The record's key."),
@@ -57,14 +63,28 @@ export function journalLine(): unknown {
             key: text("The header's key."),
             value: { type: ["string", "null"], description: "The header's value." },
             value_base64: base64("The header's value."),
+            value_omitted: omitted("The header's value, where it was too large to be kept."),
           },
         },
       },
       kafka_timestamp: {
-        type: "integer",
-        description: "The record's timestamp, milliseconds since the epoch; -1 where it has none.",
+        type: ["integer", "string"],
+        pattern: "^-?[0-9]+$",
+        description:
+          "The record's timestamp, milliseconds since the epoch; -1 where it has none. " +
+          "A decimal string beyond 2^53, where JSON readers round numbers.",
       },
       kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      value_omitted: omitted(
+        "The value, where it has more than 64 MiB; raw_message is empty then.",
+      ),
+      kafka_key_omitted: omitted("The key, where it was too large to be kept."),
+      kafka_leader_epoch: {
+        type: "integer",
+        minimum: 0,
+        description:
+          "Leader epoch of the record's batch: distinguishes records at the same offset after the log was truncated.",
+      },
       mark: text("What the tracker noticed just before this record."),
     },
   };
@@ -84,6 +104,108 @@ export function logLine(): unknown {
       service: text("order-tracker"),
       error: text("What went wrong."),
       metadata: { type: "object", description: "Figures, such as the metrics every 30 s." },
+    },
+  };
+}
+
+const countOrNull = (description: string) => ({
+  type: ["integer", "null"],
+  minimum: 0,
+  description,
+});
+const milliseconds = { type: "number", minimum: 0, description: "Milliseconds." };
+
+export function status(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:status:1",
+    title: STATUS_NAME,
+    description:
+      "What the tracker is doing now. Replaced once a second; believe it while it is at most 5 s old.",
+    type: "object",
+    required: [
+      "timestamp",
+      "pid",
+      "version",
+      "state",
+      "ready",
+      "topic",
+      "group",
+      "partitions",
+      "unassigned",
+      "open_transactions",
+      "latency_ms",
+      "counters",
+    ],
+    properties: {
+      timestamp: time("When it was written, RFC 3339."),
+      pid: count("The tracker's process id, in its own machine or container."),
+      version: text("Of the program."),
+      state: { enum: TRACKER_STATES },
+      ready: { type: "boolean", description: "What GET /ready answers." },
+      reason: text(
+        "Why it is not ready, or is slow. Always there where ready is false and it has not stopped.",
+      ),
+      topic: text("The topic's name."),
+      group: text("The consumer group."),
+      partitions: {
+        type: "array",
+        description: "The partitions that this tracker has.",
+        items: {
+          type: "object",
+          required: ["partition", "position", "committed", "lag"],
+          properties: {
+            partition: count("The partition."),
+            position: countOrNull(
+              "One past the last offset that is journaled and handled; null until it is known.",
+            ),
+            committed: countOrNull(
+              "One past the last offset that is committed; null until anything is.",
+            ),
+            lag: countOrNull("The high watermark minus committed; null where it is not known."),
+            reason: text("Why the partition does not move."),
+          },
+        },
+      },
+      unassigned: {
+        type: ["array", "null"],
+        items: count("A partition of the topic that no member of the group has."),
+        description: "Null where it is not known.",
+      },
+      open_transactions: {
+        type: "array",
+        description:
+          "Records that wait behind a transaction that is neither committed nor aborted.",
+        items: {
+          type: "object",
+          required: ["partition", "first_offset", "records", "seconds"],
+          properties: {
+            partition: count("The partition."),
+            first_offset: count("Where the transaction begins: nothing from here on can be read."),
+            records: count("Offsets from there to the high watermark."),
+            seconds: count("How long the tracker has seen it open."),
+          },
+        },
+      },
+      latency_ms: {
+        type: ["object", "null"],
+        description:
+          "From a record's timestamp to the disk, over the last minute; null where no record came.",
+        required: ["p50", "p99", "max"],
+        properties: { p50: milliseconds, p99: milliseconds, max: milliseconds },
+      },
+      counters: {
+        type: "object",
+        description: "Records since the tracker started: received = processed + failed.",
+        required: ["received", "processed", "failed", "dead_lettered", "already_journaled"],
+        properties: {
+          received: count("Written to the journal."),
+          processed: count("Good orders."),
+          failed: count("The others."),
+          dead_lettered: count("Sent to the dead-letter topic."),
+          already_journaled: count("Read again though the journal held them."),
+        },
+      },
     },
   };
 }
@@ -166,6 +288,7 @@ export function manifest(): unknown {
             },
           },
           partitions: { type: "array", items: partitionShare() },
+          leader_epochs: { type: "array", items: partitionEpochs() },
           created: time("RFC 3339."),
           journal: text("The journal's id, a UUID."),
           chain: count("Manifests are numbered in the order in which they were made."),
@@ -200,13 +323,49 @@ function partitionShare(): unknown {
       last_offset: offsetOrNull,
       held: {
         type: "array",
-        description: "Offsets that are never journaled again: from the first on, up to the second.",
+        description:
+          "Offsets that are not journaled again, unless their log is truncated: from the first on, up to the second.",
+        items: offsetRange(),
+      },
+    },
+  };
+}
+
+function partitionEpochs(): unknown {
+  return {
+    type: "object",
+    description: "Leader epochs of a partition's held offsets; absent where none is known.",
+    required: ["topic", "topic_id", "partition", "starts", "superseded"],
+    properties: {
+      topic: text("The topic's name."),
+      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      partition: count("The partition."),
+      starts: {
+        type: "array",
+        description: "Held offsets from the start on were appended in the epoch.",
         items: {
           type: "array",
-          prefixItems: [count("The first."), count("One past the last.")],
+          prefixItems: [
+            { type: ["integer", "null"], minimum: 0, description: "The epoch; null: unknown." },
+            count("Its first offset."),
+          ],
           items: false,
         },
       },
+      superseded: {
+        type: "array",
+        description:
+          "Offsets whose earlier lines no longer count, because the log was truncated and written anew.",
+        items: offsetRange(),
+      },
     },
+  };
+}
+
+function offsetRange(): unknown {
+  return {
+    type: "array",
+    prefixItems: [count("The first."), count("One past the last.")],
+    items: false,
   };
 }

@@ -39,10 +39,14 @@ export interface Flatness {
   readonly isFlat: boolean;
 }
 
+/** Whether there are enough samples for {@link judgeFlatness}. */
+export function isJudgeable(samples: readonly Sample[]): boolean {
+  return afterWarmUp(samples).length >= SAMPLES_MIN;
+}
+
 /** @throws {RangeError} where there are too few samples to judge by. */
 export function judgeFlatness(samples: readonly Sample[], bound: GrowthBound): Flatness {
-  const end = samples.at(-1)?.elapsedMs ?? 0;
-  const judged = samples.filter(({ elapsedMs }) => elapsedMs >= end * WARM_UP_SHARE);
+  const judged = afterWarmUp(samples);
   if (judged.length < SAMPLES_MIN) {
     throw new RangeError(
       `cannot judge ${judged.length} samples; expected at least ${SAMPLES_MIN} after the warm-up`,
@@ -63,6 +67,11 @@ export function judgeFlatness(samples: readonly Sample[], bound: GrowthBound): F
     growthPerMinute: growth / ((lastThird.elapsedMs - firstThird.elapsedMs) / 60_000),
     isFlat: growth <= growthMax,
   };
+}
+
+function afterWarmUp(samples: readonly Sample[]): readonly Sample[] {
+  const end = samples.at(-1)?.elapsedMs ?? 0;
+  return samples.filter(({ elapsedMs }) => elapsedMs >= end * WARM_UP_SHARE);
 }
 
 function middleOf(samples: readonly Sample[]): Sample {

@@ -36,7 +36,9 @@ export function describeSoak(result: SoakResult): readonly string[] {
   return [
     "",
     styled(`What the programs held, ${samples} times in ${Math.round(seconds)} s`, "bold"),
-    ...rows.map((row) => `  ${aligned(row, widths)}`.trimEnd()),
+    ...(figures.length === 0
+      ? ["  too few samples to judge by"]
+      : rows.map((row) => `  ${aligned(row, widths)}`.trimEnd())),
     ...(COUNTS_HANDLES
       ? []
       : [`  open handles are not counted on ${Deno.build.os}: there is no /proc`]),

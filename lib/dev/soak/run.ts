@@ -10,7 +10,13 @@ import { type Proof, proofHolds } from "../demo/proof.ts";
 import type { DemoSite } from "../demo/site.ts";
 import type { DemoView } from "../demo/view.ts";
 import { type Program, startProgram } from "../programs.ts";
-import { type Flatness, type GrowthBound, judgeFlatness, type Sample } from "./flatness.ts";
+import {
+  type Flatness,
+  type GrowthBound,
+  isJudgeable,
+  judgeFlatness,
+  type Sample,
+} from "./flatness.ts";
 import { usageOf } from "./process_usage.ts";
 
 export const SOAKED = ["producer", "tracker", "monitor"] as const;
@@ -43,7 +49,10 @@ export interface SoakResult {
   readonly samples: number;
   /** Records that the monitor had counted in the end. */
   readonly monitored: number;
+  /** None where there are too few samples. */
   readonly figures: readonly SoakFigure[];
+  /** Whether a person ended it before its time. */
+  readonly isStoppedEarly: boolean;
 }
 
 export interface SoakFigure {
@@ -70,13 +79,15 @@ export const MEMORY_JUDGED_FROM_MS = 5 * 60_000;
 /** A closed segment, its archive and a manifest may be open at the moment of a sample. */
 export const HANDLE_GROWTH_BOUND: GrowthBound = { absolute: 4, share: 0 };
 
-/** Nothing lost, everything flat, and the monitor has counted all. */
-export function soakHolds({ proof, monitored, figures }: SoakResult): boolean {
+/** Nothing lost, everything flat, and the monitor has counted all. Flat counts as far as there are samples. */
+export function soakHolds({ proof, monitored, figures, isStoppedEarly }: SoakResult): boolean {
   return proofHolds(proof) && monitored === proof.verification.journaled &&
+    (figures.length > 0 || isStoppedEarly) &&
     figures.every(({ flatness, isJudged }) => flatness.isFlat || !isJudged);
 }
 
-export async function runSoak(options: SoakOptions): Promise<SoakResult> {
+/** @returns undefined where it was stopped before the first order. */
+export async function runSoak(options: SoakOptions): Promise<SoakResult | undefined> {
   const { site, rate, rotate, log, stop } = options;
   const series = new SeriesBook();
   let progress = "";
@@ -106,13 +117,15 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
         seconds = (performance.now() - startedMs) / 1000;
       },
     });
+    if (proof === undefined) return undefined;
     const monitored = await monitor?.until(proof.verification.journaled) ?? 0;
     return {
       proof,
       seconds,
       samples: series.length,
       monitored,
-      figures: series.figures(options.durationMs),
+      figures: series.figures(seconds * 1000),
+      isStoppedEarly: stop.aborted,
     };
   } finally {
     monitor?.program.signal("SIGTERM");
@@ -195,16 +208,17 @@ class SeriesBook {
     if (handles !== undefined) this.#handles.get(name)?.push({ elapsedMs, value: handles });
   }
 
-  figures(durationMs: number): readonly SoakFigure[] {
+  figures(elapsedMs: number): readonly SoakFigure[] {
     return SOAKED.flatMap((program) => {
       const memory = this.#memory.get(program) ?? [];
       const handles = this.#handles.get(program) ?? [];
+      if (!isJudgeable(memory)) return [];
       return [
         {
           program,
           what: "memory, MiB" as const,
           flatness: judgeFlatness(memory, MEMORY_GROWTH_BOUND),
-          isJudged: durationMs >= MEMORY_JUDGED_FROM_MS,
+          isJudged: elapsedMs >= MEMORY_JUDGED_FROM_MS,
         },
         ...(handles.length === 0 ? [] : [{
           program,

@@ -7,6 +7,7 @@
 import { render, useInput, useStdout, useWindowSize } from "ink";
 import process from "node:process";
 import { createElement, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { STOP_SIGNALS } from "../../shutdown.ts";
 import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
@@ -22,11 +23,6 @@ const GLYPHS_HERE = glyphsOf({
   LC_CTYPE: Deno.env.get("LC_CTYPE"),
   LANG: Deno.env.get("LANG"),
 });
-/**
- * Signals that the program answers with an orderly end. Ink raises a signal again after it has left, unless it sees
- * another listener, and Deno's are none to it: the program would take it for a second one.
- */
-const ANSWERED_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export interface DashboardOptions {
   readonly follower: Pick<Follower, "snapshot">;
@@ -51,8 +47,12 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
     patchConsole: false,
   });
   const leave = () => screen.unmount();
+  // A closed terminal fails reads and writes, some of them after the end. Without a listener each would be uncaught.
+  for (const stream of [process.stdin, process.stdout]) stream.on("error", options.onQuit);
+  // Ink raises a signal again after it has left, unless node's process has another listener for it. It does not see
+  // those of `lib/shutdown.ts`, and the signal would come twice.
   const answeredElsewhere = () => {};
-  for (const each of ANSWERED_SIGNALS) process.on(each, answeredElsewhere);
+  for (const each of STOP_SIGNALS) process.on(each, answeredElsewhere);
   signal.addEventListener("abort", leave);
   // Whatever ends the program: its last words belong on the person's own screen.
   globalThis.addEventListener("unload", leave);
@@ -62,7 +62,7 @@ export async function showDashboard(options: DashboardOptions): Promise<void> {
     leave();
     signal.removeEventListener("abort", leave);
     globalThis.removeEventListener("unload", leave);
-    for (const each of ANSWERED_SIGNALS) process.off(each, answeredElsewhere);
+    for (const each of STOP_SIGNALS) process.off(each, answeredElsewhere);
   }
 }
 

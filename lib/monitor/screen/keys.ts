@@ -47,7 +47,7 @@ const WORDS: readonly Hint[] = [
   ["HEALTHY, UNHEALTHY", "what came in the last minutes was good, or was not"],
   ["STALE", "journal and log have been silent for a minute"],
   ["COUNTING", "what was there before is still being read"],
-  ["lag, latency", "as the tracker last said in its log, every 30 s"],
+  ["lag, latency", "as the tracker says every second; unknown where it does not"],
   ["quality", "success 50 + throughput 30 + errors 20; losses are named"],
   ["times", "in UTC"],
 ];

@@ -46,9 +46,9 @@ function factLines(facts: readonly Fact[]): readonly Line[] {
 }
 
 export function messagesPane({ snapshot }: FrameSpec): Pane {
-  const { totals, messagesPerSecond, lag, metrics, deadLetters, takenAtMs } = snapshot;
+  const { totals, messagesPerSecond, lag, latencyMs: latency, saidAtMs, deadLetters, takenAtMs } =
+    snapshot;
   const success = totals.successRatePercent;
-  const latency = metrics?.latencyMs;
   const letters = deadLetters.values().reduce((sum, count) => sum + count, 0);
   return {
     title: "Messages",
@@ -78,9 +78,9 @@ export function messagesPane({ snapshot }: FrameSpec): Pane {
       {
         name: "lag",
         value: lag === undefined ? "unknown" : withThousands(lag),
-        note: lag === undefined || metrics === undefined
+        note: lag === undefined || saidAtMs === undefined
           ? ""
-          : `said ${duration(takenAtMs - metrics.timestampMs)} ago`,
+          : `said ${duration(takenAtMs - saidAtMs)} ago`,
       },
       {
         name: "latency p50",

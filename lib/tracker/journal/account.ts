@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type EpochStart, HeldPartition } from "./held_partition.ts";
 import { type Interval, IntervalSet, type JournalPartition } from "./intervals.ts";
 import { quickClassify } from "./line_scan.ts";
 
@@ -18,13 +19,74 @@ export interface PartitionShare {
   readonly first_offset: number | null;
   readonly last_offset: number | null;
   /** Offsets held since these lines are there, `[start, end)`: wider than the lines where offsets do not exist. */
-  readonly held: readonly (readonly [number, number])[];
+  readonly held: readonly OffsetPair[];
+}
+
+/**
+ * A partition's leader epochs in a segment. Apart from the share, because earlier versions compare all of a
+ * share with the segment's lines.
+ */
+export interface PartitionEpochs {
+  readonly topic: string;
+  readonly topic_id: string;
+  readonly partition: number;
+  /** `[epoch, start]`: what the share holds from `start` on has this epoch; null where it is not known. */
+  readonly starts: readonly EpochPair[];
+  /**
+   * Offsets that are no longer held since this segment was written, `[start, end)`, because the log was truncated.
+   * The share may hold them anew.
+   */
+  readonly superseded: readonly OffsetPair[];
 }
 
 export interface AccountData {
   /** Lines of any kind. */
   readonly lines: number;
   readonly partitions: readonly PartitionShare[];
+  /** Partitions with a known epoch, or with superseded offsets; absent where there is none. */
+  readonly leader_epochs?: readonly PartitionEpochs[];
+}
+
+export type OffsetPair = readonly [start: number, end: number];
+export type EpochPair = readonly [epoch: number | null, start: number];
+
+export function offsetPairs(intervals: readonly Interval[]): readonly OffsetPair[] {
+  return intervals.map(({ start, end }) => [start, end]);
+}
+
+export function intervalsOf(pairs: readonly OffsetPair[]): readonly Interval[] {
+  return pairs.map(([start, end]) => ({ start, end }));
+}
+
+export function epochPairs(epochs: readonly EpochStart[]): readonly EpochPair[] {
+  return epochs.map(({ epoch, start }) => [epoch ?? null, start]);
+}
+
+export function epochStarts(pairs: readonly EpochPair[]): readonly EpochStart[] {
+  return pairs.map(([epoch, start]) => ({ epoch: epoch ?? undefined, start }));
+}
+
+/** What a segment holds of a partition, and what it superseded before. */
+export interface SegmentOffsets {
+  readonly partition: JournalPartition;
+  readonly held: HeldPartition;
+  readonly superseded: readonly Interval[];
+}
+
+/** Returns the offsets of each partition in a segment. */
+export function offsetsIn(
+  { partitions, leader_epochs = [] }: Pick<AccountData, "partitions" | "leader_epochs">,
+): readonly SegmentOffsets[] {
+  const epochs = new Map(leader_epochs.map((each) => [keyOf(partitionOf(each)), each]));
+  return partitions.map((share) => {
+    const partition = partitionOf(share);
+    const { starts = [], superseded = [] } = epochs.get(keyOf(partition)) ?? {};
+    return {
+      partition,
+      held: HeldPartition.from(intervalsOf(share.held), epochStarts(starts)),
+      superseded: intervalsOf(superseded),
+    };
+  });
 }
 
 interface Share {
@@ -32,22 +94,26 @@ interface Share {
   records: number;
   first: number;
   last: number;
-  readonly held: IntervalSet;
+  readonly held: HeldPartition;
+  readonly superseded: IntervalSet;
 }
 
 export class SegmentAccount {
   #lines = 0;
   readonly #shares = new Map<string, Share>();
 
-  static from({ lines, partitions }: AccountData): SegmentAccount {
+  static from(data: AccountData): SegmentAccount {
     const account = new SegmentAccount();
-    account.#lines = lines;
-    for (const { topic, topic_id, partition, records, ...offsets } of partitions) {
-      const share = account.#shareOf({ topic, topicId: topic_id, partition });
+    account.#lines = data.lines;
+    for (const { partition, held, superseded } of offsetsIn(data)) {
+      const share = account.#shareOf(partition, held);
+      for (const interval of superseded) share.superseded.add(interval);
+    }
+    for (const { records, first_offset, last_offset, ...rest } of data.partitions) {
+      const share = account.#shareOf(partitionOf(rest));
       share.records = records;
-      share.first = offsets.first_offset ?? Infinity;
-      share.last = offsets.last_offset ?? -Infinity;
-      for (const [start, end] of offsets.held) share.held.add({ start, end });
+      share.first = first_offset ?? Infinity;
+      share.last = last_offset ?? -Infinity;
     }
     return account;
   }
@@ -57,13 +123,16 @@ export class SegmentAccount {
   }
 
   /** A line that is a record's. */
-  addRecord(partition: JournalPartition, offset: number): void {
+  addRecord(
+    partition: JournalPartition,
+    { offset, leaderEpoch }: { readonly offset: number; readonly leaderEpoch: number | undefined },
+  ): void {
     const share = this.#shareOf(partition);
     this.#lines++;
     share.records++;
     share.first = Math.min(share.first, offset);
     share.last = Math.max(share.last, offset);
-    share.held.add({ start: offset, end: offset + 1 });
+    noteSuperseded(share, share.held.addLine(offset, leaderEpoch).superseded);
   }
 
   /** Lines that are no records. */
@@ -76,8 +145,9 @@ export class SegmentAccount {
    * looked at. Returns whether these are records; where not, nothing was counted.
    */
   addAppend(
-    { intervals, lines, lineEnds, ...partition }: JournalPartition & {
+    { intervals, epochs, lines, lineEnds, ...partition }: JournalPartition & {
       readonly intervals: readonly Interval[];
+      readonly epochs: readonly EpochStart[];
       readonly lines: Uint8Array;
       readonly lineEnds: ArrayLike<number>;
     },
@@ -93,29 +163,42 @@ export class SegmentAccount {
     }
     this.#lines += lineCount;
     share.records += lineCount;
-    for (const interval of intervals) share.held.add(interval);
+    for (const interval of intervals) noteSuperseded(share, share.held.add(interval, epochs));
     return true;
+  }
+
+  /** Offsets that are no longer held, whichever segment has their lines. */
+  supersede(partition: JournalPartition, intervals: readonly Interval[]): void {
+    if (intervals.length === 0) return;
+    const share = this.#shareOf(partition);
+    share.held.remove(intervals);
+    noteSuperseded(share, intervals);
   }
 
   /** In the order of topic, id and partition, so that equal accounts are equal as text. */
   data(): AccountData {
-    const partitions = Array.from(this.#shares.values(), ({ of, records, first, last, held }) => ({
-      topic: of.topic,
-      topic_id: of.topicId,
-      partition: of.partition,
+    const shares = [...this.#shares.values()].sort(({ of: a }, { of: b }) =>
+      compare(a.topic, b.topic) || compare(a.topicId, b.topicId) || a.partition - b.partition
+    );
+    const partitions = shares.map(({ of, records, first, last, held }) => ({
+      ...fieldsOf(of),
       records,
       first_offset: records === 0 ? null : first,
       last_offset: records === 0 ? null : last,
-      held: held.intervals.map(({ start, end }) => [start, end] as const),
+      held: offsetPairs(held.offsets.intervals),
     }));
-    partitions.sort((a, b) =>
-      compare(a.topic, b.topic) || compare(a.topic_id, b.topic_id) || a.partition - b.partition
+    const epochs = shares.flatMap(({ of, held, superseded }) =>
+      held.epochs.length === 0 && superseded.end === undefined ? [] : [{
+        ...fieldsOf(of),
+        starts: epochPairs(held.epochs),
+        superseded: offsetPairs(superseded.intervals),
+      }]
     );
-    return { lines: this.#lines, partitions };
+    return { lines: this.#lines, partitions, ...(epochs.length > 0 && { leader_epochs: epochs }) };
   }
 
-  #shareOf(of: JournalPartition): Share {
-    const key = `${of.partition} ${of.topicId} ${of.topic}`;
+  #shareOf(of: JournalPartition, held?: HeldPartition): Share {
+    const key = keyOf(of);
     let share = this.#shares.get(key);
     if (share === undefined) {
       const { topic, topicId, partition } = of;
@@ -124,12 +207,31 @@ export class SegmentAccount {
         records: 0,
         first: Infinity,
         last: -Infinity,
-        held: new IntervalSet(),
+        held: held ?? new HeldPartition(),
+        superseded: new IntervalSet(),
       };
       this.#shares.set(key, share);
     }
     return share;
   }
+}
+
+function noteSuperseded({ superseded }: Share, intervals: readonly Interval[]): void {
+  for (const interval of intervals) superseded.add(interval);
+}
+
+function keyOf({ topic, topicId, partition }: JournalPartition): string {
+  return `${partition} ${topicId} ${topic}`;
+}
+
+function partitionOf(
+  { topic, topic_id, partition }: Pick<PartitionShare, "topic" | "topic_id" | "partition">,
+): JournalPartition {
+  return { topic, topicId: topic_id, partition };
+}
+
+function fieldsOf({ topic, topicId, partition }: JournalPartition) {
+  return { topic, topic_id: topicId, partition };
 }
 
 function compare(a: string, b: string): number {

@@ -196,7 +196,7 @@ export class ActiveSegment {
   async #renamed(): Promise<Pick<RotatedSegment, "path" | "number" | "bytes">> {
     const facts = await this.#storage.stat(this.path);
     if (facts?.identity === this.#identity) {
-      this.#requireSame(facts);
+      this.#requireExact(facts, this.#bytes);
       // rename(2) overwrites. The folder is ours alone by its lock, so looking first is enough.
       while (await this.#storage.stat(closedPath(this.#directory, this.#number)) !== undefined) {
         this.#number++;
@@ -204,7 +204,7 @@ export class ActiveSegment {
       await this.#storage.rename(this.path, closedPath(this.#directory, this.#number));
     }
     const path = closedPath(this.#directory, this.#number);
-    this.#requireSame(await this.#storage.stat(path));
+    this.#requireExact(await this.#storage.stat(path), this.#bytes);
     return { path, number: this.#number, bytes: this.#bytes };
   }
 
@@ -229,14 +229,18 @@ export class ActiveSegment {
     }
   }
 
-  /** A file that was removed or replaced can be written and synced without an error, and is lost. */
-  async #requireInPlace(bytes: number): Promise<void> {
-    const facts = await this.#storage.stat(this.path);
+  /** Requires that the file is the one that was written, and has no bytes but ours. */
+  #requireExact(facts: FileFacts | undefined, bytes: number): void {
     this.#requireSame(facts);
     if (facts?.bytes !== bytes) {
       throw new SegmentDisplacedError(
         `the journal has ${facts?.bytes} bytes where ${bytes} were expected: another program writes to it`,
       );
     }
+  }
+
+  /** A file that was removed or replaced can be written and synced without an error, and is lost. */
+  async #requireInPlace(bytes: number): Promise<void> {
+    this.#requireExact(await this.#storage.stat(this.path), bytes);
   }
 }

@@ -152,6 +152,7 @@ export class ArchiveReader implements ReadableFile {
 function unpackFrame(frame: Uint8Array, { start, end, frameStart, frameEnd }: Block): Uint8Array {
   let bytes: Uint8Array | undefined;
   let cause: unknown;
+  // A frame without its last bytes, the checksum, is unpacked without a complaint.
   if (frame.length === frameEnd - frameStart) {
     try {
       bytes = zstdDecompressSync(frame, { maxOutputLength: end - start });

@@ -2,13 +2,17 @@
  * The checkpoint, `tracker.checkpoint`: what the journal holds up to a byte position, so that a
  * restart reads only what was written after it.
  *
- *     {"version":1,"sha256":"<of the body's text>","body":{
+ *     {"version":2,"sha256":"<of the body's text>","body":{
  *       "journal": "<UUID>", "written": "<RFC 3339>",
  *       "segment": 3, "position": 123456,            the active segment's number, and the bytes covered of it
  *       "fingerprint": {"headSha256","tailSha256"},
  *       "closed": [[1, 1073741824], [2, 1073740000]],           closed segments: number, bytes
- *       "topics": [{"id","name","partitions":[{"partition":0,"intervals":[[0,1000]]}]}],
+ *       "topics": [{"id","name","partitions":[
+ *         {"partition":0,"intervals":[[0,1000]],"epochs":[[7,0],[9,640]]}]}],    offsets 640 to 999: epoch 9
  *       "active": {"lines","partitions":[...]}}}              what the active segment has, for its manifest
+ *
+ * Version 1 has no epochs. A version that cannot know about epochs must not read them as if it did: it would hold
+ * what was superseded. So it finds version 2, which it does not know, and reads the journal's lines instead.
  *
  * What it claims is on the disk: it is written after the fdatasync that covers its position. It can
  * be lost at any time; the journal's lines say the same (`recovery.ts`).
@@ -17,14 +21,23 @@
  */
 
 import { join } from "node:path";
-import type { AccountData } from "./account.ts";
-import { HeldOffsets } from "./intervals.ts";
+import {
+  type AccountData,
+  type EpochPair,
+  epochPairs,
+  epochStarts,
+  intervalsOf,
+  type OffsetPair,
+  offsetPairs,
+} from "./account.ts";
+import { HeldOffsets } from "./held_offsets.ts";
+import { HeldPartition } from "./held_partition.ts";
 import { decodeSealed, encodeSealed } from "./sealed_text.ts";
 import type { SegmentFingerprint } from "./segments.ts";
 import { readFile, replaceFile, type Storage } from "./storage.ts";
 
 export const CHECKPOINT_NAME = "tracker.checkpoint";
-const VERSION = 1;
+const VERSION = 2;
 
 export interface Checkpoint {
   readonly journalId: string;
@@ -54,9 +67,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
     topics: Array.from(checkpoint.held.topics(), ({ topic, topicId, partitions }) => ({
       id: topicId,
       name: topic,
-      partitions: Array.from(partitions, ([partition, { intervals }]) => ({
+      partitions: Array.from(partitions, ([partition, { offsets, epochs }]) => ({
         partition,
-        intervals: intervals.map(({ start, end }) => [start, end]),
+        intervals: offsetPairs(offsets.intervals),
+        ...(epochs.length > 0 && { epochs: epochPairs(epochs) }),
       })),
     })),
     ...(checkpoint.active !== undefined && { active: checkpoint.active }),
@@ -64,7 +78,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
   return encodeSealed(body, { version: VERSION });
 }
 
-/** @throws {SyntaxError} where the text is not a whole checkpoint of this version; the message says why. */
+/** @throws {SyntaxError} where the text is not a whole checkpoint of a known version; the message says why. */
 export function decodeCheckpoint(text: string): Checkpoint {
   return fromBody(decodeSealed(text, { version: VERSION, what: "checkpoint" }) as Body);
 }
@@ -80,7 +94,8 @@ interface Body {
     readonly name: string;
     readonly partitions: readonly {
       readonly partition: number;
-      readonly intervals: readonly (readonly [number, number])[];
+      readonly intervals: readonly OffsetPair[];
+      readonly epochs?: readonly EpochPair[];
     }[];
   }[];
   readonly active?: AccountData;
@@ -89,10 +104,11 @@ interface Body {
 function fromBody(body: Body): Checkpoint {
   const held = new HeldOffsets();
   for (const { id, name, partitions } of body.topics) {
-    for (const { partition, intervals } of partitions) {
-      for (const [start, end] of intervals) {
-        held.add({ topic: name, topicId: id, partition }, { start, end });
-      }
+    for (const { partition, intervals, epochs = [] } of partitions) {
+      held.set(
+        { topic: name, topicId: id, partition },
+        HeldPartition.from(intervalsOf(intervals), epochStarts(epochs)),
+      );
     }
   }
   return {
@@ -125,8 +141,7 @@ export async function readCheckpoint(
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return { kind: "read", checkpoint: decodeCheckpoint(text) };
   } catch (error) {
-    // SyntaxError: not a checkpoint. TypeError: not UTF-8. Anything else is a fault of ours.
-    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-    return { kind: "damaged", reason: error.message };
+    // Whatever is wrong with it, the journal's lines say the same.
+    return { kind: "damaged", reason: error instanceof Error ? error.message : String(error) };
   }
 }

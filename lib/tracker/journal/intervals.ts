@@ -1,6 +1,5 @@
 /**
- * Which offsets a journal holds: for each partition of each topic, a sorted list of disjoint
- * intervals.
+ * Sets of offsets, as sorted lists of disjoint intervals.
  *
  * @module
  */
@@ -34,6 +33,22 @@ export class IntervalSet {
     return interval !== undefined && interval.start < end;
   }
 
+  /** Returns the lowest offset in the set that is not below `offset`. */
+  firstFrom(offset: number): number | undefined {
+    const interval = this.#intervals[this.#firstEndingAfter(offset)];
+    return interval && Math.max(interval.start, offset);
+  }
+
+  /** Returns the parts of a range that are in the set; the range may end at infinity. */
+  within({ start, end }: Interval): readonly Interval[] {
+    const parts: Interval[] = [];
+    for (let index = this.#firstEndingAfter(start);; index++) {
+      const next = this.#intervals[index];
+      if (next === undefined || next.start >= end) return parts;
+      parts.push({ start: Math.max(start, next.start), end: Math.min(end, next.end) });
+    }
+  }
+
   /** @throws {RangeError} where the interval is not one: whole numbers, 0 <= start < end. */
   add({ start, end }: Interval): void {
     requireInterval({ start, end });
@@ -45,6 +60,18 @@ export class IntervalSet {
       merged = { start: Math.min(merged.start, next.start), end: Math.max(merged.end, next.end) };
     }
     this.#intervals.splice(from, to - from, merged);
+  }
+
+  /** Removes a range, which may end at infinity; what of it is not in the set is ignored. */
+  remove({ start, end }: Interval): void {
+    const from = this.#firstEndingAfter(start);
+    const kept: Interval[] = [];
+    let to = from;
+    for (let next = this.#intervals[to]; next && next.start < end; next = this.#intervals[++to]) {
+      if (next.start < start) kept.push({ start: next.start, end: start });
+      if (next.end > end) kept.push({ start: end, end: next.end });
+    }
+    this.#intervals.splice(from, to - from, ...kept);
   }
 
   /** Index of the first interval with `end > offset`; the number of intervals where there is none. */
@@ -82,82 +109,8 @@ export interface JournalPartition {
   readonly partition: number;
 }
 
-/** What is held of one topic. */
-export interface HeldTopic {
-  readonly topic: string;
-  readonly topicId: string;
-  readonly partitions: ReadonlyMap<number, IntervalSet>;
-}
-
-const NOTHING = new IntervalSet();
-
-/** The offsets held, by topic and partition. */
-export class HeldOffsets {
-  readonly #topics = new Map<string, HeldTopic & { partitions: Map<number, IntervalSet> }>();
-
-  topics(): Iterable<HeldTopic> {
-    return this.#topics.values();
-  }
-
-  /** What is held of a partition: an empty set, not to be added to, where nothing is. */
-  of({ topic, topicId, partition }: JournalPartition): IntervalSet {
-    return this.#topics.get(keyOf(topic, topicId))?.partitions.get(partition) ?? NOTHING;
-  }
-
-  add({ topic, topicId, partition }: JournalPartition, interval: Interval): void {
-    const key = keyOf(topic, topicId);
-    let held = this.#topics.get(key);
-    if (held === undefined) {
-      held = { topic, topicId, partitions: new Map() };
-      this.#topics.set(key, held);
-    }
-    let intervals = held.partitions.get(partition);
-    if (intervals === undefined) {
-      intervals = new IntervalSet();
-      held.partitions.set(partition, intervals);
-    }
-    intervals.add(interval);
-  }
-
-  /** Whether any of this partition is held under the same name and another id; lines without an id do not tell. */
-  hasNamesake({ topic, topicId, partition }: JournalPartition): boolean {
-    for (const held of this.#topics.values()) {
-      const isOther = held.topic === topic && held.topicId !== topicId && held.topicId !== "";
-      if (isOther && held.partitions.has(partition)) return true;
-    }
-    return false;
-  }
-
-  /** How many offsets are held here and not in `other`. */
-  countNotIn(other: HeldOffsets): number {
-    let count = 0;
-    for (const { topic, topicId, partitions } of this.#topics.values()) {
-      for (const [partition, { intervals }] of partitions) {
-        count += lengthNotIn(intervals, other.of({ topic, topicId, partition }).intervals);
-      }
-    }
-    return count;
-  }
-}
-
-/** Walks both lists once: a journal of a compacted topic may have as many intervals as records. */
-function lengthNotIn(intervals: readonly Interval[], others: readonly Interval[]): number {
-  let length = 0;
-  let first = 0;
-  for (const { start, end } of intervals) {
-    length += end - start;
-    while ((others[first]?.end ?? Infinity) <= start) first++;
-    for (let index = first; index < others.length; index++) {
-      const other = others[index];
-      if (other === undefined || other.start >= end) break;
-      length -= Math.min(end, other.end) - Math.max(start, other.start);
-    }
-  }
-  return length;
-}
-
-function keyOf(topic: string, topicId: string): string {
-  return topicId === "" ? `name ${topic}` : `id ${topicId}`;
+export function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
+  return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
 }
 
 /** The first offset from `from` on that lies in none of the intervals, which are sorted and disjoint. */

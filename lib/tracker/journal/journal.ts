@@ -11,22 +11,20 @@
  */
 
 import { SegmentAccount } from "./account.ts";
-import { encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
-import {
-  type HeldOffsets,
-  type Interval,
-  IntervalSet,
-  type JournalPartition,
-  requireInterval,
-} from "./intervals.ts";
+import type { HeldOffsets } from "./held_offsets.ts";
+import type { EpochStart } from "./held_partition.ts";
+import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
-import { denoStorage, type Storage } from "./storage.ts";
+import { createDirectory, denoStorage, type Storage } from "./storage.ts";
 import { surviveFileLimit } from "./file_limit.ts";
 import { JournalUnwritableError } from "./unwritable.ts";
+import { SupersededRuns } from "./superseded_runs.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** A group takes no further append beyond this; one append alone may be larger. */
@@ -35,9 +33,6 @@ const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 const COPIED_BYTES_MAX = 256 * 1024;
 const RETRY_DELAY_MS_MIN = 250;
 const RETRY_DELAY_MS_MAX = 5_000;
-const CHECKPOINT_INTERVAL_MS = 5_000;
-/** About so much is read at a restart, at the most: some 0.2 s. */
-const CHECKPOINT_BYTES = 32 * 1024 * 1024;
 const CLOSE_TIMEOUT_MS = 10_000;
 const NEWLINE = 0x0a;
 
@@ -65,6 +60,8 @@ export interface JournalOptions {
   readonly keepMs?: number | undefined;
   /** Called at once, from within the journal's work: it should return quickly, and not throw. */
   readonly onNotice: NoticeListener;
+  /** Called once, when the folder's lock is taken and before anything is read: that may take long. */
+  readonly onLocked?: () => void;
   readonly storage?: Storage;
   readonly clock?: Clock;
 }
@@ -74,6 +71,11 @@ export interface JournalAppend extends JournalPartition {
   /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
    * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
   readonly intervals: readonly Interval[];
+  /**
+   * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
+   * the offsets before it too.
+   */
+  readonly epochs: readonly EpochStart[];
   /** Whole lines, the last newline included; not to be changed until the append has resolved. */
   readonly lines: Uint8Array;
   /** Where each line ends, past its newline: the last of them ends the lines. */
@@ -113,8 +115,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   let lock: FolderLock | undefined;
   const forgetFileLimit = surviveFileLimit();
   try {
-    await storage.createDirectory(directory);
+    await createDirectory(storage, directory);
     lock = await FolderLock.take(storage, directory);
+    options.onLocked?.();
     const recovered = await recover({ storage, directory, onNotice });
     const segment = await openSegment({ storage, directory, rotateBytes, recovered });
     const journal = new Journal({ ...options, onNotice }, { lock, recovered, segment });
@@ -176,10 +179,8 @@ export class Journal {
   /** Why the files have to be read again before anything is written. */
   #displaced: string | undefined;
 
-  #checkpointing: Promise<void> | undefined;
-  #checkpointFailed = false;
-  #checkpointMs: number;
-  #bytesSinceCheckpoint = 0;
+  readonly #superseded = new SupersededRuns();
+  readonly #checkpoints: CheckpointWriter;
 
   constructor(
     { directory, onNotice, storage = denoStorage, clock = systemClock, ...options }: JournalOptions,
@@ -200,7 +201,14 @@ export class Journal {
     this.#held = recovered.held;
     this.#account = recovered.active.account;
     this.#upkeep = this.#upkeepOf(recovered);
-    this.#checkpointMs = clock.now();
+    this.#checkpoints = new CheckpointWriter({
+      storage,
+      directory,
+      now: () => clock.now(),
+      onNotice,
+      content: () => this.#checkpointContent(),
+      isIdle: () => this.#working === undefined && this.#stall === undefined,
+    });
     this.#forgetFileLimit = surviveFileLimit();
   }
 
@@ -253,9 +261,66 @@ export class Journal {
     return this.#held.hasNamesake(partition);
   }
 
+  /** Whether any record is held of a topic of this name, be it deleted since, or another cluster's. */
+  holdsTopic(topic: string): boolean {
+    return this.#held.hasTopic(topic);
+  }
+
   /** The offsets held of a partition, sorted and disjoint, as they are now. */
   heldIntervals(partition: JournalPartition): readonly Interval[] {
     return [...this.#held.of(partition).intervals];
+  }
+
+  /**
+   * Returns where each leader epoch begins in what is held of a partition, sorted by offset: an epoch
+   * applies to what is held up to the start of the next. What is held before the first has an unknown epoch.
+   */
+  heldEpochs(partition: JournalPartition): readonly EpochStart[] {
+    return [...this.#held.epochsOf(partition)];
+  }
+
+  /** Returns the leader epoch of the highest offset held; undefined where it is not known, or nothing is held. */
+  lastEpoch(partition: JournalPartition): number | undefined {
+    return this.#held.lastEpochOf(partition);
+  }
+
+  /**
+   * Holds nothing of a partition from `offset` on any more: its log was truncated there, and other records
+   * may be appended at the same offsets. The lines stay in the files. In memory this applies at once; it resolves
+   * when a checkpoint says so too, or cannot be written at the moment.
+   *
+   * @throws {RangeError} where it is not an offset, or appends of the partition are under way.
+   * @throws {JournalClosedError} where the journal is closed or abandoned.
+   */
+  async truncate(partition: JournalPartition, offset: number): Promise<void> {
+    this.#requireOpen();
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new RangeError(
+        `Cannot truncate at offset ${offset}: expected a whole number, not below 0`,
+      );
+    }
+    if (this.#underWay(partition).length > 0) {
+      throw new RangeError(
+        `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
+      );
+    }
+    const runs = this.#held.truncate(partition, offset);
+    if (runs.length === 0) return;
+    this.#superseded.add(partition, runs);
+    this.#account?.supersede(partition, runs);
+    await this.checkpoint();
+  }
+
+  /**
+   * Says in which leader epoch the offsets from `start` on were appended that are held in an unknown one, up to
+   * the first that is held in a known one: to be called for the highest epoch first.
+   */
+  establishEpoch(
+    partition: JournalPartition,
+    epoch: { readonly epoch: number; readonly start: number },
+  ): void {
+    this.#held.establish(partition, epoch);
+    this.#checkpoints.hasten();
   }
 
   /**
@@ -270,9 +335,7 @@ export class Journal {
    */
   append(append: JournalAppend): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#closing !== undefined || this.#abandoned.signal.aborted) {
-        throw new JournalClosedError("Cannot append to the journal: it is closed");
-      }
+      this.#requireOpen();
       this.#requireAppend(append);
       this.#queue.push({ append, resolve, reject });
       this.#working ??= this.#work();
@@ -302,8 +365,8 @@ export class Journal {
       await this.#upkeep.stop({ now: false, signal: this.#abandoned.signal });
       done.abort();
       await expired;
-      await this.#checkpointing;
-      if (this.#stall === undefined) await this.checkpoint();
+      await this.#checkpoints.writing;
+      await this.checkpoint();
     } finally {
       this.#segment.close();
       this.#lock.release();
@@ -315,7 +378,7 @@ export class Journal {
     while (this.#queue.length > 0) {
       this.#group = this.#takeGroup();
       await this.#writeGroup();
-      this.#checkpointIfDue();
+      if (this.#stall === undefined) this.#checkpoints.writeIfDue();
     }
     this.#working = undefined;
   }
@@ -368,14 +431,21 @@ export class Journal {
       const together = parts.length > 1 && bytes <= COPIED_BYTES_MAX;
       await this.#segment.append(together ? [joined(...parts)] : parts);
     }
-    this.#bytesSinceCheckpoint += bytes;
-    for (const { append } of this.#group) {
-      for (const interval of append.intervals) this.#held.add(append, interval);
-      if (this.#account?.addAppend(append) === false) this.#account = undefined;
-    }
+    this.#checkpoints.noteAppended(bytes);
+    for (const { append } of this.#group) this.#hold(append);
     this.#noteRecovered();
     // Whoever waits may append again at once, and must not find its last append still under way.
     for (const { resolve } of this.#group.splice(0)) resolve();
+  }
+
+  #hold(append: JournalAppend): void {
+    const held = this.#held.partition(append);
+    for (const interval of append.intervals) {
+      const superseded = held.add(interval, append.epochs);
+      this.#account?.supersede(append, superseded);
+    }
+    if (this.#account?.addAppend(append) === false) this.#account = undefined;
+    this.#superseded.forget(append, append.intervals);
   }
 
   async #rotate(): Promise<void> {
@@ -385,8 +455,8 @@ export class Journal {
     this.#onNotice({ kind: "rotated", path, number });
     this.#upkeep.add({ ...closed, account: this.#account });
     this.#account = new SegmentAccount();
-    // Forces a checkpoint after this group, so that a restart need not read the closed segment.
-    this.#bytesSinceCheckpoint = Infinity;
+    // So that a restart need not read the closed segment.
+    this.#checkpoints.hasten();
   }
 
   /** Reads the folder as after a start, because the files in it are not those that were written. */
@@ -394,7 +464,7 @@ export class Journal {
     const storage = this.#storage;
     const directory = this.directory;
     this.#segment.close();
-    await this.#checkpointing;
+    await this.#checkpoints.writing;
     await this.#upkeep.stop({ now: true });
     if (!await this.#lock.isInPlace()) {
       const lock = await FolderLock.take(storage, directory);
@@ -404,6 +474,7 @@ export class Journal {
     const recovered = await recover({ storage, directory, onNotice: this.#onNotice });
     const { rotateBytes } = this.#options;
     this.#segment = await openSegment({ storage, directory, rotateBytes, recovered });
+    this.#superseded.removeFrom(recovered.held, recovered.active.account);
     const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
     const newId = recovered.id !== this.#id;
     this.#id = recovered.id;
@@ -412,7 +483,7 @@ export class Journal {
     this.#upkeep = this.#upkeepOf(recovered);
     this.#upkeep.start();
     this.#displaced = undefined;
-    this.#bytesSinceCheckpoint = Infinity;
+    this.#checkpoints.hasten();
     this.#onNotice({
       kind: "reopened",
       directory,
@@ -438,6 +509,7 @@ export class Journal {
     if (this.#stall === undefined) this.#stall = { sinceMs: this.#clock.now(), reason };
     else this.#stall.reason = reason;
     const waiting = [...this.#group, ...this.#queue];
+    this.#checkpoints.postpone();
     this.#onNotice({
       kind: "stalled",
       path: this.#segment.path,
@@ -454,23 +526,18 @@ export class Journal {
     this.#onNotice({ kind: "recovered", path: this.#segment.path, stalledMs });
   }
 
-  #checkpointIfDue(): void {
-    if (this.#checkpointing !== undefined || this.#stall !== undefined) return;
-    const due = this.#bytesSinceCheckpoint >= CHECKPOINT_BYTES ||
-      this.#clock.now() - this.#checkpointMs >= CHECKPOINT_INTERVAL_MS;
-    // Not awaited: its content is taken now, and holds whatever is appended while it is written.
-    if (due) void this.checkpoint();
-  }
-
-  /** Writes a checkpoint now. Never throws: a journal without one is whole, and slower to open. */
+  /**
+   * Writes a checkpoint as soon as no group of appends is being written. Never throws: a journal without one is
+   * whole, and slower to open.
+   */
   checkpoint(): Promise<void> {
-    return this.#checkpointing ??= this.#writeCheckpoint().finally(() => {
-      this.#checkpointing = undefined;
-    });
+    if (this.#stall === undefined) return this.#checkpoints.request();
+    this.#checkpoints.postpone();
+    return Promise.resolve();
   }
 
-  async #writeCheckpoint(): Promise<void> {
-    const text = encodeCheckpoint({
+  #checkpointContent(): Checkpoint {
+    return {
       journalId: this.#id,
       segment: this.#segment.number,
       position: this.#segment.bytes,
@@ -478,33 +545,34 @@ export class Journal {
       closed: Array.from(this.#closedSegments, ([number, bytes]) => ({ number, bytes })),
       held: this.#held,
       active: this.#account?.data(),
-    }, new Date());
-    this.#checkpointMs = this.#clock.now();
-    this.#bytesSinceCheckpoint = 0;
-    try {
-      await writeCheckpoint(this.#storage, this.directory, text);
-      this.#checkpointFailed = false;
-    } catch (error) {
-      if (this.#checkpointFailed) return;
-      this.#checkpointFailed = true;
-      this.#onNotice({ kind: "checkpoint failed", directory: this.directory, error });
-    }
+    };
   }
 
-  #requireAppend({ intervals, lines, lineEnds, ...partition }: JournalAppend): void {
+  #requireOpen(): void {
+    if (this.#closing === undefined && !this.#abandoned.signal.aborted) return;
+    throw new JournalClosedError("Cannot change the journal: it is closed");
+  }
+
+  #underWay(partition: JournalPartition): readonly JournalAppend[] {
+    return [...this.#group, ...this.#queue].flatMap(({ append }) =>
+      isSamePartition(append, partition) ? [append] : []
+    );
+  }
+
+  #requireAppend({ intervals, epochs, lines, lineEnds, ...partition }: JournalAppend): void {
     if (!areWholeLines(lines, lineEnds)) {
       throw new RangeError(
         `Cannot append ${lines.length} bytes as ${lineEnds.length} lines: expected each to end with a newline, and the last to end the bytes`,
       );
     }
+    if (epochs.some(({ start }, index) => start <= (epochs[index - 1]?.start ?? -1))) {
+      throw new RangeError("Cannot append: expected each epoch to start above the one before");
+    }
     const own = new IntervalSet();
-    for (const { append } of [...this.#group, ...this.#queue]) {
-      if (isSamePartition(append, partition)) {
-        for (const interval of append.intervals) own.add(interval);
-      }
+    for (const append of this.#underWay(partition)) {
+      for (const interval of append.intervals) own.add(interval);
     }
     for (const interval of intervals) {
-      requireInterval(interval);
       if (own.overlaps(interval) || this.#held.of(partition).overlaps(interval)) {
         throw new RangeError(
           `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +
@@ -514,10 +582,6 @@ export class Journal {
       own.add(interval);
     }
   }
-}
-
-function isSamePartition(a: JournalPartition, b: JournalPartition): boolean {
-  return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
 }
 
 function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {

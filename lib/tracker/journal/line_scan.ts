@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { LINE_BYTES_MAX } from "../../limits.ts";
 import { decodeEvent } from "../event.ts";
 import type { JournalPartition } from "./intervals.ts";
 import type { ReadableFile } from "./storage.ts";
@@ -15,6 +16,8 @@ export type ScannedLine =
     readonly kind: "record";
     readonly partition: JournalPartition;
     readonly offset: number;
+    /** Leader epoch of the record's batch; undefined where the line has none. */
+    readonly leaderEpoch: number | undefined;
   }
   /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */
   | { readonly kind: "foreign" }
@@ -30,8 +33,6 @@ export type LineVisitor = (
   place: { readonly start: number; readonly end: number },
 ) => void;
 
-/** A line beyond this is not kept in memory, and counts as foreign: Kafka's largest record is far below. */
-export const LINE_BYTES_MAX = 256 * 1024 * 1024;
 const READ_BYTES = 2 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const NUL = 0x00;
@@ -41,6 +42,8 @@ export interface ScanOptions {
   readonly classify?: (bytes: Uint8Array) => ScannedLine;
   /** Called with all bytes, as they are read. */
   readonly onBytes?: (bytes: Uint8Array) => void;
+  /** Longer lines are not kept in memory; default: {@link LINE_BYTES_MAX}. */
+  readonly lineBytesMax?: number;
 }
 
 /** Visits every line from `position` to the end of the file. */
@@ -48,7 +51,8 @@ export async function scanLines(
   file: ReadableFile,
   position: number,
   visit: LineVisitor,
-  { classify: classifyLine = classify, onBytes = () => {} }: ScanOptions = {},
+  { classify: classifyLine = classify, onBytes = () => {}, lineBytesMax = LINE_BYTES_MAX }:
+    ScanOptions = {},
 ): Promise<void> {
   let buffer = new Uint8Array(READ_BYTES);
   let filled = 0;
@@ -75,7 +79,7 @@ export async function scanLines(
     }
     buffer.copyWithin(0, lineStart, filled);
     filled -= lineStart;
-    if (oversized !== undefined || filled > LINE_BYTES_MAX) {
+    if (oversized !== undefined || filled > lineBytesMax) {
       oversized ??= new OversizedLine();
       oversized.add(buffer.subarray(0, filled));
       filled = 0;
@@ -111,10 +115,11 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** What a line is; `bytes` come without the newline. */
 export function classify(bytes: Uint8Array): ScannedLine {
   try {
-    const { topic, topicId = "", partition, offset } = decodeEvent(DECODER.decode(bytes));
+    const record = decodeEvent(DECODER.decode(bytes));
+    const { topic, topicId = "", partition, offset, leaderEpoch } = record;
     // One past the highest offset has to be a whole number too.
     if (!Number.isSafeInteger(offset + 1)) return { kind: "foreign" };
-    return { kind: "record", partition: { topic, topicId, partition }, offset };
+    return { kind: "record", partition: { topic, topicId, partition }, offset, leaderEpoch };
   } catch {
     return { kind: bytes.includes(NUL) ? "torn" : "foreign" };
   }
@@ -126,7 +131,8 @@ const LINE_END_BYTES = 256;
 const LINE_START =
   /^\{"timestamp":"[^"\\]*","event_type":"[^"\\]*","kafka_topic":"([\w.-]+)","kafka_partition":(\d+),"kafka_offset":(\d+),/;
 /** Within a string a quote has a backslash before it, and the last brace is the line's own: this is no value's inside. */
-const LINE_END = /"kafka_timestamp":-?\d+,"kafka_topic_id":"([^"\\]+)"\}$/;
+const LINE_END =
+  /"kafka_timestamp":(?:-?\d+|"-?\d+"),"kafka_topic_id":"([^"\\]+)"(?:,"kafka_leader_epoch":(\d{1,10}))?\}$/;
 
 /**
  * As {@link classify}, fifteen times as fast for a line as our own tracker writes it: only its start and its
@@ -138,12 +144,15 @@ export function quickClassify(bytes: Uint8Array): ScannedLine {
   const start = LINE_START.exec(text.toString("latin1", 0, LINE_START_BYTES));
   const end = LINE_END.exec(text.toString("latin1", Math.max(0, length - LINE_END_BYTES)));
   const [, topic, partition, offset] = start ?? [];
-  const topicId = end?.[1];
+  const [, topicId, leaderEpoch] = end ?? [];
   if (topic === undefined || topicId === undefined) return classify(bytes);
-  if (!Number.isSafeInteger(Number(offset) + 1)) return classify(bytes);
+  const areExact = Number.isSafeInteger(Number(partition)) &&
+    Number.isSafeInteger(Number(offset) + 1);
+  if (!areExact) return classify(bytes);
   return {
     kind: "record",
     partition: { topic, topicId, partition: Number(partition) },
     offset: Number(offset),
+    leaderEpoch: leaderEpoch === undefined ? undefined : Number(leaderEpoch),
   };
 }

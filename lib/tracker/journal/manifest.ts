@@ -7,8 +7,13 @@
  *                   "fingerprint":{"headSha256","tailSha256"}},
  *       "partitions": [{"topic","topic_id","partition","records","first_offset","last_offset",
  *                       "held":[[0,1000]]}],
+ *       "leader_epochs": [{"topic","topic_id","partition","starts":[[7,0],[9,640]],
+ *                          "superseded":[[640,900]]}],               absent where no epoch is known
  *       "created": "<RFC 3339>", "journal": "<UUID>",
  *       "chain": 7, "previous": {"segment":"tracker.events.000006","sha256"}}}       null for the first
+ *
+ * `leader_epochs` says in which leader epoch the held offsets were appended (those from 640 on in epoch 9), and which
+ * offsets of earlier segments are not held since, because the log was truncated.
  *
  * `segment.sha256` is what `sha256sum` says of the segment, and `previous.sha256` what it says of the manifest
  * made before: whoever changes a segment or a manifest has to make all that come after anew. Manifests are
@@ -20,8 +25,13 @@
  * @module
  */
 
-import type { AccountData, PartitionShare } from "./account.ts";
-import type { HeldOffsets } from "./intervals.ts";
+import {
+  type AccountData,
+  offsetsIn,
+  type PartitionEpochs,
+  type PartitionShare,
+} from "./account.ts";
+import type { HeldOffsets } from "./held_offsets.ts";
 import { decodeSealed, encodeSealed } from "./sealed_text.ts";
 import {
   type ClosedSegment,
@@ -45,6 +55,7 @@ export interface ManifestBody {
     readonly fingerprint: SegmentFingerprint;
   };
   readonly partitions: readonly PartitionShare[];
+  readonly leader_epochs?: readonly PartitionEpochs[];
   readonly created: string;
   readonly journal: string;
   readonly chain: number;
@@ -116,11 +127,17 @@ export async function readManifestFitting(
   }
 }
 
-/** Adds what is held since a segment was written. */
-export function addHeld(held: HeldOffsets, { partitions }: Pick<AccountData, "partitions">): void {
-  for (const { topic, topic_id, partition, held: intervals } of partitions) {
-    for (const [start, end] of intervals) {
-      held.add({ topic, topicId: topic_id, partition }, { start, end });
-    }
+/**
+ * Makes of what was held before a segment was written what is held since. A manifest that was made from the lines
+ * alone does not know what they superseded in other segments; their epochs say so, as for a single line.
+ */
+export function addHeld(
+  held: HeldOffsets,
+  account: Pick<AccountData, "partitions" | "leader_epochs">,
+): void {
+  for (const { partition, held: added, superseded } of offsetsIn(account)) {
+    const before = held.partition(partition);
+    before.remove(superseded);
+    for (const run of added.runs) before.add(run, [run]);
   }
 }

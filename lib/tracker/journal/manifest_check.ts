@@ -9,13 +9,13 @@
  * @module
  */
 
-import type { AccountData } from "./account.ts";
+import { type AccountData, offsetsIn } from "./account.ts";
 import { ArchiveDamagedError, ArchiveReader } from "./archive.ts";
 import { addHeld, type Manifest, readManifest } from "./manifest.ts";
-import { HeldOffsets } from "./intervals.ts";
+import { HeldOffsets } from "./held_offsets.ts";
 import { classify, quickClassify } from "./line_scan.ts";
 import { scanSegment } from "./segment_scan.ts";
-import { closedName, closedPath, listSegments, type SegmentList } from "./segments.ts";
+import { closedName, closedPath, listSegments, numbersIn, type SegmentList } from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
 /** What a closed segment is, against its manifest. */
@@ -35,7 +35,7 @@ export interface ManifestsChecked {
   readonly segments: readonly SegmentCheck[];
   /** Segment and hash of the last manifest in the chain: all that comes before can be proven from it. */
   readonly head: { readonly segment: string; readonly sha256: string } | undefined;
-  /** What the removed segments held. */
+  /** What the removed segments held, as far as no manifest says that it was superseded. */
   readonly removed: HeldOffsets;
 }
 
@@ -77,22 +77,25 @@ export async function checkManifests(
       ...(reasons.length > 0 && { reason: reasons.join("; ") }),
     });
   }
-  const removed = new HeldOffsets();
-  for (const number of list.removed.keys()) {
-    const manifest = manifests.read.get(number);
-    if (manifest !== undefined) addHeld(removed, manifest);
-  }
-  return { segments, head: chain.head, removed };
+  return { segments, head: chain.head, removed: heldByRemoved(numbers, { list, manifests }) };
 }
 
-function numbersIn({ closed, archived, manifests, removed }: SegmentList): readonly number[] {
-  const numbers = new Set([
-    ...closed.map(({ number }) => number),
-    ...archived.keys(),
-    ...manifests.keys(),
-    ...removed.keys(),
-  ]);
-  return [...numbers].sort((a, b) => a - b);
+/** In the order in which they were written, for what a segment holds can be superseded by later ones. */
+function heldByRemoved(
+  numbers: readonly number[],
+  { list, manifests }: Awaited<ReturnType<typeof readManifests>>,
+): HeldOffsets {
+  const removed = new HeldOffsets();
+  for (const number of numbers) {
+    const manifest = manifests.read.get(number);
+    if (manifest === undefined) continue;
+    addHeld(removed, manifest);
+    if (list.removed.has(number)) continue;
+    for (const { partition, held } of offsetsIn(manifest)) {
+      removed.partition(partition).remove(held.offsets.intervals);
+    }
+  }
+  return removed;
 }
 
 type Manifests = ReadonlyMap<number, Manifest>;

@@ -18,9 +18,10 @@ export function encodeSealed(
 }
 
 /**
- * The body. The checksum says that we wrote it, so its shape can be trusted.
+ * Returns the body. The checksum says that we wrote it, so its shape can be trusted.
  *
- * @throws {SyntaxError} where the text is not whole, or not of this version; the message says why.
+ * @param version the highest that can be read; those below it can be read too.
+ * @throws {SyntaxError} where the text is not whole, or of another version; the message says why.
  */
 export function decodeSealed(
   text: string,
@@ -29,8 +30,9 @@ export function decodeSealed(
   const parts = /^\{"version":(\d+),"sha256":"([0-9a-f]{64})","body":(\{.*\})\}\n$/.exec(text);
   if (parts === null) throw new SyntaxError(`it is not a whole ${what}`);
   const [, found, checksum, body] = parts;
-  if (found !== String(version)) {
-    throw new SyntaxError(`its version is ${found}, expected ${version}`);
+  if (Number(found) < 1 || Number(found) > version) {
+    const expected = version === 1 ? "1" : `1 to ${version}`;
+    throw new SyntaxError(`its version is ${found}, expected ${expected}`);
   }
   if (body === undefined || sha256(body) !== checksum) {
     throw new SyntaxError("its checksum does not match its content");

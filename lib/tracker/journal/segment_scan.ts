@@ -31,7 +31,7 @@ export async function scanSegment(
   const account = new SegmentAccount();
   let bytes = 0;
   await scanLines(file, 0, (line) => {
-    if (line.kind === "record") account.addRecord(line.partition, line.offset);
+    if (line.kind === "record") account.addRecord(line.partition, line);
     else account.addForeign(1);
   }, {
     classify,

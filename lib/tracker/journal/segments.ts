@@ -121,6 +121,19 @@ export async function listSegments(storage: Storage, directory: string): Promise
   };
 }
 
+/** Returns the numbers of all closed segments, removed ones too, lowest first. */
+export function numbersIn(
+  { closed, archived, manifests, removed }: SegmentList,
+): readonly number[] {
+  const numbers = new Set([
+    ...closed.map(({ number }) => number),
+    ...archived.keys(),
+    ...manifests.keys(),
+    ...removed.keys(),
+  ]);
+  return [...numbers].sort((a, b) => a - b);
+}
+
 /** What tells one segment, read or written up to a position, from any other file. */
 export interface SegmentFingerprint {
   /** Of the first line: tells whose segment it is, even where it was cut since. */

@@ -54,7 +54,7 @@ export interface Storage {
   /** The names in a directory. */
   list(directory: string): Promise<readonly string[]>;
   createDirectory(directory: string): Promise<void>;
-  /** Makes creations and renames in the directory durable. */
+  /** Makes creations, renames, and removals in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 
@@ -89,6 +89,26 @@ export async function readRange(
   return bytes.subarray(0, filled);
 }
 
+/**
+ * Creates a directory durably where it is missing, and those above it. A directory is an entry of the
+ * one above, which is synced even where the directory was there before: the process that created it
+ * may have died before its sync.
+ */
+export async function createDirectory(storage: Storage, directory: string): Promise<void> {
+  const parent = dirname(directory);
+  if (await storage.stat(directory) === undefined) {
+    if (parent !== directory) await createDirectory(storage, parent);
+    await storage.createDirectory(directory);
+  }
+  try {
+    await storage.syncDirectory(parent);
+  } catch (error) {
+    // Who may not read the directory above has not created this one there either.
+    const { NotCapable, PermissionDenied } = Deno.errors;
+    if (!(error instanceof NotCapable || error instanceof PermissionDenied)) throw error;
+  }
+}
+
 /** Replaces a small file in one step: after a crash there is the old one or the new one. */
 export async function replaceFile(storage: Storage, path: string, text: string): Promise<void> {
   const temporary = path + TEMPORARY_ENDING;
@@ -105,7 +125,6 @@ export async function replaceFile(storage: Storage, path: string, text: string):
 
 /** The whole of a small file; undefined where there is none. */
 export async function readFile(storage: Storage, path: string): Promise<Uint8Array | undefined> {
-  if (await storage.stat(path) === undefined) return undefined;
   try {
     const file = await storage.open(path, "read");
     try {
@@ -114,7 +133,7 @@ export async function readFile(storage: Storage, path: string): Promise<Uint8Arr
       file.close();
     }
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined; // gone just now
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
@@ -122,6 +141,7 @@ export async function readFile(storage: Storage, path: string): Promise<Uint8Arr
 /** A file of such a name is not whole yet, or was left by a crash. */
 export const TEMPORARY_ENDING = ".new";
 const MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
 
 const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
   read: { read: true },
@@ -158,7 +178,7 @@ export const denoStorage: Storage = {
     for await (const { name } of Deno.readDir(directory)) names.push(name);
     return names;
   },
-  createDirectory: (directory) => Deno.mkdir(directory, { recursive: true }),
+  createDirectory: (directory) => Deno.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }),
   async syncDirectory(directory) {
     // Windows cannot open a directory, and keeps its entries in a log of its own.
     if (Deno.build.os === "windows") return;

@@ -13,6 +13,8 @@
  *     remove     rename the manifest to tracker.removed.N.json -> sync the folder -> remove the segment
  *                                                               \ removed at the next start
  *
+ * Removals are not synced: a file that is back after a power loss is removed again.
+ *
  * Nothing of this is needed for what the journal promises: where it fails, it is said and tried again.
  *
  * @module
@@ -186,13 +188,13 @@ export class Upkeep {
     const startedMs = performance.now();
     const { bytes, sha256, edges, account } = await this.#describe(facts, path);
     const last = await this.#lastManifest(list);
-    const { lines, partitions } = account.data();
+    const { lines, ...shares } = account.data();
     this.#stopped.signal.throwIfAborted();
     // Where it throws the manifest may be there all the same: the last one has to be looked up again.
     this.#last = undefined;
     const manifest = await writeManifest(storage, manifestPath(directory, number), {
       segment: { name: closedName(number), bytes, lines, sha256, fingerprint: fingerprint(edges) },
-      partitions,
+      ...shares,
       created: new Date().toISOString(),
       journal: journalId,
       chain: (last?.chain ?? 0) + 1,
@@ -288,7 +290,6 @@ export class Upkeep {
       await storage.rename(temporary, savedAs);
       await storage.syncDirectory(directory);
       await storage.remove(path);
-      await storage.syncDirectory(directory);
       onNotice({
         kind: "compressed",
         path,
@@ -391,6 +392,5 @@ export class Upkeep {
     const { storage, directory } = this.#options;
     await storage.remove(closedPath(directory, number));
     await storage.remove(archivePath(directory, number));
-    await storage.syncDirectory(directory);
   }
 }

@@ -72,7 +72,8 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
   const text = (key: string) => textOf(header(key));
   const has = (key: string) => header(key) !== undefined;
   const isTombstone = record.value === null || has(ORIGINAL_VALUE_HEADER);
-  const timestampMs = timestampOf(text(SOURCE_TIMESTAMP_HEADER)) ?? record.timestampMs;
+  const timestamp = timestampOf(text(SOURCE_TIMESTAMP_HEADER)) ??
+    record.exactTimestampMs ?? BigInt(record.timestampMs);
   return {
     record,
     reason: reasonOf(text(REASON_HEADER)),
@@ -88,7 +89,8 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
       key: has(ORIGINAL_KEY_HEADER) ? header(ORIGINAL_KEY_HEADER)?.value ?? null : record.key,
       value: isTombstone ? null : record.value,
       headers: original,
-      timestampMs,
+      timestampMs: Number(timestamp),
+      ...(!Number.isSafeInteger(Number(timestamp)) && { exactTimestampMs: timestamp }),
     },
   };
 }
@@ -157,9 +159,11 @@ function wholeNumberOf(text: string | undefined): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-/** A record's timestamp can be negative. */
-function timestampOf(text: string | undefined): number | undefined {
-  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : undefined;
+/** A record's timestamp is any number of 64 bits. */
+function timestampOf(text: string | undefined): bigint | undefined {
+  if (text === undefined || !/^-?\d{1,19}$/.test(text)) return undefined;
+  const timestamp = BigInt(text);
+  return BigInt.asIntN(64, timestamp) === timestamp ? timestamp : undefined;
 }
 
 function matching(text: string | undefined, pattern: RegExp): string | undefined {

@@ -2,7 +2,7 @@
  * What of a record is compared, and the SHA-256 that stands for it.
  *
  *     value     offset · length of the value (-1: null) · the value
- *     details   offset · timestamp · length and bytes of the key · count of headers · each: name, value
+ *     details   offset · timestamp · its low bits, if beyond 2^53 · length and bytes of the key · count of headers · each: name, value
  *
  * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in the
  * order of their names, those of one name in their own order: kafkajs, by which the tracker reads, keeps
@@ -12,12 +12,14 @@
  */
 
 import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";
-import type { RecordHeader } from "../../kafka/record.ts";
+import type { OmittedBytes, RecordHeader } from "../../kafka/record.ts";
 
 /** What a journal line can say of a record beside its value. */
 export interface RecordDetails {
   readonly timestampMs: number;
+  readonly exactTimestampMs?: bigint | undefined;
   readonly key: Uint8Array | null;
+  readonly omittedKey?: OmittedBytes;
   readonly headers: readonly RecordHeader[];
 }
 
@@ -25,6 +27,8 @@ export interface RecordDetails {
 const GATHERED_BYTES = 16 * 1024;
 const NUMBER_BYTES = 8;
 const NULL_LENGTH = -1;
+/** A rounded timestamp and what is left of it below this are as good as the timestamp. */
+const LOW_BITS = 2n ** 32n;
 const ENCODER = new TextEncoder();
 
 /** Takes records one after another; two digests are equal if and only if the sequences were. */
@@ -34,20 +38,34 @@ export class RecordDigest {
   #used = 0;
   #hash: Hash | undefined;
 
-  addValue(offset: number, value: Uint8Array | null): void {
+  addValue(offset: number, value: Uint8Array | null, omitted?: OmittedBytes): void {
     this.#addNumber(offset);
     this.#addBytes(value);
+    this.#addOmitted(omitted);
   }
 
-  addDetails(offset: number, { timestampMs, key, headers }: RecordDetails): void {
+  addDetails(
+    offset: number,
+    { timestampMs, exactTimestampMs, key, omittedKey, headers }: RecordDetails,
+  ): void {
     this.#addNumber(offset);
     this.#addNumber(timestampMs);
+    if (exactTimestampMs !== undefined) this.#addNumber(Number(exactTimestampMs % LOW_BITS));
     this.#addBytes(key);
+    this.#addOmitted(omittedKey);
     this.#addNumber(headers.length);
     for (const header of headers.length > 1 ? headers.toSorted(byName) : headers) {
       this.#addBytes(ENCODER.encode(header.key));
       this.#addBytes(header.value);
+      this.#addOmitted(header.omitted);
     }
+  }
+
+  /** Behind a null, which is a null of its own where nothing was omitted. */
+  #addOmitted(omitted: OmittedBytes | undefined): void {
+    if (omitted === undefined) return;
+    this.#addNumber(omitted.size);
+    this.#addBytes(ENCODER.encode(omitted.sha256));
   }
 
   /** The digest of all that was added since the last one, in hexadecimal. */

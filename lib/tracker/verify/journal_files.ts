@@ -12,7 +12,7 @@
  */
 
 import { ArchiveDamagedError, ArchiveReader } from "../journal/archive.ts";
-import { LINE_BYTES_MAX } from "../journal/line_scan.ts";
+import { LINE_BYTES_MAX } from "../../limits.ts";
 import { ARCHIVE_ENDING, listSegments } from "../journal/segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "../journal/storage.ts";
 

@@ -30,6 +30,11 @@ export class OffsetBits {
     return (word & bitOf(offset)) === 0;
   }
 
+  delete(offset: number): void {
+    const index = wordOf(offset);
+    this.#words[index] = (this.#words[index] ?? 0) & ~bitOf(offset);
+  }
+
   /** Those that `other` has not, lowest first, as distances from the page's first offset. */
   *without(other: OffsetBits): Generator<number> {
     for (const [index, word] of this.#words.entries()) {

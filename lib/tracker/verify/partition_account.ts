@@ -30,8 +30,12 @@ export class PartitionAccount {
   low: number;
   withoutDetails = 0;
   #removed = 0;
+  readonly #undecided: number;
   #records = 0;
   #journaled = 0;
+  #superseded = 0;
+  /** Offsets whose lines without an epoch were superseded by a line with one. */
+  readonly #replaced = new Set<number>();
   #duplicatedAcross = 0;
   readonly #counts: Record<ExampleKind, number> = {
     missing: 0,
@@ -46,13 +50,16 @@ export class PartitionAccount {
   #open: OpenPage | undefined;
 
   constructor(
-    { partition, low, start, end }: {
+    { partition, low, start, end, undecided = 0 }: {
       readonly partition: number;
       readonly low: number;
       readonly start: number;
       readonly end: number;
+      /** Records that an open transaction holds back. */
+      readonly undecided?: number;
     },
   ) {
+    this.#undecided = undecided;
     this.partition = partition;
     this.low = low;
     this.start = start;
@@ -67,7 +74,7 @@ export class PartitionAccount {
       this.endRecords();
       this.#open = new OpenPage(page, digests);
     }
-    this.#open.add(record.offset, record.value, record);
+    this.#open.add(record, record);
     page.inTopic.add(record.offset);
     this.#records++;
   }
@@ -81,9 +88,10 @@ export class PartitionAccount {
 
   /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
   addLine(
-    { offset, value, details }: JournaledRecord,
+    record: JournaledRecord,
     place: PositionRange & { readonly journal: number },
   ): void {
+    const { offset, details } = record;
     this.#journaled++;
     if (details === undefined) this.withoutDetails++;
     const page = this.#pageOf(offset);
@@ -99,7 +107,30 @@ export class PartitionAccount {
       page.state = page.state === "unread" ? "open" : "unproven";
       this.#open = new OpenPage(page, digests);
     }
-    if (page.state === "open") this.#open.add(offset, value, details);
+    if (page.state === "open") this.#open.add(record, details);
+  }
+
+  /** A line of a record that a truncated log has lost. */
+  addSuperseded(): void {
+    this.#superseded++;
+  }
+
+  /** Takes back lines without an epoch from `start` up to, not including, `end`: their log was truncated. */
+  supersede({ start, end }: { readonly start: number; readonly end: number }): void {
+    for (let offset = start; offset < end; offset++) {
+      const page = this.#pages.get(pageNumberOf(offset));
+      if (page?.inJournals.has(offset) !== true) continue;
+      page.inJournals.delete(offset);
+      page.state = "unproven";
+      this.#replaced.add(offset);
+      this.#journaled--;
+      this.#superseded++;
+    }
+  }
+
+  /** Whether a line is one of those that were taken back. */
+  isReplaced({ offset, leaderEpoch }: JournaledRecord): boolean {
+    return leaderEpoch === undefined && this.#replaced.has(offset);
   }
 
   /** After the last line. */
@@ -179,6 +210,8 @@ export class PartitionAccount {
       compacted: this.#counts.compacted,
       unexplained: this.#counts.unexplained,
       removed: this.#removed,
+      superseded: this.#superseded,
+      undecided: this.#undecided,
       low: this.low,
       high: this.end,
       examples: this.#examples,
@@ -226,8 +259,11 @@ class OpenPage {
     this.digests = digests ?? { values: new RecordDigest(), details: new RecordDigest() };
   }
 
-  add(offset: number, value: Uint8Array | null, details: JournaledRecord["details"]): void {
-    this.digests.values.addValue(offset, value);
+  add(
+    { offset, value, omittedValue }: Pick<JournaledRecord, "offset" | "value" | "omittedValue">,
+    details: JournaledRecord["details"],
+  ): void {
+    this.digests.values.addValue(offset, value, omittedValue);
     if (details !== undefined) {
       this.hasDetails = true;
       this.digests.details.addDetails(offset, details);

@@ -145,15 +145,16 @@ class PageCheck {
 
   addRecord(record: KafkaRecord): void {
     const index = record.offset - this.#page.firstOffset;
-    this.#values.set(index, this.#hashOfValue(record.offset, record.value));
+    this.#values.set(index, this.#hashOfValue(record));
     this.#details.set(index, this.#hashOfDetails(record.offset, record));
     this.#found.add(record.offset);
   }
 
-  addLine({ offset, value, details }: JournaledRecord): void {
+  addLine(record: JournaledRecord): void {
+    const { offset, details } = record;
     if (!this.#found.has(offset)) return;
     const index = offset - this.#page.firstOffset;
-    const isEqual = this.#values.has(index, this.#hashOfValue(offset, value)) &&
+    const isEqual = this.#values.has(index, this.#hashOfValue(record)) &&
       (details === undefined || this.#details.has(index, this.#hashOfDetails(offset, details)));
     if (!isEqual && this.#different.add(offset)) this.account.addMismatch(offset);
   }
@@ -166,8 +167,10 @@ class PageCheck {
     }
   }
 
-  #hashOfValue(offset: number, value: Uint8Array | null): string {
-    this.#digest.addValue(offset, value);
+  #hashOfValue(
+    { offset, value, omittedValue }: Pick<JournaledRecord, "offset" | "value" | "omittedValue">,
+  ): string {
+    this.#digest.addValue(offset, value, omittedValue);
     return this.#digest.take();
   }
 

@@ -51,6 +51,7 @@ export function describeVerification(verification: Verification): readonly strin
     `topic ${printable(topic)} (${topic_id}) against ${counted(journals, "journal")}`,
     ...describeTable(verification),
     ...describeExamples(verification),
+    ...describeUndecided(verification),
     ...describeAsides(verification),
     ...describeSegments(verification),
     describeVerdict(verification),
@@ -100,6 +101,17 @@ function describeExamples({ topic, partitions }: Verification): readonly string[
   return [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
 }
 
+/** Records that nobody can judge yet, by partition. */
+function describeUndecided({ topic, partitions }: Verification): readonly string[] {
+  const held = partitions.filter(({ undecided }) => undecided > 0);
+  const lines = held.slice(0, EXAMPLE_LINES_MAX).map(({ partition, high, undecided }) =>
+    `undecided (held back by an open transaction, not judged): ${printable(topic)}[${partition}] ` +
+    `${counted(undecided, "record")} from offset ${high} on`
+  );
+  const hidden = held.length - lines.length;
+  return hidden > 0 ? [...lines, `and ${counted(hidden, "more such line")}`] : lines;
+}
+
 /** What was seen and is no trouble of a record. */
 function describeAsides(verification: Verification): readonly string[] {
   const lines: string[] = [];
@@ -122,6 +134,11 @@ function describeAsides(verification: Verification): readonly string[] {
     verification.removed,
     "record",
     "journaled in segments that were removed for their age, by their manifests",
+  );
+  say(
+    verification.superseded,
+    "journal line",
+    "of records that the topic lost when its log was truncated: superseded",
   );
   say(verification.beyond_end, "journal line", "newer than this verification: not judged");
   say(verification.outside_range, "journal line", "outside the range: not judged");
@@ -162,6 +179,12 @@ function describeVerdict(verification: Verification): string {
   const troubles = [...TROUBLES]
     .filter((kind) => verification[kind] > 0)
     .map((kind) => `${withThousands(verification[kind])} ${kind}`);
+  if (verification.undecided > 0) {
+    troubles.push(
+      `${withThousands(verification.undecided)} undecided ` +
+        "(verify again when the transaction has been committed or aborted)",
+    );
+  }
   if (verification.unreadable_lines > 0) {
     troubles.push(counted(verification.unreadable_lines, "unreadable line"));
   }

@@ -32,6 +32,16 @@ export interface VerificationCounts {
   readonly unexplained: number;
   /** Records that were in a segment which was removed for its age, by the segment's manifest. */
   readonly removed: number;
+  /**
+   * Journal lines of records that the topic lost when its log was truncated, by their leader epochs; in no other count.
+   * They stay in the journal, and are no fault of it.
+   */
+  readonly superseded: number;
+  /**
+   * Records that an open transaction holds back, its own and those behind it: whether they count is not decided, so
+   * they were not judged, and are in no other count.
+   */
+  readonly undecided: number;
 }
 
 /** A closed segment, against its manifest. */
@@ -114,11 +124,11 @@ export interface Verification extends VerificationCounts {
 
 /** Verification asks for a journal that holds every record exactly once, and nothing that it cannot explain. */
 export function isOk(
-  { missing, duplicated, mismatched, unexplained, unreadable_lines, segments }: Omit<
+  { missing, duplicated, mismatched, unexplained, undecided, unreadable_lines, segments }: Omit<
     Verification,
     "ok"
   >,
 ): boolean {
   return missing === 0 && duplicated === 0 && mismatched === 0 && unexplained === 0 &&
-    unreadable_lines === 0 && segments.every(({ ok }) => ok);
+    undecided === 0 && unreadable_lines === 0 && segments.every(({ ok }) => ok);
 }

@@ -41,6 +41,8 @@ import { JournalFiles, type JournalLine } from "./journal_files.ts";
 import { LineDecoder } from "./line_decoder.ts";
 import { PartitionAccount } from "./partition_account.ts";
 import { recheck, type UnprovenPage } from "./recheck.ts";
+import { SupersededLines } from "./superseded_lines.ts";
+import { settledOffsets } from "./undecided.ts";
 import {
   isOk,
   type SegmentVerification,
@@ -66,7 +68,9 @@ export interface VerifyTopicOptions {
 
 export interface VerifyOptions extends VerifyTopicOptions {
   /** Of the same cluster: records are read through connections of their own. */
-  readonly cluster: Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">;
+  readonly cluster:
+    & Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">
+    & Partial<Pick<ClusterClient, "epochEnd">>;
 }
 
 /** How far a verification is. */
@@ -119,6 +123,7 @@ class Verifier {
   readonly #decoder = new LineDecoder();
   readonly #topicId: string;
   readonly #accounts = new Map<number, PartitionAccount>();
+  readonly #superseded: SupersededLines;
   /** By partition, one past the last offset as it was asked for last. */
   #ends: ReadonlyMap<number, number>;
   #beyondEnd = 0;
@@ -143,19 +148,28 @@ class Verifier {
     this.#reader = reader;
     this.#topicId = topicId;
     this.#ends = ends;
+    const { cluster, topic } = options;
+    this.#superseded = new SupersededLines({
+      topic,
+      topicId,
+      epochEnd: cluster.epochEnd?.bind(cluster),
+    });
   }
 
   static async begin(options: VerifyOptions, reader: TopicReader): Promise<Verifier> {
     const { cluster, topic, ranges } = options;
     const { topicId, partitionCount } = await cluster.describeTopic(topic);
-    const offsets = await cluster.offsets(topic, numbersBelow(partitionCount));
+    const partitions = numbersBelow(partitionCount);
+    const offsets = await settledOffsets(cluster, { topic, partitions });
     const ends = new Map(offsets.map(({ partition, high }) => [partition, high]));
     const verifier = new Verifier(options, { reader, topicId, ends });
-    for (const { partition, low, high } of offsets) {
-      const range = ranges === undefined ? { start: 0, end: high } : ranges.get(partition);
+    for (const { partition, low, high, highWatermark } of offsets) {
+      const range = ranges === undefined ? { start: 0, end: Infinity } : ranges.get(partition);
       if (range === undefined) continue;
       const { start, end } = { start: range.start, end: Math.min(range.end, high) };
-      verifier.#accounts.set(partition, new PartitionAccount({ partition, low, start, end }));
+      const undecided = Math.max(0, Math.min(range.end, highWatermark) - Math.max(start, high));
+      const account = new PartitionAccount({ partition, low, start, end, undecided });
+      verifier.#accounts.set(partition, account);
     }
     return verifier;
   }
@@ -188,7 +202,12 @@ class Verifier {
       const early: EarlyLine[] = [];
       for (const line of lines) {
         const record = this.#decode(line, files);
-        if (record !== undefined) this.#judge(record, { line, journal, early });
+        if (record === undefined) continue;
+        // A leader is asked once for each epoch: waiting for every line would take too long.
+        const answer = this.#isOfTopic(record) && this.#superseded.isSuperseded(record);
+        const isSuperseded = typeof answer === "boolean" ? answer : await answer;
+        if (isSuperseded) this.#accountOf(record.partition).addSuperseded();
+        else this.#judge(record, { line, journal, early });
       }
       if (early.length > 0) await this.#judgeEarly(early);
       this.#turn({ phase: "journal", done: end, total: files.bytes });
@@ -230,7 +249,7 @@ class Verifier {
       files,
       decode: (line) => {
         const record = this.#tryDecode(line);
-        return record !== undefined && this.#isOfTopic(record) ? record : undefined;
+        return record !== undefined && this.#isCurrent(record) ? record : undefined;
       },
       onProgress: (done) => {
         pagesDone = Math.max(pagesDone, done);
@@ -266,6 +285,8 @@ class Verifier {
       compacted: sum(({ compacted }) => compacted),
       unexplained: sum(({ unexplained }) => unexplained),
       removed: sum(({ removed }) => removed),
+      superseded: sum(({ superseded }) => superseded),
+      undecided: sum(({ undecided }) => undecided),
       without_details: accounts.reduce((total, account) => total + account.withoutDetails, 0),
       beyond_end: this.#beyondEnd,
       outside_range: this.#outsideRange,
@@ -319,7 +340,10 @@ class Verifier {
     const account = this.#accounts.get(partition);
     if (!isWanted) this.#outsideRange++;
     else if (account === undefined || offset >= account.end) early.push({ partition, offset });
-    else account.addLine(record, { journal, start: line.start, end: line.end });
+    else {
+      for (const run of this.#superseded.note(journal, record)) account.supersede(run);
+      account.addLine(record, { journal, start: line.start, end: line.end });
+    }
   }
 
   /** The topic may have grown to hold these offsets; where it has not, no record can have been there. */
@@ -350,6 +374,12 @@ class Verifier {
   /** Lines of the founding project's tracker have no topic id: the name has to do. */
   #isOfTopic({ topic, topicId }: JournaledRecord): boolean {
     return topic === this.#options.topic && (topicId === undefined || topicId === this.#topicId);
+  }
+
+  /** By what was found while the lines were read. */
+  #isCurrent(record: JournaledRecord): boolean {
+    return this.#isOfTopic(record) && this.#superseded.isSuperseded(record) === false &&
+      this.#accounts.get(record.partition)?.isReplaced(record) !== true;
   }
 
   #removedOf(partition: number): readonly IntervalSet[] {

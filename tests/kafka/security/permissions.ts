@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AclPermissionTypes } from "kafkajs";
 import type { Site } from "../../site.ts";
 import { ALICE, allow, type Permission, SCRAM_USER } from "../secured_broker.ts";
 import {
@@ -86,6 +87,22 @@ for (const { what, run, permissions, message } of MISSING) {
     assert.ok(performance.now() - startedAtMs < REFUSAL_MS_MAX);
   });
 }
+
+brokerTest(
+  "a tracker that may read a topic and is denied Describe is refused at the start, by name",
+  async () => {
+    await using site = await securedSite({ partitions: 1 });
+    await allow(broker, ALICE.username, trackerPermissions(site));
+    const describe: Permission = ["TOPIC", site.topic, "DESCRIBE"];
+    await allow(broker, ALICE.username, [describe], AclPermissionTypes.DENY);
+    const ended = await trackToEnd(site, PLAIN);
+    assert.equal(ended.code, 1, ended.stderr);
+    assert.match(
+      errorLine(ended),
+      new RegExp(`describe topic "${site.topic}".*permission Describe`),
+    );
+  },
+);
 
 brokerTest(
   "tracker redrive sends letters back with the documented ACLs, and is refused without one",

@@ -25,6 +25,7 @@ function createRecords(random: Random, count: number): readonly KafkaRecord[] {
       key: offset % 7 === 0 ? null : ENCODER.encode(`customer-${offset}`),
       value: isOdd ? odd[random.uint32() % odd.length] ?? null : order,
       headers: offset % 11 === 0 ? [{ key: "h", value: ENCODER.encode("v") }] : [],
+      leaderEpoch: offset % 13 === 0 ? undefined : offset % 3,
     };
   });
 }

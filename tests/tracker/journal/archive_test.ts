@@ -8,7 +8,7 @@ import {
 } from "../../../lib/tracker/journal/archive.ts";
 import { joined } from "../../../lib/tracker/journal/segments.ts";
 import { denoStorage, readRange } from "../../../lib/tracker/journal/storage.ts";
-import { newSeed, seededRandom, TestFolder } from "./fixture.ts";
+import { FaultyStorage, newSeed, seededRandom, TestFolder } from "./fixture.ts";
 
 /** So many bytes that zstd makes something of, no two blocks the same. */
 function textOf(byteCount: number): Uint8Array {
@@ -100,6 +100,65 @@ Deno.test("An archive with any byte changed, or cut anywhere, is never read as s
     }
   }
 });
+
+Deno.test("An archive that says other lengths than its blocks have is not read", async () => {
+  using folder = new TestFolder();
+  const bytes = textOf(10_000);
+  for (const [at, change] of [[8, 1], [8, -1], [12, 1], [12, -1]] as const) {
+    const archive = packBlock(bytes);
+    const header = new DataView(archive.buffer, archive.byteOffset);
+    header.setUint32(at, header.getUint32(at, true) + change, true);
+    const reading = async () => {
+      using reader = closing(await openArchive(folder, archive));
+      await readRange(reader, { start: 0, end: bytes.length + 1 });
+    };
+    await assert.rejects(reading(), ArchiveDamagedError, `${change} at byte ${at}`);
+  }
+  // An empty block, and one larger than any: such headers lead nowhere.
+  for (const blockBytes of [0, BLOCK_BYTES + 1]) {
+    const archive = packBlock(bytes);
+    new DataView(archive.buffer, archive.byteOffset).setUint32(12, blockBytes, true);
+    await assert.rejects(openArchive(folder, archive), ArchiveDamagedError, `${blockBytes} bytes`);
+  }
+});
+
+Deno.test("An archive that is cut while it is open is not read, even where only a checksum is missing", async () => {
+  using folder = new TestFolder();
+  const bytes = textOf(10_000);
+  const archive = packBlock(bytes);
+  for (const length of [archive.length - 1, archive.length - 4, archive.length / 2, 16, 0]) {
+    using reader = closing(await openArchive(folder, archive));
+    Deno.truncateSync(folder.file("archive.zst"), length);
+    const reading = readRange(reader, { start: 0, end: bytes.length });
+    await assert.rejects(reading, ArchiveDamagedError, `${length} bytes`);
+  }
+});
+
+Deno.test("An archive that is being written is read as far as its whole blocks go, where that is asked for", async () => {
+  using folder = new TestFolder();
+  const path = folder.file("archive.zst");
+  const bytes = textOf(BLOCK_BYTES + 5_000);
+  const archive = packed(bytes);
+  const firstBlockEnd = packBlock(bytes.subarray(0, BLOCK_BYTES)).length;
+  const storage = new FaultyStorage();
+  const lengths = [0, 7, firstBlockEnd - 1, firstBlockEnd, firstBlockEnd + 15, archive.length - 1];
+  for (const length of lengths) {
+    Deno.writeFileSync(path, archive.subarray(0, length));
+    const isWhole = length === 0 || length === firstBlockEnd;
+    const open = async (isPartial: boolean) =>
+      await ArchiveReader.open(await storage.open(path, "read"), { isPartial });
+    if (!isWhole) await assert.rejects(open(false), ArchiveDamagedError, `${length} bytes`);
+    assert.equal(storage.openCount, 0);
+    using reader = closing(await open(true));
+    assert.equal(reader.bytes, length < firstBlockEnd ? 0 : BLOCK_BYTES, `${length} bytes`);
+    const found = await readRange(reader, { start: 0, end: bytes.length });
+    assert.equal(hashOf(found), hashOf(bytes.subarray(0, reader.bytes)));
+  }
+});
+
+function closing(reader: ArchiveReader): ArchiveReader & Disposable {
+  return Object.assign(reader, { [Symbol.dispose]: () => reader.close() });
+}
 
 function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -1,5 +1,6 @@
 /** What the journal's tests share: a folder of their own, lines, and an independent reading of a journal. */
 
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeEvent } from "../../../lib/tracker/event.ts";
 import type { Interval, JournalPartition } from "../../../lib/tracker/journal/intervals.ts";
@@ -55,7 +56,7 @@ export function encodedLines(lines: readonly string[]): Pick<JournalAppend, "lin
 export function appendOf(number: number, { start, end }: Interval, text?: string): JournalAppend {
   const offsets = Array.from({ length: end - start }, (_, index) => start + index);
   const lines = offsets.map((offset) => lineOf(partition(number), offset, text));
-  return { ...partition(number), intervals: [{ start, end }], ...encodedLines(lines) };
+  return { ...partition(number), intervals: [{ start, end }], epochs: [], ...encodedLines(lines) };
 }
 
 /** A folder that is gone when the test ends. */
@@ -182,6 +183,8 @@ export function fastClock(delaysMs: number[] = []): Clock {
 /** The real disk, with a say in each write and sync of the journal's files. */
 export class FaultyStorage implements Storage {
   syncCount = 0;
+  /** Files that are open. */
+  openCount = 0;
   /** May throw; returns how many of the bytes are to be written. */
   onWrite: (bytes: Uint8Array) => number = (bytes) => bytes.length;
   /** May throw. Called with a number that tells one opened file from another. */
@@ -192,6 +195,12 @@ export class FaultyStorage implements Storage {
 
   async open(...args: Parameters<Storage["open"]>): Promise<StoredFile> {
     const file = await denoStorage.open(...args);
+    this.openCount++;
+    const { close } = file;
+    file.close = () => {
+      this.openCount--;
+      close.call(file);
+    };
     const isJournal = args[1] === "append" || args[1] === "create";
     return isJournal ? this.#watched(file, ++this.#opened) : file;
   }
@@ -223,6 +232,15 @@ export class FaultyStorage implements Storage {
   list = denoStorage.list;
   createDirectory = denoStorage.createDirectory;
   syncDirectory = denoStorage.syncDirectory;
+}
+
+/** Waits up to 10 s for the condition. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 export function diskFull(): Error {

@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import type { ManifestBody } from "../../../lib/tracker/journal/manifest.ts";
+import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import {
   appendOf,
   diskFull,
+  encodedLines,
   fastClock,
   FaultyStorage,
   heldNames,
@@ -16,6 +18,7 @@ import {
   partition,
   recordsInFolder,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 const ROTATE = { rotateBytes: 700 };
@@ -146,6 +149,51 @@ Deno.test("A crash between rename and manifest is made good at the next start", 
   }
 });
 
+Deno.test("A manifest counts its own segment's lines only, whatever the last checkpoint knew", async () => {
+  const kinds = ["of an earlier segment", "without counts", "missing"] as const;
+  for (const checkpoint of kinds) {
+    using folder = new TestFolder();
+    {
+      await using it = await opened(folder, ROTATE);
+      await it.journal.append(appendOf(0, { start: 0, end: 1 }));
+    }
+    const old = Deno.readTextFileSync(folder.checkpoint);
+    {
+      await using it = await opened(folder, ROTATE);
+      for (let start = 1; start < 7; start++) {
+        await it.journal.append(appendOf(start % 2, { start, end: start + 1 }));
+      }
+    }
+    for (const name of folder.names("tracker.manifest.")) Deno.removeSync(folder.file(name));
+    if (checkpoint === "of an earlier segment") {
+      Deno.writeTextFileSync(folder.checkpoint, old);
+    } else if (checkpoint === "missing") {
+      Deno.removeSync(folder.checkpoint);
+    } else {
+      // As the first version wrote it.
+      const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+      const { active: _, ...rest } = body;
+      Deno.writeTextFileSync(folder.checkpoint, encodeSealed(rest, { version: 1 }));
+    }
+    {
+      await using it = await opened(folder, ROTATE);
+      await it.journal.append(appendOf(0, { start: 7, end: 10 }));
+      await it.journal.append(appendOf(0, { start: 10, end: 13 }));
+    }
+    const count = folder.names("tracker.events.").length;
+    assert.ok(count >= 4, checkpoint);
+    for (let number = 1; number <= count; number++) {
+      const text = Deno.readTextFileSync(folder.file(nameOf("events", number)));
+      const lineCount = text.split("\n").length - 1;
+      const { segment, partitions } = manifestOf(folder, number);
+      assert.equal(segment.lines, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
+      const records = partitions.reduce((sum, share) => sum + share.records, 0);
+      assert.equal(records, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
+    }
+    assert.deepEqual(await troubles(folder), []);
+  }
+});
+
 Deno.test("A journal of an earlier version, or of the founding project's tracker, gets its manifests", async () => {
   using folder = new TestFolder();
   const old = { topic: "orders", topicId: "", partition: 0 };
@@ -225,6 +273,14 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
   ]);
 
   folder.copyFrom(whole);
+  const bytes = Deno.readFileSync(manifest);
+  Deno.writeFileSync(manifest, bytes.with(150, 0xff));
+  assert.deepEqual((await troubles(folder))[0], [
+    nameOf("events", 2),
+    "its manifest is damaged: it is not UTF-8",
+  ]);
+
+  folder.copyFrom(whole);
   Deno.copyFileSync(folder.file(nameOf("manifest", 3)), manifest);
   assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest is that of .*000003/);
 });
@@ -288,6 +344,20 @@ Deno.test("A line that was damaged before its segment was closed is no trouble o
   assert.deepEqual(await troubles(folder), []);
 });
 
+Deno.test("A manifest counts lines that are no records' as none, also where they were appended as such", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.append(appendOf(0, { start: 0, end: 1 }));
+    const foreign = { ...encodedLines(["hello\n"]), intervals: [{ start: 1, end: 2 }] };
+    await it.journal.append({ ...partition(0), ...foreign });
+    await it.journal.append(appendOf(0, { start: 2, end: 5 }));
+  }
+  const { segment, partitions } = manifestOf(folder, 1);
+  assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
+  assert.deepEqual(await troubles(folder), []);
+});
+
 Deno.test("A segment that has no manifest yet is told apart from one whose manifest was taken away", async () => {
   using folder = await segmentsOf(12);
   const last = folder.names("tracker.manifest.").length;
@@ -328,6 +398,63 @@ Deno.test("Without a checkpoint, manifests stand for the closed segments that fi
   assert.ok(!it.journal.holds({ ...partition(0), offset: 0 }));
 });
 
+Deno.test("Without a checkpoint, a segment is read whose size, first line, or end is not what its manifest says", async () => {
+  // Three lines a segment, so large that the first is not part of what stands for the end.
+  using whole = new TestFolder();
+  {
+    await using it = await opened(whole, { rotateBytes: 10_000 });
+    for (let start = 10; start < 20; start++) {
+      await it.journal.append(appendOf(0, { start, end: start + 1 }, "x".repeat(2_800)));
+    }
+  }
+  const manifestCount = whole.names("tracker.manifest.").length;
+  const movedBy10 = (line: string) => line.replace('"kafka_offset":1', '"kafka_offset":2');
+  const changes: Readonly<Record<string, (lines: readonly string[]) => readonly string[]>> = {
+    "another first line": ([first = "", ...lines]) => [movedBy10(first), ...lines],
+    "another last line": (lines) => [...lines.slice(0, -2), movedBy10(lines.at(-2) ?? ""), ""],
+    "a line more": (lines) => [...lines.slice(0, -1), ...lines],
+    "a line less": (lines) => lines.slice(1),
+  };
+  using folder = new TestFolder();
+  for (const [name, change] of Object.entries(changes)) {
+    folder.copyFrom(whole);
+    Deno.removeSync(folder.checkpoint);
+    const path = folder.file(nameOf("events", 1));
+    const text = Deno.readTextFileSync(path);
+    Deno.writeTextFileSync(path, change(text.split("\n")).join("\n"));
+    await using it = await opened(folder);
+    assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1, name);
+    const held = new Set(recordsInFolder(folder).records);
+    assert.deepEqual(new Set(heldNames(it.journal, 1)), held, name);
+  }
+});
+
+Deno.test("Without a checkpoint, a segment is read whose manifest is damaged, and a disk error is thrown", async () => {
+  using folder = await segmentsOf(14);
+  const expected = heldSorted(folder);
+  const manifestCount = folder.names("tracker.manifest.").length;
+  Deno.removeSync(folder.checkpoint);
+  const manifest = folder.file(nameOf("manifest", 2));
+  const whole = Deno.readFileSync(manifest);
+  const storage = new FaultyStorage();
+  const { open } = storage;
+  storage.open = (path, mode) =>
+    path === manifest ? Promise.reject(new Error("an I/O error")) : open.call(storage, path, mode);
+  await assert.rejects(opened(folder, { storage }), /an I\/O error/);
+  assert.equal(storage.openCount, 0);
+  storage.open = open;
+  for (const damaged of [whole.subarray(0, 200), whole.with(150, 0xff), new Uint8Array()]) {
+    Deno.writeFileSync(manifest, damaged);
+    if (folder.names("tracker.checkpoint").length > 0) Deno.removeSync(folder.checkpoint);
+    {
+      await using it = await opened(folder, { storage });
+      assert.deepEqual(heldNames(it.journal, 2).sort(), expected);
+      assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1);
+    }
+    assert.equal(storage.openCount, 0);
+  }
+});
+
 function heldSorted(folder: TestFolder): string[] {
   return [...recordsInFolder(folder).records].sort();
 }
@@ -357,11 +484,3 @@ Deno.test("A disk that takes no manifest does not hold the journal up; it is sai
   assert.equal(folder.names("tracker.manifest.").length, folder.names("tracker.events.").length);
   assert.deepEqual(await troubles(folder), []);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}

@@ -3,18 +3,23 @@
  *
  * - blocks written since a file's last fdatasync reach the disk or not, each on its own; those that
  *   did not read as zeros, or as what was there before;
- * - creations and renames since the directory's last sync happened up to any point;
+ * - creations, renames, and removals since the directory's last sync happened or not, each on its
+ *   own: the order in which they were made does not matter. A directory is an entry of the one above;
  * - a failed fdatasync forgets that its blocks are dirty: the next one says yes, and they are lost.
  */
 
+import { basename, dirname } from "node:path";
+import { zstdDecompressSync } from "node:zlib";
 import type {
   FileFacts,
   OpenMode,
   Storage,
   StoredFile,
 } from "../../../lib/tracker/journal/storage.ts";
+import { namesOf } from "./fixture.ts";
 
 const BLOCK_BYTES = 64;
+const ROOT = ".";
 
 class Inode {
   live = new Uint8Array();
@@ -58,11 +63,30 @@ function resized(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<Arr
 /** What the disk does with an operation: carry it out, fail, or (the power is off) never answer. */
 export type Fate = "done" | "fails" | "never";
 
+/** What is on the disk after a power loss, of all that was not synced. */
+export interface Survivors {
+  /** Whether a change of a directory is, by its place among those that were not synced. */
+  change(index: number): boolean;
+  /** Whether a block is; asked for each. */
+  block(): boolean;
+  /** How much of a file's growth or cut is, from 0 to 1; asked for each file. */
+  length(): number;
+}
+
+/** Paths and what they name: a file, or a directory. */
+type Names = Map<string, Inode | "directory">;
+
+interface Change {
+  /** The directory that has to be synced for it. */
+  readonly directory: string;
+  apply(names: Names): void;
+}
+
 export class PowerLossDisk {
-  #live = new Map<string, Inode>();
-  #synced = new Map<string, Inode>();
-  /** Directory changes since its last sync. */
-  #changes: ((names: Map<string, Inode>) => void)[] = [];
+  #live: Names = new Map([[ROOT, "directory"]]);
+  #synced: Names = new Map(this.#live);
+  /** Changes of directories since each one's last sync. */
+  #changes: Change[] = [];
   #inodeCount = 0;
   readonly #random: () => number;
 
@@ -70,33 +94,58 @@ export class PowerLossDisk {
     this.#random = random;
   }
 
-  /** The process died, the machine did not: everything written is there. */
-  kill(): void {
-    for (const inode of this.#live.values()) inode.locked = false;
+  /** Changes of directories that were not synced. */
+  get changeCount(): number {
+    return this.#changes.length;
   }
 
-  /** The machine died. */
-  losePower(): void {
-    const survived = Math.floor(this.#random() * (this.#changes.length + 1));
-    for (const change of this.#changes.slice(0, survived)) change(this.#synced);
+  /** The process died, the machine did not: everything written is there. */
+  kill(): void {
+    for (const inode of inodesOf(this.#live)) inode.locked = false;
+  }
+
+  /** The machine died. By default chance decides what survives. */
+  losePower(survivors: Survivors = this.#anySurvivors()): void {
+    for (const [index, change] of this.#changes.entries()) {
+      if (survivors.change(index)) change.apply(this.#synced);
+    }
     this.#changes = [];
+    for (const path of [...this.#synced.keys()]) {
+      if (!this.#isReached(path)) this.#synced.delete(path);
+    }
     this.#live = new Map(this.#synced);
-    for (const inode of new Set(this.#live.values())) {
-      const [a, b] = [inode.synced.length, inode.live.length];
-      const length = Math.min(a, b) + Math.floor(this.#random() * (Math.abs(a - b) + 1));
-      inode.flush(length, () => this.#random() < 0.5);
+    for (const inode of inodesOf(this.#live)) {
+      const [from, to] = [inode.synced.length, inode.live.length];
+      const length = from + Math.round((to - from) * survivors.length());
+      inode.flush(length, () => survivors.block());
       inode.live = inode.synced.slice();
       inode.locked = false;
     }
   }
 
+  #anySurvivors(): Survivors {
+    return {
+      change: () => this.#random() < 0.5,
+      block: () => this.#random() < 0.5,
+      length: () => this.#random(),
+    };
+  }
+
+  /** Whether each directory above is there, too. */
+  #isReached(path: string): boolean {
+    if (path === ROOT) return true;
+    const parent = dirname(path);
+    return this.#synced.get(parent) === "directory" && this.#isReached(parent);
+  }
+
   /** The names and what is in them, as a process would find it. */
   files(): ReadonlyMap<string, Uint8Array> {
-    const files = Array.from(
-      this.#live,
-      ([path, { live }]) => [path.slice(path.indexOf("/") + 1), live.slice()] as const,
-    );
-    return new Map(files.sort(([a], [b]) => a < b ? -1 : 1));
+    const files = new Map<string, Uint8Array>();
+    for (const path of [...this.#live.keys()].sort()) {
+      const inode = this.#fileAt(path);
+      if (inode !== undefined) files.set(basename(path), inode.live.slice());
+    }
+    return files;
   }
 
   /** The disk as a process sees it that lives until `fate` says `never`. */
@@ -116,30 +165,60 @@ export class PowerLossDisk {
     };
     return {
       open: (path, mode) => act(`open ${mode}`, () => this.#open(path, mode, act)),
-      stat: (path) => act("stat", () => factsOf(this.#live.get(path))),
+      stat: (path) => act("stat", () => this.#factsAt(path)),
       rename: (from, to) =>
-        act("rename", () =>
-          this.#change((names) => {
-            const inode = names.get(from);
-            if (inode === undefined) throw new Error(`no ${from}`);
-            names.delete(from);
+        act("rename", () => {
+          const inode = this.#fileAt(from);
+          if (inode === undefined) throw new Error(`no ${from}`);
+          this.#change(to, (names) => {
+            if (names.get(from) === inode) names.delete(from);
             names.set(to, inode);
-          })),
-      remove: (path) => act("remove", () => this.#change((names) => void names.delete(path))),
-      list: () =>
-        act("list", () => [...this.#live.keys()].map((path) => path.slice(path.indexOf("/") + 1))),
-      createDirectory: () => act("createDirectory", () => {}),
-      syncDirectory: () =>
+          });
+        }),
+      remove: (path) => act("remove", () => this.#change(path, (names) => names.delete(path))),
+      list: (directory) =>
+        act("list", () => {
+          this.#requireDirectory(directory);
+          const paths = [...this.#live.keys()].filter((path) => path !== ROOT);
+          return paths.filter((path) => dirname(path) === directory).map((path) => basename(path));
+        }),
+      createDirectory: (directory) =>
+        act("createDirectory", () => this.#createDirectory(directory)),
+      syncDirectory: (directory) =>
         act("syncDirectory", () => {
-          this.#synced = new Map(this.#live);
-          this.#changes = [];
+          this.#requireDirectory(directory);
+          for (const change of this.#changes) {
+            if (change.directory === directory) change.apply(this.#synced);
+          }
+          this.#changes = this.#changes.filter((change) => change.directory !== directory);
         }),
     };
   }
 
-  #change(change: (names: Map<string, Inode>) => void): void {
-    change(this.#live);
-    this.#changes.push(change);
+  #change(path: string, apply: (names: Names) => void): void {
+    this.#requireDirectory(dirname(path));
+    apply(this.#live);
+    this.#changes.push({ directory: dirname(path), apply });
+  }
+
+  #createDirectory(directory: string): void {
+    if (this.#live.has(directory)) return;
+    this.#createDirectory(dirname(directory));
+    this.#change(directory, (names) => names.set(directory, "directory"));
+  }
+
+  #requireDirectory(path: string): void {
+    if (this.#live.get(path) !== "directory") throw new Error(`no directory ${path}`);
+  }
+
+  #fileAt(path: string): Inode | undefined {
+    const found = this.#live.get(path);
+    return found === "directory" ? undefined : found;
+  }
+
+  #factsAt(path: string): FileFacts | undefined {
+    const found = this.#live.get(path);
+    return found === "directory" ? { bytes: 0, identity: path } : found && factsOf(found);
   }
 
   #open(
@@ -147,12 +226,12 @@ export class PowerLossDisk {
     mode: OpenMode,
     act: <T>(name: string, operation: () => T, onFailure?: () => void) => Promise<T>,
   ): StoredFile {
-    const existing = this.#live.get(path);
+    const existing = this.#fileAt(path);
     if (mode === "create" && existing !== undefined) throw new Error(`${path} exists`);
     const isCreated = mode === "create" || mode === "replace" || mode === "lock";
-    if (existing === undefined && !isCreated) throw new Error(`no ${path}`);
+    if (existing === undefined && !isCreated) throw new Deno.errors.NotFound(`no ${path}`);
     const inode = existing ?? new Inode(++this.#inodeCount);
-    if (existing === undefined) this.#change((names) => names.set(path, inode));
+    if (existing === undefined) this.#change(path, (names) => names.set(path, inode));
     if (mode === "replace") inode.truncate(0);
     return this.#fileOf(inode, mode, act);
   }
@@ -199,7 +278,7 @@ export class PowerLossDisk {
           () => inode.flush(inode.live.length, () => true),
           () => inode.dirty.clear(),
         ),
-      stat: () => act("stat", () => factsOf(inode) ?? { bytes: 0, identity: "" }),
+      stat: () => act("stat", () => factsOf(inode)),
       tryLock: () =>
         act("tryLock", () => {
           if (inode.locked) return false;
@@ -212,6 +291,38 @@ export class PowerLossDisk {
   }
 }
 
-function factsOf(inode: Inode | undefined): FileFacts | undefined {
-  return inode && { bytes: inode.live.length, identity: String(inode.number) };
+function inodesOf(names: Names): Iterable<Inode> {
+  return new Set([...names.values()].filter((found) => found !== "directory"));
+}
+
+function factsOf(inode: Inode): FileFacts {
+  return { bytes: inode.live.length, identity: String(inode.number) };
+}
+
+/** The lines of the segments in their order, and the records that removed ones had. */
+export function journalOn(
+  disk: PowerLossDisk,
+): { readonly texts: readonly string[]; readonly removed: readonly string[] } {
+  const files = disk.files();
+  const decoder = new TextDecoder();
+  const texts = new Map<string, string>();
+  const removed: string[] = [];
+  const gone = new Set<string>();
+  for (const [name, bytes] of files) {
+    const [, kind = "", number = ""] = /^tracker\.(\w+)\.(\d+)(?:\.zst|\.json)?$/.exec(name) ?? [];
+    if (kind === "events") texts.set(number, decoder.decode(bytes));
+    // One block, behind the frame that says how long it is.
+    if (kind === "archive") {
+      texts.set(number, decoder.decode(zstdDecompressSync(bytes.subarray(16))));
+    }
+    if (kind !== "removed") continue;
+    gone.add(number);
+    for (const { partition, held } of JSON.parse(decoder.decode(bytes)).body.partitions) {
+      for (const [start, end] of held) removed.push(...namesOf(partition, { start, end }));
+    }
+  }
+  for (const number of gone) texts.delete(number);
+  const closed = [...texts].sort(([a], [b]) => a < b ? -1 : 1).map(([, text]) => text);
+  const active = files.get("tracker.events");
+  return { texts: active ? [...closed, decoder.decode(active)] : closed, removed };
 }

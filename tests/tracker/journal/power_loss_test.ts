@@ -12,7 +12,6 @@
  */
 
 import assert from "node:assert/strict";
-import { zstdDecompressSync } from "node:zlib";
 import { type Clock, openJournal } from "../../../lib/tracker/journal/journal.ts";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import {
@@ -24,11 +23,11 @@ import {
   recordsIn,
   seededRandom,
 } from "./fixture.ts";
-import { type Fate, PowerLossDisk } from "./power_loss_disk.ts";
+import { type Fate, journalOn, PowerLossDisk } from "./power_loss_disk.ts";
 
 const PARTITION_COUNT = 3;
 const LIFE_COUNT = 12;
-const RUN_COUNT = Number(Deno.env.get("RUNS") ?? 150);
+const RUN_COUNT = Number(Deno.env.get("RUNS") ?? 75);
 
 /** What is done with closed segments; the seed decides. */
 const UPKEEPS = [
@@ -136,7 +135,7 @@ class Run {
   async #check(): Promise<void> {
     const journal = await this.#open(() => "done");
     // Read before anything more is done with the segments.
-    const found = journalOf(this.#disk.files());
+    const found = journalOn(this.#disk);
     const { records, badLineCount } = recordsIn(found.texts);
     records.unshift(...found.removed);
     assert.equal(badLineCount, 0, "bad lines");
@@ -153,33 +152,6 @@ class Run {
     });
     assert.deepEqual(segments.filter(({ ok, state }) => !ok || state === "unsealed"), []);
   }
-}
-
-/** The lines of the segments in their order, and the records that removed ones had. */
-function journalOf(
-  files: ReadonlyMap<string, Uint8Array>,
-): { readonly texts: readonly string[]; readonly removed: readonly string[] } {
-  const decoder = new TextDecoder();
-  const texts = new Map<string, string>();
-  const removed: string[] = [];
-  const gone = new Set<string>();
-  for (const [name, bytes] of files) {
-    const [, kind = "", number = ""] = /^tracker\.(\w+)\.(\d+)(?:\.zst|\.json)?$/.exec(name) ?? [];
-    if (kind === "events") texts.set(number, decoder.decode(bytes));
-    // One block, behind the frame that says how long it is.
-    if (kind === "archive") {
-      texts.set(number, decoder.decode(zstdDecompressSync(bytes.subarray(16))));
-    }
-    if (kind !== "removed") continue;
-    gone.add(number);
-    for (const { partition, held } of JSON.parse(decoder.decode(bytes)).body.partitions) {
-      for (const [start, end] of held) removed.push(...namesOf(partition, { start, end }));
-    }
-  }
-  for (const number of gone) texts.delete(number);
-  const closed = [...texts].sort(([a], [b]) => a < b ? -1 : 1).map(([, text]) => text);
-  const active = files.get("tracker.events");
-  return { texts: active ? [...closed, decoder.decode(active)] : closed, removed };
 }
 
 function byPartition(a: string, b: string): number {

@@ -6,6 +6,7 @@ import {
   namesOf,
   opened,
   partition,
+  recordsIn,
   recordsInFolder,
   TestFolder,
 } from "./fixture.ts";
@@ -173,6 +174,9 @@ Deno.test("A checkpoint from another journal is not believed", async () => {
   Deno.copyFileSync(other.checkpoint, folder.checkpoint);
   await using it = await opened(folder);
   assert.match(it.told("rebuilt")[0]?.reason ?? "", /another journal/);
+  const { body } = JSON.parse(Deno.readTextFileSync(other.checkpoint));
+  assert.notEqual(it.journal.id, body.journal);
+  assert.equal(it.told("rebuilt")[0]?.newId, true);
   assert.deepEqual(heldNames(it.journal, 2), namesOf(1, { start: 0, end: 12 }));
 });
 
@@ -204,9 +208,18 @@ Deno.test("A journal whose file is gone holds nothing, checkpoint or not", async
     using folder = await journalOf(7, { rotateBytes });
     for (const name of folder.names("tracker.events")) Deno.removeSync(folder.file(name));
     await using it = await opened(folder);
-    assert.equal(it.told("rebuilt").length, 1);
+    assert.deepEqual(it.told("rebuilt").map(({ newId }) => newId), [true]);
     assert.equal(it.journal.end(partition(0)), undefined);
   }
+});
+
+Deno.test("A folder with closed segments only is not taken for a new journal", async () => {
+  using folder = await journalOf(7, { rotateBytes: 700 });
+  for (const path of [folder.active, folder.checkpoint]) Deno.removeSync(path);
+  const { records } = recordsInClosed(folder);
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices.map(({ kind }) => kind), ["rebuilt"]);
+  assert.deepEqual(heldNames(it.journal, 1), records);
 });
 
 Deno.test("A closed segment that is missing takes its records out of what is held", async () => {
@@ -215,6 +228,22 @@ Deno.test("A closed segment that is missing takes its records out of what is hel
   await using it = await opened(folder);
   assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
   assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+});
+
+Deno.test("A closed segment of another size than the checkpoint covers is read anew", async () => {
+  const line = lineOf(partition(0), 90);
+  const changes: readonly ((text: string) => string)[] = [
+    (text) => text + line,
+    (text) => text.slice(0, text.indexOf("\n") + 1),
+  ];
+  for (const change of changes) {
+    using folder = await journalOf(7, { rotateBytes: 700 });
+    const path = folder.file("tracker.events.000001");
+    Deno.writeTextFileSync(path, change(Deno.readTextFileSync(path)));
+    await using it = await opened(folder);
+    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, and had \d+/);
+    assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
+  }
 });
 
 Deno.test("Foreign lines with records after them stay, are counted, and take nothing with them", async () => {
@@ -229,6 +258,25 @@ Deno.test("Foreign lines with records after them stay, are counted, and take not
   const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
   assert.deepEqual({ lineCount, firstPosition }, { lineCount: 5, firstPosition: before.length });
   assert.equal(Deno.readTextFileSync(folder.active), text);
+});
+
+Deno.test("A line with an offset or a partition that no record has does not keep the journal from opening", async () => {
+  const foreign = [-1, Number.MAX_SAFE_INTEGER, 0.5, 1e300].flatMap((number) => [
+    lineOf(partition(0), number),
+    ...(number === Number.MAX_SAFE_INTEGER ? [] : [lineOf(partition(number), 0)]),
+  ]);
+  for (const line of foreign) {
+    for (const where of ["active", "closed"] as const) {
+      using folder = await journalOf(2);
+      Deno.removeSync(folder.checkpoint);
+      const text = line + lineOf(partition(0), 2);
+      Deno.writeTextFileSync(folder.active, text, { append: true });
+      if (where === "closed") Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
+      await using it = await opened(folder);
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }), line);
+      assert.equal(it.told("foreign lines")[0]?.lineCount, 1, line);
+    }
+  }
 });
 
 Deno.test("Foreign lines after the last record are moved out of the journal", async () => {
@@ -316,3 +364,8 @@ Deno.test("A crash between any two steps of a rotation loses and repeats nothing
     assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 9 }));
   }
 });
+
+function recordsInClosed(folder: TestFolder) {
+  const names = folder.names("tracker.events.");
+  return recordsIn(names.map((name) => Deno.readTextFileSync(folder.file(name))));
+}

@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { ArchiveReader } from "../../../lib/tracker/journal/archive.ts";
 import type { JournalOptions } from "../../../lib/tracker/journal/journal.ts";
+import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import { denoStorage, readRange, type Storage } from "../../../lib/tracker/journal/storage.ts";
 import {
   appendOf,
   diskFull,
+  fastClock,
   FaultyStorage,
   heldNames,
   namesOf,
@@ -16,6 +18,7 @@ import {
   partition,
   recordsIn,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 const ROTATE = { rotateBytes: 700 };
@@ -203,16 +206,150 @@ Deno.test("Segments that are old enough are removed, oldest first; their records
   }
 });
 
+Deno.test("Without a checkpoint, a removed segment whose manifest is damaged takes only its own records out", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, KEEP_NOTHING);
+  Deno.truncateSync(folder.file("tracker.removed.000002.json"), 100);
+  Deno.removeSync(folder.checkpoint);
+  await using it = await opened(folder);
+  const held = namesOf(0, { start: 0, end: 12 }).filter((name) => !/:(2|3)$/.test(name));
+  assert.deepEqual(heldNames(it.journal, 1), held);
+  assert.match((await statesOf(folder))[1] ?? "", /^removed: its manifest is damaged/);
+});
+
+Deno.test("An old checkpoint is good though its segment was compressed or removed since", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    for (const checkpointAt of [0, 1, 3]) {
+      using folder = await journalOf(checkpointAt);
+      const checkpoint = Deno.readTextFileSync(folder.checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        await appendAll(it, checkpointAt, 12);
+      }
+      await tended(folder, options);
+      Deno.writeTextFileSync(folder.checkpoint, checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        assert.deepEqual(it.told("rebuilt"), []);
+        assert.equal(it.journal.id, JSON.parse(checkpoint).body.journal);
+        assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
+        await appendAll(it, 0, 16);
+      }
+      const states = await statesOf(folder);
+      assert.ok(states.every((state) => /^(compressed|removed|plain)$/.test(state)), states.join());
+    }
+  }
+});
+
+Deno.test("A checkpoint is not believed whose segment was compressed or removed and is another one by its manifest", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    using folder = await journalOf(5);
+    await tended(folder, options);
+    const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+    const others = [
+      { position: 1_000_000 },
+      { position: 100, fingerprint: { ...body.fingerprint, headSha256: "0".repeat(64) } },
+    ];
+    for (const other of others) {
+      const changed = { ...body, segment: 1, closed: [], ...other };
+      Deno.writeTextFileSync(folder.checkpoint, encodeSealed(changed, { version: 1 }));
+      await using it = await opened(folder, ROTATE);
+      assert.equal(it.told("rebuilt").length, 1, JSON.stringify(other));
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
+    }
+  }
+});
+
+Deno.test("Without a checkpoint, segments are compressed and removed as with one", async () => {
+  for (const isArchived of [false, true]) {
+    using folder = await journalOf(12);
+    if (isArchived) await tended(folder, COMPRESS);
+    const options = isArchived ? KEEP_NOTHING : COMPRESS;
+    Deno.removeSync(folder.checkpoint);
+    const it = await tended(folder, options);
+    assert.equal(it.told("rebuilt").length, 1);
+    // The checkpoint that it wrote covers all segments that are left.
+    await using again = await opened(folder);
+    assert.deepEqual(again.notices, []);
+    assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
+  }
+});
+
+/** Makes the manifest of a segment anew, as if it had been made at another time. */
+function setAge(folder: TestFolder, number: number, ageMs: number): void {
+  const path = folder.file(`tracker.manifest.${String(number).padStart(6, "0")}.json`);
+  const { body } = JSON.parse(Deno.readTextFileSync(path));
+  const created = new Date(Date.now() - ageMs).toISOString();
+  Deno.writeTextFileSync(path, encodeSealed({ ...body, created }, { version: 1 }));
+}
+
+/** Opens the journal, and closes it when all has been done with its closed segments that can be done now. */
+async function passed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+  const delaysMs: number[] = [];
+  const it = await opened(folder, { ...options, clock: fastClock(delaysMs) });
+  await until(() => delaysMs.includes(60_000));
+  await it.journal.close();
+  return it;
+}
+
 Deno.test("Segments that are not old enough stay, and without --keep all do", async () => {
   using folder = await journalOf(12);
   const plain = folder.names("tracker.events.");
-  for (const options of [{ keepMs: DAY_MS }, {}]) {
-    await using it = await opened(folder, options);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    await it.journal.close();
+  await using unlimited = await opened(folder);
+  await unlimited.journal.close();
+  for (const it of [unlimited, await passed(folder, { keepMs: DAY_MS })]) {
     assert.deepEqual(folder.names("tracker.events."), plain);
     assert.deepEqual(it.told("removed"), []);
   }
+});
+
+Deno.test("Removal goes up to the first segment that is too young or has no good manifest, and skips none", async () => {
+  using whole = await journalOf(10);
+  const count = whole.names("tracker.manifest.").length;
+  assert.ok(count >= 4);
+  using archived = new TestFolder();
+  archived.copyFrom(whole);
+  await tended(archived, COMPRESS);
+  using folder = new TestFolder();
+  const keepMs = DAY_MS;
+  for (const from of [whole, archived]) {
+    for (let stopsAt = 1; stopsAt <= count; stopsAt++) {
+      for (const why of ["young", "damaged", "gone"] as const) {
+        // A plain segment whose manifest is gone gets one, and is young by it.
+        folder.copyFrom(from);
+        for (let number = 1; number <= count; number++) setAge(folder, number, 2 * DAY_MS);
+        const path = folder.file(`tracker.manifest.00000${stopsAt}.json`);
+        if (why === "young") setAge(folder, stopsAt, DAY_MS - 60_000);
+        else if (why === "damaged") Deno.truncateSync(path, 200);
+        else Deno.removeSync(path);
+        const it = await passed(folder, { keepMs });
+        assert.deepEqual(
+          it.told("removed").map(({ path }) => path),
+          Array.from(
+            { length: stopsAt - 1 },
+            (_, index) => folder.file(`tracker.events.00000${index + 1}`),
+          ),
+          `${why} at ${stopsAt}`,
+        );
+        assert.equal(it.told("segment changed").length, why === "damaged" ? 1 : 0);
+        assert.deepEqual(it.told("upkeep failed"), []);
+      }
+    }
+  }
+});
+
+Deno.test("More than nine segments are removed in the order of their numbers", async () => {
+  using folder = await journalOf(26);
+  const count = folder.names("tracker.manifest.").length;
+  assert.ok(count > 11);
+  const it = await tended(folder, KEEP_NOTHING);
+  assert.deepEqual(
+    it.told("removed").map(({ path }) => path),
+    Array.from(
+      { length: count },
+      (_, index) => folder.file(`tracker.events.${String(index + 1).padStart(6, "0")}`),
+    ),
+  );
 });
 
 /**
@@ -329,11 +466,3 @@ Deno.test("A full disk stops compression, takes nothing, and it is done when the
   await tended(folder, COMPRESS);
   await assertHasAll(folder, 14);
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `waited 10 s for ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}

@@ -27,6 +27,7 @@ async function journaled(
       topicId: site.topicId,
       partition: 0,
       intervals: [{ start, end: start + group.length }],
+      epochs: [],
       ...encodedLines(group.map((record) => site.lineOf(record))),
     });
   }

@@ -20,7 +20,9 @@ Deno.test("RedriveSession.open() waits until it can read its own claim: what was
     topicConfig: site.cluster.topicConfig.bind(site.cluster),
     offsets: (topic: string, partitions: readonly number[]) =>
       ++questions <= 5
-        ? Promise.resolve(partitions.map((partition) => ({ partition, low: 0, high: 0 })))
+        ? Promise.resolve(
+          partitions.map((partition) => ({ partition, low: 0, high: 0, highWatermark: 0 })),
+        )
         : site.cluster.offsets(topic, partitions),
   };
   const connection = { brokers: site.address.split(","), clientId: "orderflow-test" };

@@ -319,6 +319,40 @@ Deno.test("redrive() of a dead-letter topic that was created again sends its let
   assertEachOnce(await site.read(site.topic), late);
 });
 
+/**
+ * Goal: each letter goes back once, also where the dead-letter topic is created again while it is being read.
+ * Method: that happens between the letters of one partition and those of the next, which are others then. They would be
+ * booked under the id of the topic that is gone, and sent once more by the next redrive.
+ */
+Deno.test("redrive() sends no letter of a topic that was created again since it began, and the next sends each once", async () => {
+  await using site = await createRedriveSite({ partitions: 2 });
+  const before = numberedLetters(site, { count: 4, partitions: 2 });
+  await site.deadLetter(before);
+  const since = before.map(({ record, failure }) => ({
+    failure,
+    // Other records: those of partition 0 went back.
+    record: {
+      ...record,
+      offset: record.offset + 100,
+      value: bytesOf(`another ${textOf(record.value)}`),
+    },
+  }));
+  let commits = 0;
+  const openSender = async (id: string) =>
+    wrapped(await opener(site)(id), {
+      commit: async (commit) => {
+        await commit();
+        if (++commits !== 2) return; // the claim, and partition 0
+        await site.recreateDeadLetterTopic();
+        await site.deadLetter(since);
+      },
+    });
+  await assert.rejects(site.redrive({ openSender }), /was deleted or created again/);
+  assert.equal((await site.redrive()).redriven, since.length);
+  const ofPartition0 = before.filter(({ record: { partition } }) => partition === 0);
+  assertEachOnce(await site.read(site.topic), [...ofPartition0, ...since]);
+});
+
 Deno.test("redrive() to another topic is another matter than to the first", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 5, partitions: 1 }));

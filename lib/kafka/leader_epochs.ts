@@ -1,0 +1,99 @@
+/**
+ * Asks a partition's leader where a leader epoch ends in its log.
+ *
+ *     any broker   Metadata v12                leader, its epoch, the topic's id
+ *     the leader   OffsetForLeaderEpoch        fenced by that epoch: no former leader answers
+ *     the leader   Metadata v12                the topic's id again: no other topic of the same name has answered
+ *
+ * @module
+ */
+
+import errorModule from "kafkajs/src/protocol/error.js";
+import { RefusedError } from "./errors.ts";
+import {
+  type ClientCluster,
+  fetchTopicMetadata,
+  fetchTopicMetadataFrom,
+} from "./kafkajs_internals.ts";
+import {
+  decodeEpochEndResponse,
+  encodeEpochEndRequest,
+  type EpochEnd,
+  type EpochEndAnswer,
+  OFFSET_FOR_LEADER_EPOCH,
+} from "./protocol/offset_for_leader_epoch.ts";
+
+export interface LeaderEpochQuestion {
+  readonly topic: string;
+  /** A topic of the same name and another id is not asked. */
+  readonly topicId: string;
+  readonly partition: number;
+  /** The epoch whose end is asked for. */
+  readonly epoch: number;
+  /** Leaders of an older epoch are not asked: they do not know of what a newer one has appended. Default 0. */
+  readonly leaderEpochMin?: number;
+}
+
+export interface LeaderEpochAnswer {
+  /** The current epoch of the leader that answered. */
+  readonly leaderEpoch: number;
+  /** Undefined where its log has no such epoch. */
+  readonly end: EpochEnd | undefined;
+}
+
+/** The topic was deleted, or created again, since its id was learned. */
+export const TOPIC_CHANGED = "TOPIC_CHANGED";
+
+const NO_ERROR = 0;
+const NO_LEADER = -1;
+const LEADER_NOT_AVAILABLE = 5;
+
+const { createErrorFromCode } = errorModule as {
+  createErrorFromCode: (code: number) => Error;
+};
+
+/**
+ * Asks once. Errors of a leader that moves are kafkajs's own, named by `type` (FENCED_LEADER_EPOCH and others).
+ *
+ * @throws {RefusedError} with reason {@link TOPIC_CHANGED}.
+ */
+export async function askEpochEnd(
+  cluster: ClientCluster,
+  { topic, topicId, partition, epoch, leaderEpochMin = 0 }: LeaderEpochQuestion,
+): Promise<LeaderEpochAnswer> {
+  await cluster.addMultipleTargetTopics([topic]);
+  const metadata = await fetchTopicMetadata(cluster, topic);
+  if (metadata.errorCode !== NO_ERROR) throw createErrorFromCode(metadata.errorCode);
+  requireTopic({ topic, topicId }, metadata);
+  const { leaderId = NO_LEADER, leaderEpoch = NO_LEADER } =
+    metadata.partitions.find((each) => each.partition === partition) ?? {};
+  // A broker that has not heard of the election yet names the leader before.
+  if (leaderId === NO_LEADER || leaderEpoch < leaderEpochMin) {
+    throw createErrorFromCode(LEADER_NOT_AVAILABLE);
+  }
+  const broker = await cluster.findBroker({ nodeId: String(leaderId) });
+  const question = { topic, partition, currentLeaderEpoch: leaderEpoch, epoch };
+  const answer = await broker.connectionPool.send({
+    request: {
+      ...OFFSET_FOR_LEADER_EPOCH,
+      encode: () => Promise.resolve(encodeEpochEndRequest(question)),
+    },
+    response: {
+      decode: (payload) => Promise.resolve(decodeEpochEndResponse(payload)),
+      parse: (decoded) => Promise.resolve(decoded),
+    },
+  }) as EpochEndAnswer;
+  if (answer.errorCode !== NO_ERROR) throw createErrorFromCode(answer.errorCode);
+  requireTopic({ topic, topicId }, await fetchTopicMetadataFrom(broker, topic));
+  return { leaderEpoch, end: answer.end };
+}
+
+function requireTopic(
+  { topic, topicId }: { readonly topic: string; readonly topicId: string },
+  metadata: { readonly topicId: string },
+): void {
+  if (metadata.topicId === topicId) return;
+  throw new RefusedError(`topic "${topic}" was deleted or created again`, {
+    reason: TOPIC_CHANGED,
+  });
+}

@@ -1,0 +1,74 @@
+/**
+ * Where partitions end: for every reader (the high watermark), and for readers of committed records (the last
+ * stable offset). Between the two wait records behind an open transaction.
+ *
+ * @module
+ */
+
+import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs_internals.ts";
+
+export interface PartitionEnds {
+  /** One past the last offset that is on all replicas. */
+  readonly highWatermark: number;
+  /** One past the last offset that a reader of committed records may read: where the first open transaction begins. */
+  readonly lastStableOffset: number;
+}
+
+/** The ends of a partition, or why they are not known. */
+export type PartitionEndsAnswer =
+  | { readonly partition: number; readonly ends: PartitionEnds }
+  | { readonly partition: number; readonly error: Error };
+
+const ISOLATION_READ_UNCOMMITTED = 0;
+const LATEST_TIMESTAMP = -1;
+
+/**
+ * Asks the partitions' leaders, each once and at the same time; one that does not answer costs only its own
+ * partitions. A partition whose leader is not known has no answer.
+ *
+ * @throws {Error} where the topic's leaders cannot be looked up.
+ */
+export async function fetchPartitionEnds(
+  cluster: ClientCluster,
+  { topic, partitions }: { readonly topic: string; readonly partitions: readonly number[] },
+): Promise<readonly PartitionEndsAnswer[]> {
+  await cluster.addMultipleTargetTopics([topic]);
+  const byLeader = Object.entries(cluster.findLeaderForPartitions(topic, partitions));
+  const answers = await Promise.all(
+    byLeader.map(([nodeId, led]) =>
+      askLeader(cluster, { nodeId, topic, partitions: led })
+        .catch((error) => led.map((partition) => ({ partition, error: asError(error) })))
+    ),
+  );
+  return answers.flat();
+}
+
+async function askLeader(
+  cluster: ClientCluster,
+  { nodeId, topic, partitions }: { nodeId: string; topic: string; partitions: readonly number[] },
+): Promise<readonly PartitionEndsAnswer[]> {
+  const broker = await cluster.findBroker({ nodeId });
+  const ask = async (isolationLevel: number) => {
+    const { responses: [answer] } = await broker.listOffsets({
+      isolationLevel,
+      topics: [{
+        topic,
+        partitions: partitions.map((partition) => ({ partition, timestamp: LATEST_TIMESTAMP })),
+      }],
+    });
+    return new Map(answer?.partitions.map((each) => [each.partition, Number(each.offset)]));
+  };
+  // In this order: the other way round, a partition that is being written to would always seem to have an open transaction.
+  const stable = await ask(ISOLATION_READ_COMMITTED);
+  const all = await ask(ISOLATION_READ_UNCOMMITTED);
+  return partitions.flatMap((partition) => {
+    const [lastStableOffset, highWatermark] = [stable.get(partition), all.get(partition)];
+    return lastStableOffset === undefined || highWatermark === undefined
+      ? []
+      : [{ partition, ends: { lastStableOffset, highWatermark } }];
+  });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,63 @@
+/**
+ * Questions about partitions' logs: where their epochs end, which offsets they have, single records of them.
+ *
+ * @module
+ */
+
+import type { KafkaConnection } from "./client.ts";
+import type { ClusterClient, OffsetRange } from "./cluster.ts";
+import type { LeaderEpochAnswer, LeaderEpochQuestion } from "./leader_epochs.ts";
+import type { KafkaRecord } from "./record.ts";
+import { TopicReader } from "./topic_reader.ts";
+
+export class PartitionLogs implements AsyncDisposable {
+  readonly #cluster: ClusterClient;
+  readonly #connection: KafkaConnection;
+  #reader: Promise<TopicReader> | undefined;
+
+  /** @param cluster stays the caller's to close. */
+  constructor(cluster: ClusterClient, connection: KafkaConnection) {
+    this.#cluster = cluster;
+    this.#connection = connection;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reader = await this.#reader?.catch(() => undefined);
+    await reader?.[Symbol.asyncDispose]();
+  }
+
+  /** {@link ClusterClient.epochEnd} */
+  epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
+    return this.#cluster.epochEnd(question);
+  }
+
+  /** {@link ClusterClient.leaderEpochs} */
+  leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
+    return this.#cluster.leaderEpochs(topic);
+  }
+
+  /** The offsets that a partition has. */
+  async range(topic: string, partition: number): Promise<OffsetRange> {
+    const [range] = await this.#cluster.offsets(topic, [partition]);
+    if (range === undefined) throw new RangeError(`expected the offsets of ${topic}[${partition}]`);
+    return range;
+  }
+
+  /** The committed record at an offset; undefined where there is none. */
+  async recordAt(
+    { topic, partition, offset }: {
+      readonly topic: string;
+      readonly partition: number;
+      readonly offset: number;
+    },
+  ): Promise<KafkaRecord | undefined> {
+    this.#reader ??= TopicReader.connect(this.#connection, "persist");
+    const reader = await this.#reader;
+    const range = { topic, partition, start: offset, end: offset + 1 };
+    for await (const records of reader.read(range)) {
+      const record = records.find((each) => each.offset === offset);
+      if (record !== undefined) return record;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Reads the numbers and byte fields of record batches.
+ *
+ * @module
+ */
+
+/** What was fetched is not what a Kafka log can hold. */
+export class CorruptBatchError extends Error {
+  override readonly name = "CorruptBatchError";
+}
+
+/** Seven bytes of seven bits each: below 2^53. */
+const EXACT_VARINT_BYTES = 7;
+const VARLONG_BYTES_MAX = 10;
+
+/** Reads on from byte to byte; an index past the end is a corrupt batch. */
+export class Cursor {
+  #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** The bytes that were not read yet. */
+  get rest(): Uint8Array {
+    return this.#bytes.subarray(this.#at);
+  }
+
+  set rest(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#at = 0;
+  }
+
+  skipByte(): void {
+    this.#at++;
+  }
+
+  /** Reads a zigzag varint of 64 bits: a number up to 2^53, else a bigint. */
+  varlong(): number | bigint {
+    const start = this.#at;
+    let byteCount = 1;
+    while ((this.#bytes[start + byteCount - 1] ?? 0) >= 0x80) byteCount++;
+    if (byteCount <= EXACT_VARINT_BYTES) return this.varint();
+    if (byteCount > VARLONG_BYTES_MAX) {
+      throw new CorruptBatchError("a number is longer than 64 bits");
+    }
+    let zigzag = 0n;
+    for (let index = 0; index < byteCount; index++) {
+      zigzag |= BigInt((this.#bytes[start + index] ?? 0) & 0x7f) << BigInt(7 * index);
+    }
+    this.#at = start + byteCount;
+    return BigInt.asIntN(64, zigzag >> 1n ^ -(zigzag & 1n));
+  }
+
+  /** A zigzag varint; exact up to 2^53. */
+  varint(): number {
+    let factor = 1;
+    let zigzag = 0;
+    for (;;) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) throw new CorruptBatchError("a record ends past its batch");
+      zigzag += (byte & 0x7f) * factor;
+      if (byte < 0x80) break;
+      factor *= 0x80;
+    }
+    return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+  }
+
+  /** Bytes after their length; null at length -1. */
+  bytes(): Uint8Array | null {
+    const length = this.varint();
+    if (length < 0) return null;
+    const start = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) {
+      throw new CorruptBatchError("a record ends past its batch");
+    }
+    return this.#bytes.subarray(start, this.#at);
+  }
+}

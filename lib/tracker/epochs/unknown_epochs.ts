@@ -1,0 +1,124 @@
+/**
+ * Finds the leader epochs of records that were journaled without: by earlier versions, whose journals may also hold
+ * records that a truncated log had replaced by then.
+ *
+ *     the log, by its leader     0 ---- epoch 0 ---- 500 ------------ epoch 2 ------------ 1200
+ *     journaled                  0 ----- as there -- 500 - others - 1000 ---- as there --- 1200
+ *
+ * A log is truncated where an epoch begins. So the first record that is held of each epoch is compared with the
+ * topic's: the lowest epoch in which they differ is where the log was truncated, and everything from there on is
+ * read again.
+ *
+ * @module
+ */
+
+import type { EpochRun } from "../../kafka/record_batch.ts";
+import type { KafkaRecord } from "../../kafka/record.ts";
+import type { PartitionLogs } from "../../kafka/partition_logs.ts";
+import type { JournaledRecord } from "../event.ts";
+import type { JournalPartition } from "../journal/intervals.ts";
+import type { Journal } from "../journal/journal.ts";
+import { RecordDigest } from "../verify/digest.ts";
+import { findLines } from "./held_lines.ts";
+
+export interface UnknownEpochsOptions {
+  readonly journal: Journal;
+  readonly logs: Pick<PartitionLogs, "epochEnd" | "range" | "recordAt">;
+}
+
+/** What was found out about one partition. */
+export interface FoundEpochs {
+  readonly place: JournalPartition;
+  /** Where the log has other records than those that are held, or none; undefined where it has all. */
+  readonly truncatedAt: number | undefined;
+  readonly leaderEpoch: number;
+}
+
+/** The epochs of a log that has had more leaders than this are not looked up any further back. */
+const EPOCHS_MAX = 1_000;
+
+/** Asks about all partitions at once, since it reads the whole journal. Changes the journal's epochs, not its offsets. */
+export async function establishEpochs(
+  places: readonly JournalPartition[],
+  { journal, logs }: UnknownEpochsOptions,
+): Promise<readonly FoundEpochs[]> {
+  const epochs = await Promise.all(places.map((place) => epochsOf(place, logs)));
+  const compared = epochs.flatMap(({ place, runs }) => {
+    const end = journal.end(place) ?? 0;
+    return runs.filter(({ start }) => start < end).map((run) => ({ ...place, ...run }));
+  });
+  const lines = await findLines(journal.directory, compared);
+  const differing = new Map<JournalPartition, number>();
+  const known: { place: JournalPartition; epoch: number; start: number }[] = [];
+  for (const [index, { start, epoch, ...run }] of compared.entries()) {
+    const place = places.find(({ partition }) => partition === run.partition);
+    if (place === undefined || differing.has(place)) continue; // lowest first
+    const { isSame, leaderEpoch = epoch } = await compare(lines[index] ?? [], logs);
+    if (!isSame) differing.set(place, start);
+    else if (leaderEpoch !== undefined) known.push({ place, epoch: leaderEpoch, start });
+  }
+  for (const { place, ...epoch } of known.toReversed()) journal.establishEpoch(place, epoch);
+  return epochs.map(({ place, runs, leaderEpoch }) => {
+    const logEnd = runs.at(-1)?.end ?? 0;
+    const isShorter = (journal.end(place) ?? 0) > logEnd;
+    const truncatedAt = differing.get(place) ?? (isShorter ? logEnd : undefined);
+    return { place, truncatedAt, leaderEpoch };
+  });
+}
+
+interface LogEpochs {
+  readonly place: JournalPartition;
+  /** Lowest first, from the log's start to its end. */
+  readonly runs: readonly EpochRun[];
+  readonly leaderEpoch: number;
+}
+
+/** Asks the leader for epoch after epoch, from its own down. */
+async function epochsOf(
+  place: JournalPartition,
+  logs: UnknownEpochsOptions["logs"],
+): Promise<LogEpochs> {
+  const { low, high } = await logs.range(place.topic, place.partition);
+  const endOf = async (epoch: number) => await logs.epochEnd({ ...place, epoch });
+  const { leaderEpoch, end: lowest } = await endOf(0);
+  // Up to here the log has one epoch at most.
+  const lowestEnd = Math.max(low, lowest?.endOffset ?? low);
+  let end = Math.max(high, (await endOf(leaderEpoch)).end?.endOffset ?? 0);
+  let epoch = leaderEpoch;
+  const runs: EpochRun[] = [];
+  while (end > lowestEnd && epoch > 0 && runs.length < EPOCHS_MAX) {
+    const before = (await endOf(epoch - 1)).end;
+    const start = Math.max(lowestEnd, before?.endOffset ?? 0);
+    if (start < end) runs.unshift({ epoch, start, end });
+    end = start;
+    epoch = before?.epoch ?? 0;
+  }
+  if (end > low) runs.unshift({ epoch: undefined, start: low, end });
+  return { place, runs, leaderEpoch };
+}
+
+/** Compares the first line whose offset the topic has; where it has none of them, nothing says that they differ. */
+async function compare(
+  lines: readonly JournaledRecord[],
+  logs: UnknownEpochsOptions["logs"],
+): Promise<{ readonly isSame: boolean; readonly leaderEpoch?: number | undefined }> {
+  for (const line of lines) {
+    const record = await logs.recordAt(line);
+    if (record === undefined) continue;
+    return { isSame: areSame(line, record), leaderEpoch: record.leaderEpoch };
+  }
+  return { isSame: true };
+}
+
+function areSame({ offset, value, details }: JournaledRecord, record: KafkaRecord): boolean {
+  const digests = [{ value, details }, { value: record.value, details: record }].map((each) => {
+    const digest = new RecordDigest();
+    digest.addValue(offset, each.value);
+    // A line of a tracker that keeps no more of a record than its value.
+    if (details !== undefined && each.details !== undefined) {
+      digest.addDetails(offset, each.details);
+    }
+    return digest.take();
+  });
+  return digests[0] === digests[1];
+}

@@ -1,0 +1,216 @@
+/**
+ * Judges what a tracker is doing: its state, whether it is ready, and why not. There is a reason for every
+ * state in which records lie in the topic and nothing moves.
+ *
+ *     starting    has not been in the consumer group yet
+ *     consuming   reads its partitions, or has read them to their ends
+ *     waiting     goes on by itself once the cluster or another program lets it: brokers away, throttled, a
+ *                 rebalance, no such topic, an open transaction, no partition for this member
+ *     blocked     goes on once someone has removed the cause: disk full, dead letters refused, an unreadable
+ *                 batch, a stuck handler, commits refused
+ *     stopping, stopped
+ *
+ * Pure.
+ *
+ * @module
+ */
+
+import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer.ts";
+import type { Hindrance } from "../kafka/consumer/liveness.ts";
+import { counted } from "../text.ts";
+import type { BlockedLetter } from "./dead_letters.ts";
+import type { TrackerState } from "../tracker_status.ts";
+
+/** A call of a handler that has not returned yet. */
+export interface HandlerCall {
+  readonly offset: number;
+  readonly forMs: number;
+}
+
+/** What is judged. */
+export interface Observation {
+  readonly topic: string;
+  readonly isStopping: boolean;
+  readonly hasJoined: boolean;
+  /** Whether it is decided where to read on. */
+  readonly isPlaced: boolean;
+  /** Why the journal cannot be written; undefined where it can. */
+  readonly stallReason: string | undefined;
+  readonly consumer: ConsumerStanding;
+  readonly blockedLetters: ReadonlyMap<number, BlockedLetter>;
+  readonly handlerCalls: ReadonlyMap<number, HandlerCall>;
+  /** How long a partition stands still although there may be records, in milliseconds; 0 where it moves. */
+  readonly stillMs: (partition: number) => number;
+  /** How long partitions have been without a member, in milliseconds. */
+  readonly unassignedMs: number;
+}
+
+export interface Standing {
+  readonly state: TrackerState;
+  /** Whether records are journaled, or none are there to be. */
+  readonly isReady: boolean;
+  /** Always given where it is not ready. */
+  readonly reason: string | undefined;
+  /** By partition, why it does not move, or may stop moving. */
+  readonly partitionReasons: ReadonlyMap<number, string>;
+}
+
+/** A handler's call that takes longer than this is told. */
+export const SLOW_CALL_MS = 10_000;
+const UNASSIGNED_AFTER_MS = 10_000;
+
+interface Reason {
+  readonly state: "waiting" | "blocked";
+  readonly isReady: boolean;
+  readonly text: string;
+}
+
+/** Judges one moment. */
+export function assess(observation: Observation): Standing {
+  const { isStopping, hasJoined, consumer } = observation;
+  const ofPartitions = new Map(
+    consumer.partitions.flatMap((partition) => {
+      const reason = partitionReason(partition, observation);
+      return reason === undefined ? [] : [[partition.partition, reason] as const];
+    }),
+  );
+  const partitionReasons = new Map([...ofPartitions].map(([key, { text }]) => [key, text]));
+  if (isStopping) {
+    return { state: "stopping", isReady: false, reason: "stopping", partitionReasons };
+  }
+  const reason = overallReason(observation, [...ofPartitions.values()]);
+  const { state = "consuming", isReady = true, text } = reason ?? {};
+  return {
+    state: hasJoined || state === "blocked" ? state : "starting",
+    isReady,
+    reason: text,
+    partitionReasons,
+  };
+}
+
+/** The most important one. */
+function overallReason(
+  observation: Observation,
+  ofPartitions: readonly Reason[],
+): Reason | undefined {
+  const { topic, stallReason, consumer, isPlaced } = observation;
+  if (stallReason !== undefined) {
+    return blocked(`the journal cannot be written: ${stallReason}`);
+  }
+  const { hindrance, commitFailure, partitions } = consumer;
+  if (hindrance !== undefined && hindrance.kind !== "throttled") {
+    return { state: "waiting", isReady: false, text: hindranceText(hindrance, topic) };
+  }
+  if (!isPlaced) return { state: "waiting", isReady: false, text: NOT_IN_GROUP };
+  if (commitFailure !== undefined) return blocked(`commits fail: ${commitFailure}`);
+  const worst = ofPartitions.find(({ isReady, state }) => !isReady && state === "blocked") ??
+    ofPartitions.find(({ isReady }) => !isReady);
+  if (worst !== undefined) {
+    const others = ofPartitions.filter(({ isReady }) => !isReady).length - 1;
+    return others === 0
+      ? worst
+      : { ...worst, text: `${worst.text} (and ${counted(others, "more partition")})` };
+  }
+  const unassigned = unassignedReason(observation);
+  if (unassigned !== undefined) return unassigned;
+  if (hindrance !== undefined) {
+    // Throttled, and moving: slowly, but it works.
+    return { state: "waiting", isReady: true, text: hindranceText(hindrance, topic) };
+  }
+  if (partitions.length === 0) {
+    return { state: "waiting", isReady: true, text: "the group has no partition for this member" };
+  }
+  // A transaction that has been open for a short time only.
+  return ofPartitions[0];
+}
+
+function unassignedReason(
+  { consumer: { unassigned = [] }, unassignedMs, topic }: Observation,
+): Reason | undefined {
+  if (unassigned.length === 0 || unassignedMs < UNASSIGNED_AFTER_MS) return undefined;
+  return {
+    state: "waiting",
+    isReady: false,
+    text: `no member of the group has ${
+      unassigned.map((partition) => place(topic, partition)).join(", ")
+    }`,
+  };
+}
+
+const NOT_IN_GROUP = "not in the consumer group yet";
+
+/** A hindrance as `/ready`, the status file, and the log say it. */
+export function hindranceText(hindrance: Hindrance, topic: string): string {
+  switch (hindrance.kind) {
+    case "unreachable":
+      return `no broker has answered for ${seconds(hindrance.forMs)} s`;
+    case "refused":
+      return `the cluster refuses this client: ${hindrance.reason}`;
+    case "topic-missing":
+      return `topic "${topic}" does not exist`;
+    case "throttled":
+      return "throttled: the brokers slow this client down because it has used up its quota";
+    case "joining":
+      return hindrance.isFirst
+        ? NOT_IN_GROUP
+        : `the consumer group has been rebalancing for ${seconds(hindrance.forMs)} s`;
+    case "failing":
+      return `brokers answer, but nothing has succeeded for ${seconds(hindrance.forMs)} s` +
+        (hindrance.reason === undefined ? "" : ` (${hindrance.reason})`);
+  }
+}
+
+function partitionReason(
+  standing: PartitionStanding,
+  { topic, blockedLetters, handlerCalls, stillMs, consumer }: Observation,
+): Reason | undefined {
+  const { partition, lag, unreadable, openTransaction } = standing;
+  const here = place(topic, partition);
+  const letter = blockedLetters.get(partition);
+  if (letter !== undefined) {
+    return blocked(
+      `dead letters cannot be sent: ${here} waits at offset ${letter.offset}: ${letter.error}`,
+    );
+  }
+  if (unreadable !== undefined) {
+    return blocked(`${here} cannot be read at offset ${unreadable.offset}: ${unreadable.reason}`);
+  }
+  const stillForMs = stillMs(partition);
+  const call = handlerCalls.get(partition);
+  if (call !== undefined && call.forMs >= SLOW_CALL_MS) {
+    return blocked(
+      `the handler has not finished ${here} offset ${call.offset} for ${seconds(call.forMs)} s`,
+    );
+  }
+  if (openTransaction !== undefined) {
+    const { firstOffset, recordCount, openMs } = openTransaction;
+    return {
+      state: "waiting",
+      isReady: stillForMs === 0,
+      text: `${here} waits behind a transaction that has been open for ${seconds(openMs)} s: ` +
+        `${counted(recordCount, "record")} from offset ${firstOffset} on`,
+    };
+  }
+  if (stillForMs === 0) return undefined;
+  const { hindrance } = consumer;
+  if (hindrance?.kind === "throttled") {
+    const text = `${here} has not advanced for ${seconds(stillForMs)} s: ${
+      hindranceText(hindrance, topic)
+    }`;
+    return { state: "waiting", isReady: false, text };
+  }
+  const records = lag === undefined ? "its lag is not known" : `${counted(lag, "record")} behind`;
+  return blocked(`${here} has not advanced for ${seconds(stillForMs)} s: ${records}`);
+}
+
+function blocked(text: string): Reason {
+  return { state: "blocked", isReady: false, text };
+}
+
+function place(topic: string, partition: number): string {
+  return `${topic}[${partition}]`;
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 1_000);
+}

@@ -1,0 +1,159 @@
+/**
+ * Keeps `tracker.status` up to date: once a second a new file takes the old one's place, so that a reader sees
+ * a whole object or none. A tracker that was killed leaves its last one, which readers tell by its age.
+ *
+ *     tracker.status.tmp   created, written, closed; then renamed to tracker.status
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { Logger } from "../log.ts";
+import { VERSION } from "../version.ts";
+import { STATUS_NAME, type TrackerReport, type TrackerStatus } from "../tracker_status.ts";
+
+export interface StatusFileOptions {
+  /** The tracker's folder, whose lock this process has while the file is written. */
+  readonly directory: string;
+  readonly topic: string;
+  readonly groupId: string;
+  readonly log: Logger;
+  readonly intervalMs?: number;
+}
+
+const INTERVAL_MS = 1_000;
+/** A disk that hangs must not hold up the end of the program. */
+const LAST_WRITE_TIMEOUT_MS = 2_000;
+
+const STARTING: TrackerReport = {
+  state: "starting",
+  ready: false,
+  reason: "starting",
+  partitions: [],
+  unassigned: null,
+  open_transactions: [],
+  latency_ms: null,
+  counters: { received: 0, processed: 0, failed: 0, dead_lettered: 0, already_journaled: 0 },
+};
+
+export class StatusFile {
+  readonly #options: StatusFileOptions;
+  readonly #path: string;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #report: () => TrackerReport = () => STARTING;
+  #writing: Promise<void> | undefined;
+  #isFailing = false;
+  #failure: string | undefined;
+
+  constructor(options: StatusFileOptions) {
+    this.#options = options;
+    this.#path = join(options.directory, STATUS_NAME);
+  }
+
+  /** Writes the first status, and then one a second. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.#writeIfIdle(), this.#options.intervalMs ?? INTERVAL_MS);
+    this.#writeIfIdle();
+  }
+
+  /** What the tracker does while it is starting. */
+  noteStep(step: string): void {
+    this.#report = () => ({ ...STARTING, reason: `starting: ${step}` });
+  }
+
+  /** What is written from now on. */
+  follow(report: () => TrackerReport): void {
+    this.#report = report;
+  }
+
+  /** Why the tracker stops without having been asked to: its last status will say so. */
+  noteFailure(error: unknown): void {
+    this.#failure = error instanceof Error ? error.message : String(error);
+  }
+
+  /** Writes that the tracker has stopped; nothing where {@link start} was never called. */
+  async close(): Promise<void> {
+    if (this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    const { reason: _, ...last } = this.#report();
+    const reason = this.#failure;
+    this.#report = () => ({
+      ...last,
+      state: "stopped",
+      ready: false,
+      ...(reason !== undefined && { reason }),
+    });
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LAST_WRITE_TIMEOUT_MS);
+    await Promise.race([this.#writeLast(), late]);
+    clearTimeout(timer);
+  }
+
+  async #writeLast(): Promise<void> {
+    await this.#writing;
+    await this.#write();
+  }
+
+  #writeIfIdle(): void {
+    this.#writing ??= this.#write().finally(() => this.#writing = undefined);
+  }
+
+  /** Never throws: a tracker whose status cannot be written works on, and its readers see an old one. */
+  async #write(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await this.#replace(new TextEncoder().encode(`${JSON.stringify(this.#status())}\n`));
+      if (this.#isFailing) log.info("The status file can be written again", { path: this.#path });
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) {
+        log.warn("The status file cannot be written; the monitor does not see the current state", {
+          path: this.#path,
+          error,
+        });
+      }
+      this.#isFailing = true;
+    }
+  }
+
+  #status(): TrackerStatus {
+    const { topic, groupId: group } = this.#options;
+    const { state, ready, reason, ...figures } = this.#report();
+    return {
+      timestamp: new Date().toISOString(),
+      pid: Deno.pid,
+      version: VERSION,
+      state,
+      ready,
+      ...(reason !== undefined && { reason }),
+      topic,
+      group,
+      ...figures,
+    };
+  }
+
+  async #replace(content: Uint8Array): Promise<void> {
+    const temporary = `${this.#path}.tmp`;
+    await remove(temporary); // of a tracker that was killed
+    try {
+      // createNew follows no symbolic link, and the rename replaces one.
+      using file = await Deno.open(temporary, { write: true, createNew: true, mode: 0o600 });
+      for (let written = 0; written < content.length;) {
+        written += await file.write(content.subarray(written));
+      }
+      await Deno.rename(temporary, this.#path);
+    } catch (error) {
+      await remove(temporary).catch(() => {});
+      throw error;
+    }
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

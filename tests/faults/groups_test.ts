@@ -1,0 +1,307 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import type { Program } from "../../lib/dev/programs.ts";
+import { encodeSubscription } from "../../lib/kafka/protocol/consumer_protocol.ts";
+import {
+  countJournalLines,
+  createSite,
+  type JournalLine,
+  readJournal,
+  readTopic,
+  type Site,
+  until,
+} from "../site.ts";
+import {
+  brokerOfFile,
+  fill,
+  logged,
+  marksOf,
+  nameOf,
+  PATIENCE_MS,
+  readLog,
+  startFaultTracker,
+  stopTracker,
+  untilAllCommitted,
+} from "./fault_site.ts";
+import {
+  joinAsForeigner,
+  partitionsHeld,
+  sendTo,
+  startConsoleConsumer,
+  untilHeld,
+} from "./group_site.ts";
+
+const broker = await brokerOfFile();
+
+/** The product's own: long enough that no member loses its partitions because the machine is busy. */
+const CALM_SESSION_MS = 10_000;
+/** Members are told of partitions that nobody holds, or that were added, sooner. */
+const NOTICED_WITHIN_MS = 30_000;
+
+type Tracker = Program & Disposable;
+
+function startTracker(site: Site, name: string, from: "earliest" | "latest" = "earliest"): Tracker {
+  return startFaultTracker(site, {
+    logs: join(site.folder, name),
+    from,
+    deadLetters: false,
+    sessionTimeoutMs: CALM_SESSION_MS,
+  });
+}
+
+/** A site whose trackers are members of another site's group. */
+async function siteInGroupOf(site: Site, options: { readonly partitions: number }): Promise<Site> {
+  return { ...await createSite({ broker: broker.address, ...options }), group: site.group };
+}
+
+/** `partition/offset` of each line of these journals that is of the topic, in order. */
+async function journaledNames(site: Site, folders: readonly string[]): Promise<readonly string[]> {
+  const lines: JournalLine[] = [];
+  for (const logs of folders) lines.push(...await readJournal(logs));
+  return lines.filter((line) => line["kafka_topic"] === site.topic)
+    .map((line) => `${line.kafka_partition}/${line.kafka_offset}`).sort();
+}
+
+/** Each record of the topic was read by one member, once. */
+async function assertReadOnce(site: Site, names: readonly string[]): Promise<void> {
+  assert.deepEqual([...names].sort(), (await readTopic(site)).map(nameOf).sort());
+}
+
+/**
+ * Goal: members of one group that subscribe to different topics get what they subscribe to, all of it.
+ * Method: two topics of 4 partitions with 400 records each; a tracker on each, in one group.
+ * Invariants: each tracker holds the 4 partitions of its topic; each journal is its topic.
+ */
+Deno.test("two trackers of one group, on a topic each, read all of their topics", async () => {
+  await using one = await createSite({ broker: broker.address, partitions: 4 });
+  await using other = await siteInGroupOf(one, { partitions: 4 });
+  for (const site of [one, other]) await fill(site, { count: 400 });
+  using first = startTracker(one, "logs");
+  await untilAllCommitted(one);
+  using second = startTracker(other, "logs");
+  await untilAllCommitted(other);
+  for (const site of [one, other]) {
+    await untilHeld(site, [4, 0]);
+    await fill(site, { count: 40 });
+    await untilAllCommitted(site);
+  }
+  for (const tracker of [first, second]) await stopTracker(tracker);
+  for (const site of [one, other]) {
+    await assertReadOnce(site, await journaledNames(site, [join(site.folder, "logs")]));
+    assert.deepEqual(logged(join(site.folder, "logs"), /unassigned/), []);
+  }
+});
+
+/**
+ * Goal: a group can be moved from one topic to another, member by member.
+ * Method: three trackers on one topic, while records flow into both; one after another is stopped and started again
+ * on the other topic, with its own folder. What is sent to the first topic ends before its last tracker does.
+ * Invariants: of both topics each record is in one journal only.
+ */
+Deno.test("trackers that are moved from one topic to another, one by one, read both topics, each record once", async () => {
+  await using before = await createSite({ broker: broker.address, partitions: 4 });
+  await using after = await siteInGroupOf(before, { partitions: 4 });
+  const names = ["first", "second", "third"];
+  const members = names.map((name) => ({ name, tracker: startTracker(before, name) }));
+  try {
+    await untilHeld(before, [1, 1, 2]);
+    const flow = ["--rate", "200", "--key", "none"];
+    const producers = [
+      fill(before, { count: 1_000, args: flow }),
+      fill(after, { count: 1_600, args: flow }),
+    ];
+    for (const [index, member] of members.entries()) {
+      if (index === names.length - 1) {
+        await producers[0];
+        await untilAllCommitted(before);
+      }
+      await stopTracker(member.tracker);
+      // The same folder: a journal may hold several topics.
+      member.tracker = startFaultTracker(after, {
+        logs: join(before.folder, member.name),
+        deadLetters: false,
+        sessionTimeoutMs: CALM_SESSION_MS,
+      });
+      await until("it reads the other topic", async () => {
+        const held = await partitionsHeld(after);
+        return [...held?.values() ?? []].filter(({ length }) => length > 0).length === index + 1;
+      }, PATIENCE_MS);
+    }
+    await Promise.all(producers);
+    await untilAllCommitted(after);
+    for (const { tracker } of members) await stopTracker(tracker);
+  } finally {
+    for (const { tracker } of members) tracker[Symbol.dispose]();
+  }
+  const folders = names.map((name) => join(before.folder, name));
+  await assertReadOnce(before, await journaledNames(before, folders));
+  await assertReadOnce(after, await journaledNames(after, folders));
+});
+
+/**
+ * Goal: Java's consumers with the RoundRobinAssignor and trackers share a group, whoever is its leader.
+ * Method: a console consumer first, which then is the leader, and three trackers; then the console consumer leaves,
+ * a tracker becomes the leader, and the console consumer joins again. Records are sent in each phase.
+ * Invariants: of 4 partitions each member has one; each record is read by one member, once; what a tracker takes over
+ * from the console consumer, whose commits have no note, is marked, and logged as a warning.
+ */
+Deno.test("three trackers and Java's console consumer share a group, each record once, whoever leads", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 4 });
+  const names = ["first", "second", "third"];
+  const read: string[] = [];
+  using java = await startConsoleConsumer(site);
+  await untilHeld(site, [4]);
+  const trackers = names.map((name) => startTracker(site, name));
+  try {
+    await untilHeld(site, [1, 1, 1, 1]);
+    await sendTo(site, [0, 1, 2, 3], { count: 50 });
+    await until("Java has its share", () => java.printed().length === 50, PATIENCE_MS);
+    const [taken] = java.printed()[0]?.split("/") ?? [];
+    java.signal("SIGTERM");
+    await java.exitCode;
+    read.push(...java.printed());
+    await untilHeld(site, [1, 1, 2]);
+    await sendTo(site, [0, 1, 2, 3], { count: 50 });
+    await untilAllCommitted(site);
+    using again = await startConsoleConsumer(site);
+    await untilHeld(site, [1, 1, 1, 1]);
+    await sendTo(site, [0, 1, 2, 3], { count: 50 });
+    await until("Java has its share again", () => again.printed().length === 50, PATIENCE_MS);
+    const folders = names.map((name) => join(site.folder, name));
+    await until(
+      "the trackers have theirs",
+      () => folders.reduce((sum, logs) => sum + countJournalLines(logs), 0) === 500,
+      PATIENCE_MS,
+    );
+    again.signal("SIGTERM");
+    await again.exitCode;
+    read.push(...again.printed());
+    for (const tracker of trackers) await stopTracker(tracker);
+    await assertReadOnce(site, [...read, ...await journaledNames(site, folders)]);
+
+    const marks = (await Promise.all(folders.map(readJournal))).flatMap(marksOf);
+    const mark = marks.find(({ partition, offset }) =>
+      partition === Number(taken) && offset === 50
+    );
+    assert.equal(mark?.mark, "offset 50 was committed by another program: reading on from it");
+    const warnings = folders.flatMap((logs) => logged(logs, /not read on from where it was left/))
+      .filter(({ metadata }) => metadata?.["mark"] === mark.mark);
+    assert.deepEqual(warnings.map(({ level }) => level), ["WARN"]);
+  } finally {
+    for (const tracker of trackers) tracker[Symbol.dispose]();
+  }
+});
+
+/**
+ * Goal: what another member subscribes to is never an error for the group.
+ * Method: a tracker leads its group; members join that subscribe to a topic that does not exist, to a name that no
+ * topic can have, and with bytes that are no subscription.
+ * Invariants: the tracker keeps all partitions of its topic, without being built again; the others get nothing; the
+ * unreadable subscription is logged.
+ */
+Deno.test("a member whose topic is missing, or whose subscription is no such thing, disturbs nobody", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 4 });
+  using tracker = startTracker(site, "logs");
+  await untilHeld(site, [4]);
+  const subscriptions = [
+    encodeSubscription(["no topic/has this name", "", `${site.topic}-missing`]),
+    Buffer.from([0xff, 0xff, 0, 0, 0, 0]), // its version is below 0; from other bytes the broker itself fails
+  ];
+  for (const subscription of subscriptions) {
+    await using _member = await joinAsForeigner(site, { subscription });
+    await untilHeld(site, [0, 4]);
+    await sendTo(site, [0, 1, 2, 3], { count: 5 });
+    await untilAllCommitted(site);
+  }
+  await untilHeld(site, [4]);
+  await stopTracker(tracker);
+  const logs = join(site.folder, "logs");
+  await assertReadOnce(site, await journaledNames(site, [logs]));
+  assert.deepEqual(logged(logs, /consumer ended|built again/), []);
+  assert.equal(logged(logs, /subscription is unreadable/).length, 1);
+});
+
+/**
+ * Goal: a topic that is deleted while its tracker runs costs the other topics of the group nothing for long.
+ * Method: a tracker each on two topics, in one group; that of the topic which is deleted leads.
+ * Invariants: the other one goes on, and reads what comes.
+ */
+Deno.test("a topic that is deleted under a member of the group does not keep the others from theirs", async () => {
+  await using kept = await createSite({ broker: broker.address, partitions: 2 });
+  await using deleted = await siteInGroupOf(kept, { partitions: 2 });
+  using leader = startFaultTracker(deleted, { deadLetters: false });
+  await untilHeld(deleted, [2]);
+  using tracker = startFaultTracker(kept, { deadLetters: false });
+  await untilHeld(kept, [2, 0]);
+  const admin = kept.kafka.admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [deleted.topic] });
+  await admin.disconnect();
+  using another = startFaultTracker(kept, { logs: join(kept.folder, "other"), deadLetters: false });
+  await until("the others share their topic", async () => {
+    const held = await partitionsHeld(kept);
+    return [...held?.values() ?? []].filter(({ length }) => length === 1).length === 2;
+  }, PATIENCE_MS);
+  await sendTo(kept, [0, 1], { count: 20 });
+  await untilAllCommitted(kept);
+  for (const each of [tracker, another]) await stopTracker(each);
+  leader.signal("SIGKILL");
+  await leader.exitCode;
+  await assertReadOnce(kept, await journaledNames(kept, [kept.logs, join(kept.folder, "other")]));
+});
+
+/**
+ * Goal: partitions that nobody reads are named by every member of the topic, and are in nobody's lag.
+ * Method: another program leads the group and leaves partition 1 of 3 out, with records in it; a tracker joins. Then
+ * the other program leaves, and the tracker leads.
+ * Invariants: a warning names partition 1, while the tracker's lag has its own partition only; when the tracker has
+ * all partitions the log says that it is over, and all records are journaled.
+ */
+Deno.test("partitions that no member holds are reported as unassigned, and are in nobody's lag", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 3 });
+  const logs = join(site.folder, "logs");
+  await sendTo(site, [0, 1, 2], { count: 10 });
+  const leader = await joinAsForeigner(site, { others: [0, 2] });
+  using tracker = startTracker(site, "logs");
+  await until(
+    "it is reported",
+    () => logged(logs, /unassigned/).length > 0,
+    NOTICED_WITHIN_MS,
+  );
+  const [warning, ...others] = logged(logs, /unassigned/);
+  assert.equal(warning?.level, "WARN");
+  assert.deepEqual(warning?.metadata?.["partitions"], [1]);
+  assert.deepEqual(others, []);
+  await leader[Symbol.asyncDispose]();
+  await untilAllCommitted(site);
+  await until(
+    "it is over",
+    () => logged(logs, /unassigned any more/).length > 0,
+    NOTICED_WITHIN_MS,
+  );
+  await stopTracker(tracker);
+  await assertReadOnce(site, await journaledNames(site, [logs]));
+  const joins = logged(logs, /Joined the consumer group/).map(({ metadata }) =>
+    metadata?.["partitions"]
+  );
+  assert.deepEqual(joins.at(-1), [0, 1, 2]);
+});
+
+/**
+ * Goal: a tracker that cannot be a member of a group says what to do about it.
+ * Method: a member that assigns partitions by kafkajs's own protocol, as trackers did before.
+ * Invariants: exit code 1, soon; the error names the older version and `--group`; the group is as it was.
+ */
+Deno.test("a group whose members use another protocol: the error says to stop them, or to use another --group", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 2 });
+  await using _old = await joinAsForeigner(site, { protocol: "kafkajs" });
+  const { code, stderr } = await site.run("tracker", ["--quiet"]);
+  assert.equal(code, 1, stderr);
+  assert.match(
+    stderr,
+    /^error: .*group.*older version: stop all of them first, or use another --group$/m,
+  );
+  await untilHeld(site, [2]);
+  assert.equal(readLog(site.logs).filter(({ level }) => level === "ERROR").length, 1);
+});

@@ -1,0 +1,397 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Transaction } from "kafkajs";
+import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
+import { createSite, type Site, until, withAdmin } from "../site.ts";
+import {
+  brokerOfFile,
+  committedOffsets,
+  createDeadLetterTopic,
+  FaultBroker,
+  fill,
+  limitDeadLetters,
+  logged,
+  say,
+  topicRanges,
+} from "./fault_site.ts";
+import { setQuota } from "./quota.ts";
+import { lagOf, look, readStatus, startWatched } from "./standing_site.ts";
+import { joinStubbornly } from "./stubborn_member.ts";
+
+const broker = await brokerOfFile();
+
+/** What is promised: the right word within this time. */
+const SAID_WITHIN_MS = 5_000;
+/** What a test on a busy machine is given beyond that. */
+const SLACK_MS = 2_000;
+
+async function send(site: Site, values: readonly string[], partition = 0): Promise<void> {
+  const producer = site.kafka.producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  await producer.send({
+    topic: site.topic,
+    messages: values.map((value) => ({ partition, value })),
+  });
+  await producer.disconnect();
+}
+
+/** Begins a transaction with some records, and leaves it open. */
+async function openTransaction(
+  site: Site,
+  values: readonly string[],
+): Promise<{ readonly transaction: Transaction; close(): Promise<void> }> {
+  const producer = site.kafka.producer({
+    transactionalId: crypto.randomUUID(),
+    idempotent: true,
+    maxInFlightRequests: 1,
+    allowAutoTopicCreation: false,
+  });
+  await producer.connect();
+  const transaction = await producer.transaction();
+  await transaction.send({
+    topic: site.topic,
+    messages: values.map((value) => ({ partition: 0, value })),
+  });
+  return { transaction, close: () => producer.disconnect() };
+}
+
+function numbered(count: number, name: string): readonly string[] {
+  return Array.from({ length: count }, (_, index) => `${name} ${index}`);
+}
+
+/**
+ * Goal: a partition that stands still is seen from outside, whatever is done with the others.
+ * Method: the dead-letter topic refuses; one bad record, then 2,000 more behind it.
+ * Invariants: lag is the high watermark minus the commit within 5 s; not ready, with topic, partition, offset, and
+ * error; the monitor says the same; all is well once letters are accepted.
+ */
+Deno.test("dead letters refused with 2,000 records behind: lag counts them, and readiness names the record", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await createDeadLetterTopic(site, 100);
+  await send(site, ["bad"]);
+  const tracker = await startWatched(site);
+  await tracker.untilNotReady(/dead letters cannot be sent/);
+  await send(site, numbered(2_000, "also bad"));
+  const startedAtMs = performance.now();
+  const status = await tracker.untilStatus("the lag is right", (each) => lagOf(each) === 2_001);
+  assert.ok(performance.now() - startedAtMs < SAID_WITHIN_MS + SLACK_MS);
+  assert.equal((await committedOffsets(site)).get(0), 0);
+
+  const expected = new RegExp(
+    `dead letters cannot be sent: ${site.topic}\\[0\\] waits at offset 0: .*${site.deadLetterTopic}`,
+  );
+  assert.equal(status.state, "blocked");
+  assert.equal(status.ready, false);
+  assert.match(status.reason ?? "", expected);
+  assert.match(status.partitions[0]?.reason ?? "", expected);
+  assert.match((await tracker.readiness())?.reason ?? "", expected);
+  const figures = await look(site);
+  assert.equal(figures["lag"], 2_001);
+  assert.equal(figures["state"], "blocked");
+  assert.equal(figures["health"], "unhealthy");
+  assert.match(String(figures["reason"]), expected);
+
+  await limitDeadLetters(site, 1_000_000);
+  await tracker.untilReady();
+  const after = await tracker.untilStatus("no lag is left", (each) => lagOf(each) === 0);
+  assert.equal(after.state, "consuming");
+  assert.equal(after.reason, undefined);
+});
+
+/**
+ * Goal: records behind an open transaction are neither forgotten nor called journaled.
+ * Method: 3 records, a transaction of 4 that stays open, 5 records behind it; a tracker that runs, one with
+ * --exit-at-end, and verify; then the transaction is committed, and another one aborted at the topic's end.
+ * Invariants: lag 9, named by the status, the log, and the readiness; --exit-at-end and verify fail, and say what for;
+ * afterwards all is well, and lag is 0 though the topic ends with a marker.
+ */
+Deno.test("records behind an open transaction: counted, named, and not proven until it ends", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 1 });
+  const args = ["--schema", "none"];
+  await send(site, numbered(3, "before"));
+  const open = await openTransaction(site, numbered(4, "within"));
+  await send(site, numbered(5, "behind"));
+  {
+    const tracker = await startWatched(site, { args });
+    const { open_transactions: [named] } = await tracker.untilStatus(
+      "the transaction is named",
+      (status) => status.open_transactions.length === 1 && lagOf(status) === 9,
+    );
+    assert.equal(named?.partition, 0);
+    assert.equal(named?.first_offset, 3);
+    assert.equal(named?.records, 9);
+    await tracker.untilNotReady(/waits behind a transaction .* 9 records from offset 3 on/, 15_000);
+    const [line] = logged(site.logs, /behind an open transaction/);
+    assert.equal(line?.level, "WARN");
+    assert.deepEqual(
+      [line?.metadata?.["partition"], line?.metadata?.["firstOffset"], line?.metadata?.["records"]],
+      [0, 3, 9],
+    );
+    tracker.signal("SIGTERM");
+    assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
+  }
+  const ended = await site.run("tracker", ["--exit-at-end", "--json", ...args]);
+  assert.equal(ended.code, 1);
+  assert.equal(JSON.parse(ended.stdout).undecided, 9);
+  assert.match(ended.stderr, /an open transaction .*9 records in .*\[0\] from offset 3 on/);
+  const verified = await site.run("tracker", ["verify", "--json"]);
+  assert.equal(verified.code, 1);
+  const { ok, undecided, missing, partitions } = JSON.parse(verified.stdout);
+  assert.deepEqual([ok, undecided, missing, partitions[0].undecided], [false, 9, 0, 9]);
+  const text = await site.run("tracker", ["verify"]);
+  assert.match(text.stdout, /undecided .*\[0\] 9 records from offset 3 on/);
+  assert.match(text.stdout, /NOT PROVEN: 9 undecided/);
+
+  await open.transaction.commit();
+  await open.close();
+  const aborted = await openTransaction(site, numbered(6, "aborted"));
+  await aborted.transaction.abort();
+  await aborted.close();
+  const tracker = await startWatched(site, { args });
+  await tracker.untilStatus(
+    "no lag is left",
+    (status) => status.counters["received"] === 9 && lagOf(status) === 0,
+  );
+  await tracker.untilReady();
+  assert.deepEqual(tracker.status()?.open_transactions, []);
+  tracker.signal("SIGTERM");
+  assert.equal(await tracker.exitCode, 0);
+  const again = await site.run("tracker", ["--exit-at-end", "--json", ...args]);
+  assert.equal(again.code, 0, again.stderr);
+  assert.equal(JSON.parse(again.stdout).undecided, 0);
+  const proven = await site.run("tracker", ["verify", "--json"]);
+  assert.equal(proven.code, 0, proven.stdout);
+  assert.equal(JSON.parse(proven.stdout).undecided, 0);
+});
+
+/**
+ * Goal: a transaction that ends soon holds nothing up.
+ * Method: --exit-at-end and verify are started while a transaction is open, which is committed a second later.
+ * Invariants: both wait for it, and succeed.
+ */
+Deno.test("a transaction that is committed meanwhile is waited for, by --exit-at-end and by verify", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 1 });
+  for (
+    const command of [["--exit-at-end", "--json", "--schema", "none"], [
+      "verify",
+      "--json",
+    ]] as const
+  ) {
+    const open = await openTransaction(site, numbered(3, "within"));
+    const program = await site.start("tracker", command);
+    if (command[0] === "verify") {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    } else {
+      await until("it has joined", () => logged(site.logs, /Joined/).length > 0);
+    }
+    await open.transaction.commit();
+    await open.close();
+    const code = await program.exitCode;
+    const { received, records, undecided } = JSON.parse(program.output.stdout);
+    assert.equal(undecided, 0);
+    if (command[0] === "verify") {
+      assert.deepEqual([code, records], [1, 6], "3 more than are journaled");
+    } else assert.deepEqual([code, received], [0, 3]);
+  }
+});
+
+/**
+ * Goal: a client that a broker throttles is not told that there is no broker, and keeps its partitions.
+ * Method: a byte quota that lets a fetch through about every 10 s, which is as long as a session lasts.
+ * Invariants: said within 5 s; never that no broker answers; the member stays in the group; all is journaled once the
+ * quota is lifted.
+ */
+Deno.test("a quota that is used up: throttled is what it says, and the member keeps its place", async () => {
+  const clientId = "orderflow-tracker";
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 1_500 });
+  await setQuota(broker.address, { clientId, consumerByteRate: 15_000 });
+  try {
+    const tracker = await startWatched(site);
+    await until("it has joined", () => logged(site.logs, /Joined/).length > 0);
+    const startedAtMs = performance.now();
+    await tracker.untilStatus(
+      "throttled is said",
+      ({ reason }) => /throttled/.test(reason ?? ""),
+      SAID_WITHIN_MS + SLACK_MS,
+    );
+    await until("15 s have passed", async () => {
+      const { ready = true, reason = "" } = await tracker.readiness() ?? {};
+      assert.ok(ready || /throttled/.test(reason), reason);
+      return performance.now() - startedAtMs > 15_000;
+    });
+    assert.deepEqual(logged(site.logs, /No answer/), []);
+    assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
+    await setQuota(broker.address, { clientId, consumerByteRate: undefined });
+    await tracker.untilStatus("no lag is left", (status) => lagOf(status) === 0);
+    await tracker.untilStatus("nothing holds it up", ({ reason }) => reason === undefined);
+    assert.equal(tracker.status()?.counters["received"], 1_500);
+  } finally {
+    await setQuota(broker.address, { clientId, consumerByteRate: undefined });
+  }
+});
+
+/**
+ * Goal: a topic that was deleted is called just that.
+ * Method: the topic is deleted under an idle tracker, and created again later.
+ * Invariants: said within 5 s, never that no broker answers, lag unknown; it goes on by itself.
+ */
+Deno.test("a topic deleted under a running tracker: said within 5 s, and it goes on once there is one again", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 100 });
+  const tracker = await startWatched(site);
+  await tracker.untilStatus("all is read", (status) => lagOf(status) === 0);
+  await withAdmin(site, (admin) => admin.deleteTopics({ topics: [site.topic] }));
+  const saidMs = await tracker.untilNotReady(/^topic ".*" does not exist$/);
+  say(`said after ${Math.round(saidMs)} ms`);
+  assert.ok(saidMs < SAID_WITHIN_MS + SLACK_MS, `${saidMs} ms`);
+  await tracker.untilStatus(
+    "the lag is unknown",
+    (status) => status.state === "waiting" && lagOf(status) === null,
+  );
+  assert.equal((await look(site))["lag"], null);
+  await withAdmin(
+    site,
+    (admin) => admin.createTopics({ topics: [{ topic: site.topic, numPartitions: 3 }] }),
+  );
+  await tracker.untilReady();
+  await fill(site, { count: 50 });
+  await tracker.untilStatus(
+    "the new topic is read",
+    (status) => status.counters["received"] === 150 && lagOf(status) === 0,
+  );
+  assert.deepEqual(logged(site.logs, /No answer/), []);
+});
+
+/**
+ * Goal: records that expired before they were read are nothing to lag behind.
+ * Method: a tracker is stopped, or waits for its dead letters, while the records that it has not read are deleted.
+ * Invariants: lag returns to 0, and the commit is the topic's end.
+ */
+Deno.test("records deleted before they were read: lag returns to 0, after a restart and under way", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 1 });
+  const deleteAll = async () => {
+    const high = (await topicRanges(site)).get(0)?.high ?? 0;
+    const partitions = [{ partition: 0, offset: String(high) }];
+    await withAdmin(site, async (admin) => {
+      await admin.fetchTopicOffsets(site.topic); // it loads the metadata that the next call needs
+      await admin.deleteTopicRecords({ topic: site.topic, partitions });
+    });
+    return high;
+  };
+  await createDeadLetterTopic(site, 100);
+  await send(site, ["bad"]);
+  const tracker = await startWatched(site);
+  await tracker.untilNotReady(/dead letters/);
+  await send(site, numbered(50, "unread"));
+  let high = await deleteAll();
+  await limitDeadLetters(site, 1_000_000);
+  await tracker.untilStatus("no lag is left", (status) => lagOf(status) === 0);
+  assert.equal((await committedOffsets(site)).get(0), high);
+  await tracker.untilReady();
+  tracker.signal("SIGTERM");
+  assert.equal(await tracker.exitCode, 0);
+
+  await send(site, numbered(50, "unread"));
+  high = await deleteAll();
+  const next = await startWatched(site);
+  await next.untilStatus("no lag is left", (status) => lagOf(status) === 0);
+  await next.untilReady();
+  assert.equal((await committedOffsets(site)).get(0), high);
+});
+
+/**
+ * Goal: a broker that is away is called that, whether it died or hangs.
+ * Method: SIGKILL and restart, then SIGSTOP and SIGCONT, under an idle tracker.
+ * Invariants: said within 5 s; the lag is unknown, in the status and to the monitor; ready again by itself.
+ */
+Deno.test("a broker that was killed, and one that hangs: said within 5 s, and the lag is unknown", async () => {
+  await using own = await FaultBroker.start();
+  await using site = await createSite({ broker: own.address });
+  await fill(site, { count: 100 });
+  const tracker = await startWatched(site);
+  await tracker.untilStatus("all is read", (status) => lagOf(status) === 0);
+  await own.kill();
+  await assertAway();
+  await own.restart();
+  await tracker.untilReady();
+  await tracker.untilStatus("the lag is known again", (status) => lagOf(status) === 0);
+  own.pause();
+  await assertAway();
+  own.resume();
+  await tracker.untilReady();
+  await tracker.untilStatus("the lag is known again", (status) => lagOf(status) === 0);
+
+  async function assertAway(): Promise<void> {
+    const saidMs = await tracker.untilNotReady(/^no broker has answered for \d+ s$/);
+    say(`said after ${Math.round(saidMs)} ms`);
+    assert.ok(saidMs < SAID_WITHIN_MS + SLACK_MS, `${saidMs} ms`);
+    await tracker.untilStatus(
+      "the lag is unknown",
+      (status) => status.state === "waiting" && lagOf(status) === null,
+      SAID_WITHIN_MS + SLACK_MS,
+    );
+    assert.equal((await look(site))["lag"], null);
+  }
+});
+
+/**
+ * Goal: a rebalance that does not end is called that.
+ * Method: a member of the group stays in it and does not join again, while another one wants to join.
+ * Invariants: said within 5 s of its beginning, and never that no broker answers; ready again once the member leaves.
+ */
+Deno.test("a rebalance that does not end: said within 5 s, and over when it is over", async () => {
+  await using site = await createSite({ broker: broker.address });
+  await fill(site, { count: 50 });
+  const tracker = await startWatched(site);
+  await tracker.untilStatus("all is read", (status) => lagOf(status) === 0);
+  const { topic, group: groupId } = site;
+  await using member = await joinStubbornly({ broker: broker.address, groupId, topic });
+  await tracker.untilStatus("one partition less", ({ partitions }) => partitions.length === 2);
+  member.beginRebalance();
+  const saidMs = await tracker.untilNotReady(/./);
+  assert.match(
+    (await tracker.readiness())?.reason ?? "",
+    /^the consumer group has been rebalancing/,
+  );
+  say(`said after ${Math.round(saidMs)} ms`);
+  assert.ok(saidMs < SAID_WITHIN_MS + SLACK_MS, `${saidMs} ms`);
+  await tracker.untilStatus("the status says so", ({ state }) => state === "waiting", SLACK_MS);
+  await until("it lasts", async () => {
+    const { reason = "" } = await tracker.readiness() ?? {};
+    return Number(/rebalancing for (\d+) s/.exec(reason)?.[1]) >= 7;
+  });
+  assert.deepEqual(logged(site.logs, /No answer/), []);
+  await member.leave();
+  await tracker.untilReady();
+});
+
+/**
+ * Goal: a handler that does not return is named.
+ * Method: a handler that never does.
+ * Invariants: after 10 s it is not ready, with the record that the handler was given.
+ */
+Deno.test("a handler that does not return: not ready, with the record that it was given", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 1 });
+  await fill(site, { count: 3 });
+  const script = join(import.meta.dirname ?? ".", "hanging_handler.ts");
+  const args = [broker.address, site.topic, site.group, site.logs];
+  const process = spawnBoundToUs(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-all", script, ...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  });
+  try {
+    await until("it is not ready", () => {
+      const { state, ready, reason = "" } = readStatus(site.logs) ?? {};
+      return state === "blocked" && ready === false && /the handler has not finished/.test(reason);
+    });
+    const status = readStatus(site.logs);
+    assert.match(status?.reason ?? "", /\[0\] offset 0 for 1\d s$/);
+    assert.equal(status?.partitions[0]?.lag, 3);
+  } finally {
+    process.kill("SIGTERM");
+    assert.equal((await process.status).code, 0);
+  }
+});

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { Liveness } from "../../../lib/kafka/consumer/liveness.ts";
+
+/** A liveness whose clock the test sets. */
+function createLiveness() {
+  const clock = { nowMs: 1_000_000 };
+  const liveness = new Liveness(() => clock.nowMs);
+  return { liveness, pass: (ms: number) => void (clock.nowMs += ms) };
+}
+
+/** An error as kafkajs throws it for an answer of a broker. */
+function refusal(type: string): Error {
+  return Object.assign(new Error(type), { type });
+}
+
+Deno.test("Liveness: nothing hinders a member that brokers answer", () => {
+  const { liveness, pass } = createLiveness();
+  for (let second = 0; second < 60; second++) {
+    liveness.heard();
+    liveness.succeeded();
+    assert.equal(liveness.hindrance, undefined);
+    pass(1_000);
+  }
+});
+
+Deno.test("Liveness: without a byte for 3 s no broker can be reached; any byte ends that", () => {
+  const { liveness, pass } = createLiveness();
+  pass(2_999);
+  assert.equal(liveness.hindrance, undefined);
+  pass(1);
+  assert.deepEqual(liveness.hindrance, { kind: "unreachable", forMs: 3_000 });
+  liveness.heard();
+  assert.equal(liveness.hindrance, undefined);
+});
+
+Deno.test("Liveness: a broker that only throttles is no broker that is away", () => {
+  const { liveness, pass } = createLiveness();
+  for (let round = 0; round < 3; round++) {
+    liveness.heard();
+    liveness.throttled(10_000);
+    for (let second = 0; second < 10; second++) {
+      liveness.heard();
+      assert.equal(liveness.hindrance?.kind, "throttled");
+      pass(1_000);
+    }
+  }
+  assert.deepEqual(liveness.hindrance, { kind: "throttled", forMs: 30_000 });
+  for (let second = 0; second < 3; second++) {
+    liveness.heard();
+    pass(1_000);
+  }
+  liveness.succeeded();
+  assert.equal(liveness.hindrance, undefined);
+});
+
+Deno.test("Liveness: errors are answers, and the last one is named", () => {
+  const { liveness, pass } = createLiveness();
+  for (let second = 0; second < 6; second++) {
+    liveness.heard();
+    liveness.failed(refusal("NOT_LEADER_FOR_PARTITION"));
+    pass(1_000);
+  }
+  assert.deepEqual(liveness.hindrance, {
+    kind: "failing",
+    forMs: 6_000,
+    reason: "NOT_LEADER_FOR_PARTITION",
+  });
+  liveness.succeeded();
+  assert.equal(liveness.hindrance, undefined);
+});
+
+Deno.test("Liveness: a missing permission is named at once", () => {
+  for (const reason of ["TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"]) {
+    const { liveness } = createLiveness();
+    liveness.failed(refusal(reason));
+    assert.deepEqual(liveness.hindrance, { kind: "refused", reason });
+    liveness.succeeded();
+    assert.equal(liveness.hindrance, undefined);
+  }
+});
+
+Deno.test("Liveness: a topic is missing when two answers in a row say so", () => {
+  const { liveness } = createLiveness();
+  liveness.topicMissing();
+  assert.equal(liveness.hindrance, undefined);
+  liveness.topicFound();
+  liveness.topicMissing();
+  assert.equal(liveness.hindrance, undefined, "one broker was behind the others");
+  liveness.topicMissing();
+  assert.deepEqual(liveness.hindrance, { kind: "topic-missing" });
+  liveness.topicFound();
+  assert.equal(liveness.hindrance, undefined);
+});
+
+Deno.test("Liveness: a rebalance is told when it lasts, and is none before the first join", () => {
+  const { liveness, pass } = createLiveness();
+  const hear = (ms: number) => {
+    pass(ms);
+    liveness.heard();
+    liveness.succeeded();
+  };
+  liveness.joining();
+  hear(1_000);
+  assert.deepEqual(liveness.hindrance, { kind: "joining", forMs: 1_000, isFirst: true });
+  liveness.joined();
+  assert.equal(liveness.hindrance, undefined);
+  liveness.joining();
+  hear(1_000);
+  liveness.joining();
+  assert.equal(liveness.hindrance, undefined, "most take less");
+  hear(1_000);
+  assert.deepEqual(liveness.hindrance, { kind: "joining", forMs: 2_000, isFirst: false });
+});
+
+Deno.test("Liveness: a process that was suspended does not take its own pause for the brokers'", () => {
+  const { liveness, pass } = createLiveness();
+  pass(60_000);
+  liveness.excuse(59_000);
+  assert.equal(liveness.hindrance, undefined);
+  pass(2_000);
+  assert.deepEqual(liveness.hindrance, { kind: "unreachable", forMs: 3_000 });
+});

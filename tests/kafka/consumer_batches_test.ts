@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { JumpingClock } from "../jumping_clock.ts";
+import { ScriptedGroupCluster } from "./scripted/group_cluster.ts";
+import { type HandedBatch, type Member, soon, startMember } from "./scripted/member.ts";
+import { encodeBatch, encodeEndMarker } from "./scripted/record_batches.ts";
+import type { ScriptedPartition } from "./scripted/topic.ts";
+
+const TOPIC = "orders";
+/** How long a handler waits for room, and an abandoned batch's partition is left alone. */
+const HANDLER_PATIENCE_MS = 1_000;
+const REWIND_WAIT_MS = 500;
+const PARTITIONS_AT_A_TIME = 16;
+
+/** A cluster whose topic has one partition with these batches, each of one record. */
+function createCluster(...values: readonly string[]): {
+  readonly cluster: ScriptedGroupCluster;
+  readonly partition: ScriptedPartition;
+} {
+  const cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
+  const partition = cluster.topic(TOPIC).partition(0);
+  for (const value of values) partition.append([value]);
+  return { cluster, partition };
+}
+
+function firstOffsets(batches: readonly HandedBatch[]): readonly (number | undefined)[] {
+  return batches.map(({ records }) => records[0]?.offset);
+}
+
+async function isCommitted(member: Member, offset: number): Promise<void> {
+  await soon(`offset ${offset} is committed`, () => member.committed(0)?.offset === offset);
+}
+
+/** Puts the clock forward until the member has come by often enough to have handed over what it can. */
+async function goesOn(
+  { requests: { fetch, heartbeat } }: ScriptedGroupCluster,
+  clock: JumpingClock,
+): Promise<void> {
+  const count = fetch.length + heartbeat.length;
+  // A member without a partition to fetch sends heartbeats only.
+  await clock.jumpUntil("it goes on", () => fetch.length + heartbeat.length > count + 2);
+}
+
+function withWrongBit(bytes: Uint8Array): Uint8Array {
+  return bytes.with(-1, (bytes.at(-1) ?? 0) ^ 1);
+}
+
+Deno.test("GroupConsumer hands the next batch over while the one before is under way, and says what became of that", async () => {
+  using clock = new JumpingClock();
+  const { cluster } = createCluster("one", "two");
+  await using _cluster = cluster;
+  await using member = await startMember(cluster);
+  const [one, two] = [await member.batch(), await member.batch()];
+  assert.deepEqual([one.values, two.values], [["one"], ["two"]]);
+  assert.deepEqual([one.endOffset, two.endOffset], [1, 2]);
+  assert.equal(await one.previous, true);
+  let previous: boolean | undefined;
+  two.previous.then((isSafe) => previous = isSafe);
+  await goesOn(cluster, clock);
+  assert.equal(previous, undefined, "not before it is known");
+  one.finish(true);
+  assert.equal(await two.previous, true);
+  two.finish(true);
+  await isCommitted(member, 2);
+});
+
+Deno.test("GroupConsumer reads on from a batch that failed, whose successor is stale", async () => {
+  using clock = new JumpingClock();
+  const { cluster } = createCluster("one", "two", "three");
+  await using _cluster = cluster;
+  await using member = await startMember(cluster);
+  (await member.batch()).finish(true);
+  await isCommitted(member, 1);
+  const [two, three] = [await member.batch(), await member.batch()];
+  two.finish(false);
+  assert.equal(await three.previous, false);
+  assert.deepEqual([two.isCurrent(), three.isCurrent()], [false, false]);
+  three.finish(true); // too late
+  clock.jump(REWIND_WAIT_MS);
+  const again = [await member.batch(), await member.batch()];
+  assert.deepEqual(firstOffsets(again), [1, 2]);
+  assert.equal(await again[0]?.previous, true);
+  assert.equal(member.committed(0)?.offset, 1);
+  for (const batch of again) batch.finish(true);
+  await isCommitted(member, 3);
+});
+
+/**
+ * Goal: nothing is handed over past a batch that failed.
+ * Method: more partitions than are handled side by side, all with two batches: the second one of one partition
+ * waits, fetched, for its turn. Then the first one of that partition fails, and the turn comes.
+ * Invariant: the partition goes on with its first batch.
+ */
+Deno.test("GroupConsumer hands a batch that failed over again before any that was fetched after it", async () => {
+  using clock = new JumpingClock();
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: PARTITIONS_AT_A_TIME + 1 } });
+  for (const partition of cluster.topic(TOPIC).partitions) {
+    partition.append(["one"]);
+    partition.append(["two"]);
+  }
+  await using member = await startMember(cluster);
+  await soon("all but one have two", () => member.batches.length === 2 * PARTITIONS_AT_A_TIME + 1);
+  const counts = Map.groupBy(member.batches, ({ partition }) => partition);
+  const [waiting] = [...counts].find(([, { length }]) => length === 1) ?? [-1];
+  const ofWaiting = () => member.batches.filter(({ partition }) => partition === waiting);
+  ofWaiting()[0]?.finish(false);
+  for (const { partition, finish } of [...member.batches]) {
+    if (partition !== waiting) finish(true);
+  }
+  await soon(
+    "the others are committed",
+    () =>
+      cluster.topic(TOPIC).partitions.every((_, partition) =>
+        partition === waiting || member.committed(partition)?.offset === 2
+      ),
+  );
+  await goesOn(cluster, clock);
+  clock.jump(REWIND_WAIT_MS);
+  await soon("it has two more", () => ofWaiting().length === 3);
+  assert.deepEqual(firstOffsets(ofWaiting()), [0, 0, 1]);
+});
+
+Deno.test("GroupConsumer has two batches of a partition under way at most, and goes on with the others", async () => {
+  using clock = new JumpingClock();
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 2 } });
+  const [slow, quick] = cluster.topic(TOPIC).partitions;
+  for (const value of ["one", "two", "three"]) slow?.append([value]);
+  await using member = await startMember(cluster);
+  const one = await member.batch();
+  await member.batch();
+  clock.jump(HANDLER_PATIENCE_MS);
+  for (const value of ["a", "b"]) {
+    quick?.append([value]);
+    const batch = await member.batch();
+    assert.deepEqual(batch.values, [value]);
+    batch.finish(true);
+  }
+  await goesOn(cluster, clock);
+  assert.equal(member.batches.length, 4, "the third one waits");
+  one.finish(true);
+  assert.deepEqual((await member.batch()).values, ["three"]);
+});
+
+Deno.test("GroupConsumer sends heartbeats while a partition has no room", async () => {
+  using clock = new JumpingClock();
+  const { cluster } = createCluster("one", "two", "three");
+  await using _cluster = cluster;
+  await using member = await startMember(cluster);
+  await member.batch();
+  await member.batch();
+  const { heartbeat } = cluster.requests;
+  const count = heartbeat.length;
+  await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2);
+});
+
+Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says so once, and fetches it until it can", async () => {
+  using clock = new JumpingClock();
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 2 } });
+  const [damaged, other] = cluster.topic(TOPIC).partitions;
+  for (const value of ["one", "two", "three"]) damaged?.append([value]);
+  const right = damaged?.read(1) ?? new Uint8Array();
+  damaged?.replace(1, withWrongBit);
+  await using member = await startMember(cluster);
+  (await member.batch()).finish(true);
+  clock.freeze();
+  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  const [{ partition, offset, reason } = { reason: "" }] = member.noticesOf("unreadable");
+  assert.deepEqual([partition, offset], [0, 1]);
+  assert.match(reason, /has checksum \d+: expected \d+/);
+  other?.append(["another"]);
+  assert.deepEqual((await member.batch()).values, ["another"]);
+  const fetchCount = fetchesOf(cluster, 0, 1);
+  assert.ok(fetchCount <= 2, `it is left alone for a while: ${fetchCount} fetches`);
+  await clock.jumpUntil(
+    "it is fetched again and again",
+    () => fetchesOf(cluster, 0, 1) >= fetchCount + 3,
+  );
+  assert.equal(member.noticesOf("unreadable").length, 1);
+  assert.equal(member.committed(0)?.offset, 1);
+  damaged?.replace(1, () => right);
+  await clock.jumpUntil("it can be read", () => member.batches.length === 4);
+  const [two, three] = [await member.batch(), await member.batch()];
+  assert.deepEqual([two.values, three.values], [["two"], ["three"]]);
+});
+
+function fetchesOf(
+  { requests }: ScriptedGroupCluster,
+  partition: number,
+  offset: number,
+): number {
+  return requests.fetch.filter(({ partitions }) =>
+    partitions.some((asked) => asked.partition === partition && asked.offset === offset)
+  ).length;
+}
+
+Deno.test("GroupConsumer lets a batch become safe whose successor cannot be read", async () => {
+  using clock = new JumpingClock();
+  const { cluster, partition } = createCluster("one", "two");
+  await using _cluster = cluster;
+  partition.replace(1, withWrongBit);
+  await using member = await startMember(cluster);
+  const one = await member.batch();
+  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  clock.jump(REWIND_WAIT_MS);
+  await goesOn(cluster, clock);
+  assert.equal(one.isCurrent(), true);
+  assert.equal(member.batches.length, 1, "it is not handed over again");
+  one.finish(true);
+  await isCommitted(member, 1);
+});
+
+Deno.test("GroupConsumer refuses a fetch that brought less than a whole batch", async () => {
+  const { cluster, partition } = createCluster("one");
+  await using _cluster = cluster;
+  partition.replace(0, (bytes) => bytes.subarray(0, -1));
+  await using member = await startMember(cluster);
+  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  assert.equal(member.batches.length, 0);
+});
+
+Deno.test("GroupConsumer goes past transaction markers and aborted records, and commits past them", async () => {
+  const { cluster, partition } = createCluster();
+  await using _cluster = cluster;
+  const producerId = 7n;
+  partition.appendBytes(
+    encodeBatch(["aborted"], { producerId, isTransactional: true, baseOffset: 0 }),
+    1,
+  );
+  partition.appendBytes(encodeEndMarker({ producerId, isCommit: false, baseOffset: 1 }), 2);
+  partition.append(["committed"]);
+  partition.abortedTransactions = [{ producerId, firstOffset: 0 }];
+  await using member = await startMember(cluster);
+  for (const [index, values] of [[], [], ["committed"]].entries()) {
+    const batch = await member.batch();
+    assert.deepEqual([batch.values, batch.endOffset], [values, index + 1]);
+    batch.finish(true);
+    await isCommitted(member, index + 1);
+  }
+});
+
+Deno.test("GroupConsumer hands over no record before the offset at which it begins, within a batch too", async () => {
+  const { cluster, partition } = createCluster();
+  await using _cluster = cluster;
+  partition.append(["one", "two", "three"]);
+  await using member = await startMember(cluster, { startAt: () => new Map([[0, 1]]) });
+  const batch = await member.batch();
+  assert.deepEqual(batch.values, ["two", "three"]);
+  assert.deepEqual(batch.records.map(({ offset }) => offset), [1, 2]);
+  assert.equal(batch.highWatermark, 3);
+});

@@ -1,0 +1,299 @@
+import assert from "node:assert/strict";
+import type { CommittedOffset } from "../../../lib/kafka/cluster.ts";
+import type { ConsumedBatch } from "../../../lib/kafka/consumer.ts";
+import { RefusedError } from "../../../lib/kafka/errors.ts";
+import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../../lib/kafka/leader_epochs.ts";
+import type { EpochRun } from "../../../lib/kafka/record_batch.ts";
+import { type Logger, loggerOf } from "../../../lib/log.ts";
+import { TruncationCheck } from "../../../lib/tracker/epochs/truncation_check.ts";
+import type { Journal } from "../../../lib/tracker/journal/journal.ts";
+import { formatCommitNote, type NotedTruncation } from "../../../lib/tracker/start_position.ts";
+import { appendOf, opened, partition, TestFolder } from "../journal/fixture.ts";
+
+const PLACE = partition(0);
+const { topic, topicId } = PLACE;
+
+/** A log as its leader knows it: epochs as `[epoch, start]`, answering as Kafka does. */
+class ModelLog {
+  epochs: readonly (readonly [number, number])[];
+  low = 0;
+  high: number;
+  readonly questions: LeaderEpochQuestion[] = [];
+  refusal: Error | undefined;
+
+  constructor(epochs: readonly (readonly [number, number])[], high: number) {
+    this.epochs = epochs;
+    this.high = high;
+  }
+
+  get leaderEpoch(): number {
+    return this.epochs.at(-1)?.[0] ?? 0;
+  }
+
+  epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
+    this.questions.push(question);
+    if (this.refusal !== undefined) return Promise.reject(this.refusal);
+    const { leaderEpoch } = this;
+    const { epoch } = question;
+    if (epoch === leaderEpoch) {
+      return Promise.resolve({ leaderEpoch, end: { epoch, endOffset: this.high } });
+    }
+    const higher = this.epochs.find(([each]) => each > epoch);
+    const floor = this.epochs.findLast(([each]) => each <= epoch);
+    const end = higher && { epoch: floor?.[0] ?? epoch, endOffset: higher[1] };
+    return Promise.resolve({ leaderEpoch, end });
+  }
+
+  leaderEpochs(): Promise<ReadonlyMap<number, number>> {
+    return Promise.resolve(new Map([[0, this.leaderEpoch]]));
+  }
+
+  range() {
+    const { low, high } = this;
+    return Promise.resolve({ partition: 0, low, high, highWatermark: high });
+  }
+
+  recordAt() {
+    return Promise.resolve(undefined);
+  }
+}
+
+interface Setup extends AsyncDisposable {
+  readonly journal: Journal;
+  readonly log: ModelLog;
+  readonly check: TruncationCheck;
+  readonly truncations: NotedTruncation[];
+  readonly gaps: { readonly from: number; readonly to: number }[];
+  readonly warnings: string[];
+  /** Holds the offsets from `start` up to `end`, in an epoch. */
+  hold(start: number, end: number, epoch: number | undefined): Promise<void>;
+  /** Joins, with this commit; returns whether the start has to be committed. */
+  join(committed?: CommittedOffset): Promise<boolean>;
+  realign(offset: number, epoch?: number): Promise<number>;
+  accepts(...runs: readonly EpochRun[]): Promise<boolean>;
+}
+
+async function setUp(log: ModelLog): Promise<Setup> {
+  const folder = new TestFolder();
+  const { journal, [Symbol.asyncDispose]: close } = await opened(folder);
+  const truncations: NotedTruncation[] = [];
+  const gaps: { from: number; to: number }[] = [];
+  const warnings: string[] = [];
+  const logger: Logger = Object.create(loggerOf("test"), {
+    warn: { value: (message: string) => warnings.push(message) },
+  });
+  const check = new TruncationCheck({
+    journal,
+    logs: log,
+    log: logger,
+    settled: () => Promise.resolve(),
+    onTruncated: (_, truncation) => truncations.push(truncation),
+    onGap: ({ from, to }) => gaps.push({ from, to }),
+  });
+  return {
+    journal,
+    log,
+    check,
+    truncations,
+    gaps,
+    warnings,
+    hold: async (start, end, epoch) =>
+      await journal.append({ ...appendOf(0, { start, end }), epochs: [{ epoch, start }] }),
+    join: async (committed) => {
+      const start = { partition: 0, low: log.low, high: log.high, committed };
+      const truncated = await check.beforeStart({ topic, topicId, partitions: [start] });
+      return truncated.has(0);
+    },
+    realign: (offset, epoch) =>
+      check.realign({ ...PLACE, offset, epoch, divergingEpoch: undefined }),
+    accepts: (...epochRuns) => check.accepts(batchOf(epochRuns)),
+    async [Symbol.asyncDispose]() {
+      await close();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+function batchOf(epochRuns: readonly EpochRun[]): ConsumedBatch {
+  return {
+    ...PLACE,
+    records: [],
+    endOffset: epochRuns.at(-1)?.end ?? 0,
+    highWatermark: 0,
+    isCurrent: () => true,
+    lost: new AbortController().signal,
+    confirmTopic: () => Promise.resolve(true),
+    previous: Promise.resolve(true),
+    epochRuns,
+  };
+}
+
+function commit(
+  offset: number,
+  note: { readonly by?: string; readonly epoch?: number; readonly truncation?: NotedTruncation },
+): CommittedOffset {
+  const { by = "another-journal", epoch, truncation } = note;
+  const metadata = formatCommitNote({
+    journalId: by,
+    topicId,
+    ...(epoch !== undefined && { leaderEpoch: epoch }),
+    ...(truncation !== undefined && { truncation }),
+  });
+  return { partition: 0, offset, metadata };
+}
+
+Deno.test("TruncationCheck lets go of what a truncated log lost, and takes our own commit back", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  await it.hold(0, 1000, 1);
+  const committed = commit(1000, { by: it.journal.id, epoch: 1 });
+  assert.equal(await it.join(committed), true);
+  assert.equal(it.journal.end(PLACE), 500);
+  assert.deepEqual(it.truncations, [{ offset: 500, epoch: 1, leaderEpoch: 4 }]);
+  const start = { partition: 0, low: 0, high: 1200, committed };
+  assert.equal(it.check.committedOf(start)?.offset, 500);
+  assert.equal(it.check.epochBefore(0, 500), 1);
+  assert.equal(it.warnings.length, 1);
+});
+
+Deno.test("TruncationCheck finds nothing where the leader only changed, and asks once at a join and once at the boundary", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 1000]], 1200));
+  await it.hold(0, 1000, 1);
+  assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), false);
+  assert.equal(it.log.questions.length, 1);
+  assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1100 }), true);
+  assert.equal(it.log.questions.length, 2);
+  assert.equal(it.log.questions[1]?.leaderEpochMin, 4, "no leader before the batch's is asked");
+  await it.hold(1000, 1100, 4);
+  assert.equal(await it.accepts({ epoch: 4, start: 1100, end: 1200 }), true);
+  assert.equal(it.log.questions.length, 2);
+  assert.deepEqual([it.truncations, it.warnings, it.journal.end(PLACE)], [[], [], 1100]);
+});
+
+Deno.test("TruncationCheck refuses a batch of a log that was rewritten, and realigns to where it diverges", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  await it.hold(0, 1000, 1);
+  assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1200 }), false);
+  assert.equal(await it.realign(1000, 1), 500);
+  assert.equal(await it.accepts({ epoch: 4, start: 500, end: 1200 }), true);
+});
+
+Deno.test("TruncationCheck takes another member's commit back as far as the log still has it", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  assert.equal(await it.join(commit(1000, { epoch: 1 })), true);
+  assert.deepEqual(it.truncations, [{ offset: 500, epoch: 1, leaderEpoch: 4 }]);
+  assert.equal(
+    it.check.committedOf({
+      partition: 0,
+      low: 0,
+      high: 1200,
+      committed: commit(1000, { epoch: 1 }),
+    })?.offset,
+    500,
+  );
+  assert.equal(await it.join(commit(500, { epoch: 1 })), false, "the log has all of it");
+});
+
+Deno.test("TruncationCheck keeps what was journaled in the place of lost records, when the commit is still the old one", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  await it.hold(0, 500, 1);
+  await it.hold(500, 700, 4);
+  assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), true);
+  assert.equal(it.journal.end(PLACE), 700);
+  assert.deepEqual(it.truncations, [], "its first line was marked");
+});
+
+Deno.test("TruncationCheck repeats what a commit says of a truncation until a record came in its place", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 500));
+  await it.hold(0, 500, 1);
+  const truncation = { offset: 500, epoch: 1 };
+  const committed = commit(500, { by: it.journal.id, epoch: 1, truncation });
+  assert.equal(await it.join(committed), false);
+  assert.deepEqual(it.truncations, [truncation]);
+  it.log.high = 600;
+  await it.hold(500, 600, 4);
+  await it.join(committed);
+  assert.deepEqual(it.truncations, [truncation], "not again");
+});
+
+Deno.test("TruncationCheck notices that a log was truncated below where it began to read, before anything was held", async () => {
+  await using it = await setUp(new ModelLog([[1, 0]], 1000));
+  await it.join();
+  const epoch = it.check.epochBefore(0, 1000);
+  assert.equal(epoch, 1);
+  it.log.epochs = [[1, 0], [4, 500]];
+  it.log.high = 1200;
+  assert.equal(await it.realign(1000, epoch), 500);
+});
+
+Deno.test("TruncationCheck says which offsets were deleted before they were read", async () => {
+  await using it = await setUp(new ModelLog([[1, 700], [4, 1000]], 1200));
+  it.log.low = 700;
+  await it.hold(0, 500, 1);
+  assert.equal(await it.realign(500, 1), 700);
+  assert.deepEqual([it.gaps, it.truncations], [[{ from: 500, to: 700 }], []]);
+});
+
+Deno.test("TruncationCheck believes a batch in the end whose leader keeps on saying otherwise", async () => {
+  // The leader's list of epochs was lost and begins at 2000; batches of epoch 2 begin at 1000.
+  await using it = await setUp(new ModelLog([[8, 2000]], 2100));
+  await it.hold(0, 1000, 1);
+  const batch = { epoch: 2, start: 1000, end: 1100 };
+  let refusals = 0;
+  while (!await it.accepts(batch)) {
+    assert.equal(await it.realign(1000, 1), 1000);
+    assert.ok(++refusals < 10);
+  }
+  assert.ok(refusals > 1, "a leader that was just replaced is given time");
+  assert.deepEqual(it.truncations, []);
+});
+
+Deno.test("TruncationCheck lets go of what keeps on contradicting the log's batches", async () => {
+  await using it = await setUp(new ModelLog([[8, 2000]], 2100));
+  await it.hold(0, 1000, 1);
+  let offset = 400;
+  for (let attempt = 0; offset === 400 && attempt < 10; attempt++) {
+    assert.equal(await it.accepts({ epoch: 2, start: 300, end: 600 }), false);
+    offset = await it.realign(400, 1);
+  }
+  assert.equal(offset, 300);
+  assert.equal(it.journal.end(PLACE), 300);
+  assert.deepEqual(it.truncations, [{ offset: 300, epoch: 1, leaderEpoch: 2 }]);
+});
+
+Deno.test("TruncationCheck says once that the cluster refuses its questions, and goes on by what batches and fetches tell", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  it.log.refusal = new RefusedError("no", { reason: "TOPIC_AUTHORIZATION_FAILED" });
+  await it.hold(0, 1000, 1);
+  assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), false);
+  assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1200 }), true, "nobody can tell");
+  assert.equal(it.warnings.length, 1);
+  assert.match(it.warnings[0] ?? "", /Describe/);
+
+  const divergingEpoch = { epoch: 1, endOffset: 500 };
+  const position = { ...PLACE, offset: 1000, epoch: 1, divergingEpoch };
+  assert.equal(await it.check.realign(position), 500, "a fetch tells");
+  await it.hold(500, 600, 3);
+  assert.equal(await it.accepts({ epoch: 5, start: 550, end: 600 }), false);
+  assert.equal(await it.realign(550, 3), 550, "a batch tells");
+  assert.equal(it.journal.end(PLACE), 550);
+});
+
+Deno.test("TruncationCheck says at the first join that its questions are refused, before anything is held", async () => {
+  await using it = await setUp(new ModelLog([[1, 0]], 100));
+  it.log.refusal = new RefusedError("no", { reason: "TOPIC_AUTHORIZATION_FAILED" });
+  await it.join();
+  await it.join();
+  assert.equal(it.warnings.length, 1);
+});
+
+Deno.test("TruncationCheck rejects where no leader answers, so that it is called again", async () => {
+  await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
+  await it.hold(0, 1000, 1);
+  it.log.refusal = new Error("no answer");
+  await assert.rejects(it.join(), /no answer/);
+  await assert.rejects(it.accepts({ epoch: 4, start: 1000, end: 1200 }), /no answer/);
+  assert.equal(it.journal.end(PLACE), 1000);
+  it.log.refusal = undefined;
+  await it.join();
+  assert.equal(it.journal.end(PLACE), 500);
+});

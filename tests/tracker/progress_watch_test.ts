@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { ProgressWatch, STILL_AFTER_MS } from "../../lib/tracker/progress_watch.ts";
+
+const STANDING = { partition: 0, committed: 5, lag: 3 };
+
+Deno.test("ProgressWatch: a partition with lag whose commit does not change stands still after 10 s", () => {
+  const watch = new ProgressWatch();
+  for (let ms = 0; ms < STILL_AFTER_MS; ms += 1_000) {
+    watch.observe([STANDING], ms);
+    assert.equal(watch.stillMs(0, ms), 0);
+  }
+  watch.observe([STANDING], STILL_AFTER_MS);
+  assert.equal(watch.stillMs(0, STILL_AFTER_MS), STILL_AFTER_MS);
+  watch.observe([{ ...STANDING, committed: 6 }], STILL_AFTER_MS + 1_000);
+  assert.equal(watch.stillMs(0, STILL_AFTER_MS + 1_000), 0);
+});
+
+Deno.test("ProgressWatch: without lag there is nothing to advance to; an unknown lag may hide records", () => {
+  for (const { lag, isStill } of [{ lag: 0, isStill: false }, { lag: undefined, isStill: true }]) {
+    const watch = new ProgressWatch();
+    watch.observe([{ ...STANDING, lag }], 0);
+    watch.observe([{ ...STANDING, lag }], 60_000);
+    assert.equal(watch.stillMs(0, 60_000) > 0, isStill, `lag ${lag}`);
+  }
+});
+
+Deno.test("ProgressWatch: records that come after a long rest have 10 s to be committed", () => {
+  const watch = new ProgressWatch();
+  watch.observe([{ ...STANDING, lag: 0 }], 0);
+  watch.observe([{ ...STANDING, lag: 0 }], 60_000);
+  watch.observe([STANDING], 61_000);
+  assert.equal(watch.stillMs(0, 69_000), 0);
+  assert.ok(watch.stillMs(0, 70_000) > 0);
+});
+
+Deno.test("ProgressWatch: a handler that finishes records is progress; a partition that was lost is forgotten", () => {
+  const watch = new ProgressWatch();
+  watch.observe([STANDING], 0);
+  watch.noteProgress(0, 9_000);
+  assert.equal(watch.stillMs(0, 18_000), 0);
+  assert.ok(watch.stillMs(0, 19_000) > 0);
+  watch.observe([], 20_000);
+  watch.observe([STANDING], 21_000);
+  assert.equal(watch.stillMs(0, 30_000), 0);
+});

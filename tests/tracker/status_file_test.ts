@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { loggerOf } from "../../lib/log.ts";
+import { StatusFile } from "../../lib/tracker/status_file.ts";
+import { parseStatus, type TrackerReport } from "../../lib/tracker_status.ts";
+import { until } from "../site.ts";
+
+const REPORT: TrackerReport = {
+  state: "consuming",
+  ready: true,
+  partitions: [{ partition: 0, position: 7, committed: 5, lag: 2 }],
+  unassigned: [],
+  open_transactions: [],
+  latency_ms: { p50: 1, p99: 2, max: 3 },
+  counters: { received: 7, processed: 7, failed: 0, dead_lettered: 0, already_journaled: 0 },
+};
+
+/** A status file that is written every few milliseconds. */
+async function createStatusFile() {
+  const directory = await Deno.makeTempDir({ prefix: "orderflow-status-" });
+  const path = join(directory, "tracker.status");
+  const file = new StatusFile({
+    directory,
+    topic: "orders",
+    groupId: "group",
+    log: loggerOf("test"),
+    intervalMs: 5,
+  });
+  return {
+    directory,
+    path,
+    file,
+    read: () => JSON.parse(Deno.readTextFileSync(path)),
+    names: () => [...Deno.readDirSync(directory)].map(({ name }) => name).sort(),
+    async [Symbol.asyncDispose]() {
+      await file.close();
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+Deno.test("StatusFile: starting, then what it follows, then stopped; nothing before it is started", async () => {
+  await using site = await createStatusFile();
+  await site.file.close();
+  assert.deepEqual(site.names(), []);
+  site.file.noteStep("opening the journal");
+  site.file.start();
+  await until("it is there", () => site.names().includes("tracker.status"));
+  const first = site.read();
+  assert.equal(first.state, "starting");
+  assert.equal(first.ready, false);
+  assert.equal(first.reason, "starting: opening the journal");
+  assert.deepEqual([first.topic, first.group, first.pid], ["orders", "group", Deno.pid]);
+
+  site.file.follow(() => REPORT);
+  await until("it follows", () => site.read().state === "consuming");
+  const { timestamp, version, ...rest } = site.read();
+  assert.ok(Math.abs(Date.now() - Date.parse(timestamp)) < 5_000);
+  assert.match(version, /^\d+\.\d+\.\d+ /);
+  assert.deepEqual(rest, { pid: Deno.pid, topic: "orders", group: "group", ...REPORT });
+
+  site.file.noteFailure(new Error("the cluster refuses"));
+  await site.file.close();
+  const last = site.read();
+  assert.deepEqual([last.state, last.ready, last.reason], [
+    "stopped",
+    false,
+    "the cluster refuses",
+  ]);
+  assert.equal(last.counters.received, 7);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(site.read().timestamp, last.timestamp, "nothing is written after that");
+});
+
+Deno.test("StatusFile: a reader finds a whole object at any time, and no other file is left", async () => {
+  await using site = await createStatusFile();
+  let count = 0;
+  site.file.follow(() => ({ ...REPORT, reason: "x".repeat(++count % 7 * 10_000) }));
+  site.file.start();
+  await until("it is there", () => site.names().includes("tracker.status"));
+  const seen = new Set<string>();
+  for (let reads = 0; seen.size < 30; reads++) {
+    const text = Deno.readTextFileSync(site.path);
+    assert.ok(text.endsWith("}\n"), `read ${reads} ends with ${text.slice(-20)}`);
+    seen.add(JSON.parse(text).timestamp);
+    if (reads % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await site.file.close();
+  assert.deepEqual(site.names(), ["tracker.status"]);
+});
+
+Deno.test({
+  name: "StatusFile: for its owner only, and what it is written over is never followed",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using site = await createStatusFile();
+    const victim = join(site.directory, "victim");
+    await Deno.writeTextFile(victim, "mine");
+    await Deno.symlink(victim, site.path);
+    await Deno.symlink(victim, `${site.path}.tmp`);
+    site.file.follow(() => REPORT);
+    site.file.start();
+    await until("it is a file", () => Deno.lstatSync(site.path).isFile);
+    assert.equal((Deno.lstatSync(site.path).mode ?? 0) & 0o777, 0o600);
+    await site.file.close();
+    assert.equal(await Deno.readTextFile(victim), "mine");
+    assert.deepEqual(site.names(), ["tracker.status", "victim"]);
+  },
+});
+
+Deno.test("StatusFile: where it cannot be written it is tried on, and the tracker is not disturbed", async () => {
+  await using site = await createStatusFile();
+  await Deno.mkdir(join(site.path, "in the way"), { recursive: true });
+  site.file.follow(() => REPORT);
+  site.file.start();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.deepEqual(site.names(), ["tracker.status"], "no half of it is left");
+  await Deno.remove(site.path, { recursive: true });
+  await until(
+    "it is written",
+    () => site.names().includes("tracker.status") && Deno.lstatSync(site.path).isFile,
+  );
+  assert.equal(site.read().state, "consuming");
+});
+
+Deno.test("parseStatus() reads what is written, and makes nothing of anything else", () => {
+  const status = {
+    timestamp: "2026-01-01T00:00:00.000Z",
+    pid: 1,
+    version: "1",
+    topic: "orders",
+    group: "group",
+    ...REPORT,
+    reason: "why",
+  };
+  assert.deepEqual(parseStatus(JSON.stringify(status)), status);
+  for (
+    const text of ["", "{", "null", "[]", "3", "{}", JSON.stringify({ ...status, state: "fine" })]
+  ) {
+    assert.equal(parseStatus(text), undefined, text);
+  }
+  for (const half of [10, 100, 300]) {
+    assert.equal(parseStatus(JSON.stringify(status).slice(0, half)), undefined);
+  }
+});
+
+Deno.test("parseStatus() takes a number for a number only, and bounds lists and texts", () => {
+  const partition = (fields: object) =>
+    parseStatus(JSON.stringify({
+      timestamp: "2026-01-01T00:00:00.000Z",
+      state: "consuming",
+      reason: "x".repeat(100_000),
+      partitions: Array.from({ length: 20_000 }, (_, index) => ({ partition: index, ...fields })),
+    }));
+  for (const lag of [-1, 1.5, "7", 1e300, null, {}]) {
+    assert.equal(partition({ lag })?.partitions[0]?.lag, null, JSON.stringify(lag));
+  }
+  const parsed = partition({ lag: 7 });
+  assert.equal(parsed?.partitions[0]?.lag, 7);
+  assert.equal(parsed?.partitions.length, 10_000);
+  assert.equal(parsed?.reason?.length, 1_000);
+  assert.deepEqual(parsed?.open_transactions, []);
+  assert.equal(parsed?.latency_ms, null);
+});
