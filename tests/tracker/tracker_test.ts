@@ -295,3 +295,17 @@ Deno.test("Tracker: what was noticed of a partition is not said later, when it c
   assert.equal(await hooks.onBatch(batchOf({ records: [record(1)] })), true);
   assert.deepEqual(tracked.marks(), [undefined, undefined]);
 });
+
+Deno.test("Tracker: a new group begins at the end with --from latest only, and where the journal never held a record of the topic", async () => {
+  await using earliest = await createTracked({ from: "earliest" });
+  assert.equal(earliest.hooks.beginsAtEnd?.(TOPIC), false);
+  await using latest = await createTracked({ from: "latest" });
+  assert.equal(latest.hooks.beginsAtEnd?.(TOPIC), true);
+  latest.hooks.startAt({ ...TOPIC, partitions: [] });
+  assert.equal(latest.hooks.beginsAtEnd?.(OTHER_TOPIC), false, "created again while it runs");
+  assert.equal(await latest.hooks.onBatch(batchOf({})), true);
+  const { journal } = latest;
+  await using next = await createTracked({ from: "latest", journal });
+  for (const topic of [TOPIC, OTHER_TOPIC]) assert.equal(next.hooks.beginsAtEnd?.(topic), false);
+  assert.equal(next.hooks.beginsAtEnd?.({ ...OTHER_TOPIC, topic: "another" }), true);
+});
