@@ -153,7 +153,7 @@ export async function startConsoleConsumer(
     "partition.assignment.strategy": "org.apache.kafka.clients.consumer.RoundRobinAssignor",
     "auto.offset.reset": "earliest",
     "heartbeat.interval.ms": "200",
-    "session.timeout.ms": "10000",
+    "session.timeout.ms": "30000",
   };
   const process = spawnBoundToUs("java", {
     args: [

@@ -34,8 +34,8 @@ import {
 
 const broker = await brokerOfFile();
 
-/** The product's own: long enough that no member loses its partitions because the machine is busy. */
-const CALM_SESSION_MS = 10_000;
+/** Long enough that no member loses its partitions, and reads records again, because the machine is busy. */
+const CALM_SESSION_MS = 20_000;
 /** Members are told of partitions that nobody holds, or that were added, sooner. */
 const NOTICED_WITHIN_MS = 30_000;
 

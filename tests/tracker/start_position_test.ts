@@ -109,6 +109,11 @@ Deno.test("a group that an operator reset goes on from the lower of commit and j
   assert.match(forth.mark ?? "", /reset to offset 90/);
 });
 
+Deno.test("another program's commit is read on from, and marked, where the journal holds nothing of the partition", () => {
+  const mark = "offset 40 was committed by another program: reading on from it";
+  assert.deepEqual(decide({ commit: 40, note: "none" }), { offset: 40, mark });
+});
+
 Deno.test("without a commit but with a journal it reads on from the first offset not held", () => {
   const { offset, mark } = decide({ held: [{ start: 0, end: 20 }, { start: 30, end: 50 }] });
   assert.equal(offset, 20);

@@ -313,25 +313,6 @@ Deno.test("Tracker: a mark whose batch was not written stands on the next line t
   assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0"]);
 });
 
-Deno.test("Tracker: a mark whose batch was not written does not replace one that was noticed since", async () => {
-  await using tracked = await createTracked();
-  const { hooks } = tracked;
-  hooks.startAt(assignmentOf(TOPIC));
-  assert.equal(await hooks.onBatch(batchOf({})), true);
-  const previous = Promise.withResolvers<boolean>();
-  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
-  const late = hooks.onBatch(batchOf({ records: [record(1)], previous: previous.promise }));
-  assert.equal(await isSettled(late), false);
-  hooks.onNotice({ kind: "out-of-range", partition: 0, from: 1, to: 5 });
-  previous.resolve(false);
-  assert.equal(await late, false);
-  assert.equal(await hooks.onBatch(batchOf({ records: [record(5)] })), true);
-  assert.deepEqual(tracked.marks(), [
-    undefined,
-    "offsets 1 to 4 were deleted before they were read",
-  ]);
-});
-
 Deno.test("Tracker: a batch is not safe, and its records not held, where the journal was replaced before its append", async () => {
   await using tracked = await createTracked();
   const { hooks, journal } = tracked;
@@ -364,4 +345,18 @@ Deno.test("Tracker: a dead letter keeps its value when a send fails for a reason
     true,
   );
   assert.deepEqual(values, [3, 3]);
+});
+
+Deno.test("Tracker: a new group begins at the end with --from latest only, and where the journal never held a record of the topic", async () => {
+  await using earliest = await createTracked({ from: "earliest" });
+  assert.equal(earliest.hooks.beginsAtEnd?.(TOPIC), false);
+  await using latest = await createTracked({ from: "latest" });
+  assert.equal(latest.hooks.beginsAtEnd?.(TOPIC), true);
+  latest.hooks.startAt({ ...TOPIC, partitions: [] });
+  assert.equal(latest.hooks.beginsAtEnd?.(OTHER_TOPIC), false, "created again while it runs");
+  assert.equal(await latest.hooks.onBatch(batchOf({})), true);
+  const { journal } = latest;
+  await using next = await createTracked({ from: "latest", journal });
+  for (const topic of [TOPIC, OTHER_TOPIC]) assert.equal(next.hooks.beginsAtEnd?.(topic), false);
+  assert.equal(next.hooks.beginsAtEnd?.({ ...OTHER_TOPIC, topic: "another" }), true);
 });
