@@ -6,10 +6,14 @@
  */
 
 import { type ClusterOptions, parseBrokers, UsageError } from "../cli.ts";
+import { printErrorLine } from "../terminal.ts";
+import { printable } from "../text.ts";
 import type { KafkaConnection } from "./client.ts";
-import { parseProperties } from "./properties.ts";
+import { type ConfigFile, readConfigFile } from "./config_file.ts";
+import { decodeText } from "./properties.ts";
 import { SECURITY_VARIABLES, securityOf } from "./security.ts";
 
+const NO_FILE: ConfigFile = { settings: new Map(), warnings: [] };
 const DEFAULT_BROKER = "localhost:9092";
 
 /**
@@ -19,8 +23,13 @@ export function connectionOf(
   { broker, config }: ClusterOptions,
   { clientId }: { readonly clientId: string },
 ): KafkaConnection {
-  const file = config === undefined ? new Map() : parseProperties(readText(config));
-  const properties = new Map([...file, ...propertiesOfEnvironment()]);
+  const environment = propertiesOfEnvironment();
+  const isProtocolNamed = environment.has("security.protocol");
+  const { settings, warnings } = config === undefined
+    ? NO_FILE
+    : readConfigFile(readText(config), { path: config, isProtocolNamed });
+  if (warnings.length > 0) printErrorLine(`WARN ${printable(warnings.join("; "))}`);
+  const properties = new Map([...settings, ...environment]);
   refuseRunOnValues(properties);
   const security = securityOf(properties, readText);
   return {
@@ -53,14 +62,19 @@ function propertiesOfEnvironment(): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(SECURITY_VARIABLES).flatMap(([variable, name]) => {
       const value = Deno.env.get(variable);
-      return value === undefined || value === "" ? [] : [[name, value]];
+      return value === undefined || value === "" ? [] : [[name, withoutFrame(name, value)]];
     }),
   );
 }
 
+/** What editors and shells leave around a value. A password is taken as it is: a blank may belong to it. */
+function withoutFrame(name: string, value: string): string {
+  return name === "password" ? value : value.trim();
+}
+
 function readText(path: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    return decodeText(Deno.readFileSync(path));
   } catch (error) {
     const reason = error instanceof Deno.errors.NotCapable
       ? 'this program may read the folders "logs" and "config" only; ' +

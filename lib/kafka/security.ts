@@ -67,7 +67,9 @@ export function securityOf(
   properties: Properties,
   readText: (path: string) => string,
 ): Security | undefined {
-  const isSaslNamed = properties.has("sasl.mechanism") || properties.has("username");
+  const isSaslNamed = properties.keys().some((name) =>
+    name.startsWith("sasl.") || name === "username" || name === "password"
+  );
   const protocol = properties.get("security.protocol")?.toUpperCase() ??
     (isSaslNamed ? "SASL_SSL" : isTlsNamed(properties) ? "SSL" : "PLAINTEXT");
   if (!PROTOCOLS.includes(protocol)) {

@@ -1,0 +1,161 @@
+/**
+ * The names of the settings that Kafka's Java clients know.
+ *
+ * @module
+ */
+
+/** Those of producer, consumer, and admin client of Kafka 4.3, as their `configNames()` list them. */
+const JAVA_CLIENT_SETTINGS = `
+  acks allow.auto.create.topics auto.commit.interval.ms auto.offset.reset batch.size
+  bootstrap.controllers bootstrap.servers buffer.memory check.crcs client.dns.lookup client.id
+  client.rack compression.gzip.level compression.lz4.level compression.type
+  compression.zstd.level config.providers connections.max.idle.ms default.api.timeout.ms
+  delivery.timeout.ms enable.auto.commit enable.idempotence enable.metrics.push
+  exclude.internal.topics fetch.max.bytes fetch.max.wait.ms fetch.min.bytes group.id
+  group.instance.id group.protocol group.remote.assignor heartbeat.interval.ms
+  interceptor.classes internal.throw.on.fetch.stable.offset.unsupported isolation.level
+  key.deserializer key.serializer linger.ms max.block.ms max.in.flight.requests.per.connection
+  max.partition.fetch.bytes max.poll.interval.ms max.poll.records max.request.size
+  metadata.max.age.ms metadata.max.idle.ms metadata.recovery.rebootstrap.trigger.ms
+  metadata.recovery.strategy metric.reporters metrics.num.samples metrics.recording.level
+  metrics.sample.window.ms partition.assignment.strategy
+  partitioner.adaptive.partitioning.enable partitioner.availability.timeout.ms partitioner.class
+  partitioner.ignore.keys receive.buffer.bytes reconnect.backoff.max.ms reconnect.backoff.ms
+  request.timeout.ms retries retry.backoff.max.ms retry.backoff.ms
+  sasl.client.callback.handler.class sasl.jaas.config sasl.kerberos.kinit.cmd
+  sasl.kerberos.min.time.before.relogin sasl.kerberos.service.name
+  sasl.kerberos.ticket.renew.jitter sasl.kerberos.ticket.renew.window.factor
+  sasl.login.callback.handler.class sasl.login.class sasl.login.connect.timeout.ms
+  sasl.login.read.timeout.ms sasl.login.refresh.buffer.seconds
+  sasl.login.refresh.min.period.seconds sasl.login.refresh.window.factor
+  sasl.login.refresh.window.jitter sasl.login.retry.backoff.max.ms sasl.login.retry.backoff.ms
+  sasl.mechanism sasl.oauthbearer.assertion.algorithm sasl.oauthbearer.assertion.claim.aud
+  sasl.oauthbearer.assertion.claim.exp.seconds sasl.oauthbearer.assertion.claim.iss
+  sasl.oauthbearer.assertion.claim.jti.include sasl.oauthbearer.assertion.claim.nbf.seconds
+  sasl.oauthbearer.assertion.claim.sub sasl.oauthbearer.assertion.file
+  sasl.oauthbearer.assertion.private.key.file sasl.oauthbearer.assertion.private.key.passphrase
+  sasl.oauthbearer.assertion.template.file sasl.oauthbearer.client.credentials.client.id
+  sasl.oauthbearer.client.credentials.client.secret sasl.oauthbearer.clock.skew.seconds
+  sasl.oauthbearer.expected.audience sasl.oauthbearer.expected.issuer
+  sasl.oauthbearer.header.urlencode sasl.oauthbearer.jwks.endpoint.refresh.ms
+  sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms
+  sasl.oauthbearer.jwks.endpoint.retry.backoff.ms sasl.oauthbearer.jwks.endpoint.url
+  sasl.oauthbearer.jwt.retriever.class sasl.oauthbearer.jwt.validator.class
+  sasl.oauthbearer.scope sasl.oauthbearer.scope.claim.name sasl.oauthbearer.sub.claim.name
+  sasl.oauthbearer.token.endpoint.url security.protocol security.providers send.buffer.bytes
+  session.timeout.ms share.acknowledgement.mode share.acquire.mode
+  socket.connection.setup.timeout.max.ms socket.connection.setup.timeout.ms ssl.cipher.suites
+  ssl.enabled.protocols ssl.endpoint.identification.algorithm ssl.engine.factory.class
+  ssl.key.password ssl.keymanager.algorithm ssl.keystore.certificate.chain ssl.keystore.key
+  ssl.keystore.location ssl.keystore.password ssl.keystore.type ssl.protocol ssl.provider
+  ssl.secure.random.implementation ssl.trustmanager.algorithm ssl.truststore.certificates
+  ssl.truststore.location ssl.truststore.password ssl.truststore.type transaction.timeout.ms
+  transaction.two.phase.commit.enable transactional.id value.deserializer value.serializer
+`.trim().split(/\s+/);
+
+/** librdkafka's names for settings of security, which its Java counterparts would replace. */
+const LIBRDKAFKA_SECURITY_SETTINGS = `
+  sasl.mechanisms sasl.username sasl.password sasl.kerberos.principal sasl.kerberos.keytab
+  sasl.oauthbearer.config sasl.oauthbearer.method sasl.oauthbearer.client.id
+  sasl.oauthbearer.client.secret ssl.ca.location ssl.ca.pem ssl.ca.certificate.stores
+  ssl.certificate.location ssl.certificate.pem ssl.key.location ssl.key.pem ssl.curves.list
+  ssl.sigalgs.list ssl.crl.location ssl.engine.location ssl.engine.id ssl.providers
+  enable.ssl.certificate.verification enable.sasl.oauthbearer.unsecure.jwt
+`.trim().split(/\s+/);
+
+/** Settings that take effect here. The last four are names of our own, behind the environment variables. */
+const APPLIED_SETTINGS: ReadonlySet<string> = new Set([
+  "bootstrap.servers",
+  "client.id",
+  "security.protocol",
+  "sasl.mechanism",
+  "sasl.jaas.config",
+  "ssl.truststore.location",
+  "ssl.truststore.certificates",
+  "ssl.truststore.type",
+  "ssl.keystore.location",
+  "ssl.keystore.certificate.chain",
+  "ssl.keystore.key",
+  "ssl.keystore.type",
+  "ssl.key.password",
+  "ssl.endpoint.identification.algorithm",
+  "username",
+  "password",
+  "certificate.location",
+  "key.location",
+]);
+
+const KNOWN_SETTINGS: ReadonlySet<string> = new Set([
+  ...JAVA_CLIENT_SETTINGS,
+  ...LIBRDKAFKA_SECURITY_SETTINGS,
+  ...APPLIED_SETTINGS,
+]);
+const FOREIGN_SETTINGS: ReadonlySet<string> = new Set(
+  LIBRDKAFKA_SECURITY_SETTINGS.filter((name) => !JAVA_CLIENT_SETTINGS.includes(name)),
+);
+
+const SECURITY_WORD =
+  /secur|protocol|sasl|ssl|tls|jaas|scram|oauth|kerberos|mechanis|trust_?store|key_?store|certif|passw|user_?name/i;
+/** A misspelling differs in no more characters than this from the name that was meant. */
+const MISSPELLING_MAX = 2;
+
+/** Whether the setting takes effect here. */
+export function isApplied(name: string): boolean {
+  return APPLIED_SETTINGS.has(name);
+}
+
+/** Whether a Kafka client has a setting of this name. Other names stay out of messages: they can be secrets. */
+export function isKnown(name: string): boolean {
+  return KNOWN_SETTINGS.has(name);
+}
+
+/** Whether the name is another program's: librdkafka's, or with a prefix before it (`producer.sasl.mechanism`). */
+export function isForeign(name: string): boolean {
+  return FOREIGN_SETTINGS.has(name) ||
+    [...name.matchAll(/\./g)].some(({ index }) => KNOWN_SETTINGS.has(name.slice(index + 1)));
+}
+
+/** Whether the name, known or not, seems to be meant for security. */
+export function isAboutSecurity(name: string): boolean {
+  return SECURITY_WORD.test(name) || SECURITY_WORD.test(meantSetting(name) ?? "");
+}
+
+/** Whether the name seems to be meant for `security.protocol`, or runs on into its value. */
+export function isMeantForProtocol(name: string): boolean {
+  return meantSetting(name) === "security.protocol" || letters(name).includes("securityprotocol");
+}
+
+/** The known setting that the name is a misspelling of. */
+export function meantSetting(name: string): string | undefined {
+  // What takes effect here is meant before what does not.
+  const candidates = [...APPLIED_SETTINGS, ...KNOWN_SETTINGS];
+  return candidates.find((known) => letters(known) === letters(name)) ??
+    candidates.find((known) => isMisspelled(letters(name), letters(known)));
+}
+
+/** By the number of characters to insert, to remove, or to replace. */
+function isMisspelled(name: string, known: string): boolean {
+  const distanceMax = Math.min(MISSPELLING_MAX, Math.floor(known.length / 4));
+  return Math.abs(name.length - known.length) <= distanceMax &&
+    distance(name, known) <= distanceMax;
+}
+
+function letters(name: string): string {
+  return name.toLowerCase().replace(/[^a-z]/g, "");
+}
+
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let at = 1; at <= one.length; at++) {
+    const next = [at];
+    for (let to = 1; to <= other.length; to++) {
+      next.push(Math.min(
+        (row[to] ?? 0) + 1,
+        (next[to - 1] ?? 0) + 1,
+        (row[to - 1] ?? 0) + (one[at - 1] === other[to - 1] ? 0 : 1),
+      ));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}

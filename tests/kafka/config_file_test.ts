@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { argsOfTask } from "../../lib/dev/programs.ts";
+import { readConfigFile } from "../../lib/kafka/config_file.ts";
+import { connectionOf } from "../../lib/kafka/connection_options.ts";
+import { decodeText, readProperties } from "../../lib/kafka/properties.ts";
+
+const BOM = "\u{feff}";
+const SECRET = "hunter2";
+
+function read(text: string, { isProtocolNamed = false } = {}) {
+  const { settings, warnings } = readConfigFile(text, { path: "c.properties", isProtocolNamed });
+  return { settings: Object.fromEntries(settings), warnings };
+}
+
+/** The message of the refusal, which must have no secret in it. */
+function refusal(text: string): string {
+  let message = "";
+  assert.throws(() => read(text), (error: Error) => {
+    message = error.message;
+    return error.name === "UsageError";
+  }, JSON.stringify(text));
+  assert.ok(!message.includes(SECRET), message);
+  return message;
+}
+
+function utf16(text: string, isLittleEndian: boolean): Uint8Array {
+  const view = new DataView(new ArrayBuffer(text.length * 2));
+  for (let at = 0; at < text.length; at++) {
+    view.setUint16(at * 2, text.charCodeAt(at), isLittleEndian);
+  }
+  return new Uint8Array(view.buffer);
+}
+
+Deno.test("a byte order mark costs no setting: UTF-8, UTF-16, twice, before a comment, where files were joined", () => {
+  const text = `security.protocol=SSL\nclient.id=café\n`;
+  const utf8 = new TextEncoder();
+  const files = [
+    utf8.encode(text),
+    utf8.encode(BOM + text),
+    utf8.encode(BOM + BOM + text),
+    utf8.encode(`${BOM}# a comment\n${text}`),
+    utf8.encode(`client.id=x\n${BOM}${text}`),
+    utf8.encode(` ${BOM} ${text}`),
+    utf16(BOM + text, true),
+    utf16(BOM + text, false),
+    Uint8Array.from(
+      [...BOM + text].flatMap((char) => char === BOM ? [0xef, 0xbb, 0xbf] : [char.charCodeAt(0)] // Latin-1, as Java reads it
+      ),
+    ),
+  ];
+  for (const bytes of files) {
+    assert.deepEqual(
+      read(decodeText(bytes)).settings,
+      { "security.protocol": "SSL", "client.id": "café" },
+    );
+  }
+});
+
+Deno.test("connectionOf() asks for TLS where the first setting stands behind a byte order mark", async () => {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, `${BOM}security.protocol=SSL\nbootstrap.servers=a:9092\n`);
+  const { security, brokers } = connectionOf({ config: path }, { clientId: "c" });
+  assert.deepEqual([security?.tls?.checksHostName, brokers], [true, ["a:9092"]]);
+  await Deno.remove(path);
+});
+
+Deno.test("a setting whose name has a character that no name has is refused by its line", () => {
+  const lines: Readonly<Record<string, RegExp>> = {
+    "\u00a0security.protocol=SSL":
+      /line 2 has the invisible character U\+00A0.*security\.protocol\?/,
+    "security.protocol\u00a0=SSL": /line 2 has the invisible character U\+00A0/,
+    "security\u200b.protocol=SSL":
+      /line 2 has the invisible character U\+200B.*security\.protocol\?/,
+    "security.protocol\u3000SSL": /line 2 has the invisible character U\+3000/,
+    "security.\u2060protocol=SSL": /line 2 has the invisible character U\+2060/,
+    "security.pro\ufefftocol=SSL": /line 2 has the invisible character U\+FEFF/,
+    "s\u0435curity.protocol=SSL": /line 2 has a character that no name has.*security\.protocol\?/,
+    "bootstrap.servers\u00a0=a:9092": /line 2 has the invisible character U\+00A0/,
+    "s\0e\0c\0=1": /line 2 has the invisible character U\+0000/,
+    [`=${SECRET}`]: /line 2 has no name before its value/,
+    [`: ${SECRET}`]: /line 2 has no name before its value/,
+  };
+  for (const [line, message] of Object.entries(lines)) {
+    assert.match(refusal(`client.id=x\n${line}\n`), message);
+  }
+});
+
+Deno.test("a line that may be meant for security and is not understood is refused", () => {
+  for (
+    const [line, meant] of [
+      ["security.protocl=SSL", "security.protocol"],
+      ["securty.protocol SSL", "security.protocol"],
+      ["security_protocol=SSL", "security.protocol"],
+      ["SECURITY.PROTOCOL=SSL", "security.protocol"],
+      ["Security.Protocol : SSL", "security.protocol"],
+      ["sasl.mechansm=PLAIN", "sasl.mechanism"],
+      ["ssl.truststore.locaton=ca.pem", "ssl.truststore.location"],
+      ["security.protocolSSL", ""],
+      ["protocol.security=SSL", ""],
+      ["security=SSL", ""],
+      ["tls=true", ""],
+      ["security.protocol\\=SSL", ""],
+      ["sasl.mechanisms=PLAIN", ""],
+      ["sasl.password=" + SECRET, ""],
+      ["producer.security.protocol=SSL", ""],
+    ] as const
+  ) {
+    const message = refusal(`client.id=x\n\n${line}\n`);
+    assert.match(message, /^c\.properties: line 3 /);
+    if (meant !== "") assert.ok(message.endsWith(`did you mean ${meant}?`), message);
+  }
+  // A second one that is right does not tell which of them was meant.
+  assert.match(refusal("security.protocol=PLAINTEXT\nsecurity.protocl=SSL"), /line 2/);
+});
+
+Deno.test("a setting of security that a backslash has joined to the line before is refused", () => {
+  for (
+    const text of [
+      "acks=all\\\nsecurity.protocol=SSL",
+      "client.id=me\\\n  security.protocol SSL",
+      `ssl.truststore.password=${SECRET}\\\nsecurity.protocol: SSL`,
+      `sasl.jaas.config=required \\\n password="${SECRET}"; \\\nsecurity.protocol=SASL_SSL`,
+    ]
+  ) {
+    assert.match(
+      refusal(text),
+      /line [23] sets security\.protocol, but belongs to the line before/,
+    );
+  }
+});
+
+Deno.test("a \\u without four hexadecimal digits is refused, as Java refuses it", () => {
+  for (const escape of ["\\u", "\\u00g0", "\\uu0041", "\\u12"]) {
+    assert.match(refusal(`a=b\nclient.id=${SECRET}${escape}`), /line 2 has a \\u without/);
+  }
+  assert.deepEqual(read("client.id=\\\\u and \\u0041").settings, { "client.id": "\\u and A" });
+});
+
+Deno.test("what has no effect is named in a warning by its line, and by its name only if that is no secret", () => {
+  const { warnings } = read(
+    `security.protocol=SSL\nacks=1\nlinger.ms=5\nbootstrap.server=a:1\n${SECRET}\nssl.ca.location=x\n` +
+      "ssl.protocol=TLSv1.3\nclient.id=a\nclient.id=b\nproducer.sasl.mechanism=PLAIN\n",
+  );
+  assert.deepEqual(warnings, [
+    "c.properties: 4 settings without effect here: acks (line 2), linger.ms (line 3), " +
+    "ssl.ca.location (line 6), ssl.protocol (line 7)",
+    "c.properties: no setting of Kafka, and without effect: line 4: did you mean bootstrap.servers?, " +
+    "line 5, line 10",
+    "c.properties: client.id is set 2 times (lines 8, 9); the last counts",
+  ]);
+  assert.deepEqual(read("# only\n\n! comments\n").warnings, []);
+});
+
+Deno.test("blanks around a value are left out, as Kafka does it", () => {
+  assert.deepEqual(
+    read(
+      "security.protocol = SSL \t \nssl.endpoint.identification.algorithm = \nsasl.mechanism:PLAIN\t",
+    ).settings,
+    {
+      "security.protocol": "SSL",
+      "ssl.endpoint.identification.algorithm": "",
+      "sasl.mechanism": "PLAIN",
+    },
+  );
+});
+
+Deno.test("readProperties() knows the line of each setting, and those that were joined to it", () => {
+  const found = readProperties("# c\r\n\r\na=1\\\r\n  2\n\\\n# a comment\nb=\\u0031\rc");
+  assert.deepEqual(
+    found.map(({ line, key, value, continuations }) => [
+      line,
+      key,
+      value,
+      continuations.map(({ line }) => line),
+    ]),
+    [[3, "a", "12", [4]], [5, "b", "1", [7]], [8, "c", "", []]],
+  );
+});
+
+/** A program with this file and environment; never gets as far as a broker. */
+async function run(text: string, env: Readonly<Record<string, string>> = {}) {
+  const cwd = await Deno.makeTempDir();
+  await Deno.mkdir(join(cwd, "config"));
+  await Deno.writeTextFile(join(cwd, "config", "c.properties"), text);
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...await argsOfTask("producer"), "--broker", "127.0.0.1:1", "--count", "1"],
+    cwd,
+    env: { ...env, KAFKA_CONFIG: "config/c.properties" },
+  }).output();
+  await Deno.remove(cwd, { recursive: true });
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("a setting of security that would be dropped ends a program with code 2, in one line without a secret", async () => {
+  const runs = await Promise.all([
+    run(`security.protocl=SSL\nsasl.jaas.config=x password="${SECRET}";`),
+    run(`sasl.jaas.config=x required username="u" password="${SECRET}";`),
+    run("client.id=x", { KAFKA_SASL_PASSWORD: SECRET }),
+  ]);
+  for (const { code, stderr } of runs) {
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^error: .+\n$/);
+    assert.ok(!stderr.includes(SECRET), stderr);
+  }
+});
+
+Deno.test("blanks and a byte order mark around an environment variable do not change it", () => {
+  const before = Deno.env.get("KAFKA_SECURITY_PROTOCOL");
+  try {
+    for (const value of [" SSL ", `${BOM}SSL`, "SSL\r\n", "\u00a0SSL"]) {
+      Deno.env.set("KAFKA_SECURITY_PROTOCOL", value);
+      assert.ok(connectionOf({}, { clientId: "c" }).security?.tls !== undefined);
+    }
+    Deno.env.set("KAFKA_SECURITY_PROTOCOL", " ");
+    assert.throws(() => connectionOf({}, { clientId: "c" }), /security\.protocol is ""/);
+  } finally {
+    if (before === undefined) Deno.env.delete("KAFKA_SECURITY_PROTOCOL");
+    else Deno.env.set("KAFKA_SECURITY_PROTOCOL", before);
+  }
+});
