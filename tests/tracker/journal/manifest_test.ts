@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { packBlock } from "../../../lib/tracker/journal/archive.ts";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
 import type { ManifestBody } from "../../../lib/tracker/journal/manifest.ts";
+import { denoStorage, type Storage } from "../../../lib/tracker/journal/storage.ts";
 import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import {
   appendOf,
@@ -305,6 +307,100 @@ Deno.test("checkManifests() finds a manifest that was made anew to fit a changed
   ]]);
 });
 
+Deno.test("checkManifests() finds a chain that has a number twice, or no beginning", async () => {
+  using whole = await segmentsOf(12);
+  const last = whole.names("tracker.manifest.").length;
+  const previous = { segment: "tracker.events.000009", sha256: "0".repeat(64) };
+  const lies = [
+    [last, { chain: last - 1 }, new RegExp(`two manifests are number ${last - 1} of it`)],
+    [1, { previous }, /its beginning is missing/],
+    [2, { previous: null }, /the manifest of tracker.events.000001 was changed/],
+  ] as const;
+  using folder = new TestFolder();
+  for (const [number, lie, reason] of lies) {
+    folder.copyFrom(whole);
+    const body = { ...manifestOf(folder, number), ...lie };
+    const path = folder.file(nameOf("manifest", number));
+    Deno.writeTextFileSync(path, encodeSealed(body, { version: 1 }));
+    const [found, text] = (await troubles(folder))[0] ?? [];
+    assert.equal(found, nameOf("events", number));
+    assert.match(text ?? "", reason);
+  }
+});
+
+Deno.test("checkManifests() looks again where a segment is removed while it reads", async () => {
+  using folder = await segmentsOf(12);
+  const path = folder.file(nameOf("manifest", 1));
+  const storage: Storage = {
+    ...denoStorage,
+    open(opened, mode) {
+      if (opened === path && folder.names(nameOf("manifest", 1)).length > 0) {
+        Deno.renameSync(path, folder.file(nameOf("removed", 1)));
+        Deno.removeSync(folder.file(nameOf("events", 1)));
+      }
+      return denoStorage.open(opened, mode);
+    },
+  };
+  const { segments } = await checkManifests(folder.path, { storage });
+  assert.deepEqual(segments.filter(({ ok }) => !ok), []);
+  assert.equal(segments[0]?.state, "removed");
+});
+
+Deno.test("checkManifests() looks again where a segment is compressed while it reads", async () => {
+  using folder = await segmentsOf(12);
+  const path = folder.file(nameOf("events", 1));
+  const storage: Storage = {
+    ...denoStorage,
+    open(opened, mode) {
+      if (opened === path && folder.names(nameOf("events", 1)).length > 0) {
+        Deno.writeFileSync(folder.file(nameOf("archive", 1)), packBlock(Deno.readFileSync(path)));
+        Deno.removeSync(path);
+      }
+      return denoStorage.open(opened, mode);
+    },
+  };
+  const { segments } = await checkManifests(folder.path, { storage });
+  assert.deepEqual(segments.filter(({ ok }) => !ok), []);
+  assert.equal(segments[0]?.state, "compressed");
+});
+
+Deno.test("checkManifests() throws what the disk throws, and ends when it is told to", async () => {
+  using folder = await segmentsOf(12);
+  for (const kind of ["manifest", "events"] as const) {
+    const path = folder.file(nameOf(kind, 2));
+    const storage = new FaultyStorage();
+    const { open } = storage;
+    storage.open = (opened, mode) =>
+      opened === path
+        ? Promise.reject(new Error("an I/O error"))
+        : open.call(storage, opened, mode);
+    await assert.rejects(checkManifests(folder.path, { storage }), /an I\/O error/);
+    assert.equal(storage.openCount, 0);
+  }
+  const count = folder.names("tracker.events.").length;
+  const all: string[] = [];
+  const watched = new FaultyStorage();
+  await checkManifests(folder.path, {
+    storage: watched,
+    onProgress: ({ done, total }) => all.push(`${done} of ${total}`),
+  });
+  assert.deepEqual(all, Array.from({ length: count }, (_, done) => `${done} of ${count}`));
+  assert.equal(watched.openCount, 0);
+  const stop = new AbortController();
+  const storage = new FaultyStorage();
+  let calls = 0;
+  const checking = checkManifests(folder.path, {
+    storage,
+    signal: stop.signal,
+    onProgress() {
+      if (++calls === 2) stop.abort(new Error("enough"));
+    },
+  });
+  await assert.rejects(checking, /enough/);
+  assert.equal(calls, 2);
+  assert.equal(storage.openCount, 0);
+});
+
 Deno.test("checkManifests() finds a manifest that says other offsets or lines than its segment has", async () => {
   using folder = await segmentsOf(5);
   const last = folder.names("tracker.manifest.").length;
@@ -313,6 +409,11 @@ Deno.test("checkManifests() finds a manifest that says other offsets or lines th
   const lies: Partial<ManifestBody>[] = [
     { segment: { ...original.segment, lines: original.segment.lines + 1 } },
     { partitions: original.partitions.slice(1) },
+    {
+      partitions: original.partitions.concat(
+        original.partitions.slice(0, 1).map((share) => ({ ...share, partition: 9 })),
+      ),
+    },
     ...(share === undefined
       ? []
       : [{ partitions: [{ ...share, last_offset: 1_000 }, ...original.partitions.slice(1)] }]),
@@ -355,6 +456,20 @@ Deno.test("A manifest counts lines that are no records' as none, also where they
   }
   const { segment, partitions } = manifestOf(folder, 1);
   assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
+  assert.deepEqual(await troubles(folder), []);
+});
+
+Deno.test("A manifest says what is held without a line, and that is no trouble of it", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    const nothing = { ...partition(1), lines: new Uint8Array(), lineEnds: [] };
+    await it.journal.append({ ...nothing, intervals: [{ start: 3, end: 9 }] });
+    await it.journal.append(appendOf(0, { start: 0, end: 2 }));
+    await it.journal.append(appendOf(0, { start: 2, end: 4 }));
+  }
+  const shares = manifestOf(folder, 1).partitions.map(({ records, held }) => ({ records, held }));
+  assert.deepEqual(shares, [{ records: 2, held: [[0, 2]] }, { records: 0, held: [[3, 9]] }]);
   assert.deepEqual(await troubles(folder), []);
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   appendOf,
+  FaultyStorage,
   heldNames,
   lineOf,
   namesOf,
@@ -9,6 +10,7 @@ import {
   recordsIn,
   recordsInFolder,
   TestFolder,
+  until,
 } from "./fixture.ts";
 
 /** A folder with a closed journal: `count` records of partition 0. */
@@ -79,6 +81,7 @@ for (const checkpoint of ["old", "missing"] as const) {
       Deno.writeFileSync(folder.active, new Uint8Array(zeroCount), { append: true });
       await using it = await opened(folder);
       assert.deepEqual(it.told("cut").map(({ bytes }) => bytes), [zeroCount]);
+      assert.deepEqual(it.told("foreign lines"), []);
       assert.deepEqual(Deno.readFileSync(folder.active), bytes);
       assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 4 }));
     }
@@ -299,6 +302,53 @@ Deno.test("Without a checkpoint only what is torn is cut, and whole foreign line
   assert.equal(Deno.readTextFileSync(it.told("cut")[0]?.savedAs ?? ""), "\0\0\nc\n{");
   const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
   assert.deepEqual({ lineCount, firstPosition }, { lineCount: 3, firstPosition: 0 });
+});
+
+Deno.test("Without a checkpoint whole foreign lines at the end stay too, and are counted", async () => {
+  using folder = new TestFolder();
+  const text = lineOf(partition(0), 0) + "a\nb\n";
+  Deno.writeTextFileSync(folder.active, text);
+  await using it = await opened(folder);
+  assert.equal(Deno.readTextFileSync(folder.active), text);
+  assert.deepEqual(it.told("cut"), []);
+  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  assert.deepEqual({ lineCount, firstPosition }, { lineCount: 2, firstPosition: text.length - 4 });
+});
+
+Deno.test("A journal that was begun and never written to is the same one without its file", async () => {
+  using folder = await journalOf(0);
+  const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+  Deno.removeSync(folder.active);
+  await using it = await opened(folder);
+  assert.deepEqual(it.notices, []);
+  assert.equal(it.journal.id, body.journal);
+});
+
+Deno.test("Opening a journal leaves no file open but its own, whatever is repaired", async () => {
+  const states: Readonly<Record<string, (folder: TestFolder) => void>> = {
+    "as it was": () => {},
+    "no checkpoint": (folder) => Deno.removeSync(folder.checkpoint),
+    "no file": (folder) => Deno.removeSync(folder.active),
+    "cut short": (folder) => Deno.truncateSync(folder.active, 10),
+    "a torn end": (folder) => Deno.writeTextFileSync(folder.active, "{", { append: true }),
+    "another journal's checkpoint": (folder) =>
+      Deno.writeTextFileSync(folder.active, lineOf(partition(3), 1)),
+    "no manifests": (folder) => {
+      Deno.removeSync(folder.checkpoint);
+      for (const name of folder.names("tracker.manifest.")) Deno.removeSync(folder.file(name));
+    },
+  };
+  for (const [name, change] of Object.entries(states)) {
+    using folder = await journalOf(7, { rotateBytes: 700 });
+    change(folder);
+    const storage = new FaultyStorage();
+    {
+      await using _it = await opened(folder, { storage });
+      // Manifests may just be made.
+      await until(() => storage.openCount === 2);
+    }
+    assert.equal(storage.openCount, 0, name);
+  }
 });
 
 Deno.test("A journal of the founding project's tracker is taken over: its lines have no topic id", async () => {

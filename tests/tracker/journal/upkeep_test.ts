@@ -1,7 +1,7 @@
 /** Compression and removal of closed segments: nothing lost, nothing appended again, whatever happens in between. */
 
 import assert from "node:assert/strict";
-import { ArchiveReader } from "../../../lib/tracker/journal/archive.ts";
+import { ArchiveReader, packBlock } from "../../../lib/tracker/journal/archive.ts";
 import type { JournalOptions } from "../../../lib/tracker/journal/journal.ts";
 import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
@@ -12,6 +12,7 @@ import {
   fastClock,
   FaultyStorage,
   heldNames,
+  lineOf,
   namesOf,
   opened,
   type OpenedJournal,
@@ -215,6 +216,39 @@ Deno.test("Without a checkpoint, a removed segment whose manifest is damaged tak
   const held = namesOf(0, { start: 0, end: 12 }).filter((name) => !/:(2|3)$/.test(name));
   assert.deepEqual(heldNames(it.journal, 1), held);
   assert.match((await statesOf(folder))[1] ?? "", /^removed: its manifest is damaged/);
+});
+
+Deno.test("An archive without a manifest is read whole, its foreign lines are told, and no file is left open", async () => {
+  using folder = new TestFolder();
+  const lines = [0, 1].map((offset) => lineOf(partition(0), offset));
+  const text = new TextEncoder().encode(lines[0] + "hello\n" + lines[1]);
+  Deno.writeFileSync(folder.file("tracker.archive.000001.zst"), packBlock(text));
+  const storage = new FaultyStorage();
+  {
+    await using it = await opened(folder, { storage });
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 2 }));
+    assert.deepEqual(it.told("foreign lines").map(({ lineCount }) => lineCount), [1]);
+    await until(() => storage.openCount === 2);
+  }
+  assert.equal(storage.openCount, 0);
+});
+
+Deno.test("checkManifests() names an archive whose manifest is gone, and a file in a removed segment's place", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, COMPRESS);
+  const segment = await textsIn(folder);
+  const last = folder.names("tracker.manifest.").length;
+  for (const number of [2, last]) {
+    Deno.removeSync(folder.file(`tracker.manifest.00000${number}.json`));
+    const state = (await statesOf(folder))[number - 1] ?? "";
+    assert.match(state, /^compressed: its manifest is missing/);
+  }
+
+  using other = await journalOf(12);
+  await tended(other, KEEP_NOTHING);
+  Deno.removeSync(other.file("tracker.removed.000002.json"));
+  Deno.writeTextFileSync(other.file("tracker.events.000002"), segment[1] ?? "");
+  assert.match((await statesOf(other))[1] ?? "", /^unsealed: its manifest is missing/);
 });
 
 Deno.test("An old checkpoint is good though its segment was compressed or removed since", async () => {
