@@ -6,12 +6,15 @@
  */
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { cureIdleTimer } from "../lib/kafka/kafkajs_internals.ts";
 import { type Program, type ProgramName, startProgram } from "../lib/dev/programs.ts";
+import { headersByPlace, orderedHeaders } from "./header_order.ts";
 import { liveBroker, uniqueName } from "./live_broker.ts";
+import { journaledRecord, type JournalLine, type SeenRecord, seenRecord } from "./seen_record.ts";
+
+export { journaledRecord, type JournalLine, type SeenRecord } from "./seen_record.ts";
 
 const DEADLINE_MS = 60_000;
 const POLL_MS = 50;
@@ -19,14 +22,6 @@ const NEWLINE = 0x0a;
 const COUNTED_BYTES_AT_A_TIME = 1 << 20;
 
 cureIdleTimer(); // the tests use kafkajs directly too
-
-/** A record as kafkajs's plain consumer reads it, or as a line of a journal has it. */
-export interface SeenRecord {
-  readonly partition: number;
-  readonly offset: number;
-  /** SHA-256 of the value's bytes, or `null` for a tombstone. */
-  readonly valueHash: string | null;
-}
 
 export interface Site extends AsyncDisposable {
   readonly broker: string;
@@ -51,11 +46,6 @@ export interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
-
-export type JournalLine = Readonly<Record<string, unknown>> & {
-  readonly kafka_partition: number;
-  readonly kafka_offset: number;
-};
 
 export interface SiteOptions {
   readonly partitions?: number;
@@ -278,7 +268,7 @@ export function countJournalLines(logs: string): number {
   }
 }
 
-/** Every committed record of a topic, read by kafkajs's own consumer in a group of its own. */
+/** Every committed record of a topic, as kafkajs's own consumer decodes it, in a group of its own. */
 export async function readTopic(
   { kafka, topic }: Pick<Site, "kafka" | "topic">,
 ): Promise<readonly SeenRecord[]> {
@@ -290,6 +280,7 @@ export async function readTopic(
   const records: SeenRecord[] = [];
   const positions = new Map<number, number>();
   const groupId = uniqueName("reader");
+  using _ordered = headersByPlace();
   const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
   consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
     positions.set(payload.partition, Number(payload.lastOffset) + 1);
@@ -300,12 +291,15 @@ export async function readTopic(
     await consumer.run({
       autoCommit: false,
       eachBatch: ({ batch }) => {
-        for (const { offset, value } of batch.messages) {
-          records.push({
+        for (const { offset, key, value, headers, timestamp } of batch.messages) {
+          records.push(seenRecord({
             partition: batch.partition,
             offset: Number(offset),
-            valueHash: hashOf(value),
-          });
+            key,
+            value,
+            headers: orderedHeaders(headers),
+            timestampMs: timestamp,
+          }));
         }
         return Promise.resolve();
       },
@@ -321,30 +315,9 @@ export async function readTopic(
   return sorted(records);
 }
 
-/** The records that a journal holds, its own bytes hashed. */
+/** The records that a journal holds, in the order of the topic. */
 export function journaledRecords(lines: readonly JournalLine[]): readonly SeenRecord[] {
   return sorted(lines.map(journaledRecord));
-}
-
-/** The record that a line holds, its own bytes hashed. */
-export function journaledRecord(line: JournalLine): SeenRecord {
-  return {
-    partition: line.kafka_partition,
-    offset: line.kafka_offset,
-    valueHash: hashOf(journaledValue(line)),
-  };
-}
-
-function journaledValue(line: JournalLine): Uint8Array | null {
-  if (line["value_null"] === true) return null;
-  const base64 = line["raw_message_base64"];
-  return typeof base64 === "string"
-    ? Uint8Array.fromBase64(base64)
-    : new TextEncoder().encode(String(line["raw_message"]));
-}
-
-function hashOf(value: Uint8Array | null): string | null {
-  return value === null ? null : createHash("sha256").update(value).digest("hex");
 }
 
 function sorted(records: readonly SeenRecord[]): readonly SeenRecord[] {
@@ -352,7 +325,7 @@ function sorted(records: readonly SeenRecord[]): readonly SeenRecord[] {
 }
 
 /**
- * Topic and journal hold the same records, each once, byte for byte; in the journal each partition is in
+ * Topic and journal hold the same records, each once: key, value, headers, and timestamp; in the journal each partition is in
  * order. Compared without any of the product's code.
  */
 export async function assertJournalIsTopic(

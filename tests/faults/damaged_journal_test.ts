@@ -41,7 +41,10 @@ class Orders {
       topic: this.#site.topic,
       messages: Array.from({ length: RECORDS_A_ROUND }, (_, index) => ({
         partition: index % 3,
+        key: index % 4 === 0 ? null : `key ${index}`,
         value: JSON.stringify(this.#shop.nextOrder(Date.UTC(2026, 0, 1))),
+        headers: index % 2 === 0 ? {} : { trace: [String(index), "again"], empty: "" },
+        timestamp: String(Date.now() - index * 1_000),
       })),
     });
     await producer.disconnect();

@@ -14,6 +14,7 @@ import {
   stopTracker,
   untilAllCommitted,
 } from "./fault_site.ts";
+import { sendFullRecords } from "./full_records.ts";
 
 const broker = await brokerOfFile();
 
@@ -25,12 +26,18 @@ async function sendOrders(site: Site): Promise<number> {
   const producer = site.kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   const good = () => JSON.stringify(shop.nextOrder(Date.UTC(2026, 0, 1)));
+  // What a dead letter carries on: a key, headers that repeat, and a time of its own.
+  const full = {
+    key: "bad",
+    headers: { trace: ["1", "2"], empty: "" },
+    timestamp: String(Date.now() - 60_000),
+  };
   let count = 0;
   for (let from = 0; from < GOOD_A_PARTITION; from += 500) {
     const messages = [0, 1, 2].flatMap((partition) =>
       Array.from({ length: 500 }, () => ({ partition, value: good() }))
     );
-    const bad = [{ partition: 0, value: `bad ${from}` }];
+    const bad = [{ partition: 0, ...full, value: `bad ${from}` }];
     await producer.send({ topic: site.topic, messages: [...bad, ...messages] });
     count += messages.length + 1;
   }
@@ -38,6 +45,8 @@ async function sendOrders(site: Site): Promise<number> {
   await producer.disconnect();
   return count + 1;
 }
+
+const FULL_RECORD_COUNT = 60;
 
 /** The partitions without bad records go on while the one that has them waits at its first. */
 async function assertOnlyPartitionZeroWaits(site: Site): Promise<void> {
@@ -67,12 +76,13 @@ Deno.test("dead letters refused: only their partition waits, its commit too, unt
     PATIENCE_MS,
   );
   const [line] = logged(site.logs, /Dead letters cannot be sent/);
+  const more = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
   assert.match(line?.error ?? "", /max message size|too large/i);
   await limitDeadLetters(site, 1_000_000);
   await untilAllCommitted(site);
   assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
   await stopTracker(tracker);
-  assert.equal(await assertSameRecords(site), count);
+  assert.equal(await assertSameRecords(site), count + more);
   const { letters, bad } = await assertAllDeadLettered(site);
   assert.equal(letters, bad);
 });

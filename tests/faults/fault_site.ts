@@ -29,7 +29,9 @@ import {
   visitJournal,
   withAdmin,
 } from "../site.ts";
+import { differingFields } from "../seen_record.ts";
 import type { FaultyHandlerOptions } from "./faulty_handler.ts";
+import { sendFullRecords } from "./full_records.ts";
 
 export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
 /** Slow machines with much else to do: nothing here is about speed, unless it says so. */
@@ -39,6 +41,7 @@ export const PATIENCE_MS = IS_LONG ? 300_000 : 120_000;
 export const SESSION_TIMEOUT_MS = 2_000;
 
 const SAMPLE_COUNT = 5;
+const FULL_RECORDS_MAX = 60;
 const DELETE_ATTEMPTS_MAX = 50;
 const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
 
@@ -325,7 +328,10 @@ export async function withDeadline<Result>(
   }
 }
 
-/** Fills the topic with the product's own producer and returns how many orders were acknowledged. */
+/**
+ * Fills the topic with the product's own producer, and some records that have all that a record can have. Returns how
+ * many were acknowledged.
+ */
 export async function fill(
   site: Site,
   { count, badPercent = 0, args = [] }: {
@@ -335,9 +341,12 @@ export async function fill(
   },
 ): Promise<number> {
   const bad = badPercent > 0 ? ["--bad", String(badPercent)] : [];
+  const fullCount = Math.min(FULL_RECORDS_MAX, Math.floor(count / 4));
+  const ordersCount = count - fullCount;
+  await sendFullRecords(site, { count: fullCount, firstSequence: ordersCount + 1 });
   const { code, stdout, stderr } = await site.run("producer", [
     "--count",
-    String(count),
+    String(ordersCount),
     "--rate",
     "max",
     "--json",
@@ -345,7 +354,7 @@ export async function fill(
     ...args,
   ]);
   assert.equal(code, 0, stderr);
-  return JSON.parse(stdout).acknowledged;
+  return fullCount + JSON.parse(stdout).acknowledged;
 }
 
 export interface LogLine {
@@ -409,7 +418,7 @@ const NO_DIFFERENCE: Difference = { missing: [], duplicated: [], changed: [], fo
 
 /**
  * Topic and journal, read without the product's code, hold the same records: 0 missing, 0 twice,
- * 0 changed bytes; and each partition is in order. Returns how many records that are.
+ * none with another key, value, headers, or timestamp; and each partition is in order. Returns how many records that are.
  */
 export async function assertSameRecords(site: Site, logs: string = site.logs): Promise<number> {
   const journaled: SeenRecord[] = [];
@@ -434,7 +443,7 @@ export function difference(
   topic: readonly SeenRecord[],
   journaled: readonly SeenRecord[],
 ): Difference {
-  const expected = new Map(topic.map((record) => [nameOf(record), record.valueHash]));
+  const expected = new Map(topic.map((record) => [nameOf(record), record]));
   const seen = new Set<string>();
   const found: Record<keyof Difference, string[]> = {
     missing: [],
@@ -444,9 +453,11 @@ export function difference(
   };
   for (const record of journaled) {
     const name = nameOf(record);
+    const original = expected.get(name);
+    const changes = original === undefined ? [] : differingFields(original, record);
     if (seen.has(name)) found.duplicated.push(name);
-    else if (!expected.has(name)) found.foreign.push(name);
-    else if (expected.get(name) !== record.valueHash) found.changed.push(name);
+    else if (original === undefined) found.foreign.push(name);
+    else if (changes.length > 0) found.changed.push(`${name} ${changes.join(", ")}`);
     seen.add(name);
   }
   found.missing.push(...[...expected.keys()].filter((name) => !seen.has(name)));

@@ -20,10 +20,12 @@ import {
   untilAllCommitted,
   withDeadline,
 } from "./fault_site.ts";
+import { sendFullRecords } from "./full_records.ts";
 
 const broker = await brokerOfFile();
 
 const RECORD_COUNT = scaled({ long: 200_000, short: 40_000 });
+const FULL_RECORD_COUNT = 60;
 const KILL_COUNT = scaled({ long: 25, short: 7 });
 /** Rounds with a kill of each kind: before the flush, during a slow one, before and after the dead letters. */
 const ROUND_COUNT = scaled({ long: 5, short: 1 });
@@ -131,6 +133,7 @@ Deno.test("a tracker stopped by SIGSTOP for longer than its session goes on afte
     "1",
     "--json",
   ]);
+  const fullCount = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
   for (let round = 1; round <= 3; round++) {
     const bytes = journalBytes(site) + between(random, { min: 1, max: 2_000_000 });
     await until("the journal grows", () => journalBytes(site) > bytes, PATIENCE_MS);
@@ -147,7 +150,7 @@ Deno.test("a tracker stopped by SIGSTOP for longer than its session goes on afte
   const { acknowledged } = JSON.parse(producer.output.stdout);
   await untilAllCommitted(site);
   await stopTracker(tracker);
-  assert.equal(await assertSameRecords(site), acknowledged);
+  assert.equal(await assertSameRecords(site), acknowledged + fullCount);
   await assertAllDeadLettered(site);
   await assertAllCommitted(site);
 });

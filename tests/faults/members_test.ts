@@ -29,12 +29,14 @@ import {
   untilAllCommitted,
   withDeadline,
 } from "./fault_site.ts";
+import { sendFullRecords } from "./full_records.ts";
 
 const broker = await brokerOfFile();
 
 const MEMBER_COUNT = 3;
 const PARTITION_COUNT = 6;
 const RECORD_COUNT = scaled({ long: 100_000, short: 20_000 });
+const FULL_RECORD_COUNT = 120;
 const RATE = scaled({ long: 2_000, short: 1_500 });
 /** So many lines are journaled, by all together, between one change and the next. */
 const LINES_BETWEEN_CHANGES = { min: 200, max: 1_600 } as const;
@@ -69,11 +71,12 @@ async function runMembers(
     });
   };
   const journaled = () => members.reduce((sum, { logs }) => sum + countJournalLines(logs), 0);
+  const fullCount = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
   const producer = await site.start("producer", [
     "--rate",
     String(RATE),
     "--count",
-    String(RECORD_COUNT),
+    String(RECORD_COUNT - fullCount),
     "--key",
     "none",
     "--bad",

@@ -198,6 +198,7 @@ Deno.test("a compacted topic: what it has left once, and --exit-at-end ends", as
         partition: (from + index) % 2,
         key: `key-${(from + index) % 40}`,
         value: (from + index) % 7 === 0 ? null : `value ${from + index}`,
+        headers: { trace: [`${from + index}`, "again"], empty: "" },
       })),
     });
   for (let from = 0; from < written; from += 500) await send(from, 500);
