@@ -451,7 +451,7 @@ Deno.test("A manifest counts lines that are no records' as none, also where they
     await using it = await opened(folder, ROTATE);
     await it.journal.append(appendOf(0, { start: 0, end: 1 }));
     const foreign = { ...encodedLines(["hello\n"]), intervals: [{ start: 1, end: 2 }] };
-    await it.journal.append({ ...partition(0), ...foreign });
+    await it.journal.append({ ...partition(0), epochs: [], ...foreign });
     await it.journal.append(appendOf(0, { start: 2, end: 5 }));
   }
   const { segment, partitions } = manifestOf(folder, 1);
@@ -464,7 +464,7 @@ Deno.test("A manifest says what is held without a line, and that is no trouble o
   {
     await using it = await opened(folder, ROTATE);
     const nothing = { ...partition(1), lines: new Uint8Array(), lineEnds: [] };
-    await it.journal.append({ ...nothing, intervals: [{ start: 3, end: 9 }] });
+    await it.journal.append({ ...nothing, epochs: [], intervals: [{ start: 3, end: 9 }] });
     await it.journal.append(appendOf(0, { start: 0, end: 2 }));
     await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   }
