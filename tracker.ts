@@ -10,65 +10,25 @@
  * @module
  */
 
-import {
-  brokerOption,
-  type ClusterOptions,
-  type Command,
-  compressOption,
-  configOption,
-  createCommand,
-  EXIT_FAILURE,
-  EXIT_OK,
-  integerParser,
-  keepOption,
-  logLevelOption,
-  logsOption,
-  NO_TOPIC,
-  Option,
-  parseTopicOrNone,
-  requireOtherDeadLetters,
-  rotateOption,
-  runProgram,
-  type SegmentOptions,
-  topicOption,
-} from "./lib/cli.ts";
+import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli.ts";
 import { connectionOf } from "./lib/kafka/connection_options.ts";
-import type { LogLevelName } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
-import { printErrorLine, printLine } from "./lib/terminal.ts";
-import { describeTotals, TrackerDisplay } from "./lib/tracker/display.ts";
-import { describeUndecided, type UndecidedRecords } from "./lib/tracker/end_of_topic.ts";
+import { printErrorLine } from "./lib/terminal.ts";
+import { TrackerDisplay } from "./lib/tracker/display.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
-import { Metrics, type TrackerTotals } from "./lib/tracker/metrics.ts";
+import { Metrics } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
 import {
   redriveCommand,
   type RedriveCommandOptions,
   runRedrive,
 } from "./lib/tracker/redrive/command.ts";
+import { reportTotals, trackCommand, type TrackOptions } from "./lib/tracker/track_command.ts";
 import {
   runVerify,
   verifyCommand,
   type VerifyCommandOptions,
 } from "./lib/tracker/verify/command.ts";
-
-interface CommonOptions extends ClusterOptions {
-  readonly topic: string;
-  readonly json: boolean;
-  readonly logLevel: LogLevelName;
-}
-
-interface TrackOptions extends CommonOptions, SegmentOptions {
-  readonly group: string;
-  readonly logs: string;
-  readonly from: "earliest" | "latest";
-  readonly exitAtEnd: boolean;
-  readonly deadLetters: string;
-  readonly schema: "order" | "none";
-  readonly quiet: boolean;
-  readonly healthPort?: number;
-  readonly healthHost: string;
-}
 
 async function main(args: string[]): Promise<number> {
   let exitCode = EXIT_OK;
@@ -133,71 +93,6 @@ async function track(options: TrackOptions): Promise<number> {
     exitAtEnd: options.exitAtEnd,
   });
   return reportTotals(tracker.metrics.totals(), { ...options, undecided });
-}
-
-/** @returns the exit code. */
-function reportTotals(
-  totals: TrackerTotals,
-  { json, topic, undecided }: Pick<TrackOptions, "json" | "topic"> & {
-    readonly undecided: readonly UndecidedRecords[];
-  },
-): number {
-  const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
-  if (json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
-  else for (const line of describeTotals(totals)) printLine(line);
-  if (undecidedCount === 0) return EXIT_OK;
-  printErrorLine(describeUndecided(topic, undecided));
-  return EXIT_FAILURE;
-}
-
-function trackCommand(): Command {
-  return createCommand({
-    name: "tracker",
-    description: "Consumes the orders and keeps each record once in an audit journal.",
-  })
-    .enablePositionalOptions()
-    .addOption(brokerOption())
-    .addOption(configOption())
-    .addOption(topicOption())
-    .addOption(
-      new Option("--group <name>", "consumer group")
-        .env("KAFKA_CONSUMER_GROUP").default("order-tracker-group"),
-    )
-    .addOption(logsOption())
-    .addOption(rotateOption())
-    .addOption(compressOption())
-    .addOption(keepOption())
-    .addOption(
-      new Option(
-        "--from <where>",
-        "where a new group begins: one that has committed nothing of the topic",
-      )
-        .choices(["earliest", "latest"]).default("earliest"),
-    )
-    .option("--exit-at-end", "end when all is journaled that is in the topic at the start", false)
-    .addOption(
-      new Option("--schema <kind>", "what the topic holds; none only journals it")
-        .choices(["order", "none"]).default("order"),
-    )
-    .addOption(
-      new Option("--dead-letters <topic|none>", "topic for the records that cannot be processed")
-        .default("orders-dlq").argParser(parseTopicOrNone),
-    )
-    .option(
-      "--json",
-      "print one JSON object at the end, and nothing else on standard output",
-      false,
-    )
-    .option("--quiet", "show the totals only", false)
-    .addOption(
-      new Option("--health-port <port>", "answer GET /live and GET /ready there, to any host")
-        .argParser(integerParser({ min: 1, max: 65_535 })),
-    )
-    .addOption(
-      new Option("--health-host <address>", "answer them at this address of the machine only")
-        .default("0.0.0.0"),
-    )
-    .addOption(logLevelOption());
 }
 
 if (import.meta.main) await runProgram(main);
