@@ -12,6 +12,7 @@ import { Recent, RecentLines } from "./recent.ts";
 import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
 import type { LineSink } from "./tail.ts";
+import { LineRuns } from "./line_runs.ts";
 
 /** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
@@ -85,6 +86,8 @@ interface MutablePartition {
   received: number;
   failed: number;
   lastOffset: number;
+  /** The lines that stand for records of the log as it is now. */
+  lines: LineRuns;
   window: SlidingWindow;
 }
 
@@ -92,6 +95,7 @@ interface MutablePartition {
 class Facts {
   processed = 0;
   failed = 0;
+  superseded = 0;
   unreadable = 0;
   unreadableSample: string | undefined = undefined;
   firstEventMs = Infinity;
@@ -127,7 +131,11 @@ class Facts {
     for (const [topic, partitions] of this.topics) {
       const copies = new Map<number, MutablePartition>();
       for (const [number, facts] of partitions) {
-        copies.set(number, { ...facts, window: facts.window.copy() });
+        copies.set(number, {
+          ...facts,
+          lines: facts.lines.copy(),
+          window: facts.window.copy(),
+        });
       }
       copy.topics.set(topic, copies);
     }
@@ -174,6 +182,10 @@ export class JournalModel implements LineSink {
     if (partition !== undefined) {
       partition.received++;
       partition.lastOffset = event.offset;
+      if (!partition.lines.isNext(event.offset) && isAfterTruncation(bytes, start, end)) {
+        facts.superseded += partition.lines.truncate(event.offset);
+      }
+      if (partition.lines.isNext(event.offset)) partition.lines.add(event.offset);
       if (event.failed) partition.failed++;
     }
     facts.recentLines.note(bytes, start, end);
@@ -188,6 +200,11 @@ export class JournalModel implements LineSink {
   get totals(): Totals {
     const { processed, failed } = this.#facts;
     return { received: processed + failed, processed, failed };
+  }
+
+  /** Lines of records that their topic lost when its log was truncated; they are in the totals, too. */
+  get supersededCount(): number {
+    return this.#facts.superseded;
   }
 
   get unreadableCount(): number {
@@ -304,6 +321,7 @@ function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefi
     received: 0,
     failed: 0,
     lastOffset: -1,
+    lines: new LineRuns(),
     window: new SlidingWindow(PARTITION_WINDOW_SECONDS),
   };
   partitions.set(partition, added);
@@ -312,6 +330,15 @@ function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefi
 }
 
 const DECODER = new TextDecoder();
+/** A mark stands near a line's end. */
+const MARK_BYTES_MAX = 1_024;
+const TRUNCATION_MARK = /,"mark":"[^"\\]*was truncated at offset \d+/;
+
+/** Whether the tracker noticed before this line that the partition's log had been truncated. */
+function isAfterTruncation(bytes: Uint8Array, start: number, end: number): boolean {
+  const tail = bytes.slice(Math.max(start, end - MARK_BYTES_MAX), end);
+  return TRUNCATION_MARK.test(DECODER.decode(tail));
+}
 
 function sampleOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));

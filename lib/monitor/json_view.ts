@@ -18,6 +18,7 @@ export function formatJson(snapshot: Snapshot): string {
     received: totals.received,
     processed: totals.processed,
     failed: totals.failed,
+    superseded: snapshot.supersededCount,
     success_rate_percent: rounded(totals.successRatePercent),
     messages_per_second: snapshot.messagesPerSecond,
     quality_score: quality.score,

@@ -94,6 +94,8 @@ export interface Snapshot {
     readonly sample: string | undefined;
   };
   readonly aheadOfClockCount: number;
+  /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
+  readonly supersededCount: number;
   readonly files: {
     readonly journal: TailStatus | undefined;
     readonly log: TailStatus | undefined;
@@ -226,6 +228,7 @@ export class ReadModel {
         sample: journal.unreadableSample,
       },
       aheadOfClockCount: journal.aheadOfClockCount,
+      supersededCount: this.journal.supersededCount,
       files: { journal: journalFile, log: logFile },
     };
   }

@@ -269,6 +269,12 @@ function fileLines(snapshot: Snapshot): readonly string[] {
     );
   }
   if (heldBytes > 0) lines.push(`${inBytes(heldBytes)} of a line without its end yet`);
+  if (snapshot.supersededCount > 0) {
+    const superseded = counted(snapshot.supersededCount, "journal line");
+    lines.push(
+      `${superseded} superseded: their topic lost these records when its log was truncated`,
+    );
+  }
   if (snapshot.aheadOfClockCount > 0) {
     lines.push(`${counted(snapshot.aheadOfClockCount, "message")} stamped ahead of this clock`);
   }

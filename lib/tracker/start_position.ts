@@ -109,9 +109,9 @@ export function startPosition(
   if (chosen.offset >= start.low) return chosen;
   const gap = `offsets ${chosen.offset} to ${start.low - 1} were deleted before they were read`;
   const unread = journaled.firstGap(chosen.offset) < start.low;
-  const mark = [chosen.mark, unread ? gap : undefined].filter((part) => part !== undefined).join(
-    "; ",
-  );
+  // Of a commit at the first offset that is left, made at a start before, no record below can be read.
+  const noticed = (chosen.markBelow ?? Infinity) > start.low ? chosen.mark : undefined;
+  const mark = [noticed, unread ? gap : undefined].filter((part) => part !== undefined).join("; ");
   return { offset: start.low, ...(mark !== "" && { mark }) };
 }
 

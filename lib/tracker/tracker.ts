@@ -104,7 +104,10 @@ export class Tracker {
   readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
+  /** Each stays until its line is written, or a start decides anew. */
   readonly #marks = new Map<number, Mark>();
+  /** The batch under way that has the partition's mark. */
+  readonly #marked = new Map<number, ConsumedBatch>();
   /** Logs that were truncated, to be marked on the next line of the partition. */
   readonly #truncations = new Map<number, NotedTruncation>();
   /** Partitions of which a batch under way has that mark. */
@@ -257,8 +260,7 @@ export class Tracker {
       (journal.holds({ topic, topicId, partition, offset }) ? held : fresh).push(record);
     }
     // It waits for a record that is new: those that the journal holds get no line.
-    const mark = fresh[0] === undefined ? undefined : this.#marks.get(partition);
-    if (mark !== undefined) this.#marks.delete(partition);
+    const mark = fresh[0] === undefined ? undefined : this.#takeMark(batch);
     const isRight = mark !== undefined && (fresh[0]?.offset ?? Infinity) < mark.below;
     const truncation = this.#takeTruncation(partition, fresh[0]);
     const marks = [...(truncation ? [truncation] : []), ...(isRight ? [mark.text] : [])];
@@ -272,10 +274,9 @@ export class Tracker {
       (fresh.length === 0 || await this.#append(batch, fresh, encoded));
     this.#encoders.giveBack(encoded.lines);
     if (truncation !== undefined) this.#giveBackTruncation(partition, { isMarked: isWritten });
-    if (!isWritten) {
-      if (mark !== undefined && !this.#marks.has(partition)) this.#marks.set(partition, mark);
-      return false;
-    }
+    if (this.#marked.get(partition) === batch) this.#marked.delete(partition);
+    if (!isWritten) return false;
+    if (mark !== undefined && this.#marks.get(partition) === mark) this.#marks.delete(partition);
     if (isRight && mark.below < Infinity) {
       this.#options.log.warn("A partition was not read on from where it was left", {
         topic,
@@ -301,6 +302,14 @@ export class Tracker {
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
     return await this.#deadLetter([...letters, ...unhandled], batch);
+  }
+
+  /** A batch that is stale has it no longer: it is not going to be written. */
+  #takeMark(batch: ConsumedBatch): Mark | undefined {
+    const mark = this.#marks.get(batch.partition);
+    if (mark === undefined || this.#marked.get(batch.partition)?.isCurrent()) return undefined;
+    this.#marked.set(batch.partition, batch);
+    return mark;
   }
 
   /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */

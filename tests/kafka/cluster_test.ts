@@ -46,6 +46,9 @@ const PASSING_COMMITS = {
   NOT_COORDINATOR_FOR_GROUP: ERROR.notCoordinator,
 };
 
+/** Of a partition with two records. */
+const RANGE = { partition: 0, low: 0, high: 2, highWatermark: 2 };
+
 for (const [reason, errorCode] of Object.entries(PASSING_OFFSETS)) {
   Deno.test(`ClusterClient.offsets() asks again after ${reason}`, async () => {
     await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
@@ -53,7 +56,7 @@ for (const [reason, errorCode] of Object.entries(PASSING_OFFSETS)) {
     await using client = await connect(cluster, "probe");
     const { listOffsets } = cluster.requests;
     cluster.script.listOffsets = () => listOffsets.length > 2 ? undefined : { errorCode };
-    assert.deepEqual(await client.offsets(TOPIC, [0]), [{ partition: 0, low: 0, high: 2 }]);
+    assert.deepEqual(await client.offsets(TOPIC, [0]), [RANGE]);
   });
 }
 
@@ -76,7 +79,7 @@ Deno.test("ClusterClient.offsets() asks the new leader where a node has given a 
   await using client = await connect(cluster, "probe");
   await client.offsets(TOPIC, [0]);
   partition.leader = 2;
-  assert.deepEqual(await client.offsets(TOPIC, [0]), [{ partition: 0, low: 0, high: 2 }]);
+  assert.deepEqual(await client.offsets(TOPIC, [0]), [RANGE]);
   assert.equal(cluster.requests.listOffsets.at(-1)?.nodeId, 2);
 });
 

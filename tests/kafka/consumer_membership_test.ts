@@ -161,6 +161,7 @@ Deno.test("GroupConsumer asks again for where to begin, while the cluster does n
     partition: 0,
     low: 0,
     high: 2,
+    highWatermark: 2,
     committed: undefined,
   }]);
 });

@@ -24,13 +24,13 @@ Deno.test("decodeRecords() gives each record of a batch with its key, value, hea
     },
     { key: null, value: null, timestampMs: TIMESTAMP_MS - 86_400_000 },
     { key: "", value: "", timestampMs: TIMESTAMP_MS + 5_000_000_000, offsetDelta: 7 },
-  ], { baseOffset: 2 ** 40 });
+  ], { baseOffset: 2 ** 40, leaderEpoch: 4 });
   const encoder = new TextEncoder();
-  const place = { topic: "orders", partition: 3 };
+  const common = { topic: "orders", partition: 3, leaderEpoch: 4, exactTimestampMs: undefined };
   const empty = new Uint8Array();
   assert.deepEqual(await decode(bytes), [
     {
-      ...place,
+      ...common,
       offset: 2 ** 40,
       timestampMs: TIMESTAMP_MS,
       key: encoder.encode("key"),
@@ -43,7 +43,7 @@ Deno.test("decodeRecords() gives each record of a batch with its key, value, hea
       ],
     },
     {
-      ...place,
+      ...common,
       offset: 2 ** 40 + 1,
       timestampMs: TIMESTAMP_MS - 86_400_000,
       key: null,
@@ -51,7 +51,7 @@ Deno.test("decodeRecords() gives each record of a batch with its key, value, hea
       headers: [],
     },
     {
-      ...place,
+      ...common,
       offset: 2 ** 40 + 7,
       timestampMs: TIMESTAMP_MS + 5_000_000_000,
       key: empty,

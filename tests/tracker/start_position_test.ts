@@ -42,6 +42,11 @@ function decide({ low = 0, high = 100, commit, note, held = [], hasOlderTopic }:
   });
 }
 
+/** What is decided of a commit without a note, where the journal holds nothing of the partition. */
+function foreign(offset: number) {
+  return { offset, mark: `offset ${offset} was committed by another program: reading on from it` };
+}
+
 const ownNote = { journalId: OURS, topicId: TOPIC_ID };
 
 Deno.test("a commit's note is read back, and another program's metadata is none", () => {
@@ -110,8 +115,7 @@ Deno.test("a group that an operator reset goes on from the lower of commit and j
 });
 
 Deno.test("another program's commit is read on from, and marked, where the journal holds nothing of the partition", () => {
-  const mark = "offset 40 was committed by another program: reading on from it";
-  assert.deepEqual(decide({ commit: 40, note: "none" }), { offset: 40, mark });
+  assert.deepEqual(decide({ commit: 40, note: "none" }), foreign(40));
 });
 
 Deno.test("without a commit but with a journal it reads on from the first offset not held", () => {
@@ -140,15 +144,16 @@ Deno.test("a commit at the topic's end is where to read on, not past it", () => 
   const held = [{ start: 0, end: 20 }];
   assert.deepEqual(decide({ high: 20, commit: 20, note: ownNote, held }), { offset: 20 });
   assert.deepEqual(decide({ high: 20, commit: 20, note: "none", held }), { offset: 20 });
-  assert.deepEqual(decide({ high: 20, commit: 20, note: "none" }), { offset: 20 });
+  assert.deepEqual(decide({ high: 20, commit: 20, note: "none" }), foreign(20));
   assert.match(decide({ high: 20, commit: 21, note: "none", held }).mark ?? "", /past the topic's/);
 });
 
-Deno.test("a commit at the first offset that is left, or at the end of what is held, is not marked", () => {
+Deno.test("a commit at the first offset that is left, or at the end of what is held, misses nothing", () => {
   const held = [{ start: 0, end: 10 }];
   assert.deepEqual(decide({ low: 10, commit: 10, note: ownNote, held }), { offset: 10 });
   assert.deepEqual(decide({ low: 10, commit: 10, note: "none", held }), { offset: 10 });
-  assert.deepEqual(decide({ low: 30, commit: 30, note: "none" }), { offset: 30 });
+  assert.deepEqual(decide({ low: 30, commit: 30, note: ownNote }), { offset: 30 });
+  assert.deepEqual(decide({ low: 30, commit: 30, note: "none" }), foreign(30));
 });
 
 Deno.test("offsets that were deleted are marked where one of them is not held, and only then", () => {
@@ -181,6 +186,20 @@ Deno.test("what was noticed of a group and of deleted offsets stands in one mark
   assert.doesNotMatch(past.mark ?? "", /deleted/);
 });
 
+Deno.test("deleted offsets are named alike after their end was committed and before a record is held", () => {
+  const held = [{ start: 0, end: 10 }];
+  const mark = "offsets 10 to 39 were deleted before they were read";
+  const first = decide({ low: 40, commit: 10, note: ownNote, held });
+  // The start was committed; then the tracker joined once more.
+  const again = decide({ low: 40, commit: 40, note: ownNote, held });
+  assert.deepEqual([first, again], [{ offset: 40, mark }, { offset: 40, mark }]);
+  // A record below the commit that can still be read was not held.
+  const { mark: behind } = decide({ low: 40, commit: 41, note: ownNote, held });
+  assert.match(behind ?? "", /ends before the committed offset 41; offsets 10 to 39/);
+  const more = [...held, { start: 40, end: 45 }];
+  assert.deepEqual(decide({ low: 40, commit: 40, note: ownNote, held: more }), { offset: 40 });
+});
+
 Deno.test("a journal that ends before our commit is marked only for a record below the commit", () => {
   const { markBelow } = decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
   assert.equal(markBelow, 50);
@@ -201,6 +220,7 @@ Deno.test("a topic that was created again is marked until a record of it is held
   assert.match(decide({ commit: 0, note: ownNote, hasOlderTopic }).mark ?? "", /created again/);
   const held = [{ start: 0, end: 30 }];
   assert.deepEqual(decide({ commit: 30, note: ownNote, held, hasOlderTopic }), { offset: 30 });
-  assert.deepEqual(decide({ commit: 30, note: "none", hasOlderTopic }), { offset: 30 });
+  assert.deepEqual(decide({ commit: 30, note: "none", held, hasOlderTopic }), { offset: 30 });
+  assert.deepEqual(decide({ commit: 30, note: "none", hasOlderTopic }), foreign(30));
   assert.deepEqual(decide({ hasOlderTopic: false }), { offset: 0 });
 });

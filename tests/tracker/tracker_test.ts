@@ -313,6 +313,27 @@ Deno.test("Tracker: a mark whose batch was not written stands on the next line t
   assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0"]);
 });
 
+Deno.test("Tracker: a mark of a batch from before a join is not said again when that batch ends late", async () => {
+  await using tracked = await createTracked();
+  const { hooks } = tracked;
+  const reset = assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" });
+  const again = { records: [record(1)] };
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  hooks.startAt(reset);
+  const { promise: previous, resolve: endPrevious } = Promise.withResolvers<boolean>();
+  let isCurrent = true;
+  const late = hooks.onBatch(batchOf({ ...again, previous, isCurrent: () => isCurrent }));
+  assert.equal(await isSettled(late), false);
+  isCurrent = false;
+  hooks.startAt(reset);
+  assert.equal(await hooks.onBatch(batchOf(again)), true);
+  endPrevious(false);
+  assert.equal(await late, false);
+  assert.equal(await hooks.onBatch(batchOf({ records: [record(2)] })), true);
+  assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0", undefined]);
+});
+
 Deno.test("Tracker: a batch is not safe, and its records not held, where the journal was replaced before its append", async () => {
   await using tracked = await createTracked();
   const { hooks, journal } = tracked;

@@ -16,14 +16,18 @@
  * version that it does not know is added with `extend`.
  *
  * It speaks FindCoordinator v1, JoinGroup v5, SyncGroup v3, Heartbeat v3, LeaveGroup v2, OffsetFetch v4,
- * OffsetCommit v5, ListOffsets v2, Metadata v1 and v12, Fetch v11, ApiVersions v0 to v2.
+ * OffsetCommit v5, DescribeGroups v1, ListOffsets v1 and v2, Metadata v1 and v12, Fetch v12, OffsetForLeaderEpoch v3,
+ * ApiVersions v0 to v2.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
+import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
 import { type Assigned, assignmentOf, subscriptionTo } from "./group_protocol.ts";
 import {
+  readDescribeGroups,
+  readEpochQuestions,
   readFetch,
   readFindCoordinator,
   readHeartbeat,
@@ -47,16 +51,35 @@ import {
 } from "./group_script.ts";
 import { encodeMetadata, encodeMetadata12, readMetadataTopics } from "./metadata.ts";
 import { type NodeAnswer, type NodeRequest, ScriptedNodes } from "./nodes.ts";
-import { boundsOf, fetchError, leaderError, ScriptedTopic } from "./topic.ts";
-import { array, bytes, int16, int32, int64, text } from "./wire.ts";
+import {
+  boundsOf,
+  epochError,
+  fetchError,
+  leaderError,
+  type ScriptedPartition,
+  ScriptedTopic,
+} from "./topic.ts";
+import {
+  array,
+  bytes,
+  compactArray,
+  compactBytes,
+  compactText,
+  int16,
+  int32,
+  int64,
+  NO_TAGS,
+  text,
+  uvarint,
+} from "./wire.ts";
 
 export { ERROR } from "./group_script.ts";
 
 /** Each with the lowest and the highest version that the nodes claim to know. */
 const API = {
-  fetch: [1, 4, 11],
+  fetch: [1, 4, 11], // version 12 is asked for by the product's own request
   listOffsets: [2, 1, 2],
-  metadata: [3, 1, 1], // version 12 is asked for by the product's own request
+  metadata: [3, 1, 1], // so is version 12 of this
   offsetCommit: [8, 2, 5],
   offsetFetch: [9, 1, 4],
   findCoordinator: [10, 0, 1],
@@ -64,13 +87,19 @@ const API = {
   heartbeat: [12, 0, 3],
   leaveGroup: [13, 0, 2],
   syncGroup: [14, 0, 3],
+  describeGroups: [15, 1, 1],
+  offsetForLeaderEpoch: [23, 3, 3],
 } as const;
+const FETCH_VERSION = 12;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
+/** The leader where the member under test is not. */
+const OTHER_LEADER = "another-member";
 /** Asked for as a timestamp. */
 const EARLIEST = -2n;
 /** A fetch that finds nothing is answered after this, whatever it allows: seeks and stops wait for it. */
 const FETCH_WAIT_MS = 10;
 const NO_OFFSET = -1;
+const NO_EPOCH = -1;
 const NO_PREFERRED_REPLICA = -1;
 
 /** Real time, also under a test's own clock. */
@@ -87,6 +116,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
   readonly script: Script = {};
   /** What was asked, by API, in order. */
   readonly requests: { readonly [Name in ApiName]: Requests[Name][] } = {
+    describeGroups: [],
     fetch: [],
     findCoordinator: [],
     heartbeat: [],
@@ -96,6 +126,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     metadata: [],
     offsetCommit: [],
     offsetFetch: [],
+    offsetForLeaderEpoch: [],
     syncGroup: [],
   };
   readonly topics: Map<string, ScriptedTopic>;
@@ -115,6 +146,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
   #memberId: string | undefined;
   #memberCount = 0;
   #isRebalancing = false;
+  #protocolName = "";
   readonly #nodes: ScriptedNodes;
   readonly #answers = new Map<number, (request: NodeRequest) => Promise<NodeAnswer>>([
     [API.fetch[0], (request) => this.#fetch(request)],
@@ -127,6 +159,8 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     [API.heartbeat[0], (request) => this.#heartbeat(request)],
     [API.leaveGroup[0], (request) => this.#leaveGroup(request)],
     [API.syncGroup[0], (request) => this.#syncGroup(request)],
+    [API.describeGroups[0], (request) => this.#describeGroups(request)],
+    [API.offsetForLeaderEpoch[0], (request) => this.#offsetForLeaderEpoch(request)],
   ]);
   readonly #extensions = new Map<string, (request: NodeRequest) => Promise<NodeAnswer>>();
 
@@ -223,6 +257,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
       return [int32(this.throttleMs), int16(errorCode), ...nothing];
     }
     this.#isRebalancing = false;
+    this.#protocolName = protocol.name;
     this.generation++;
     this.#memberId = isNew ? `member-${++this.#memberCount}` : memberId;
     const others = this.otherMembers.map(({ memberId, topics }) => ({
@@ -233,7 +268,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     const isLeader = this.assignment === undefined;
     return [
       ...[int32(this.throttleMs), int16(ERROR.none), int32(this.generation), text(protocol.name)],
-      ...[text(isLeader ? this.#memberId : "another-member"), text(this.#memberId)],
+      ...[text(isLeader ? this.#memberId : OTHER_LEADER), text(this.#memberId)],
       array(
         isLeader ? members : [],
         ({ memberId, metadata }) => [text(memberId), text(null), bytes(metadata)],
@@ -273,6 +308,39 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     if (isKnown) this.evict();
     const errorCode = told?.errorCode ?? (isKnown ? ERROR.none : ERROR.unknownMember);
     return [int32(this.throttleMs), int16(errorCode)];
+  }
+
+  async #describeGroups({ nodeId, body }: NodeRequest): Promise<NodeAnswer> {
+    const request = readDescribeGroups(body);
+    const told = await this.#ask("describeGroups", { nodeId, ...request });
+    if (typeof told === "string") return told;
+    return [
+      int32(this.throttleMs),
+      array(request.groupIds, (groupId) => [
+        ...[int16(told?.errorCode ?? ERROR.none), text(groupId), text(this.#groupState())],
+        ...[text("consumer"), text(this.#protocolName)],
+        array([...this.#assignments()], ([memberId, assigned]) => [
+          ...[text(memberId), text("client"), text("/127.0.0.1")],
+          ...[bytes(Buffer.alloc(0)), bytes(assignmentOf(assigned))],
+        ]),
+      ]),
+    ];
+  }
+
+  #groupState(): string {
+    if (this.#memberId === undefined) return "Empty";
+    return this.#isRebalancing ? "PreparingRebalance" : "Stable";
+  }
+
+  /** What each member is given; where the member is not the leader, another one is given the rest. */
+  #assignments(): ReadonlyMap<string, Assigned> {
+    if (this.#memberId === undefined) return new Map();
+    const own = this.assignment;
+    if (own === undefined) return this.assigned;
+    const rest = [...this.topics].map(([name, { partitions }]) =>
+      [name, [...partitions.keys()].filter((index) => !own[name]?.includes(index))] as const
+    );
+    return new Map([[this.#memberId, own], [OTHER_LEADER, Object.fromEntries(rest)]]);
   }
 
   async #offsetFetch({ nodeId, body }: NodeRequest): Promise<NodeAnswer> {
@@ -348,34 +416,87 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     });
   }
 
-  async #fetch({ nodeId, body }: NodeRequest): Promise<NodeAnswer> {
+  async #fetch({ nodeId, version, body }: NodeRequest): Promise<NodeAnswer> {
+    if (version !== FETCH_VERSION) throw new RangeError(`no answer to Fetch version ${version}`);
     const { partitions } = readFetch(body);
     const told = await this.#ask("fetch", { nodeId, partitions });
     if (typeof told === "string") return told;
-    const found = partitions.map(({ topic, partition, offset }) => {
+    const found = partitions.map((asked) => {
+      const { topic, partition } = asked;
       const stored = this.topics.get(topic)?.partitions[partition];
-      const errorCode = errorCodeFor(partition, told) ?? fetchError(stored, { nodeId, offset });
-      const records = errorCode === ERROR.none ? stored?.read(offset) : undefined;
+      const errorCode = errorCodeFor(partition, told) ?? fetchError(stored, { nodeId, ...asked });
+      const isFound = errorCode === ERROR.none;
+      const divergingEpoch = isFound ? stored?.divergingEpoch(asked) : undefined;
+      const records = isFound && divergingEpoch === undefined
+        ? stored?.read(asked.offset)
+        : undefined;
       const { abortedTransactions = [] } = stored ?? {};
-      return { topic, partition, errorCode, records, abortedTransactions, ...boundsOf(stored) };
+      return {
+        ...{ topic, partition, errorCode, divergingEpoch, records, abortedTransactions },
+        ...boundsOf(stored),
+      };
     });
-    const isEmpty = found.every(({ errorCode, records }) =>
-      errorCode === ERROR.none && records === undefined
+    const isEmpty = found.every(({ errorCode, divergingEpoch, records }) =>
+      errorCode === ERROR.none && divergingEpoch === undefined && records === undefined
     );
     if (isEmpty) await new Promise((resolve) => setTimeout(resolve, FETCH_WAIT_MS));
     return [
+      NO_TAGS, // ends the header
       ...[int32(this.throttleMs), int16(ERROR.none), int32(0)],
-      byTopic(found, (answer) => [
-        ...[int32(answer.partition), int16(answer.errorCode), int64(answer.highWatermark)],
-        ...[int64(answer.lastStableOffset), int64(answer.low)],
-        array(
-          answer.abortedTransactions,
-          ({ producerId, firstOffset }) => [int64(producerId), int64(firstOffset)],
-        ),
-        ...[int32(NO_PREFERRED_REPLICA), bytes(answer.records ?? Buffer.alloc(0))],
+      compactArray([...Map.groupBy(found, ({ topic }) => topic)], ([topic, answers]) => [
+        ...[compactText(topic), compactArray(answers, encodeFetched), NO_TAGS],
       ]),
+      NO_TAGS,
     ];
   }
+
+  async #offsetForLeaderEpoch({ nodeId, body }: NodeRequest): Promise<NodeAnswer> {
+    const request = readEpochQuestions(body);
+    const told = await this.#ask("offsetForLeaderEpoch", { nodeId, ...request });
+    if (typeof told === "string") return told;
+    return [
+      int32(this.throttleMs),
+      byTopic(request.partitions, ({ topic, partition, currentLeaderEpoch, epoch }) => {
+        const found = this.topics.get(topic)?.partitions[partition];
+        const errorCode = errorCodeFor(partition, told) ??
+          epochError(found, { nodeId, currentLeaderEpoch });
+        const end = errorCode === ERROR.none ? found?.epochEnd(epoch) : undefined;
+        return [
+          ...[int16(errorCode), int32(partition)],
+          ...[int32(end?.epoch ?? NO_EPOCH), int64(end?.endOffset ?? NO_OFFSET)],
+        ];
+      }),
+    ];
+  }
+}
+
+interface FetchedAnswer extends ReturnType<typeof boundsOf> {
+  readonly partition: number;
+  readonly errorCode: number;
+  readonly abortedTransactions: ScriptedPartition["abortedTransactions"];
+  readonly divergingEpoch: EpochEnd | undefined;
+  readonly records: Uint8Array | undefined;
+}
+
+function encodeFetched(answer: FetchedAnswer): readonly Buffer[] {
+  const { divergingEpoch, records = Buffer.alloc(0) } = answer;
+  return [
+    ...[int32(answer.partition), int16(answer.errorCode), int64(answer.highWatermark)],
+    ...[int64(answer.lastStableOffset), int64(answer.low)],
+    compactArray(
+      answer.abortedTransactions,
+      ({ producerId, firstOffset }) => [int64(producerId), int64(firstOffset), NO_TAGS],
+    ),
+    ...[int32(NO_PREFERRED_REPLICA), compactBytes(records)],
+    divergingEpoch === undefined ? NO_TAGS : encodeDivergingEpoch(divergingEpoch),
+  ];
+}
+
+/** The tagged fields of a partition whose log diverges. */
+function encodeDivergingEpoch({ epoch, endOffset }: EpochEnd): Buffer {
+  const field = Buffer.concat([int32(epoch), int64(endOffset), NO_TAGS]);
+  const [tagCount, tag] = [1, 0];
+  return Buffer.concat([...[tagCount, tag, field.length].map(uvarint), field]);
 }
 
 function errorCodeFor(

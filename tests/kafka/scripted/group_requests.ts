@@ -73,13 +73,36 @@ export function readListOffsets(
   return { isCommittedOnly, partitions };
 }
 
+export function readDescribeGroups(body: WireReader): RequestBodies["describeGroups"] {
+  return { groupIds: body.array(() => body.text()) };
+}
+
+/** Version 12: a flexible one. */
 export function readFetch(body: WireReader): RequestBodies["fetch"] {
+  body.uvarint(); // tags of the header
   body.skip(4 + 4 + 4 + 4 + 1 + 4 + 4); // replica id to session epoch
-  const partitions = readPartitions(body, () => {
-    const [partition, leaderEpoch, offset] = [body.int32(), body.int32(), Number(body.int64())];
-    body.skip(8 + 4); // log start offset, bytes
-    return { partition, leaderEpoch, offset };
-  });
+  const partitions = body.compactArray(() => {
+    const topic = body.compactText();
+    const asked = body.compactArray(() => {
+      const [partition, leaderEpoch, offset] = [body.int32(), body.int32(), Number(body.int64())];
+      const lastFetchedEpoch = body.int32();
+      body.skip(8 + 4); // log start offset, bytes
+      body.uvarint(); // tags
+      return { topic, partition, leaderEpoch, offset, lastFetchedEpoch };
+    });
+    body.uvarint(); // tags
+    return asked;
+  }).flat();
+  return { partitions };
+}
+
+export function readEpochQuestions(body: WireReader): RequestBodies["offsetForLeaderEpoch"] {
+  body.int32(); // replica id
+  const partitions = readPartitions(body, () => ({
+    partition: body.int32(),
+    currentLeaderEpoch: body.int32(),
+    epoch: body.int32(),
+  }));
   return { partitions };
 }
 

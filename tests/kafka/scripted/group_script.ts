@@ -51,10 +51,13 @@ export interface MemberRequest {
 }
 
 export interface RequestBodies {
+  readonly describeGroups: { readonly groupIds: readonly string[] };
   readonly fetch: {
     readonly partitions: readonly (AskedPartition & {
       readonly offset: number;
       readonly leaderEpoch: number;
+      /** -1 where the client does not know it. */
+      readonly lastFetchedEpoch: number;
     })[];
   };
   readonly findCoordinator: { readonly key: string };
@@ -80,6 +83,13 @@ export interface RequestBodies {
     readonly offsets: readonly (AskedPartition & CommittedNote)[];
   };
   readonly offsetFetch: { readonly partitions: readonly AskedPartition[] };
+  readonly offsetForLeaderEpoch: {
+    readonly partitions: readonly (AskedPartition & {
+      readonly currentLeaderEpoch: number;
+      /** The one whose end is asked for. */
+      readonly epoch: number;
+    })[];
+  };
   readonly syncGroup: MemberRequest & {
     /** By member id and topic; empty where the member is not the leader. */
     readonly assigned: ReadonlyMap<string, Assigned>;

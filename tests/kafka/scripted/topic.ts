@@ -4,14 +4,20 @@
  * @module
  */
 
+import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
 import type { AbortedTransaction } from "../../../lib/kafka/raw_fetch.ts";
 import { ERROR } from "./group_script.ts";
 import { type BatchSpec, encodeBatch, type RecordSpec } from "./record_batches.ts";
 
 interface StoredBatch {
   readonly bytes: Uint8Array;
+  readonly baseOffset: number;
+  readonly leaderEpoch: number;
   readonly endOffset: number;
 }
+
+/** Where a record batch says it. */
+const LEADER_EPOCH_AT = 12;
 
 /** A partition; whatever a test sets here, the next answer says. */
 export class ScriptedPartition {
@@ -44,7 +50,12 @@ export class ScriptedPartition {
 
   /** Appends any bytes, one batch or several, that a fetch brings at once. */
   appendBytes(bytes: Uint8Array, endOffset: number): void {
-    this.#batches.push({ bytes, endOffset });
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const baseOffset = Number(view.getBigInt64(0));
+    this.#batches.push({
+      ...{ bytes, baseOffset, endOffset },
+      leaderEpoch: view.getInt32(LEADER_EPOCH_AT),
+    });
   }
 
   /** Cuts the log at an offset at which a batch begins. */
@@ -72,6 +83,26 @@ export class ScriptedPartition {
     return this.isHeldBack || offset >= limit
       ? undefined
       : this.#batches.find(({ endOffset }) => endOffset > offset)?.bytes;
+  }
+
+  /** Where the highest epoch of the log ends that is not above the one asked for; undefined where there is none. */
+  epochEnd(epoch: number): EpochEnd | undefined {
+    if (epoch === this.leaderEpoch) return { epoch, endOffset: this.end };
+    const found = this.#batches.findLast(({ leaderEpoch }) => leaderEpoch <= epoch)?.leaderEpoch;
+    if (found === undefined) return undefined;
+    const next = this.#batches.find(({ leaderEpoch }) => leaderEpoch > found);
+    return { epoch: found, endOffset: next?.baseOffset ?? this.end };
+  }
+
+  /** Given where the log has no record of the last fetched epoch just before the offset. */
+  divergingEpoch(
+    { offset, lastFetchedEpoch }: { readonly offset: number; readonly lastFetchedEpoch: number },
+  ): EpochEnd | undefined {
+    if (lastFetchedEpoch < 0) return undefined;
+    const end = this.epochEnd(lastFetchedEpoch);
+    return end === undefined || end.epoch === lastFetchedEpoch && end.endOffset >= offset
+      ? undefined
+      : end;
   }
 }
 
@@ -119,14 +150,35 @@ export function leaderError(partition: ScriptedPartition | undefined, nodeId: nu
   return partition.leader === nodeId ? ERROR.none : ERROR.notLeader;
 }
 
-/** The error of a node that is asked for records. */
+/** The error of a node that is asked for records; what diverges is no error, though it lies past the log's end. */
 export function fetchError(
   partition: ScriptedPartition | undefined,
-  { nodeId, offset }: { readonly nodeId: number; readonly offset: number },
+  { nodeId, offset, lastFetchedEpoch }: {
+    readonly nodeId: number;
+    readonly offset: number;
+    readonly lastFetchedEpoch: number;
+  },
 ): number {
   const error = leaderError(partition, nodeId);
   if (partition === undefined || error !== ERROR.none) return error;
-  return offset < partition.low || offset > partition.end ? ERROR.offsetOutOfRange : ERROR.none;
+  if (offset < partition.low) return ERROR.offsetOutOfRange;
+  if (lastFetchedEpoch >= 0) {
+    // As Kafka does: nothing is known of that epoch any more.
+    if (partition.epochEnd(lastFetchedEpoch) === undefined) return ERROR.offsetOutOfRange;
+    if (partition.divergingEpoch({ offset, lastFetchedEpoch }) !== undefined) return ERROR.none;
+  }
+  return offset > partition.end ? ERROR.offsetOutOfRange : ERROR.none;
+}
+
+/** The error of a node that is asked where an epoch ends. */
+export function epochError(
+  partition: ScriptedPartition | undefined,
+  { nodeId, currentLeaderEpoch }: { readonly nodeId: number; readonly currentLeaderEpoch: number },
+): number {
+  const error = leaderError(partition, nodeId);
+  if (partition === undefined || error !== ERROR.none || currentLeaderEpoch < 0) return error;
+  if (currentLeaderEpoch < partition.leaderEpoch) return ERROR.fencedLeaderEpoch;
+  return currentLeaderEpoch > partition.leaderEpoch ? ERROR.unknownLeaderEpoch : ERROR.none;
 }
 
 /** The offsets that an answer names; all 0 where there is no such partition. */

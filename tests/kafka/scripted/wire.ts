@@ -141,6 +141,10 @@ export function bytes(value: Uint8Array): Buffer {
   return Buffer.concat([int32(value.length), value]);
 }
 
+export function compactBytes(value: Uint8Array): Buffer {
+  return Buffer.concat([uvarint(value.length + 1), value]);
+}
+
 /** An array, each item as the buffers of its fields. */
 export function array<Item>(
   items: readonly Item[],

@@ -1,0 +1,63 @@
+/**
+ * Counts the journal lines that a truncated log made superseded: the lines of a partition, as runs of offsets without a
+ * gap, and how many of them lie at or past an offset.
+ *
+ * @module
+ */
+
+interface Run {
+  readonly start: number;
+  /** One past the last offset. */
+  readonly end: number;
+  readonly lineCount: number;
+}
+
+/** A compacted topic has many runs; the oldest are merged, and counted by their share where they are cut. */
+const RUNS_MAX = 4_096;
+
+export class LineRuns {
+  #runs: Run[] = [];
+
+  copy(): LineRuns {
+    const copy = new LineRuns();
+    copy.#runs = [...this.#runs];
+    return copy;
+  }
+
+  /** Whether a line at this offset comes after all lines so far. */
+  isNext(offset: number): boolean {
+    return offset >= (this.#runs.at(-1)?.end ?? 0);
+  }
+
+  /** Notes a line that comes after all lines so far. */
+  add(offset: number): void {
+    const last = this.#runs.at(-1);
+    if (last?.end === offset) {
+      this.#runs[this.#runs.length - 1] = {
+        ...last,
+        end: offset + 1,
+        lineCount: last.lineCount + 1,
+      };
+      return;
+    }
+    this.#runs.push({ start: offset, end: offset + 1, lineCount: 1 });
+    const [first, second] = this.#runs;
+    if (this.#runs.length <= RUNS_MAX || first === undefined || second === undefined) return;
+    const lineCount = first.lineCount + second.lineCount;
+    this.#runs.splice(0, 2, { start: first.start, end: second.end, lineCount });
+  }
+
+  /** Forgets the lines from this offset on; returns how many there were. */
+  truncate(offset: number): number {
+    let lineCount = 0;
+    for (let run = this.#runs.at(-1); run !== undefined && run.end > offset;) {
+      this.#runs.pop();
+      const keptShare = Math.max(0, offset - run.start) / (run.end - run.start);
+      const keptCount = Math.round(run.lineCount * keptShare);
+      lineCount += run.lineCount - keptCount;
+      if (keptCount > 0) this.#runs.push({ start: run.start, end: offset, lineCount: keptCount });
+      run = keptCount > 0 ? undefined : this.#runs.at(-1);
+    }
+    return lineCount;
+  }
+}
