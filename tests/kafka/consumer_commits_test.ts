@@ -114,16 +114,19 @@ Deno.test("GroupConsumer hands no record over before it is committed where the p
   await member.batch();
 });
 
-Deno.test("GroupConsumer commits a start again that the client never sent, before any record", async () => {
+Deno.test("GroupConsumer commits a start again that was refused, before any record", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
-  let unsentCount = 0;
-  using _commits = aroundCommits(async (commit) => {
-    if (++unsentCount > 1) await commit();
-  });
+  const { offsetCommit } = cluster.requests;
+  let handedOver = 0;
+  cluster.script.offsetCommit = () => {
+    handedOver = Math.max(handedOver, member.batches.length);
+    return offsetCommit.length > 2 ? undefined : { errorCode: ERROR.requestTimedOut };
+  };
   await using member = await startMember(cluster);
   await clock.jumpUntil("a batch is handed over", () => member.batches.length === 1);
   assert.equal(member.committed(0)?.offset, 0);
+  assert.deepEqual([offsetCommit.length, handedOver], [3, 0]);
 });
 
 Deno.test("GroupConsumer leaves a commit as it is where the group has one", async () => {

@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { RefusedError } from "../../lib/kafka/errors.ts";
 import { JumpingClock } from "../jumping_clock.ts";
 import { ERROR, ScriptedGroupCluster } from "./scripted/group_cluster.ts";
+import type { ApiName } from "./scripted/group_script.ts";
 import { type Member, soon, startMember } from "./scripted/member.ts";
 
 const TOPIC = "orders";
 const HANDLER_PATIENCE_MS = 1_000;
-const SILENT_AFTER_MS = 5_000;
-const REBUILD_AFTER_SILENT_MS = 45_000;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
 
 /** A cluster whose topic has so many partitions, each with two batches of one record. */
@@ -36,10 +35,12 @@ async function isPlaced(member: Member): Promise<void> {
 }
 
 /** Has the topic described only when the test wants: until then the member does not know where to begin. */
-function delayPlacing({ script }: ScriptedGroupCluster): () => void {
+function delayPlacing({ script, requests }: ScriptedGroupCluster): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
   script.metadata = async ({ version }) => {
-    if (version === METADATA_VERSION_WITH_TOPIC_IDS) await promise;
+    // Before, it is the group's leader who asks, to assign partitions.
+    const isJoined = requests.syncGroup.length > 0;
+    if (version === METADATA_VERSION_WITH_TOPIC_IDS && isJoined) await promise;
     return undefined;
   };
   return resolve;
@@ -212,11 +213,15 @@ Deno.test("GroupConsumer leaves it to its owner to notice a gap before its start
   cluster.committed.set(TOPIC, new Map([[0, { offset: 2, metadata: null }]]));
   const place = delayPlacing(cluster);
   await using member = await startMember(cluster, { startAt: () => new Map([[0, 5]]) });
-  await clock.jumpUntil("it is fetched from 5", () => {
-    return cluster.requests.fetch.some(({ partitions }) => partitions[0]?.offset === 5);
-  });
+  const { fetch, heartbeat } = cluster.requests;
+  await clock.jumpUntil("it is fetched, in vain", () => fetch.length > 0);
+  const count = heartbeat.length;
+  await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2);
+  const offsets = fetch.map(({ partitions: [asked] }) => asked?.offset);
+  assert.deepEqual(new Set(offsets), new Set([2]), "nothing is passed over before it is decided");
   place();
   await clock.jumpUntil("a batch is handed over", () => member.batches.length > 0);
+  assert.deepEqual(member.batches[0]?.values, ["five"]);
 });
 
 Deno.test("GroupConsumer confirms a topic that is the same", async () => {
@@ -280,28 +285,20 @@ Deno.test("GroupConsumer says when no broker answers, builds the consumer again 
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
+  const apis = Object.keys(cluster.requests) as readonly ApiName[];
   const hindrance = () => member.consumer.standing.hindrance?.kind;
   (await member.batch()).finish(true);
   (await member.batch()).finish(true);
   await isCommitted(member, 2);
   assert.equal(hindrance(), undefined);
-  Object.assign(cluster.script, {
-    fetch: () => "silence",
-    heartbeat: () => "silence",
-    findCoordinator: () => "silence",
-  });
+  for (const api of apis) Object.assign(cluster.script, { [api]: () => "silence" });
   await clock.jumpUntil("it says so", () => member.noticesOf("silent").length > 0);
   assert.equal(hindrance(), "unreachable");
   assert.deepEqual(member.noticesOf("rebuilding"), []);
-  clock.jump(REBUILD_AFTER_SILENT_MS - SILENT_AFTER_MS);
   await clock.jumpUntil("it is built again", () => member.noticesOf("rebuilding").length > 0);
   assert.match(member.noticesOf("rebuilding")[0]?.reason ?? "", /has succeeded for \d+ s/);
   assert.equal(member.noticesOf("silent").length, 1, "it is said once");
-  Object.assign(cluster.script, {
-    fetch: undefined,
-    heartbeat: undefined,
-    findCoordinator: undefined,
-  });
+  for (const api of apis) cluster.script[api] = undefined;
   cluster.topic(TOPIC).partition(0).append(["three"]);
   await clock.jumpUntil("it goes on", () => member.batches.length === 3);
   assert.deepEqual(member.batches[2]?.values, ["three"]);

@@ -43,6 +43,7 @@ for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) 
         kind: "record",
         partition: { topic: "orders", topicId: TOPIC_ID, partition: 7 },
         offset: Number(offset),
+        leaderEpoch: undefined,
       });
     }
     const numbers = [
