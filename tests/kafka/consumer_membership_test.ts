@@ -7,6 +7,7 @@ import { type Member, soon, startMember } from "./scripted/member.ts";
 
 const TOPIC = "orders";
 const HANDLER_PATIENCE_MS = 1_000;
+const SESSION_TIMEOUT_MS = 10_000;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
 
 /** A cluster whose topic has so many partitions, each with two batches of one record. */
@@ -284,7 +285,8 @@ Deno.test("GroupConsumer commits nothing more once it knows that the topic is an
 Deno.test("GroupConsumer says when no broker answers, builds the consumer again in the end, and says when they answer again", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
-  await using member = await startMember(cluster);
+  // Else the coordinator alone is missed, before it is known that no broker answers.
+  await using member = await startMember(cluster, { sessionTimeoutMs: SESSION_TIMEOUT_MS });
   const apis = Object.keys(cluster.requests) as readonly ApiName[];
   const hindrance = () => member.consumer.standing.hindrance?.kind;
   (await member.batch()).finish(true);
