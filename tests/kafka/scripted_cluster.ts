@@ -1,6 +1,6 @@
 /**
  * A cluster that does what a test tells it: a few nodes on sockets, a topic, and brokers' answers to
- * produce requests. It counts what it stores; records themselves are thrown away.
+ * produce requests. It counts what it stores, and keeps the bytes of every batch.
  *
  * It knows as much of the protocol as an idempotent producer asks for, and where partitions end, each in one
  * version: Produce v3, ListOffsets v1, Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
@@ -38,6 +38,8 @@ export interface ProducedBatch {
   readonly partition: number;
   readonly producerId: bigint;
   readonly recordCount: number;
+  /** As the log would keep it. */
+  readonly bytes: Uint8Array;
 }
 
 /** What the node says of it; that it is stored where the last one ended, if nothing else is said. */
@@ -66,6 +68,8 @@ export class ScriptedCluster implements AsyncDisposable {
   /** How many records each partition has. */
   readonly stored: number[];
   readonly batches: ProducedBatch[] = [];
+  /** How many connections were made to it. */
+  connectionCount = 0;
   readonly #options: ScriptedClusterOptions;
   readonly #listeners: readonly Deno.TcpListener[];
   readonly #connections = new Set<Deno.TcpConn>();
@@ -97,6 +101,7 @@ export class ScriptedCluster implements AsyncDisposable {
   async #serve(listener: Deno.TcpListener, nodeId: number): Promise<void> {
     for await (const connection of listener) {
       this.#connections.add(connection);
+      this.connectionCount++;
       this.#serving.push(
         this.#talk(connection, nodeId).finally(() => this.#connections.delete(connection)),
       );
@@ -192,6 +197,7 @@ export class ScriptedCluster implements AsyncDisposable {
         partition,
         producerId: batch.readBigInt64BE(43),
         recordCount: batch.readInt32BE(57),
+        bytes: Uint8Array.from(batch),
       });
       if (answer === "silence") return undefined;
       const { partition: named = partition, errorCode = 0, baseOffset = -1 } = answer;

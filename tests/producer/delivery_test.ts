@@ -227,3 +227,19 @@ Deno.test("Delivery does not take an order that was acknowledged for the same by
   assert.deepEqual(log, [7, 7]);
   assert.deepEqual(lookups, [["sent_again", 1]]);
 });
+
+Deno.test("Delivery sends a batch that was too large again in parts, before what waits behind it", async () => {
+  let isFirst = true;
+  const order: number[] = [];
+  const { delivery } = createDelivery((_, records) => {
+    if (isFirst) {
+      isFirst = false;
+      return Promise.reject(rejection("refused", "MESSAGE_TOO_LARGE"));
+    }
+    order.push(...records.map(({ value }) => value?.[0] ?? 0));
+    return Promise.resolve({ baseOffset: order.length - records.length });
+  }, { batchBytesMax: 100, partitionCount: 1 });
+  for (let sequence = 1; sequence <= 8; sequence++) delivery.accept(numbered(sequence));
+  await delivery.flush(1_000);
+  assert.deepEqual(order, [1, 2, 3, 4, 5, 6, 7, 8]);
+});
