@@ -269,7 +269,11 @@ function troublesOf(evidence: Evidence, state: TrackerState): readonly string[] 
     );
   }
   if (state === "idle" && status === undefined && lag !== undefined && lag > 0) {
-    troubles.push(`nothing is journaled although ${counted(lag, "record")} wait in the topic`);
+    troubles.push(
+      `nothing is journaled although ${counted(lag, "record")} ${
+        lag === 1 ? "waits" : "wait"
+      } in the topic`,
+    );
   }
   return troubles;
 }

@@ -1,6 +1,6 @@
 /**
  * A cluster that does what a test tells it: a few nodes on sockets, a topic, and brokers' answers to
- * produce requests. It counts what it stores; records themselves are thrown away.
+ * produce requests. It counts what it stores, and keeps the bytes of every batch.
  *
  * It knows as much of the protocol as an idempotent producer asks for, and where partitions end, each in one
  * version: Produce v3, ListOffsets v1, Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
@@ -37,6 +37,8 @@ export interface ProducedBatch {
   readonly partition: number;
   readonly producerId: bigint;
   readonly recordCount: number;
+  /** As the log would keep it. */
+  readonly bytes: Uint8Array;
 }
 
 /** What the node says of it; that it is stored where the last one ended, if nothing else is said. */
@@ -65,6 +67,11 @@ export class ScriptedCluster implements AsyncDisposable {
   /** How many records each partition has. */
   readonly stored: number[];
   readonly batches: ProducedBatch[] = [];
+  /** How many connections were made to it. */
+  get connectionCount(): number {
+    return this.#nodes.connectionCount;
+  }
+
   readonly #options: ScriptedClusterOptions;
   readonly #nodes: ScriptedNodes;
   #producerCount = 0n;
@@ -146,6 +153,7 @@ export class ScriptedCluster implements AsyncDisposable {
         partition,
         producerId: batch.readBigInt64BE(43),
         recordCount: batch.readInt32BE(57),
+        bytes: Uint8Array.from(batch),
       });
       if (answer === "silence") return "silence";
       const { partition: named = partition, errorCode = 0, baseOffset = -1 } = answer;

@@ -349,3 +349,51 @@ Deno.test("ReadModel shows the same facts of a journal and a log in the Go track
   assert.equal(snapshot.health.status, "healthy");
   assert.equal(snapshot.health.checks[0]?.level, "warning");
 });
+
+Deno.test("ReadModel calls a tracker running again at the first message after the totals of the one that stopped", () => {
+  const model = modelOf({
+    journal: traffic({ count: 10 }),
+    log: logLine({
+      atMs: NOW_MS + 1_000,
+      message: "Tracker stopped",
+      metadata: { ...METRICS, stopped: true },
+    }),
+  });
+  assert.equal(model.snapshot({ nowMs: NOW_MS + 2_000 }).health.state, "stopped");
+  model.tick(NOW_MS + 3_000);
+  feed(model.journal, journalLine({ receivedAtMs: NOW_MS + 2_000, offset: 5 }));
+  assert.equal(model.snapshot({ nowMs: NOW_MS + 3_000 }).health.state, "running");
+});
+
+Deno.test("ReadModel is unhealthy where nothing is journaled and a single record waits", () => {
+  const verdict = (lag: number) => {
+    const model = modelOf({ journal: traffic({ count: 10 }) });
+    model.tick(NOW_MS + 120_000);
+    const metadata = { ...METRICS, lag: { "0": lag } };
+    feed(model.log, logLine({ atMs: NOW_MS + 110_000, message: "Metrics", metadata }));
+    return model.snapshot({ nowMs: NOW_MS + 120_000 }).health;
+  };
+  assert.equal(verdict(0).status, "healthy");
+  const { status, reasons } = verdict(1);
+  assert.equal(status, "unhealthy");
+  assert.equal(reasons[0], "nothing is journaled although 1 record waits in the topic");
+});
+
+Deno.test("ReadModel gives a partition no lag where the journal has several topics: the log's lag names none", () => {
+  const log = logLine({ atMs: NOW_MS, message: "Metrics", metadata: METRICS });
+  const lines = ["orders", "returns"].map((topic) => journalLine({ receivedAtMs: NOW_MS, topic }));
+  const one = modelOf({ journal: lines[0] ?? "", log }).snapshot({ nowMs: NOW_MS });
+  assert.deepEqual(one.partitions.map(({ lag }) => lag), [3]);
+  const both = modelOf({ journal: lines.join(""), log }).snapshot({ nowMs: NOW_MS });
+  assert.deepEqual(both.partitions.map(({ lag }) => lag), [undefined, undefined]);
+});
+
+Deno.test("ReadModel keeps no more than 10,000 partitions of a hostile journal, and counts every line", () => {
+  const model = modelOf({});
+  const template = journalLine({ receivedAtMs: NOW_MS, partition: 0 });
+  for (let partition = 0; partition < 10_020; partition++) {
+    feed(model.journal, template.replace('"kafka_partition":0', `"kafka_partition":${partition}`));
+  }
+  const { partitions, totals } = model.snapshot({ nowMs: NOW_MS });
+  assert.deepEqual([partitions.length, totals.received], [10_000, 10_020]);
+});

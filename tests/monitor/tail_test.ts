@@ -173,6 +173,28 @@ Deno.test("Tail drains the renamed file before it opens the new one", async () =
   assert.equal(bench.tail.status().rotationCount, 1);
 });
 
+Deno.test("Tail drains a file that is written and replaced between the last read and the look at its name", async () => {
+  let act = () => {};
+  const files: TailFiles = {
+    ...TAIL_FILES,
+    stat(path) {
+      act();
+      return TAIL_FILES.stat(path);
+    },
+  };
+  using bench = new Bench({ files });
+  const lines = bench.writeLines(3);
+  await bench.read();
+  act = () => {
+    act = () => {};
+    lines.push(...bench.writeLines(2));
+    // No closed segment has them: only the open file does.
+    Deno.removeSync(bench.live);
+    lines.push(...bench.writeLines(2));
+  };
+  assert.deepEqual(await bench.read(), lines);
+});
+
 Deno.test("Tail reads segments that came and closed between two looks", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(1);

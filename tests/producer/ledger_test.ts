@@ -84,3 +84,27 @@ Deno.test("readLedger() leaves out a last line that was cut, and refuses any oth
     await Deno.writeTextFile(path, text.replace('"offset":1', '"offset":"1"'));
     await assert.rejects(read, { name: "SyntaxError", message: /line 1 is no entry/ });
   }));
+
+Deno.test("LedgerFile.close() flushes to the disk, after the last line is written", () =>
+  withFolder(async (folder) => {
+    const { prototype } = Deno.FsFile;
+    const { writeSync, syncDataSync } = prototype;
+    const calls: string[] = [];
+    prototype.writeSync = function (bytes) {
+      calls.push("write");
+      return writeSync.call(this, bytes);
+    };
+    prototype.syncDataSync = function () {
+      calls.push("sync");
+      syncDataSync.call(this);
+    };
+    try {
+      const ledger = new LedgerFile(join(folder, "ledger.jsonl"));
+      ledger.add(report(1, { kind: "acknowledged", offset: 1, sentAtMs: 0, answeredAtMs: 0 }));
+      ledger.close();
+    } finally {
+      Object.assign(prototype, { writeSync, syncDataSync });
+    }
+    assert.deepEqual(calls, ["write", "sync"]);
+    await Promise.resolve();
+  }));

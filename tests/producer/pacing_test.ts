@@ -89,3 +89,14 @@ Deno.test("rampPacing() goes in a straight line from 0 to the first target, and 
   assert.equal(pacing.dueAtMs(500), 15_000);
   assert.equal(pacing.count, 600);
 });
+
+Deno.test("rampPacing() makes no order more for what a sum of stages is off by in floating point", () => {
+  // 1.5 + 4.5 + 14 orders, which add up to 20.000000000000004.
+  const pacing = rampPacing([
+    { target: 2, durationMs: 1_500 },
+    { target: 7, durationMs: 1_000 },
+    { target: 21, durationMs: 1_000 },
+  ]);
+  assert.equal(pacing.count, 20);
+  assert.equal(pacing.dueCount(3_500), 20);
+});

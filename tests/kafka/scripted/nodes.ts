@@ -35,6 +35,8 @@ export class ScriptedNodes implements AsyncDisposable {
   readonly #options: ScriptedNodesOptions;
   readonly #listeners: readonly Deno.TcpListener[];
   readonly #connections = new Set<Deno.TcpConn>();
+  /** How many connections were made to them. */
+  connectionCount = 0;
   readonly #serving: Promise<void>[];
   readonly #failures: unknown[] = [];
 
@@ -73,6 +75,7 @@ export class ScriptedNodes implements AsyncDisposable {
 
   async #serve(listener: Deno.TcpListener, nodeId: number): Promise<void> {
     for await (const connection of listener) {
+      this.connectionCount++;
       this.#connections.add(connection);
       this.#serving.push(
         this.#talk(connection, nodeId).finally(() => {
