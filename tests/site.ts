@@ -148,7 +148,17 @@ async function createTopic(
   numPartitions: number,
 ): Promise<void> {
   const topics = [{ topic: site.topic, numPartitions }];
-  await withAdmin(site, (admin) => admin.createTopics({ topics, waitForLeaders: true }));
+  await withAdmin(site, async (admin) => {
+    // Waiting for leaders can fail for a topic that was just created.
+    await admin.createTopics({ topics, waitForLeaders: false });
+    await until("every partition has a leader", async () => {
+      const metadata = await admin.fetchTopicMetadata({ topics: [site.topic] }).catch(() =>
+        undefined
+      );
+      const partitions = metadata?.topics[0]?.partitions ?? [];
+      return partitions.length === numPartitions && partitions.every(({ leader }) => leader >= 0);
+    });
+  });
 }
 
 async function createTopicAgain(
