@@ -241,6 +241,7 @@ class Run {
 
   async #changeCheckpoint(): Promise<void> {
     const storage = this.#disk.storage(() => "done");
+    await storage.createDirectory("logs"); // a loss of power can have taken a new one
     const chance = this.#random();
     if (chance < 0.25) await storage.remove(CHECKPOINT);
     else if (chance < 0.4 && this.#oldCheckpoint !== undefined) {
