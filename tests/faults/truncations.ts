@@ -73,6 +73,13 @@ export async function assertTruncated(
     .map(({ level, metadata }) => `${level} ${metadata?.["partition"]} ${metadata?.["offset"]}`);
   const expected = truncations.map(({ partition, offset }) => `WARN ${partition} ${offset}`);
   assert.deepEqual(warned.toSorted(), expected.toSorted());
+  const { code, stdout, stderr } = await site.run("tracker", ["verify", "--json"]);
+  const verified = JSON.parse(stdout || "{}");
+  assert.deepEqual(
+    [code, verified.ok, verified.superseded, verified.journaled],
+    [0, true, superseded, topic.length],
+    stdout + stderr,
+  );
 }
 
 function byPartition<Item extends { readonly partition: number }>(

@@ -36,6 +36,8 @@ export class PartitionAccount {
   #superseded = 0;
   /** Offsets whose lines without an epoch were superseded by a line with one. */
   readonly #replaced = new Set<number>();
+  /** Offsets of lines that the topic has never reached. */
+  readonly #impossible = new Set<number>();
   #duplicatedAcross = 0;
   readonly #counts: Record<ExampleKind, number> = {
     missing: 0,
@@ -117,7 +119,15 @@ export class PartitionAccount {
 
   /** Takes back lines without an epoch from `start` up to, not including, `end`: their log was truncated. */
   supersede({ start, end }: { readonly start: number; readonly end: number }): void {
-    for (let offset = start; offset < end; offset++) {
+    for (const offset of this.#impossible) {
+      if (offset < start || offset >= end) continue;
+      this.#impossible.delete(offset);
+      this.#examples.unexplained = this.#examples.unexplained.filter((each) => each !== offset);
+      this.#counts.unexplained--;
+      this.#journaled--;
+      this.#superseded++;
+    }
+    for (let offset = start; offset < Math.min(end, this.end); offset++) {
       const page = this.#pages.get(pageNumberOf(offset));
       if (page?.inJournals.has(offset) !== true) continue;
       page.inJournals.delete(offset);
@@ -149,6 +159,7 @@ export class PartitionAccount {
 
   /** A journal line at an offset that the topic has never reached. */
   addImpossibleLine(offset: number): void {
+    this.#impossible.add(offset);
     this.#journaled++;
     this.#note("unexplained", offset);
   }

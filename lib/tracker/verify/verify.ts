@@ -206,8 +206,15 @@ class Verifier {
         // A leader is asked once for each epoch: waiting for every line would take too long.
         const answer = this.#isOfTopic(record) && this.#superseded.isSuperseded(record);
         const isSuperseded = typeof answer === "boolean" ? answer : await answer;
-        if (isSuperseded) this.#accountOf(record.partition).addSuperseded();
-        else this.#judge(record, { line, journal, early });
+        if (isSuperseded) {
+          this.#accountOf(record.partition).addSuperseded();
+          continue;
+        }
+        const runs = this.#isOfTopic(record) ? this.#superseded.note(journal, record) : [];
+        // Lines beyond the topic's present end can be among those that are superseded.
+        if (runs.length > 0) await this.#judgeEarly(early.splice(0));
+        for (const run of runs) this.#accountOf(record.partition).supersede(run);
+        this.#judge(record, { line, journal, early });
       }
       if (early.length > 0) await this.#judgeEarly(early);
       this.#turn({ phase: "journal", done: end, total: files.bytes });
@@ -340,10 +347,7 @@ class Verifier {
     const account = this.#accounts.get(partition);
     if (!isWanted) this.#outsideRange++;
     else if (account === undefined || offset >= account.end) early.push({ partition, offset });
-    else {
-      for (const run of this.#superseded.note(journal, record)) account.supersede(run);
-      account.addLine(record, { journal, start: line.start, end: line.end });
-    }
+    else account.addLine(record, { journal, start: line.start, end: line.end });
   }
 
   /** The topic may have grown to hold these offsets; where it has not, no record can have been there. */
