@@ -202,6 +202,8 @@ const START_RETRY_WAIT_MS = 500;
 /** How often a new group's commits are looked for while another member decides where it begins. */
 const BEGINNING_POLL_MS = 250;
 const WATCH_INTERVAL_MS = 1_000;
+/** Fetches are answered four times a second, with records or without. */
+const FETCHES_SUCCEED_WITHIN_MS = 2_000;
 const PROBE_INTERVAL_MS = 1_000;
 const REBUILD_WAIT_MIN_MS = 500;
 const REBUILD_WAIT_MAX_MS = 15_000;
@@ -1017,8 +1019,9 @@ export class GroupConsumer {
   }
 
   #watchCoordinator(): void {
-    const { hindrance, isThrottled } = this.#liveness;
-    const isAnswered = hindrance?.kind !== "unreachable" && !isThrottled;
+    const { isThrottled, unsuccessfulMs } = this.#liveness;
+    // Over a slow line heartbeats wait for fetches that time out: only where these succeed is it the coordinator.
+    const isAnswered = unsuccessfulMs < FETCHES_SUCCEED_WITHIN_MS && !isThrottled;
     const lateMs = this.#coordinator.check(isAnswered && this.#isPlaced && !this.#isStopping);
     if (lateMs === undefined) return;
     const seconds = Math.round(lateMs / 1_000);
