@@ -253,6 +253,8 @@ terminalTest("a second Ctrl-C after more than a second forces the exit with code
   });
   await terminal.shows(/delivered +order [1-9]/);
   using _ = silence();
+  // Some orders become due that no broker acknowledges: an orderly stop waits for them.
+  await new Promise((resolve) => setTimeout(resolve, 500));
   await terminal.press("C-c");
   await terminal.shows(/SIGINT: no new orders/);
   await new Promise((resolve) => setTimeout(resolve, 1_500));
