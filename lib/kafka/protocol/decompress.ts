@@ -93,7 +93,7 @@ function unknownCodec(codec: number): Error {
 }
 
 /** Lets timers and input have their turn. */
-export function nextTurn(): Promise<void> {
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
