@@ -21,7 +21,7 @@ import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
-import { installProduceEncoding, onFailedAttempt } from "./produce_request.ts";
+import { onFailedAttempt } from "./kafkajs/produce_request.ts";
 import type { OutgoingRecord } from "./record.ts";
 
 /** What the broker said to a send. */
@@ -64,8 +64,6 @@ interface Session {
 /** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
 const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
 const ACKS_ALL = -1;
-
-installProduceEncoding();
 
 /** A producer that says of each record what became of it. */
 export class ReliableProducer {

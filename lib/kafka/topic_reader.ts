@@ -11,7 +11,7 @@
 
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
-import { type ClientCluster, createCluster } from "./kafkajs_internals.ts";
+import { type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
 import { committedBatches } from "./committed_records.ts";
 import { type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
 import type { KafkaRecord } from "./record.ts";

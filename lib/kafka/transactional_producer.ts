@@ -28,7 +28,6 @@ import { checkedBaseOffset } from "./base_offset.ts";
 import { DeliveryError, explain, fateOf, reasonOf, scopeOf } from "./errors.ts";
 import type { Acknowledgement, SendRequest } from "./producer.ts";
 import { clientMessages } from "./producer.ts";
-import { installProduceEncoding } from "./produce_request.ts";
 
 export interface TransactionalOptions {
   /** One producer at a time has it: opening a second one fences the first. */
@@ -60,8 +59,6 @@ const NO_COMPRESSION = 0;
 const FIRST_RETRY_MS = 20;
 /** An abort on the way out only frees readers sooner: the next producer, or the timeout, does it too. */
 const ABORT_TIMEOUT_MS = 3_000;
-
-installProduceEncoding();
 
 export class TransactionalProducer implements AsyncDisposable {
   readonly #transactionalId: string;

@@ -15,11 +15,10 @@
 import { Buffer } from "node:buffer";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import brokerModule from "kafkajs/src/broker/index.js";
 import requestsModule from "kafkajs/src/protocol/requests/index.js";
-import { crc32c } from "./crc32c.ts";
-import { giveHeadroom } from "./kafkajs_internals.ts";
-import type { OutgoingRecord, RecordHeader } from "./record.ts";
+import { crc32c } from "../crc32c.ts";
+import { giveHeadroom } from "./headroom.ts";
+import type { OutgoingRecord, RecordHeader } from "../record.ts";
 
 /** What kafkajs's producer hands to a broker; ids are numbers, texts or its own Long. */
 interface ProduceFields {
@@ -57,6 +56,10 @@ interface Broker {
   produce(fields: ProduceFields): Promise<unknown>;
 }
 
+interface BrokerPool {
+  createBroker(options: object): Broker;
+}
+
 const PRODUCE_API_KEY = 0;
 const TIMEOUT_MS = 30_000;
 const MAGIC = 2;
@@ -83,23 +86,34 @@ const GZIP_GROWTH_MAX = 0.01;
 const compressed = promisify(gzip);
 
 /**
- * Has kafkajs write records of ours ({@link OutgoingRecord}, whose headers are a list) this way; messages
- * of its own kind it writes itself. They pass through the client's producer as they are.
+ * Has the brokers of a cluster write records of ours ({@link OutgoingRecord}, whose headers are a list) this way;
+ * messages of its own kind kafkajs writes itself. They pass through the client's producer as they are.
+ *
+ * @param cluster of kafkajs, before it has connected.
  */
-export function installProduceEncoding(): void {
-  const { prototype } = brokerModule as { prototype: Broker };
+export function encodeProduceRequests(cluster: object): void {
+  const { brokerPool } = cluster as { readonly brokerPool: BrokerPool };
+  const { createBroker } = brokerPool;
+  brokerPool.createBroker = (options) => {
+    const broker = createBroker(options);
+    encodeRequestsOf(broker);
+    return broker;
+  };
+}
+
+function encodeRequestsOf(broker: Broker): void {
   const { requests } = requestsModule as { requests: { readonly Produce: unknown } };
-  const sendRequest = Object.getOwnPropertySymbols(prototype)
+  const sendRequest = Object.getOwnPropertySymbols(Object.getPrototypeOf(broker))
     .find((symbol) => symbol.description === "private:Broker:sendRequest");
   if (sendRequest === undefined) throw new TypeError("expected kafkajs 2.2.4: no sendRequest");
-  const { produce } = prototype;
-  prototype.produce = async function (fields) {
-    if (!isOurs(fields)) return await produce.call(this, fields);
-    const call = this.lookupRequest(PRODUCE_API_KEY, requests.Produce)(fields);
+  const { produce } = broker;
+  broker.produce = async (fields) => {
+    if (!isOurs(fields)) return await produce.call(broker, fields);
+    const call = broker.lookupRequest(PRODUCE_API_KEY, requests.Produce)(fields);
     const request = { ...call.request, encode: () => encodeBody(fields) };
-    const send = Reflect.get(this, sendRequest) as (call: object) => Promise<unknown>;
+    const send = Reflect.get(broker, sendRequest) as (call: object) => Promise<unknown>;
     try {
-      return await send.call(this, { ...call, request });
+      return await send.call(broker, { ...call, request });
     } catch (error) {
       noteFailedAttempt(fields, error);
       throw error;
