@@ -1,0 +1,27 @@
+import { join } from "node:path";
+import type { Nemesis } from "../nemesis.ts";
+import { pick } from "../schedule.ts";
+import { TOPICS } from "../stage.ts";
+
+export default {
+  does: "runs the producer with some invalid orders; it is killed, stopped, or ends by itself",
+  visible: "generated = acknowledged + failed + undelivered + unknown, unless it was killed",
+  async strike(stage, [rate, bad, end, how]) {
+    const cwd = join(stage.folder, `producer-${stage.producers.length + 1}`);
+    await Deno.mkdir(cwd);
+    const run = { cwd, incarnation: stage.facts.incarnations.main, sentAtMs: performance.now() };
+    const program = await stage.run("producer", [
+      ...["--topic", TOPICS.main, "--json", "--duration", "8s", "--ledger", "logs/ledger.jsonl"],
+      ...["--rate", String(20 + Math.floor(rate * 300)), "--bad", String(Math.floor(bad * 20))],
+      ...["--compression", how < 0.3 ? "gzip" : "none"],
+    ], cwd);
+    const signal = pick(["SIGKILL", "SIGTERM", undefined] as const, end);
+    stage.tell(`producer started${signal === undefined ? "" : `; it gets ${signal}`}`);
+    await stage.wait(1_000 + how * 5_000);
+    if (signal !== undefined) program.signal(signal);
+    const code = await program.exitCode;
+    stage.tell(`producer ended with code ${code}`);
+    const summary = signal === "SIGKILL" ? undefined : program.output.stdout;
+    stage.producers.push({ ...run, summary });
+  },
+} satisfies Nemesis;
