@@ -185,7 +185,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
       const expected = `partition ${partition} was truncated at offset ${offset}`;
       if (superseded > 0 && !mark.includes(expected)) unmarked?.push(place);
       const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
-      if (offset <= last && !mayGoBack) unordered?.push(place);
+      if (offset < last && !mayGoBack) unordered?.push(place);
       last = Math.max(last, offset);
       current.set(offset, line);
       verdict.count("superseded lines", superseded);
@@ -237,7 +237,7 @@ function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict
     !inTopic.has(nameOf(line)) && !facts.truncatedUntilMs.has(`${role}/${line.partition}`)
   );
   const alone = facts.memberCount === 1 ? [...members[0]?.values() ?? []] : [];
-  const unnoticed = alone.filter((line) => !inTopic.has(nameOf(line)));
+  const unnoticed = alone.filter((line) => !inTopic.has(nameOf(line)) && !foreign.includes(line));
   verdict.violate(PROMISES.once, foreign.map((line) => `no such record: ${role}/${nameOf(line)}`));
   verdict.violate(
     PROMISES.truncated,
