@@ -10,6 +10,7 @@ import type { Acknowledged } from "./load.ts";
 /** The promises, as docs/guarantees.md has them in bold; a violation begins with one. */
 export const PROMISES = {
   acknowledged: "An order counts as acknowledged only when the broker said so",
+  order: "The order of a partition is the order of generation",
   accounts: "Every generated order is accounted for",
   once: "Each record of a partition is in one tracker's journal exactly once",
   bad: "A bad record is in the journal, then in the dead-letter topic, then committed",
@@ -120,6 +121,7 @@ export function judge(evidence: Evidence): Judgment {
     );
     compare(topic, { held, evidence, verdict });
     judgeAcknowledged(topic, evidence, verdict);
+    judgeProducers(topic, evidence, verdict);
     judgeLetters(topic, { held, evidence, verdict });
     judgeRedrive(topic, evidence, verdict);
     if (!topic.verified.startsWith("code 0: ")) verdict.violate(PROMISES.verify, [topic.verified]);
@@ -263,6 +265,29 @@ function judgeAcknowledged(
       `${role}/${partition}/${offset} is ${values.get(`${partition}/${offset}`)} and was ${sha256}`
     ),
   );
+}
+
+/** A producer's orders are in each partition in the order of its ledger, and none of them twice. */
+function judgeProducers({ role, records }: TopicEvidence, evidence: Evidence, verdict: Verdict) {
+  const wasSentBack = ({ headers }: TopicRecord) => headers.has("orderflow.redriven.from");
+  const originals = Map.groupBy(records.filter((it) => !wasSentBack(it)), ({ value }) => value);
+  for (const { name, ledger } of evidence.producers) {
+    const own = Map.groupBy(ledger, ({ sha256 }) => sha256);
+    const repeated = [...own].filter(([sha256, entries]) =>
+      (originals.get(sha256)?.length ?? 0) > entries.length
+    );
+    const last = new Map<number, number>();
+    const unordered = ledger.filter(({ partition, offset }) => {
+      const isAfter = offset > (last.get(partition) ?? -1);
+      last.set(partition, offset);
+      return !isAfter;
+    });
+    const wrong = [...repeated.flatMap(([, entries]) => entries), ...unordered];
+    verdict.violate(
+      PROMISES.order,
+      wrong.map((it) => `${name}: ${role}/${it.partition}/${it.offset}`),
+    );
+  }
 }
 
 /** A letter's source, as its headers have it. */

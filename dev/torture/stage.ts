@@ -194,10 +194,11 @@ export class Stage implements AsyncDisposable {
     topic: { topic: string; numPartitions: number; replicationFactor?: number },
     config: Readonly<Record<string, string>>,
   ): Promise<void> {
-    await this.admin.createTopics({
-      topics: [{ ...topic, configEntries: entriesOf(config) }],
-      waitForLeaders: false, // kafkajs's own wait can fail for a new topic
-    });
+    const topics = [{ ...topic, configEntries: entriesOf(config) }];
+    // kafkajs's own wait for leaders can fail for a new topic.
+    const create = () => this.admin.createTopics({ topics, waitForLeaders: false });
+    const isThere = async () => (await this.admin.listTopics()).includes(topic.topic);
+    while (!await create().then(isThere).catch(() => false)) await delay(POLL_MS);
   }
 
   /** Replaces a topic's configuration. */
@@ -269,9 +270,13 @@ export class Stage implements AsyncDisposable {
     this.facts.violations.push(`A tracker ends only when told to: ${name} ended ${how}: ${said}`);
   }
 
-  /** Runs `work` once all other work on this target is done: faults of one target do not overlap. */
+  /**
+   * Runs `work` once all other work on this target is done: faults of one target do not overlap. What has not begun when
+   * everything heals is left out.
+   */
   async exclusively(target: string, work: () => Promise<void>): Promise<void> {
-    const turn = (this.#turns.get(target) ?? Promise.resolve()).catch(() => {}).then(work);
+    const turn = (this.#turns.get(target) ?? Promise.resolve()).catch(() => {})
+      .then(() => this.healing.aborted ? undefined : work());
     this.#turns.set(target, turn);
     await turn;
   }

@@ -91,6 +91,16 @@ Deno.test("judge() names the promise that is broken", () => {
   const [journal] = noEffect.journals;
   assert.ok(topic !== undefined && journal !== undefined);
   const producer = { name: "producer-1", ledger: [], accounts: { generated: 5, unknown: 4 } };
+  const ledger = noEffect.acknowledged;
+  const unordered = [1, 0].map((offset) => ({
+    ...{ role: "main", incarnation: 0, sentAtMs: 5, partition: 0 } as const,
+    ...{ offset, sha256: `value ${offset}` },
+  }));
+  const again = { value: "value 2" };
+  const repeated = evidence({
+    lines: [...LINES, line(3, again)],
+    records: [...RECORDS, record(3, again)],
+  });
   const broken: Record<string, readonly [string, Evidence]> = {
     "a record is missing": [PROMISES.once, evidence({ lines: [line(0), line(1)] })],
     "a record is there twice": [PROMISES.identity, evidence({ lines: [...LINES, line(2)] })],
@@ -155,6 +165,14 @@ Deno.test("judge() names the promise that is broken", () => {
     "verify fails": [
       PROMISES.verify,
       { ...noEffect, topics: [{ ...topic, verified: "code 1: {}" }] },
+    ],
+    "a producer's order is there twice": [
+      PROMISES.order,
+      { ...repeated, producers: [{ ...producer, accounts: undefined, ledger }] },
+    ],
+    "a producer's orders are in another order": [
+      PROMISES.order,
+      { ...noEffect, producers: [{ ...producer, accounts: undefined, ledger: unordered }] },
     ],
     "accounts do not add up": [PROMISES.accounts, { ...noEffect, producers: [producer] }],
   };

@@ -21,6 +21,7 @@ export default {
       proxy?.setMode(mode);
       if (end < 0.5) proxy?.resetAll();
       else if (end < 0.7) proxy?.forgetAll();
+      else if (end < 0.8) proxy?.cutAll();
       stage.tell(`network: ${mode.kind}`);
       await stage.wait(500 + how * 8_000);
       proxy?.setMode({ kind: "pass" });
