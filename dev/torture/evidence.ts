@@ -35,7 +35,8 @@ export async function gatherEvidence(
   for (const role of roles) topics.push(await topicEvidence(stage, role));
   const journals = [
     ...stage.trackers.map(({ name, logs }) => ({ ...readJournal(logs), name, isGuest: false })),
-    ...stage.guests.map(({ name, logs }) => ({ ...readJournal(logs), name, isGuest: true })),
+    ...stage.guests.filter(({ logs }) => exists(join(logs, "tracker.events")))
+      .map(({ name, logs }) => ({ ...readJournal(logs), name, isGuest: true })),
   ];
   return { facts: stage.facts, topics, journals, acknowledged, producers: producerEvidence(stage) };
 }
@@ -49,14 +50,17 @@ function producerEvidence({ producers }: Stage): Evidence["producers"] {
   }));
 }
 
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
 /** Returns the lines of a file that are whole; none where there is no file. */
 function readLines(path: string): readonly string[] {
-  try {
-    return Deno.readTextFileSync(path).split("\n").slice(0, -1);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  return exists(path) ? Deno.readTextFileSync(path).split("\n").slice(0, -1) : [];
 }
 
 async function topicEvidence(stage: Stage, role: TopicRole): Promise<TopicEvidence> {

@@ -29,6 +29,7 @@ export const ROLES: readonly TopicRole[] = ["main", "other"];
 const PARTITIONS = 3;
 const OWN_DISK_BYTES = 48 * 1024 * 1024;
 const STOP_TIMEOUT_MS = 30_000;
+const RESTART_MS = 1_000;
 const POLL_MS = 100;
 const ANY_TIMESTAMP = String(2n ** 63n - 1n);
 const BROKER_SETTINGS = {
@@ -232,9 +233,15 @@ export class Stage implements AsyncDisposable {
     ]);
     slot.isEnding = false;
     const { output, exitCode } = slot.program;
-    exitCode.then((code) => {
+    const startCount = startCountOf(slot);
+    exitCode.then(async (code) => {
       slot.program = undefined;
-      if (!slot.isEnding) this.#reportEnd(slot, code, output.stderr);
+      if (slot.isEnding) return;
+      if (startCountOf(slot) > startCount) return this.#reportEnd(slot, code, output.stderr);
+      // It gives up where no broker answers at the start; whoever runs it starts it again.
+      this.tell(`${slot.name} could not start: ${output.stderr.trim().slice(0, 80)}`);
+      await delay(RESTART_MS);
+      if (!slot.isEnding && slot.program === undefined) await this.startTracker(slot);
     });
   }
 
@@ -252,8 +259,8 @@ export class Stage implements AsyncDisposable {
   /** Sends SIGTERM and waits; a tracker that ends late or with an error is a violation. */
   async stopTracker(slot: TrackerSlot): Promise<void> {
     const { program } = slot;
-    if (program === undefined) return;
     slot.isEnding = true;
+    if (program === undefined) return;
     // Before it listens for signals, SIGTERM ends it as it ends any process.
     const isListening = await answers(slot, "live");
     program.signal("SIGTERM");
@@ -306,6 +313,15 @@ export function deadLettersOf(topic: string): string {
 
 export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
+}
+
+/** Returns how often a tracker has started, by its log. */
+function startCountOf({ logs }: TrackerSlot): number {
+  try {
+    return Deno.readTextFileSync(join(logs, "tracker.log")).split("The tracker started").length;
+  } catch {
+    return 0;
+  }
 }
 
 /** Asks a tracker's health endpoint; no answer within a second is no. */

@@ -10,7 +10,7 @@ export default {
         stage.configure(deadLettersOf(TOPICS.main), { "retention.ms": "-1", ...config });
       await configure({ ...stage.setup.deadLetterConfig, "max.message.bytes": "1" });
       stage.tell("the dead-letter topic refuses everything");
-      await stage.wait(1_000 + how * 12_000);
+      await stage.wait(1_000 + how * 20_000);
       await configure(stage.setup.deadLetterConfig);
       stage.tell("the dead-letter topic accepts records again");
     });

@@ -33,8 +33,13 @@ export default {
       await allowUnclean(true);
       await leader.process?.kill();
       await stage.startNode(follower);
-      const isElected = async () =>
-        (await state()).find((it) => it.partitionId === chosen.partitionId)?.leader === follower.id;
+      // Asking fails as long as any partition has no leader.
+      const isElected = () =>
+        state().then(
+          (all) =>
+            all.some((it) => it.partitionId === chosen.partitionId && it.leader === follower.id),
+          () => false,
+        );
       for (let tries = 0; tries < 50 && !await isElected(); tries++) await delay(200);
       await allowUnclean(false);
       stage.tell(`partition ${chosen.partitionId}: broker ${follower.id} leads with an old log`);
