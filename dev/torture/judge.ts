@@ -106,6 +106,7 @@ export interface Judgment {
 }
 
 const EXAMPLES_MAX = 4;
+const EXAMPLE_LENGTH_MAX = 300;
 
 export function judge(evidence: Evidence): Judgment {
   const verdict = new Verdict(evidence.facts.violations);
@@ -145,7 +146,8 @@ class Verdict implements Judgment {
   /** Adds one line for all cases, with a few of them as examples. */
   violate(promise: string, cases: readonly string[]): void {
     if (cases.length === 0) return;
-    const examples = cases.slice(0, EXAMPLES_MAX).join("; ");
+    const examples = cases.slice(0, EXAMPLES_MAX)
+      .map((it) => it.slice(0, EXAMPLE_LENGTH_MAX)).join("; ");
     this.violations.push(`${promise}: ${cases.length} (${examples})`);
   }
 }

@@ -146,6 +146,8 @@ export class Stage implements AsyncDisposable {
         stage.trackers.push(await stage.addSlot(`tracker-${stage.trackers.length + 1}`, tracker));
       }
       for (const slot of stage.trackers) await stage.startTracker(slot);
+      // Faults that strike before anything is journaled find little.
+      for (const slot of stage.trackers) while (!await answers(slot, "ready")) await delay(POLL_MS);
       return stage;
     } catch (error) {
       await stage[Symbol.asyncDispose]();

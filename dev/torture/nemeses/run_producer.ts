@@ -15,10 +15,10 @@ export default {
       ...["--rate", String(20 + Math.floor(rate * 300)), "--bad", String(Math.floor(bad * 20))],
       ...["--compression", how < 0.3 ? "gzip" : "none"],
     ], cwd);
-    const signal = pick(["SIGKILL", "SIGTERM", undefined] as const, end);
-    stage.tell(`producer started${signal === undefined ? "" : `; it gets ${signal}`}`);
+    const signal = pick(["SIGKILL", "SIGTERM", "none"] as const, end);
+    stage.tell(`producer started; signal: ${signal}`);
     await stage.wait(1_000 + how * 5_000);
-    if (signal !== undefined) program.signal(signal);
+    if (signal !== "none") program.signal(signal);
     const code = await program.exitCode;
     stage.tell(`producer ended with code ${code}`);
     const summary = signal === "SIGKILL" ? undefined : program.output.stdout;

@@ -8,10 +8,10 @@ export default {
   visible: "acknowledged records are gone from the topic; the journal keeps them, with a mark",
   async strike(stage, [which, alone]) {
     await stage.exclusively("brokers", async () => {
-      const state = async () => {
-        const { topics } = await stage.admin.fetchTopicMetadata({ topics: [TOPICS.main] });
-        return topics[0]?.partitions ?? [];
-      };
+      // Asking fails as long as any partition has no leader.
+      const ask = () => stage.admin.fetchTopicMetadata({ topics: [TOPICS.main] });
+      const state = () => ask().then(({ topics }) => topics[0]?.partitions ?? [], () => []);
+      while ((await state()).length === 0) await delay(200);
       const partitions = await state();
       const chosen = pick(partitions, which);
       const leader = stage.nodes.find(({ id }) => id === chosen.leader);
@@ -33,12 +33,9 @@ export default {
       await allowUnclean(true);
       await leader.process?.kill();
       await stage.startNode(follower);
-      // Asking fails as long as any partition has no leader.
-      const isElected = () =>
-        state().then(
-          (all) =>
-            all.some((it) => it.partitionId === chosen.partitionId && it.leader === follower.id),
-          () => false,
+      const isElected = async () =>
+        (await state()).some((it) =>
+          it.partitionId === chosen.partitionId && it.leader === follower.id
         );
       for (let tries = 0; tries < 50 && !await isElected(); tries++) await delay(200);
       await allowUnclean(false);
