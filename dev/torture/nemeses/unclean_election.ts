@@ -11,8 +11,9 @@ export default {
       // Asking fails as long as any partition has no leader.
       const ask = () => stage.admin.fetchTopicMetadata({ topics: [TOPICS.main] });
       const state = () => ask().then(({ topics }) => topics[0]?.partitions ?? [], () => []);
-      while ((await state()).length === 0) await delay(200);
-      const partitions = await state();
+      let partitions = await state();
+      while (partitions.length === 0 && !stage.healing.aborted) partitions = await state();
+      if (partitions.length === 0) return;
       const chosen = pick(partitions, which);
       const leader = stage.nodes.find(({ id }) => id === chosen.leader);
       const follower = stage.nodes.find(({ id }) => id !== leader?.id && chosen.isr.includes(id));
