@@ -87,6 +87,10 @@ async function heal(stage: Stage): Promise<void> {
       await stage.startNode(node);
     }
   }
+  for (const role of ROLES) {
+    await stage.createTopic(role);
+    await stage.createDeadLetterTopic(role);
+  }
   for (const slot of stage.trackers) {
     slot.program?.signal("SIGCONT");
     if (slot.topic !== slot.setup.topic) await stage.stopTracker(slot);

@@ -30,6 +30,7 @@ const PARTITIONS = 3;
 const OWN_DISK_BYTES = 48 * 1024 * 1024;
 const STOP_TIMEOUT_MS = 30_000;
 const RESTART_MS = 1_000;
+const PERSIST_MS = 30_000;
 const POLL_MS = 100;
 const ANY_TIMESTAMP = String(2n ** 63n - 1n);
 const BROKER_SETTINGS = {
@@ -179,12 +180,15 @@ export class Stage implements AsyncDisposable {
     });
   }
 
+  /** Does nothing where there is one. */
   async createTopic(role: TopicRole): Promise<void> {
     // Two of three nodes have each partition; the third keeps the quorum while both are disturbed.
     const replicationFactor = Math.min(2, this.setup.nodes);
     const topic = { topic: TOPICS[role], numPartitions: PARTITIONS, replicationFactor };
     await this.#create(topic, TOPIC_CONFIG);
-    this.partitionCounts[role] = PARTITIONS;
+    const ask = () => this.admin.fetchTopicMetadata({ topics: [topic.topic] });
+    const { topics: [found] } = await persist(ask);
+    this.partitionCounts[role] = found?.partitions.length ?? PARTITIONS;
   }
 
   async createDeadLetterTopic(role: TopicRole): Promise<void> {
@@ -199,15 +203,13 @@ export class Stage implements AsyncDisposable {
   ): Promise<void> {
     const topics = [{ ...topic, configEntries: entriesOf(config) }];
     // kafkajs's own wait for leaders can fail for a new topic.
-    const create = () => this.admin.createTopics({ topics, waitForLeaders: false });
-    const isThere = async () => (await this.admin.listTopics()).includes(topic.topic);
-    while (!await create().then(isThere).catch(() => false)) await delay(POLL_MS);
+    await persist(() => this.admin.createTopics({ topics, waitForLeaders: false }));
   }
 
   /** Replaces a topic's configuration. */
   async configure(name: string, config: Readonly<Record<string, string>>): Promise<void> {
     const resource = { type: ConfigResourceTypes.TOPIC, name, configEntries: entriesOf(config) };
-    await this.admin.alterConfigs({ validateOnly: false, resources: [resource] });
+    await persist(() => this.admin.alterConfigs({ validateOnly: false, resources: [resource] }));
   }
 
   async addSlot(name: string, setup: TrackerSetup, group = GROUP): Promise<TrackerSlot> {
@@ -315,6 +317,19 @@ export function deadLettersOf(topic: string): string {
 
 export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
+}
+
+/** Tries again where the cluster cannot do it at the moment. */
+async function persist<Result>(work: () => Promise<Result>): Promise<Result> {
+  const deadline = performance.now() + PERSIST_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(POLL_MS);
+    }
+  }
 }
 
 /** Returns how often a tracker has started, by its log. */
