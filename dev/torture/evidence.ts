@@ -102,6 +102,8 @@ async function readTopic(stage: Stage, topic: string): Promise<readonly TopicRec
   const consumer = stage.kafka.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS, retry });
   let emptyFetches = 0;
   consumer.on(consumer.events.FETCH, () => void emptyFetches++);
+  let crash = "";
+  consumer.on(consumer.events.CRASH, ({ payload }) => void (crash = payload.error.message));
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   await consumer.run({
@@ -118,7 +120,10 @@ async function readTopic(stage: Stage, topic: string): Promise<readonly TopicRec
   });
   const deadline = performance.now() + READ_TIMEOUT_MS;
   while (ends.size > 0 && emptyFetches < EMPTY_FETCHES_PER_NODE * stage.nodes.length) {
-    if (performance.now() > deadline) throw new Error(`Cannot read the topic ${topic} to its end`);
+    if (performance.now() > deadline) {
+      const left = [...ends].map(([partition, end]) => `${partition} to ${end}`).join(", ");
+      throw new Error(`Cannot read ${topic}, partitions ${left}; ${records.length} read ${crash}`);
+    }
     await delay(50);
   }
   await consumer.disconnect();
