@@ -85,7 +85,7 @@ export class Stage implements AsyncDisposable {
   /** Members of groups of their own, which come and go. */
   readonly guests: TrackerSlot[] = [];
   readonly producers: ProducerRun[] = [];
-  /** Reaches the brokers directly, past the proxy. */
+  /** Goes through the proxy, too, except for its first connection. */
   readonly kafka: Kafka;
   readonly admin: Admin;
   /** The way of all programs to a single broker; nodes of a cluster are reached directly. */
