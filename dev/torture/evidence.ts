@@ -44,7 +44,7 @@ export async function gatherEvidence(
 function producerEvidence({ producers }: Stage): Evidence["producers"] {
   return producers.map(({ cwd, summary, incarnation, sentAtMs }) => ({
     name: basename(cwd),
-    accounts: summary === undefined ? undefined : JSON.parse(summary),
+    accounts: summary === "" ? undefined : JSON.parse(summary),
     ledger: readLines(join(cwd, "logs", "ledger.jsonl"))
       .map((line) => ({ ...JSON.parse(line), role: "main", incarnation, sentAtMs })),
   }));

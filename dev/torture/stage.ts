@@ -70,8 +70,8 @@ export interface ProducerRun {
   /** Of the topic, when it began. */
   readonly incarnation: number;
   readonly sentAtMs: number;
-  /** What it printed; undefined where it was killed. */
-  readonly summary: string | undefined;
+  /** Empty where it was killed. */
+  readonly summary: string;
 }
 
 type StageOptions = Pick<Stage, "setup" | "tell" | "healing">;

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Nemesis } from "../nemesis.ts";
 import { pick } from "../schedule.ts";
 import { TOPICS } from "../stage.ts";
@@ -7,8 +6,7 @@ export default {
   does: "runs the producer with some invalid orders; it is killed, stopped, or ends by itself",
   visible: "generated = acknowledged + failed + undelivered + unknown, unless it was killed",
   async strike(stage, [rate, bad, end, how]) {
-    const cwd = join(stage.folder, `producer-${stage.producers.length + 1}`);
-    await Deno.mkdir(cwd);
+    const cwd = await Deno.makeTempDir({ dir: stage.folder, prefix: "producer-" });
     const run = { cwd, incarnation: stage.facts.incarnations.main, sentAtMs: performance.now() };
     const program = await stage.run("producer", [
       ...["--topic", TOPICS.main, "--json", "--duration", "8s", "--ledger", "logs/ledger.jsonl"],
@@ -21,7 +19,6 @@ export default {
     if (signal !== "none") program.signal(signal);
     const code = await program.exitCode;
     stage.tell(`producer ended with code ${code}`);
-    const summary = signal === "SIGKILL" ? undefined : program.output.stdout;
-    stage.producers.push({ ...run, summary });
+    stage.producers.push({ ...run, summary: program.output.stdout });
   },
 } satisfies Nemesis;
