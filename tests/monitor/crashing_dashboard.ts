@@ -1,6 +1,6 @@
 /** A program that shows a dashboard and crashes half a second later, in the way that its argument names. */
 
-import { ReadModel } from "../../lib/monitor/read_model.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { openDashboard } from "../../lib/monitor/screen/dashboard.ts";
 
 const model = new ReadModel();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { WINDOW_NAMES, type WindowName } from "../read_model.ts";
+import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";
 import { type ThemeName, THEMES } from "./line.ts";
 
 export type PaneName = "records" | "log" | "partitions" | "business";

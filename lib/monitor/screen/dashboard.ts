@@ -5,7 +5,7 @@
  */
 
 import type { Follower } from "../follow.ts";
-import type { Snapshot } from "../read_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
 import { frameLines } from "./frame.ts";
 import { type GlyphName, glyphsOf } from "./glyphs.ts";

@@ -11,7 +11,7 @@ import { History } from "./history.ts";
 import { Recent, RecentLines } from "./recent.ts";
 import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "../tail/tail.ts";
 import { LineRuns } from "./line_runs.ts";
 
 /** The longest window that can be asked for. */

@@ -21,7 +21,7 @@
  */
 
 import { join } from "node:path";
-import { LINE_BYTES_MAX } from "../limits.ts";
+import { LINE_BYTES_MAX } from "../../limits.ts";
 import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
 
 /** What a tail delivers to. */

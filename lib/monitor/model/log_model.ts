@@ -10,7 +10,7 @@
 import { Recent } from "./recent.ts";
 import { parseLine, parseTimestamp } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "../tail/tail.ts";
 import { RECENT_COUNT } from "./journal_model.ts";
 
 /** How far back errors are looked at. */
