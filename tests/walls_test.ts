@@ -84,6 +84,14 @@ Deno.test("the monitor's arrows point one way: tail, model, views, screen", () =
   assert.ok(count > 10, "the test sees imports");
 });
 
+Deno.test("no file of the monitor has more than 400 lines", () => {
+  for (const { path, text } of MODULES) {
+    if (!path.startsWith("lib/monitor/")) continue;
+    const count = text.split("\n").length - 1;
+    assert.ok(count <= 400, `${path} has ${count} lines`);
+  }
+});
+
 Deno.test("order and shop know nothing of Kafka", () => {
   for (const entry of ["lib/order.ts", "lib/shop.ts"]) {
     const pulled = [...reachable(entry)];

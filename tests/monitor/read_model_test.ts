@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/tail.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { formatChanges, formatStatusLine, formatText } from "../../lib/monitor/views/text_view.ts";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 

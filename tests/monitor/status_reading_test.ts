@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/tail.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import {
   judgeStatus,
   readStatus,

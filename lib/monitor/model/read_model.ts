@@ -16,13 +16,15 @@ import {
   type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
-import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from "./journal_model.ts";
+import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
+import type { RecentEvent } from "./recent_event.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
-import type { LineSink, TailStatus } from "../tail/tail.ts";
+import type { LineSink } from "../tail/line_sink.ts";
+import type { TailStatus } from "../tail/tail.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { printable, withThousands } from "../../text.ts";
-import type { RecentEvent } from "../model/journal_model.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
 import { type LogLine, logText } from "../model/log_model.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { Controls, PaneName, Subjects } from "./controls.ts";

@@ -15,7 +15,7 @@ import {
   percent,
   statusName,
 } from "../model/health.ts";
-import type { RecentEvent } from "../model/journal_model.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
 import { logText } from "../model/log_model.ts";
 import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
