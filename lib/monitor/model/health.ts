@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { TrackerState as OwnState } from "../tracker_status.ts";
-import { counted, inBytes } from "../text.ts";
+import type { TrackerState as OwnState } from "../../tracker_status.ts";
+import { counted, inBytes } from "../../text.ts";
 
 /** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
 export const STALE_AFTER_MS = 60_000;

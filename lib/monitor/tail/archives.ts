@@ -7,7 +7,7 @@
 
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "./line_sink.ts";
 import { TAIL_FILES, type TailFile } from "./tail_files.ts";
 
 const ARCHIVE = /^tracker\.archive\.(\d{6,})\.zst$/;

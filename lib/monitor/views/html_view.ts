@@ -4,17 +4,18 @@
  * @module
  */
 
-import { toDecimal } from "../money.ts";
-import { counted, inBytes, withThousands } from "../text.ts";
-import { REVENUE_MINUTES } from "./business.ts";
-import { milliseconds, percent, statusName } from "./health.ts";
+import { toDecimal } from "../../money.ts";
+import { counted, inBytes, withThousands } from "../../text.ts";
+import { REVENUE_MINUTES } from "../model/business.ts";
+import { milliseconds, percent, statusName } from "../model/health.ts";
 import { svgChart } from "./html_chart.ts";
 import { section, table, text } from "./html_parts.ts";
-import { RECENT_COUNT, type RecentEvent } from "./journal_model.ts";
-import { logText } from "./log_model.ts";
-import type { Snapshot } from "./read_model.ts";
-import type { TailStatus } from "./tail.ts";
-import { niceMax, percentFloor } from "./screen/chart.ts";
+import { RECENT_COUNT } from "../model/journal_model.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
+import { logText } from "../model/log_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import type { TailStatus } from "../tail/tail.ts";
+import { niceMax, percentFloor } from "./scale.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;

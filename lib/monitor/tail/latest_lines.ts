@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "./line_sink.ts";
 import { TAIL_FILES } from "./tail_files.ts";
 
 /** Some hundred lines of orders; read and scanned in a few milliseconds. */

@@ -8,10 +8,10 @@
  * @module
  */
 
-import type { LatencyStatus, TrackerStatus } from "../tracker_status.ts";
+import type { LatencyStatus, TrackerStatus } from "../../tracker_status.ts";
 import type { SaidStatus } from "./health.ts";
 import type { TrackerMetrics } from "./log_model.ts";
-import type { StatusReading } from "./status_reading.ts";
+import type { StatusReading } from "../tail/status_reading.ts";
 
 export interface SaidFigures {
   readonly status: SaidStatus | undefined;

@@ -21,23 +21,11 @@
  */
 
 import { join } from "node:path";
-import { LINE_BYTES_MAX } from "../limits.ts";
+import { LINE_BYTES_MAX } from "../../limits.ts";
+import { type Change, Generation, IDENTIFYING_BYTES, readHead, startsWith } from "./generation.ts";
+import { LineBuffer } from "./line_buffer.ts";
+import type { LineSink } from "./line_sink.ts";
 import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
-
-/** What a tail delivers to. */
-export interface LineSink {
-  /** A file begins: what was delivered before stands, whatever happens to this one. */
-  begin(): void;
-  /** Forget every line since {@link begin}: the file was cut, and is read again. */
-  rewind(): void;
-  /**
-   * A line, `bytes[start]` to `bytes[end - 1]`, newline excluded; the bytes are valid until {@link settle}.
-   * `whole` is false where no newline ended it: a closed file's last bytes, or a line longer than the bound.
-   */
-  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void;
-  /** The bytes of the lines so far are about to be reused. */
-  settle(): void;
-}
 
 export interface TailOptions {
   readonly folder: string;
@@ -72,27 +60,9 @@ export interface TailStatus {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
-/** Bytes compared at a file's beginning. */
-const HEAD_BYTES = 256;
-/** Bytes compared before the position: all of a usual line, since the ends of two lines can be alike. */
-const LAST_BYTES = 4096;
-/** Fewer bytes do not tell two files apart: a journal's line has its time, partition and offset within these. */
-const IDENTIFYING_BYTES = 160;
 /** Files remembered as read; those that are still there are also remembered by name. */
 const FINISHED_COUNT_MAX = 1000;
 const NEWLINE = 0x0a;
-
-/** What was read of one file's content, whatever its name and inode. */
-interface Generation {
-  /** Where this tail began to read it; 0 but for a file that was partly read under another name. */
-  readonly startPosition: number;
-  /** Bytes read. */
-  position: number;
-  /** The first bytes, up to {@link HEAD_BYTES}. */
-  head: Uint8Array;
-  /** The last bytes read, up to {@link LAST_BYTES}. */
-  last: Uint8Array;
-}
 
 interface OpenSource {
   readonly path: string;
@@ -108,27 +78,17 @@ interface Finished {
   readonly position: number;
 }
 
-/** `unclear`: too few bytes are there to say whether it was cut or is another file; there will be more, or none. */
-type Change = "none" | "cut" | "emptied" | "unclear";
-
 export class Tail implements Disposable {
   readonly #options: TailOptions;
   readonly #files: TailFiles;
-  readonly #chunkBytes: number;
-  readonly #lineBytesMax: number;
   readonly #livePath: string;
 
   #source: OpenSource | undefined;
-  #generation: Generation = newGeneration(0, new Uint8Array(0));
+  #generation = new Generation(0, new Uint8Array(0));
+  readonly #lines: LineBuffer;
   readonly #finished: Finished[] = [];
   /** Segments read to their end, by path, so that they are not opened again at each rotation. */
   readonly #doneSegments = new Map<string, { identity: string; size: number }>();
-
-  /** Read bytes that wait for their newline are `#buffer[0]` to `#buffer[#heldBytes - 1]`. */
-  #buffer: Uint8Array<ArrayBuffer>;
-  #heldBytes = 0;
-  /** In a line longer than the bound, whose beginning was delivered: skip to its end. */
-  #skipping = false;
 
   #readBytes = 0;
   #rotationCount = 0;
@@ -138,10 +98,11 @@ export class Tail implements Disposable {
   constructor(options: TailOptions) {
     this.#options = options;
     this.#files = options.files ?? TAIL_FILES;
-    this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
-    this.#lineBytesMax = options.lineBytesMax ?? LINE_BYTES_MAX;
     this.#livePath = join(options.folder, options.name);
-    this.#buffer = new Uint8Array(this.#chunkBytes);
+    this.#lines = new LineBuffer({
+      chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
+      lineBytesMax: options.lineBytesMax ?? LINE_BYTES_MAX,
+    });
   }
 
   /**
@@ -178,7 +139,7 @@ export class Tail implements Disposable {
       file: this.#source?.path,
       readBytes: this.#readBytes,
       behindBytes: this.#behindBytes(),
-      heldBytes: this.#heldBytes,
+      heldBytes: this.#lines.heldBytes,
       rotationCount: this.#rotationCount,
       truncationCount: this.#truncationCount,
       cutCount: this.#cutCount,
@@ -256,12 +217,7 @@ export class Tail implements Disposable {
       this.#source = copy;
       return;
     }
-    if (this.#heldBytes > 0) {
-      if (!this.#skipping) sink.line(this.#buffer, 0, this.#heldBytes, false);
-      sink.settle();
-    }
-    this.#heldBytes = 0;
-    this.#skipping = false;
+    this.#lines.finish(sink);
     this.#finished.push({ identity, head, position });
     if (this.#finished.length > FINISHED_COUNT_MAX) this.#finished.shift();
     if (!source.live) this.#doneSegments.set(source.path, { identity, size });
@@ -274,7 +230,7 @@ export class Tail implements Disposable {
   #findContinuation(): OpenSource | undefined {
     const { head, position } = this.#generation;
     // Where no line was delivered yet, even a stranger with the same first bytes is as good as the copy.
-    if (head.length < IDENTIFYING_BYTES && this.#heldBytes < position) return undefined;
+    if (head.length < IDENTIFYING_BYTES && this.#lines.heldBytes < position) return undefined;
     for (const path of this.#openSegmentPaths()) {
       const file = this.#files.open(path);
       if (file === undefined) continue;
@@ -317,18 +273,16 @@ export class Tail implements Disposable {
   }
 
   #begin(sink: LineSink, file: TailFile, position: number): void {
-    this.#generation = newGeneration(position, file.peek(Math.min(position, HEAD_BYTES), 0));
-    this.#heldBytes = 0;
-    this.#skipping = false;
+    this.#generation = Generation.at(file, position);
+    this.#lines.clear();
     sink.begin();
   }
 
   #readAgain(sink: LineSink): void {
     this.#cutCount++;
     const { startPosition, head } = this.#generation;
-    this.#generation = newGeneration(startPosition, head.subarray(0, startPosition));
-    this.#heldBytes = 0;
-    this.#skipping = false;
+    this.#generation = new Generation(startPosition, head.subarray(0, startPosition));
+    this.#lines.clear();
     sink.rewind();
   }
 
@@ -402,122 +356,30 @@ export class Tail implements Disposable {
     signal: AbortSignal | undefined,
   ): Promise<Change> {
     while (!isAborted(signal)) {
-      const room = this.#makeRoom(sink);
+      const room = this.#lines.room(sink);
       const byteCount = await source.file.read(room, this.#generation.position);
-      const change = this.#changeOf(source.file, room.subarray(0, byteCount));
+      const added = room.subarray(0, byteCount);
+      const change = this.#generation.changeOf(source.file, added);
       // What was read is gone, what was delivered is not: look again.
       if (change === "shrunk") continue;
       if (change !== "none") return change;
       if (byteCount === 0) return "none";
       if (source.live && this.#generation.position === 0) {
         // Too few bytes to know the file again by, and no line: they are read again, with those that follow.
-        const isShort = byteCount < IDENTIFYING_BYTES &&
-          !room.subarray(0, byteCount).includes(NEWLINE);
-        if (isShort) return "none";
+        if (byteCount < IDENTIFYING_BYTES && !added.includes(NEWLINE)) return "none";
         if (this.#hasUnreadSegment()) return "emptied";
       }
-      this.#accept(byteCount, sink);
+      this.#generation.advance(added);
+      this.#readBytes += byteCount;
+      this.#lines.accept(byteCount, sink);
     }
     return "none";
-  }
-
-  /** Is the file, `added` included, still a continuation of what was delivered? */
-  #changeOf(file: TailFile, added: Uint8Array): Change | "shrunk" {
-    const { position, last } = this.#generation;
-    const isNew = position === 0;
-    // Nothing was delivered yet: then what was just read must be at the beginning still.
-    const head = isNew ? added.subarray(0, HEAD_BYTES) : this.#generation.head;
-    const size = file.size();
-    const headNow = file.peek(head.length, 0);
-    if (headNow.length === 0 && head.length > 0) return "emptied";
-    const sameLength = commonLength(head, headNow);
-    if (isNew) return sameLength < head.length || size < added.length ? "emptied" : "none";
-    if (sameLength < Math.min(head.length, IDENTIFYING_BYTES)) {
-      return sameLength === headNow.length ? "unclear" : "emptied";
-    }
-    if (sameLength < head.length || size < position) return "cut";
-    const lastNow = file.peek(last.length, position - last.length);
-    if (lastNow.length < last.length || !startsWith(lastNow, last)) return "cut";
-    return size < position + added.length ? "shrunk" : "none";
-  }
-
-  /** Where to read to: behind the held bytes, in a buffer that grows with a long line and shrinks after it. */
-  #makeRoom(sink: LineSink): Uint8Array<ArrayBuffer> {
-    if (this.#heldBytes >= this.#lineBytesMax && !this.#skipping) {
-      sink.line(this.#buffer, 0, this.#heldBytes, false);
-      sink.settle();
-      this.#skipping = true;
-    }
-    if (this.#skipping) this.#heldBytes = 0;
-
-    const needed = this.#heldBytes < this.#chunkBytes / 2 ? this.#chunkBytes : this.#heldBytes * 2;
-    const fits = this.#buffer.length >= needed && this.#buffer.length <= needed * 4;
-    if (!fits) {
-      const buffer = new Uint8Array(needed);
-      buffer.set(this.#buffer.subarray(0, this.#heldBytes));
-      this.#buffer = buffer;
-    }
-    return this.#buffer.subarray(this.#heldBytes);
-  }
-
-  #accept(byteCount: number, sink: LineSink): void {
-    const bytes = this.#buffer;
-    const end = this.#heldBytes + byteCount;
-    const added = bytes.subarray(this.#heldBytes, end);
-    const generation = this.#generation;
-    if (generation.position === generation.head.length && generation.position < HEAD_BYTES) {
-      generation.head = joined(generation.head, added.subarray(0, HEAD_BYTES)).slice(0, HEAD_BYTES);
-    }
-    generation.last = added.length >= LAST_BYTES
-      ? added.slice(-LAST_BYTES)
-      : joined(generation.last, added).slice(-LAST_BYTES);
-    generation.position += byteCount;
-    this.#readBytes += byteCount;
-
-    let lineStart = 0;
-    let newline = bytes.indexOf(NEWLINE, this.#heldBytes);
-    while (newline !== -1 && newline < end) {
-      if (this.#skipping) this.#skipping = false;
-      else sink.line(bytes, lineStart, newline, true);
-      lineStart = newline + 1;
-      newline = bytes.indexOf(NEWLINE, lineStart);
-    }
-    sink.settle();
-    if (lineStart > 0) bytes.copyWithin(0, lineStart, end);
-    this.#heldBytes = end - lineStart;
   }
 }
 
 /** A function, since a signal changes behind the compiler's back during an await. */
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
-}
-
-function newGeneration(position: number, head: Uint8Array): Generation {
-  return { startPosition: position, position, head, last: new Uint8Array(0) };
-}
-
-function readHead(file: TailFile): Uint8Array {
-  return file.peek(HEAD_BYTES, 0);
-}
-
-function startsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
-  return commonLength(bytes, prefix) === prefix.length;
-}
-
-/** So many bytes at the beginning are the same. */
-function commonLength(one: Uint8Array, other: Uint8Array): number {
-  const length = Math.min(one.length, other.length);
-  let index = 0;
-  while (index < length && one[index] === other[index]) index++;
-  return index;
-}
-
-function joined(one: Uint8Array, other: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(one.length + other.length);
-  bytes.set(one);
-  bytes.set(other, one.length);
-  return bytes;
 }
 
 /** The number of a closed segment, or undefined where the name is none of `name`'s segments. */

@@ -8,9 +8,10 @@
  */
 
 import { Recent } from "./recent.ts";
-import { parseLine, parseTimestamp } from "./scan.ts";
+import { parseLine } from "./scan.ts";
+import { parseTimestamp } from "./timestamp.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "../tail/line_sink.ts";
 import { RECENT_COUNT } from "./journal_model.ts";
 
 /** How far back errors are looked at. */

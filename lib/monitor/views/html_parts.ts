@@ -4,7 +4,7 @@
  * @module
  */
 
-import { printable } from "../text.ts";
+import { printable } from "../../text.ts";
 
 /** A titled box; `body` is HTML already. */
 export function section(title: string, body: string, className = ""): string {

@@ -16,15 +16,17 @@ import {
   type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
-import { type FailedEvent, JournalModel, type RecentEvent, type Totals } from "./journal_model.ts";
-import type { LatencyStatus } from "../tracker_status.ts";
+import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
+import type { RecentEvent } from "./recent_event.ts";
+import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
-import type { LineSink, TailStatus } from "./tail.ts";
+import type { LineSink } from "../tail/line_sink.ts";
+import type { TailStatus } from "../tail/tail.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
-import type { StatusReading } from "./status_reading.ts";
+import type { StatusReading } from "../tail/status_reading.ts";
 
 /** What a chart can show, in seconds; `all` begins with the first event. */
 export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;

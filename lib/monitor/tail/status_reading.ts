@@ -11,7 +11,7 @@ import {
   STATUS_NAME,
   STATUS_VALID_MS,
   type TrackerStatus,
-} from "../tracker_status.ts";
+} from "../../tracker_status.ts";
 
 /** What a look at the file has brought. */
 export type StatusReading =

@@ -9,9 +9,10 @@
 import { Business } from "./business.ts";
 import { History } from "./history.ts";
 import { Recent, RecentLines } from "./recent.ts";
-import { type EventFacts, EventScanner, parseLine, parseTimestamp } from "./scan.ts";
+import { ERROR_LENGTH_MAX, eventsOf, type RecentEvent } from "./recent_event.ts";
+import { type EventFacts, EventScanner } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
-import type { LineSink } from "./tail.ts";
+import type { LineSink } from "../tail/line_sink.ts";
 import { LineRuns } from "./line_runs.ts";
 
 /** The longest window that can be asked for. */
@@ -24,7 +25,6 @@ const PARTITION_WINDOW_SECONDS = 60;
 /** Bounds against a hostile journal; a real one stays far below. */
 const PARTITION_COUNT_MAX = 10_000;
 const KIND_COUNT_MAX = 20;
-const ERROR_LENGTH_MAX = 1000;
 const SAMPLE_BYTES_MAX = 200;
 /** Lines up to this are kept whole for the list of recent ones. */
 const RECENT_LINE_BYTES_MAX = 64 * 1024;
@@ -54,30 +54,6 @@ export interface FailedEvent {
   readonly kind: string;
   /** As the tracker wrote it: not safe to show as it is. */
   readonly error: string;
-}
-
-/** A line of the journal, for a list of recent ones. Texts are as they came: not safe to show as they are. */
-export interface RecentEvent {
-  readonly timestampMs: number;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly kind: string;
-  readonly failed: boolean;
-  readonly error?: string;
-  readonly order?: RecentOrder;
-  /** The journal's line, or its beginning where it is too long to be kept. */
-  readonly line: Uint8Array;
-}
-
-export interface RecentOrder {
-  readonly orderId?: string;
-  readonly status?: string;
-  readonly total?: number;
-  readonly currency?: string;
-  readonly customerId?: string;
-  readonly customerName?: string;
-  readonly itemCount?: number;
 }
 
 interface MutablePartition {
@@ -342,91 +318,4 @@ function isAfterTruncation(bytes: Uint8Array, start: number, end: number): boole
 
 function sampleOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
-}
-
-/** Lines are not changed once they are kept, and are asked for at each redraw. */
-const PARSED = new WeakMap<Uint8Array, RecentEvent>();
-
-function eventsOf(lines: RecentLines): readonly RecentEvent[] {
-  const scanner = new EventScanner();
-  const events: RecentEvent[] = [];
-  for (const line of lines.lines()) {
-    const event = PARSED.get(line) ?? recentEvent(scanner, line);
-    if (event === undefined) continue;
-    PARSED.set(line, event);
-    events.push(event);
-  }
-  return events;
-}
-
-function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {
-  const fields = parseLine(line, 0, line.length);
-  if (fields === undefined) return beginningOf(line);
-  if (!scanner.scan(line, 0, line.length, false)) return undefined;
-  const { timestampMs, topic, partition, offset, kind, failed, error } = scanner;
-  const order = orderOf(fields["order_full"]);
-  return {
-    timestampMs,
-    topic,
-    partition,
-    offset,
-    kind,
-    failed,
-    ...(error !== undefined && { error: error.slice(0, ERROR_LENGTH_MAX) }),
-    ...(order !== undefined && { order }),
-    line,
-  };
-}
-
-/** What can be said of a line too long to be kept. Its first fields are simple, and were found good when it was read. */
-function beginningOf(line: Uint8Array): RecentEvent | undefined {
-  const text = DECODER.decode(line.subarray(0, SAMPLE_BYTES_MAX * 3));
-  const rawMessage = text.indexOf(`,"raw_message"`);
-  const fields = parseLine(ENCODER.encode(`${text.slice(0, rawMessage)}}`), 0, Infinity);
-  if (rawMessage === -1 || fields === undefined) return undefined;
-  const { timestamp, event_type, kafka_topic, kafka_partition, kafka_offset } = fields;
-  const failed = event_type !== "message.received";
-  return {
-    timestampMs: parseTimestamp(String(timestamp)),
-    topic: String(kafka_topic),
-    partition: Number(kafka_partition),
-    offset: Number(kafka_offset),
-    kind: failed ? String(event_type).replace(/^message\.received\.|_error$/g, "") : "processed",
-    failed,
-    line,
-  };
-}
-
-const ENCODER = new TextEncoder();
-
-function orderOf(value: unknown): RecentOrder | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const order: Readonly<Record<string, unknown>> = { ...value };
-  const customer: Readonly<Record<string, unknown>> = typeof order["customer_info"] === "object"
-    ? { ...order["customer_info"] }
-    : {};
-  const items = order["items"];
-  return {
-    ...texts({
-      orderId: order["order_id"],
-      status: order["status"],
-      currency: order["currency"],
-      customerId: customer["customer_id"],
-      customerName: customer["name"],
-    }),
-    ...(typeof order["total"] === "number" && { total: order["total"] }),
-    ...(Array.isArray(items) && { itemCount: items.length }),
-  };
-}
-
-/** Those of the values that are text. */
-function texts<K extends string>(
-  values: Readonly<Record<K, unknown>>,
-): { readonly [P in K]?: string } {
-  const found: { [P in K]?: string } = {};
-  for (const key in values) {
-    const value = values[key];
-    if (typeof value === "string") found[key] = value;
-  }
-  return found;
 }

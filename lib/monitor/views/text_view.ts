@@ -4,16 +4,22 @@
  * @module
  */
 
-import { toDecimal } from "../money.ts";
-import { REVENUE_MINUTES } from "./business.ts";
-import { styled } from "../terminal.ts";
-import { counted, inBytes, printable, printableShort, withThousands } from "../text.ts";
-import { BEHIND_BYTES_MIN, duration, type HealthStatus, percent, statusName } from "./health.ts";
-import type { RecentEvent } from "./journal_model.ts";
-import { logText } from "./log_model.ts";
-import type { PartitionView, Snapshot } from "./read_model.ts";
-import type { TailStatus } from "./tail.ts";
-import type { Counted } from "./tally.ts";
+import { toDecimal } from "../../money.ts";
+import { REVENUE_MINUTES } from "../model/business.ts";
+import { styled } from "../../terminal.ts";
+import { counted, inBytes, printable, printableShort, withThousands } from "../../text.ts";
+import {
+  BEHIND_BYTES_MIN,
+  duration,
+  type HealthStatus,
+  percent,
+  statusName,
+} from "../model/health.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
+import { logText } from "../model/log_model.ts";
+import type { PartitionView, Snapshot } from "../model/read_model.ts";
+import type { TailStatus } from "../tail/tail.ts";
+import type { Counted } from "../model/tally.ts";
 
 const LABEL_WIDTH = 13;
 const TEXT_LENGTH_MAX = 160;

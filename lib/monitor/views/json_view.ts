@@ -4,11 +4,11 @@
  * @module
  */
 
-import { RECENT_COUNT } from "./journal_model.ts";
-import { toDecimal } from "../money.ts";
-import { printable } from "../text.ts";
-import type { Snapshot } from "./read_model.ts";
-import type { TailStatus } from "./tail.ts";
+import { RECENT_COUNT } from "../model/journal_model.ts";
+import { toDecimal } from "../../money.ts";
+import { printable } from "../../text.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import type { TailStatus } from "../tail/tail.ts";
 
 /** A snapshot as JSON. Characters that a terminal would obey are written as escapes: the values stay the same. */
 export function formatJson(snapshot: Snapshot): string {

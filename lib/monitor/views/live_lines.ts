@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Follower } from "./follow.ts";
+import type { Follower } from "../follow.ts";
 import { formatJson } from "./json_view.ts";
-import type { Snapshot } from "./read_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import { formatChanges, formatStatusLine, isChanged } from "./text_view.ts";
 
 /** With nothing new, a line is shown all the same after so long: the monitor is alive. */
