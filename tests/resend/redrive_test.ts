@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
-import type { RecordHeader } from "../../../lib/kafka/record.ts";
+import type { RecordHeader } from "../../lib/kafka/record.ts";
 import {
   CommitUnknownError,
   TransactionalProducer,
-} from "../../../lib/kafka/transactional_producer.ts";
-import type { DeadLetter } from "../../../lib/tracker/letter.ts";
-import {
-  RedriveFencedError,
-  type TransactionalSender,
-} from "../../../lib/tracker/redrive/redrive_session.ts";
-import type { RedriveSummary } from "../../../lib/tracker/redrive/summary.ts";
-import { liveBroker, uniqueName } from "../../live_broker.ts";
+} from "../../lib/kafka/transactional_producer.ts";
+import type { DeadLetter } from "../../lib/tracker/letter.ts";
+import { RedriveFencedError } from "../../lib/resend/redrive_failure.ts";
+import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
+import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
+import { liveBroker, uniqueName } from "../live_broker.ts";
 import {
   assertEachOnce,
   bytesOf,

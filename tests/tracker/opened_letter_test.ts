@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import type { ReliableProducer } from "../../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../../lib/kafka/record.ts";
-import { loggerOf } from "../../../lib/log.ts";
-import { Random } from "../../../lib/shop/random.ts";
-import { DeadLetters } from "../../../lib/tracker/dead_letters.ts";
-import { FAILURE_REASONS, openLetter, originalOf } from "../../../lib/tracker/redrive/letter.ts";
-import { bytesOf, textOf } from "./redrive_site.ts";
+import type { ReliableProducer } from "../../lib/kafka/producer.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { Random } from "../../lib/shop/random.ts";
+import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
+import { originalOf } from "../../lib/resend/target.ts";
+import { FAILURE_REASONS, openLetter } from "../../lib/tracker/opened_letter.ts";
+import { bytesOf, textOf } from "../resend/redrive_site.ts";
 
 /** The letter that the tracker makes of a record, as it would lie at an offset of the dead-letter topic. */
 async function letterOf(
