@@ -2,8 +2,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigResourceTypes } from "kafkajs";
 import { type BrokerCluster, freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import { ReliableProducer } from "../../lib/kafka/producer.ts";
+import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import { loggerOf } from "../../lib/log.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { readLedger } from "../../lib/producer/ledger.ts";
+import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
+import { deleteSync, killSync, uniqueName } from "../live_broker.ts";
+import { recordsOf } from "../pipeline/topic_records.ts";
 import { logged } from "./fault_site.ts";
 import {
   assertJournalIsTopic,
@@ -18,6 +25,14 @@ import {
 const NODE_IDS = [1, 2, 3] as const;
 const NODES = NODE_IDS.length;
 const PATIENCE_MS = 60_000;
+
+// Outside every test, so that its processes are no leak of one.
+const dataDir = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
+const cluster = await startBrokerCluster({ ports: freePorts(NODES), dataDir, quickStart: true });
+globalThis.addEventListener("unload", () => {
+  for (const { pid } of cluster.nodes) killSync(pid);
+  deleteSync(dataDir);
+});
 
 interface Leaders {
   /** Leader of each partition, by node id. */
@@ -152,48 +167,86 @@ async function assertLedgerIsTopic(path: string, topic: readonly SeenRecord[]): 
  * has, each once; topic and journal agree byte for byte.
  */
 Deno.test("three nodes: the leader killed, leadership moved, a rolling restart, under load: nothing lost, nothing twice", async () => {
-  const dataDir = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
-  const cluster = await startBrokerCluster({
-    ports: freePorts(NODES),
-    dataDir,
-    quickStart: true,
+  await using site = await createSite({ broker: cluster.address, partitions: 0 });
+  await Deno.mkdir(site.logs);
+  const ledger = join(site.logs, "ledger.jsonl");
+  const producer = await site.start("producer", [
+    ...["--rate", "300", "--json", "--key", "none", "--ledger", ledger],
+  ]);
+  const tracker = await site.start("tracker", ["--json"]);
+  await until("500 lines", () => countJournalLines(site.logs) > 500, PATIENCE_MS);
+  await untilAllInSync(site);
+  await assertDurable(site);
+  const before = (await leadersOf(site)).leaders;
+
+  await killLeader(cluster, site);
+  assert.notDeepEqual((await leadersOf(site)).leaders, before, "leadership moved");
+  await moveLeadership(site);
+  await restartOneAfterAnother(cluster, site);
+  await untilJournalGrows(site, 300);
+
+  producer.signal("SIGTERM");
+  assert.equal(await producer.exitCode, 0, producer.output.stderr);
+  const summary: ProducerSummary = JSON.parse(producer.output.stdout);
+  assert.equal(summary.acknowledged, summary.generated);
+  await until(
+    "all is journaled",
+    () => countJournalLines(site.logs) >= summary.acknowledged,
+    PATIENCE_MS,
+  );
+  tracker.signal("SIGTERM");
+  assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
+  const topic = await assertJournalIsTopic(site);
+  assert.deepEqual(logged(site.logs, /truncated/), [], "no leader lacked a record");
+  assert.equal(topic.length, summary.acknowledged);
+  await assertLedgerIsTopic(ledger, topic);
+});
+
+/**
+ * Goal: dead letters outlive a time in which too few replicas of their topic are in sync.
+ * Method: the topic wants all three replicas in sync, and one node is stopped while letters are sent, then started again.
+ * Invariants: the record that waits is named with topic, partition, offset, error, and what to do; afterwards each letter
+ * is in the topic once, unchanged: none was adapted over the error.
+ */
+Deno.test("dead letters wait while min.insync.replicas is not met, say so, and go unchanged when it is", async () => {
+  const connection = { brokers: cluster.address.split(","), clientId: "test" };
+  await using client = await ClusterClient.connect(connection, "persist");
+  const topic = uniqueName("letters");
+  await client.ensureTopic(topic, {
+    partitionCount: 1,
+    config: { "min.insync.replicas": String(NODES) },
   });
-  try {
-    await using site = await createSite({ broker: cluster.address, partitions: 0 });
-    await Deno.mkdir(site.logs);
-    const ledger = join(site.logs, "ledger.jsonl");
-    const producer = await site.start("producer", [
-      ...["--rate", "300", "--json", "--key", "none", "--ledger", ledger],
-    ]);
-    const tracker = await site.start("tracker", ["--json"]);
-    await until("500 lines", () => countJournalLines(site.logs) > 500, PATIENCE_MS);
-    await untilAllInSync(site);
-    await assertDurable(site);
-    const before = (await leadersOf(site)).leaders;
-
-    await killLeader(cluster, site);
-    assert.notDeepEqual((await leadersOf(site)).leaders, before, "leadership moved");
-    await moveLeadership(site);
-    await restartOneAfterAnother(cluster, site);
-    await untilJournalGrows(site, 300);
-
-    producer.signal("SIGTERM");
-    assert.equal(await producer.exitCode, 0, producer.output.stderr);
-    const summary: ProducerSummary = JSON.parse(producer.output.stdout);
-    assert.equal(summary.acknowledged, summary.generated);
-    await until(
-      "all is journaled",
-      () => countJournalLines(site.logs) >= summary.acknowledged,
-      PATIENCE_MS,
-    );
-    tracker.signal("SIGTERM");
-    assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
-    const topic = await assertJournalIsTopic(site);
-    assert.deepEqual(logged(site.logs, /truncated/), [], "no leader lacked a record");
-    assert.equal(topic.length, summary.acknowledged);
-    await assertLedgerIsTopic(ledger, topic);
-  } finally {
-    await cluster.stop();
-    await Deno.remove(dataDir, { recursive: true });
-  }
+  const producer = new ReliableProducer(connection);
+  const deadLetters = new DeadLetters({
+    producer,
+    topic,
+    partitionCount: 1,
+    log: loggerOf("test"),
+    retryWaitMs: 100,
+  });
+  await cluster.nodes[NODES - 1]?.stop();
+  const records = [7, 8].map((offset): KafkaRecord => ({
+    topic: "orders",
+    partition: 0,
+    offset,
+    timestampMs: Date.now(),
+    key: null,
+    value: new TextEncoder().encode(`bad ${offset}`),
+    headers: [],
+  }));
+  const failure = { reason: "VALIDATION", message: "bad" } as const;
+  const sent = deadLetters.send(records.map((record) => ({ record, failure })), () => true);
+  await until("they say why they wait", () => deadLetters.blocked.size === 1, PATIENCE_MS);
+  const { error = "", ...blocked } = deadLetters.blocked.get(0) ?? {};
+  assert.deepEqual(blocked, { topic: "orders", partition: 0, offset: 7 });
+  assert.match(error, /NOT_ENOUGH_REPLICAS.*: start the brokers of its replicas, or lower min/);
+  await cluster.restart(NODES);
+  assert.ok(await sent);
+  assert.equal(deadLetters.blocked.size, 0);
+  await producer.close();
+  const letters = await recordsOf({ broker: connection.brokers[0] ?? "", topic });
+  assert.deepEqual(
+    letters.map(({ value, timestampMs }) => [value, timestampMs]),
+    records.map(({ value, timestampMs }) => [value, timestampMs]),
+  );
 });
