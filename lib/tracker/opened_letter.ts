@@ -80,7 +80,7 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
       topicId: matching(text(SOURCE_TOPIC_ID_HEADER), TOPIC_ID_PATTERN),
       leaderEpoch: wholeNumberOf(text(SOURCE_LEADER_EPOCH_HEADER)),
     },
-    omitted: omittedIn(has, record),
+    omitted: omittedIn(has, record, original),
     original: {
       key: has(ORIGINAL_KEY_HEADER) ? header(ORIGINAL_KEY_HEADER)?.value ?? null : record.key,
       value: isTombstone ? null : record.value,
@@ -91,15 +91,23 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
   };
 }
 
-/** Letters of versions before {@link ADAPTED_HEADER} state only the size of an omitted value. */
+/**
+ * Returns the part of the record that is missing: its letter was sent without it, or the letter itself has one that is
+ * too large to be read. Letters of versions before {@link ADAPTED_HEADER} state only the size of an omitted value.
+ */
 function omittedIn(
   has: (key: string) => boolean,
-  { value }: KafkaRecord,
+  { value, omittedValue, omittedKey }: KafkaRecord,
+  original: readonly RecordHeader[],
 ): OpenedLetter["omitted"] {
-  const isAdapted = has(ADAPTED_HEADER);
-  if (has(OMITTED_VALUE_HEADER) && (isAdapted || value === null)) return "value";
-  if (has(OMITTED_HEADERS_HEADER)) return "headers";
-  return has(OMITTED_KEY_HEADER) ? "key" : undefined;
+  if (omittedValue !== undefined) return "value";
+  if (has(OMITTED_VALUE_HEADER) && (has(ADAPTED_HEADER) || value === null)) return "value";
+  if (has(OMITTED_HEADERS_HEADER) || original.some(isOmitted)) return "headers";
+  return has(OMITTED_KEY_HEADER) || omittedKey !== undefined ? "key" : undefined;
+}
+
+function isOmitted({ omitted }: RecordHeader): boolean {
+  return omitted !== undefined;
 }
 
 interface SplitHeaders {

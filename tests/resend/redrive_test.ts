@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { CompressionTypes, Kafka } from "kafkajs";
 import type { RecordHeader } from "../../lib/kafka/record.ts";
 import {
   CommitUnknownError,
   TransactionalProducer,
 } from "../../lib/kafka/transactional_producer.ts";
+import { VALUE_BYTES_MAX } from "../../lib/limits.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
 import { RedriveFencedError } from "../../lib/resend/redrive_failure.ts";
 import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
@@ -274,6 +277,23 @@ Deno.test("redrive() skips letters without their value and says where it is, and
     ],
   );
   assertEachOnce(await site.read(site.topic), letters.filter((_, index) => index !== 7));
+});
+
+/** Another program's letter: compressed, its value takes 65 kB of the topic's limit. */
+Deno.test("redrive() skips a letter whose value is too large to be read, and sends no tombstone in its place", async () => {
+  await using site = await createRedriveSite({ partitions: 1 });
+  const producer = new Kafka({ brokers: site.address.split(",") }).producer();
+  await producer.connect();
+  await producer.send({
+    topic: site.deadLetterTopic,
+    compression: CompressionTypes.GZIP,
+    messages: [{ key: "large", value: Buffer.alloc(VALUE_BYTES_MAX + 1) }],
+  });
+  await producer.disconnect();
+  await site.deadLetter(numberedLetters(site, { count: 2, partitions: 1 }));
+  const summary = await site.redrive();
+  assert.deepEqual([summary.redriven, summary.skipped_by.value_omitted], [2, 1]);
+  assert.ok((await site.read(site.topic)).every(({ value }) => value !== null));
 });
 
 Deno.test("redrive() leaves out letters of another topic's records, unless it is asked for them", async () => {

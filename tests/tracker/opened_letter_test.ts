@@ -133,3 +133,27 @@ Deno.test("a letter of Kafka Connect loses Connect's headers, and is UNKNOWN", (
   assert.deepEqual(letter.original.headers, [{ key: "own", value: null }]);
   assert.equal(letter.omitted, undefined);
 });
+
+const OMITTED = { size: 70_000_000, sha256: "0".repeat(64) };
+
+for (
+  const [part, change] of [
+    ["value", { value: null, omittedValue: OMITTED }],
+    ["key", { key: null, omittedKey: OMITTED }],
+    ["headers", { headers: [{ key: "a", value: null, omitted: OMITTED }] }],
+  ] as const
+) {
+  Deno.test(`a letter of a record whose ${part} was too large to be read says so`, async () => {
+    const record = { ...randomRecord(new Random(3)), ...change };
+    assert.equal(openLetter(await letterOf(record, "TIMEOUT")).omitted, part);
+  });
+
+  Deno.test(`a letter whose own ${part} is too large to be read is not taken for a whole one`, async () => {
+    const record = await letterOf(randomRecord(new Random(4)), "TIMEOUT");
+    const { headers: added = [], ...own } = { headers: undefined, ...change };
+    assert.equal(
+      openLetter({ ...record, ...own, headers: [...added, ...record.headers] }).omitted,
+      part,
+    );
+  });
+}
