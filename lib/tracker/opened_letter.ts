@@ -139,9 +139,10 @@ function reasonOf(text: string | undefined): FailureReason {
   return FAILURE_REASONS.find((reason) => reason === text) ?? "UNKNOWN";
 }
 
+/** Returns a number below 2^53 - 1, so that the offset after it is exact too; undefined for any other text. */
 function wholeNumberOf(text: string | undefined): number | undefined {
   const number = text !== undefined && /^\d+$/.test(text) ? Number(text) : NaN;
-  return Number.isSafeInteger(number) ? number : undefined;
+  return number < Number.MAX_SAFE_INTEGER ? number : undefined;
 }
 
 /** Any signed 64-bit integer is a valid timestamp. */

@@ -296,6 +296,29 @@ Deno.test("redrive() skips a letter whose value is too large to be read, and sen
   assert.ok((await site.read(site.topic)).every(({ value }) => value !== null));
 });
 
+/** Another program's letters; a redrive that fails over one of them would send no letter at all. */
+Deno.test("redrive() sends letters with any number as the offset of their record", async () => {
+  await using site = await createRedriveSite({ partitions: 1 });
+  const offsets = ["9007199254740990", "9007199254740991", "9007199254740993", "-1", "1e3", "none"];
+  await site.producer.send({
+    topic: site.deadLetterTopic,
+    partition: 0,
+    records: offsets.map((offset) => ({
+      partition: 0,
+      key: null,
+      value: bytesOf(offset),
+      headers: [
+        { key: "__connect.errors.topic", value: bytesOf(site.topic) },
+        { key: "__connect.errors.partition", value: bytesOf("0") },
+        { key: "__connect.errors.offset", value: bytesOf(offset) },
+      ],
+    })),
+  });
+  assert.equal((await site.redrive()).redriven, offsets.length);
+  assert.equal((await site.redrive()).already_redriven, offsets.length);
+  assert.deepEqual((await site.read(site.topic)).map(({ value }) => textOf(value)), offsets);
+});
+
 Deno.test("redrive() leaves out letters of another topic's records, unless it is asked for them", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const own = numberedLetters(site, { count: 3, partitions: 1 });
