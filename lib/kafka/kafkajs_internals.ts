@@ -59,7 +59,11 @@ interface ProtocolCall {
 
 /** kafkajs's connections to a cluster, as its own producers and consumers use them. */
 export interface ClientCluster {
-  readonly brokerPool: { findConnectedBroker(): Promise<ClientBroker> };
+  readonly brokerPool: {
+    /** By node id, as the cluster named them last. */
+    readonly brokers: Readonly<Record<string, unknown>>;
+    findConnectedBroker(): Promise<ClientBroker>;
+  };
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   refreshMetadata(): Promise<void>;

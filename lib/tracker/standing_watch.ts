@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { GroupConsumer, PartitionStanding } from "../kafka/consumer.ts";
+import type { PartitionStanding } from "../kafka/consumer/api.ts";
+import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import type { Logger } from "../log.ts";
 import { noteLag } from "../telemetry.ts";
 import type { BlockedLetter, DeadLetters } from "./dead_letters.ts";

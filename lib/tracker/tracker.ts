@@ -15,9 +15,9 @@ import type {
   CommitPoint,
   ConsumedBatch,
   ConsumerNotice,
-  GroupConsumer,
   GroupConsumerOptions,
-} from "../kafka/consumer.ts";
+} from "../kafka/consumer/api.ts";
+import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
 import type { PartitionLogs } from "../kafka/partition_logs.ts";

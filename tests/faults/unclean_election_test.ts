@@ -69,6 +69,8 @@ Deno.test("an unclean election under a running tracker: what came in the place o
       await untilState(site, "both replicas are in sync", ({ inSync }) => inSync.length === 2);
       await send(site, { partition: 0, count: 500, tag: `common ${round}` });
       end += 500;
+      // Killed while the tracker starts, a node would test how a tracker starts.
+      await untilAllCommitted(site);
       await cluster.nodes[follower - 1]?.kill();
       await untilState(site, "the leader is alone", ({ inSync }) => inSync.join() === `${leader}`);
       const lines = countJournalLines(site.logs);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
-import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer.ts";
+import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer/api.ts";
 import type { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { loggerOf } from "../../lib/log.ts";
