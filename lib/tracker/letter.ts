@@ -11,7 +11,7 @@
  *     orderflow.consumer.group                 the group that read the record
  *     orderflow.errors.adapted                 what had to be changed, such as "timestamp, value"
  *     orderflow.errors.omitted.value.bytes     the value was left out, and had so many bytes
- *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out
+ *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out, or the value of one
  *     orderflow.errors.omitted.key.bytes       the key was left out
  *     orderflow.errors.original.key            bytes, or null: the letter has a key of its own
  *     orderflow.errors.original.value          null: the record has none, the letter an empty one
@@ -192,6 +192,10 @@ function adaptationHeaders(
 ): readonly RecordHeader[] {
   const notes = adaptations.size === 0 ? [] : [header(ADAPTED_HEADER, [...adaptations].join(", "))];
   // Too large to be kept: the tracker itself has never had these bytes.
+  const omittedHeaderBytes = headers.reduce((sum, { omitted }) => sum + (omitted?.size ?? 0), 0);
+  if (omittedHeaderBytes > 0 && !adaptations.has("headers")) {
+    notes.push(header(OMITTED_HEADERS_HEADER, String(omittedHeaderBytes)));
+  }
   if (omittedValue) notes.push(header(OMITTED_VALUE_HEADER, String(omittedValue.size)));
   if (omittedKey) notes.push(header(OMITTED_KEY_HEADER, String(omittedKey.size)));
   if (adaptations.has("value") && value !== null) {

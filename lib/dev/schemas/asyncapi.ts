@@ -96,7 +96,7 @@ export function asyncApi(): unknown {
                 "Length of a value that was left out; the journal has it.",
               ),
               "orderflow.errors.omitted.headers.bytes": text(
-                "Length of the record's own headers, left out; the journal has them.",
+                "Length of the record's own headers that were left out; the journal has them.",
               ),
               "orderflow.errors.omitted.key.bytes": text(
                 "Length of a key that was left out; the journal has it.",

@@ -1,6 +1,6 @@
 /**
- * The log of what was redriven: a compacted topic beside the dead-letter topic, `orders-dlq-redriven`. Its
- * entries are written in the same transactions as the redriven records, all to partition 0, in JSON:
+ * The log of what was redriven: a compacted topic beside the dead-letter topic, `orders-dlq-redriven`. Entries are
+ * JSON, all in partition 0, and are committed in the transactions of the records that they name:
  *
  *     key   claim
  *     value {"kind":"claim","session":"<uuid>","at":"<time>"}
@@ -11,25 +11,25 @@
  *            "topic":"orders","offsets":[[0,499],[502,502]],
  *            "sources":[{"topic":"orders","topic_id":"<its id>","leader_epoch":3,"partition":2,
  *            "offsets":[[1000,1501]]}],"session":"<uuid>","at":"<time>"}
- *           the letters at these offsets, first and last of each run, were sent to the topic; and the
- *           records that they were letters of. Entries of version 0.1 have no sources.
+ *           the letters at these offsets (first and last of each run) were sent to the topic; `sources`
+ *           are their records. Entries of version 0.1 have no sources.
  *
  * @module
  */
 
 import Type from "typebox";
 import { Compile } from "typebox/compile";
-import type { KafkaRecord, OutgoingRecord } from "../../kafka/record.ts";
-import { type Interval, IntervalSet } from "../journal/intervals.ts";
-import type { OpenedLetter } from "./letter.ts";
+import type { KafkaRecord, OutgoingRecord } from "../kafka/record.ts";
+import { type Interval, IntervalSet } from "../tracker/journal/intervals.ts";
+import type { OpenedLetter } from "../tracker/opened_letter.ts";
 import { SourceRecords } from "./source_records.ts";
 
-/** Compaction keeps the last entry of each key, and keys of letters do not repeat: nothing is ever forgotten. */
+/** Compaction keeps the last entry of each key. Keys of letters do not repeat, so no entry is lost. */
 export const REDRIVE_LOG_CONFIG = { "cleanup.policy": "compact" } as const;
-/** All entries are in one partition, so that they have one order. */
+/** All entries are in one partition, which orders them. */
 export const REDRIVE_LOG_PARTITION = 0;
 
-/** Returns the topic of the log for a dead-letter topic. */
+/** Returns the name of a dead-letter topic's log. */
 export function redriveLogTopicOf(deadLetterTopic: string): string {
   return `${deadLetterTopic}-redriven`;
 }
@@ -37,9 +37,9 @@ export function redriveLogTopicOf(deadLetterTopic: string): string {
 export interface RedriveScope {
   readonly deadLetterTopic: string;
   readonly deadLetterTopicId: string;
-  /** Where the letters are sent to. */
+  /** Where the letters' records are sent. */
   readonly topic: string;
-  /** This run's own name: a UUID. */
+  /** UUID of this run. */
   readonly session: string;
 }
 
@@ -49,22 +49,29 @@ const CLAIM_KEY = "claim";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
-/** What was sent to one target; entries of others are passed over. */
+/** What was redriven to one target topic. Entries of other targets are ignored. */
 export class RedriveLog {
-  /** The records that went back, by whatever letters. */
+  /** The records that were redriven, by any of their letters. */
   readonly sources = new SourceRecords();
-  /** The letters that went back and whose records the log does not name, by partition. */
+  /** Redriven letters whose records the log does not name, by partition. */
   readonly withoutSource = new Map<number, IntervalSet>();
   readonly #scope: RedriveScope;
   readonly #letters = new Map<number, IntervalSet>();
   readonly #own = new Map<number, IntervalSet>();
 
+  #ownEntryCount = 0;
+
   constructor(scope: RedriveScope) {
     this.#scope = scope;
   }
 
-  /** How many letters this very run has redriven, as far as the log was read. */
-  get ownCount(): number {
+  /** The committed transactions of this run that have letters. */
+  get ownEntryCount(): number {
+    return this.#ownEntryCount;
+  }
+
+  /** The letters that this run has redriven. */
+  get ownLetterCount(): number {
     let count = 0;
     for (const { intervals } of this.#own.values()) {
       for (const { start, end } of intervals) count += end - start;
@@ -72,20 +79,20 @@ export class RedriveLog {
     return count;
   }
 
-  /** Whether a letter was redriven, by this run or another. */
+  /** Returns whether a letter was redriven, by any run. */
   has({ partition, offset }: Place): boolean {
     return this.#letters.get(partition)?.has(offset) ?? false;
   }
 
-  /** Whether a letter was redriven by this run. */
+  /** Returns whether a letter was redriven by this run. */
   hasOwn({ partition, offset }: Place): boolean {
     return this.#own.get(partition)?.has(offset) ?? false;
   }
 
   /**
-   * Takes in a record of the log's topic.
+   * Adds an entry, a record of the log's topic. Each is to be added once.
    *
-   * @throws {SyntaxError} where it is no entry: what cannot be read may stand for letters that were redriven.
+   * @throws {SyntaxError} if it is not an entry: it could stand for letters that were redriven.
    */
   read(record: KafkaRecord): void {
     const entry = decodeEntry(record);
@@ -95,8 +102,9 @@ export class RedriveLog {
       const range = { ...source, topicId: source.topic_id, leaderEpoch: source.leader_epoch };
       for (const run of source.offsets) this.sources.addRange(range, intervalOf(run));
     }
-    // Letters of a topic that was created again are others; their records are not.
+    // A dead-letter topic that was created again has other letters, perhaps of the same records.
     if (entry.topic_id !== this.#scope.deadLetterTopicId) return;
+    if (session === this.#scope.session) this.#ownEntryCount++;
     for (const run of entry.offsets) {
       const interval = intervalOf(run);
       setOf(this.#letters, partition).add(interval);
@@ -105,13 +113,13 @@ export class RedriveLog {
     }
   }
 
-  /** Returns the entry that says that this run has begun. */
+  /** Returns the entry that a run begins with. */
   claimEntry(now: Date): OutgoingRecord {
     const { session } = this.#scope;
     return entryOf(CLAIM_KEY, { kind: "claim", session, at: now.toISOString() });
   }
 
-  /** Returns the entry for letters of one partition, in the order of their offsets. */
+  /** Returns the entry for redriven letters of one partition, which must be in the order of their offsets. */
   redrivenEntry(letters: readonly OpenedLetter[], now: Date): OutgoingRecord {
     const { deadLetterTopic, deadLetterTopicId, topic, session } = this.#scope;
     const offsets = new IntervalSet();
@@ -148,7 +156,7 @@ function setOf(sets: Map<number, IntervalSet>, partition: number): IntervalSet {
   return set;
 }
 
-/** Returns the first and the last offset of each interval. */
+/** Returns the first and last offset of each interval. */
 export function runsOf(intervals: readonly Interval[]): readonly (readonly [number, number])[] {
   return intervals.map(({ start, end }) => [start, end - 1]);
 }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import type { ReliableProducer } from "../../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../../lib/kafka/record.ts";
-import { loggerOf } from "../../../lib/log.ts";
-import { Random } from "../../../lib/shop/random.ts";
-import { DeadLetters } from "../../../lib/tracker/dead_letters.ts";
-import { FAILURE_REASONS, openLetter, originalOf } from "../../../lib/tracker/redrive/letter.ts";
-import { bytesOf, textOf } from "./redrive_site.ts";
+import type { ReliableProducer } from "../../lib/kafka/producer.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { Random } from "../../lib/shop/random.ts";
+import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
+import { originalOf } from "../../lib/resend/target.ts";
+import { FAILURE_REASONS, openLetter } from "../../lib/tracker/opened_letter.ts";
+import { bytesOf, textOf } from "../resend/redrive_site.ts";
 
 /** The letter that the tracker makes of a record, as it would lie at an offset of the dead-letter topic. */
 async function letterOf(
@@ -132,3 +133,27 @@ Deno.test("a letter of Kafka Connect loses Connect's headers, and is UNKNOWN", (
   assert.deepEqual(letter.original.headers, [{ key: "own", value: null }]);
   assert.equal(letter.omitted, undefined);
 });
+
+const OMITTED = { size: 70_000_000, sha256: "0".repeat(64) };
+
+for (
+  const [part, change] of [
+    ["value", { value: null, omittedValue: OMITTED }],
+    ["key", { key: null, omittedKey: OMITTED }],
+    ["headers", { headers: [{ key: "a", value: null, omitted: OMITTED }] }],
+  ] as const
+) {
+  Deno.test(`a letter of a record whose ${part} was too large to be read says so`, async () => {
+    const record = { ...randomRecord(new Random(3)), ...change };
+    assert.equal(openLetter(await letterOf(record, "TIMEOUT")).omitted, part);
+  });
+
+  Deno.test(`a letter whose own ${part} is too large to be read is not taken for a whole one`, async () => {
+    const record = await letterOf(randomRecord(new Random(4)), "TIMEOUT");
+    const { headers: added = [], ...own } = { headers: undefined, ...change };
+    assert.equal(
+      openLetter({ ...record, ...own, headers: [...added, ...record.headers] }).omitted,
+      part,
+    );
+  });
+}

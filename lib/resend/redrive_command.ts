@@ -1,5 +1,5 @@
 /**
- * The command `tracker redrive`: its options, and what it prints.
+ * The command `tracker redrive`: its options and its output.
  *
  * @module
  */
@@ -19,20 +19,20 @@ import {
   parseTopic,
   topicOption,
   UsageError,
-} from "../../cli.ts";
-import { connectionOf } from "../../kafka/connection_options.ts";
-import { loggerOf, type LogLevelName, startLog } from "../../log.ts";
-import { listenForShutdown } from "../../shutdown.ts";
-import { isTerminal, printErrorLine, printLine, showStatus } from "../../terminal.ts";
-import { withThousands } from "../../text.ts";
-import type { FailureReason } from "../judge.ts";
-import { FAILURE_REASONS } from "./letter.ts";
+} from "../cli.ts";
+import { connectionOf } from "../kafka/connection_options.ts";
+import { loggerOf, type LogLevelName, startLog } from "../log.ts";
+import { listenForShutdown } from "../shutdown.ts";
+import { isTerminal, printErrorLine, printLine, showStatus } from "../terminal.ts";
+import { withThousands } from "../text.ts";
+import type { FailureReason } from "../tracker/judge.ts";
+import { FAILURE_REASONS } from "../tracker/opened_letter.ts";
 import { redrive } from "./redrive.ts";
 import { redriveLogTopicOf } from "./redrive_log.ts";
-import type { Selection } from "./selection.ts";
-import { describeSummary } from "./summary.ts";
+import type { Selection } from "./redrive_selection.ts";
+import { describeSummary } from "./redrive_summary.ts";
 
-/** As the command line has them. */
+/** The options of the command line. */
 export interface RedriveCommandOptions extends ClusterOptions {
   readonly topic: string;
   readonly deadLetters: string;
@@ -54,7 +54,7 @@ export function redriveCommand(): Command {
     description: "Sends dead letters back to the topic, each record once, in Kafka transactions. " +
       "Exit code 1 where the topic refused a record, or it was stopped before its end.",
   })
-    .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
+    .configureHelp({ showGlobalOptions: false }) // the tracker's own options do not apply
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
@@ -123,7 +123,7 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
   return summary.complete && summary.refused === 0 ? EXIT_OK : EXIT_FAILURE;
 }
 
-/** @throws {UsageError} where options contradict each other. */
+/** @throws {UsageError} if options contradict each other. */
 function selectionOf(options: RedriveCommandOptions): Selection {
   const { topic, deadLetters, partition, fromOffset, toOffset, fromTopic = topic } = options;
   if ([deadLetters, redriveLogTopicOf(deadLetters)].includes(topic)) {
@@ -144,7 +144,7 @@ function selectionOf(options: RedriveCommandOptions): Selection {
   };
 }
 
-/** A list with commas is taken too. */
+/** Returns a parser for an option that can be repeated and takes lists with commas. */
 function collectReasons(): (text: string) => ReadonlySet<FailureReason> {
   const parse = choicesParser(FAILURE_REASONS);
   const reasons = new Set<FailureReason>();

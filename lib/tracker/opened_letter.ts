@@ -1,12 +1,12 @@
 /**
- * A dead letter opened again: why it is one, where its record came from, and the record as it was before. The
- * format: `lib/tracker/letter.ts`.
+ * Decodes dead letters: why a record was dead-lettered, where it came from, and the record as it was before.
+ * `lib/tracker/letter.ts` encodes them and describes the format.
  *
  * @module
  */
 
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../kafka/record.ts";
-import type { FailureReason } from "../judge.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
+import type { FailureReason } from "./judge.ts";
 import {
   ADAPTED_HEADER,
   LETTER_HEADERS,
@@ -22,7 +22,7 @@ import {
   SOURCE_TIMESTAMP_HEADER,
   SOURCE_TOPIC_HEADER,
   SOURCE_TOPIC_ID_HEADER,
-} from "../letter.ts";
+} from "./letter.ts";
 
 /** The contract's failure reasons. */
 export const FAILURE_REASONS = [
@@ -33,10 +33,7 @@ export const FAILURE_REASONS = [
   "UNKNOWN",
 ] as const satisfies readonly FailureReason[];
 
-/** Names the header of a redriven record that says which letter it was: `orders-dlq/2/17`. */
-export const REDRIVEN_HEADER = "orderflow.redriven.from";
-
-/** Where a record was before; what the letter does not say is undefined. */
+/** Where the record came from. Anything that the letter does not state is undefined. */
 export interface LetterSource {
   readonly topic: string | undefined;
   readonly partition: number | undefined;
@@ -46,26 +43,25 @@ export interface LetterSource {
 }
 
 export interface OpenedLetter {
-  /** As it lies in the dead-letter topic. */
+  /** The letter as it is in the dead-letter topic. */
   readonly record: KafkaRecord;
-  /** `UNKNOWN` where the letter is another program's and does not say. */
+  /** `UNKNOWN` for a letter of another program that does not state it. */
   readonly reason: FailureReason;
   readonly source: LetterSource;
-  /** A part of the record that the letter had to leave out: only the journal has it. */
+  /** The part of the record that did not fit into the letter: only the journal has it. */
   readonly omitted: "value" | "headers" | "key" | undefined;
-  /** The record as it was before it became a letter; without what was left out. */
+  /** The record before it was dead-lettered, without the omitted part. */
   readonly original: Omit<OutgoingRecord, "partition">;
 }
 
-/** What Kafka Connect puts on a letter begins with this. */
+/** Prefix of the headers that Kafka Connect adds to a letter. */
 const CONNECT_PREFIX = "__connect.errors.";
 const TOPIC_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/;
 const TOPIC_ID_PATTERN = /^[0-9a-f]{32}$/;
 
 const DECODER = new TextDecoder();
-const ENCODER = new TextEncoder();
 
-/** Never throws: a header that cannot be read is as good as none. */
+/** Decodes a letter. Never throws: a header that cannot be decoded counts as absent. */
 export function openLetter(record: KafkaRecord): OpenedLetter {
   const { ours, original } = splitHeaders(record.headers);
   const header = (key: string) => ours.findLast((header) => header.key === key);
@@ -84,7 +80,7 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
       topicId: matching(text(SOURCE_TOPIC_ID_HEADER), TOPIC_ID_PATTERN),
       leaderEpoch: wholeNumberOf(text(SOURCE_LEADER_EPOCH_HEADER)),
     },
-    omitted: omittedIn(has, record),
+    omitted: omittedIn(has, record, original),
     original: {
       key: has(ORIGINAL_KEY_HEADER) ? header(ORIGINAL_KEY_HEADER)?.value ?? null : record.key,
       value: isTombstone ? null : record.value,
@@ -95,46 +91,35 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
   };
 }
 
-/** Letters from before {@link ADAPTED_HEADER} say only how long a value was. */
+/**
+ * Returns the part of the record that is missing: its letter was sent without it, or the letter itself has one that is
+ * too large to be read. Letters of versions before {@link ADAPTED_HEADER} state only the size of an omitted value.
+ */
 function omittedIn(
   has: (key: string) => boolean,
-  { value }: KafkaRecord,
+  { value, omittedValue, omittedKey }: KafkaRecord,
+  original: readonly RecordHeader[],
 ): OpenedLetter["omitted"] {
-  const isAdapted = has(ADAPTED_HEADER);
-  if (has(OMITTED_VALUE_HEADER) && (isAdapted || value === null)) return "value";
-  if (has(OMITTED_HEADERS_HEADER)) return "headers";
-  return has(OMITTED_KEY_HEADER) ? "key" : undefined;
+  if (omittedValue !== undefined) return "value";
+  if (has(OMITTED_VALUE_HEADER) && (has(ADAPTED_HEADER) || value === null)) return "value";
+  if (has(OMITTED_HEADERS_HEADER) || original.some(isOmitted)) return "headers";
+  return has(OMITTED_KEY_HEADER) || omittedKey !== undefined ? "key" : undefined;
 }
 
-/**
- * Returns the record as it was before, for a partition that is to be chosen, with one header more: which letter
- * it was. A record that is redriven again says where it came from last.
- */
-export function originalOf(
-  { record, original }: OpenedLetter,
-  partition: number,
-): OutgoingRecord {
-  const from = `${record.topic}/${record.partition}/${record.offset}`;
-  return {
-    ...original,
-    partition,
-    headers: [
-      ...original.headers.filter(({ key }) => key !== REDRIVEN_HEADER),
-      { key: REDRIVEN_HEADER, value: ENCODER.encode(from) },
-    ],
-  };
+function isOmitted({ omitted }: RecordHeader): boolean {
+  return omitted !== undefined;
 }
 
 interface SplitHeaders {
-  /** What made a letter of the record. */
+  /** Added when the record was dead-lettered. */
   readonly ours: readonly RecordHeader[];
   readonly original: readonly RecordHeader[];
 }
 
 /**
- * Tells the headers that the record had before from those of the letter. The tracker's stand in one block behind the
- * record's own, which may have the same names: a topic may itself hold letters. Of Kafka Connect's, which have
- * no order to rely on, only the last of each name is the letter's.
+ * Separates the record's own headers from those that the letter added. The tracker adds its headers as one block after
+ * the record's own, which may have the same names: a topic can itself hold letters. Kafka Connect guarantees no
+ * order, so of its headers only the last of each name was added.
  */
 function splitHeaders(headers: readonly RecordHeader[]): SplitHeaders {
   const blockStart = headers.findLastIndex(({ key }) => key === SOURCE_TOPIC_HEADER);
@@ -154,12 +139,13 @@ function reasonOf(text: string | undefined): FailureReason {
   return FAILURE_REASONS.find((reason) => reason === text) ?? "UNKNOWN";
 }
 
+/** Returns a number below 2^53 - 1, so that the offset after it is exact too; undefined for any other text. */
 function wholeNumberOf(text: string | undefined): number | undefined {
   const number = text !== undefined && /^\d+$/.test(text) ? Number(text) : NaN;
-  return Number.isSafeInteger(number) ? number : undefined;
+  return number < Number.MAX_SAFE_INTEGER ? number : undefined;
 }
 
-/** A record's timestamp is any number of 64 bits. */
+/** Any signed 64-bit integer is a valid timestamp. */
 function timestampOf(text: string | undefined): bigint | undefined {
   if (text === undefined || !/^-?\d{1,19}$/.test(text)) return undefined;
   const timestamp = BigInt(text);

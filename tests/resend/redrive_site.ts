@@ -4,20 +4,20 @@
  */
 
 import assert from "node:assert/strict";
-import { ClusterClient } from "../../../lib/kafka/cluster.ts";
-import { ReliableProducer } from "../../../lib/kafka/producer.ts";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
-import { TopicReader } from "../../../lib/kafka/topic_reader.ts";
-import { loggerOf } from "../../../lib/log.ts";
-import { DEAD_LETTER_TOPIC_CONFIG } from "../../../lib/tracker/dead_letter_topic.ts";
-import { DeadLetters } from "../../../lib/tracker/dead_letters.ts";
-import type { FailureReason } from "../../../lib/tracker/judge.ts";
-import type { DeadLetter } from "../../../lib/tracker/letter.ts";
-import { redriveLogTopicOf } from "../../../lib/tracker/redrive/redrive_log.ts";
-import { redrive, type RedriveOptions } from "../../../lib/tracker/redrive/redrive.ts";
-import type { Selection } from "../../../lib/tracker/redrive/selection.ts";
-import type { RedriveSummary } from "../../../lib/tracker/redrive/summary.ts";
-import { liveBroker, uniqueName } from "../../live_broker.ts";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import { ReliableProducer } from "../../lib/kafka/producer.ts";
+import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import { TopicReader } from "../../lib/kafka/topic_reader.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
+import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
+import type { FailureReason } from "../../lib/tracker/judge.ts";
+import type { DeadLetter } from "../../lib/tracker/letter.ts";
+import { redriveLogTopicOf } from "../../lib/resend/redrive_log.ts";
+import { redrive, type RedriveOptions } from "../../lib/resend/redrive.ts";
+import type { Selection } from "../../lib/resend/redrive_selection.ts";
+import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
+import { liveBroker, uniqueName } from "../live_broker.ts";
 
 export const TIMESTAMP_MS = 1_756_684_800_000;
 const ENCODER = new TextEncoder();

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { TopicReader } from "../../../lib/kafka/topic_reader.ts";
-import { loggerOf } from "../../../lib/log.ts";
-import { RedriveSession } from "../../../lib/tracker/redrive/redrive_session.ts";
-import { liveBroker } from "../../live_broker.ts";
+import { TopicReader } from "../../lib/kafka/topic_reader.ts";
+import { RedriveSession } from "../../lib/resend/redrive_session.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createRedriveSite, numberedLetters } from "./redrive_site.ts";
 
 await liveBroker();
@@ -28,11 +27,10 @@ Deno.test("RedriveSession.open() waits until it can read its own claim: what was
   const connection = { brokers: site.address.split(","), clientId: "orderflow-test" };
   const { topicId } = await site.cluster.describeTopic(site.deadLetterTopic);
   await using reader = await TopicReader.connect(connection, "probe");
-  await using session = await RedriveSession.open({
+  await using session = new RedriveSession({
     connection,
     cluster: lagging,
     reader,
-    log: loggerOf("test"),
     scope: {
       deadLetterTopic: site.deadLetterTopic,
       deadLetterTopicId: topicId,
@@ -40,7 +38,8 @@ Deno.test("RedriveSession.open() waits until it can read its own claim: what was
       session: crypto.randomUUID(),
     },
   });
+  await session.open();
   assert.ok(questions > 5);
   for (const offset of [0, 1, 2]) assert.ok(session.log.has({ partition: 0, offset }));
-  assert.equal(session.log.ownCount, 0);
+  assert.equal(session.log.ownLetterCount, 0);
 });

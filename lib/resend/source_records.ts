@@ -1,16 +1,16 @@
 /**
- * A set of records as dead letters name them: by the topic's name and id, partition, offset, and leader epoch.
- * A letter of another program, or of an older tracker, may not say all of it; what is not known matches
- * anything, so that a record with letters of both kinds goes back once.
+ * A set of records as dead letters name them: by the topic's name and id, partition, offset, and leader epoch. A
+ * letter of another program, or of an older tracker, may lack the id and the epoch. What is missing matches
+ * anything, so that a record with letters of both kinds is sent once.
  *
  * @module
  */
 
-import { type Interval, IntervalSet } from "../journal/intervals.ts";
-import type { LetterSource } from "./letter.ts";
+import { type Interval, IntervalSet } from "../tracker/journal/intervals.ts";
+import type { LetterSource } from "../tracker/opened_letter.ts";
 
-/** A source that names at least the record's place. */
-export type SourceRecord = LetterSource & {
+/** A source with topic, partition, and offset. */
+type SourceRecord = LetterSource & {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
@@ -29,24 +29,23 @@ interface Entry {
   readonly offsets: IntervalSet;
 }
 
-/** Whether a letter names the place of its record. */
-export function isSourceRecord(source: LetterSource): source is SourceRecord {
+function isSourceRecord(source: LetterSource): source is SourceRecord {
   const { topic, partition, offset } = source;
   return topic !== undefined && partition !== undefined && offset !== undefined;
 }
 
 export class SourceRecords {
-  /** By topic and partition; several where the topic was created again, or its leader changed. */
+  /** By topic and partition. Several if the topic was created again, or its leader changed. */
   readonly #entries = new Map<string, Entry[]>();
 
-  /** All of it, in the order in which the ranges were added first. */
+  /** Returns the ranges in the order in which they were first added. */
   *[Symbol.iterator](): Generator<SourceRange & { readonly offsets: readonly Interval[] }> {
     for (const entries of this.#entries.values()) {
       for (const { range, offsets } of entries) yield { ...range, offsets: offsets.intervals };
     }
   }
 
-  /** Whether the record is in the set, or may be, as far as the letters say. */
+  /** Returns whether the record is in the set, or may be as far as the letters say. */
   has(source: LetterSource): boolean {
     if (!isSourceRecord(source)) return false;
     const { offset } = source;
@@ -56,7 +55,7 @@ export class SourceRecords {
     ) ?? false;
   }
 
-  /** Adds the record of a letter; one that does not name its record is in no set. */
+  /** Adds the record of a letter, unless the letter does not name it. */
   add(source: LetterSource): void {
     if (!isSourceRecord(source)) return;
     this.addRange(source, { start: source.offset, end: source.offset + 1 });

@@ -1,18 +1,18 @@
 /**
- * Which dead letters a redrive is asked for.
+ * The dead letters that a redrive is asked for.
  *
  * @module
  */
 
-import type { OffsetRange } from "../../kafka/cluster.ts";
-import type { PartitionRange } from "../../kafka/topic_reader.ts";
-import type { FailureReason } from "../judge.ts";
-import type { OpenedLetter } from "./letter.ts";
+import type { OffsetRange } from "../kafka/cluster.ts";
+import type { PartitionRange } from "../kafka/topic_reader.ts";
+import type { FailureReason } from "../tracker/judge.ts";
+import type { OpenedLetter } from "../tracker/opened_letter.ts";
 
-/** Letters are selected where all of it fits; what is undefined fits all. */
+/** A letter must match every criterion; undefined matches any. */
 export interface Selection {
   readonly reasons: ReadonlySet<FailureReason> | undefined;
-  /** The topic that the records came from. A letter that does not say fits any. */
+  /** The topic that the records came from. A letter that does not state its topic matches any. */
   readonly source: string | undefined;
   /** A partition of the dead-letter topic, and offsets in it. */
   readonly place: LetterPlace | undefined;
@@ -20,15 +20,15 @@ export interface Selection {
 
 export interface LetterPlace {
   readonly partition: number;
-  /** The first and the last offset; from the first letter and to the last where undefined. */
+  /** The first and the last offset, both included. */
   readonly fromOffset: number | undefined;
   readonly toOffset: number | undefined;
 }
 
-/** Why a letter that was read is not asked for; undefined where it is. */
+/** Why a letter is not selected. */
 export type LeftOut = "other_reason" | "other_topic";
 
-/** Whether a letter is asked for; {@link rangesOf} has seen to its place already. */
+/** Returns why a letter in the selected range is not selected; undefined if it is. */
 export function leftOutBy(
   { reasons, source }: Selection,
   letter: OpenedLetter,
@@ -40,9 +40,9 @@ export function leftOutBy(
 }
 
 /**
- * What is to be read of the dead-letter topic.
+ * Returns the ranges of the dead-letter topic to read.
  *
- * @throws {RangeError} where it has no such partition.
+ * @throws {RangeError} if it has no such partition.
  */
 export function rangesOf(
   { place }: Selection,

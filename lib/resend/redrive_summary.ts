@@ -1,27 +1,27 @@
 /**
- * What became of the letters that a redrive read: every one is in exactly one of the counts.
+ * Counts what became of the letters that a redrive read. Each letter is in exactly one of the counts:
  *
  *     found = redriven (or would_redrive, in a dry run) + already_redriven + skipped + left_out
  *
  * @module
  */
 
-import { reasonOf } from "../../kafka/errors.ts";
-import { isSizeReason } from "../../kafka/error_classifier.ts";
-import { counted, printable, withThousands } from "../../text.ts";
-import { IntervalSet } from "../journal/intervals.ts";
-import type { FailureReason } from "../judge.ts";
-import type { OpenedLetter } from "./letter.ts";
+import { reasonOf } from "../kafka/errors.ts";
+import { isSizeReason } from "../kafka/error_classifier.ts";
+import { counted, printable, withThousands } from "../text.ts";
+import { IntervalSet } from "../tracker/journal/intervals.ts";
+import type { FailureReason } from "../tracker/judge.ts";
+import type { OpenedLetter } from "../tracker/opened_letter.ts";
 import { runsOf } from "./redrive_log.ts";
-import type { LeftOut } from "./selection.ts";
+import type { LeftOut } from "./redrive_selection.ts";
 
-/** Why a letter that was asked for was not redriven. */
+/** Why a selected letter was not redriven. */
 export type Skipped =
-  /** The letter lacks a part of its record: only the journal has it. */
+  /** The letter lacks a part of its record, which only the journal has. */
   | "value_omitted"
   | "headers_omitted"
   | "key_omitted"
-  /** The target refuses it. */
+  /** The target topic refuses the record. */
   | "too_large"
   | "refused";
 
@@ -30,53 +30,53 @@ export interface RedrivenGroup {
   readonly partition: number;
   readonly reason: FailureReason;
   readonly letters: number;
-  /** The letters: first and last offset of each run. */
+  /** First and last offset of each run of letters. */
   readonly offsets: readonly (readonly [number, number])[];
 }
 
-/** A letter that was skipped, and where its record was before (and is, in the journal). */
+/** A letter that was skipped, and where its record came from. */
 export interface SkippedLetter {
   readonly partition: number;
   readonly offset: number;
   readonly why: Skipped;
-  /** What the broker said; null where it was not asked. */
+  /** The broker's answer; null if it was not asked. */
   readonly error: string | null;
   readonly source_topic: string | null;
   readonly source_partition: number | null;
   readonly source_offset: number | null;
 }
 
-/** As `--json` prints it. */
+/** The object that `--json` prints. */
 export interface RedriveSummary {
   readonly dead_letters: string;
   readonly topic: string;
   readonly dry_run: boolean;
-  /** Letters read: those of the place that was asked for. */
+  /** Letters in the selected range. */
   readonly found: number;
   readonly redriven: number;
-  /** What a dry run would redrive; else 0. */
+  /** Letters that a dry run would redrive; 0 in other runs. */
   readonly would_redrive: number;
-  /** Letters whose record went back to the same topic, by this letter or another, now or earlier. */
+  /** Letters whose record was sent to the same topic before, by this letter or another one. */
   readonly already_redriven: number;
-  /** Of these, letters whose record went back by another letter. */
+  /** Of these, letters whose record was sent by another letter. */
   readonly repeats: number;
-  /** Asked for, and not sent. */
+  /** Selected, and not sent. */
   readonly skipped: number;
   readonly skipped_by: Readonly<Record<Skipped, number>>;
   /** The first {@link SKIPPED_EXAMPLES_MAX}. */
   readonly skipped_letters: readonly SkippedLetter[];
-  /** Of `skipped`, letters that the target refused: the next redrive tries them again. */
+  /** Of `skipped`, letters whose record the target refused. The next redrive tries them again. */
   readonly refused: number;
-  /** By Kafka's name for the reason. */
+  /** By Kafka's name of the error. */
   readonly refused_by: Readonly<Record<string, number>>;
-  /** Read, and not asked for. */
+  /** In the selected range, and not selected. */
   readonly left_out: number;
   readonly left_out_by: Readonly<Record<LeftOut, number>>;
-  /** Of `redriven`, or of `would_redrive`; sorted. */
+  /** The letters of `redriven` or `would_redrive`, sorted. */
   readonly groups: readonly RedrivenGroup[];
   readonly transactions: number;
   readonly seconds: number;
-  /** False where it was stopped before its end: run it again for the rest. */
+  /** False if the run was stopped before its end. */
   readonly complete: boolean;
 }
 
@@ -105,9 +105,8 @@ export class RedriveCounts {
   #alreadyRedriven = 0;
   #repeats = 0;
   #sent = 0;
-  #transactions = 0;
 
-  /** Redriven, or in a dry run what would be. */
+  /** Letters redriven, or in a dry run those that would be. */
   get sent(): number {
     return this.#sent;
   }
@@ -122,15 +121,11 @@ export class RedriveCounts {
     group.offsets.add({ start: offset, end: offset + 1 });
   }
 
-  addTransaction(): void {
-    this.#transactions++;
-  }
-
   addAlreadyRedriven(): void {
     this.#alreadyRedriven++;
   }
 
-  /** Counts a letter whose record goes back by another one. */
+  /** Counts a letter whose record is sent by another letter. */
   addRepeat(): void {
     this.#repeats++;
     this.#alreadyRedriven++;
@@ -169,11 +164,12 @@ export class RedriveCounts {
   }
 
   summary(
-    { deadLetterTopic, topic, isDryRun, isComplete }: {
+    { deadLetterTopic, topic, isDryRun, isComplete, transactions }: {
       readonly deadLetterTopic: string;
       readonly topic: string;
       readonly isDryRun: boolean;
       readonly isComplete: boolean;
+      readonly transactions: number;
     },
   ): RedriveSummary {
     const skipped = sumOf(this.#skippedBy);
@@ -199,7 +195,7 @@ export class RedriveCounts {
           { partition, reason, letters, offsets: runsOf(offsets.intervals) }
         ))
         .sort((a, b) => a.partition - b.partition || (a.reason < b.reason ? -1 : 1)),
-      transactions: this.#transactions,
+      transactions,
       seconds: Math.round(performance.now() - this.#startedAtMs) / 1_000,
       complete: isComplete,
     };
@@ -218,7 +214,7 @@ const SKIPPED_MEANINGS: Readonly<Record<Skipped, string>> = {
   refused: "the topic refuses it",
 };
 
-/** Returns the summary as lines for a person; free of control characters whatever the letters held. */
+/** Returns the summary as lines of text, without control characters whatever the letters hold. */
 export function describeSummary(summary: RedriveSummary): readonly string[] {
   const { dry_run, found, redriven, would_redrive, already_redriven, skipped, left_out } = summary;
   const sent = dry_run

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
-import type { RecordHeader } from "../../../lib/kafka/record.ts";
+import { Buffer } from "node:buffer";
+import { CompressionTypes, Kafka } from "kafkajs";
+import type { RecordHeader } from "../../lib/kafka/record.ts";
 import {
   CommitUnknownError,
   TransactionalProducer,
-} from "../../../lib/kafka/transactional_producer.ts";
-import type { DeadLetter } from "../../../lib/tracker/letter.ts";
-import {
-  RedriveFencedError,
-  type TransactionalSender,
-} from "../../../lib/tracker/redrive/redrive_session.ts";
-import type { RedriveSummary } from "../../../lib/tracker/redrive/summary.ts";
-import { liveBroker, uniqueName } from "../../live_broker.ts";
+} from "../../lib/kafka/transactional_producer.ts";
+import { VALUE_BYTES_MAX } from "../../lib/limits.ts";
+import type { DeadLetter } from "../../lib/tracker/letter.ts";
+import { RedriveFencedError } from "../../lib/resend/redrive_failure.ts";
+import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
+import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
+import { liveBroker, uniqueName } from "../live_broker.ts";
 import {
   assertEachOnce,
   bytesOf,
@@ -276,6 +277,46 @@ Deno.test("redrive() skips letters without their value and says where it is, and
     ],
   );
   assertEachOnce(await site.read(site.topic), letters.filter((_, index) => index !== 7));
+});
+
+/** Another program's letter: compressed, its value takes 65 kB of the topic's limit. */
+Deno.test("redrive() skips a letter whose value is too large to be read, and sends no tombstone in its place", async () => {
+  await using site = await createRedriveSite({ partitions: 1 });
+  const producer = new Kafka({ brokers: site.address.split(",") }).producer();
+  await producer.connect();
+  await producer.send({
+    topic: site.deadLetterTopic,
+    compression: CompressionTypes.GZIP,
+    messages: [{ key: "large", value: Buffer.alloc(VALUE_BYTES_MAX + 1) }],
+  });
+  await producer.disconnect();
+  await site.deadLetter(numberedLetters(site, { count: 2, partitions: 1 }));
+  const summary = await site.redrive();
+  assert.deepEqual([summary.redriven, summary.skipped_by.value_omitted], [2, 1]);
+  assert.ok((await site.read(site.topic)).every(({ value }) => value !== null));
+});
+
+/** Another program's letters; a redrive that fails over one of them would send no letter at all. */
+Deno.test("redrive() sends letters with any number as the offset of their record", async () => {
+  await using site = await createRedriveSite({ partitions: 1 });
+  const offsets = ["9007199254740990", "9007199254740991", "9007199254740993", "-1", "1e3", "none"];
+  await site.producer.send({
+    topic: site.deadLetterTopic,
+    partition: 0,
+    records: offsets.map((offset) => ({
+      partition: 0,
+      key: null,
+      value: bytesOf(offset),
+      headers: [
+        { key: "__connect.errors.topic", value: bytesOf(site.topic) },
+        { key: "__connect.errors.partition", value: bytesOf("0") },
+        { key: "__connect.errors.offset", value: bytesOf(offset) },
+      ],
+    })),
+  });
+  assert.equal((await site.redrive()).redriven, offsets.length);
+  assert.equal((await site.redrive()).already_redriven, offsets.length);
+  assert.deepEqual((await site.read(site.topic)).map(({ value }) => textOf(value)), offsets);
 });
 
 Deno.test("redrive() leaves out letters of another topic's records, unless it is asked for them", async () => {
