@@ -17,6 +17,7 @@
  */
 
 import type { Kafka, Message, Producer } from "kafkajs";
+import { delay } from "../async.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
@@ -145,7 +146,7 @@ export class ReliableProducer {
         this.#leave(session);
         if (!isLockedOut(error)) throw error;
         this.#lockout.noteRefused(error);
-        await new Promise((resolve) => setTimeout(resolve, LOCKOUT_RETRY_WAIT_MS));
+        await delay(LOCKOUT_RETRY_WAIT_MS);
       }
     }
   }

@@ -23,6 +23,7 @@
  */
 
 import type { Producer, Transaction } from "kafkajs";
+import { withinTime } from "../async.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
 import { DeliveryError, explain, fateOf, reasonOf, scopeOf } from "./errors.ts";
@@ -170,7 +171,9 @@ export class TransactionalProducer implements AsyncDisposable {
   /** Aborts what was not committed, as far as the broker answers, and ends the connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state = "spent";
-    if (this.#transaction?.isActive()) await settledWithin(this.#transaction.abort());
+    if (this.#transaction?.isActive()) {
+      await withinTime(this.#transaction.abort().catch(() => {}), ABORT_TIMEOUT_MS);
+    }
     await this.#producer.disconnect();
   }
 
@@ -182,13 +185,4 @@ export class TransactionalProducer implements AsyncDisposable {
       }`,
     );
   }
-}
-
-async function settledWithin(work: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ABORT_TIMEOUT_MS);
-  });
-  await Promise.race([work.catch(() => {}), timeout]);
-  clearTimeout(timer);
 }
