@@ -9,7 +9,7 @@
 import { delay } from "../async.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Order } from "../order.ts";
-import type { FailureReason, RecordFailure } from "./judge.ts";
+import type { FailureReason, RecordFailure } from "./failures.ts";
 
 /** What a handler is told of an order. */
 export interface OrderContext {
