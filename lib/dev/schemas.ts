@@ -10,7 +10,7 @@
 
 import { join } from "node:path";
 import { runProgram } from "../cli.ts";
-import { OrderSchema } from "../order.ts";
+import { OrderSchema } from "../order/schema.ts";
 import { printLine } from "../terminal.ts";
 import { asyncApi } from "./schemas/asyncapi.ts";
 import {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AMOUNT_MAX, toCents, toDecimal, withinOneCent } from "../lib/money.ts";
+import { AMOUNT_MAX, toCents, toDecimal, withinOneCent } from "../../lib/order/money.ts";
 
 Deno.test("toCents() rounds to the nearest cent, and a half away from zero", () => {
   const cases = [

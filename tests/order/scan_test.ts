@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { createScanner } from "../lib/json_scan.ts";
-import { isSurelyOrder, judgeOrderText } from "../lib/order.ts";
-import { createShop } from "../lib/shop.ts";
-import { Random } from "../lib/shop/random.ts";
+import { createScanner } from "../../lib/order/json_scan.ts";
+import { isSurelyOrder } from "../../lib/order/scan.ts";
+import { judgeOrderText } from "../../lib/order/validate.ts";
+import { createShop } from "../../lib/shop.ts";
+import { Random } from "../../lib/shop/random.ts";
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -80,7 +81,7 @@ Deno.test("isSurelyOrder() says no to each rule's breach", () => {
       [/"status":"pending"/, '"status":"  "'],
       [/"status":"pending"/, '"status":"pending","status":""'],
       [/"status":"pending",/, ""],
-      [/"order_id":"./, '"order_id":"g'],
+      [/"order_id":"../, '"order_id":"g'],
       [/"items":\[.*?\],"sub/, '"items":[],"sub'],
       [/"quantity":\d+/, '"quantity":0'],
       [/"unit_price":[\d.]+/, '"unit_price":-1'],

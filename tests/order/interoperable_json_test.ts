@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { isInteroperable } from "../lib/interoperable_json.ts";
-import { Random } from "../lib/shop/random.ts";
+import { isInteroperable } from "../../lib/order/interoperable_json.ts";
+import { Random } from "../../lib/shop/random.ts";
 
 const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
 

@@ -1,15 +1,10 @@
 import assert from "node:assert/strict";
 import { Compile } from "typebox/compile";
 import { Settings } from "typebox/system";
-import {
-  describeFailures,
-  FAILURES_MAX,
-  judgeOrderText,
-  type OrderFailure,
-  OrderSchema,
-  validateOrder,
-} from "../lib/order.ts";
-import { Random } from "../lib/shop/random.ts";
+import { describeFailures, type OrderFailure } from "../../lib/order/failure.ts";
+import { OrderSchema } from "../../lib/order/schema.ts";
+import { FAILURES_MAX, judgeOrderText, validateOrder } from "../../lib/order/validate.ts";
+import { Random } from "../../lib/shop/random.ts";
 
 /** An order as the Go producer writes it, every field there. */
 const ORDER_JSON = `{
