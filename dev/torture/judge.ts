@@ -172,7 +172,9 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
   const lines = journal.lines.filter((line) => line.topic === topic);
   verdict.count("journal lines", lines.length);
   const held = new Map<string, JournalLine>();
-  const [twice, unmarked, unordered]: string[][] = [[], [], []];
+  const twice: string[] = [];
+  const unmarked: string[] = [];
+  const unordered: string[] = [];
   for (const own of Map.groupBy(lines, (it) => `${it.topicId}/${it.partition}`).values()) {
     const current = new Map<number, JournalLine>();
     let last = -1;
@@ -185,11 +187,11 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
         current.delete(above);
         superseded++;
       }
-      if (current.get(offset)?.epoch === epoch) twice?.push(place);
+      if (current.get(offset)?.epoch === epoch) twice.push(place);
       const expected = `partition ${partition} was truncated at offset ${offset}`;
-      if (superseded > 0 && !mark.includes(expected)) unmarked?.push(place);
+      if (superseded > 0 && !mark.includes(expected)) unmarked.push(place);
       const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
-      if (offset < last && !mayGoBack) unordered?.push(place);
+      if (offset < last && !mayGoBack) unordered.push(place);
       last = Math.max(last, offset);
       current.set(offset, line);
       verdict.count("superseded lines", superseded);
@@ -197,9 +199,9 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
     if (own[0]?.topicId !== id) continue;
     for (const line of current.values()) held.set(nameOf(line), line);
   }
-  verdict.violate(PROMISES.identity, twice ?? []);
-  verdict.violate(PROMISES.truncated, unmarked ?? []);
-  verdict.violate(PROMISES.once, unordered ?? []);
+  verdict.violate(PROMISES.identity, twice);
+  verdict.violate(PROMISES.truncated, unmarked);
+  verdict.violate(PROMISES.once, unordered);
   return held;
 }
 
