@@ -49,7 +49,7 @@ Deno.test("isSurelyOrder() never says yes where judgeOrderText() says no, whatev
   const random = new Random(seed);
   const letters = ENCODER.encode('"\\{}[]:,.-+eE0123456789@ \t\nabn\u0000\u001fé');
   let yesCount = 0;
-  for (let round = 0; round < 40_000; round++) {
+  for (let round = 0; round < 10_000; round++) {
     const bytes = [...ORDERS[below(random, ORDERS.length)] ?? []];
     for (let change = 1 + below(random, 3); change > 0; change--) {
       const at = below(random, bytes.length);
@@ -68,7 +68,7 @@ Deno.test("isSurelyOrder() never says yes where judgeOrderText() says no, whatev
     yesCount++;
     if (!isOrder(changed)) assert.fail(`ORDERFLOW_SEED=${seed}: ${DECODER.decode(changed)}`);
   }
-  assert.ok(yesCount > 1_000, `${yesCount} changed orders were still good ones`);
+  assert.ok(yesCount > 250, `${yesCount} changed orders were still good ones`);
 });
 
 Deno.test("isSurelyOrder() says no to each rule's breach", () => {

@@ -346,7 +346,7 @@ Deno.test("validateOrder() always has a named reason, whatever stands where", ()
     ...[null, true, false, 0, -1, 0.005, 1e21, -1e308, 2 ** 53, "", " ", "x", "1.1", [], {}, [[]]],
     ...[[null], [1, "a"], { length: 3 }, { total_price: "1" }, JSON.parse('{"__proto__":{"a":1}}')],
   ];
-  for (let round = 0; round < 20_000; round++) {
+  for (let round = 0; round < 5_000; round++) {
     const spoilt = JSON.parse(ORDER_JSON);
     const changeCount = 1 + random.uint32() % 3;
     for (let change = 0; change < changeCount; change++) spoil(spoilt, random, oddities);
@@ -451,8 +451,8 @@ Deno.test("judgeOrderText() takes no harm from hostile text", async (t) => {
     const inherited = ORDER_JSON.replace('"status": "pending"', '"__proto__": {"status": "a"}');
     assert.equal(ruleOf(inherited), "required");
   });
-  await t.step("a million levels of nesting", () => {
-    const depth = 1_000_000;
+  await t.step("200,000 levels of nesting", () => {
+    const depth = 200_000;
     assert.equal(kindOf("[".repeat(depth)), "not-json");
     assert.equal(kindOf("[".repeat(depth) + "]".repeat(depth)), "not-an-object");
     const deep = `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;

@@ -16,11 +16,9 @@ import { freePorts } from "../../lib/dev/broker_cluster.ts";
 import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
 import { type Program, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
-import { cureIdleTimer } from "../../lib/kafka/kafkajs_internals.ts";
+import { install } from "../../lib/kafka/kafkajs/install.ts";
 import type { Facts } from "./judge.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
-
-cureIdleTimer(); // otherwise kafkajs makes the runtime print warnings
 
 export const GROUP = "torture";
 export const TOPICS = { main: "torture-main", other: "torture-other" } as const;
@@ -129,6 +127,7 @@ export class Stage implements AsyncDisposable {
       requestTimeout: 5_000,
       retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 3 },
     });
+    install(this.kafka); // otherwise kafkajs makes the runtime print warnings
     this.admin = this.kafka.admin();
   }
 

@@ -13,6 +13,8 @@
  */
 
 import { join } from "node:path";
+import { delay } from "../async.ts";
+import { classArchive, makeClassArchive } from "./class_archive.ts";
 import { acquireLauncher, type Launcher, LOCKED_EXIT_CODE } from "./launcher.ts";
 import { answersKafka, listsBroker } from "./kafka_probe.ts";
 import { freePort, isPortFree, LOOPBACK } from "./local_port.ts";
@@ -48,7 +50,10 @@ export interface BrokerProcessOptions {
   readonly membership?: ClusterMembership | undefined;
   /** Java's largest heap. Default 512. */
   readonly heapMegabytes?: number | undefined;
-  /** Compile little: starts sooner, serves more slowly. For tests. Default false. */
+  /**
+   * Compile little: starts sooner, serves more slowly. The first such start makes an archive of Kafka's
+   * classes, which all later starts use. For tests. Default false.
+   */
   readonly quickStart?: boolean | undefined;
   /** Called with sentences of progress. */
   readonly onProgress?: ((message: string) => void) | undefined;
@@ -81,11 +86,33 @@ export interface BrokerProcess {
  * with the reason out of its log.
  */
 export async function startBrokerProcess(options: BrokerProcessOptions): Promise<BrokerProcess> {
-  const { port, dataDir, membership, onProgress, signal } = options;
+  const { port, dataDir, onProgress, signal } = options;
   if (!isPortFree(port)) throw portInUse(port);
 
   const jarsDir = await kafkaJars({ onProgress, signal });
+  if (options.quickStart) await makeClassArchive(jarsDir, recordClasses);
   await Deno.mkdir(dataDir, { recursive: true });
+  return await startWith(options, { jarsDir });
+}
+
+/** Runs a broker in a folder of its own that writes the classes it has loaded to `path` as it ends. */
+async function recordClasses(path: string): Promise<void> {
+  const jarsDir = await kafkaJars();
+  const dataDir = await Deno.makeTempDir({ prefix: "orderflow-classes-" });
+  try {
+    const options = { port: freePort(), dataDir, quickStart: true };
+    const broker = await startWith(options, { jarsDir, recordTo: path });
+    await broker.stop();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+}
+
+async function startWith(
+  options: BrokerProcessOptions,
+  java: { readonly jarsDir: string; readonly recordTo?: string },
+): Promise<BrokerProcess> {
+  const { port, dataDir, membership, signal } = options;
   for (let attempt = 1;; attempt++) {
     // Kafka's own lock comes too late: a second broker reads the metadata log before it asks for the
     // lock, takes what the first is writing for corrupt, and truncates it; the first then dies.
@@ -93,7 +120,7 @@ export async function startBrokerProcess(options: BrokerProcessOptions): Promise
     if (launcher === undefined) throw folderInUse(dataDir);
 
     const place = membership ?? aloneOn(freePort());
-    const child = await launch(options, { launcher, jarsDir, place });
+    const child = await launch(options, { launcher, place, ...java });
     const broker = brokerProcess(child, options);
     const start = await waitUntilReady(broker, place.nodeId, signal);
     if (start === "ready") return broker;
@@ -198,7 +225,7 @@ async function format(
 ): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command("java", {
     args: [
-      ...javaArgs({ dataDir, jarsDir, quickStart: true }),
+      ...await javaArgs({ dataDir, jarsDir, quickStart: true }),
       "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
       "kafka.tools.StorageTool",
       "format",
@@ -228,14 +255,16 @@ export function newClusterId(): string {
   }
 }
 
-function javaArgs(
-  { dataDir, jarsDir, quickStart, heapMegabytes = 512 }: {
+async function javaArgs(
+  { dataDir, jarsDir, quickStart, heapMegabytes = 512, recordTo }: {
     dataDir: string;
     jarsDir: string;
     quickStart: boolean;
     heapMegabytes?: number | undefined;
+    recordTo?: string | undefined;
   },
-): string[] {
+): Promise<string[]> {
+  const archive = await classArchive(jarsDir);
   return [
     `-Xmx${heapMegabytes}m`,
     "-Xms128m",
@@ -243,6 +272,8 @@ function javaArgs(
     // Leaves no file in the machine's temporary folder, not even after SIGKILL.
     "-XX:-UsePerfData",
     `-Djava.io.tmpdir=${join(dataDir, "tmp")}`,
+    ...(recordTo ? [`-XX:ArchiveClassesAtExit=${recordTo}`] : []),
+    ...(archive ? [`-XX:SharedArchiveFile=${archive}`] : []),
     ...(quickStart ? ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"] : []),
     "-classpath",
     join(jarsDir, "*"),
@@ -260,12 +291,14 @@ interface LaunchMeans {
   readonly launcher: Launcher;
   readonly jarsDir: string;
   readonly place: ClusterMembership;
+  /** Where to write the archive of the classes that were loaded. */
+  readonly recordTo?: string | undefined;
 }
 
 /** Writes the settings, formats a new folder and starts Java; releases the lock when that is over. */
 async function launch(
   options: BrokerProcessOptions,
-  { launcher, jarsDir, place }: LaunchMeans,
+  { launcher, jarsDir, place, recordTo }: LaunchMeans,
 ): Promise<BrokerChild> {
   const { dataDir, quickStart = false, heapMegabytes } = options;
   try {
@@ -274,7 +307,7 @@ async function launch(
     // The logger begins its file anew at each start.
     await Deno.rename(logPath(dataDir), `${logPath(dataDir)}.1`).catch(ignoreNotFound);
     const process = launcher.spawn("java", [
-      ...javaArgs({ dataDir, jarsDir, quickStart, heapMegabytes }),
+      ...await javaArgs({ dataDir, jarsDir, quickStart, heapMegabytes, recordTo }),
       `-Dorg.slf4j.simpleLogger.logFile=${logPath(dataDir)}`,
       "-Dorg.slf4j.simpleLogger.showDateTime=true",
       "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
@@ -358,7 +391,7 @@ async function waitUntilReady(
         } (its log: ${logPath(broker.dataDir)})`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await delay(POLL_MS);
   }
   return "ended";
 }
