@@ -12,7 +12,7 @@ import { Follower } from "../monitor/follow.ts";
 import { type Controls, INITIAL_CONTROLS, pressed } from "../monitor/screen/controls.ts";
 import { frameLines } from "../monitor/screen/frame.ts";
 import { columnsOf, type Line, type Tone, toText } from "../monitor/screen/line.ts";
-import { subjectsOf } from "../monitor/screen/list_panes.ts";
+import { subjectsOf } from "../monitor/screen/panes.ts";
 import { printLine } from "../terminal.ts";
 
 interface PictureOptions {

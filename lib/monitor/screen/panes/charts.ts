@@ -4,14 +4,14 @@
  * @module
  */
 
-import { duration, percent } from "../model/health.ts";
-import type { Chart, WindowName } from "../model/read_model.ts";
-import { niceMax, percentFloor } from "../views/scale.ts";
-import { chartRows } from "./chart.ts";
-import { GLYPHS } from "./glyphs.ts";
-import { column, type Line, span, type Tone } from "./line.ts";
-import type { Extent, FrameSpec, Pane } from "./pane.ts";
-import { isCounting } from "./summary_panes.ts";
+import { duration, percent } from "../../model/health.ts";
+import type { Chart, WindowName } from "../../model/read_model.ts";
+import { niceMax, percentFloor } from "../../views/scale.ts";
+import { chartRows } from "../chart.ts";
+import { GLYPHS } from "../glyphs.ts";
+import { column, type Line, span, type Tone } from "../line.ts";
+import type { Extent, FrameSpec, Pane } from "../pane.ts";
+import { isCounting } from "./summary.ts";
 
 const AXIS_WIDTH = 6;
 const WINDOW_TITLES: Readonly<Record<WindowName, string>> = {

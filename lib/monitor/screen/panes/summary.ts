@@ -1,12 +1,10 @@
 /**
- * The figures at a glance: messages, health, the business. Pure.
+ * The figures at a glance: messages and health. Pure.
  *
  * @module
  */
 
-import { toDecimal } from "../../order/money.ts";
-import { counted, inBytes, printable, withThousands } from "../../text.ts";
-import { REVENUE_MINUTES } from "../model/business.ts";
+import { counted, inBytes, printable, withThousands } from "../../../text.ts";
 import {
   duration,
   type Health,
@@ -15,15 +13,13 @@ import {
   percent,
   type Quality,
   statusName,
-} from "../model/health.ts";
-import type { Snapshot } from "../model/read_model.ts";
-import type { Counted } from "../model/tally.ts";
-import { column, columnsOf, type Line, span, type Tone, wrapped } from "./line.ts";
-import type { Extent, FrameSpec, Pane } from "./pane.ts";
+} from "../../model/health.ts";
+import type { Snapshot } from "../../model/read_model.ts";
+import { column, columnsOf, type Line, span, type Tone, wrapped } from "../line.ts";
+import type { Extent, FrameSpec, Pane } from "../pane.ts";
 
-const NAME_WIDTH = 13;
-/** Of products and customers. */
-const TOP_SHOWN = 5;
+/** Of the column of names. */
+export const NAME_WIDTH = 13;
 /** From here on there is room for reasons beside the parts of the score. */
 const REASONS_WIDTH = 60;
 
@@ -165,53 +161,6 @@ function lossesText({ parts }: Quality, width: number): string {
     .map(({ lost, name, reason }) =>
       width < REASONS_WIDTH ? `-${lost} ${name}` : `-${lost}: ${printable(reason)}`
     ).join(", ");
-}
-
-/** How many lines {@link businessPane} has. */
-export function businessLineCount(snapshot: Snapshot): number {
-  return businessLines(snapshot).length;
-}
-
-export function businessPane({ snapshot, controls }: FrameSpec): Pane {
-  const isFocused = controls.focus === "business";
-  return {
-    title: "Business",
-    isFocused,
-    lines: businessLines(snapshot).slice(isFocused ? controls.selected.business : 0),
-    edge: ["", `a minute: the mean of the last ${REVENUE_MINUTES}`, ""],
-  };
-}
-
-function businessLines({ business }: Snapshot): readonly Line[] {
-  const { revenue, ordersByStatus, topProducts, topCustomers } = business;
-  const amounts = revenue.map(({ currency, totalCents, perMinuteCents }) => ({
-    total: `${withThousands(toDecimal(totalCents))} ${printable(currency)}`,
-    perMinute: withThousands(toDecimal(perMinuteCents)),
-  }));
-  const totalWidth = Math.max(0, ...amounts.map(({ total }) => columnsOf(total)));
-  const minuteWidth = Math.max(0, ...amounts.map(({ perMinute }) => columnsOf(perMinute)));
-  return [
-    ...amounts.map(({ total, perMinute }): Line => [
-      span(column(total, totalWidth, "right"), "strong"),
-      span(
-        `  ${column(perMinute, minuteWidth, "right")} a minute`,
-        "dim",
-      ),
-    ]),
-    ...(ordersByStatus.size === 0
-      ? []
-      : [[span("orders  ", "dim"), span(countsText(ordersByStatus))]]),
-    ...rankedLines("product", topProducts),
-    ...rankedLines("customer", topCustomers),
-  ];
-}
-
-function rankedLines(name: string, ranked: readonly Counted[]): readonly Line[] {
-  return ranked.slice(0, TOP_SHOWN).map(({ label, count }, index) => [
-    span(column(`${name} ${index + 1}`, NAME_WIDTH), "dim"),
-    span(`${withThousands(count)}  `, "strong"),
-    span(printable(label)),
-  ]);
 }
 
 export function countsText(counts: ReadonlyMap<string, number>): string {
