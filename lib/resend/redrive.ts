@@ -265,7 +265,8 @@ class RedriveRun {
   async #settle(batch: LetterBatch): Promise<void> {
     if (this.#options.isDryRun || batch.accepted.length === 0) return;
     await this.#warnWhenSlow(async () => {
-      await this.#confirmLetterTopic();
+      const { letters, target } = this.#parts;
+      await Promise.all([letters, target].map((topic) => this.#confirmTopic(topic)));
       const groups = Map.groupBy(batch.accepted, ({ letter }) => this.#partitionOf(letter));
       for (const [partition, group] of groups) await this.#sendTo(partition, group);
       await this.#session.commit(batch.accepted.map(({ letter }) => letter));
@@ -348,30 +349,35 @@ class RedriveRun {
     this.#suspects.set(placeOf(first.letter.record), error);
   }
 
-  /** Checks that the letters are still those of the topic: one that was created again has others at the same offsets. */
-  async #confirmLetterTopic(): Promise<void> {
-    const { cluster, letters } = this.#parts;
+  /** Checks that a topic was not created again: it has other letters at the same offsets, or other partitions. */
+  async #confirmTopic({ topic, topicId }: TopicDescription): Promise<void> {
     for (let attempt = 1; attempt <= MISSING_TOPIC_ATTEMPTS_MAX; attempt++) {
-      const found = await cluster.findTopic(letters.topic);
-      if (found?.topicId === letters.topicId) return;
+      const found = await this.#parts.cluster.findTopic(topic);
+      if (found?.topicId === topicId) return;
       if (found !== undefined) break;
       await delay(MISSING_TOPIC_WAIT_MS);
     }
     throw new Error(
-      `topic "${letters.topic}" was deleted or created again while it was being read: ` +
+      `topic "${topic}" was deleted or created again during the redrive: ` +
         `what was redriven is recorded; run it again for what is there now`,
     );
   }
 
-  /** Logs that the cluster is slow: the client waits for brokers without a word. */
+  /** Logs that the cluster is slow, and ends work for a topic that is gone: the client waits for both without a word. */
   async #warnWhenSlow<Result>(work: () => Promise<Result>): Promise<Result> {
-    const timer = setTimeout(() => {
-      this.#options.log.warn("The cluster is slow to answer; the redrive waits for it");
+    const { promise: gone, reject } = Promise.withResolvers<never>();
+    let isSlow = false;
+    const timer = setInterval(() => {
+      if (!isSlow) {
+        this.#options.log.warn("The cluster is slow to answer; the redrive waits for it");
+      }
+      isSlow = true;
+      this.#confirmTopic(this.#parts.target).catch(reject);
     }, SLOW_AFTER_MS);
     try {
-      return await work();
+      return await Promise.race([work(), gone]);
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 
