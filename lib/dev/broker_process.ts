@@ -13,6 +13,7 @@
  */
 
 import { join } from "node:path";
+import { delay } from "../async.ts";
 import { classArchive, makeClassArchive } from "./class_archive.ts";
 import { acquireLauncher, type Launcher, LOCKED_EXIT_CODE } from "./launcher.ts";
 import { answersKafka, listsBroker } from "./kafka_probe.ts";
@@ -390,7 +391,7 @@ async function waitUntilReady(
         } (its log: ${logPath(broker.dataDir)})`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await delay(POLL_MS);
   }
   return "ended";
 }

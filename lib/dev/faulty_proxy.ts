@@ -9,6 +9,7 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { delay } from "../async.ts";
 import { LOOPBACK } from "./local_port.ts";
 
 export type ProxyMode =
@@ -156,8 +157,4 @@ function reset({ sockets }: Connection): void {
 
 function ignore(): void {
   // The other end is told by the connection's own end.
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -17,6 +17,7 @@ export type ProgramName =
   | "broker"
   | "demo"
   | "soak"
+  | "torture"
   | "compile";
 
 export interface Program {

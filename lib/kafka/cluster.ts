@@ -8,14 +8,9 @@
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import {
-  askForCoordinator,
-  type ClientCluster,
-  createCluster,
-  fetchTopicMetadata,
-  fetchTopicsMetadata,
-  takeUnresolvedHosts,
-} from "./kafkajs_internals.ts";
+import { askForCoordinator, type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import { takeUnresolvedHosts } from "./kafkajs/connections.ts";
+import { fetchTopicMetadata, fetchTopicsMetadata } from "./kafkajs/topic_metadata.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
 import { observeTraffic, type TrafficObserver } from "./kafkajs/traffic.ts";
 import { delay } from "../async.ts";

@@ -6,7 +6,7 @@
 
 import type { OffsetRange } from "../kafka/cluster.ts";
 import type { PartitionRange } from "../kafka/topic_reader.ts";
-import type { FailureReason } from "../tracker/judge.ts";
+import type { FailureReason } from "../tracker/failures.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
 
 /** A letter must match every criterion; undefined matches any. */

@@ -21,7 +21,7 @@
 
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
 import { headerBytesMax } from "../kafka/record_size.ts";
-import type { FailureReason, RecordFailure } from "./judge.ts";
+import { failureKindOf, type RecordFailure } from "./failures.ts";
 
 export const SOURCE_TOPIC_HEADER = "__connect.errors.topic";
 export const SOURCE_PARTITION_HEADER = "__connect.errors.partition";
@@ -147,34 +147,19 @@ function timestampOf(
   return adaptations.has("timestamp") ? undefined : timestampMs;
 }
 
-const STAGES: Readonly<Record<FailureReason, string>> = {
-  DESERIALIZATION: "VALUE_CONVERTER",
-  VALIDATION: "TASK_PUT",
-  PROCESSING: "TASK_PUT",
-  TIMEOUT: "TASK_PUT",
-  UNKNOWN: "TASK_PUT",
-};
-
-const EXCEPTIONS: Readonly<Record<FailureReason, string>> = {
-  DESERIALIZATION: "DeserializationError",
-  VALIDATION: "ValidationError",
-  PROCESSING: "ProcessingError",
-  TIMEOUT: "TimeoutError",
-  UNKNOWN: "Error",
-};
-
 function failureHeaders(
   { record, failure: { reason, message }, topicId }: DeadLetter,
   groupId: string | undefined,
   adaptations: ReadonlySet<Adaptation>,
 ): readonly RecordHeader[] {
   const { topic, partition, offset, leaderEpoch, timestampMs, exactTimestampMs } = record;
+  const { stage, exception } = failureKindOf(reason);
   return [
     header(SOURCE_TOPIC_HEADER, topic),
     header(SOURCE_PARTITION_HEADER, String(partition)),
     header(SOURCE_OFFSET_HEADER, String(offset)),
-    header(STAGE_HEADER, STAGES[reason]),
-    header(EXCEPTION_CLASS_HEADER, EXCEPTIONS[reason]),
+    header(STAGE_HEADER, stage),
+    header(EXCEPTION_CLASS_HEADER, exception),
     ...(adaptations.has("message")
       ? []
       : [header(EXCEPTION_MESSAGE_HEADER, message.slice(0, MESSAGE_LENGTH_MAX))]),

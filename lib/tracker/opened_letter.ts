@@ -6,7 +6,7 @@
  */
 
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
-import type { FailureReason } from "./judge.ts";
+import { type FailureReason, failureReasonOf } from "./failures.ts";
 import {
   ADAPTED_HEADER,
   LETTER_HEADERS,
@@ -23,15 +23,6 @@ import {
   SOURCE_TOPIC_HEADER,
   SOURCE_TOPIC_ID_HEADER,
 } from "./letter.ts";
-
-/** The contract's failure reasons. */
-export const FAILURE_REASONS = [
-  "DESERIALIZATION",
-  "VALIDATION",
-  "PROCESSING",
-  "TIMEOUT",
-  "UNKNOWN",
-] as const satisfies readonly FailureReason[];
 
 /** Where the record came from. Anything that the letter does not state is undefined. */
 export interface LetterSource {
@@ -72,7 +63,7 @@ export function openLetter(record: KafkaRecord): OpenedLetter {
     record.exactTimestampMs ?? BigInt(record.timestampMs);
   return {
     record,
-    reason: reasonOf(text(REASON_HEADER)),
+    reason: failureReasonOf(text(REASON_HEADER)),
     source: {
       topic: matching(text(SOURCE_TOPIC_HEADER), TOPIC_PATTERN),
       partition: wholeNumberOf(text(SOURCE_PARTITION_HEADER)),
@@ -133,10 +124,6 @@ function splitHeaders(headers: readonly RecordHeader[]): SplitHeaders {
     ours: headers.filter(isOurs),
     original: headers.filter((header, index) => !isOurs(header, index)),
   };
-}
-
-function reasonOf(text: string | undefined): FailureReason {
-  return FAILURE_REASONS.find((reason) => reason === text) ?? "UNKNOWN";
 }
 
 /** Returns a number below 2^53 - 1, so that the offset after it is exact too; undefined for any other text. */

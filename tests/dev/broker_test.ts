@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
 import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
 import { ensureBroker } from "../../lib/dev/ensure_broker.ts";
@@ -287,7 +288,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "deno task broker --nodes 3: all let in, and none is left behind",
+  name:
+    "deno task broker --nodes 3: all let in, topics survive the loss of one, and none is left behind",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const folder = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
@@ -305,6 +307,7 @@ Deno.test({
           () => listsBroker(`127.0.0.1:${port}`, 500, index + 1),
         );
       }
+      await assertDurable(ports);
       program.kill("SIGTERM");
       const { code, stdout, stderr } = await output;
       assert.equal(new TextDecoder().decode(stderr), "");
@@ -333,6 +336,25 @@ Deno.test("a cluster of which one node cannot start leaves no node behind", asyn
     await Deno.remove(dataDir, { recursive: true });
   }
 });
+
+/** A new topic has three replicas, and two of them have a record before it is acknowledged. */
+async function assertDurable(ports: readonly number[]): Promise<void> {
+  const brokers = ports.map((port) => `127.0.0.1:${port}`);
+  const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  try {
+    const topic = "durable";
+    await admin.createTopics({ topics: [{ topic, replicationFactor: -1, numPartitions: 1 }] });
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    assert.deepEqual(topics[0]?.partitions.map(({ replicas }) => replicas.length), [3]);
+    const configNames = ["min.insync.replicas"];
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }];
+    const described = await admin.describeConfigs({ resources, includeSynonyms: false });
+    assert.equal(described.resources[0]?.configEntries[0]?.configValue, "2");
+  } finally {
+    await admin.disconnect();
+  }
+}
 
 /** Three ports in a row that are free. */
 function threeFreePorts(): readonly number[] {

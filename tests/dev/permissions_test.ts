@@ -26,8 +26,8 @@ const PERMISSIONS = {
   ],
   monitor: [
     "--allow-read",
-    // Ink and React look at what kind of terminal and run this is; the locale says what it can draw.
-    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER",
+    // TERM and the locale tell what the terminal can draw.
+    "--allow-env=TERM,LANG,LC_ALL,LC_CTYPE",
   ],
 } as const;
 

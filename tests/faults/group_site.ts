@@ -13,7 +13,7 @@ import encoderModule from "kafkajs/src/protocol/encoder.js";
 import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
 import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
 import type { Program } from "../../lib/dev/programs.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import {
   decodeAssignment,
   encodeAssignment,

@@ -164,32 +164,6 @@ Deno.test("three members that come and go while records flow: each record in one
 });
 
 /**
- * Goal: members that die cost nothing but repeats of what they had not committed.
- * Method: as above, half of the ends by SIGKILL.
- * Invariants: nothing missing in the union; a record is in two journals only where a member that died holds
- * it; `tracker verify` of the three journals counts the same.
- */
-Deno.test("three members that come, go and die while records flow: nothing missing, repeats only of the dead", async () => {
-  await using site = await createSite({ broker: broker.address, partitions: PARTITION_COUNT });
-  const random = seededChoices();
-  const members = await runMembers(site, { random, deathShare: 0.5 });
-  const { topic, holders } = await assertUnionIsTopic(site, members);
-  assert.equal(topic.length, RECORD_COUNT);
-  const shared = [...holders].filter(([, each]) => each.length > 1);
-  const unexplained = shared.filter(([, each]) => !each.some(({ deathCount }) => deathCount > 0));
-  assert.deepEqual(unexplained.slice(0, 5).map(([name]) => name), []);
-  say(`${shared.length} records in more than one journal`);
-
-  const verified = await site.run("tracker", [
-    "verify",
-    "--json",
-    ...members.flatMap(({ logs }) => ["--logs", logs]),
-  ]);
-  const { missing, records } = JSON.parse(verified.stdout);
-  assert.deepEqual({ missing, records }, { missing: 0, records: RECORD_COUNT });
-});
-
-/**
  * Goal: work on a partition that was begun before it moved to another member is abandoned, not finished.
  * Method: a member waits with two batches of each of two partitions in hand, because the dead-letter topic
  * refuses; a second member joins and gets one of the partitions; then dead letters are taken.

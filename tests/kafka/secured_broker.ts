@@ -19,7 +19,7 @@ import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import { freePorts } from "../../lib/dev/broker_cluster.ts";
 import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
 
 export interface SecuredBroker {

@@ -274,7 +274,7 @@ Deno.test("monitor imports nothing of Kafka", async () => {
   }).output();
   const { modules } = JSON.parse(new TextDecoder().decode(stdout));
   const specifiers = modules.map(({ specifier }: { specifier: string }) => specifier);
-  assert.ok(specifiers.some((specifier: string) => specifier.endsWith("lib/monitor/tail.ts")));
+  assert.ok(specifiers.some((specifier: string) => specifier.endsWith("lib/monitor/tail/tail.ts")));
   assert.deepEqual(
     specifiers.filter((specifier: string) => /lib\/kafka\/|kafkajs|lib\/tracker\//.test(specifier)),
     [],

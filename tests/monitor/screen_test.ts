@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import stringWidth from "string-width";
-import { ReadModel } from "../../lib/monitor/read_model.ts";
-import { chartRows, niceMax, resampled } from "../../lib/monitor/screen/chart.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
+import { chartRows, resampled } from "../../lib/monitor/screen/chart.ts";
+import { niceMax } from "../../lib/monitor/views/scale.ts";
 import {
   type Controls,
   INITIAL_CONTROLS,

@@ -5,7 +5,7 @@ import { Kafka } from "kafkajs";
 import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
 import { findStoredBatch } from "../../lib/kafka/stored_batch.ts";

@@ -11,7 +11,7 @@ import { TopicReader } from "../../lib/kafka/topic_reader.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
-import type { FailureReason } from "../../lib/tracker/judge.ts";
+import type { FailureReason } from "../../lib/tracker/failures.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
 import { redriveLogTopicOf } from "../../lib/resend/redrive_log.ts";
 import { redrive, type RedriveOptions } from "../../lib/resend/redrive.ts";

@@ -5,7 +5,8 @@ import { loggerOf } from "../../lib/log.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import { originalOf } from "../../lib/resend/target.ts";
-import { FAILURE_REASONS, openLetter } from "../../lib/tracker/opened_letter.ts";
+import { openLetter } from "../../lib/tracker/opened_letter.ts";
+import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";
 import { bytesOf, textOf } from "../resend/redrive_site.ts";
 
 /** The letter that the tracker makes of a record, as it would lie at an offset of the dead-letter topic. */

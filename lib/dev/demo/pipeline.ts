@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../../async.ts";
 import { ClusterClient, type OffsetRange } from "../../kafka/cluster.ts";
 import type { ProducerSummary } from "../../producer/accounts.ts";
 import { printable, withThousands } from "../../text.ts";
@@ -251,8 +252,4 @@ function summaryOf({ output }: Program): ProducerSummary | undefined {
   } catch {
     return undefined;
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -5,7 +5,7 @@
  */
 
 import { Follower } from "../../monitor/follow.ts";
-import { openDashboard } from "../../monitor/screen/open.ts";
+import { openDashboard } from "../../monitor/screen/dashboard.ts";
 import { hasPersonAtTerminal, isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
 import type { ChaosNews } from "./chaos.ts";
 import { elapsed } from "./elapsed.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 
+import { FAILURE_REASONS } from "../../tracker/failures.ts";
 import { text } from "./fields.ts";
-
-const REASONS = ["DESERIALIZATION", "VALIDATION", "PROCESSING", "TIMEOUT", "UNKNOWN"];
 
 export function asyncApi(): unknown {
   const order = { $ref: "order.schema.json" };
@@ -84,7 +83,7 @@ export function asyncApi(): unknown {
               "__connect.errors.stage": text("Where in the tracker it failed."),
               "__connect.errors.exception.class.name": text("The kind of failure."),
               "__connect.errors.exception.message": text("What was wrong."),
-              "orderflow.errors.reason": { enum: REASONS },
+              "orderflow.errors.reason": { enum: FAILURE_REASONS },
               "orderflow.source.topic.id": text("Id of the record's topic, in hexadecimal."),
               "orderflow.source.leader.epoch": text("Decimal; the leader epoch of its batch."),
               "orderflow.source.timestamp": text("Decimal; milliseconds since the epoch."),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../../async.ts";
 import { elapsed } from "../demo/elapsed.ts";
 import { type RunningPrograms, runPipeline } from "../demo/pipeline.ts";
 import { type Proof, proofHolds } from "../demo/proof.ts";
@@ -154,7 +155,7 @@ async function startMonitor(logs: string, log: (line: string) => void): Promise<
     async until(count) {
       const deadline = Date.now() + MONITOR_TIMEOUT_MS;
       while (received !== count && Date.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        await delay(POLL_MS);
       }
       return received;
     },

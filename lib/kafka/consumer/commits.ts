@@ -44,6 +44,11 @@ export class Commits {
     return this.#underWay ?? Promise.resolve();
   }
 
+  /** Whether nothing waits to be committed. */
+  get isDone(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   add(point: CommitPoint): void {
     this.#waiting.set(point.partition, point);
     // Not before the next turn: what becomes safe in this one is committed together.

@@ -13,11 +13,11 @@
  * - its assigner deals a topic's partitions to members that do not subscribe to it, and a group notices new
  *   partitions after five minutes: `assigner.ts`, `group_watch.ts`.
  * - a rebalance is told after the fact: work that is under way is finished and committed before this
- *   member joins again (`beforeJoining` in `kafkajs_internals.ts`).
+ *   member joins again (`beforeJoining` in `kafkajs/group_member.ts`).
  * - a topic created again is not noticed: batches carry the topic's id and can have it confirmed.
  * - a consumer would create a missing topic: not allowed.
  * - it checks no checksum and its filter of aborted records has holes: batches are decoded by us
- *   (`consumer_fetch.ts`), and one whose checksum is wrong is refused.
+ *   (`kafkajs/fetch_bytes.ts`), and one whose checksum is wrong is refused.
  * - it can die while the process lives, or hang in silence: it is rebuilt, with backoff.
  * - it fetches nothing and sends no heartbeat while a handler waits: no handler waits here. Work goes on
  *   beside it, and a partition with too much of it is paused.
@@ -29,7 +29,7 @@ import type { EachBatchPayload, Kafka } from "kafkajs";
 import { delay, withinTime } from "../../async.ts";
 import { openClient } from "../client.ts";
 import type { ClusterClient } from "../cluster.ts";
-import type { FetchPlace } from "../consumer_fetch.ts";
+import type { FetchPlace } from "../kafkajs/fetch_bytes.ts";
 import { endsConsumer } from "../error_classifier.ts";
 import { explain, factOf, reasonOf } from "../errors.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
@@ -164,7 +164,8 @@ export class GroupConsumer {
     const session = this.#session;
     if (session === undefined) return;
     // The membership ends after this, so that the batches in hand can still be committed.
-    await this.#drain();
+    const isDrained = await this.#drain();
+    if (!isDrained) this.#options.onNotice({ kind: "left-uncommitted" });
     await session.disconnect();
     session.end();
   }
@@ -292,9 +293,10 @@ export class GroupConsumer {
     await this.#drain();
   }
 
-  /** Waits, in bounded time, until the work under way is safe and committed. */
-  async #drain(): Promise<void> {
-    if (this.#membership) await withinTime(this.#membership.drained(), DRAIN_TIMEOUT_MS);
+  /** Waits, in bounded time, until the work under way is safe and committed; returns whether it is. */
+  async #drain(): Promise<boolean> {
+    if (this.#membership === undefined) return true;
+    return await withinTime(this.#membership.drained(), DRAIN_TIMEOUT_MS) ?? false;
   }
 
   async #onBatch(session: Session, payload: EachBatchPayload): Promise<void> {

@@ -15,7 +15,7 @@ import { delay } from "../../async.ts";
 import type { ClusterClient } from "../cluster.ts";
 import { endsConsumer } from "../error_classifier.ts";
 import { isUnreachable, reasonOf } from "../errors.ts";
-import type { committerOf } from "../kafkajs_internals.ts";
+import type { committerOf } from "../kafkajs/group_member.ts";
 import type { Assignment, CommitPoint, GroupConsumerOptions } from "./api.ts";
 import type { Commits } from "./commits.ts";
 import { beginningWaitMs } from "./group_beginning.ts";
@@ -117,10 +117,11 @@ export class Membership {
     );
   }
 
-  /** Resolves when the work under way is safe and committed. */
-  async drained(): Promise<void> {
+  /** Resolves when the work under way has ended; with false where not all that is safe of it is committed. */
+  async drained(): Promise<boolean> {
     await Promise.all([...this.pipelines.values()].map(({ settled }) => settled));
     await this.commits.settled;
+    return this.commits.isDone;
   }
 
   async #begin(): Promise<boolean> {

@@ -18,7 +18,7 @@ import {
   committedRecords,
   type FetchedBytes,
 } from "../committed_records.ts";
-import { fetchedIn } from "../consumer_fetch.ts";
+import { fetchedIn } from "../kafkajs/fetch_bytes.ts";
 import { RefusedError } from "../errors.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 import { epochRunsIn } from "../record_batch.ts";

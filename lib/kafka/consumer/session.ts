@@ -8,14 +8,14 @@
 import type { Consumer, ConsumerCrashEvent, EachBatchPayload, Kafka } from "kafkajs";
 import { withinTime } from "../../async.ts";
 import { RETRY_WAITS } from "../client.ts";
-import { fetchBytes, type FetchHooks } from "../consumer_fetch.ts";
+import { fetchBytes, type FetchHooks } from "../kafkajs/fetch_bytes.ts";
+import type { ClientCluster } from "../kafkajs/client_cluster.ts";
 import {
   beforeJoining,
-  type ClientCluster,
   committerOf,
   type GroupMember,
   requestRejoin,
-} from "../kafkajs_internals.ts";
+} from "../kafkajs/group_member.ts";
 import { observeTraffic, type TrafficObserver } from "../kafkajs/traffic.ts";
 import { type GroupAssignment, roundRobinAssigner } from "./assigner.ts";
 

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { duration, percent } from "../health.ts";
-import type { Chart, WindowName } from "../read_model.ts";
-import { chartRows, niceMax, percentFloor } from "./chart.ts";
+import { duration, percent } from "../model/health.ts";
+import type { Chart, WindowName } from "../model/read_model.ts";
+import { niceMax, percentFloor } from "../views/scale.ts";
+import { chartRows } from "./chart.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { column, type Line, span, type Tone } from "./line.ts";
 import type { Extent, FrameSpec, Pane } from "./pane.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { WINDOW_NAMES, type WindowName } from "../read_model.ts";
+import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";
 import { type ThemeName, THEMES } from "./line.ts";
 
 export type PaneName = "records" | "log" | "partitions" | "business";
@@ -13,9 +13,20 @@ const PANES: readonly PaneName[] = ["records", "log", "partitions", "business"];
 /** A key as it was pressed: a name for those that have one, else its character. */
 export type Key =
   | {
-    readonly name: "up" | "down" | "pageup" | "pagedown" | "tab" | "enter" | "escape" | "backspace";
+    readonly name:
+      | "up"
+      | "down"
+      | "pageup"
+      | "pagedown"
+      | "tab"
+      | "backtab"
+      | "enter"
+      | "escape"
+      | "backspace"
+      | "interrupt";
   }
-  | { readonly name: "character"; readonly text: string };
+  | { readonly name: "character"; readonly text: string }
+  | { readonly name: "paste"; readonly text: string };
 
 export interface Controls {
   readonly focus: PaneName;
@@ -62,13 +73,18 @@ const PAGE = 10;
 const FILTER_LENGTH_MAX = 80;
 
 export function pressed(controls: Controls, key: Key, subjects: Subjects): Controls {
+  if (key.name === "interrupt") return { ...controls, quit: true };
   if (controls.isTyping) return typed(controls, key);
+  // Text that was meant for something else is no command.
+  if (key.name === "paste") return controls;
   if (controls.isHelpShown) {
     return isQuit(key) ? { ...controls, quit: true } : { ...controls, isHelpShown: false };
   }
   switch (key.name) {
     case "tab":
       return { ...controls, focus: next(PANES, controls.focus) };
+    case "backtab":
+      return { ...controls, focus: next(PANES.toReversed(), controls.focus) };
     case "escape":
     case "backspace":
       return controls.detail === undefined
@@ -123,10 +139,16 @@ function typed(controls: Controls, key: Key): Controls {
     case "backspace":
       return { ...controls, filter: controls.filter.slice(0, -1) };
     case "character":
-      return { ...controls, filter: (controls.filter + key.text).slice(0, FILTER_LENGTH_MAX) };
+      return extended(controls, key.text);
+    case "paste":
+      return extended(controls, key.text.trim().split(/[\r\n]/, 1)[0] ?? "");
     default:
       return controls;
   }
+}
+
+function extended(controls: Controls, text: string): Controls {
+  return { ...controls, filter: (controls.filter + text).slice(0, FILTER_LENGTH_MAX) };
 }
 
 function moved(controls: Controls, { counts }: Subjects, by: number): Controls {

@@ -5,8 +5,8 @@
  */
 
 import { inBytes, printable, withThousands } from "../../text.ts";
-import { BEHIND_BYTES_MIN, duration, statusName } from "../health.ts";
-import type { Snapshot } from "../read_model.ts";
+import { BEHIND_BYTES_MIN, duration, statusName } from "../model/health.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import { successPane, throughputPane } from "./chart_panes.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";

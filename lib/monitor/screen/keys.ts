@@ -33,7 +33,8 @@ const HELP_HINTS: readonly Hint[] = [["any key", "back"], ["q", "quit"]];
 
 const HELP: readonly Hint[] = [
   ["q, Ctrl+C", "leave"],
-  ["Tab", "next pane: records, log, partitions, business"],
+  ["Ctrl+Z", "stop; the shell's fg continues"],
+  ["Tab, Shift+Tab", "next, previous pane: records, log, partitions, business"],
   ["arrows, PgUp, PgDn", "move in the pane"],
   ["Enter", "the order of the record in full"],
   ["e, E", "next older, next newer record that failed"],

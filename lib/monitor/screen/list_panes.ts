@@ -5,9 +5,9 @@
  */
 
 import { printable, withThousands } from "../../text.ts";
-import type { RecentEvent } from "../journal_model.ts";
-import { type LogLine, logText } from "../log_model.ts";
-import type { Snapshot } from "../read_model.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
+import { type LogLine, logText } from "../model/log_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import type { Controls, PaneName, Subjects } from "./controls.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { chunked, column, columnsOf, type Line, type Span, span, type Tone } from "./line.ts";

@@ -6,7 +6,7 @@
 
 import { toDecimal } from "../../money.ts";
 import { counted, inBytes, printable, withThousands } from "../../text.ts";
-import { REVENUE_MINUTES } from "../business.ts";
+import { REVENUE_MINUTES } from "../model/business.ts";
 import {
   duration,
   type Health,
@@ -15,9 +15,9 @@ import {
   percent,
   type Quality,
   statusName,
-} from "../health.ts";
-import type { Snapshot } from "../read_model.ts";
-import type { Counted } from "../tally.ts";
+} from "../model/health.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import type { Counted } from "../model/tally.ts";
 import { column, columnsOf, type Line, span, type Tone, wrapped } from "./line.ts";
 import type { Extent, FrameSpec, Pane } from "./pane.ts";
 
