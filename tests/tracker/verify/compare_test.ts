@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { KafkaRecord } from "../../../lib/kafka/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
+import { SegmentAccount } from "../../../lib/tracker/journal/account.ts";
+import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";
 import { verdictOf } from "../../../lib/tracker/judge.ts";
 import { describeVerification } from "../../../lib/tracker/verify/report.ts";
 import type { Verification } from "../../../lib/tracker/verify/verification.ts";
@@ -152,6 +154,31 @@ Deno.test("verify accepts what a truncated log has put in order: superseded line
   const verification = await verifyInMemory(files, records);
   assert.deepEqual(countsOf(verification), { ...WHOLE, superseded: 3 });
   assert.equal(verification.ok, true);
+});
+
+Deno.test("verify takes a record of a new epoch for missing where a removed segment had its offset in an earlier one", async () => {
+  const account = new SegmentAccount();
+  for (const { offset, leaderEpoch } of RECORDS) {
+    account.addRecord({ topic: TOPIC, topicId: TOPIC_ID, partition: 0 }, { offset, leaderEpoch });
+  }
+  const { lines, ...data } = account.data();
+  const name = "tracker.events.000001";
+  const fingerprint = { headSha256: "", tailSha256: "" };
+  const segment = { name, bytes: 1, lines, sha256: "", fingerprint };
+  const rest = { created: "", journal: "", chain: 1, previous: null };
+  const manifest = encodeSealed({ segment, ...data, ...rest }, { version: 1 });
+  const files: MemoryFiles = new Map([
+    ["tracker.removed.000001.json", bytesOf(manifest)],
+    ...activeOf([]),
+  ]);
+  const whole = await verifyInMemory(files, RECORDS);
+  assert.deepEqual(countsOf(whole), { journals: 1, records: 6, removed: 6 });
+  assert.equal(whole.ok, true);
+
+  const rewritten = [3, 4, 5].map((offset) => recordOf(offset, { leaderEpoch: 2 }));
+  const verification = await verifyInMemory(files, [...RECORDS.slice(0, 3), ...rewritten]);
+  assert.deepEqual(countsOf(verification), { journals: 1, records: 6, removed: 3, missing: 3 });
+  assert.deepEqual(verification.partitions[0]?.examples.missing, [3, 4, 5]);
 });
 
 Deno.test("verify compares headers in their order", async () => {
