@@ -9,9 +9,9 @@
  */
 
 import { join } from "node:path";
-import { runProgram } from "../cli.ts";
-import { OrderSchema } from "../order/schema.ts";
-import { printLine } from "../terminal.ts";
+import { runProgram } from "../lib/cli.ts";
+import { OrderSchema } from "../lib/order/schema.ts";
+import { printLine } from "../lib/terminal.ts";
 import { asyncApi } from "./schemas/asyncapi.ts";
 import {
   journalLine,
@@ -22,7 +22,7 @@ import {
   undelivered,
 } from "./schemas/files.ts";
 
-const FOLDER = join(import.meta.dirname ?? ".", "..", "..", "docs", "schemas");
+const FOLDER = join(import.meta.dirname ?? ".", "..", "docs", "schemas");
 
 /** Each file's name in `docs/schemas/`, and its text. */
 export function schemaFiles(): Readonly<Record<string, string>> {

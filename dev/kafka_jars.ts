@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { spawnBoundToUs } from "./child_process.ts";
 
 const POM_PATH = join(import.meta.dirname ?? ".", "pom.xml");
-const JARS_ROOT = join(import.meta.dirname ?? ".", "..", "..", ".kafka", "jars");
+const JARS_ROOT = join(import.meta.dirname ?? ".", "..", ".kafka", "jars");
 /** What Maven downloads into an empty local repository, itself and its plugin included: 360 when counted. */
 const DOWNLOAD_COUNT_ABOUT = 360;
 /** An interrupted download is deleted at the next one, when none that lives can be this old. */

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { spawnBoundToUs } from "./child_process.ts";
 
-const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+const PROJECT = join(import.meta.dirname ?? ".", "..");
 
 export type ProgramName =
   | "producer"

@@ -1,19 +1,19 @@
 /**
  * Draws the dashboard as SVG from the journal and log of a run, for the documentation. While a tracker runs:
  *
- *     deno run --allow-read --allow-env lib/dev/dashboard_picture.ts --logs logs > docs/images/dashboard.svg
- *     deno run --allow-read --allow-env lib/dev/dashboard_picture.ts --columns 80 --rows 24 --keys e
+ *     deno run --allow-read --allow-env dev/dashboard_picture.ts --logs logs > docs/images/dashboard.svg
+ *     deno run --allow-read --allow-env dev/dashboard_picture.ts --columns 80 --rows 24 --keys e
  *
  * @module
  */
 
-import { createCommand, integerParser, logsOption, Option, runProgram } from "../cli.ts";
-import { Follower } from "../monitor/follow.ts";
-import { type Controls, INITIAL_CONTROLS, pressed } from "../monitor/screen/controls.ts";
-import { frameLines } from "../monitor/screen/frame.ts";
-import { columnsOf, type Line, type Tone, toText } from "../monitor/screen/line.ts";
-import { subjectsOf } from "../monitor/screen/panes.ts";
-import { printLine } from "../terminal.ts";
+import { createCommand, integerParser, logsOption, Option, runProgram } from "../lib/cli.ts";
+import { Follower } from "../lib/monitor/follow.ts";
+import { type Controls, INITIAL_CONTROLS, pressed } from "../lib/monitor/screen/controls.ts";
+import { frameLines } from "../lib/monitor/screen/frame.ts";
+import { columnsOf, type Line, type Tone, toText } from "../lib/monitor/screen/line.ts";
+import { subjectsOf } from "../lib/monitor/screen/panes.ts";
+import { printLine } from "../lib/terminal.ts";
 
 interface PictureOptions {
   readonly logs: string;

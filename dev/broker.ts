@@ -14,9 +14,9 @@
  */
 
 import { resolve } from "node:path";
-import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../cli.ts";
-import { listenForShutdown, whenAborted } from "../shutdown.ts";
-import { printErrorLine, printLine } from "../terminal.ts";
+import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../lib/cli.ts";
+import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
+import { printErrorLine, printLine } from "../lib/terminal.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
 
 const DEFAULT_PORT = 9092;

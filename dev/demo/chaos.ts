@@ -6,7 +6,7 @@
  * @module
  */
 
-import { Random } from "../../shop/random.ts";
+import { Random } from "../../lib/shop/random.ts";
 import { type BrokerProcess, startBrokerProcess } from "../broker_process.ts";
 import type { EnsuredBroker } from "../ensure_broker.ts";
 import { FaultyProxy } from "../faulty_proxy.ts";

@@ -9,7 +9,7 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { delay } from "../async.ts";
+import { delay } from "../lib/async.ts";
 import { LOOPBACK } from "./local_port.ts";
 
 export type ProxyMode =

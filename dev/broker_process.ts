@@ -13,7 +13,7 @@
  */
 
 import { join } from "node:path";
-import { delay } from "../async.ts";
+import { delay } from "../lib/async.ts";
 import { classArchive, makeClassArchive } from "./class_archive.ts";
 import { acquireLauncher, type Launcher, LOCKED_EXIT_CODE } from "./launcher.ts";
 import { answersKafka, listsBroker } from "./kafka_probe.ts";

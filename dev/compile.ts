@@ -10,12 +10,12 @@
  */
 
 import { join } from "node:path";
-import { createCommand, runProgram } from "../cli.ts";
-import { printLine } from "../terminal.ts";
+import { createCommand, runProgram } from "../lib/cli.ts";
+import { printLine } from "../lib/terminal.ts";
 import { argsOfTask } from "./programs.ts";
-import { COMMIT_VARIABLE } from "../version.ts";
+import { COMMIT_VARIABLE } from "../lib/version.ts";
 
-const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+const PROJECT = join(import.meta.dirname ?? ".", "..");
 const PROGRAMS = ["producer", "tracker", "monitor"] as const;
 type CompiledProgram = (typeof PROGRAMS)[number];
 

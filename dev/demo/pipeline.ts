@@ -4,12 +4,12 @@
  * @module
  */
 
-import { delay } from "../../async.ts";
-import { ClusterClient, type OffsetRange } from "../../kafka/cluster.ts";
-import type { ProducerSummary } from "../../producer/accounts.ts";
-import { printable, withThousands } from "../../text.ts";
-import { DEAD_LETTER_TOPIC_CONFIG } from "../../tracker/dead_letter_topic.ts";
-import { verifyJournals } from "../../tracker/verify/verify.ts";
+import { delay } from "../../lib/async.ts";
+import { ClusterClient, type OffsetRange } from "../../lib/kafka/cluster.ts";
+import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { printable, withThousands } from "../../lib/text.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
+import { verifyJournals } from "../../lib/tracker/verify/verify.ts";
 import { type Program, startProgram } from "../programs.ts";
 import type { Proof } from "./proof.ts";
 import type { DemoSite } from "./site.ts";

@@ -4,9 +4,15 @@
  * @module
  */
 
-import { Follower } from "../../monitor/follow.ts";
-import { openDashboard } from "../../monitor/screen/dashboard.ts";
-import { hasPersonAtTerminal, isTerminal, printLine, showStatus, styled } from "../../terminal.ts";
+import { Follower } from "../../lib/monitor/follow.ts";
+import { openDashboard } from "../../lib/monitor/screen/dashboard.ts";
+import {
+  hasPersonAtTerminal,
+  isTerminal,
+  printLine,
+  showStatus,
+  styled,
+} from "../../lib/terminal.ts";
 import type { ChaosNews } from "./chaos.ts";
 import { elapsed } from "./elapsed.ts";
 import type { DemoSite } from "./site.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { delay } from "../../async.ts";
+import { delay } from "../../lib/async.ts";
 import { elapsed } from "../demo/elapsed.ts";
 import { type RunningPrograms, runPipeline } from "../demo/pipeline.ts";
 import { type Proof, proofHolds } from "../demo/proof.ts";

@@ -20,9 +20,9 @@ import {
   Option,
   parseRate,
   runProgram,
-} from "../cli.ts";
-import { listenForShutdown } from "../shutdown.ts";
-import { printErrorLine, printLine, styled } from "../terminal.ts";
+} from "../lib/cli.ts";
+import { listenForShutdown } from "../lib/shutdown.ts";
+import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";

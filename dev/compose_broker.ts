@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 
-const COMPOSE_FILE = join(import.meta.dirname ?? ".", "..", "..", "docker-compose.yaml");
+const COMPOSE_FILE = join(import.meta.dirname ?? ".", "..", "docker-compose.yaml");
 const SERVICE = "kafka";
 /** An engine that is there answers within a second; one that hangs must not hold up the start. */
 const ENGINE_TIMEOUT_MS = 5_000;

@@ -20,10 +20,10 @@ import {
   parseMinutes,
   parseSize,
   runProgram,
-} from "../cli.ts";
-import { ClusterClient } from "../kafka/cluster.ts";
-import { listenForShutdown } from "../shutdown.ts";
-import { isTerminal, printErrorLine, printLine, showStatus, styled } from "../terminal.ts";
+} from "../lib/cli.ts";
+import { ClusterClient } from "../lib/kafka/cluster.ts";
+import { listenForShutdown } from "../lib/shutdown.ts";
+import { isTerminal, printErrorLine, printLine, showStatus, styled } from "../lib/terminal.ts";
 import { describeProof } from "./demo/proof.ts";
 import { type DemoSite, soakSite } from "./demo/site.ts";
 import { ensureBroker } from "./ensure_broker.ts";

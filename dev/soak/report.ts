@@ -4,8 +4,8 @@
  * @module
  */
 
-import { styled } from "../../terminal.ts";
-import { withThousands } from "../../text.ts";
+import { styled } from "../../lib/terminal.ts";
+import { withThousands } from "../../lib/text.ts";
 import { COUNTS_HANDLES } from "./process_usage.ts";
 import type { SoakFigure, SoakResult } from "./run.ts";
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { ProducerSummary } from "../../producer/accounts.ts";
-import { styled } from "../../terminal.ts";
-import { withThousands } from "../../text.ts";
-import type { Verification } from "../../tracker/verify/verification.ts";
+import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { styled } from "../../lib/terminal.ts";
+import { withThousands } from "../../lib/text.ts";
+import type { Verification } from "../../lib/tracker/verify/verification.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface Proof {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { BAD_KINDS } from "../../producer/bad_orders.ts";
-import { STATUS_NAME, TRACKER_STATES } from "../../tracker_status.ts";
+import { BAD_KINDS } from "../../lib/producer/bad_orders.ts";
+import { STATUS_NAME, TRACKER_STATES } from "../../lib/tracker_status.ts";
 import { base64, count, DRAFT, omitted, sha256, text, time } from "./fields.ts";
 
 export function journalLine(): unknown {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FAILURE_REASONS } from "../../tracker/failures.ts";
+import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";
 import { text } from "./fields.ts";
 
 export function asyncApi(): unknown {
