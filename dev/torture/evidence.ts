@@ -136,7 +136,7 @@ function contentOf(message: KafkaMessage): Omit<TopicRecord, "partition" | "offs
   const { key, value, timestamp, headers = {} } = message;
   // kafkajs groups headers by name, so their order is compared within a name only.
   const list = Object.entries(headers).flatMap(([name, values]) =>
-    [values].flat().map((each): Header => [name, each === undefined ? null : Buffer.from(each)])
+    [values].flat().map((each): Header => [name, toBytes(each)])
   );
   // kafkajs's types leave out what its decoder says of the batch.
   const { batchContext } = message as { batchContext?: { partitionLeaderEpoch: number } };
@@ -146,6 +146,11 @@ function contentOf(message: KafkaMessage): Omit<TopicRecord, "partition" | "offs
     details: detailsOf({ key, timestamp, headers: list }),
     headers: new Map(list.map(([name, bytes]) => [name, String(bytes ?? "")])),
   };
+}
+
+/** The decoder knows null, kafkajs's types do not. */
+function toBytes(value: Uint8Array | string | null | undefined): Uint8Array | null {
+  return value === null || value === undefined ? null : Buffer.from(value);
 }
 
 function detailsOf({ key, timestamp, headers }: {

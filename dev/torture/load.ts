@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CompressionTypes, type Message } from "kafkajs";
+import { createShop, type Shop } from "../../lib/shop.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { pick } from "./schedule.ts";
 import { delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
@@ -30,6 +31,7 @@ export async function writeLoad(
   { seed, stop }: { readonly seed: number; readonly stop: AbortSignal },
 ): Promise<readonly Acknowledged[]> {
   const random = new Random(seed, { stream: 1 });
+  const shop = createShop({ seed, customers: 50 });
   const acknowledged: Acknowledged[] = [];
   // With neither idempotence nor retries, kafkajs's acknowledgments can be trusted.
   const producer = stage.kafka.producer({ metadataMaxAge: 5_000, retry: { retries: 0 } });
@@ -38,7 +40,10 @@ export async function writeLoad(
     const incarnation = stage.facts.incarnations[role];
     const partition = Math.floor(random.unit() * stage.partitionCounts[role]);
     const count = 1 + Math.floor(random.unit() * BATCH_MAX);
-    const messages = Array.from({ length: count }, () => randomMessage(random, sequence++))
+    const messages = Array.from(
+      { length: count },
+      () => randomMessage(random, { shop, sequence: sequence++ }),
+    )
       .map((message) => ({ ...message, partition }));
     const compression = random.unit() < 0.2 ? CompressionTypes.GZIP : CompressionTypes.None;
     const pauseMs = PAUSE_MS * random.unit() * 2;
@@ -79,19 +84,26 @@ function sha256(bytes: Buffer | null): string {
   return bytes === null ? "null" : createHash("sha256").update(bytes).digest("hex");
 }
 
-function randomMessage(random: Random, sequence: number): Message & { value: Buffer | null } {
+function randomMessage(
+  random: Random,
+  { shop, sequence }: { readonly shop: Shop; readonly sequence: number },
+): Message & { value: Buffer | null } {
   const bytes = (length: number) =>
     Buffer.from(Uint8Array.from({ length }, () => random.uint32() & 0xff));
-  const good = () => order(random, { sequence, isGood: true });
+  const order = shop.nextOrder(Date.now());
+  const good = () => JSON.stringify(order);
   const value = pick<() => Buffer | string | null>([
     ...[good, good, good, good, good, good, good, good],
-    ...[() => order(random, { sequence, isGood: false }), () => `{"order_id":${sequence}`],
+    ...[
+      () => JSON.stringify({ ...order, total: order.total + 7 }),
+      () => `{"order_id":${sequence}`,
+    ],
     ...[() => bytes(Math.floor(random.unit() * 200)), () => null, () => ""],
     () => "[".repeat(500) + "]".repeat(500),
     () => `\ufeff{"a":"\\u0000\\ud800","a":1e999}`,
     () => `{"big":9007199254740993,\r\n"text":"${"x".repeat(Math.floor(random.unit() * 30_000))}"}`,
     () => sequence % 5 === 0 ? bytes(300_000) : bytes(3_000),
-    () => `line ${sequence}\u2028 of text \u001b[31m`,
+    () => `Café ${sequence}\u2028 ☕ of text \u001b[31m`,
   ], random.unit())();
   const times = ["0", "1", "4102444800000", "9007199254740993"];
   return {
@@ -102,29 +114,4 @@ function randomMessage(random: Random, sequence: number): Message & { value: Buf
       headers: { trace: `${sequence}`, many: ["1", "2", ""], bytes: Buffer.from([0xff, 0, 10]) },
     }),
   };
-}
-
-function order(
-  random: Random,
-  { sequence, isGood }: { readonly sequence: number; readonly isGood: boolean },
-): string {
-  const cents = 100 + random.uint32() % 100_000;
-  const price = cents / 100;
-  const item = { item_id: "ITEM-1", item_name: "Café ☕", quantity: 1, unit_price: price };
-  return JSON.stringify({
-    ...{ order_id: random.uuid(), sequence: sequence + 1, status: "pending" },
-    items: [{ ...item, total_price: price }],
-    ...{ sub_total: price, tax: 0, shipping_fee: 2.5 },
-    total: isGood ? (cents + 250) / 100 : price - 7,
-    ...{ currency: "EUR", payment_method: "credit_card", shipping_address: "1 Rue" },
-    metadata: {
-      ...{ timestamp: new Date().toISOString(), version: "1.1", event_type: "order.created" },
-      ...{ source: "producer-service", correlation_id: random.uuid() },
-    },
-    customer_info: {
-      ...{ customer_id: "C-1", name: "Ann", email: "ann@example.com", phone: "1" },
-      ...{ address: "1 Rue", loyalty_level: "gold" },
-    },
-    inventory_status: [],
-  });
 }

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { gatherEvidence } from "./evidence.ts";
-import { judge, type Judgment, PROMISES } from "./judge.ts";
+import { type Evidence, judge, type Judgment, PROMISES } from "./judge.ts";
 import { writeLast, writeLoad } from "./load.ts";
 import type { Dice, Nemesis } from "./nemesis.ts";
 import { lagsOf, watchReadiness } from "./readiness.ts";
@@ -69,8 +69,11 @@ export async function runSchedule(schedule: Schedule, options: RunOptions): Prom
   await watch;
   for (const slot of stage.trackers) await stage.stopTracker(slot);
   tell("judging");
-  const judgment = judge(await gatherEvidence(stage, acknowledged));
-  if (judgment.violations.length > 0 && keepAt !== undefined) await keep(stage, keepAt);
+  const evidence = await gatherEvidence(stage, acknowledged);
+  const judgment = judge(evidence);
+  if (judgment.violations.length > 0 && keepAt !== undefined) {
+    await keep(stage, { evidence, folder: keepAt });
+  }
   return judgment;
 }
 
@@ -121,12 +124,21 @@ async function catchUp(stage: Stage): Promise<void> {
   }
 }
 
-/** Copies journals and logs; the brokers' data are left out. */
-async function keep(stage: Stage, folder: string): Promise<void> {
+/** Keeps journals, logs, and what else the judge saw. */
+async function keep(
+  stage: Stage,
+  { evidence, folder }: { readonly evidence: Evidence; readonly folder: string },
+): Promise<void> {
+  const { topics, acknowledged, producers } = evidence;
+  const asObject = (_: string, value: unknown) =>
+    value instanceof Map ? Object.fromEntries(value) : value;
+  const text = JSON.stringify({ topics, acknowledged, producers, facts: stage.facts }, asObject, 1);
+  await Deno.writeTextFile(join(folder, "evidence.json"), text);
   for (const { name, logs } of [...stage.trackers, ...stage.guests]) {
+    const files = await Array.fromAsync(Deno.readDir(logs)).catch(() => []); // it may never have begun
     await Deno.mkdir(join(folder, name), { recursive: true });
-    for (const { name: file } of Deno.readDirSync(logs)) {
-      await Deno.copyFile(join(logs, file), join(folder, name, file));
+    for (const file of files) {
+      await Deno.copyFile(join(logs, file.name), join(folder, name, file.name));
     }
   }
 }

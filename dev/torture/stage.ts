@@ -7,15 +7,11 @@
 
 import { join } from "node:path";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
-import {
-  type BrokerProcess,
-  newClusterId,
-  startBrokerProcess,
-} from "../../lib/dev/broker_process.ts";
-import { freePorts } from "../../lib/dev/broker_cluster.ts";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { type Program, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+import { type BrokerProcess, newClusterId, startBrokerProcess } from "../broker_process.ts";
+import { freePorts } from "../broker_cluster.ts";
+import { FaultyProxy } from "../faulty_proxy.ts";
+import { freePort } from "../local_port.ts";
+import { type Program, type ProgramName, startProgram } from "../programs.ts";
 import { install } from "../../lib/kafka/kafkajs/install.ts";
 import type { Facts } from "./judge.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
@@ -83,7 +79,7 @@ export class Stage implements AsyncDisposable {
   /** Members of groups of their own, which come and go. */
   readonly guests: TrackerSlot[] = [];
   readonly producers: ProducerRun[] = [];
-  /** Goes through the proxy, too, except for its first connection. */
+  /** Reaches the brokers past the proxy. */
   readonly kafka: Kafka;
   readonly admin: Admin;
   /** The way of all programs to a single broker; nodes of a cluster are reached directly. */
@@ -97,6 +93,7 @@ export class Stage implements AsyncDisposable {
   readonly facts: Facts;
   readonly #ports: readonly number[];
   readonly #controllerPorts: readonly number[];
+  readonly #directPort: number;
   readonly #clusterId = newClusterId();
   readonly #turns = new Map<string, Promise<void>>();
 
@@ -114,10 +111,13 @@ export class Stage implements AsyncDisposable {
       memberCount: setup.trackers.length,
       violations: [],
     };
-    this.#ports = freePorts(setup.nodes);
-    this.#controllerPorts = freePorts(setup.nodes, this.#ports);
+    const ports = freePorts(2 * setup.nodes + 1);
+    this.#ports = ports.slice(0, setup.nodes);
+    this.#controllerPorts = ports.slice(setup.nodes, 2 * setup.nodes);
+    this.#directPort = ports.at(-1) ?? 0;
+    const directPorts = proxy === undefined ? this.#ports : [this.#directPort];
     this.kafka = new Kafka({
-      brokers: this.#ports.map((port) => `127.0.0.1:${port}`),
+      brokers: directPorts.map((port) => `127.0.0.1:${port}`),
       logLevel: logLevel.NOTHING,
       connectionTimeout: 2_000,
       requestTimeout: 5_000,
@@ -161,22 +161,32 @@ export class Stage implements AsyncDisposable {
   }
 
   async startNode(node: Node): Promise<void> {
-    const { nodes } = this.setup;
     node.process = await startBrokerProcess({
       port: this.#ports[node.id - 1] ?? 0,
       dataDir: node.dataDir,
       quickStart: true,
       heapMegabytes: 320,
-      settings: {
-        ...BROKER_SETTINGS,
-        ...(this.proxy && { "advertised.listeners": `PLAINTEXT://${this.proxy.address}` }),
-      },
+      settings: { ...BROKER_SETTINGS, ...this.#listeners() },
       membership: {
         nodeId: node.id,
         clusterId: this.#clusterId,
-        controllerPorts: this.#controllerPorts.slice(0, nodes),
+        controllerPorts: this.#controllerPorts,
       },
     });
+  }
+
+  /** Behind a proxy the broker has a second listener, for everything that the proxy is not to disturb. */
+  #listeners(): Readonly<Record<string, string>> {
+    if (this.proxy === undefined) return {};
+    const local = (name: string, port = 0) => `${name}://127.0.0.1:${port}`;
+    const direct = local("DIRECT", this.#directPort);
+    const controller = local("CONTROLLER", this.#controllerPorts[0]);
+    return {
+      "listeners": [local("PLAINTEXT", this.#ports[0]), direct, controller].join(","),
+      "advertised.listeners": `PLAINTEXT://${this.proxy.address},${direct}`,
+      "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+      "inter.broker.listener.name": "DIRECT",
+    };
   }
 
   /** Does nothing where there is one. */

@@ -164,7 +164,10 @@ Deno.test("judge() names the promise that is broken", () => {
     ],
     "verify fails": [
       PROMISES.verify,
-      { ...noEffect, topics: [{ ...topic, verified: "code 1: {}" }] },
+      {
+        ...noEffect,
+        topics: [{ ...topic, verified: 'code 1: {"missing":1,"duplicated":0}' }],
+      },
     ],
     "a producer's order is there twice": [
       PROMISES.order,
