@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
+import { freePorts, startBrokerCluster } from "../../dev/broker_cluster.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
