@@ -171,7 +171,10 @@ Deno.test("judge() names the promise that is broken", () => {
     ],
     "a producer's order is there twice": [
       PROMISES.order,
-      { ...repeated, producers: [{ ...producer, accounts: undefined, ledger }] },
+      {
+        ...repeated,
+        producers: [{ ...producer, accounts: { generated: 1, acknowledged: 1 }, ledger }],
+      },
     ],
     "a producer's orders are in another order": [
       PROMISES.order,
@@ -192,6 +195,14 @@ Deno.test("judge() excuses what the faults explain, and nothing else", () => {
   assert.deepEqual(violated({ ...lost, acknowledged: later }), [PROMISES.acknowledged]);
   const adapted = letter(0, { "orderflow.errors.adapted": "value" });
   assert.deepEqual(violated(evidence({ letters: [{ ...adapted, value: "?" }] })), []);
+});
+
+Deno.test("judge() excuses records below an offset that an operator chose, where a mark says so", () => {
+  const mark = "offset 2 was committed by another program: reading on from it";
+  const skipping = { lines: [line(2, { mark })], letters: [], back: [] };
+  const groupWasReset = { facts: { groupWasReset: true } };
+  assert.deepEqual(violated(evidence({ ...skipping, ...groupWasReset })), []);
+  assert.deepEqual(judge(evidence(skipping)).violations.length, 1);
 });
 
 Deno.test("every promise that the judge knows is one of docs/guarantees.md", () => {
