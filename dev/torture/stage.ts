@@ -17,7 +17,7 @@ import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
 import { freePort } from "../../lib/dev/local_port.ts";
 import { type Program, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
 import { install } from "../../lib/kafka/kafkajs/install.ts";
-import type { Facts } from "./judge.ts";
+import type { Facts } from "./promises.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
 
 export const GROUP = "torture";
