@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { install } from "../lib/kafka/kafkajs/install.ts";
-import { type Program, type ProgramName, startProgram } from "../lib/dev/programs.ts";
+import { type Program, type ProgramName, startProgram } from "../dev/programs.ts";
 import { headersByPlace, orderedHeaders } from "./header_order.ts";
 import { liveBroker, uniqueName } from "./live_broker.ts";
 import { journaledRecord, type JournalLine, type SeenRecord, seenRecord } from "./seen_record.ts";

@@ -7,15 +7,11 @@
 
 import { join } from "node:path";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
-import {
-  type BrokerProcess,
-  newClusterId,
-  startBrokerProcess,
-} from "../../lib/dev/broker_process.ts";
-import { freePorts } from "../../lib/dev/broker_cluster.ts";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { type Program, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+import { type BrokerProcess, newClusterId, startBrokerProcess } from "../broker_process.ts";
+import { freePorts } from "../broker_cluster.ts";
+import { FaultyProxy } from "../faulty_proxy.ts";
+import { freePort } from "../local_port.ts";
+import { type Program, type ProgramName, startProgram } from "../programs.ts";
 import { install } from "../../lib/kafka/kafkajs/install.ts";
 import type { Facts } from "./promises.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";

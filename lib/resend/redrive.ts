@@ -26,9 +26,9 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient, type TopicDescription } from "../kafka/cluster.ts";
-import { RefusedError } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import { recordBytesMax } from "../kafka/record_size.ts";
@@ -38,8 +38,9 @@ import { type OpenedLetter, openLetter } from "../tracker/opened_letter.ts";
 import { type Candidate, LetterBatch } from "./letter_batch.ts";
 import { failureOf, RedriveFencedError } from "./redrive_failure.ts";
 import { leftOutBy, rangesOf, type Selection } from "./redrive_selection.ts";
-import { RedriveSession, transactionalIdOf, type TransactionalSender } from "./redrive_session.ts";
+import { RedriveSession, type TransactionalSender } from "./redrive_session.ts";
 import { RedriveCounts, type RedriveSummary } from "./redrive_summary.ts";
+import { confirmTopic, findTopics } from "./redrive_topics.ts";
 import { originalOf, targetPartitioner } from "./target.ts";
 
 export interface RedriveOptions {
@@ -83,10 +84,6 @@ const RETRY_WAIT_MS = 50;
 const RETRY_WAIT_MS_MAX = 500;
 const SLOW_AFTER_MS = 5_000;
 const PROGRESS_INTERVAL_MS = 500;
-/** A broker that has just started may not know the topics yet. */
-const MISSING_TOPIC_ATTEMPTS_MAX = 10;
-const MISSING_TOPIC_WAIT_MS = 250;
-
 /**
  * Redrives the selected letters that are in the topic now.
  *
@@ -110,27 +107,6 @@ export async function redrive(options: RedriveOptions): Promise<RedriveSummary> 
   const isComplete = await run.run();
   const transactions = session.log.ownEntryCount;
   return run.counts.summary({ deadLetterTopic, topic, isDryRun, isComplete, transactions });
-}
-
-async function findTopics(
-  { connection, deadLetterTopic, topic, isDryRun }: RedriveOptions,
-): Promise<{ readonly target: TopicDescription; readonly letters: TopicDescription }> {
-  await using cluster = await ClusterClient.connect(connection, "probe");
-  const target = await cluster.describeTopic(topic);
-  const letters = await cluster.findTopic(deadLetterTopic);
-  if (letters === undefined) {
-    throw new RefusedError(
-      `topic "${deadLetterTopic}" does not exist: nothing was dead-lettered yet, ` +
-        `or it goes to another topic (--dead-letters)`,
-      { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
-    );
-  }
-  await cluster.requirePermission("Read", deadLetterTopic);
-  if (!isDryRun) {
-    await cluster.requirePermission("Write", topic);
-    await cluster.requireTransactionalId(transactionalIdOf(deadLetterTopic));
-  }
-  return { target, letters };
 }
 
 interface RedriveParts {
@@ -265,7 +241,8 @@ class RedriveRun {
   async #settle(batch: LetterBatch): Promise<void> {
     if (this.#options.isDryRun || batch.accepted.length === 0) return;
     await this.#warnWhenSlow(async () => {
-      await this.#confirmLetterTopic();
+      const { cluster, letters, target } = this.#parts;
+      await Promise.all([letters, target].map((topic) => confirmTopic(cluster, topic)));
       const groups = Map.groupBy(batch.accepted, ({ letter }) => this.#partitionOf(letter));
       for (const [partition, group] of groups) await this.#sendTo(partition, group);
       await this.#session.commit(batch.accepted.map(({ letter }) => letter));
@@ -348,30 +325,21 @@ class RedriveRun {
     this.#suspects.set(placeOf(first.letter.record), error);
   }
 
-  /** Checks that the letters are still those of the topic: one that was created again has others at the same offsets. */
-  async #confirmLetterTopic(): Promise<void> {
-    const { cluster, letters } = this.#parts;
-    for (let attempt = 1; attempt <= MISSING_TOPIC_ATTEMPTS_MAX; attempt++) {
-      const found = await cluster.findTopic(letters.topic);
-      if (found?.topicId === letters.topicId) return;
-      if (found !== undefined) break;
-      await delay(MISSING_TOPIC_WAIT_MS);
-    }
-    throw new Error(
-      `topic "${letters.topic}" was deleted or created again while it was being read: ` +
-        `what was redriven is recorded; run it again for what is there now`,
-    );
-  }
-
-  /** Logs that the cluster is slow: the client waits for brokers without a word. */
+  /** Logs that the cluster is slow, and ends work for a topic that is gone: the client waits for both without a word. */
   async #warnWhenSlow<Result>(work: () => Promise<Result>): Promise<Result> {
-    const timer = setTimeout(() => {
-      this.#options.log.warn("The cluster is slow to answer; the redrive waits for it");
+    const { promise: gone, reject } = Promise.withResolvers<never>();
+    let isSlow = false;
+    const timer = setInterval(() => {
+      if (!isSlow) {
+        this.#options.log.warn("The cluster is slow to answer; the redrive waits for it");
+      }
+      isSlow = true;
+      confirmTopic(this.#parts.cluster, this.#parts.target).catch(reject);
     }, SLOW_AFTER_MS);
     try {
-      return await work();
+      return await Promise.race([work(), gone]);
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 
@@ -390,8 +358,4 @@ function offsetCount(ranges: readonly PartitionRange[]): number {
 
 function placeOf({ partition, offset }: KafkaRecord): string {
   return `${partition}/${offset}`;
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import type { ClusterClient } from "../kafka/cluster.ts";
 import { RefusedError } from "../kafka/errors.ts";
@@ -182,8 +183,4 @@ export class RedriveSession implements AsyncDisposable {
 /** Returns the transactional id that all redrives of a dead-letter topic share, as they share its log. */
 export function transactionalIdOf(deadLetterTopic: string): string {
   return `orderflow.redrive.${deadLetterTopic}`;
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Order } from "../order.ts";
+import type { Order } from "../order/schema.ts";
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import type { KafkaRecord } from "../kafka/record.ts";

@@ -8,7 +8,7 @@
 
 import { delay } from "../async.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
-import type { Order } from "../order.ts";
+import type { Order } from "../order/schema.ts";
 import type { FailureReason, RecordFailure } from "./failures.ts";
 
 /** What a handler is told of an order. */

@@ -5,9 +5,12 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
-import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
+import { describeFailures } from "../order/failure.ts";
+import { isSurelyOrder } from "../order/scan.ts";
+import type { Order } from "../order/schema.ts";
+import { judgeOrderText } from "../order/validate.ts";
 import { VALUE_BYTES_MAX } from "../limits.ts";
-import { isInteroperable } from "../interoperable_json.ts";
+import { isInteroperable } from "../order/interoperable_json.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
 import type { RecordFailure } from "./failures.ts";

@@ -115,6 +115,15 @@ export function startPosition(
   return { offset: start.low, ...(mark !== "" && { mark }) };
 }
 
+/** Marks of a partition that is read from an offset below what the journal may hold already. */
+const MOVED_BACK =
+  /(?:^|; )(?:the group (?:was reset to offset|has no committed offset)|the committed offset \d+ is past|offset \d+ was committed by another program)/;
+
+/** Returns whether a mark explains that its line has a lower offset than an earlier line of its partition. */
+export function explainsLowerOffset(mark: string): boolean {
+  return MOVED_BACK.test(mark);
+}
+
 const CREATED_AGAIN = "the topic was created again: reading it from its beginning";
 
 function choose(

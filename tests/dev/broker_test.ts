@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
-import { freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
-import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { ensureBroker } from "../../lib/dev/ensure_broker.ts";
-import { answersKafka, listsBroker } from "../../lib/dev/kafka_probe.ts";
-import { freePort, isLocal, isPortFree, parseAddress } from "../../lib/dev/local_port.ts";
+import { freePorts, startBrokerCluster } from "../../dev/broker_cluster.ts";
+import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process.ts";
+import { ensureBroker } from "../../dev/ensure_broker.ts";
+import { answersKafka, listsBroker } from "../../dev/kafka_probe.ts";
+import { freePort, isLocal, isPortFree, parseAddress } from "../../dev/local_port.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const PROBE_TIMEOUT_MS = 2_000;
@@ -197,7 +197,7 @@ function brokerProgram(args: readonly string[], env: Record<string, string> = {}
       "--allow-write",
       "--allow-run=java,mvn,docker,setpriv",
       "--allow-env=KAFKA_BROKER",
-      join(PROJECT, "lib", "dev", "broker.ts"),
+      join(PROJECT, "dev", "broker.ts"),
       ...args,
     ],
     cwd: PROJECT,
@@ -239,7 +239,7 @@ async function until(what: string, timeoutMs: number, holds: () => Promise<boole
 const noEngine = !(await engineAnswers());
 
 async function engineAnswers(): Promise<boolean> {
-  const { composeAnswers } = await import("../../lib/dev/compose_broker.ts");
+  const { composeAnswers } = await import("../../dev/compose_broker.ts");
   return await composeAnswers();
 }
 
@@ -562,9 +562,9 @@ Deno.test("deploy/kubernetes/tracker.yaml names options that the tracker has, an
   assert.match(manifest, /path: \/ready/);
 });
 
-Deno.test("docker-compose.yaml runs the Kafka version that lib/dev/pom.xml fetches", async () => {
+Deno.test("docker-compose.yaml runs the Kafka version that dev/pom.xml fetches", async () => {
   const compose = await Deno.readTextFile(join(PROJECT, "docker-compose.yaml"));
-  const pom = await Deno.readTextFile(join(PROJECT, "lib", "dev", "pom.xml"));
+  const pom = await Deno.readTextFile(join(PROJECT, "dev", "pom.xml"));
   const version = /<kafka\.version>(.+)<\/kafka\.version>/.exec(pom)?.[1];
   const images = [...compose.matchAll(/image: (\S+)/g)].map(([, image]) => image);
   const ofKafka = images.filter((image) => image?.startsWith("apache/kafka"));

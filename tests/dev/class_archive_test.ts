@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { classArchive, makeClassArchive } from "../../lib/dev/class_archive.ts";
+import { classArchive, makeClassArchive } from "../../dev/class_archive.ts";
 
 Deno.test("makeClassArchive() makes one archive, whoever asks, and none when the recording fails", async () => {
   const jarsDir = await Deno.makeTempDir({ prefix: "orderflow-classes-" });

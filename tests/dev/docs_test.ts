@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { dirname, join, relative } from "node:path";
-import { argsOfTask, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+import { argsOfTask, type ProgramName, startProgram } from "../../dev/programs.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 
 const broker = await liveBroker();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { startProgram } from "../../lib/dev/programs.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { loadNemeses } from "../../dev/torture/nemesis.ts";
 import { makeSchedule } from "../../dev/torture/schedule.ts";
 import { shrink } from "../../dev/torture/shrink.ts";

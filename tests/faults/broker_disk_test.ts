@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
+import { freePort } from "../../dev/local_port.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { TopicReader } from "../../lib/kafka/topic_reader.ts";

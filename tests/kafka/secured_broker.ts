@@ -17,8 +17,8 @@ import {
 } from "kafkajs";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { freePorts } from "../../lib/dev/broker_cluster.ts";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
+import { freePorts } from "../../dev/broker_cluster.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
 

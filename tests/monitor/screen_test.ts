@@ -11,7 +11,7 @@ import {
 } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
-import { subjectsOf } from "../../lib/monitor/screen/list_panes.ts";
+import { subjectsOf } from "../../lib/monitor/screen/panes.ts";
 import type { FrameSpec } from "../../lib/monitor/screen/pane.ts";
 import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
 
@@ -179,7 +179,7 @@ Deno.test("e goes to the newest failed record, again to older ones, E back", () 
 Deno.test("a filter leaves what contains its text, whatever the case", () => {
   const spec = specOf();
   const controls = typed(INITIAL_CONTROLS, spec, "/ORDER-49\n");
-  assert.equal(subjectsOf(spec.snapshot, controls).records.length, 10);
+  assert.equal(subjectsOf(spec.snapshot, controls).panes[0]?.count, 10);
   assert.match(textOf({ ...spec, controls }), /Recent records, 10 match[\s\S]*filter "ORDER-49"/);
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { argsOfTask } from "../../lib/dev/programs.ts";
+import { argsOfTask } from "../../dev/programs.ts";
 import { until } from "../site.ts";
 import type { Logs } from "./logs.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigResourceTypes } from "kafkajs";
-import { startProgram } from "../../lib/dev/programs.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { redriveLogTopicOf } from "../../lib/resend/redrive_log.ts";
 import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
 import { liveBroker } from "../live_broker.ts";

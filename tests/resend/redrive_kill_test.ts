@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
+import { freePort } from "../../dev/local_port.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { liveBroker } from "../live_broker.ts";
 import { TransactionalProducer } from "../../lib/kafka/transactional_producer.ts";

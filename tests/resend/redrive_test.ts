@@ -394,6 +394,56 @@ Deno.test("redrive() sends no letter of a topic that was created again since it 
   assertEachOnce(await site.read(site.topic), [...ofPartition0, ...since]);
 });
 
+/**
+ * Goal: a redrive whose topic is gone ends and says so; the client would try for ever.
+ * Method: the topic is deleted between two transactions and created again with fewer partitions, or deleted in the middle
+ * of a transaction.
+ */
+for (const isCreatedAgain of [true, false]) {
+  Deno.test(
+    `redrive() to a topic that is deleted${
+      isCreatedAgain ? " and created again" : ""
+    } meanwhile ends and says so`,
+    async () => {
+      await using site = await createRedriveSite();
+      await site.deadLetter(numberedLetters(site, { count: 60 }));
+      const deleteTopic = async () => {
+        await site.cluster.deleteTopic(site.topic);
+        while (await site.cluster.findTopic(site.topic) !== undefined);
+        if (isCreatedAgain) await site.cluster.ensureTopic(site.topic, { partitionCount: 1 });
+      };
+      let commits = 0;
+      let isDeleted = false;
+      const openSender = async (id: string): Promise<TransactionalSender> => {
+        const sender = await opener(site)(id);
+        const deleteOnce = async () => {
+          if (isDeleted || commits !== 2) return; // the claim, and one transaction
+          isDeleted = true;
+          await deleteTopic();
+        };
+        return {
+          async send(request) {
+            if (!isCreatedAgain) await deleteOnce();
+            return await sender.send(request);
+          },
+          async commit() {
+            await sender.commit();
+            commits++;
+            if (isCreatedAgain) await deleteOnce();
+          },
+          [Symbol.asyncDispose]: () => sender[Symbol.asyncDispose](),
+        };
+      };
+      await assert.rejects(
+        site.redrive({ lettersMax: 10, openSender }),
+        (error: Error) =>
+          error.message.startsWith(`topic "${site.topic}" was deleted or created again during`),
+      );
+      assert.ok(isDeleted);
+    },
+  );
+}
+
 Deno.test("redrive() to another topic is another matter than to the first", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 5, partitions: 1 }));

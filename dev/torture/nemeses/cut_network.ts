@@ -1,4 +1,4 @@
-import type { ProxyMode } from "../../../lib/dev/faulty_proxy.ts";
+import type { ProxyMode } from "../../faulty_proxy.ts";
 import type { Nemesis } from "../nemesis.ts";
 import { pick } from "../schedule.ts";
 

@@ -24,6 +24,7 @@ import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 import { epochRunsIn } from "../record_batch.ts";
 import type { CommitPoint, ConsumedBatch, UnreadableBatch } from "./api.ts";
 import type { LogPosition } from "./log_check.ts";
+import { withHeartbeats } from "./with_heartbeats.ts";
 
 /** Where a partition is read, and the leader epoch of the record before, as far as it is known. */
 type Place = Pick<LogPosition, "offset" | "epoch">;
@@ -123,7 +124,8 @@ export class PartitionPipeline {
     const isCurrent = this.#currency();
     const fetched = fetchedIn(batch);
     let start = fetched?.start ?? 0;
-    for await (const { records, isLast } of this.#partsOf(fetched)) {
+    const parts = withHeartbeats(this.#partsOf(fetched), () => payload.heartbeat());
+    for await (const { records, isLast } of parts) {
       if (!isCurrent()) break;
       const lastOffset = isLast ? batch.lastOffset() : String(records.at(-1)?.offset);
       const endOffset = Number(lastOffset) + 1;

@@ -10,7 +10,7 @@ import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.t
 import { frameLines } from "./frame.ts";
 import { type GlyphName, glyphsOf } from "./glyphs.ts";
 import { toAnsi } from "./line.ts";
-import { subjectsOf } from "./list_panes.ts";
+import { subjectsOf } from "./panes.ts";
 import { Painter } from "./painter.ts";
 import { TerminalSession } from "./terminal_session.ts";
 

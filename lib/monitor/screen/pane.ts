@@ -40,6 +40,8 @@ export interface Pane {
   readonly edge?: readonly [left: string, middle: string, right: string];
 }
 
+export type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
+
 const FRAME_COLUMNS = 4;
 const FRAME_ROWS = 2;
 

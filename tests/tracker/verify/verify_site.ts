@@ -15,6 +15,8 @@ import type { Verification } from "../../../lib/tracker/verify/verification.ts";
 import { verifyJournals, type VerifyOptions } from "../../../lib/tracker/verify/verify.ts";
 import { liveBroker, uniqueName } from "../../live_broker.ts";
 
+export { countsOf } from "./memory_site.ts";
+
 const broker = await liveBroker();
 
 export const TIMESTAMP_MS = 1_756_684_800_000;
@@ -148,13 +150,4 @@ export function numbered(count: number): Partial<OutgoingRecord>[] {
     value: bytesOf(`value ${index}`),
     headers: [{ key: "trace", value: bytesOf(`trace ${index}`) }],
   }));
-}
-
-/** The counts that are not 0. */
-export function countsOf(verification: Verification): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(verification).filter((entry): entry is [string, number] =>
-      typeof entry[1] === "number" && entry[1] !== 0
-    ),
-  );
 }
