@@ -105,6 +105,11 @@ export class EventWriter {
     return this.#length;
   }
 
+  /** Starts again with no lines, in the same memory. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** Adds the line of a record, newline included. */
   write(record: KafkaRecord, verdict: Verdict, context: EventContext): void {
     const value = record.value ?? NO_BYTES;
@@ -279,14 +284,31 @@ export interface JournaledRecord {
   readonly leaderEpoch?: number;
 }
 
+/** The fields of a journal line, as JSON has them. */
+export type EventFields = Readonly<Record<string, unknown>>;
+
 /**
  * Reads back the record that a line holds, byte for byte.
  *
  * @throws {SyntaxError} where the line is not a journal line; the message says why.
  */
 export function decodeEvent(line: string): JournaledRecord {
+  return recordOf(parseEvent(line));
+}
+
+/** @throws {SyntaxError} where the line is not a JSON object. */
+export function parseEvent(line: string): EventFields {
   const fields: unknown = JSON.parse(line);
   if (!isFields(fields)) throw new SyntaxError("expected a JSON object");
+  return fields;
+}
+
+/**
+ * Returns the record that the fields of a line hold.
+ *
+ * @throws {SyntaxError} where a field is missing or of another type; the message says which.
+ */
+export function recordOf(fields: EventFields): JournaledRecord {
   const topic = stringOf(fields, "kafka_topic");
   const partition = integerOf(fields, "kafka_partition");
   const offset = integerOf(fields, "kafka_offset");
@@ -314,19 +336,17 @@ export function decodeEvent(line: string): JournaledRecord {
   };
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-function isFields(value: unknown): value is Fields {
+function isFields(value: unknown): value is EventFields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function stringOf(fields: Fields, name: string): string {
+function stringOf(fields: EventFields, name: string): string {
   const value = fields[name];
   if (typeof value !== "string") throw new SyntaxError(`expected ${name} to be a string`);
   return value;
 }
 
-function integerOf(fields: Fields, name: string): number {
+function integerOf(fields: EventFields, name: string): number {
   const value = fields[name];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
     throw new SyntaxError(`expected ${name} to be a whole number, not below 0`);
@@ -334,21 +354,21 @@ function integerOf(fields: Fields, name: string): number {
   return value;
 }
 
-function valueOf(fields: Fields): Uint8Array | null {
+function valueOf(fields: EventFields): Uint8Array | null {
   if (fields["value_null"] === true) return null;
   const raw = stringOf(fields, "raw_message");
   const base64 = fields["raw_message_base64"];
   return typeof base64 === "string" ? Uint8Array.fromBase64(base64) : ENCODER.encode(raw);
 }
 
-function bytesOf(fields: Fields, name: string): Uint8Array | undefined {
+function bytesOf(fields: EventFields, name: string): Uint8Array | undefined {
   const base64 = fields[`${name}_base64`];
   if (typeof base64 === "string") return Uint8Array.fromBase64(base64);
   const text = fields[name];
   return typeof text === "string" ? ENCODER.encode(text) : undefined;
 }
 
-function omittedIn(fields: Fields, name: string): OmittedBytes | undefined {
+function omittedIn(fields: EventFields, name: string): OmittedBytes | undefined {
   const omitted = fields[name];
   if (omitted === undefined) return undefined;
   if (!isFields(omitted)) throw new SyntaxError(`expected ${name} to be a JSON object`);

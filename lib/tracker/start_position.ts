@@ -22,7 +22,7 @@
  * @module
  */
 
-import type { PartitionStart } from "../kafka/consumer.ts";
+import type { PartitionStart } from "../kafka/consumer/api.ts";
 
 /** What a commit carries in its metadata. */
 export interface CommitNote {
@@ -113,6 +113,15 @@ export function startPosition(
   const noticed = (chosen.markBelow ?? Infinity) > start.low ? chosen.mark : undefined;
   const mark = [noticed, unread ? gap : undefined].filter((part) => part !== undefined).join("; ");
   return { offset: start.low, ...(mark !== "" && { mark }) };
+}
+
+/** Marks of a partition that is read from an offset below what the journal may hold already. */
+const MOVED_BACK =
+  /(?:^|; )(?:the group (?:was reset to offset|has no committed offset)|the committed offset \d+ is past|offset \d+ was committed by another program)/;
+
+/** Returns whether a mark explains that its line has a lower offset than an earlier line of its partition. */
+export function explainsLowerOffset(mark: string): boolean {
+  return MOVED_BACK.test(mark);
 }
 
 const CREATED_AGAIN = "the topic was created again: reading it from its beginning";

@@ -61,7 +61,7 @@ Deno.test("each program needs nothing of the checkout: bundled, and run from an 
 const compiledFolder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(compiledFolder, { recursive: true }));
 const compiled = await deno([
-  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "dev/compile.ts"],
   ...["--output", compiledFolder],
 ]);
 const isCompiled = compiled.code === 0;
@@ -92,7 +92,7 @@ Deno.test({
 
 Deno.test("compile refuses a system that there is none, and names those that there are", async () => {
   const { code, stderr } = await deno([
-    ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+    ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "dev/compile.ts"],
     ...["--output", compiledFolder, "--target", "commodore-64"],
   ]);
   assert.equal(code, 1);

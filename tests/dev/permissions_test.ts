@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { compileArgs } from "../../lib/dev/compile.ts";
+import { compileArgs } from "../../dev/compile.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.json"))) as {

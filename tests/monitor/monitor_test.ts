@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
-const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../..", import.meta.url);
 const DEADLINE_MS = 20_000;
 /** What the monitor may do, and no more. */
 const PERMISSIONS = ["--no-prompt", "--allow-read"];

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { argsOfTask } from "../../lib/dev/programs.ts";
+import { argsOfTask } from "../../dev/programs.ts";
 import { until } from "../site.ts";
 import type { Logs } from "./logs.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-const SHOWN_WITHIN_MS = 30_000;
+const SHOWN_WITHIN_MS = 60_000;
 const SHELL_PROMPT = "before the program";
 
 /** Why there is no terminal to test on, or undefined where there is. */

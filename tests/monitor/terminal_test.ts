@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { argsOfTask } from "../../lib/dev/programs.ts";
+import { freePort } from "../../dev/local_port.ts";
+import { argsOfTask } from "../../dev/programs.ts";
 import { until } from "../site.ts";
 import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { AMOUNT_MAX, toCents } from "../../money.ts";
+import { AMOUNT_MAX, toCents } from "../../order/money.ts";
 import type { OrderFacts } from "./order_scan.ts";
 import { type Counted, Tally } from "./tally.ts";
 

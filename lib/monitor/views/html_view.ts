@@ -4,7 +4,7 @@
  * @module
  */
 
-import { toDecimal } from "../../money.ts";
+import { toDecimal } from "../../order/money.ts";
 import { counted, inBytes, withThousands } from "../../text.ts";
 import { REVENUE_MINUTES } from "../model/business.ts";
 import { milliseconds, percent, statusName } from "../model/health.ts";

@@ -5,7 +5,7 @@
  */
 
 import { RECENT_COUNT } from "../model/journal_model.ts";
-import { toDecimal } from "../../money.ts";
+import { toDecimal } from "../../order/money.ts";
 import { printable } from "../../text.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { toDecimal } from "../../money.ts";
+import { toDecimal } from "../../order/money.ts";
 import { REVENUE_MINUTES } from "../model/business.ts";
 import { styled } from "../../terminal.ts";
 import { counted, inBytes, printable, printableShort, withThousands } from "../../text.ts";

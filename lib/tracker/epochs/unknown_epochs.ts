@@ -116,7 +116,11 @@ function areSame({ offset, value, details }: JournaledRecord, record: KafkaRecor
     digest.addValue(offset, each.value);
     // A line of a tracker that keeps no more of a record than its value.
     if (details !== undefined && each.details !== undefined) {
-      digest.addDetails(offset, each.details);
+      // A line may have the headers in another order: early versions grouped them by name.
+      const headers = each.details.headers.toSorted((a, b) =>
+        a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+      );
+      digest.addDetails(offset, { ...each.details, headers });
     }
     return digest.take();
   });

@@ -90,6 +90,13 @@ export class HeldPartition {
     return this.#runsFrom(0);
   }
 
+  /** Returns whether the record at an offset is held. Where either epoch is unknown, the offset alone decides. */
+  holds(offset: number, epoch: number | undefined): boolean {
+    if (!this.#offsets.has(offset)) return false;
+    const held = this.#epochAt(offset);
+    return epoch === undefined || held === undefined || held === epoch;
+  }
+
   /**
    * Holds an interval, which was appended in the epochs that begin where `epochs` says: sorted; the first of
    * them holds for what comes before it; empty: unknown. Returns what that supersedes, by the rule above.

@@ -15,7 +15,15 @@ import { addHeld, type Manifest, readManifest } from "./manifest.ts";
 import { HeldOffsets } from "./held_offsets.ts";
 import { classify, quickClassify } from "./line_scan.ts";
 import { scanSegment } from "./segment_scan.ts";
-import { closedName, closedPath, listSegments, numbersIn, type SegmentList } from "./segments.ts";
+import {
+  archivePath,
+  closedName,
+  closedPath,
+  listSegments,
+  numbersIn,
+  removedPath,
+  type SegmentList,
+} from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
 /** What a closed segment is, against its manifest. */
@@ -188,33 +196,34 @@ async function checkSegment(
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<Check> {
-  // Looked up now: a tracker at work may just have compressed or removed it.
-  const list = await listSegments(storage, directory);
-  if (list.removed.has(number)) return { state: "removed", ok: true };
-  const archive = list.archived.get(number);
-  const isPlain = list.closed.some((segment) => segment.number === number);
-  if (!isPlain && archive === undefined) {
-    return { state: "missing", ok: false, reason: "the segment is missing" };
-  }
-  const state = isPlain ? "plain" : "compressed";
-  try {
-    const file = await storage.open(archive ?? closedPath(directory, number), "read");
-    const segment = archive === undefined ? file : await ArchiveReader.open(file);
+  // Looked up now, by name, since a listing takes long where there are thousands of segments: a tracker at work may just
+  // have compressed or removed it. Each step leaves the next file before it takes this one away.
+  const isRemoved = async () => await storage.stat(removedPath(directory, number)) !== undefined;
+  if (await isRemoved()) return { state: "removed", ok: true };
+  const paths = {
+    plain: closedPath(directory, number),
+    compressed: archivePath(directory, number),
+  };
+  for (const state of ["plain", "compressed"] as const) {
     try {
-      const reason = await differenceOf(segment, manifest, signal);
-      return { state, ok: reason === undefined, ...(reason !== undefined && { reason }) };
-    } finally {
-      segment.close();
+      const file = await storage.open(paths[state], "read");
+      const segment = state === "plain" ? file : await ArchiveReader.open(file);
+      try {
+        const reason = await differenceOf(segment, manifest, signal);
+        return { state, ok: reason === undefined, ...(reason !== undefined && { reason }) };
+      } finally {
+        segment.close();
+      }
+    } catch (error) {
+      if (error instanceof ArchiveDamagedError) {
+        return { state, ok: false, reason: `the segment was changed: ${error.message}` };
+      }
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-  } catch (error) {
-    if (error instanceof ArchiveDamagedError) {
-      return { state, ok: false, reason: `the segment was changed: ${error.message}` };
-    }
-    if (isPlain && error instanceof Deno.errors.NotFound) {
-      return await checkSegment({ storage, directory, number, manifest, signal });
-    }
-    throw error;
   }
+  return await isRemoved()
+    ? { state: "removed", ok: true }
+    : { state: "missing", ok: false, reason: "the segment is missing" };
 }
 
 /** What of a segment is not what its manifest says. */

@@ -19,8 +19,9 @@ import {
 import { ClusterClient } from "../../kafka/cluster.ts";
 import { connectionOf } from "../../kafka/connection_options.ts";
 import { type LogLevelName, startLog } from "../../log.ts";
-import { isTerminal, printLine, showStatus } from "../../terminal.ts";
+import { isTerminal, printLine } from "../../terminal.ts";
 import { checkLedger } from "./ledger_check.ts";
+import { progressReporter } from "./progress.ts";
 import { describeLedger, describeVerification } from "./report.ts";
 import { verifyJournals } from "./verify.ts";
 
@@ -63,9 +64,7 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
     connection,
     topic,
     directories: options.logs,
-    onProgress: ({ phase, done, total }) => {
-      if (!json && isTerminal()) showStatus(`${phase}: ${done} of ${total}`);
-    },
+    onProgress: progressReporter({ isStatus: !json && isTerminal() }),
   });
   const ledger = path === undefined
     ? undefined

@@ -4,9 +4,7 @@
  *     value     offset · length of the value (-1: null) · the value
  *     details   offset · timestamp · its low bits, if beyond 2^53 · length and bytes of the key · count of headers · each: name, value
  *
- * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in the
- * order of their names, those of one name in their own order: kafkajs, by which the tracker reads, keeps
- * no more of it.
+ * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in their order.
  *
  * @module
  */
@@ -54,7 +52,7 @@ export class RecordDigest {
     this.#addBytes(key);
     this.#addOmitted(omittedKey);
     this.#addNumber(headers.length);
-    for (const header of headers.length > 1 ? headers.toSorted(byName) : headers) {
+    for (const header of headers) {
       this.#addBytes(ENCODER.encode(header.key));
       this.#addBytes(header.value);
       this.#addOmitted(header.omitted);
@@ -105,8 +103,4 @@ export class RecordDigest {
     this.#hash.update(this.#gathered.subarray(0, this.#used));
     this.#used = 0;
   }
-}
-
-function byName(a: RecordHeader, b: RecordHeader): number {
-  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }

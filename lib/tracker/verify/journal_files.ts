@@ -1,7 +1,10 @@
 /**
  * The journals as they were at one moment: the segments that there were, compressed ones too, each up to the
  * size that it had.
- * A tracker may go on appending and closing segments meanwhile; what is read twice is the same.
+ * A tracker may go on appending to segments, closing, compressing, and removing them meanwhile. What is read twice is the
+ * same; a segment that was removed is left out.
+ *
+ * One file is open for each journal, its active segment, and one more for the closed segment that is being read.
  *
  * All segments lie behind one another in one row of positions:
  *
@@ -13,14 +16,23 @@
 
 import { ArchiveDamagedError, ArchiveReader } from "../journal/archive.ts";
 import { LINE_BYTES_MAX } from "../../limits.ts";
-import { ARCHIVE_ENDING, listSegments } from "../journal/segments.ts";
+import {
+  activePath,
+  ARCHIVE_ENDING,
+  archivePath,
+  closedPath,
+  listSegments,
+} from "../journal/segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "../journal/storage.ts";
 
 interface Segment {
   readonly path: string;
+  readonly directory: string;
+  readonly number: number;
   /** The index of its directory among those that were given. */
   readonly journal: number;
-  readonly file: ReadableFile;
+  /** The segment that was active stays open: its path names another file once it is closed. */
+  readonly file: ReadableFile | undefined;
   /** Where it lies in the row of all segments. */
   readonly start: number;
   readonly end: number;
@@ -53,13 +65,19 @@ const NEWLINE = 0x0a;
 
 export class JournalFiles implements Disposable {
   readonly #segments: readonly Segment[];
+  readonly #storage: Storage;
   /** Those that were given, each once. */
   readonly directories: readonly string[];
   /** Bytes after the last newline of the active segments: a line in the making, or what a crash left of one. */
   tornBytes = 0;
 
-  private constructor(segments: readonly Segment[], directories: readonly string[]) {
+  private constructor(
+    segments: readonly Segment[],
+    directories: readonly string[],
+    storage: Storage,
+  ) {
     this.#segments = segments;
+    this.#storage = storage;
     this.directories = directories;
   }
 
@@ -73,22 +91,21 @@ export class JournalFiles implements Disposable {
       let journal = 0;
       const each = await distinct(directories);
       for (const directory of each) {
-        const opened = await openSegments(storage, directory);
-        for (const { path, file, bytes, isActive } of opened) {
+        for (const { bytes, ...segment } of await findSegments(storage, directory)) {
           const start = segments.at(-1)?.end ?? 0;
-          segments.push({ path, journal, file, start, end: start + bytes, isActive });
+          segments.push({ ...segment, directory, journal, start, end: start + bytes });
         }
         journal++;
       }
-      return new JournalFiles(segments, each);
+      return new JournalFiles(segments, each, storage);
     } catch (error) {
-      for (const { file } of segments) file.close();
+      for (const { file } of segments) file?.close();
       throw error;
     }
   }
 
   [Symbol.dispose](): void {
-    for (const { file } of this.#segments) file.close();
+    for (const { file } of this.#segments) file?.close();
   }
 
   get journalCount(): number {
@@ -108,26 +125,41 @@ export class JournalFiles implements Disposable {
 
   /** All lines, some at a time. */
   async *readAll(): AsyncGenerator<JournalLines> {
-    for (const segment of this.#segments) yield* this.#readSegment(segment, segment);
+    for (const segment of this.#segments) yield* this.#readSegment(segment, [segment]);
   }
 
   /** The lines within ranges which begin and end with a line, lowest first, without overlap. */
   async *readRanges(ranges: readonly PositionRange[]): AsyncGenerator<JournalLines> {
     for (const segment of this.#segments) {
-      for (const range of ranges) {
-        const start = Math.max(range.start, segment.start);
-        const end = Math.min(range.end, segment.end);
-        if (start < end) yield* this.#readSegment(segment, { start, end });
-      }
+      const parts = ranges.map(({ start, end }) => ({
+        start: Math.max(start, segment.start),
+        end: Math.min(end, segment.end),
+      }));
+      yield* this.#readSegment(segment, parts.filter(({ start, end }) => start < end));
     }
   }
 
   async *#readSegment(
     segment: Segment,
+    ranges: readonly PositionRange[],
+  ): AsyncGenerator<JournalLines> {
+    if (ranges.length === 0) return;
+    const file = segment.file ?? await openClosed(this.#storage, segment);
+    if (file === undefined) return;
+    try {
+      for (const range of ranges) yield* this.#readRange(segment, file, range);
+    } finally {
+      if (file !== segment.file) file.close();
+    }
+  }
+
+  async *#readRange(
+    segment: Segment,
+    file: ReadableFile,
     { start, end }: PositionRange,
   ): AsyncGenerator<JournalLines> {
-    const { journal, file } = segment;
-    let buffer = new Uint8Array(READ_BYTES);
+    const { journal } = segment;
+    let buffer = new Uint8Array(Math.min(READ_BYTES, end - start));
     let filled = 0;
     /** The position of the buffer's first byte, and of the line that it is part of. */
     let bufferStart = start;
@@ -195,35 +227,67 @@ async function readOrNull(file: ReadableFile, into: Uint8Array): Promise<number 
   }
 }
 
-interface OpenedSegment {
+/** @throws {Error} where a folder holds no journal. */
+export async function requireJournals(
+  directories: readonly string[],
+  storage: Storage = denoStorage,
+): Promise<void> {
+  for (const directory of directories) await listed(storage, directory);
+}
+
+interface FoundSegment {
+  readonly number: number;
   readonly path: string;
-  readonly file: ReadableFile;
-  readonly bytes: number;
   readonly isActive: boolean;
+  /** Of the active segment only. */
+  readonly file: ReadableFile | undefined;
+  readonly bytes: number;
 }
 
 /** Lists a folder's segments until two listings agree: one may be closed, and renamed, in between. */
-async function openSegments(storage: Storage, directory: string): Promise<OpenedSegment[]> {
+async function findSegments(
+  storage: Storage,
+  directory: string,
+): Promise<readonly FoundSegment[]> {
   for (let listing = 0; listing < LISTINGS_MAX; listing++) {
-    const before = await segmentsIn(storage, directory);
-    const opened: OpenedSegment[] = [];
+    const before = await listed(storage, directory);
+    const found: FoundSegment[] = [];
     try {
-      for (const { path, isActive } of before) {
-        const file = await openSegment(storage, path);
-        opened.push({ path, file, bytes: 0, isActive });
-      }
-      const after = await segmentsIn(storage, directory);
-      if (areSame(before, after)) {
-        return await Promise.all(
-          opened.map(async (segment) => ({ ...segment, ...await segment.file.stat() })),
-        );
-      }
+      for (const segment of before) found.push(await examined(storage, segment));
+      if (areSame(before, await listed(storage, directory))) return found;
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    for (const { file } of opened) file.close();
+    for (const { file } of found) file?.close();
   }
   throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
+}
+
+/** The size of a segment; of an active one, which may just be appended to, with the file that has it. */
+async function examined(
+  storage: Storage,
+  { number, path, isActive }: ListedSegment,
+): Promise<FoundSegment> {
+  const file = await openSegment(storage, path);
+  const { bytes } = await file.stat();
+  if (!isActive) file.close();
+  return { number, path, isActive, file: isActive ? file : undefined, bytes };
+}
+
+/** A closed segment, plain or compressed since; undefined where it was removed. */
+async function openClosed(
+  storage: Storage,
+  { directory, number }: Segment,
+): Promise<ReadableFile | undefined> {
+  // An archive is complete before the plain segment is removed.
+  for (const path of [closedPath(directory, number), archivePath(directory, number)]) {
+    try {
+      return await openSegment(storage, path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
 }
 
 /** An archive that is damaged is read as far as it can be; that it is, `checkManifests` says. */
@@ -232,25 +296,26 @@ async function openSegment(storage: Storage, path: string): Promise<ReadableFile
   return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
 }
 
-interface FoundSegment {
+interface ListedSegment {
+  readonly number: number;
   readonly path: string;
   readonly isActive: boolean;
   readonly identity: string;
 }
 
-async function segmentsIn(storage: Storage, directory: string): Promise<FoundSegment[]> {
+async function listed(storage: Storage, directory: string): Promise<ListedSegment[]> {
   try {
-    const { closed, archived, active } = await listSegments(storage, directory);
+    const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
     const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
       .sort(([a], [b]) => a - b);
-    const paths = [
-      ...inOrder.map(([, path]) => ({ path, isActive: false })),
-      ...(active === undefined ? [] : [{ path: active.path, isActive: true }]),
-    ];
-    const found: FoundSegment[] = [];
-    for (const { path, isActive } of paths) {
-      const facts = await storage.stat(path);
-      if (facts !== undefined) found.push({ path, isActive, identity: facts.identity });
+    const segments = inOrder.map(([number, path]) => ({ number, path, isActive: false }));
+    if (active !== undefined) {
+      segments.push({ number: nextNumber, path: activePath(directory), isActive: true });
+    }
+    const found: ListedSegment[] = [];
+    for (const segment of segments) {
+      const facts = await storage.stat(segment.path);
+      if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
     }
     if (found.length > 0) return found;
   } catch (error) {
@@ -263,7 +328,7 @@ async function segmentsIn(storage: Storage, directory: string): Promise<FoundSeg
   );
 }
 
-function areSame(before: readonly FoundSegment[], after: readonly FoundSegment[]): boolean {
+function areSame(before: readonly ListedSegment[], after: readonly ListedSegment[]): boolean {
   return before.length === after.length &&
     before.every(({ path, identity }, index) =>
       path === after[index]?.path && identity === after[index]?.identity

@@ -78,6 +78,8 @@ export class Page {
    * - `unproven`: lines and records have to be compared one by one
    */
   state: "unread" | "open" | "equal" | "unproven" = "unread";
+  /** Records of which a line says something else. */
+  #mismatched: OffsetBits | undefined;
   /** Where its lines lie, among others perhaps: a range in each journal. */
   readonly #lines: { readonly start: number; end: number }[] = [];
   /** The journal in which a line was last seen, and the offsets seen in that one; kept where there are several. */
@@ -90,6 +92,12 @@ export class Page {
 
   get lines(): readonly PositionRange[] {
     return this.#lines;
+  }
+
+  /** Notes a record of which a line says something else; returns false where it was noted before. */
+  addMismatch(offset: number): boolean {
+    this.#mismatched ??= new OffsetBits();
+    return this.#mismatched.add(offset);
   }
 
   /** Notes a journal line: whether its record is new, a repeat within its journal, or one of another journal's. */

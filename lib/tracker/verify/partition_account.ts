@@ -7,10 +7,12 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import type { JournaledRecord } from "../event.ts";
-import type { IntervalSet } from "../journal/intervals.ts";
+import type { EpochStart, HeldPartition } from "../journal/held_partition.ts";
 import { RecordDigest } from "./digest.ts";
 import type { PositionRange } from "./journal_files.ts";
+import type { LineForm } from "./line_check.ts";
 import { Page, PAGE_OFFSETS, type PageDigest, pageNumberOf } from "./page.ts";
+import type { LinePosition } from "./superseded_lines.ts";
 import type { ExampleKind, PartitionVerification } from "./verification.ts";
 
 const EXAMPLES_MAX = 10;
@@ -22,6 +24,21 @@ export interface Disappearance {
   readonly isCompacted: boolean;
 }
 
+/** What is known of the records that no line has. */
+export interface UnjournaledRecords {
+  /** What was in segments that were removed for their age. */
+  readonly removed: readonly HeldPartition[];
+  /** Whether a tracker is running: it may be about to journal what comes after the last line. */
+  readonly isTrackerRunning: boolean;
+}
+
+/** A journal line with all that is known of it before it is compared with its record. */
+export interface JudgedLine
+  extends PositionRange, Pick<LinePosition, "isOutOfOrder" | "lacksEpoch"> {
+  readonly journal: number;
+  readonly form: LineForm;
+}
+
 export class PartitionAccount {
   readonly partition: number;
   /** The offsets that are judged: from `start` up to, not including, `end`. */
@@ -29,8 +46,16 @@ export class PartitionAccount {
   readonly end: number;
   low: number;
   withoutDetails = 0;
+  undetailed = 0;
   #removed = 0;
-  readonly #undecided: number;
+  #undecided: number;
+  #undecidedAtEnd = 0;
+  /** One past the highest offset of a line. */
+  #linesEnd = 0;
+  /** Where each leader epoch begins among the topic's records. */
+  readonly #epochs: EpochStart[] = [];
+  /** Index of the epoch that was looked up last. */
+  #epochIndex = 0;
   #records = 0;
   #journaled = 0;
   #superseded = 0;
@@ -39,15 +64,8 @@ export class PartitionAccount {
   /** Offsets of lines that the topic has never reached. */
   readonly #impossible = new Set<number>();
   #duplicatedAcross = 0;
-  readonly #counts: Record<ExampleKind, number> = {
-    missing: 0,
-    duplicated: 0,
-    mismatched: 0,
-    expired: 0,
-    compacted: 0,
-    unexplained: 0,
-  };
-  readonly #examples: Record<ExampleKind, number[]> = noExamples();
+  readonly #counts: Record<ExampleKind, number> = forEachKind(() => 0);
+  readonly #examples: Record<ExampleKind, number[]> = forEachKind(() => []);
   readonly #pages = new Map<number, Page>();
   #open: OpenPage | undefined;
 
@@ -78,6 +96,9 @@ export class PartitionAccount {
     }
     this.#open.add(record, record);
     page.inTopic.add(record.offset);
+    const { offset, leaderEpoch } = record;
+    const isNextEpoch = this.#epochs.length === 0 || this.#epochs.at(-1)?.epoch !== leaderEpoch;
+    if (isNextEpoch) this.#epochs.push({ epoch: leaderEpoch, start: offset });
     this.#records++;
   }
 
@@ -88,19 +109,25 @@ export class PartitionAccount {
     this.#open = undefined;
   }
 
+  /** Notes that a line of the partition has this offset, whether it is judged or not. */
+  reach(offset: number): void {
+    this.#linesEnd = Math.max(this.#linesEnd, offset + 1);
+  }
+
   /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
-  addLine(
-    record: JournaledRecord,
-    place: PositionRange & { readonly journal: number },
-  ): void {
+  addLine(record: JournaledRecord, line: JudgedLine): void {
     const { offset, details } = record;
     this.#journaled++;
     if (details === undefined) this.withoutDetails++;
+    if (line.form === "undetailed") this.undetailed++;
+    if (line.isOutOfOrder) this.#note("out_of_order", offset);
     const page = this.#pageOf(offset);
-    const kind = page.addLine(offset, place);
+    const kind = page.addLine(offset, line);
     if (kind !== "new") this.#note("duplicated", offset);
     if (kind === "in-another-journal") this.#duplicatedAcross++;
+    if (line.form === "wrong") this.addMismatch(offset);
     if (!page.inTopic.has(offset)) return;
+    if (this.#hasOtherEpoch(record, line)) this.addMismatch(offset);
 
     if (page !== this.#open?.page) {
       const digests = this.#open?.digests;
@@ -175,10 +202,11 @@ export class PartitionAccount {
   /**
    * Counts what is on one side only, and returns the pages whose records and lines have to be compared
    * one by one.
-   *
-   * @param removed offsets that were in segments which were removed for their age.
    */
-  settle(disappearance: Disappearance, removed: readonly IntervalSet[]): readonly Page[] {
+  settle(
+    disappearance: Disappearance,
+    { removed, isTrackerRunning }: UnjournaledRecords,
+  ): readonly Page[] {
     this.low = disappearance.low;
     const unproven: Page[] = [];
     const pages = [...this.#pages.values()].sort((a, b) => a.firstOffset - b.firstOffset);
@@ -186,7 +214,9 @@ export class PartitionAccount {
       const { firstOffset, inTopic, inJournals } = page;
       for (const index of inTopic.without(inJournals)) {
         const offset = firstOffset + index;
-        if (removed.some((offsets) => offsets.has(offset))) this.#removed++;
+        const epoch = this.#epochAt(offset);
+        if (removed.some((held) => held.holds(offset, epoch))) this.#removed++;
+        else if (isTrackerRunning && offset >= this.#linesEnd) this.#addUndecidedAtEnd();
         else this.#note("missing", offset);
       }
       for (const index of inJournals.without(inTopic)) {
@@ -197,8 +227,14 @@ export class PartitionAccount {
     return unproven;
   }
 
+  /** A record of which a line says something else; it counts once. */
   addMismatch(offset: number): void {
-    this.#note("mismatched", offset);
+    if (this.#pageOf(offset).addMismatch(offset)) this.#note("mismatched", offset);
+  }
+
+  /** A journaled record that could not be compared, since a running tracker removed its segment meanwhile. */
+  addUncompared(): void {
+    this.#undecided++;
   }
 
   /** A journaled record that the topic held when it was first read, and then no more. */
@@ -217,16 +253,40 @@ export class PartitionAccount {
       duplicated: this.#counts.duplicated,
       duplicated_across_journals: this.#duplicatedAcross,
       mismatched: this.#counts.mismatched,
+      out_of_order: this.#counts.out_of_order,
       expired: this.#counts.expired,
       compacted: this.#counts.compacted,
       unexplained: this.#counts.unexplained,
       removed: this.#removed,
       superseded: this.#superseded,
       undecided: this.#undecided,
+      undecided_at_end: this.#undecidedAtEnd,
       low: this.low,
       high: this.end,
       examples: this.#examples,
     };
+  }
+
+  /** A record that a running tracker has not journaled yet. */
+  #addUndecidedAtEnd(): void {
+    this.#records--;
+    this.#undecidedAtEnd++;
+    this.#undecided++;
+  }
+
+  /** Lines of versions before 0.2.0 have no epoch. */
+  #hasOtherEpoch({ offset, leaderEpoch, topicId }: JournaledRecord, line: JudgedLine): boolean {
+    const epoch = this.#epochAt(offset);
+    if (epoch === undefined || topicId === undefined) return false;
+    return leaderEpoch === undefined ? line.lacksEpoch : leaderEpoch !== epoch;
+  }
+
+  /** The leader epoch of the topic's record at an offset; offsets are mostly asked about in order. */
+  #epochAt(offset: number): number | undefined {
+    const isCurrent = (this.#epochs[this.#epochIndex]?.start ?? Infinity) <= offset &&
+      offset < (this.#epochs[this.#epochIndex + 1]?.start ?? Infinity);
+    if (!isCurrent) this.#epochIndex = this.#epochs.findLastIndex(({ start }) => start <= offset);
+    return this.#epochs[this.#epochIndex]?.epoch;
   }
 
   #noteDisappeared(offset: number, { low, isCompacted }: Disappearance): void {
@@ -286,13 +346,14 @@ class OpenPage {
   }
 }
 
-function noExamples(): Record<ExampleKind, number[]> {
+function forEachKind<T>(valueOf: () => T): Record<ExampleKind, T> {
   return {
-    missing: [],
-    duplicated: [],
-    mismatched: [],
-    expired: [],
-    compacted: [],
-    unexplained: [],
+    missing: valueOf(),
+    duplicated: valueOf(),
+    mismatched: valueOf(),
+    out_of_order: valueOf(),
+    expired: valueOf(),
+    compacted: valueOf(),
+    unexplained: valueOf(),
   };
 }

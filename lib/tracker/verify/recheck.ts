@@ -20,7 +20,7 @@ export interface UnprovenPage {
 
 export interface RecheckOptions {
   readonly topic: string;
-  readonly reader: TopicReader;
+  readonly reader: Pick<TopicReader, "scan">;
   readonly files: JournalFiles;
   /** The record of the topic that a line holds; undefined where it holds none, or another topic's. */
   readonly decode: (line: JournalLine) => JournaledRecord | undefined;
@@ -50,6 +50,7 @@ export async function recheck(
     const group = new PageGroup(ordered.slice(first, first + PAGES_AT_ONCE));
     await group.readTopic(options);
     await group.readLines(options);
+    group.leaveUndecided();
     vanished.push(...group.vanished());
     options.onProgress(Math.min(first + PAGES_AT_ONCE, pages.length));
   }
@@ -94,6 +95,10 @@ class PageGroup {
     }
   }
 
+  leaveUndecided(): void {
+    for (const check of this.#checks) check.leaveUndecided();
+  }
+
   *vanished(): Generator<VanishedRecord> {
     for (const check of this.#checks) {
       for (const offset of check.vanished()) yield { account: check.account, offset };
@@ -123,7 +128,7 @@ class PageCheck {
   readonly #values = new HashList();
   readonly #details = new HashList();
   readonly #found = new OffsetBits();
-  readonly #different = new OffsetBits();
+  readonly #compared = new OffsetBits();
 
   constructor({ account, page }: UnprovenPage, digest: RecordDigest) {
     this.account = account;
@@ -156,7 +161,16 @@ class PageCheck {
     const index = offset - this.#page.firstOffset;
     const isEqual = this.#values.has(index, this.#hashOfValue(record)) &&
       (details === undefined || this.#details.has(index, this.#hashOfDetails(offset, details)));
-    if (!isEqual && this.#different.add(offset)) this.account.addMismatch(offset);
+    if (!isEqual) this.account.addMismatch(offset);
+    this.#compared.add(offset);
+  }
+
+  /** After the last line: a running tracker may have removed a segment since its lines were read first. */
+  leaveUndecided(): void {
+    for (const index of this.#found.without(this.#compared)) {
+      const offset = this.#page.firstOffset + index;
+      if (this.#page.inJournals.has(offset)) this.account.addUncompared();
+    }
   }
 
   /** Offsets of records that the topic held at first, and the journals hold. */

@@ -32,13 +32,15 @@ const TROUBLES: ReadonlySet<ExampleKind> = new Set([
   "missing",
   "duplicated",
   "mismatched",
+  "out_of_order",
   "unexplained",
 ]);
 
 const MEANINGS: Readonly<Record<ExampleKind, string>> = {
   missing: "in the topic, not in the journal",
   duplicated: "more than once in the journal",
-  mismatched: "not the same in topic and journal",
+  mismatched: "the journal line differs from the record, or is not one that a tracker writes",
+  out_of_order: "the journal line comes after the line of a later record",
   expired: "in the journal; the topic's retention has passed",
   compacted: "in the journal; the topic's compaction allows it to be gone",
   unexplained: "in the journal, not in the topic, for no known reason",
@@ -90,7 +92,7 @@ function describeExamples({ topic, partitions }: Verification): readonly string[
       if (count === 0) continue;
       const rest = count - examples[kind].length;
       lines.push(
-        `${kind} (${MEANINGS[kind]}): ${printable(topic)}[${partition}] ` +
+        `${kind.replaceAll("_", " ")} (${MEANINGS[kind]}): ${printable(topic)}[${partition}] ` +
           (examples[kind].length === 1 ? "offset " : "offsets ") + examples[kind].join(", ") +
           (rest > 0 ? ` and ${withThousands(rest)} more` : ""),
       );
@@ -103,13 +105,23 @@ function describeExamples({ topic, partitions }: Verification): readonly string[
 
 /** Records that nobody can judge yet, by partition. */
 function describeUndecided({ topic, partitions }: Verification): readonly string[] {
-  const held = partitions.filter(({ undecided }) => undecided > 0);
-  const lines = held.slice(0, EXAMPLE_LINES_MAX).map(({ partition, high, undecided }) =>
-    `undecided (held back by an open transaction, not judged): ${printable(topic)}[${partition}] ` +
-    `${counted(undecided, "record")} from offset ${high} on`
-  );
-  const hidden = held.length - lines.length;
-  return hidden > 0 ? [...lines, `and ${counted(hidden, "more such line")}`] : lines;
+  const lines = partitions.flatMap(({ partition, high, undecided, undecided_at_end }) => {
+    const place = `${printable(topic)}[${partition}]`;
+    const heldBack = undecided - undecided_at_end;
+    const atEnd = undecided_at_end === 0 ? [] : [
+      `undecided (not journaled yet, and a tracker is running): ${place} ` +
+      counted(undecided_at_end, "record"),
+    ];
+    return heldBack === 0 ? atEnd : [
+      ...atEnd,
+      `undecided (held back by an open transaction, not judged): ${place} ` +
+      `${counted(heldBack, "record")} from offset ${high} on`,
+    ];
+  });
+  const hidden = lines.length - EXAMPLE_LINES_MAX;
+  return hidden <= 0
+    ? lines
+    : [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
 }
 
 /** What was seen and is no trouble of a record. */
@@ -129,6 +141,11 @@ function describeAsides(verification: Verification): readonly string[] {
     verification.without_details,
     "journal line",
     "without key, headers and timestamp: only the values were compared",
+  );
+  say(
+    verification.undetailed,
+    "journal line",
+    "undetailed: without a topic id, or with an order_full that JSON readers may read differently",
   );
   say(
     verification.removed,
@@ -178,11 +195,13 @@ function describeVerdict(verification: Verification): string {
   if (verification.ok) return "every record of the topic is in the journal, exactly once";
   const troubles = [...TROUBLES]
     .filter((kind) => verification[kind] > 0)
-    .map((kind) => `${withThousands(verification[kind])} ${kind}`);
+    .map((kind) => `${withThousands(verification[kind])} ${kind.replaceAll("_", " ")}`);
   if (verification.undecided > 0) {
     troubles.push(
       `${withThousands(verification.undecided)} undecided ` +
-        "(verify again when the transaction has been committed or aborted)",
+        (verification.undecided > verification.undecided_at_end
+          ? "(verify again when the transaction has been committed or aborted)"
+          : "(verify again when the tracker has journaled them)"),
     );
   }
   if (verification.unreadable_lines > 0) {

@@ -11,7 +11,29 @@
 
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../kafka/leader_epochs.ts";
 import type { JournaledRecord } from "../event.ts";
+import { explainsLowerOffset } from "../start_position.ts";
 import { type EpochRun, HeldPartition } from "../journal/held_partition.ts";
+
+/** What a line that is not superseded tells beside its record, by the lines before it in its journal. */
+export interface LinePosition {
+  /** Offsets of lines without an epoch that it supersedes. */
+  readonly superseded: readonly EpochRun[];
+  /** A line of its partition with a higher offset comes before it, and neither a truncation nor a mark explains that. */
+  readonly isOutOfOrder: boolean;
+  /** It has no epoch, though an earlier line of its partition has one. */
+  readonly lacksEpoch: boolean;
+}
+
+const NO_RUNS: readonly EpochRun[] = [];
+const IN_ORDER: LinePosition = { superseded: NO_RUNS, isOutOfOrder: false, lacksEpoch: false };
+
+/** What the lines of one journal have held so far of a partition. */
+interface LinesSoFar {
+  readonly held: HeldPartition;
+  hasEpochs: boolean;
+  /** One past the highest offset, since the partition was last read on from a lower one. */
+  end: number;
+}
 
 /** Lines from `from` on are superseded; `Infinity` where none is, or nobody can say. */
 type SupersededFrom = number;
@@ -27,8 +49,8 @@ export class SupersededLines {
   readonly #options: SupersededLinesOptions;
   /** By partition and epoch. */
   readonly #ends = new Map<string, SupersededFrom>();
-  /** What each journal's lines hold so far, by journal and partition. */
-  readonly #held = new Map<string, HeldPartition>();
+  /** By journal and partition. */
+  readonly #lines = new Map<string, LinesSoFar>();
 
   constructor(options: SupersededLinesOptions) {
     this.#options = options;
@@ -46,15 +68,28 @@ export class SupersededLines {
     });
   }
 
-  /** Notes a line that is not superseded; returns the offsets of lines without an epoch that it supersedes. */
-  note(journal: number, { partition, offset, leaderEpoch }: JournaledRecord): readonly EpochRun[] {
+  /** Notes a line that is not superseded. The lines of a journal come in the order in which they were written. */
+  note(
+    journal: number,
+    { partition, offset, leaderEpoch }: JournaledRecord,
+    mark = "",
+  ): LinePosition {
     const key = `${journal} ${partition}`;
-    let held = this.#held.get(key);
-    if (held === undefined) {
-      held = new HeldPartition();
-      this.#held.set(key, held);
+    let lines = this.#lines.get(key);
+    if (lines === undefined) {
+      lines = { held: new HeldPartition(), hasEpochs: false, end: 0 };
+      this.#lines.set(key, lines);
     }
-    return held.addLine(offset, leaderEpoch).superseded.filter(({ epoch }) => epoch === undefined);
+    const lacksEpoch = lines.hasEpochs && leaderEpoch === undefined;
+    lines.hasEpochs ||= leaderEpoch !== undefined;
+    const { isRepeated, superseded } = lines.held.addLine(offset, leaderEpoch);
+    const isLower = offset < lines.end && !isRepeated;
+    const isExplained = superseded.length > 0 || isLower && explainsLowerOffset(mark);
+    lines.end = isExplained ? offset + 1 : Math.max(lines.end, offset + 1);
+    const isOutOfOrder = isLower && !isExplained;
+    if (!isOutOfOrder && !lacksEpoch && superseded.length === 0) return IN_ORDER;
+    const withoutEpoch = superseded.filter(({ epoch }) => epoch === undefined);
+    return { superseded: withoutEpoch, isOutOfOrder, lacksEpoch };
   }
 
   async #ask(partition: number, epoch: number): Promise<SupersededFrom> {

@@ -1,11 +1,19 @@
 /**
  * Records that cannot be judged yet: an open transaction, their own or one before them, holds them back from every
- * reader of committed records.
+ * reader of committed records; or a running tracker has not journaled them yet.
  *
  * @module
  */
 
+import { join } from "node:path";
 import type { ClusterClient, OffsetRange } from "../../kafka/cluster.ts";
+import {
+  parseStatus,
+  STATUS_BYTES_MAX,
+  STATUS_NAME,
+  STATUS_VALID_MS,
+} from "../../tracker_status.ts";
+import { readFile, type Storage } from "../journal/storage.ts";
 
 /** Most transactions end sooner. */
 const PATIENCE_MS = 3_000;
@@ -32,4 +40,19 @@ export async function settledOffsets(
     ...range,
     highWatermark: Math.max(range.high, ends.get(range.partition) ?? 0),
   }));
+}
+
+/** Returns whether the status in one of the folders says that a tracker is journaling the topic now. */
+export async function isTrackerRunning(
+  directories: readonly string[],
+  { topic, storage }: { readonly topic: string; readonly storage: Storage },
+): Promise<boolean> {
+  for (const directory of directories) {
+    const path = join(directory, STATUS_NAME);
+    if (((await storage.stat(path))?.bytes ?? Infinity) > STATUS_BYTES_MAX) continue;
+    const status = parseStatus(new TextDecoder().decode(await readFile(storage, path)));
+    if (status === undefined || status.topic !== topic || status.state === "stopped") continue;
+    if (Math.abs(Date.now() - Date.parse(status.timestamp)) <= STATUS_VALID_MS) return true;
+  }
+  return false;
 }

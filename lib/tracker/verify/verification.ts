@@ -22,8 +22,13 @@ export interface VerificationCounts {
   readonly duplicated: number;
   /** Of these, the lines whose record is once in this journal and also in another one. */
   readonly duplicated_across_journals: number;
-  /** Records of which a line says something else: another value, key, header or timestamp. */
+  /**
+   * Records of which a line says something else (another value, key, header, timestamp, or leader epoch), or of which no
+   * tracker writes such a line: a field is missing or unknown, or `order_full` is not the value.
+   */
   readonly mismatched: number;
+  /** Journal lines that come after a line of a later record of their partition. */
+  readonly out_of_order: number;
   /** Journaled records below the first offset that the topic still holds. */
   readonly expired: number;
   /** Journaled records that compaction may have removed: the topic's policy has it. */
@@ -38,10 +43,35 @@ export interface VerificationCounts {
    */
   readonly superseded: number;
   /**
-   * Records that an open transaction holds back, its own and those behind it: whether they count is not decided, so
-   * they were not judged, and are in no other count.
+   * Records that cannot be judged yet, so that verify has to be run again: those that an open transaction holds back, its
+   * own and those behind it; and those that a running tracker has not journaled yet, or whose lines it removed while they
+   * were compared. The first two are in no other count.
    */
   readonly undecided: number;
+  /** Of these, the records after the last line of their partition, which a running tracker has not journaled yet. */
+  readonly undecided_at_end: number;
+}
+
+/** Returns the counts of all partitions together. */
+export function totalOf(partitions: readonly VerificationCounts[]): VerificationCounts {
+  const sum = (name: keyof VerificationCounts) =>
+    partitions.reduce((total, counts) => total + counts[name], 0);
+  return {
+    records: sum("records"),
+    journaled: sum("journaled"),
+    missing: sum("missing"),
+    duplicated: sum("duplicated"),
+    duplicated_across_journals: sum("duplicated_across_journals"),
+    mismatched: sum("mismatched"),
+    out_of_order: sum("out_of_order"),
+    expired: sum("expired"),
+    compacted: sum("compacted"),
+    unexplained: sum("unexplained"),
+    removed: sum("removed"),
+    superseded: sum("superseded"),
+    undecided: sum("undecided"),
+    undecided_at_end: sum("undecided_at_end"),
+  };
 }
 
 /** A closed segment, against its manifest. */
@@ -55,6 +85,7 @@ export const EXAMPLE_KINDS = [
   "missing",
   "duplicated",
   "mismatched",
+  "out_of_order",
   "expired",
   "compacted",
   "unexplained",
@@ -96,6 +127,12 @@ export interface Verification extends VerificationCounts {
   readonly journals: number;
   /** Journal lines with no key, headers and timestamp to compare: the founding project's tracker keeps none. */
   readonly without_details: number;
+  /**
+   * Journal lines that say less than the tracker writes today, or more than all JSON readers agree on: lines without a topic
+   * id, and an `order_full` that earlier versions wrote although it is nested too deeply, for instance. What they say was
+   * compared.
+   */
+  readonly undetailed: number;
   /** Journal lines of records that came into the topic after the verification began: not judged. */
   readonly beyond_end: number;
   /** Journal lines outside the offsets that were asked about: not judged. */
@@ -118,17 +155,22 @@ export interface Verification extends VerificationCounts {
    * their records, too.
    */
   readonly segments: readonly SegmentVerification[];
-  /** Every record of the topic is journaled once, nothing else is, and no closed segment was changed. */
+  /** Every record of the topic is journaled once and in order, nothing else is, and no closed segment was changed. */
   readonly ok: boolean;
 }
 
+const FAULTS = [
+  "missing",
+  "duplicated",
+  "mismatched",
+  "out_of_order",
+  "unexplained",
+  "undecided",
+  "unreadable_lines",
+] as const;
+
 /** Verification asks for a journal that holds every record exactly once, and nothing that it cannot explain. */
-export function isOk(
-  { missing, duplicated, mismatched, unexplained, undecided, unreadable_lines, segments }: Omit<
-    Verification,
-    "ok"
-  >,
-): boolean {
-  return missing === 0 && duplicated === 0 && mismatched === 0 && unexplained === 0 &&
-    undecided === 0 && unreadable_lines === 0 && segments.every(({ ok }) => ok);
+export function isOk(verification: Omit<Verification, "ok">): boolean {
+  return FAULTS.every((fault) => verification[fault] === 0) &&
+    verification.segments.every(({ ok }) => ok);
 }

@@ -66,11 +66,11 @@ Deno.test("RecordDigest tells apart what only looks alike", () => {
   assert.equal(new Set(digests).size, digests.length);
 });
 
-Deno.test("RecordDigest takes headers of different names in any order", () => {
+Deno.test("RecordDigest takes headers in their order", () => {
   const a = { key: "a", value: bytesOf("1") };
   const b = { key: "b", value: bytesOf("2") };
   const [first, second] = [[a, b], [b, a]].map((headers) =>
     hexOf((digest) => digest.addDetails(1, { timestampMs: 1, key: null, headers }))
   );
-  assert.equal(first, second);
+  assert.notEqual(first, second);
 });

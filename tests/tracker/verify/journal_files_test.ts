@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { denoStorage, type Storage } from "../../../lib/tracker/journal/storage.ts";
 import { JournalFiles, type JournalLine } from "../../../lib/tracker/verify/journal_files.ts";
-import { TestFolder } from "../journal/fixture.ts";
+import { packBlock } from "../../../lib/tracker/journal/archive.ts";
+import { checkManifests } from "../../../lib/tracker/journal/manifest_check.ts";
+import { FaultyStorage, TestFolder } from "../journal/fixture.ts";
 
 const DECODER = new TextDecoder();
+const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 function textsOf(lines: Iterable<JournalLine>): (string | undefined)[] {
   return Array.from(lines, ({ bytes }) => bytes && DECODER.decode(bytes));
@@ -87,4 +90,48 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
   };
   using files = await JournalFiles.open([folder.path], storage);
   assert.deepEqual(await readAll(files), ["a", "b"]);
+});
+
+Deno.test("JournalFiles and checkManifests() have two files open at most, however many segments there are", async () => {
+  using folder = new TestFolder();
+  for (let number = 1; number <= 50; number++) {
+    Deno.writeTextFileSync(folder.file(`tracker.events.${`${number}`.padStart(6, "0")}`), "a\n");
+  }
+  Deno.writeTextFileSync(folder.active, "b\n");
+  const storage = new FaultyStorage();
+  let openMax = 0;
+  const open = storage.open.bind(storage);
+  storage.open = async (...args) => {
+    const file = await open(...args);
+    openMax = Math.max(openMax, storage.openCount);
+    return file;
+  };
+  {
+    using files = await JournalFiles.open([folder.path], storage);
+    const texts: (string | undefined)[] = [];
+    for await (const { lines } of files.readAll()) texts.push(...textsOf(lines));
+    assert.equal(texts.length, 51);
+    for await (const { lines } of files.readRanges([{ start: 0, end: 102 }])) {
+      texts.push(...textsOf(lines));
+    }
+    assert.equal(texts.length, 102);
+    await checkManifests(folder.path, { storage });
+  }
+  assert.ok(openMax <= 2, `${openMax} files were open`);
+  assert.equal(storage.openCount, 0);
+});
+
+Deno.test("JournalFiles reads a segment that is compressed before it is its turn, and leaves out one that is removed", async () => {
+  using folder = new TestFolder();
+  for (const [number, text] of ["a\n", "b\n", "c\n"].entries()) {
+    Deno.writeTextFileSync(folder.file(`tracker.events.00000${number + 1}`), text);
+  }
+  Deno.writeTextFileSync(folder.active, "d\n");
+  using files = await JournalFiles.open([folder.path]);
+  Deno.renameSync(folder.active, folder.file("tracker.events.000004"));
+  Deno.writeTextFileSync(folder.active, "e\n");
+  Deno.writeFileSync(folder.file("tracker.archive.000002.zst"), packBlock(bytesOf("b\n")));
+  Deno.removeSync(folder.file("tracker.events.000002"));
+  Deno.removeSync(folder.file("tracker.events.000003"));
+  assert.deepEqual(await readAll(files), ["a", "b", "d"]);
 });

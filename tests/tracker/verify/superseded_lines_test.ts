@@ -47,10 +47,46 @@ Deno.test("SupersededLines: a line is superseded at or past its epoch's end, and
 
 Deno.test("SupersededLines: a line in a known epoch supersedes those without one from its offset on", () => {
   const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
-  for (let offset = 0; offset < 10; offset++) assert.deepEqual(lines.note(0, line(offset)), []);
-  assert.deepEqual(lines.note(0, line(6, 4)), [{ start: 6, end: 10, epoch: undefined }]);
-  assert.deepEqual(lines.note(0, line(7, 4)), []);
-  assert.deepEqual(lines.note(1, line(6, 4)), [], "another journal is judged by itself");
+  const supersededBy = (journal: number, ...[offset, epoch]: Parameters<typeof line>) =>
+    lines.note(journal, line(offset, epoch)).superseded;
+  for (let offset = 0; offset < 10; offset++) assert.deepEqual(supersededBy(0, offset), []);
+  assert.deepEqual(supersededBy(0, 6, 4), [{ start: 6, end: 10, epoch: undefined }]);
+  assert.deepEqual(supersededBy(0, 7, 4), []);
+  assert.deepEqual(supersededBy(1, 6, 4), [], "another journal is judged by itself");
+});
+
+Deno.test("SupersededLines: a line is out of order after a later record's, unless it repeats or supersedes that", () => {
+  const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
+  const cases: readonly (readonly [offset: number, epoch: number, isOutOfOrder: boolean])[] = [
+    [3, 1, false],
+    [5, 1, false],
+    [4, 1, true],
+    [4, 1, false], // a repetition is named as such
+    [9, 1, false],
+    [6, 2, false], // the log was truncated at 6
+    [8, 2, false],
+    [7, 2, true],
+    [2, 1, true], // no truncation goes back to an earlier epoch
+  ];
+  for (const [offset, epoch, expected] of cases) {
+    const { isOutOfOrder } = lines.note(0, line(offset, epoch));
+    assert.equal(isOutOfOrder, expected, `${offset} in ${epoch}`);
+  }
+  assert.equal(
+    lines.note(1, line(0, 1)).isOutOfOrder,
+    false,
+    "each journal has an order of its own",
+  );
+});
+
+Deno.test("SupersededLines: a line lacks its epoch after one that has one", () => {
+  const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
+  const lacksEpoch = (...place: Parameters<typeof line>) =>
+    lines.note(0, line(...place)).lacksEpoch;
+  assert.deepEqual(
+    [lacksEpoch(0), lacksEpoch(1, 4), lacksEpoch(2), lacksEpoch(3), lacksEpoch(4, 4)],
+    [false, false, true, true, false],
+  );
 });
 
 Deno.test("SupersededLines: without a cluster no line with an epoch is superseded", async () => {

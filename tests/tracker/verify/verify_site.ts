@@ -7,7 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../../lib/kafka/cluster.ts";
-import { cureIdleTimer } from "../../../lib/kafka/kafkajs_internals.ts";
+import { install } from "../../../lib/kafka/kafkajs/install.ts";
 import { ReliableProducer } from "../../../lib/kafka/producer.ts";
 import type { KafkaRecord, OutgoingRecord } from "../../../lib/kafka/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
@@ -15,7 +15,7 @@ import type { Verification } from "../../../lib/tracker/verify/verification.ts";
 import { verifyJournals, type VerifyOptions } from "../../../lib/tracker/verify/verify.ts";
 import { liveBroker, uniqueName } from "../../live_broker.ts";
 
-cureIdleTimer(); // the tests use kafkajs directly too
+export { countsOf } from "./memory_site.ts";
 
 const broker = await liveBroker();
 
@@ -66,6 +66,7 @@ export async function createVerifySite(
   const producer = new ReliableProducer(connection);
   const folder = await Deno.makeTempDir({ prefix: "orderflow-verify-" });
   const kafka = new Kafka({ brokers: connection.brokers, logLevel: logLevel.NOTHING });
+  install(kafka);
 
   return {
     topic,
@@ -149,13 +150,4 @@ export function numbered(count: number): Partial<OutgoingRecord>[] {
     value: bytesOf(`value ${index}`),
     headers: [{ key: "trace", value: bytesOf(`trace ${index}`) }],
   }));
-}
-
-/** The counts that are not 0. */
-export function countsOf(verification: Verification): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(verification).filter((entry): entry is [string, number] =>
-      typeof entry[1] === "number" && entry[1] !== 0
-    ),
-  );
 }

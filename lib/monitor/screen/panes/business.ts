@@ -4,7 +4,7 @@
  * @module
  */
 
-import { toDecimal } from "../../../money.ts";
+import { toDecimal } from "../../../order/money.ts";
 import { printable, withThousands } from "../../../text.ts";
 import { REVENUE_MINUTES } from "../../model/business.ts";
 import type { Snapshot } from "../../model/read_model.ts";
