@@ -66,6 +66,10 @@ const FIELD_NAMES: ReadonlySet<string> = new Set([
   "mark",
 ]);
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const ENCODER = new TextEncoder();
+const VALUE_START = ',"raw_message":"';
+const VALUE_END = '","message_size":';
+const COPY_START = ',"order_full":';
 const ROOM_BYTES = 64 * 1024;
 /** Memory for longer lines is given back at once. */
 const KEPT_LINE_BYTES_MAX = 1024 * 1024;
@@ -84,34 +88,68 @@ export class LineChecker {
    */
   check(line: Uint8Array): CheckedLine {
     const text = DECODER.decode(line);
-    const fields = parseEvent(text);
-    const record = recordOf(fields);
-    const { mark } = fields;
-    const form = record.topicId === undefined
-      ? hasUnknownField(fields) ? "wrong" : "undetailed"
-      : this.#formOf(record, { line, text, fields });
-    return { record, form, ...(typeof mark === "string" && { mark }) };
+    const order = this.#checkOrder(text);
+    if (order !== undefined) return order;
+    const parsed = parsedLine(text);
+    const form = parsed.record.topicId === undefined
+      ? hasUnknownField(parsed.fields) ? "wrong" : "undetailed"
+      : this.#formOf(parsed, line);
+    return checkedLine(parsed, form);
   }
 
-  #formOf(
-    record: JournaledRecord,
-    { line, text, fields }: {
-      readonly line: Uint8Array;
-      readonly text: string;
-      readonly fields: EventFields;
-    },
-  ): LineForm {
-    const verdict = verdictOf(fields, record);
-    const rewritten = verdict && this.#rewritten(record, { verdict, fields, size: line.length });
-    if (verdict === undefined || rewritten === undefined) return "wrong";
-    const isSame = Buffer.compare(line, rewritten) === 0 ||
-      normalForm(text) === normalForm(DECODER.decode(rewritten));
-    if (!isSame) return "wrong";
+  /**
+   * Judges the line of a good order, in a third of the time: the value and its copy, which are nearly all of the line, are
+   * cut out, so that the rest is the line of an empty value. Undefined where the line may be another one, or wrong.
+   *
+   *     {"timestamp":..,"raw_message":"{\"order_id\":..}","message_size":1327,..,"order_full":{"order_id":..},..}
+   *     {"timestamp":..,"raw_message":"","message_size":0,..}
+   */
+  #checkOrder(text: string): CheckedLine | undefined {
+    // Within a string a quote has a backslash before it, so these are fields of the line itself.
+    const start = text.indexOf(VALUE_START) + VALUE_START.length;
+    const end = text.indexOf(VALUE_END, start);
+    const copyField = text.indexOf(COPY_START, end);
+    if (start < VALUE_START.length || end === -1 || copyField === -1) return undefined;
+    const copyStart = copyField + COPY_START.length;
+    try {
+      const value = String(JSON.parse(text.slice(start - 1, end + 1)));
+      const bytes = ENCODER.encode(value);
+      // Slices are compared in a fraction of the time that startsWith() takes.
+      const isCopy = text.slice(copyStart, copyStart + value.length) === value;
+      if (!isCopy || !isSurelyOrder(bytes)) return undefined;
+      const size = `${VALUE_END}${bytes.length},`;
+      if (!text.startsWith(size, end)) return undefined;
+      const rest = text.slice(0, start) + `${VALUE_END}0,` +
+        text.slice(end + size.length, copyField) + text.slice(copyStart + value.length);
+      const parsed = parsedLine(rest);
+      const { record } = parsed;
+      const isOrder = record.value?.length === 0 &&
+        this.#asWritten(parsed, ENCODER.encode(rest))?.deserialized === true;
+      if (!isOrder) return undefined;
+      return checkedLine({ ...parsed, record: { ...record, value: bytes } }, "whole");
+    } catch {
+      return undefined;
+    }
+  }
+
+  #formOf(parsed: ParsedLine, line: Uint8Array): LineForm {
+    const verdict = this.#asWritten(parsed, line);
+    if (verdict === undefined) return "wrong";
     if (!verdict.deserialized) return "whole";
-    const isReadable = isReadableOrder(record.value);
+    const isReadable = isReadableOrder(parsed.record.value);
     if (isReadable === undefined) return "wrong";
     if (verdict.leavesOrderOut === true) return isReadable ? "wrong" : "whole";
     return isReadable ? "whole" : "undetailed";
+  }
+
+  /** Returns the tracker's verdict in a line that it writes of such a record; undefined where it writes another one. */
+  #asWritten({ text, fields, record }: ParsedLine, line: Uint8Array): Verdict | undefined {
+    const verdict = verdictOf(fields, record);
+    const rewritten = verdict && this.#rewritten(record, { verdict, fields, size: line.length });
+    if (rewritten === undefined) return undefined;
+    const isSame = Buffer.compare(line, rewritten) === 0 ||
+      normalForm(text) === normalForm(DECODER.decode(rewritten));
+    return isSame ? verdict : undefined;
   }
 
   /** The line that the tracker writes of such a record, without the newline; undefined where it writes none. */
@@ -142,6 +180,21 @@ export class LineChecker {
     });
     return writer.lines.subarray(0, -1);
   }
+}
+
+interface ParsedLine {
+  readonly text: string;
+  readonly fields: EventFields;
+  readonly record: JournaledRecord;
+}
+
+function parsedLine(text: string): ParsedLine {
+  const fields = parseEvent(text);
+  return { text, fields, record: recordOf(fields) };
+}
+
+function checkedLine({ record, fields: { mark } }: ParsedLine, form: LineForm): CheckedLine {
+  return { record, form, ...(typeof mark === "string" && { mark }) };
 }
 
 function hasUnknownField(fields: EventFields): boolean {
