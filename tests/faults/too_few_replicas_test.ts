@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { freePorts, startBrokerCluster } from "../../dev/broker_cluster.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import { uniqueName } from "../live_broker.ts";
