@@ -33,7 +33,7 @@ export {
   type Shop,
   type ShopOptions,
   type ShopOrder,
-} from "./lib/shop.ts";
+} from "./lib/shop/shop.ts";
 export {
   type OpenedTracker,
   openTracker,
@@ -51,7 +51,7 @@ export {
 } from "./lib/tracker/handler.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
 export { readJournal, type ReadJournalOptions } from "./lib/journal_reader.ts";
-export { FolderMonitor, type MonitorFigures } from "./lib/monitor_figures.ts";
+export { FolderMonitor, type MonitorFigures } from "./lib/monitor/figures.ts";
 export type { TrackerCounts, TrackerMetrics, TrackerTotals } from "./lib/tracker/metrics.ts";
 export {
   type VerifyProgress,

@@ -11,14 +11,7 @@
  * @module
  */
 
-import {
-  createCommand,
-  logsOption,
-  Option,
-  parseDuration,
-  runProgram,
-  UsageError,
-} from "./lib/cli.ts";
+import { createCommand, logsOption, Option, parseDuration, runProgram } from "./lib/cli/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/model/health.ts";
 import { formatHtml } from "./lib/monitor/views/html_view.ts";
@@ -28,6 +21,7 @@ import { formatProgress, formatText } from "./lib/monitor/views/text_view.ts";
 import { openDashboard } from "./lib/monitor/screen/dashboard.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
+import { UsageError } from "./lib/usage_error.ts";
 
 /** A screen need not change more often. */
 const INTERVAL_MS_MIN = 100;

@@ -10,8 +10,8 @@
  * @module
  */
 
-import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli.ts";
-import { connectionOf } from "./lib/kafka/connection_options.ts";
+import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli/cli.ts";
+import { connectionOf } from "./lib/cli/connection_options.ts";
 import { reasonOf } from "./lib/kafka/errors.ts";
 import { keyPartitioner } from "./lib/kafka/partitioner.ts";
 import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
@@ -26,7 +26,7 @@ import { openOutputs } from "./lib/producer/outputs.ts";
 import { orderParcels } from "./lib/producer/parcels.ts";
 import { orderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
-import { createShop } from "./lib/shop.ts";
+import { createShop } from "./lib/shop/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { tracedSend } from "./lib/telemetry.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";

@@ -10,8 +10,8 @@
  * @module
  */
 
-import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli.ts";
-import { connectionOf } from "./lib/kafka/connection_options.ts";
+import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli/cli.ts";
+import { connectionOf } from "./lib/cli/connection_options.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine } from "./lib/terminal.ts";
 import { TrackerDisplay } from "./lib/tracker/display.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { runProgram, UsageError } from "../lib/cli.ts";
+import { runProgram, UsageError } from "../lib/cli/cli.ts";
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {

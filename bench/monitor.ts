@@ -9,9 +9,9 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../lib/cli.ts";
+import { createCommand, integerParser, Option } from "../lib/cli/cli.ts";
 import { argsOfTask } from "../dev/programs.ts";
-import { createShop } from "../lib/shop.ts";
+import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
 import { EventWriter } from "../lib/tracker/event.ts";

@@ -9,7 +9,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../lib/cli.ts";
+import { createCommand, integerParser, Option } from "../lib/cli/cli.ts";
 import { startBrokerProcess } from "../dev/broker_process.ts";
 import { kafkaJars } from "../dev/kafka_jars.ts";
 import { freePort } from "../dev/local_port.ts";

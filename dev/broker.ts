@@ -14,7 +14,7 @@
  */
 
 import { resolve } from "node:path";
-import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../lib/cli.ts";
+import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../lib/cli/cli.ts";
 import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
 import { printErrorLine, printLine } from "../lib/terminal.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";

@@ -10,7 +10,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, runProgram } from "../lib/cli.ts";
+import { createCommand, runProgram } from "../lib/cli/cli.ts";
 import { printLine } from "../lib/terminal.ts";
 import { argsOfTask } from "./programs.ts";
 import { COMMIT_VARIABLE } from "../lib/version.ts";

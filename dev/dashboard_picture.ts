@@ -7,7 +7,7 @@
  * @module
  */
 
-import { createCommand, integerParser, logsOption, Option, runProgram } from "../lib/cli.ts";
+import { createCommand, integerParser, logsOption, Option, runProgram } from "../lib/cli/cli.ts";
 import { Follower } from "../lib/monitor/follow.ts";
 import { type Controls, INITIAL_CONTROLS, pressed } from "../lib/monitor/screen/controls.ts";
 import { frameLines } from "../lib/monitor/screen/frame.ts";

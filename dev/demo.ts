@@ -20,7 +20,7 @@ import {
   Option,
   parseRate,
   runProgram,
-} from "../lib/cli.ts";
+} from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";

@@ -12,7 +12,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, EXIT_FAILURE, EXIT_OK, runProgram } from "../lib/cli.ts";
+import { createCommand, EXIT_FAILURE, EXIT_OK, runProgram } from "../lib/cli/cli.ts";
 import { printLine, styled } from "../lib/terminal.ts";
 
 interface Mutation {

@@ -9,7 +9,7 @@
  */
 
 import { join } from "node:path";
-import { runProgram } from "../lib/cli.ts";
+import { runProgram } from "../lib/cli/cli.ts";
 import { OrderSchema } from "../lib/order/schema.ts";
 import { printLine } from "../lib/terminal.ts";
 import { asyncApi } from "./schemas/asyncapi.ts";

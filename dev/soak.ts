@@ -20,7 +20,7 @@ import {
   parseMinutes,
   parseSize,
   runProgram,
-} from "../lib/cli.ts";
+} from "../lib/cli/cli.ts";
 import { ClusterClient } from "../lib/kafka/cluster.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { isTerminal, printErrorLine, printLine, showStatus, styled } from "../lib/terminal.ts";

@@ -19,7 +19,7 @@ import {
   Option,
   parseMinutes,
   runProgram,
-} from "../lib/cli.ts";
+} from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
 import type { Judgment } from "./torture/promises.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { FolderMonitor, type JournaledRecord, readJournal } from "../mod.ts";
-import { createShop } from "../lib/shop.ts";
+import { createShop } from "../lib/shop/shop.ts";
 import { EventWriter } from "../lib/tracker/event.ts";
 import { packBlock } from "../lib/tracker/journal/archive.ts";
 

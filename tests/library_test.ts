@@ -75,7 +75,7 @@ Deno.test("importing mod.ts changes nothing that another user of kafkajs has", a
 });
 
 Deno.test("the example in a module's documentation runs, and prints what it says", async (t) => {
-  for (const name of ["mod.ts", "lib/shop.ts"]) {
+  for (const name of ["mod.ts", "lib/shop/shop.ts"]) {
     await t.step(name, async () => {
       const folder = await Deno.makeTempDir({ prefix: "orderflow-example-" });
       try {

@@ -12,12 +12,12 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../../lib/cli.ts";
+import { createCommand, integerParser, Option } from "../../lib/cli/cli.ts";
 import { startBrokerProcess } from "../../dev/broker_process.ts";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
 import { freePort } from "../../dev/local_port.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
 import { withThousands } from "../../lib/text.ts";
 import { measure, type Measured } from "../measured_command.ts";

@@ -9,7 +9,7 @@
 import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
 import { orderParcels } from "../../lib/producer/parcels.ts";
 import { orderRouter } from "../../lib/producer/routing.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
 
 const partitionCount = 3;

@@ -14,7 +14,7 @@ import { Delivery } from "../../lib/producer/delivery.ts";
 import { steadyPacing } from "../../lib/producer/pacing.ts";
 import { orderRouter } from "../../lib/producer/routing.ts";
 import { generateOrders } from "../../lib/producer/run.ts";
-import type { ShopOrder } from "../../lib/shop.ts";
+import type { ShopOrder } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
 
 const PARTITIONS = 3;

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CompressionTypes, type Message } from "kafkajs";
-import { createShop, type Shop } from "../../lib/shop.ts";
+import { createShop, type Shop } from "../../lib/shop/shop.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { pick } from "./schedule.ts";
 import { delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";

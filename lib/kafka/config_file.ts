@@ -8,7 +8,6 @@
  * @module
  */
 
-import { UsageError } from "../cli.ts";
 import { counted } from "../text.ts";
 import { type Property, readProperties } from "./properties.ts";
 import {
@@ -19,6 +18,7 @@ import {
   isMeantForProtocol,
   meantSetting,
 } from "./setting_names.ts";
+import { UsageError } from "../usage_error.ts";
 
 export interface ConfigFile {
   readonly settings: ReadonlyMap<string, string>;

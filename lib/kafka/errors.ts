@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isUnresolved } from "./kafkajs/connections.ts";
 import { classify, type ErrorScope, isNotYetReason, isSizeReason } from "./error_classifier.ts";
 
 /** The broker did not answer, or not in time: the address is wrong, or it is down. */
@@ -84,16 +85,6 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
     "or name a file with --config",
   ],
 ];
-
-const UNRESOLVED_CODES: ReadonlySet<unknown> = new Set(["ENOTFOUND", "EAI_AGAIN"]);
-
-/** Whether the name service knows no such host. Never throws. */
-export function isUnresolved(error: unknown): boolean {
-  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && UNRESOLVED_CODES.has(cause.code)) return true;
-  }
-  return false;
-}
 
 /** @param named the address, where the cluster named it. */
 function adviceAtDoor(error: unknown, named: string | undefined): string {

@@ -7,7 +7,7 @@
  */
 
 import { X509Certificate } from "node:crypto";
-import { UsageError } from "../cli.ts";
+import { UsageError } from "../usage_error.ts";
 
 /** How a cluster is entered; without either part, in plain text and anonymous. */
 export interface Security {

@@ -6,7 +6,7 @@
  */
 
 import { Random } from "../shop/random.ts";
-import type { ShopOrder } from "../shop.ts";
+import type { ShopOrder } from "../shop/shop.ts";
 
 /** What can be wrong with a record. */
 export type BadKind =

@@ -20,13 +20,13 @@ import {
   parseRate,
   parseTime,
   topicOption,
-  UsageError,
-} from "../cli.ts";
+} from "../cli/cli.ts";
 import type { LogLevelName } from "../log.ts";
-import { COUNTRY_CODES, type CountryCode } from "../shop.ts";
+import { COUNTRY_CODES, type CountryCode } from "../shop/shop.ts";
 import { BAD_KINDS, type BadKind, DEFAULT_BAD_KINDS } from "./bad_orders.ts";
 import { type Pacing, rampPacing, type Rate, type Stage, steadyPacing } from "./pacing.ts";
 import type { KeyKind } from "./routing.ts";
+import { UsageError } from "../usage_error.ts";
 
 const BUFFER_COUNT = 10_000;
 const BUFFER_COUNT_MAX = 1_000_000;

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { UsageError } from "../cli.ts";
 import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
 import { LedgerFile } from "./ledger.ts";
 import { UndeliveredFile } from "./undelivered.ts";
+import { UsageError } from "../usage_error.ts";
 
 const UNDELIVERED_PATH = "logs/producer.undelivered.jsonl";
 

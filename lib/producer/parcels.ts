@@ -5,7 +5,7 @@
  */
 
 import { OrderEncoder } from "../shop/order_bytes.ts";
-import type { Shop, ShopOrder } from "../shop.ts";
+import type { Shop, ShopOrder } from "../shop/shop.ts";
 import type { BadOrders } from "./bad_orders.ts";
 import type { Parcel } from "./delivery.ts";
 

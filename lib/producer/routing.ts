@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ShopOrder } from "../shop.ts";
+import type { ShopOrder } from "../shop/shop.ts";
 import type { Parcel } from "./delivery.ts";
 
 /** As `--key` has it: all orders of a customer in line, each order by its id, or no key at all. */

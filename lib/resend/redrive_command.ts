@@ -18,9 +18,8 @@ import {
   Option,
   parseTopic,
   topicOption,
-  UsageError,
-} from "../cli.ts";
-import { connectionOf } from "../kafka/connection_options.ts";
+} from "../cli/cli.ts";
+import { connectionOf } from "../cli/connection_options.ts";
 import { loggerOf, type LogLevelName, startLog } from "../log.ts";
 import { listenForShutdown } from "../shutdown.ts";
 import { isTerminal, printErrorLine, printLine, showStatus } from "../terminal.ts";
@@ -31,6 +30,7 @@ import { redrive } from "./redrive.ts";
 import { redriveLogTopicOf } from "./redrive_log.ts";
 import type { Selection } from "./redrive_selection.ts";
 import { describeSummary } from "./redrive_summary.ts";
+import { UsageError } from "../usage_error.ts";
 
 /** The options of the command line. */
 export interface RedriveCommandOptions extends ClusterOptions {

@@ -9,7 +9,7 @@
 
 import { toCents } from "../order/money.ts";
 import type { CustomerInfo, InventoryStatus, OrderItem } from "../order/schema.ts";
-import type { ShopOrder } from "../shop.ts";
+import type { ShopOrder } from "./shop.ts";
 
 const ENCODER = new TextEncoder();
 

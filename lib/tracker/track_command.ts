@@ -22,7 +22,7 @@ import {
   rotateOption,
   type SegmentOptions,
   topicOption,
-} from "../cli.ts";
+} from "../cli/cli.ts";
 import type { LogLevelName } from "../log.ts";
 import { printErrorLine, printLine } from "../terminal.ts";
 import { describeTotals } from "./display.ts";

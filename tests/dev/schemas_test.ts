@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Compile } from "typebox/compile";
 import { schemaFiles } from "../../dev/schemas.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { EventWriter } from "../../lib/tracker/event.ts";

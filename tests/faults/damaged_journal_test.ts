@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { createSite, type JournalLine, readTopic, type Site } from "../site.ts";
 import {
   assertAllCommitted,

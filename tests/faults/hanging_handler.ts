@@ -1,7 +1,7 @@
 /** A tracker with a handler that never returns, until SIGTERM. */
 
 import { openTracker } from "../../mod.ts";
-import { runProgram } from "../../lib/cli.ts";
+import { runProgram } from "../../lib/cli/cli.ts";
 import { listenForShutdown } from "../../lib/shutdown.ts";
 
 const [broker = "", topic = "", groupId = "", logs = ""] = Deno.args;

@@ -7,7 +7,7 @@
 
 import { Kafka } from "kafkajs";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
-import { EXIT_OK, runProgram } from "../../lib/cli.ts";
+import { EXIT_OK, runProgram } from "../../lib/cli/cli.ts";
 import { listenForShutdown } from "../../lib/shutdown.ts";
 import { printErrorLine, printLine } from "../../lib/terminal.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createScanner } from "../../lib/order/json_scan.ts";
 import { isSurelyOrder } from "../../lib/order/scan.ts";
 import { judgeOrderText } from "../../lib/order/validate.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { Random } from "../../lib/shop/random.ts";
 
 const ENCODER = new TextEncoder();

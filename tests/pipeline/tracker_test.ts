@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { RecordHeader } from "../../lib/record.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import { liveBroker } from "../live_broker.ts";
 import {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BAD_KINDS, type BadKind, BadOrders, isDeadLetter } from "../../lib/producer/bad_orders.ts";
 import { orderParcels } from "../../lib/producer/parcels.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 
 const AT_MS = Date.UTC(2026, 0, 2);

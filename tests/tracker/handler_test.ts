@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import {
   DEFAULT_RETRY_POLICY,
   type OrderHandler,

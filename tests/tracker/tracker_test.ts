@@ -4,7 +4,7 @@ import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer/api.ts"
 import type { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
-import { createShop } from "../../lib/shop.ts";
+import { createShop } from "../../lib/shop/shop.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import { formatCommitNote } from "../../lib/tracker/start_position.ts";
 import { type ConsumerHooks, Tracker, type TrackerOptions } from "../../lib/tracker/tracker.ts";

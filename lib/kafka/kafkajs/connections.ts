@@ -5,7 +5,6 @@
  */
 
 import process from "node:process";
-import { isUnresolved } from "../errors.ts";
 
 interface RequestQueue {
   readonly pending: readonly unknown[];
@@ -83,6 +82,16 @@ export function cureConnections(cluster: object): void {
     cureHanging(connection);
     renewSessionInTime(connection);
   });
+}
+
+const UNRESOLVED_CODES: ReadonlySet<unknown> = new Set(["ENOTFOUND", "EAI_AGAIN"]);
+
+/** Whether the name service knows no such host. Never throws. */
+export function isUnresolved(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    if ("code" in cause && UNRESOLVED_CODES.has(cause.code)) return true;
+  }
+  return false;
 }
 
 const UNRESOLVED_HOSTS = new Set<string>();

@@ -15,9 +15,9 @@ import {
   logLevelOption,
   Option,
   topicOption,
-} from "../../cli.ts";
+} from "../../cli/cli.ts";
 import { ClusterClient } from "../../kafka/cluster.ts";
-import { connectionOf } from "../../kafka/connection_options.ts";
+import { connectionOf } from "../../cli/connection_options.ts";
 import { type LogLevelName, startLog } from "../../log.ts";
 import { isTerminal, printLine } from "../../terminal.ts";
 import { checkLedger } from "./ledger_check.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createShop } from "../../../lib/shop.ts";
+import { createShop } from "../../../lib/shop/shop.ts";
 import { startWatched } from "../../faults/standing_site.ts";
 import { recordsOf } from "../../pipeline/topic_records.ts";
 import { until } from "../../site.ts";

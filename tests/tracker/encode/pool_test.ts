@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { KafkaRecord } from "../../../lib/record.ts";
-import { createShop } from "../../../lib/shop.ts";
+import { createShop } from "../../../lib/shop/shop.ts";
 import { Random } from "../../../lib/shop/random.ts";
 import { encodeRecords } from "../../../lib/tracker/encode/encode.ts";
 import { EncoderPool } from "../../../lib/tracker/encode/pool.ts";

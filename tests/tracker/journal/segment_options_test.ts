@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseAge, parseSize } from "../../../lib/cli.ts";
+import { parseAge, parseSize } from "../../../lib/cli/cli.ts";
 
 Deno.test("parseSize() knows powers of 1,000 and of 1,024, and nothing below 1 kB", () => {
   const sizes = { "1kB": 1e3, "256MB": 256e6, "1.5GB": 1.5e9, "1gb": 1e9, "64KiB": 65_536 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { COUNTRY_CODES, createShop, type ShopOrder } from "../lib/shop.ts";
-import { OrderEncoder } from "../lib/shop/order_bytes.ts";
+import { COUNTRY_CODES, createShop, type ShopOrder } from "../../lib/shop/shop.ts";
+import { OrderEncoder } from "../../lib/shop/order_bytes.ts";
 
 const START_MS = Date.UTC(2026, 0, 2);
 const DECODER = new TextDecoder("utf-8", { fatal: true });

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { checkFolder, Follower } from "./monitor/follow.ts";
-import { formatJson } from "./monitor/views/json_view.ts";
+import { checkFolder, Follower } from "./follow.ts";
+import { formatJson } from "./views/json_view.ts";
 
 /** What `monitor --json` prints; the fields that are named here, and more. */
 export interface MonitorFigures {

@@ -16,7 +16,7 @@
  */
 
 import { faker as englishFaker } from "@faker-js/faker/locale/en";
-import { toDecimal } from "./order/money.ts";
+import { toDecimal } from "../order/money.ts";
 import {
   type CustomerInfo,
   type InventoryStatus,
@@ -24,14 +24,14 @@ import {
   ORDER_VERSION,
   type OrderItem,
   type OrderMetadata,
-} from "./order/schema.ts";
-import { makeCatalogue, type Product, Stock } from "./shop/catalogue.ts";
-import { makeCustomers } from "./shop/customers.ts";
-import { type CountryCode, type Market, MARKETS } from "./shop/markets.ts";
-import { Random, WeightedIndex } from "./shop/random.ts";
-import { SeasonalIndex } from "./shop/season.ts";
+} from "../order/schema.ts";
+import { makeCatalogue, type Product, Stock } from "./catalogue.ts";
+import { makeCustomers } from "./customers.ts";
+import { type CountryCode, type Market, MARKETS } from "./markets.ts";
+import { Random, WeightedIndex } from "./random.ts";
+import { SeasonalIndex } from "./season.ts";
 
-export { COUNTRY_CODES, type CountryCode } from "./shop/markets.ts";
+export { COUNTRY_CODES, type CountryCode } from "./markets.ts";
 
 const WAREHOUSE = "PARIS-01";
 /** 2.50, in whatever currency. */

@@ -5,9 +5,10 @@
  */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { coloursWanted, printErrorLine } from "./terminal.ts";
-import { printable } from "./text.ts";
-import { VERSION } from "./version.ts";
+import { coloursWanted, printErrorLine } from "../terminal.ts";
+import { printable } from "../text.ts";
+import { VERSION } from "../version.ts";
+import { UsageError } from "../usage_error.ts";
 
 export { Command, Option };
 
@@ -17,11 +18,6 @@ export const EXIT_USAGE = 2;
 
 /** A higher rate cannot be told from `max`. */
 const RATE_MAX = 1_000_000;
-
-/** The command line or the environment asks for something that cannot be; the message says what would be right. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 /** A command that prints nothing by itself on an error: {@link runProgram} turns it into a line. */
 export function createCommand(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { describeFailures } from "../lib/order/failure.ts";
-import { validateOrder } from "../lib/order/validate.ts";
-import { COUNTRY_CODES, createShop } from "../lib/shop.ts";
+import { describeFailures } from "../../lib/order/failure.ts";
+import { validateOrder } from "../../lib/order/validate.ts";
+import { COUNTRY_CODES, createShop } from "../../lib/shop/shop.ts";
 
 const START_MS = Date.UTC(2026, 0, 2);
 const HOUR_MS = 3_600_000;

@@ -5,13 +5,14 @@
  * @module
  */
 
-import { type ClusterOptions, parseBrokers, UsageError } from "../cli.ts";
+import { type ClusterOptions, parseBrokers } from "./cli.ts";
 import { printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
-import type { KafkaConnection } from "./client.ts";
-import { type ConfigFile, readConfigFile } from "./config_file.ts";
-import { decodeText } from "./properties.ts";
-import { SECURITY_VARIABLES, securityOf } from "./security.ts";
+import type { KafkaConnection } from "../kafka/client.ts";
+import { type ConfigFile, readConfigFile } from "../kafka/config_file.ts";
+import { decodeText } from "../kafka/properties.ts";
+import { SECURITY_VARIABLES, securityOf } from "../kafka/security.ts";
+import { UsageError } from "../usage_error.ts";
 
 const NO_FILE: ConfigFile = { settings: new Map(), warnings: [] };
 const DEFAULT_BROKER = "localhost:9092";

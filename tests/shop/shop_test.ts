@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { toCents } from "../lib/order/money.ts";
-import { describeFailures } from "../lib/order/failure.ts";
-import { validateOrder } from "../lib/order/validate.ts";
-import { createShop, type ShopOptions, type ShopOrder } from "../lib/shop.ts";
-import { Random, WeightedIndex } from "../lib/shop/random.ts";
+import { toCents } from "../../lib/order/money.ts";
+import { describeFailures } from "../../lib/order/failure.ts";
+import { validateOrder } from "../../lib/order/validate.ts";
+import { createShop, type ShopOptions, type ShopOrder } from "../../lib/shop/shop.ts";
+import { Random, WeightedIndex } from "../../lib/shop/random.ts";
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
