@@ -5,7 +5,8 @@
  * @module
  */
 
-import { runProgram, UsageError } from "../lib/cli/cli.ts";
+import { runProgram } from "../lib/cli/cli.ts";
+import { UsageError } from "../lib/usage_error.ts";
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {

@@ -4,7 +4,6 @@ import { argsOfTask } from "../../dev/programs.ts";
 import { readConfigFile } from "../../lib/kafka/config_file.ts";
 import { connectionOf } from "../../lib/cli/connection_options.ts";
 import { decodeText, readProperties } from "../../lib/kafka/properties.ts";
-import { UsageError } from "../../lib/usage_error.ts";
 
 const BOM = "\u{feff}";
 const SECRET = "hunter2";
