@@ -14,21 +14,18 @@
  * @module
  */
 
+export { describeFailures, type OrderFailure, type OrderRule } from "./lib/order/failure.ts";
 export {
   type CustomerInfo,
-  describeFailures,
+  type Immutable,
   type InventoryStatus,
-  judgeOrderText,
   type Order,
   ORDER_VERSION,
-  type OrderFailure,
   type OrderItem,
-  type OrderJudgement,
   type OrderMetadata,
-  type OrderRule,
   OrderSchema,
-  validateOrder,
-} from "./lib/order.ts";
+} from "./lib/order/schema.ts";
+export { judgeOrderText, type OrderJudgement, validateOrder } from "./lib/order/validate.ts";
 export {
   COUNTRY_CODES,
   type CountryCode,

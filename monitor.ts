@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER
+#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=TERM,LANG,LC_ALL,LC_CTYPE
 /**
  * Shows what a tracker does, from its two files and nothing else: no network, no writing.
  *
@@ -20,12 +20,12 @@ import {
   UsageError,
 } from "./lib/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
-import type { HealthStatus } from "./lib/monitor/health.ts";
-import { formatHtml } from "./lib/monitor/html_view.ts";
-import { formatJson } from "./lib/monitor/json_view.ts";
-import { showJsonLines, showTextLines } from "./lib/monitor/live_lines.ts";
-import { formatProgress, formatText } from "./lib/monitor/text_view.ts";
-import { openDashboard } from "./lib/monitor/screen/open.ts";
+import type { HealthStatus } from "./lib/monitor/model/health.ts";
+import { formatHtml } from "./lib/monitor/views/html_view.ts";
+import { formatJson } from "./lib/monitor/views/json_view.ts";
+import { showJsonLines, showTextLines } from "./lib/monitor/views/live_lines.ts";
+import { formatProgress, formatText } from "./lib/monitor/views/text_view.ts";
+import { openDashboard } from "./lib/monitor/screen/dashboard.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
 

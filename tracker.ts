@@ -22,7 +22,7 @@ import {
   redriveCommand,
   type RedriveCommandOptions,
   runRedrive,
-} from "./lib/tracker/redrive/command.ts";
+} from "./lib/resend/redrive_command.ts";
 import { reportTotals, trackCommand, type TrackOptions } from "./lib/tracker/track_command.ts";
 import {
   runVerify,

@@ -10,7 +10,7 @@
 
 import { join } from "node:path";
 import { createCommand, integerParser, Option } from "../lib/cli.ts";
-import { argsOfTask } from "../lib/dev/programs.ts";
+import { argsOfTask } from "../dev/programs.ts";
 import { createShop } from "../lib/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";

@@ -7,11 +7,11 @@
  * @module
  */
 
-import { proofHolds } from "../lib/dev/demo/proof.ts";
-import { parseOptions, soak, type SoakSettings } from "../lib/dev/soak.ts";
-import { WARM_UP_SHARE } from "../lib/dev/soak/flatness.ts";
-import { FIGURE_HEADER, figureCells } from "../lib/dev/soak/report.ts";
-import { soakHolds, type SoakResult } from "../lib/dev/soak/run.ts";
+import { proofHolds } from "../dev/demo/proof.ts";
+import { parseOptions, soak, type SoakSettings } from "../dev/soak.ts";
+import { WARM_UP_SHARE } from "../dev/soak/flatness.ts";
+import { FIGURE_HEADER, figureCells } from "../dev/soak/report.ts";
+import { soakHolds, type SoakResult } from "../dev/soak/run.ts";
 import { withThousands } from "../lib/text.ts";
 import { table, writeSection } from "./results.ts";
 

@@ -10,9 +10,9 @@
 
 import { join } from "node:path";
 import { createCommand, integerParser, Option } from "../lib/cli.ts";
-import { startBrokerProcess } from "../lib/dev/broker_process.ts";
-import { kafkaJars } from "../lib/dev/kafka_jars.ts";
-import { freePort } from "../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../dev/broker_process.ts";
+import { kafkaJars } from "../dev/kafka_jars.ts";
+import { freePort } from "../dev/local_port.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
 import { measure, type Measured } from "./measured_command.ts";

@@ -5,7 +5,7 @@
  */
 
 import { checkFolder, Follower } from "./monitor/follow.ts";
-import { formatJson } from "./monitor/json_view.ts";
+import { formatJson } from "./monitor/views/json_view.ts";
 
 /** What `monitor --json` prints; the fields that are named here, and more. */
 export interface MonitorFigures {

@@ -16,7 +16,7 @@
  */
 
 import { faker as englishFaker } from "@faker-js/faker/locale/en";
-import { toDecimal } from "./money.ts";
+import { toDecimal } from "./order/money.ts";
 import {
   type CustomerInfo,
   type InventoryStatus,
@@ -24,7 +24,7 @@ import {
   ORDER_VERSION,
   type OrderItem,
   type OrderMetadata,
-} from "./order.ts";
+} from "./order/schema.ts";
 import { makeCatalogue, type Product, Stock } from "./shop/catalogue.ts";
 import { makeCustomers } from "./shop/customers.ts";
 import { type CountryCode, type Market, MARKETS } from "./shop/markets.ts";

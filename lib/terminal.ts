@@ -43,6 +43,15 @@ export function printConsoleLine(line: string, level: "WARN" | "ERROR"): void {
 }
 
 /**
+ * Writes a frame or control sequences to the terminal as they are.
+ *
+ * @returns false if the terminal was closed.
+ */
+export function writeControl(text: string): boolean {
+  return write(Deno.stdout, text);
+}
+
+/**
  * Shows a line that the next line or status replaces. Does nothing where standard output is not a
  * terminal: a pipe gets whole lines only.
  */

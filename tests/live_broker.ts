@@ -8,8 +8,8 @@
  * @module
  */
 
-import { startBrokerProcess } from "../lib/dev/broker_process.ts";
-import { freePort } from "../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../dev/broker_process.ts";
+import { freePort } from "../dev/local_port.ts";
 
 const DELETE_ATTEMPTS_MAX = 50;
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { describeFailures, validateOrder } from "../lib/order.ts";
+import { describeFailures } from "../lib/order/failure.ts";
+import { validateOrder } from "../lib/order/validate.ts";
 import { COUNTRY_CODES, createShop } from "../lib/shop.ts";
 
 const START_MS = Date.UTC(2026, 0, 2);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { toCents } from "../lib/money.ts";
-import { describeFailures, validateOrder } from "../lib/order.ts";
+import { toCents } from "../lib/order/money.ts";
+import { describeFailures } from "../lib/order/failure.ts";
+import { validateOrder } from "../lib/order/validate.ts";
 import { createShop, type ShopOptions, type ShopOrder } from "../lib/shop.ts";
 import { Random, WeightedIndex } from "../lib/shop/random.ts";
 

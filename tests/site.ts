@@ -8,8 +8,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
-import { cureIdleTimer } from "../lib/kafka/kafkajs_internals.ts";
-import { type Program, type ProgramName, startProgram } from "../lib/dev/programs.ts";
+import { install } from "../lib/kafka/kafkajs/install.ts";
+import { type Program, type ProgramName, startProgram } from "../dev/programs.ts";
 import { headersByPlace, orderedHeaders } from "./header_order.ts";
 import { liveBroker, uniqueName } from "./live_broker.ts";
 import { journaledRecord, type JournalLine, type SeenRecord, seenRecord } from "./seen_record.ts";
@@ -20,8 +20,6 @@ const DEADLINE_MS = 60_000;
 const POLL_MS = 50;
 const NEWLINE = 0x0a;
 const COUNTED_BYTES_AT_A_TIME = 1 << 20;
-
-cureIdleTimer(); // the tests use kafkajs directly too
 
 export interface Site extends AsyncDisposable {
   readonly broker: string;
@@ -67,6 +65,7 @@ export async function createSite(
   const folder = await Deno.makeTempDir({ prefix: "orderflow-test-" });
   const logs = namesakeOf?.logs ?? join(folder, "logs");
   const kafka = new Kafka({ brokers: address.split(","), logLevel: logLevel.NOTHING });
+  install(kafka);
   const site = {
     broker: address,
     topic,

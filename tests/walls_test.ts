@@ -59,15 +59,50 @@ Deno.test("only lib/kafka/ imports the Kafka client", () => {
 
 Deno.test("the monitor pulls in nothing of Kafka", () => {
   const pulled = [...reachable("monitor.ts")];
-  assert.ok(pulled.includes("lib/monitor/read_model.ts"), "the test follows imports");
+  assert.ok(pulled.includes("lib/monitor/model/read_model.ts"), "the test follows imports");
   assert.deepEqual(
     pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),
     [],
   );
 });
 
+Deno.test("the monitor's arrows point one way: tail, model, views, screen", () => {
+  const order = ["tail", "model", "views", "screen"];
+  let count = 0;
+  for (const { path, imports } of MODULES) {
+    const [, folder = ""] = /^lib\/monitor\/(\w+)\//.exec(path) ?? [];
+    for (const specifier of imports) {
+      const target = join(path, "..", specifier);
+      const [, imported] = /^lib\/monitor\/(\w+)(?:\/|\.ts$)/.exec(target) ?? [];
+      if (folder === "" || imported === undefined || imported === folder) continue;
+      // What puts the folders together is above them.
+      assert.notEqual(imported, "follow", path);
+      if (!order.includes(imported)) continue;
+      assert.ok(order.indexOf(imported) < order.indexOf(folder), `${path} imports ${specifier}`);
+      count++;
+    }
+  }
+  assert.ok(count > 10, "the test sees imports");
+});
+
+Deno.test("no file of the monitor has more than 400 lines", () => {
+  for (const { path, text } of MODULES) {
+    if (!path.startsWith("lib/monitor/")) continue;
+    const count = text.split("\n").length - 1;
+    assert.ok(count <= 400, `${path} has ${count} lines`);
+  }
+});
+
+Deno.test("no other room imports lib/resend/", () => {
+  const importers = MODULES.filter(({ path, imports }) =>
+    imports.some((specifier) => join(path, "..", specifier).startsWith("lib/resend/")) &&
+    !path.startsWith("lib/resend/")
+  );
+  assert.deepEqual(importers.map(({ path }) => path), ["tracker.ts"]);
+});
+
 Deno.test("order and shop know nothing of Kafka", () => {
-  for (const entry of ["lib/order.ts", "lib/shop.ts"]) {
+  for (const entry of ["lib/order/validate.ts", "lib/shop.ts"]) {
     const pulled = [...reachable(entry)];
     assert.deepEqual(
       pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),

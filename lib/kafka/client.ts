@@ -14,13 +14,7 @@ import {
 } from "kafkajs";
 import { loggerOf } from "../log.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
-import {
-  addJoinHook,
-  cureConnections,
-  cureIdleTimer,
-  joinInPlace,
-  renewSessionsInTime,
-} from "./kafkajs_internals.ts";
+import { install } from "./kafkajs/install.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
 
 /** How to reach a cluster. */
@@ -49,18 +43,12 @@ const CONNECTION_TIMEOUT_MS = 2_000;
 /** Steady, short waits: with kafkajs's own (up to 30 s) a consumer came back 9 s after its broker. */
 export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0 } as const;
 
-cureIdleTimer();
-cureConnections();
-renewSessionsInTime();
-addJoinHook();
-joinInPlace();
-
 /** A kafkajs client for the cluster; nothing is connected yet. */
 export function openClient(
   { brokers, clientId, security }: KafkaConnection,
   patience: Patience,
 ): Kafka {
-  return new Kafka({
+  const client = new Kafka({
     brokers: [...brokers],
     clientId,
     ...(security?.tls !== undefined && { ssl: tlsConfig(security.tls) }),
@@ -76,6 +64,8 @@ export function openClient(
     logLevel: logLevel.INFO,
     logCreator: () => forwardLogEntry,
   });
+  install(client);
+  return client;
 }
 
 function tlsConfig(

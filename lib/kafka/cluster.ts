@@ -8,16 +8,12 @@
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import {
-  askForCoordinator,
-  type ClientCluster,
-  createCluster,
-  fetchTopicMetadata,
-  fetchTopicsMetadata,
-  takeUnresolvedHosts,
-} from "./kafkajs_internals.ts";
+import { askForCoordinator, type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import { takeUnresolvedHosts } from "./kafkajs/connections.ts";
+import { fetchTopicMetadata, fetchTopicsMetadata } from "./kafkajs/topic_metadata.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
 import { observeTraffic, type TrafficObserver } from "./kafkajs/traffic.ts";
+import { delay } from "../async.ts";
 import { loggerOf } from "../log.ts";
 import {
   fetchPartitionEnds,
@@ -75,6 +71,7 @@ export class ClusterClient implements AsyncDisposable {
   readonly #cluster: ClientCluster;
   readonly #patience: Patience;
   readonly #observers = new Set<TrafficObserver>();
+  #isConnected = false;
   #isClosed = false;
 
   private constructor(
@@ -107,6 +104,7 @@ export class ClusterClient implements AsyncDisposable {
       await self.#cluster.connect();
       await self.#admin.connect();
     });
+    self.#isConnected = true;
     for (const host of takeUnresolvedHosts()) {
       log.warn("This machine knows no broker's host of that name; another broker answers", {
         host,
@@ -375,8 +373,9 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   /**
-   * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is,
-   * where patience is to `persist`, a cluster that does not answer. Leaders that have moved are looked up.
+   * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is a
+   * broker that does not answer, where others do: until the cluster has found out that it died. Where patience
+   * is to `persist` a cluster that does not answer is asked without end. Leaders that have moved are looked up.
    *
    * @param passingToo an answer that may pass by itself here; it is waited for in bounded time at any patience.
    */
@@ -390,11 +389,12 @@ export class ClusterClient implements AsyncDisposable {
       try {
         return await call();
       } catch (error) {
-        const mayPass = isPassing(error) || reasonOf(error) === passingToo;
+        const othersAnswer = await this.#othersAnswer(error);
+        const mayPass = isPassing(error) || reasonOf(error) === passingToo || othersAnswer;
         const isWorthAsking = mayPass && performance.now() < deadline ||
           this.#patience === "persist" && (isPassing(error) || isUnreachable(error));
         if (!isWorthAsking || this.#isClosed) {
-          throw explain(error, { doing, brokers: this.#brokers });
+          throw explain(error, { doing, brokers: this.#brokers, othersAnswer });
         }
         await delay(ASK_AGAIN_MS);
         // A node that lives on and has given a partition up would be asked again for as long as it is taken for its leader.
@@ -404,10 +404,17 @@ export class ClusterClient implements AsyncDisposable {
       }
     }
   }
-}
 
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+  /** Whether only the broker that was asked does not answer. At `persist` patience it makes no difference. */
+  async #othersAnswer(error: unknown): Promise<boolean> {
+    if (this.#patience !== "probe" || !this.#isConnected || !isUnreachable(error)) return false;
+    try {
+      await this.#cluster.refreshMetadata();
+      return Object.keys(this.#cluster.brokerPool.brokers).length > 1;
+    } catch {
+      return false;
+    }
+  }
 }
 
 const ERROR_NAMES: Readonly<Record<number, string>> = {

@@ -78,6 +78,36 @@ export function isNotYetReason(reason: string): boolean {
   return NOT_YET.has(reason);
 }
 
+const ENDS_CONSUMER: ReadonlySet<string> = new Set([
+  "CLUSTER_AUTHORIZATION_FAILED",
+  "GROUP_AUTHORIZATION_FAILED",
+  "INCONSISTENT_GROUP_PROTOCOL",
+  "INVALID_GROUP_ID",
+  "INVALID_SESSION_TIMEOUT",
+  "SASL_AUTHENTICATION_FAILED",
+  "TOPIC_AUTHORIZATION_FAILED",
+]);
+
+/** Whether a member of a group that is told so cannot go on, however often it tries. Never throws. */
+export function endsConsumer(reason: string): boolean {
+  return ENDS_CONSUMER.has(reason);
+}
+
+const REBALANCES: ReadonlySet<string> = new Set([
+  "REBALANCE_IN_PROGRESS",
+  "ILLEGAL_GENERATION",
+  "UNKNOWN_MEMBER_ID",
+]);
+
+/**
+ * Whether the group tells a member that its partitions may have moved: its next heartbeat is told the same, and it
+ * joins again. NOT_COORDINATOR_FOR_GROUP says nothing of that: a heartbeat may find the coordinator in place again.
+ * Never throws.
+ */
+export function isRebalanceReason(reason: string): boolean {
+  return REBALANCES.has(reason);
+}
+
 type Reasons = Readonly<Record<string, string>>;
 
 /** Refusals of a batch for what is in it. The broker checks all of it before it stores any. */

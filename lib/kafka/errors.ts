@@ -13,15 +13,25 @@ export class BrokerUnreachableError extends Error {
   /** The message without its advice, which is for those who come for the first time. */
   readonly fact: string;
 
-  constructor({ brokers, cause }: { brokers: readonly string[]; cause: unknown }) {
+  /** @param options.othersAnswer only one broker of the cluster does not. */
+  constructor({ brokers, cause, othersAnswer = false }: {
+    readonly brokers: readonly string[];
+    readonly cause: unknown;
+    readonly othersAnswer?: boolean | undefined;
+  }) {
     const { message } = rootCauseOf(cause);
     const named = addressNamedByCluster(cause, brokers);
-    const fact = named === undefined
+    const fact = othersAnswer && named === undefined
+      ? `a broker of the cluster does not answer, though others do (${message})`
+      : named === undefined
       ? `no Kafka broker answers at ${brokers.join(", ")} (${message})`
       : `the cluster at ${
         brokers.join(", ")
       } names a broker at ${named} that does not answer (${message})`;
-    super(`${fact}: ${adviceAtDoor(cause, named)}`, { cause });
+    const advice = othersAnswer && named === undefined
+      ? "try again when it is back, or ask the cluster's operator"
+      : adviceAtDoor(cause, named);
+    super(`${fact}: ${advice}`, { cause });
     this.brokers = brokers;
     this.fact = fact;
   }
@@ -188,11 +198,17 @@ function causeOf(error: Error): unknown {
  */
 export function explain(
   error: unknown,
-  { doing, brokers }: { doing: string; brokers: readonly string[] },
+  { doing, brokers, othersAnswer }: {
+    readonly doing: string;
+    readonly brokers: readonly string[];
+    readonly othersAnswer?: boolean;
+  },
 ): Error {
   if (error instanceof RefusedError || error instanceof BrokerUnreachableError) return error;
   const reason = reasonOf(error);
-  if (isUnreachable(error)) return new BrokerUnreachableError({ brokers, cause: error });
+  if (isUnreachable(error)) {
+    return new BrokerUnreachableError({ brokers, cause: error, othersAnswer });
+  }
   const advice = adviceFor(reason);
   const message = `${doing} failed: ${rootCauseOf(error).message}${advice ? `: ${advice}` : ""}`;
   return new RefusedError(message, { reason, cause: error });

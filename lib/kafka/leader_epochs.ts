@@ -10,11 +10,8 @@
 
 import errorModule from "kafkajs/src/protocol/error.js";
 import { RefusedError } from "./errors.ts";
-import {
-  type ClientCluster,
-  fetchTopicMetadata,
-  fetchTopicMetadataFrom,
-} from "./kafkajs_internals.ts";
+import type { ClientCluster } from "./kafkajs/client_cluster.ts";
+import { fetchTopicMetadata, fetchTopicMetadataFrom } from "./kafkajs/topic_metadata.ts";
 import {
   decodeEpochEndResponse,
   encodeEpochEndRequest,

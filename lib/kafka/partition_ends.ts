@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs_internals.ts";
+import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs/client_cluster.ts";
 
 export interface PartitionEnds {
   /** One past the last offset that is on all replicas. */

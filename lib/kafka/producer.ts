@@ -17,11 +17,12 @@
  */
 
 import type { Kafka, Message, Producer } from "kafkajs";
+import { delay } from "../async.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
-import { installProduceEncoding, onFailedAttempt } from "./produce_request.ts";
+import { onFailedAttempt } from "./kafkajs/produce_request.ts";
 import type { OutgoingRecord } from "./record.ts";
 
 /** What the broker said to a send. */
@@ -64,8 +65,6 @@ interface Session {
 /** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
 const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
 const ACKS_ALL = -1;
-
-installProduceEncoding();
 
 /** A producer that says of each record what became of it. */
 export class ReliableProducer {
@@ -147,7 +146,7 @@ export class ReliableProducer {
         this.#leave(session);
         if (!isLockedOut(error)) throw error;
         this.#lockout.noteRefused(error);
-        await new Promise((resolve) => setTimeout(resolve, LOCKOUT_RETRY_WAIT_MS));
+        await delay(LOCKOUT_RETRY_WAIT_MS);
       }
     }
   }

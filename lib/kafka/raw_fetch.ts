@@ -13,7 +13,7 @@
 
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs_internals.ts";
+import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs/client_cluster.ts";
 import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
 
 export interface FetchPosition {

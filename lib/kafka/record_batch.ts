@@ -276,7 +276,8 @@ async function decodeLargeRecord(source: SteppedBytes, place: RecordPlace): Prom
     const headerValue = await detail();
     headers.push({
       key: TEXT_DECODER.decode(name instanceof Uint8Array ? name : new Uint8Array()),
-      ...keptOrOmitted(headerValue),
+      // A header whose name is too large counts as omitted as a whole.
+      ...keptOrOmitted(name instanceof Uint8Array ? headerValue : name),
     });
   }
   const { value: keptValue, omitted } = keptOrOmitted(value);

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { KafkaConnection } from "./client.ts";
 import { ClusterClient } from "./cluster.ts";
 import { BrokerUnreachableError, isLockedOut } from "./errors.ts";
@@ -42,7 +43,7 @@ export async function findStoredBatch(
   query: StoredBatchQuery,
 ): Promise<{ readonly baseOffset: number } | undefined> {
   for (let look = 0; look < LOOKS && query.isWanted();) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_WAIT_MS));
+    await delay(LOOK_WAIT_MS);
     try {
       const baseOffset = await lookOnce(connection, query);
       if (baseOffset !== undefined) return { baseOffset };

@@ -9,9 +9,10 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
-import { type ClientCluster, createCluster } from "./kafkajs_internals.ts";
+import { type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
 import { committedBatches } from "./committed_records.ts";
 import { type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
 import type { KafkaRecord } from "./record.ts";
@@ -160,7 +161,7 @@ export class TopicReader implements AsyncDisposable {
         if (!isPassing(error)) break;
         bytesMax = Math.max(FETCH_BYTES_MIN, bytesMax / 2);
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_WAIT_MS));
+      await delay(RETRY_WAIT_MS);
       await this.#cluster.refreshMetadata().catch(() => {}); // the next attempt tells
     }
     throw explain(failure, { doing, brokers: this.#brokers });

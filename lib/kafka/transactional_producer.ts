@@ -23,12 +23,12 @@
  */
 
 import type { Producer, Transaction } from "kafkajs";
+import { withinTime } from "../async.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
 import { DeliveryError, explain, fateOf, reasonOf, scopeOf } from "./errors.ts";
 import type { Acknowledgement, SendRequest } from "./producer.ts";
 import { clientMessages } from "./producer.ts";
-import { installProduceEncoding } from "./produce_request.ts";
 
 export interface TransactionalOptions {
   /** One producer at a time has it: opening a second one fences the first. */
@@ -60,8 +60,6 @@ const NO_COMPRESSION = 0;
 const FIRST_RETRY_MS = 20;
 /** An abort on the way out only frees readers sooner: the next producer, or the timeout, does it too. */
 const ABORT_TIMEOUT_MS = 3_000;
-
-installProduceEncoding();
 
 export class TransactionalProducer implements AsyncDisposable {
   readonly #transactionalId: string;
@@ -173,7 +171,9 @@ export class TransactionalProducer implements AsyncDisposable {
   /** Aborts what was not committed, as far as the broker answers, and ends the connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state = "spent";
-    if (this.#transaction?.isActive()) await settledWithin(this.#transaction.abort());
+    if (this.#transaction?.isActive()) {
+      await withinTime(this.#transaction.abort().catch(() => {}), ABORT_TIMEOUT_MS);
+    }
     await this.#producer.disconnect();
   }
 
@@ -185,13 +185,4 @@ export class TransactionalProducer implements AsyncDisposable {
       }`,
     );
   }
-}
-
-async function settledWithin(work: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ABORT_TIMEOUT_MS);
-  });
-  await Promise.race([work.catch(() => {}), timeout]);
-  clearTimeout(timer);
 }

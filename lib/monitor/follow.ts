@@ -5,13 +5,13 @@
  */
 
 import { join } from "node:path";
-import { readArchives } from "./archives.ts";
-import { FolderWatch } from "./folder_watch.ts";
-import { readLatestLines } from "./latest_lines.ts";
-import { ReadModel, type Snapshot } from "./read_model.ts";
-import { Tail, type TailStatus } from "./tail.ts";
-import { TAIL_FILES, UnreadableError } from "./tail_files.ts";
-import { readStatus } from "./status_reading.ts";
+import { readArchives } from "./tail/archives.ts";
+import { FolderWatch } from "./tail/folder_watch.ts";
+import { readLatestLines } from "./tail/latest_lines.ts";
+import { ReadModel, type Snapshot } from "./model/read_model.ts";
+import { Tail, type TailStatus } from "./tail/tail.ts";
+import { TAIL_FILES, UnreadableError } from "./tail/tail_files.ts";
+import { readStatus } from "./tail/status_reading.ts";
 
 const JOURNAL_NAME = "tracker.events";
 const LOG_NAME = "tracker.log";

@@ -42,7 +42,7 @@ export function openOutputs({ ledger, hdr }: { ledger?: string; hdr?: string }):
 
 function opened<File>(option: string, path: string, open: () => File): File {
   try {
-    Deno.mkdirSync("logs", { recursive: true });
+    Deno.mkdirSync("logs", { recursive: true, mode: 0o700 });
     return open();
   } catch (error) {
     throw new UsageError(`${option} "${path}" cannot be written: ${reasonOf(error)}`, {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Pacing } from "./pacing.ts";
@@ -59,8 +60,8 @@ export async function generateOrders(options: RunOptions): Promise<void> {
     if (isOver) return;
 
     if (room <= burst) await waitForRoom(options);
-    else if (burst === BURST_MAX) await sleep(0, stop);
-    else await sleep(untilNextDueMs(options), stop);
+    else if (burst === BURST_MAX) await delay(0, stop);
+    else await delay(untilNextDueMs(options), stop);
   }
 }
 
@@ -96,7 +97,7 @@ function orderMaker(
 
 async function waitForRoom({ delivery, accounts, stop }: RunOptions): Promise<void> {
   const sinceMs = performance.now();
-  await Promise.race([delivery.nextReport(), sleep(SLEEP_MS_MAX, stop)]);
+  await Promise.race([delivery.nextReport(), delay(SLEEP_MS_MAX, stop)]);
   accounts.noteBufferFull(performance.now() - sinceMs);
 }
 
@@ -104,16 +105,4 @@ function untilNextDueMs({ pacing, accounts, startedAtMs, durationMs }: RunOption
   const nextAtMs = Math.min(pacing.dueAtMs(accounts.generated) ?? 0, durationMs ?? Infinity);
   const waitMs = nextAtMs - (performance.now() - startedAtMs);
   return Math.min(Math.max(waitMs, SLEEP_MS_MIN), SLEEP_MS_MAX);
-}
-
-function sleep(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const wake = () => {
-      clearTimeout(timer);
-      stop.removeEventListener("abort", wake);
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    stop.addEventListener("abort", wake);
-  });
 }

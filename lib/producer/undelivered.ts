@@ -43,7 +43,7 @@ export class UndeliveredFile {
 
   #open(): Deno.FsFile {
     if (this.#file === undefined) {
-      Deno.mkdirSync(dirname(this.path), { recursive: true });
+      Deno.mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
       // It holds customers' data, so it is for its owner alone.
       this.#file = Deno.openSync(this.path, { create: true, append: true, mode: 0o600 });
     }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CustomerInfo } from "../order.ts";
+import type { CustomerInfo } from "../order/schema.ts";
 import type { Market } from "./markets.ts";
 
 export interface Customer {

@@ -7,8 +7,8 @@
  * @module
  */
 
-import { toCents } from "../money.ts";
-import type { CustomerInfo, InventoryStatus, OrderItem } from "../order.ts";
+import { toCents } from "../order/money.ts";
+import type { CustomerInfo, InventoryStatus, OrderItem } from "../order/schema.ts";
 import type { ShopOrder } from "../shop.ts";
 
 const ENCODER = new TextEncoder();

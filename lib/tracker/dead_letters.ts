@@ -14,6 +14,7 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import { adviceFor, type DeliveryError, reasonOf, scopeOf } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue, type SendOutcome } from "../kafka/partition_queue.ts";
 import type { ReliableProducer } from "../kafka/producer.ts";
@@ -376,8 +377,4 @@ function describe(error: unknown): string {
   const advice = ADVICE[reason] ?? adviceFor(reason);
   const message = error instanceof Error ? error.message : String(error);
   return `${message} (${reason})${advice === undefined ? "" : `: ${advice}`}`;
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { ClusterClient, OffsetRange } from "../kafka/cluster.ts";
 import { counted } from "../text.ts";
 
@@ -87,7 +88,7 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
     if (performance.now() - (undecidedSinceMs ?? Infinity) > UNDECIDED_PATIENCE_MS) {
       return { isReached: true, undecided };
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await delay(POLL_MS);
   }
   return { isReached: false, undecided: [] };
 }

@@ -6,9 +6,10 @@
  * @module
  */
 
+import { delay } from "../async.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
-import type { Order } from "../order.ts";
-import type { FailureReason, RecordFailure } from "./judge.ts";
+import type { Order } from "../order/schema.ts";
+import type { FailureReason, RecordFailure } from "./failures.ts";
 
 /** What a handler is told of an order. */
 export interface OrderContext {
@@ -77,7 +78,7 @@ export async function runHandler(run: HandlerRun): Promise<HandlerOutcome> {
     if (failure === undefined) return { kind: "handled" };
     if (stop.aborted) return { kind: "abandoned" };
     if (failure.isPermanent || attempt > policy.retryCount) return { kind: "failed", failure };
-    await sleep(retryWaitMs(policy, attempt), stop);
+    await delay(retryWaitMs(policy, attempt), stop);
   }
 }
 
@@ -128,17 +129,4 @@ export function retryWaitMs(
 ): number {
   const waitMs = Math.min(waitMsMin * 2 ** (attempt - 1), waitMsMax);
   return waitMs / 2 + random() * waitMs / 2;
-}
-
-function sleep(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const wake = () => {
-      clearTimeout(timer);
-      stop.removeEventListener("abort", wake);
-      resolve();
-    };
-    const timer = setTimeout(wake, ms);
-    stop.addEventListener("abort", wake);
-    if (stop.aborted) wake();
-  });
 }

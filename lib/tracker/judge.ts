@@ -5,19 +5,15 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
-import { describeFailures, isSurelyOrder, judgeOrderText, type Order } from "../order.ts";
+import { describeFailures } from "../order/failure.ts";
+import { isSurelyOrder } from "../order/scan.ts";
+import type { Order } from "../order/schema.ts";
+import { judgeOrderText } from "../order/validate.ts";
 import { VALUE_BYTES_MAX } from "../limits.ts";
-import { isInteroperable } from "../interoperable_json.ts";
+import { isInteroperable } from "../order/interoperable_json.ts";
 import type { KafkaRecord } from "../kafka/record.ts";
 import type { Verdict } from "./event.ts";
-
-/** Why a record is a dead letter, in the contract's words. */
-export type FailureReason = "DESERIALIZATION" | "VALIDATION" | "PROCESSING" | "TIMEOUT" | "UNKNOWN";
-
-export interface RecordFailure {
-  readonly reason: FailureReason;
-  readonly message: string;
-}
+import type { RecordFailure } from "./failures.ts";
 
 /** A record with what was found in it. */
 export interface JudgedRecord {

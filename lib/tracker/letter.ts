@@ -11,7 +11,7 @@
  *     orderflow.consumer.group                 the group that read the record
  *     orderflow.errors.adapted                 what had to be changed, such as "timestamp, value"
  *     orderflow.errors.omitted.value.bytes     the value was left out, and had so many bytes
- *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out
+ *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out, or the value of one
  *     orderflow.errors.omitted.key.bytes       the key was left out
  *     orderflow.errors.original.key            bytes, or null: the letter has a key of its own
  *     orderflow.errors.original.value          null: the record has none, the letter an empty one
@@ -21,7 +21,7 @@
 
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
 import { headerBytesMax } from "../kafka/record_size.ts";
-import type { FailureReason, RecordFailure } from "./judge.ts";
+import { failureKindOf, type RecordFailure } from "./failures.ts";
 
 export const SOURCE_TOPIC_HEADER = "__connect.errors.topic";
 export const SOURCE_PARTITION_HEADER = "__connect.errors.partition";
@@ -147,34 +147,19 @@ function timestampOf(
   return adaptations.has("timestamp") ? undefined : timestampMs;
 }
 
-const STAGES: Readonly<Record<FailureReason, string>> = {
-  DESERIALIZATION: "VALUE_CONVERTER",
-  VALIDATION: "TASK_PUT",
-  PROCESSING: "TASK_PUT",
-  TIMEOUT: "TASK_PUT",
-  UNKNOWN: "TASK_PUT",
-};
-
-const EXCEPTIONS: Readonly<Record<FailureReason, string>> = {
-  DESERIALIZATION: "DeserializationError",
-  VALIDATION: "ValidationError",
-  PROCESSING: "ProcessingError",
-  TIMEOUT: "TimeoutError",
-  UNKNOWN: "Error",
-};
-
 function failureHeaders(
   { record, failure: { reason, message }, topicId }: DeadLetter,
   groupId: string | undefined,
   adaptations: ReadonlySet<Adaptation>,
 ): readonly RecordHeader[] {
   const { topic, partition, offset, leaderEpoch, timestampMs, exactTimestampMs } = record;
+  const { stage, exception } = failureKindOf(reason);
   return [
     header(SOURCE_TOPIC_HEADER, topic),
     header(SOURCE_PARTITION_HEADER, String(partition)),
     header(SOURCE_OFFSET_HEADER, String(offset)),
-    header(STAGE_HEADER, STAGES[reason]),
-    header(EXCEPTION_CLASS_HEADER, EXCEPTIONS[reason]),
+    header(STAGE_HEADER, stage),
+    header(EXCEPTION_CLASS_HEADER, exception),
     ...(adaptations.has("message")
       ? []
       : [header(EXCEPTION_MESSAGE_HEADER, message.slice(0, MESSAGE_LENGTH_MAX))]),
@@ -192,6 +177,10 @@ function adaptationHeaders(
 ): readonly RecordHeader[] {
   const notes = adaptations.size === 0 ? [] : [header(ADAPTED_HEADER, [...adaptations].join(", "))];
   // Too large to be kept: the tracker itself has never had these bytes.
+  const omittedHeaderBytes = headers.reduce((sum, { omitted }) => sum + (omitted?.size ?? 0), 0);
+  if (omittedHeaderBytes > 0 && !adaptations.has("headers")) {
+    notes.push(header(OMITTED_HEADERS_HEADER, String(omittedHeaderBytes)));
+  }
   if (omittedValue) notes.push(header(OMITTED_VALUE_HEADER, String(omittedValue.size)));
   if (omittedKey) notes.push(header(OMITTED_KEY_HEADER, String(omittedKey.size)));
   if (adaptations.has("value") && value !== null) {

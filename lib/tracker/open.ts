@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
-import { GroupConsumer } from "../kafka/consumer.ts";
+import { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import { PartitionLogs } from "../kafka/partition_logs.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
 import type { KafkaRecord } from "../kafka/record.ts";

@@ -15,7 +15,7 @@
  * @module
  */
 
-import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer.ts";
+import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer/api.ts";
 import type { Hindrance } from "../kafka/consumer/liveness.ts";
 import { counted } from "../text.ts";
 import type { BlockedLetter } from "./dead_letters.ts";

@@ -22,7 +22,7 @@
  * @module
  */
 
-import type { PartitionStart } from "../kafka/consumer.ts";
+import type { PartitionStart } from "../kafka/consumer/api.ts";
 
 /** What a commit carries in its metadata. */
 export interface CommitNote {

@@ -8,6 +8,7 @@
  */
 
 import { join } from "node:path";
+import { withinTime } from "../async.ts";
 import type { Logger } from "../log.ts";
 import { VERSION } from "../version.ts";
 import { STATUS_NAME, type TrackerReport, type TrackerStatus } from "../tracker_status.ts";
@@ -84,10 +85,7 @@ export class StatusFile {
       ready: false,
       ...(reason !== undefined && { reason }),
     });
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, LAST_WRITE_TIMEOUT_MS);
-    await Promise.race([this.#writeLast(), late]);
-    clearTimeout(timer);
+    await withinTime(this.#writeLast(), LAST_WRITE_TIMEOUT_MS);
   }
 
   async #writeLast(): Promise<void> {

@@ -15,9 +15,10 @@ import type {
   CommitPoint,
   ConsumedBatch,
   ConsumerNotice,
-  GroupConsumer,
   GroupConsumerOptions,
-} from "../kafka/consumer.ts";
+} from "../kafka/consumer/api.ts";
+import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
+import { delay } from "../async.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
 import type { PartitionLogs } from "../kafka/partition_logs.ts";
@@ -104,9 +105,9 @@ export class Tracker {
   readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
-  /** Each stays until its line is written, or a start decides anew. */
-  readonly #marks = new Map<number, Mark>();
-  /** The batch under way that has the partition's mark. */
+  /** Each stays until its line is written, or the partition is another member's. */
+  readonly #marks = new Map<number, readonly Mark[]>();
+  /** The batch under way that has the partition's marks. */
   readonly #marked = new Map<number, ConsumedBatch>();
   /** Logs that were truncated, to be marked on the next line of the partition. */
   readonly #truncations = new Map<number, NotedTruncation>();
@@ -218,8 +219,8 @@ export class Tracker {
         },
       });
       if (mark !== undefined) {
-        this.#marks.set(partition, { text: mark, below: markBelow ?? Infinity });
-        if (markBelow === undefined) {
+        const isNew = this.#addMark(partition, { text: mark, below: markBelow ?? Infinity });
+        if (isNew && markBelow === undefined) {
           log.warn("A partition is not read on from where it was left", {
             topic,
             partition,
@@ -260,10 +261,10 @@ export class Tracker {
       (journal.holds({ topic, topicId, partition, offset }) ? held : fresh).push(record);
     }
     // It waits for a record that is new: those that the journal holds get no line.
-    const mark = fresh[0] === undefined ? undefined : this.#takeMark(batch);
-    const isRight = mark !== undefined && (fresh[0]?.offset ?? Infinity) < mark.below;
+    const waiting = fresh[0] === undefined ? [] : this.#takeMarks(batch);
+    const right = waiting.filter(({ below }) => (fresh[0]?.offset ?? Infinity) < below);
     const truncation = this.#takeTruncation(partition, fresh[0]);
-    const marks = [...(truncation ? [truncation] : []), ...(isRight ? [mark.text] : [])];
+    const marks = [...(truncation ? [truncation] : []), ...right.map(({ text }) => text)];
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
       this.#encode(batch, fresh, marks.length === 0 ? undefined : marks.join("; ")),
@@ -276,13 +277,14 @@ export class Tracker {
     if (truncation !== undefined) this.#giveBackTruncation(partition, { isMarked: isWritten });
     if (this.#marked.get(partition) === batch) this.#marked.delete(partition);
     if (!isWritten) return false;
-    if (mark !== undefined && this.#marks.get(partition) === mark) this.#marks.delete(partition);
-    if (isRight && mark.below < Infinity) {
+    this.#dropMarks(partition, waiting);
+    for (const { text, below } of right) {
+      if (below === Infinity) continue; // said when it was noticed
       this.#options.log.warn("A partition was not read on from where it was left", {
         topic,
         partition,
         offset: fresh[0]?.offset,
-        mark: mark.text,
+        mark: text,
       });
     }
 
@@ -304,12 +306,26 @@ export class Tracker {
     return await this.#deadLetter([...letters, ...unhandled], batch);
   }
 
-  /** A batch that is stale has it no longer: it is not going to be written. */
-  #takeMark(batch: ConsumedBatch): Mark | undefined {
-    const mark = this.#marks.get(batch.partition);
-    if (mark === undefined || this.#marked.get(batch.partition)?.isCurrent()) return undefined;
+  /** Returns false where the mark waits already: each join decides anew where to read on. */
+  #addMark(partition: number, mark: Mark): boolean {
+    const waiting = this.#marks.get(partition) ?? [];
+    if (waiting.some(({ text, below }) => text === mark.text && below === mark.below)) return false;
+    this.#marks.set(partition, [...waiting, mark]);
+    return true;
+  }
+
+  #dropMarks(partition: number, written: readonly Mark[]): void {
+    const left = (this.#marks.get(partition) ?? []).filter((mark) => !written.includes(mark));
+    if (left.length > 0) this.#marks.set(partition, left);
+    else this.#marks.delete(partition);
+  }
+
+  /** A batch that is stale has them no longer: it is not going to be written. */
+  #takeMarks(batch: ConsumedBatch): readonly Mark[] {
+    const marks = this.#marks.get(batch.partition);
+    if (marks === undefined || this.#marked.get(batch.partition)?.isCurrent()) return [];
     this.#marked.set(batch.partition, batch);
-    return mark;
+    return marks;
   }
 
   /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */
@@ -475,7 +491,7 @@ export class Tracker {
     const held = journal.heldIntervals({ topic, topicId: this.#topicId ?? "", partition });
     if (firstGap(held, from) >= to) return;
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
-    this.#marks.set(partition, { text: mark, below: Infinity });
+    if (!this.#addMark(partition, { text: mark, below: Infinity })) return;
     this.#options.log.warn("A partition is not read on from where it was left", {
       topic: this.#options.topic,
       partition,
@@ -544,6 +560,11 @@ export class Tracker {
           from: notice.from,
           to: notice.to,
         });
+      case "left-uncommitted":
+        return log.warn("The tracker stops before all that it journaled is committed", {
+          topic,
+          meaning: "the next one reads it again, and finds it in the journal",
+        });
       case "commit-failed":
         return log.warn("A commit failed; the journal holds its records, and it is tried again", {
           topic,
@@ -557,10 +578,6 @@ export class Tracker {
 function failuresOf(records: readonly KafkaRecord[]): readonly DeadLetter[] {
   return records.map(judgeRecord)
     .flatMap(({ record, failure }) => failure ? [{ record, failure }] : []);
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function seconds(ms: number): number {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+import { freePort } from "../../dev/local_port.ts";
+import { type ProgramName, startProgram } from "../../dev/programs.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePorts, startBrokerCluster } from "../../lib/dev/broker_cluster.ts";
-import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { ensureBroker } from "../../lib/dev/ensure_broker.ts";
-import { answersKafka, listsBroker } from "../../lib/dev/kafka_probe.ts";
-import { freePort, isLocal, isPortFree, parseAddress } from "../../lib/dev/local_port.ts";
+import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
+import { freePorts, startBrokerCluster } from "../../dev/broker_cluster.ts";
+import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process.ts";
+import { ensureBroker } from "../../dev/ensure_broker.ts";
+import { answersKafka, listsBroker } from "../../dev/kafka_probe.ts";
+import { freePort, isLocal, isPortFree, parseAddress } from "../../dev/local_port.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const PROBE_TIMEOUT_MS = 2_000;
@@ -196,7 +197,7 @@ function brokerProgram(args: readonly string[], env: Record<string, string> = {}
       "--allow-write",
       "--allow-run=java,mvn,docker,setpriv",
       "--allow-env=KAFKA_BROKER",
-      join(PROJECT, "lib", "dev", "broker.ts"),
+      join(PROJECT, "dev", "broker.ts"),
       ...args,
     ],
     cwd: PROJECT,
@@ -238,7 +239,7 @@ async function until(what: string, timeoutMs: number, holds: () => Promise<boole
 const noEngine = !(await engineAnswers());
 
 async function engineAnswers(): Promise<boolean> {
-  const { composeAnswers } = await import("../../lib/dev/compose_broker.ts");
+  const { composeAnswers } = await import("../../dev/compose_broker.ts");
   return await composeAnswers();
 }
 
@@ -287,7 +288,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "deno task broker --nodes 3: all let in, and none is left behind",
+  name:
+    "deno task broker --nodes 3: all let in, topics survive the loss of one, and none is left behind",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const folder = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
@@ -305,6 +307,7 @@ Deno.test({
           () => listsBroker(`127.0.0.1:${port}`, 500, index + 1),
         );
       }
+      await assertDurable(ports);
       program.kill("SIGTERM");
       const { code, stdout, stderr } = await output;
       assert.equal(new TextDecoder().decode(stderr), "");
@@ -333,6 +336,25 @@ Deno.test("a cluster of which one node cannot start leaves no node behind", asyn
     await Deno.remove(dataDir, { recursive: true });
   }
 });
+
+/** A new topic has three replicas, and two of them have a record before it is acknowledged. */
+async function assertDurable(ports: readonly number[]): Promise<void> {
+  const brokers = ports.map((port) => `127.0.0.1:${port}`);
+  const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  try {
+    const topic = "durable";
+    await admin.createTopics({ topics: [{ topic, replicationFactor: -1, numPartitions: 1 }] });
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    assert.deepEqual(topics[0]?.partitions.map(({ replicas }) => replicas.length), [3]);
+    const configNames = ["min.insync.replicas"];
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }];
+    const described = await admin.describeConfigs({ resources, includeSynonyms: false });
+    assert.equal(described.resources[0]?.configEntries[0]?.configValue, "2");
+  } finally {
+    await admin.disconnect();
+  }
+}
 
 /** Three ports in a row that are free. */
 function threeFreePorts(): readonly number[] {
@@ -540,9 +562,9 @@ Deno.test("deploy/kubernetes/tracker.yaml names options that the tracker has, an
   assert.match(manifest, /path: \/ready/);
 });
 
-Deno.test("docker-compose.yaml runs the Kafka version that lib/dev/pom.xml fetches", async () => {
+Deno.test("docker-compose.yaml runs the Kafka version that dev/pom.xml fetches", async () => {
   const compose = await Deno.readTextFile(join(PROJECT, "docker-compose.yaml"));
-  const pom = await Deno.readTextFile(join(PROJECT, "lib", "dev", "pom.xml"));
+  const pom = await Deno.readTextFile(join(PROJECT, "dev", "pom.xml"));
   const version = /<kafka\.version>(.+)<\/kafka\.version>/.exec(pom)?.[1];
   const images = [...compose.matchAll(/image: (\S+)/g)].map(([, image]) => image);
   const ofKafka = images.filter((image) => image?.startsWith("apache/kafka"));

@@ -12,9 +12,6 @@ const FLAGS = [
   "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
 ];
 
-/** Ink's developer tools are no part of Ink; what loads on demand stays apart, so that nobody misses them. */
-const BUNDLE_FLAGS = ["--external", "react-devtools-core", "--code-splitting", "--outdir"];
-
 async function deno(
   args: readonly string[],
   cwd = PROJECT,
@@ -32,7 +29,7 @@ Deno.test("each program needs nothing of the checkout: bundled, and run from an 
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bundle-" });
   try {
     for (const name of ["producer", "tracker", "monitor"]) {
-      const bundled = await deno(["bundle", "--quiet", ...BUNDLE_FLAGS, folder, `${name}.ts`]);
+      const bundled = await deno(["bundle", "--quiet", "--outdir", folder, `${name}.ts`]);
       assert.equal(bundled.code, 0, bundled.stderr);
     }
     const topic = uniqueName("bundle");
@@ -64,7 +61,7 @@ Deno.test("each program needs nothing of the checkout: bundled, and run from an 
 const compiledFolder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(compiledFolder, { recursive: true }));
 const compiled = await deno([
-  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+  ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "dev/compile.ts"],
   ...["--output", compiledFolder],
 ]);
 const isCompiled = compiled.code === 0;
@@ -95,7 +92,7 @@ Deno.test({
 
 Deno.test("compile refuses a system that there is none, and names those that there are", async () => {
   const { code, stderr } = await deno([
-    ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "lib/dev/compile.ts"],
+    ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "dev/compile.ts"],
     ...["--output", compiledFolder, "--target", "commodore-64"],
   ]);
   assert.equal(code, 1);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { startProgram } from "../../lib/dev/programs.ts";
+import { freePort } from "../../dev/local_port.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
 import { readJournal, until } from "../site.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { dirname, join, relative } from "node:path";
-import { argsOfTask, type ProgramName, startProgram } from "../../lib/dev/programs.ts";
+import { argsOfTask, type ProgramName, startProgram } from "../../dev/programs.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 
 const broker = await liveBroker();
@@ -45,7 +45,16 @@ Deno.test("every link between the pages leads to a file", () => {
 });
 
 async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
-  const programs = ["producer", "tracker", "monitor", "broker", "demo", "soak", "compile"] as const;
+  const programs = [
+    "producer",
+    "tracker",
+    "monitor",
+    "broker",
+    "demo",
+    "soak",
+    "torture",
+    "compile",
+  ] as const;
   const commands: readonly (readonly [ProgramName, ...string[]])[] = [
     ...programs.map((name) => [name] as const),
     ["tracker", "verify"],
@@ -116,7 +125,7 @@ Deno.test("every guarantee names the code that enforces it and a test that shows
 Deno.test("every file of the code that a page names is there", () => {
   let count = 0;
   for (const { name, text } of PAGES) {
-    for (const [, path = ""] of text.matchAll(/`((?:lib|tests|bench|deploy)\/[\w\/.]+)`/g)) {
+    for (const [, path = ""] of text.matchAll(/`((?:lib|dev|tests|bench|deploy)\/[\w\/.]+)`/g)) {
       assert.ok(Deno.statSync(join(PROJECT, path)), `${name}: ${path}`);
       count++;
     }

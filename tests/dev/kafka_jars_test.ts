@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
+import { kafkaJars } from "../../dev/kafka_jars.ts";
 
 Deno.test("kafkaJars() takes no interrupted download for a whole one, and asks Maven once", async (t) => {
   const root = await Deno.makeTempDir({ prefix: "orderflow-jars-" });

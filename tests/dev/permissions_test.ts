@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { compileArgs } from "../../lib/dev/compile.ts";
+import { compileArgs } from "../../dev/compile.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.json"))) as {
@@ -26,8 +26,8 @@ const PERMISSIONS = {
   ],
   monitor: [
     "--allow-read",
-    // Ink and React look at what kind of terminal and run this is; the locale says what it can draw.
-    "--allow-env=NODE_ENV,TERM,TERM_PROGRAM,TMUX,LANG,LC_ALL,LC_CTYPE,FORCE_COLOR,CI,CONTINUOUS_INTEGRATION,DEV,INK_SCREEN_READER",
+    // TERM and the locale tell what the terminal can draw.
+    "--allow-env=TERM,LANG,LC_ALL,LC_CTYPE",
   ],
 } as const;
 

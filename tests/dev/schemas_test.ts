@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Compile } from "typebox/compile";
-import { schemaFiles } from "../../lib/dev/schemas.ts";
+import { schemaFiles } from "../../dev/schemas.ts";
 import { createShop } from "../../lib/shop.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { judgeFlatness, type Sample } from "../../lib/dev/soak/flatness.ts";
-import { COUNTS_HANDLES, usageOf } from "../../lib/dev/soak/process_usage.ts";
+import { judgeFlatness, type Sample } from "../../dev/soak/flatness.ts";
+import { COUNTS_HANDLES, usageOf } from "../../dev/soak/process_usage.ts";
 import {
   HANDLE_GROWTH_BOUND,
   MEMORY_GROWTH_BOUND,
   soakHolds,
   type SoakResult,
-} from "../../lib/dev/soak/run.ts";
-import { startProgram } from "../../lib/dev/programs.ts";
+} from "../../dev/soak/run.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
 import type { Verification } from "../../lib/tracker/verify/verification.ts";
 

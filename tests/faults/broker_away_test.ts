@@ -3,7 +3,6 @@ import { createSite, until } from "../site.ts";
 import {
   assertAllCommitted,
   assertSameRecords,
-  between,
   FaultBroker,
   fill,
   logged,
@@ -11,54 +10,10 @@ import {
   readLog,
   say,
   scaled,
-  seededChoices,
   startFaultTracker,
   stopTracker,
   untilAllCommitted,
-  untilJournaled,
-  withDeadline,
 } from "./fault_site.ts";
-import { sendFullRecords } from "./full_records.ts";
-
-const FULL_RECORD_COUNT = 60;
-const LINES_BETWEEN_KILLS = scaled({
-  long: { min: 5_000, max: 20_000 },
-  short: { min: 300, max: 2_500 },
-});
-
-/**
- * Goal: a broker that dies under load, again and again, costs nothing.
- * Method: producer and tracker run; SIGKILL to the broker at random journal lengths, restart on its data,
- * three times.
- * Invariants: all that was acknowledged is journaled, once; nothing else; the group's offsets are the
- * topic's end while the tracker still runs.
- */
-Deno.test("a broker killed and restarted three times under load: nothing lost, nothing twice, all committed", async () => {
-  await using broker = await FaultBroker.start();
-  await using site = await createSite({ broker: broker.address });
-  const random = seededChoices();
-  using tracker = startFaultTracker(site);
-  const producer = await site.start("producer", ["--rate", "1000", "--bad", "1", "--json"]);
-  const fullCount = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
-  let lines = 0;
-  const recoveriesMs: number[] = [];
-  for (let round = 0; round < 3; round++) {
-    lines = await untilJournaled(site, lines + between(random, LINES_BETWEEN_KILLS));
-    await broker.kill();
-    await broker.restart();
-    const startedAtMs = performance.now();
-    await untilJournaled(site, lines + 1_000);
-    recoveriesMs.push(performance.now() - startedAtMs);
-  }
-  producer.signal("SIGTERM");
-  assert.equal(await withDeadline(producer.exitCode, () => producer.output.stderr), 0);
-  const { acknowledged, generated } = JSON.parse(producer.output.stdout);
-  assert.equal(acknowledged, generated);
-  await untilAllCommitted(site);
-  await stopTracker(tracker);
-  assert.equal(await assertSameRecords(site), acknowledged + fullCount);
-  say(`growing again after the broker's start: ${recoveriesMs.map(Math.round).join(", ")} ms`);
-});
 
 /**
  * Goal: a broker that is away for long is waited for, without noise.

@@ -11,11 +11,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigResourceTypes } from "kafkajs";
-import { type BrokerProcess, startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
-import type { Program } from "../../lib/dev/programs.ts";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
+import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process.ts";
+import { spawnBoundToUs } from "../../dev/child_process.ts";
+import { freePort } from "../../dev/local_port.ts";
+import type { Program } from "../../dev/programs.ts";
+import { FaultyProxy } from "../../dev/faulty_proxy.ts";
 import { Random } from "../../lib/shop/random.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { Program } from "../../lib/dev/programs.ts";
+import type { Program } from "../../dev/programs.ts";
 import {
   countJournalLines,
   createSite,

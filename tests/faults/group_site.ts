@@ -10,10 +10,10 @@ import { join } from "node:path";
 import type { Assigner } from "kafkajs";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
-import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
-import type { Program } from "../../lib/dev/programs.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { spawnBoundToUs } from "../../dev/child_process.ts";
+import { kafkaJars } from "../../dev/kafka_jars.ts";
+import type { Program } from "../../dev/programs.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import {
   decodeAssignment,
   encodeAssignment,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import type { Program } from "../../lib/dev/programs.ts";
+import type { Program } from "../../dev/programs.ts";
 import { encodeSubscription } from "../../lib/kafka/protocol/consumer_protocol.ts";
 import {
   countJournalLines,

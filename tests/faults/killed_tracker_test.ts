@@ -13,19 +13,14 @@ import {
   say,
   scaled,
   seededChoices,
-  SESSION_TIMEOUT_MS,
   startFaultTracker,
-  stopTracker,
   trackToEnd,
-  untilAllCommitted,
   withDeadline,
 } from "./fault_site.ts";
-import { sendFullRecords } from "./full_records.ts";
 
 const broker = await brokerOfFile();
 
 const RECORD_COUNT = scaled({ long: 200_000, short: 40_000 });
-const FULL_RECORD_COUNT = 60;
 const KILL_COUNT = scaled({ long: 25, short: 7 });
 /** Rounds with a kill of each kind: before the flush, during a slow one, before and after the dead letters. */
 const ROUND_COUNT = scaled({ long: 5, short: 1 });
@@ -113,54 +108,4 @@ function journalBytes(site: Site): number {
     if (error instanceof Deno.errors.NotFound) return 0;
     throw error;
   }
-}
-
-/**
- * Goal: a tracker that stood still for longer than its session goes on as if nothing had been.
- * Method: SIGSTOP in mid-run until the group has no member, then SIGCONT, three times.
- * Invariants: none missing, none twice; committed equals the topic's end; the same process to the end.
- */
-Deno.test("a tracker stopped by SIGSTOP for longer than its session goes on after SIGCONT", async () => {
-  await using site = await createSite({ broker: broker.address });
-  const random = seededChoices();
-  using tracker = startFaultTracker(site);
-  const producer = await site.start("producer", [
-    "--rate",
-    "3000",
-    "--count",
-    String(scaled({ long: 90_000, short: 24_000 })),
-    "--bad",
-    "1",
-    "--json",
-  ]);
-  const fullCount = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
-  for (let round = 1; round <= 3; round++) {
-    const bytes = journalBytes(site) + between(random, { min: 1, max: 2_000_000 });
-    await until("the journal grows", () => journalBytes(site) > bytes, PATIENCE_MS);
-    tracker.signal("SIGSTOP");
-    await untilNoMember(site);
-    tracker.signal("SIGCONT");
-    await until(
-      "it joins again",
-      () => logged(site.logs, /Joined the consumer group/).length > round,
-      PATIENCE_MS,
-    );
-  }
-  assert.equal(await withDeadline(producer.exitCode, () => producer.output.stderr), 0);
-  const { acknowledged } = JSON.parse(producer.output.stdout);
-  await untilAllCommitted(site);
-  await stopTracker(tracker);
-  assert.equal(await assertSameRecords(site), acknowledged + fullCount);
-  await assertAllDeadLettered(site);
-  await assertAllCommitted(site);
-});
-
-async function untilNoMember(site: Site): Promise<void> {
-  const admin = site.kafka.admin();
-  await admin.connect();
-  await until("the group has no member", async () => {
-    const { groups } = await admin.describeGroups([site.group]);
-    return groups[0]?.members.length === 0;
-  }, SESSION_TIMEOUT_MS + PATIENCE_MS);
-  await admin.disconnect();
 }

@@ -10,7 +10,7 @@ import { Buffer } from "node:buffer";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import { openClient } from "../../lib/kafka/client.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 
 interface Encoder {
   writeInt32(value: number): Encoder;

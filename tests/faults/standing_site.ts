@@ -6,8 +6,8 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePort, LOOPBACK } from "../../lib/dev/local_port.ts";
-import type { Program } from "../../lib/dev/programs.ts";
+import { freePort, LOOPBACK } from "../../dev/local_port.ts";
+import type { Program } from "../../dev/programs.ts";
 import { type Site, until } from "../site.ts";
 
 export interface Readiness {

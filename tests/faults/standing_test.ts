@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Transaction } from "kafkajs";
-import { spawnBoundToUs } from "../../lib/dev/child_process.ts";
+import { spawnBoundToUs } from "../../dev/child_process.ts";
 import { createSite, type Site, until, withAdmin } from "../site.ts";
 import {
   brokerOfFile,

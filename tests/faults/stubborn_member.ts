@@ -6,7 +6,7 @@
 
 import assignerProtocolModule from "kafkajs/src/consumer/assignerProtocol.js";
 import { openClient } from "../../lib/kafka/client.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 
 interface Joined {
   readonly generationId: number;

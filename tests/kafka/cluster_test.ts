@@ -158,3 +158,32 @@ Deno.test("ClusterClient.offsets() knows a partition that was added after it fir
     { partition: 1, low: 0, high: 7, highWatermark: 7 },
   ]);
 });
+
+Deno.test("ClusterClient at probe patience waits for the cluster to find out that one of its brokers died", async () => {
+  using clock = new JumpingClock();
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
+  cluster.coordinator = 2;
+  const { offsetFetch } = cluster.requests;
+  cluster.script.offsetFetch = () => cluster.coordinator === 2 ? "hang up" : undefined;
+  await using client = await connect(cluster, "probe");
+  const answer = client.committedOffsets("group", TOPIC);
+  let error: unknown;
+  answer.catch((refusal) => error = refusal);
+  await clock.jumpUntil("it asks again", () => error !== undefined || offsetFetch.length > 12);
+  cluster.coordinator = 1;
+  await clock.jumpUntil("it is answered", () => error !== undefined || offsetFetch.length > 13);
+  assert.deepEqual(await answer, []);
+});
+
+Deno.test("ClusterClient at probe patience says that one broker does not answer, not that none does", async () => {
+  using clock = new JumpingClock();
+  await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
+  cluster.coordinator = 2;
+  cluster.script.offsetFetch = () => "hang up";
+  await using client = await connect(cluster, "probe");
+  let error: Error | undefined;
+  client.committedOffsets("group", TOPIC).catch((refusal) => error = refusal);
+  await clock.jumpUntil("it gives up", () => error !== undefined);
+  assert.equal(error?.name, "BrokerUnreachableError");
+  assert.match(error.message, /^a broker of the cluster does not answer, though others do/);
+});

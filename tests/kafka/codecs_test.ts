@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { kafkaJars } from "../../lib/dev/kafka_jars.ts";
+import { kafkaJars } from "../../dev/kafka_jars.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, hasCommand } from "../site.ts";
 

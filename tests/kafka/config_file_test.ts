@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { argsOfTask } from "../../lib/dev/programs.ts";
+import { argsOfTask } from "../../dev/programs.ts";
 import { readConfigFile } from "../../lib/kafka/config_file.ts";
 import { connectionOf } from "../../lib/kafka/connection_options.ts";
 import { decodeText, readProperties } from "../../lib/kafka/properties.ts";

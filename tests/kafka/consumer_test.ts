@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
-import {
-  type ConsumedBatch,
-  type ConsumerNotice,
-  GroupConsumer,
-  type GroupConsumerOptions,
-} from "../../lib/kafka/consumer.ts";
+import type {
+  ConsumedBatch,
+  ConsumerNotice,
+  GroupConsumerOptions,
+} from "../../lib/kafka/consumer/api.ts";
+import { GroupConsumer } from "../../lib/kafka/consumer/group_consumer.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until } from "../site.ts";
 

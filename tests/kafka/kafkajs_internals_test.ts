@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
-import { addJoinHook, requestRejoin } from "../../lib/kafka/kafkajs_internals.ts";
+import {
+  beforeJoining,
+  hookGroupMembers,
+  requestRejoin,
+} from "../../lib/kafka/kafkajs/group_member.ts";
 
 interface ConsumerGroup {
   joinAndSync(): Promise<void>;
@@ -8,12 +12,13 @@ interface ConsumerGroup {
 }
 
 const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
-addJoinHook();
+hookGroupMembers();
 
 /** A consumer's part in its group that joins when the test says so. */
 function createGroup() {
   const joins: PromiseWithResolvers<void>[] = [];
   const cluster = {};
+  beforeJoining(cluster, () => Promise.resolve());
   const retrier = () => {
     const join = Promise.withResolvers<void>();
     joins.push(join);
@@ -65,4 +70,14 @@ Deno.test("a consumer that is to join again is told so at its next heartbeat, on
   await join;
   await beat();
   assert.equal(heartbeats, 2);
+});
+
+Deno.test("a group of another user of kafkajs joins as kafkajs has it, however often at once", async () => {
+  const { group, joins } = createGroup();
+  Object.assign(group, { cluster: {} });
+  const both = [group.joinAndSync(), group.joinAndSync()];
+  await turn();
+  assert.equal(joins.length, 2);
+  for (const join of joins) join.resolve();
+  await Promise.all(both);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { RefusedError } from "../../lib/kafka/errors.ts";
-import type { ClientBroker, ClientCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import type { ClientBroker, ClientCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { askEpochEnd, TOPIC_CHANGED } from "../../lib/kafka/leader_epochs.ts";
 import { createSite, withAdmin } from "../site.ts";
 

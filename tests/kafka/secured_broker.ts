@@ -17,9 +17,9 @@ import {
 } from "kafkajs";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { freePorts } from "../../lib/dev/broker_cluster.ts";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { freePorts } from "../../dev/broker_cluster.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
 
 export interface SecuredBroker {
@@ -285,15 +285,35 @@ export async function allow(
   const admin = kafka.admin();
   await admin.connect();
   await admin.createAcls({
-    acl: permissions.map(([resource, name, operation]) => ({
-      principal: `User:${user}`,
-      host: "*",
+    acl: permissions.map((permission) => ({
+      ...entryOf(user, permission),
       permissionType,
-      resourceType: AclResourceTypes[resource],
-      resourceName: name,
-      resourcePatternType: ResourcePatternTypes.LITERAL,
-      operation: AclOperationTypes[operation],
     })),
   });
   await admin.disconnect();
+}
+
+/** Takes a permission away that {@link allow} gave. */
+export async function revoke(
+  { kafka }: SecuredBroker,
+  user: string,
+  permission: Permission,
+): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.deleteAcls({
+    filters: [{ ...entryOf(user, permission), permissionType: AclPermissionTypes.ALLOW }],
+  });
+  await admin.disconnect();
+}
+
+function entryOf(user: string, [resource, name, operation]: Permission) {
+  return {
+    principal: `User:${user}`,
+    host: "*",
+    resourceType: AclResourceTypes[resource],
+    resourceName: name,
+    resourcePatternType: ResourcePatternTypes.LITERAL,
+    operation: AclOperationTypes[operation],
+  };
 }

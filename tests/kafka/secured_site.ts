@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startProgram } from "../../lib/dev/programs.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { createSite, type Ended, type Site, type SiteOptions } from "../site.ts";
 import { ALICE, isInstalled, NO_BROKER, SCRAM_USER, startSecuredBroker } from "./secured_broker.ts";
 

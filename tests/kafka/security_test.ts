@@ -5,6 +5,7 @@ import { securityOf } from "../../lib/kafka/security.ts";
 import "./security/entering.ts";
 import "./security/refusals.ts";
 import "./security/permissions.ts";
+import "./security/dead_letters.ts";
 import "./security/groups.ts";
 import "./security/sessions.ts";
 import "./security/tokens.ts";

@@ -3,21 +3,20 @@ import { Buffer } from "node:buffer";
 import { isDeepStrictEqual } from "node:util";
 import { CompressionTypes, Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
-import { cureIdleTimer } from "../../lib/kafka/kafkajs_internals.ts";
+import { install } from "../../lib/kafka/kafkajs/install.ts";
 import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
 import { CorruptBatchError, decodeBatches, decodeRecords } from "../../lib/kafka/record_batch.ts";
 import { type PartitionRange, TopicReader } from "../../lib/kafka/topic_reader.ts";
-import { createCluster } from "../../lib/kafka/kafkajs_internals.ts";
+import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { openClient } from "../../lib/kafka/client.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 import { hasCommand } from "../site.ts";
 
-cureIdleTimer(); // the tests use kafkajs directly too
-
 const broker = await liveBroker();
 const connection = { brokers: broker.address.split(","), clientId: "orderflow-test" };
 const kafka = new Kafka({ brokers: [...connection.brokers], logLevel: logLevel.NOTHING });
+install(kafka);
 const TIMESTAMP_MS = 1_756_684_800_000;
 
 async function withTopic(

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { Business, OTHER_NAME } from "../../lib/monitor/business.ts";
-import { JournalModel } from "../../lib/monitor/journal_model.ts";
-import { type OrderFacts, OrderScanner } from "../../lib/monitor/order_scan.ts";
+import { Business, OTHER_NAME } from "../../lib/monitor/model/business.ts";
+import { JournalModel } from "../../lib/monitor/model/journal_model.ts";
+import { type OrderFacts, OrderScanner } from "../../lib/monitor/model/order_scan.ts";
 import { createShop } from "../../lib/shop.ts";
 import { Random } from "../../lib/shop/random.ts";
-import { Tally, TALLY_TOP_COUNT } from "../../lib/monitor/tally.ts";
+import { Tally, TALLY_TOP_COUNT } from "../../lib/monitor/model/tally.ts";
 import { journalLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 30);

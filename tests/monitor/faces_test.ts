@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { formatHtml } from "../../lib/monitor/html_view.ts";
-import { formatJson } from "../../lib/monitor/json_view.ts";
-import { ReadModel, type Snapshot } from "../../lib/monitor/read_model.ts";
+import { formatHtml } from "../../lib/monitor/views/html_view.ts";
+import { formatJson } from "../../lib/monitor/views/json_view.ts";
+import { ReadModel, type Snapshot } from "../../lib/monitor/model/read_model.ts";
 import { INITIAL_CONTROLS } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { toText } from "../../lib/monitor/screen/line.ts";
-import { formatProgress, formatText } from "../../lib/monitor/text_view.ts";
-import type { TailStatus } from "../../lib/monitor/tail.ts";
+import { formatProgress, formatText } from "../../lib/monitor/views/text_view.ts";
+import type { TailStatus } from "../../lib/monitor/tail/tail.ts";
 import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { History, HISTORY_STEPS_MAX } from "../../lib/monitor/history.ts";
+import { History, HISTORY_STEPS_MAX } from "../../lib/monitor/model/history.ts";
 import { Random } from "../../lib/shop/random.ts";
 
 interface Event {

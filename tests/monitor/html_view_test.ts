@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { formatHtml } from "../../lib/monitor/html_view.ts";
-import { formatJson } from "../../lib/monitor/json_view.ts";
-import { ReadModel } from "../../lib/monitor/read_model.ts";
+import { formatHtml } from "../../lib/monitor/views/html_view.ts";
+import { formatJson } from "../../lib/monitor/views/json_view.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { JournalModel } from "../../lib/monitor/journal_model.ts";
-import { LineRuns } from "../../lib/monitor/line_runs.ts";
+import { JournalModel } from "../../lib/monitor/model/journal_model.ts";
+import { LineRuns } from "../../lib/monitor/model/line_runs.ts";
 
 Deno.test("LineRuns.truncate() counts the lines from an offset on, and forgets them", () => {
   const runs = new LineRuns();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
-const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../..", import.meta.url);
 const DEADLINE_MS = 20_000;
 /** What the monitor may do, and no more. */
 const PERMISSIONS = ["--no-prompt", "--allow-read"];
@@ -274,7 +274,7 @@ Deno.test("monitor imports nothing of Kafka", async () => {
   }).output();
   const { modules } = JSON.parse(new TextDecoder().decode(stdout));
   const specifiers = modules.map(({ specifier }: { specifier: string }) => specifier);
-  assert.ok(specifiers.some((specifier: string) => specifier.endsWith("lib/monitor/tail.ts")));
+  assert.ok(specifiers.some((specifier: string) => specifier.endsWith("lib/monitor/tail/tail.ts")));
   assert.deepEqual(
     specifiers.filter((specifier: string) => /lib\/kafka\/|kafkajs|lib\/tracker\//.test(specifier)),
     [],

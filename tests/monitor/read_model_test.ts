@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { formatJson } from "../../lib/monitor/json_view.ts";
-import { ReadModel } from "../../lib/monitor/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail.ts";
-import { formatChanges, formatStatusLine, formatText } from "../../lib/monitor/text_view.ts";
+import { formatJson } from "../../lib/monitor/views/json_view.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
+import { formatChanges, formatStatusLine, formatText } from "../../lib/monitor/views/text_view.ts";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const ENCODER = new TextEncoder();

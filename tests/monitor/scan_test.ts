@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { EventScanner, parseTimestamp } from "../../lib/monitor/scan.ts";
+import { EventScanner } from "../../lib/monitor/model/scan.ts";
+import { parseTimestamp } from "../../lib/monitor/model/timestamp.ts";
 import { journalLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const ENCODER = new TextEncoder();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import stringWidth from "string-width";
-import { ReadModel } from "../../lib/monitor/read_model.ts";
-import { chartRows, niceMax, resampled } from "../../lib/monitor/screen/chart.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
+import { chartRows, resampled } from "../../lib/monitor/screen/chart.ts";
+import { niceMax } from "../../lib/monitor/views/scale.ts";
 import {
   type Controls,
   INITIAL_CONTROLS,
@@ -10,7 +11,7 @@ import {
 } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
-import { subjectsOf } from "../../lib/monitor/screen/list_panes.ts";
+import { subjectsOf } from "../../lib/monitor/screen/panes.ts";
 import type { FrameSpec } from "../../lib/monitor/screen/pane.ts";
 import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
 
@@ -178,7 +179,7 @@ Deno.test("e goes to the newest failed record, again to older ones, E back", () 
 Deno.test("a filter leaves what contains its text, whatever the case", () => {
   const spec = specOf();
   const controls = typed(INITIAL_CONTROLS, spec, "/ORDER-49\n");
-  assert.equal(subjectsOf(spec.snapshot, controls).records.length, 10);
+  assert.equal(subjectsOf(spec.snapshot, controls).panes[0]?.count, 10);
   assert.match(textOf({ ...spec, controls }), /Recent records, 10 match[\s\S]*filter "ORDER-49"/);
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SlidingWindow } from "../../lib/monitor/sliding_window.ts";
+import { SlidingWindow } from "../../lib/monitor/model/sliding_window.ts";
 
 const NOW_MS = 1_800_000_000_000;
 const MINUTE = { nowMs: NOW_MS, windowMs: 60_000 };

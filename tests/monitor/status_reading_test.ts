@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { formatJson } from "../../lib/monitor/json_view.ts";
-import { ReadModel } from "../../lib/monitor/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail.ts";
-import { judgeStatus, readStatus, type StatusReading } from "../../lib/monitor/status_reading.ts";
+import { formatJson } from "../../lib/monitor/views/json_view.ts";
+import { ReadModel } from "../../lib/monitor/model/read_model.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
+import {
+  judgeStatus,
+  readStatus,
+  type StatusReading,
+} from "../../lib/monitor/tail/status_reading.ts";
 import { STATUS_BYTES_MAX } from "../../lib/tracker_status.ts";
 import { journalLine, logLine } from "./journal_lines.ts";
 

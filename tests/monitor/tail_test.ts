@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type LineSink, Tail, type TailOptions } from "../../lib/monitor/tail.ts";
-import { TAIL_FILES, type TailFiles } from "../../lib/monitor/tail_files.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
+import { Tail, type TailOptions } from "../../lib/monitor/tail/tail.ts";
+import { TAIL_FILES, type TailFiles } from "../../lib/monitor/tail/tail_files.ts";
 
 const DECODER = new TextDecoder();
 const NAME = "tracker.events";

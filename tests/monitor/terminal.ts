@@ -1,9 +1,13 @@
 /** A real terminal for tests: tmux, on a server of its own. */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { argsOfTask } from "../../dev/programs.ts";
 import { until } from "../site.ts";
+import type { Logs } from "./logs.ts";
 
-const SHOWN_WITHIN_MS = 30_000;
+const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
+const SHOWN_WITHIN_MS = 60_000;
 const SHELL_PROMPT = "before the program";
 
 /** Why there is no terminal to test on, or undefined where there is. */
@@ -98,6 +102,41 @@ export class Terminal implements AsyncDisposable {
     await this.#run("send-keys", ...keys);
   }
 
+  /** Sends bytes as a terminal would, in one write. */
+  async sendBytes(...bytes: readonly number[]): Promise<void> {
+    await this.#run("send-keys", "-H", ...bytes.map((byte) => byte.toString(16).padStart(2, "0")));
+  }
+
+  /** Pastes a text, bracketed where the program has asked for that. */
+  async paste(text: string): Promise<void> {
+    await this.#run("set-buffer", text);
+    await this.#run("paste-buffer", "-p", "-r");
+  }
+
+  /** The terminal's own settings, as `stty -a` prints them. */
+  async settings(): Promise<string> {
+    const tty = (await this.#run("display-message", "-p", "#{pane_tty}")).trim();
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", `stty -a < '${tty}'`] })
+      .output();
+    return new TextDecoder().decode(stdout);
+  }
+
+  /** Whether the program is stopped, as by Ctrl-Z. */
+  async isStopped(): Promise<boolean> {
+    return (await processState(await Deno.readTextFile(this.#pidFile))).startsWith("T");
+  }
+
+  /** Returns what tells whether the program runs, even once the terminal is closed. */
+  async processProbe(): Promise<() => Promise<boolean>> {
+    const pid = await Deno.readTextFile(this.#pidFile);
+    return async () => await processState(pid) !== "";
+  }
+
+  /** Closes the terminal, as a person closes its window. */
+  async close(): Promise<void> {
+    await this.#run("kill-server").catch(() => {});
+  }
+
   /** Writes all that the program sends from now on to a file, byte for byte. */
   async record(path: string): Promise<void> {
     await this.#run("pipe-pane", "-O", `cat > '${path}'`);
@@ -128,12 +167,72 @@ export class Terminal implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#run("kill-server").catch(() => {});
+    await this.close();
     await Deno.remove(this.#pidFile);
   }
+}
+
+/** As `ps` says it; empty where there is no such process. */
+async function processState(pid: string): Promise<string> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-o", "stat=", "-p", pid.trim()] })
+    .output();
+  return new TextDecoder().decode(stdout).trim();
 }
 
 /** The terminal is as it was before: what stood there is back, and keys are shown and wait for Enter. */
 export function isRestored(text: string): boolean {
   return text.includes(SHELL_PROMPT) && /^icanon$/m.test(text) && /^echo$/m.test(text);
+}
+
+/** Whether keys are shown and wait for Enter. */
+export function isCooked(settings: string): boolean {
+  return / icanon/.test(settings) && / echo /.test(settings);
+}
+
+const missing = await missingTerminal();
+
+/** A test on a terminal; skipped, with the reason, where there is none. */
+export function terminalTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({
+    name: missing === undefined ? name : `${name} (SKIPPED: ${missing})`,
+    ignore: missing !== undefined,
+    fn,
+  });
+}
+
+export interface StartMonitorOptions {
+  readonly columns?: number;
+  readonly rows?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** What runs the monitor's command, given as its last arguments. */
+  readonly launcher?: readonly string[];
+}
+
+/** Starts the monitor as the task of `deno.json` runs it, permissions included. */
+export async function startMonitor(
+  logs: Logs,
+  { columns = 80, rows = 24, env = {}, launcher = [] }: StartMonitorOptions = {},
+): Promise<Terminal> {
+  // What people's terminals and CI systems say of themselves; a package may want to read it.
+  const surroundings = {
+    TERM: "xterm-256color",
+    COLORTERM: "truecolor",
+    TERM_PROGRAM: "Apple_Terminal",
+    CI: "true",
+    GITHUB_ACTIONS: "true",
+    TEAMCITY_VERSION: "2026.1",
+    TF_BUILD: "True",
+  };
+  const command = [
+    ...launcher,
+    ...[Deno.execPath(), ...await argsOfTask("monitor")],
+    ...["--logs", logs.path, "--interval", "100ms"],
+  ];
+  return await Terminal.start({
+    command,
+    cwd: PROJECT,
+    columns,
+    rows,
+    env: { ...surroundings, ...env },
+  });
 }

@@ -1,56 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freePort } from "../../lib/dev/local_port.ts";
-import { argsOfTask } from "../../lib/dev/programs.ts";
+import { freePort } from "../../dev/local_port.ts";
+import { argsOfTask } from "../../dev/programs.ts";
 import { until } from "../site.ts";
 import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
-import { isRestored, missingTerminal, Terminal } from "./terminal.ts";
+import { isRestored, startMonitor, Terminal, terminalTest as test } from "./terminal.ts";
 
-const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[349][0-8]`);
-const missing = await missingTerminal();
-
-function test(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: missing === undefined ? name : `${name} (SKIPPED: ${missing})`,
-    ignore: missing !== undefined,
-    fn,
-  });
-}
-
-/** As the task of `deno.json` runs it, permissions included. */
-async function startMonitor(
-  logs: Logs,
-  { columns = 80, rows = 24, env = {} }: {
-    columns?: number;
-    rows?: number;
-    env?: Readonly<Record<string, string>>;
-  } = {},
-): Promise<Terminal> {
-  // What people's terminals and CI systems say of themselves; a package may want to read it.
-  const surroundings = {
-    TERM: "xterm-256color",
-    COLORTERM: "truecolor",
-    TERM_PROGRAM: "Apple_Terminal",
-    CI: "true",
-    GITHUB_ACTIONS: "true",
-    TEAMCITY_VERSION: "2026.1",
-    TF_BUILD: "True",
-  };
-  const command = [
-    ...[Deno.execPath(), ...await argsOfTask("monitor")],
-    ...["--logs", logs.path, "--interval", "100ms"],
-  ];
-  return await Terminal.start({
-    command,
-    cwd: PROJECT,
-    columns,
-    rows,
-    env: { ...surroundings, ...env },
-  });
-}
-
 test("dashboard fills a terminal of any size, and follows when it changes", async () => {
   using logs = new Logs();
   logs.orders(300);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { freePort } from "../../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
+import { freePort } from "../../dev/local_port.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { assertJournalIsTopic, countJournalLines, createSite, until } from "../site.ts";
 

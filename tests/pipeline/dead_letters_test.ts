@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { KafkaConnection } from "../../lib/kafka/client.ts";
-import { startProgram } from "../../lib/dev/programs.ts";
+import { startProgram } from "../../dev/programs.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";

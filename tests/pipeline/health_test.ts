@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { freePort, LOOPBACK } from "../../lib/dev/local_port.ts";
-import type { Program } from "../../lib/dev/programs.ts";
+import { freePort, LOOPBACK } from "../../dev/local_port.ts";
+import type { Program } from "../../dev/programs.ts";
 import { openHealthEndpoint } from "../../lib/tracker/health_endpoint.ts";
 import { brokerOfFile } from "../faults/fault_site.ts";
 import { createSite, hasCommand, until } from "../site.ts";

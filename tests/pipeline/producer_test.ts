@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
-import { validateOrder } from "../../lib/order.ts";
+import { validateOrder } from "../../lib/order/validate.ts";
 import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, readTopic, until } from "../site.ts";

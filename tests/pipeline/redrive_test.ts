@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { ConfigResourceTypes } from "kafkajs";
-import { startProgram } from "../../lib/dev/programs.ts";
-import { redriveLogTopicOf } from "../../lib/tracker/redrive/redrive_log.ts";
-import type { RedriveSummary } from "../../lib/tracker/redrive/summary.ts";
+import { startProgram } from "../../dev/programs.ts";
+import { redriveLogTopicOf } from "../../lib/resend/redrive_log.ts";
+import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, type Ended, readTopic, type Site, until, withAdmin } from "../site.ts";
 

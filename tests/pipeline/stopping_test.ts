@@ -5,9 +5,9 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startBrokerProcess } from "../../lib/dev/broker_process.ts";
-import { FaultyProxy } from "../../lib/dev/faulty_proxy.ts";
-import { freePort, LOOPBACK } from "../../lib/dev/local_port.ts";
+import { startBrokerProcess } from "../../dev/broker_process.ts";
+import { FaultyProxy } from "../../dev/faulty_proxy.ts";
+import { freePort, LOOPBACK } from "../../dev/local_port.ts";
 import { deleteSync, killSync, uniqueName } from "../live_broker.ts";
 import { missingTerminal, Terminal } from "../monitor/terminal.ts";
 import { hasCommand, until } from "../site.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { startProgram } from "../../lib/dev/programs.ts";
-import { LOOPBACK } from "../../lib/dev/local_port.ts";
+import { startProgram } from "../../dev/programs.ts";
+import { LOOPBACK } from "../../dev/local_port.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site } from "../site.ts";
 

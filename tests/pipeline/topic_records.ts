@@ -13,7 +13,9 @@ import type { Site } from "../site.ts";
 const DECODER = new TextDecoder();
 
 /** All records of the topic, by partition and offset. */
-export async function recordsOf({ broker, topic }: Site): Promise<readonly KafkaRecord[]> {
+export async function recordsOf(
+  { broker, topic }: Pick<Site, "broker" | "topic">,
+): Promise<readonly KafkaRecord[]> {
   const connection = { brokers: [broker], clientId: "test" };
   await using cluster = await ClusterClient.connect(connection, "probe");
   await using reader = await TopicReader.connect(connection, "probe");

@@ -10,7 +10,7 @@ import { loggerOf } from "../../lib/log.ts";
 import { findDeadLetterTopic } from "../../lib/tracker/dead_letter_topic.ts";
 import { DeadLetters, type DeadLettersOptions } from "../../lib/tracker/dead_letters.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
-import { openLetter } from "../../lib/tracker/redrive/letter.ts";
+import { openLetter } from "../../lib/tracker/opened_letter.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 import { until, withAdmin } from "../site.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { PartitionStanding } from "../../lib/kafka/consumer.ts";
+import type { PartitionStanding } from "../../lib/kafka/consumer/api.ts";
 import { assess, type Observation } from "../../lib/tracker/standing.ts";
 
 const MOVING: PartitionStanding = {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { PartitionStart } from "../../lib/kafka/consumer.ts";
+import type { PartitionStart } from "../../lib/kafka/consumer/api.ts";
 import {
   formatCommitNote,
   parseCommitNote,

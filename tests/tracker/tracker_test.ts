@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
-import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer.ts";
+import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer/api.ts";
 import type { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../lib/kafka/record.ts";
 import { loggerOf } from "../../lib/log.ts";
@@ -311,6 +311,22 @@ Deno.test("Tracker: a mark whose batch was not written stands on the next line t
   assert.equal(await hooks.onBatch(batchOf({ ...again, previous: Promise.resolve(false) })), false);
   assert.equal(await hooks.onBatch(batchOf(again)), true);
   assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0"]);
+});
+
+Deno.test("Tracker: all that was noticed of a partition before its next line stands on that line, each once", async () => {
+  await using tracked = await createTracked();
+  const { hooks } = tracked;
+  hooks.startAt(assignmentOf(TOPIC));
+  assert.equal(await hooks.onBatch(batchOf({})), true);
+  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
+  hooks.startAt(assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" }));
+  hooks.startAt(assignmentOf(TOPIC, { offset: 7, metadata: "an operator's" }));
+  assert.equal(await hooks.onBatch(batchOf({ records: [record(7)] })), true);
+  const [, mark = ""] = tracked.marks();
+  assert.deepEqual(mark.split("; "), [
+    "the group was reset to offset 0",
+    "the group was reset to offset 7",
+  ]);
 });
 
 Deno.test("Tracker: a mark of a batch from before a join is not said again when that batch ends late", async () => {

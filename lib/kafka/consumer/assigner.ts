@@ -9,11 +9,8 @@
  */
 
 import type { Assigner, GroupMember } from "kafkajs";
-import {
-  type ClientCluster,
-  fetchTopicsMetadata,
-  type TopicMetadata,
-} from "../kafkajs_internals.ts";
+import type { ClientCluster } from "../kafkajs/client_cluster.ts";
+import { fetchTopicsMetadata, type TopicMetadata } from "../kafkajs/topic_metadata.ts";
 import {
   decodeSubscription,
   encodeAssignment,

@@ -12,6 +12,7 @@
  * @module
  */
 
+import { withinTime } from "../../async.ts";
 import type { ClusterClient } from "../cluster.ts";
 import type { GroupAssignment, TopicState } from "./assigner.ts";
 
@@ -76,10 +77,7 @@ export class GroupWatch {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#wake();
-    const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
-    await Promise.race([this.#running, timedOut]);
-    clearTimeout(timer);
+    if (this.#running !== undefined) await withinTime(this.#running, STOP_TIMEOUT_MS);
   }
 
   /**
@@ -114,11 +112,9 @@ export class GroupWatch {
 
   async #pause(): Promise<void> {
     if (this.#isStopped) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, this.#options.intervalMs ?? INTERVAL_MS);
+    const { promise: woken, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    await promise;
-    clearTimeout(timer);
+    await withinTime(woken, this.#options.intervalMs ?? INTERVAL_MS);
   }
 
   async #look(membership: Membership): Promise<void> {

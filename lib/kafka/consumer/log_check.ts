@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { Assignment } from "../consumer.ts";
+import type { Assignment } from "./api.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 
 /** Where a partition is read, and what is known of the record before. */

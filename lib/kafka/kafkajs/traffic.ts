@@ -6,6 +6,8 @@
  * @module
  */
 
+import { type Connection, visitConnections } from "./connections.ts";
+
 /** Called from within kafkajs's own work: it should return quickly, and not throw. */
 export interface TrafficObserver {
   /** Bytes came from a broker. */
@@ -16,25 +18,6 @@ export interface TrafficObserver {
   failed(error: unknown): void;
 }
 
-interface Connection {
-  readonly requestQueue: { maybeThrottle(throttleMs: number | null | undefined): void };
-  connect(): Promise<boolean>;
-  processData(bytes: Uint8Array): void;
-  send(call: unknown): Promise<unknown>;
-}
-
-interface ConnectionPool {
-  readonly pool: readonly Connection[];
-}
-
-interface ConnectionPoolBuilder {
-  build(destination?: object): Promise<ConnectionPool>;
-}
-
-interface ObservedCluster {
-  readonly brokerPool: { readonly connectionPoolBuilder: ConnectionPoolBuilder };
-}
-
 /**
  * Observes every connection that the cluster makes from now on.
  *
@@ -42,13 +25,7 @@ interface ObservedCluster {
  *   as `createCluster` makes it.
  */
 export function observeTraffic(cluster: object, observer: TrafficObserver): void {
-  const { connectionPoolBuilder: builder } = (cluster as ObservedCluster).brokerPool;
-  const { build } = builder;
-  builder.build = async (destination) => {
-    const connections = await build.call(builder, destination);
-    for (const connection of connections.pool) observeConnection(connection, observer);
-    return connections;
-  };
+  visitConnections(cluster, (connection) => observeConnection(connection, observer));
 }
 
 function observeConnection(connection: Connection, observer: TrafficObserver): void {

@@ -111,7 +111,10 @@ export function* decodeSnappyBlock(block: Uint8Array, stepBytes: number): Genera
   if (end > given) yield output.subarray(given, end);
 }
 
-/** Copies byte by byte where source and target overlap: that repeats what was just written. */
+/** Below this many bytes a loop is faster than a call. */
+const COPIED_BY_LOOP_MAX = 32;
+
+/** Copies a match, which may overlap with what it writes: its first `offset` bytes repeat then. */
 function copyMatch(
   output: Uint8Array,
   { end, offset, length, format }: {
@@ -123,10 +126,17 @@ function copyMatch(
 ): number {
   if (offset === 0 || offset > end) throw damaged(format);
   requireRoom(output, end + length, format);
-  if (offset >= length) output.copyWithin(end, end - offset, end - offset + length);
-  else {for (let index = 0; index < length; index++) {
-      output[end + index] = output[end + index - offset] ?? 0;
-    }}
+  if (length <= COPIED_BY_LOOP_MAX) {
+    for (let at = end; at < end + length; at++) output[at] = output[at - offset] ?? 0;
+    return end + length;
+  }
+  // Twice as much each time; what was written so far is a multiple of the offset until the last copy.
+  for (let written = 0; written < length;) {
+    const part = Math.min(written === 0 ? offset : written, length - written);
+    const from = written === 0 ? end - offset : end;
+    output.copyWithin(end + written, from, from + part);
+    written += part;
+  }
   return end + length;
 }
 

@@ -28,24 +28,6 @@ export function chartRows(spec: ChartSpec): readonly string[] {
   return spec.glyphs === "braille" ? brailleRows(spec) : barRows(spec);
 }
 
-const NICE_FACTORS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
-const PERCENT_FLOORS = [90, 80, 50, 0];
-
-/** The least of some round numbers that is not under the value: a scale that people read. */
-export function niceMax(value: number): number {
-  if (!(value > 0)) return 1;
-  const exponent = Math.floor(Math.log10(value));
-  const nice = (factor: number) =>
-    exponent < 0 ? factor / 10 ** -exponent : factor * 10 ** exponent;
-  return nice(NICE_FACTORS.find((factor) => nice(factor) >= value * (1 - 1e-9)) ?? 10);
-}
-
-/** Where a chart of percentages may begin: the highest round number that is under every value. */
-export function percentFloor(values: readonly (number | undefined)[]): number {
-  const least = Math.min(100, ...values.filter((value) => value !== undefined));
-  return PERCENT_FLOORS.find((floor) => floor < least) ?? 0;
-}
-
 /** The values as so many, each the mean of those that fall to it. */
 export function resampled(
   values: readonly (number | undefined)[],

@@ -4,28 +4,37 @@
  * @module
  */
 
-import { WINDOW_NAMES, type WindowName } from "../read_model.ts";
+import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";
 import { type ThemeName, THEMES } from "./line.ts";
-
-export type PaneName = "records" | "log" | "partitions" | "business";
-const PANES: readonly PaneName[] = ["records", "log", "partitions", "business"];
 
 /** A key as it was pressed: a name for those that have one, else its character. */
 export type Key =
   | {
-    readonly name: "up" | "down" | "pageup" | "pagedown" | "tab" | "enter" | "escape" | "backspace";
+    readonly name:
+      | "up"
+      | "down"
+      | "pageup"
+      | "pagedown"
+      | "tab"
+      | "backtab"
+      | "enter"
+      | "escape"
+      | "backspace"
+      | "interrupt";
   }
-  | { readonly name: "character"; readonly text: string };
+  | { readonly name: "character"; readonly text: string }
+  | { readonly name: "paste"; readonly text: string };
 
 export interface Controls {
-  readonly focus: PaneName;
-  /** From the top: of records and log lines, 0 is the newest. */
-  readonly selected: Readonly<Record<PaneName, number>>;
+  /** The name of a pane. */
+  readonly focus: string;
+  /** By pane, from the top, 0 where it is not named: of records and log lines, 0 is the newest. */
+  readonly selected: Readonly<Record<string, number>>;
   readonly filter: string;
   readonly isTyping: boolean;
   readonly isPaused: boolean;
   readonly isHelpShown: boolean;
-  /** The record shown in full, by its place. */
+  /** The key of what is shown in full. */
   readonly detail: string | undefined;
   readonly detailTop: number;
   /** Of the charts. */
@@ -36,7 +45,7 @@ export interface Controls {
 
 export const INITIAL_CONTROLS: Controls = {
   focus: "records",
-  selected: { records: 0, log: 0, partitions: 0, business: 0 },
+  selected: {},
   filter: "",
   isTyping: false,
   isPaused: false,
@@ -48,34 +57,43 @@ export const INITIAL_CONTROLS: Controls = {
   quit: false,
 };
 
-/** What the keys act on: places of records, newest first. */
+/** What the keys act on. */
 export interface Subjects {
-  /** As the filter leaves them. */
-  readonly records: readonly string[];
-  /** Further back than {@link records}, whatever the filter. */
+  /** In the order in which Tab goes through them. */
+  readonly panes: readonly {
+    readonly name: string;
+    /** How many lines can be moved through. */
+    readonly count: number;
+    /** What Enter opens, by line; empty where nothing opens. */
+    readonly keys: readonly string[];
+  }[];
+  /** Keys of failed records, newest first; further back than the pane of records, whatever the filter. */
   readonly failed: readonly string[];
-  /** What can be moved through, by pane. */
-  readonly counts: Readonly<Record<PaneName, number>>;
 }
 
 const PAGE = 10;
 const FILTER_LENGTH_MAX = 80;
 
 export function pressed(controls: Controls, key: Key, subjects: Subjects): Controls {
+  if (key.name === "interrupt") return { ...controls, quit: true };
   if (controls.isTyping) return typed(controls, key);
+  // Text that was meant for something else is no command.
+  if (key.name === "paste") return controls;
   if (controls.isHelpShown) {
     return isQuit(key) ? { ...controls, quit: true } : { ...controls, isHelpShown: false };
   }
   switch (key.name) {
     case "tab":
-      return { ...controls, focus: next(PANES, controls.focus) };
+      return { ...controls, focus: next(namesOf(subjects), controls.focus) };
+    case "backtab":
+      return { ...controls, focus: next(namesOf(subjects).toReversed(), controls.focus) };
     case "escape":
     case "backspace":
       return controls.detail === undefined
         ? { ...controls, filter: "" }
         : { ...controls, detail: undefined };
     case "enter":
-      return controls.focus === "records" ? opened(controls, subjects) : controls;
+      return opened(controls, subjects);
     case "up":
       return moved(controls, subjects, -1);
     case "down":
@@ -123,25 +141,31 @@ function typed(controls: Controls, key: Key): Controls {
     case "backspace":
       return { ...controls, filter: controls.filter.slice(0, -1) };
     case "character":
-      return { ...controls, filter: (controls.filter + key.text).slice(0, FILTER_LENGTH_MAX) };
+      return extended(controls, key.text);
+    case "paste":
+      return extended(controls, key.text.trim().split(/[\r\n]/, 1)[0] ?? "");
     default:
       return controls;
   }
 }
 
-function moved(controls: Controls, { counts }: Subjects, by: number): Controls {
+function extended(controls: Controls, text: string): Controls {
+  return { ...controls, filter: (controls.filter + text).slice(0, FILTER_LENGTH_MAX) };
+}
+
+function moved(controls: Controls, { panes }: Subjects, by: number): Controls {
   if (controls.detail !== undefined) {
     return { ...controls, detailTop: Math.max(0, controls.detailTop + by) };
   }
   const { focus } = controls;
-  const last = Math.max(0, counts[focus] - 1);
-  const index = Math.min(last, Math.max(0, controls.selected[focus] + by));
+  const { count = 0 } = panes.find(({ name }) => name === focus) ?? {};
+  const index = Math.min(Math.max(0, count - 1), Math.max(0, selectedIn(controls) + by));
   return { ...controls, selected: { ...controls.selected, [focus]: index } };
 }
 
-function opened(controls: Controls, { records }: Subjects): Controls {
-  const place = records[controls.selected.records];
-  return place === undefined ? controls : { ...controls, detail: place, detailTop: 0 };
+function opened(controls: Controls, { panes }: Subjects): Controls {
+  const key = panes.find(({ name }) => name === controls.focus)?.keys[selectedIn(controls)];
+  return key === undefined ? controls : { ...controls, detail: key, detailTop: 0 };
 }
 
 /** Towards older ones with 1, towards newer ones with -1; from the newest where none is shown. */
@@ -149,6 +173,14 @@ function toError(controls: Controls, { failed }: Subjects, direction: 1 | -1): C
   const at = controls.detail === undefined ? -1 : failed.indexOf(controls.detail);
   const place = failed[at === -1 ? 0 : at + direction];
   return place === undefined ? controls : { ...controls, detail: place, detailTop: 0 };
+}
+
+function namesOf({ panes }: Subjects): readonly string[] {
+  return panes.map(({ name }) => name);
+}
+
+function selectedIn({ focus, selected }: Controls): number {
+  return selected[focus] ?? 0;
 }
 
 function next<T>(values: readonly T[], value: T): T {

@@ -5,15 +5,19 @@
  */
 
 import { inBytes, printable, withThousands } from "../../text.ts";
-import { BEHIND_BYTES_MIN, duration, statusName } from "../health.ts";
-import type { Snapshot } from "../read_model.ts";
-import { successPane, throughputPane } from "./chart_panes.ts";
+import { BEHIND_BYTES_MIN, duration, statusName } from "../model/health.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import { GLYPHS } from "./glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
 import { columnsOf, fitted, inAscii, type Line, span } from "./line.ts";
-import { detailPane, logPane, partitionsPane, recordsPane } from "./list_panes.ts";
-import { type Extent, framed, type FrameSpec, insideOf, type Pane } from "./pane.ts";
-import { businessPane, healthPane, messagesPane, toneOf } from "./summary_panes.ts";
+import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./pane.ts";
+import { detailPane, focusedPane } from "./panes.ts";
+import { BUSINESS_PANE } from "./panes/business.ts";
+import { successPane, throughputPane } from "./panes/charts.ts";
+import { LOG_PANE } from "./panes/log.ts";
+import { PARTITIONS_PANE } from "./panes/partitions.ts";
+import { RECORDS_PANE } from "./panes/records.ts";
+import { healthPane, messagesPane, toneOf } from "./panes/summary.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
@@ -29,8 +33,6 @@ const LIST_ROWS_MIN = 5;
 const BODY_ROWS_WITH_CHARTS = 20;
 const SIDE_SHARE = 0.47;
 const FOLDER_WIDTH_MAX = 24;
-
-type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
 
 /** Exactly `rows` lines of exactly `columns` columns. */
 export function frameLines(spec: FrameSpec): readonly Line[] {
@@ -68,17 +70,9 @@ function smallBody(spec: FrameSpec, { width, height }: Extent): readonly Line[] 
   return [
     ...beside(spec, summary, { width, height: summaryHeight }),
     ...(chartHeight === 0 ? [] : beside(spec, charts, { width, height: chartHeight })),
-    ...drawn(PANES[spec.controls.focus], spec, { width, height: listHeight }),
+    ...drawn(focusedPane, spec, { width, height: listHeight }),
   ];
 }
-
-/** What the small screen shows of, one at a time. */
-const PANES: Readonly<Record<FrameSpec["controls"]["focus"], DrawPane>> = {
-  records: recordsPane,
-  log: logPane,
-  partitions: partitionsPane,
-  business: businessPane,
-};
 
 function largeBody(spec: FrameSpec, { width, height }: Extent): readonly Line[] {
   const chartHeight = Math.min(13, Math.max(7, Math.floor(height / 4)));
@@ -90,12 +84,15 @@ function largeBody(spec: FrameSpec, { width, height }: Extent): readonly Line[] 
   );
   const logHeight = listHeight - partitionsHeight;
   const side = [
-    ...drawn(partitionsPane, spec, { width: sideWidth, height: partitionsHeight }),
-    ...drawn(logPane, spec, { width: sideWidth, height: logHeight }),
+    ...drawn(PARTITIONS_PANE.draw, spec, { width: sideWidth, height: partitionsHeight }),
+    ...drawn(LOG_PANE.draw, spec, { width: sideWidth, height: logHeight }),
   ];
-  const records = drawn(recordsPane, spec, { width: width - sideWidth, height: listHeight });
+  const records = drawn(RECORDS_PANE.draw, spec, { width: width - sideWidth, height: listHeight });
   return [
-    ...beside(spec, [messagesPane, healthPane, businessPane], { width, height: SUMMARY_ROWS }),
+    ...beside(spec, [messagesPane, healthPane, BUSINESS_PANE.draw], {
+      width,
+      height: SUMMARY_ROWS,
+    }),
     ...beside(spec, [throughputPane, successPane], { width, height: chartHeight }),
     ...records.map((line, index) => [...line, ...(side[index] ?? [])]),
   ];

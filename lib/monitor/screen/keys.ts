@@ -7,6 +7,7 @@
 import type { Controls } from "./controls.ts";
 import { column, span } from "./line.ts";
 import type { Pane } from "./pane.ts";
+import { LIST_PANES } from "./panes.ts";
 
 /** A key and what it does, in a word. */
 export type Hint = readonly [key: string, meaning: string];
@@ -33,7 +34,8 @@ const HELP_HINTS: readonly Hint[] = [["any key", "back"], ["q", "quit"]];
 
 const HELP: readonly Hint[] = [
   ["q, Ctrl+C", "leave"],
-  ["Tab", "next pane: records, log, partitions, business"],
+  ["Ctrl+Z", "stop; the shell's fg continues"],
+  ["Tab, Shift+Tab", `next, previous pane: ${LIST_PANES.map(({ name }) => name).join(", ")}`],
   ["arrows, PgUp, PgDn", "move in the pane"],
   ["Enter", "the order of the record in full"],
   ["e, E", "next older, next newer record that failed"],

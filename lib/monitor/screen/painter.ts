@@ -1,8 +1,5 @@
 /**
- * Brings frames to a terminal: only the lines that changed, all at once, and no more often than a person can see.
- *
- * Ink has the keys, the alternate screen and the way out. Its own drawing takes every character of a frame apart
- * several times: at 120x40 that was two thirds of what the whole monitor cost.
+ * Draws frames on a terminal: only the lines that changed, all at once, and no more often than a person can see.
  *
  * @module
  */
@@ -16,7 +13,7 @@ const REDRAWS_PER_SECOND_MAX = 10;
 const REDRAW_MS_MIN = 1000 / REDRAWS_PER_SECOND_MAX;
 /** What another program wrote on the screen is gone after so long. */
 const REPAINT_MS = 5_000;
-/** After a change of size terminals and Ink move lines for a while. */
+/** After a change of size terminals move lines for a while. */
 const UNSETTLED_MS = 1_000;
 
 export class Painter {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Snapshot } from "../read_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
 import type { Controls } from "./controls.ts";
 import type { GlyphName, Glyphs } from "./glyphs.ts";
 import { columnsOf, fitted, type Line, span, type Tone } from "./line.ts";
@@ -39,6 +39,8 @@ export interface Pane {
   /** Three words in the frame's lower edge: at its left end, in its middle and at its right end. */
   readonly edge?: readonly [left: string, middle: string, right: string];
 }
+
+export type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
 
 const FRAME_COLUMNS = 4;
 const FRAME_ROWS = 2;

@@ -6,7 +6,8 @@
 
 import type { KafkaRecord } from "../../kafka/record.ts";
 import { type EventContext, EventWriter } from "../event.ts";
-import { type RecordFailure, takeAnyRecord, verdictOf } from "../judge.ts";
+import { takeAnyRecord, verdictOf } from "../judge.ts";
+import type { RecordFailure } from "../failures.ts";
 
 export interface EncodeContext extends EventContext {
   /** Whether values are judged as orders, or taken as they are. */

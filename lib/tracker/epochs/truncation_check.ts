@@ -12,7 +12,7 @@
  */
 
 import type { CommittedOffset } from "../../kafka/cluster.ts";
-import type { Assignment, ConsumedBatch, PartitionStart } from "../../kafka/consumer.ts";
+import type { Assignment, ConsumedBatch, PartitionStart } from "../../kafka/consumer/api.ts";
 import type { LogCheck, LogPosition } from "../../kafka/consumer/log_check.ts";
 import {
   type BatchFit,

@@ -341,7 +341,9 @@ export class Upkeep {
     const { storage, directory, onNotice, onRemove } = this.#options;
     for (const number of [...this.#segments.keys()].sort((a, b) => a - b)) {
       this.#mayGoOn();
-      if (!manifests.has(number)) return;
+      if (!manifests.has(number)) {
+        return this.#noteChanged(number, "it has no manifest, so nothing from it on is removed");
+      }
       const createdMs = await this.#createdMsOf(number);
       if (createdMs === undefined || Date.now() - createdMs < keepMs) return;
       await storage.rename(manifestPath(directory, number), removedPath(directory, number));

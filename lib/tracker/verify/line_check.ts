@@ -16,8 +16,8 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
-import { isInteroperable } from "../../interoperable_json.ts";
-import { isSurelyOrder } from "../../order.ts";
+import { isInteroperable } from "../../order/interoperable_json.ts";
+import { isSurelyOrder } from "../../order/scan.ts";
 import {
   type EventFields,
   type EventType,

@@ -121,6 +121,27 @@ Deno.test("decodeLz4Block() refuses a match that reaches before the data", () =>
   );
 });
 
+Deno.test("decodeLz4Block() repeats what a match overlaps with, whatever its offset and length", () => {
+  const random = new Random(5);
+  for (let round = 0; round < 300; round++) {
+    const literals = Array.from(
+      { length: 15 + random.uint32() % 100 },
+      () => random.uint32() % 256,
+    );
+    const offset = 1 + random.uint32() % literals.length;
+    const matchLength = 19 + random.uint32() % 254;
+    const block = Uint8Array.of(
+      ...[0xff, literals.length - 15, ...literals],
+      ...[offset, 0, matchLength - 19, 0x00],
+    );
+    const expected = [...literals];
+    for (let count = 0; count < matchLength; count++) expected.push(expected.at(-offset) ?? 0);
+    const output = new Uint8Array(expected.length);
+    assert.equal(decodeLz4Block(block, output, 0), expected.length);
+    assert.deepEqual([...output], expected);
+  }
+});
+
 /** All records of a batch that is put together from these values. */
 async function decode(
   values: Iterable<Uint8Array | null>,

@@ -11,13 +11,13 @@
  */
 
 import { ClusterClient } from "../../../lib/kafka/cluster.ts";
-import {
-  type Assignment,
-  type ConsumedBatch,
-  type ConsumerNotice,
-  GroupConsumer,
-  type GroupConsumerOptions,
-} from "../../../lib/kafka/consumer.ts";
+import type {
+  Assignment,
+  ConsumedBatch,
+  ConsumerNotice,
+  GroupConsumerOptions,
+} from "../../../lib/kafka/consumer/api.ts";
+import { GroupConsumer } from "../../../lib/kafka/consumer/group_consumer.ts";
 import type { ScriptedGroupCluster } from "./group_cluster.ts";
 import type { CommittedNote } from "./group_script.ts";
 

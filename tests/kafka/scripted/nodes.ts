@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { LOOPBACK } from "../../../lib/dev/local_port.ts";
+import { LOOPBACK } from "../../../dev/local_port.ts";
 import { array, int16, int32, WireReader } from "./wire.ts";
 
 export interface NodeRequest {

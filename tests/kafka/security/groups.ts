@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Program, startProgram } from "../../../lib/dev/programs.ts";
+import { type Program, startProgram } from "../../../dev/programs.ts";
 import { countJournalLines, type Site, until } from "../../site.ts";
 import { logged } from "../../faults/fault_site.ts";
 import { sendTo, untilHeld } from "../../faults/group_site.ts";

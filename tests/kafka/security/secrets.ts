@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { argsOfTask } from "../../../lib/dev/programs.ts";
+import { argsOfTask } from "../../../dev/programs.ts";
 import { createSite } from "../../site.ts";
 import { broker, runIn, WRONG_PASSWORD } from "../secured_site.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { CommittedOffset } from "../../../lib/kafka/cluster.ts";
-import type { ConsumedBatch } from "../../../lib/kafka/consumer.ts";
+import type { ConsumedBatch } from "../../../lib/kafka/consumer/api.ts";
 import { RefusedError } from "../../../lib/kafka/errors.ts";
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../../lib/kafka/leader_epochs.ts";
 import type { EpochRun } from "../../../lib/kafka/record_batch.ts";

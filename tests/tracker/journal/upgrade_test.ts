@@ -8,7 +8,7 @@ import { appendOf, opened, type OpenedJournal, partition, TestFolder } from "./f
 import type { EarlierFindings } from "./earlier_build.ts";
 import { appendInEpoch, epochRecordsIn, heldText } from "./truncated_log.ts";
 
-const ROOT = new URL("../../../", import.meta.url).pathname;
+const ROOT = new URL("../../..", import.meta.url).pathname;
 const FIXTURES = join(ROOT, "tests/fixtures/journal");
 /** The last commit without leader epochs. */
 const EARLIER_COMMIT = "3a9cbbd";

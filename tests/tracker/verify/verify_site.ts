@@ -7,7 +7,7 @@ import { isUtf8 } from "node:buffer";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../../lib/kafka/cluster.ts";
-import { cureIdleTimer } from "../../../lib/kafka/kafkajs_internals.ts";
+import { install } from "../../../lib/kafka/kafkajs/install.ts";
 import { ReliableProducer } from "../../../lib/kafka/producer.ts";
 import type { KafkaRecord, OutgoingRecord } from "../../../lib/kafka/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
@@ -16,8 +16,6 @@ import { verifyJournals, type VerifyOptions } from "../../../lib/tracker/verify/
 import { liveBroker, uniqueName } from "../../live_broker.ts";
 
 export { countsOf } from "./memory_site.ts";
-
-cureIdleTimer(); // the tests use kafkajs directly too
 
 const broker = await liveBroker();
 
@@ -68,6 +66,7 @@ export async function createVerifySite(
   const producer = new ReliableProducer(connection);
   const folder = await Deno.makeTempDir({ prefix: "orderflow-verify-" });
   const kafka = new Kafka({ brokers: connection.brokers, logLevel: logLevel.NOTHING });
+  install(kafka);
 
   return {
     topic,

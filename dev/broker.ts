@@ -1,0 +1,109 @@
+#!/usr/bin/env -S deno run --quiet --no-prompt --allow-net --allow-read --allow-write --allow-run=java,mvn,docker,setpriv --allow-env=KAFKA_BROKER
+/**
+ * A Kafka broker for development: runs until Ctrl-C.
+ *
+ *     deno task broker
+ *     deno task broker --port 9192 --data /tmp/kafka
+ *     deno task broker --nodes 3
+ *
+ * Uses Docker Compose where an engine answers, else Kafka's jars on Java 17 or newer, which Maven
+ * fetches once. The programs create their topics themselves. Without `--quiet` Deno would name each
+ * of the permitted commands that this machine doesn't have.
+ *
+ * @module
+ */
+
+import { resolve } from "node:path";
+import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../lib/cli.ts";
+import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
+import { printErrorLine, printLine } from "../lib/terminal.ts";
+import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
+
+const DEFAULT_PORT = 9092;
+const DEFAULT_DATA = ".kafka/data";
+
+async function main(args: string[]): Promise<number> {
+  const { address, dataDir, nodes } = parseOptions(args);
+
+  using shutdown = listenForShutdown({
+    onFirst: (signal) => printLine(`${signal}: stopping the broker (once more to leave at once)`),
+    onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
+  });
+  const signal = shutdown.requested;
+  const site = { dataDir, log: (line: string) => void printLine(line), signal };
+  const broker = await shutdown.unlessStopped(
+    nodes === 1
+      ? ensureBroker({ ...site, address })
+      : startNodes({ ...site, ports: portsOf(address, nodes) }),
+  );
+  if (broker === undefined) return EXIT_OK;
+  if (!broker.startedHere) {
+    printLine(`A Kafka broker answers at ${broker.address} already: nothing to start`);
+    return EXIT_OK;
+  }
+
+  describe(broker, dataDir);
+  const endedByItself = await Promise.race([
+    broker.ended.then(() => true),
+    whenAborted(signal).then(() => false),
+  ]);
+  await broker.stop();
+  if (endedByItself && !signal.aborted) {
+    printErrorLine(`error: the broker ended by itself: see ${dataDir}/broker.log`);
+    return EXIT_FAILURE;
+  }
+  printLine("the broker has stopped; its data stays for the next start");
+  return EXIT_OK;
+}
+
+/** As many ports in a row, the address's first. */
+function portsOf(address: string, count: number): readonly number[] {
+  const port = Number(address.split(":").at(-1));
+  return Array.from({ length: count }, (_, index) => port + index);
+}
+
+function parseOptions(args: string[]): { address: string; dataDir: string; nodes: number } {
+  const command = createCommand({
+    name: "broker",
+    description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose where an " +
+      "engine answers, else from Kafka's jars (Java 17 or newer, Maven).",
+  })
+    .option(
+      "--port <number>",
+      `port to listen on (default: that of KAFKA_BROKER, else ${DEFAULT_PORT})`,
+      integerParser({ min: 1, max: 65_535 }),
+    )
+    .option(
+      "--nodes <number>",
+      "how many nodes, at ports in a row: 3 keep every record three times, and one may be away",
+      integerParser({ min: 1, max: 5 }),
+      1,
+    )
+    .option(
+      "--data <folder>",
+      "folder of the broker's data, when it runs from the jars",
+      DEFAULT_DATA,
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  deno task broker\n  deno task broker --port 9192 --data /tmp/kafka" +
+        "\n  deno task broker --nodes 3",
+    );
+  command.parse(args, { from: "user" });
+  const { port, data, nodes } = command.opts<{ port?: number; data: string; nodes: number }>();
+  const address = port === undefined
+    ? Deno.env.get("KAFKA_BROKER") || `localhost:${DEFAULT_PORT}`
+    : `localhost:${port}`;
+  return { address, nodes, dataDir: resolve(nodes === 1 ? data : `${data}-${nodes}-nodes`) };
+}
+
+function describe(broker: EnsuredBroker, dataDir: string): void {
+  printLine(
+    broker.how === "compose"
+      ? "running in Docker Compose, data in the volume kafka-data"
+      : `running from Kafka's jars, data in ${dataDir}`,
+  );
+  printLine(`Kafka answers at ${broker.address}; Ctrl-C stops it`);
+}
+
+if (import.meta.main) await runProgram(main);

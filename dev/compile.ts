@@ -1,0 +1,97 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-read --allow-write --allow-run
+/**
+ * Builds `dist/producer`, `dist/tracker` and `dist/monitor`: each one file, with the permissions of its task in it, and
+ * the commit that it was built from.
+ *
+ *     deno task compile
+ *     deno task compile --target aarch64-apple-darwin
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { createCommand, runProgram } from "../lib/cli.ts";
+import { printLine } from "../lib/terminal.ts";
+import { argsOfTask } from "./programs.ts";
+import { COMMIT_VARIABLE } from "../lib/version.ts";
+
+const PROJECT = join(import.meta.dirname ?? ".", "..");
+const PROGRAMS = ["producer", "tracker", "monitor"] as const;
+type CompiledProgram = (typeof PROGRAMS)[number];
+
+interface CompileOptions {
+  readonly target?: string;
+  readonly output: string;
+}
+
+async function main(args: string[]): Promise<void> {
+  const { target, output } = createCommand({
+    name: "compile",
+    description: "Builds one binary a program, each with its permissions.",
+  })
+    .option("--target <triple>", "for another system than this one: aarch64-apple-darwin, ...")
+    .option("--output <folder>", "where to", join(PROJECT, "dist"))
+    .parse(args, { from: "user" }).opts<CompileOptions>();
+  await Deno.mkdir(output, { recursive: true });
+  const envFile = await Deno.makeTempFile({ prefix: "orderflow-commit-" });
+  try {
+    await Deno.writeTextFile(envFile, `${COMMIT_VARIABLE}=${await currentCommit()}\n`);
+    for (const name of PROGRAMS) {
+      await compile(await compileArgs(name, { target, output, envFile }));
+      printLine(join(output, name));
+    }
+  } finally {
+    await Deno.remove(envFile);
+  }
+}
+
+/** The arguments of `deno` that build a program, out of those that run it. */
+export async function compileArgs(
+  name: CompiledProgram,
+  { target, output, envFile }: {
+    readonly target?: string | undefined;
+    readonly output: string;
+    readonly envFile: string;
+  },
+): Promise<readonly string[]> {
+  const [, ...args] = await argsOfTask(name);
+  const permissions = args.slice(0, -1).map((permission) =>
+    permission.startsWith("--allow-env=") ? `${permission},${COMMIT_VARIABLE}` : permission
+  );
+  return [
+    "compile",
+    "--quiet",
+    ...permissions,
+    `--env-file=${envFile}`,
+    ...(target === undefined ? [] : ["--target", target]),
+    ...["--output", join(output, name)],
+    ...args.slice(-1),
+  ];
+}
+
+async function compile(args: readonly string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (success) return;
+  const said = new TextDecoder().decode(stderr);
+  if (said.includes("denort")) {
+    throw new Error(
+      "Deno could not download denort, the runtime that it puts into a binary: it comes from Deno's own site, " +
+        'which does not answer from here. Without it, "deno bundle" makes a program that runs where Deno is.',
+    );
+  }
+  throw new Error(said.trim().split("\n\nStack backtrace")[0]?.replace(/^error: /, ""));
+}
+
+async function currentCommit(): Promise<string> {
+  const { success, stdout } = await new Deno.Command("git", {
+    args: ["rev-parse", "--short=12", "HEAD"],
+    cwd: PROJECT,
+    stderr: "null",
+  }).output();
+  return success ? new TextDecoder().decode(stdout).trim() : "unknown";
+}
+
+if (import.meta.main) await runProgram(main);

@@ -1,0 +1,153 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE
+/**
+ * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
+ *
+ *     deno task demo
+ *     deno task demo --orders 300 --rate 100
+ *     deno task demo --chaos                     the broker and the tracker killed, the network cut
+ *
+ * Starts a broker where none answers. On a broker that it did not start it keeps to a topic, a group and
+ * a folder of its own.
+ *
+ * @module
+ */
+
+import {
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  integerParser,
+  Option,
+  parseRate,
+  runProgram,
+} from "../lib/cli.ts";
+import { listenForShutdown } from "../lib/shutdown.ts";
+import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
+import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
+import { describeProof, proofHolds } from "./demo/proof.ts";
+import { runPipeline } from "./demo/pipeline.ts";
+import { chaosSite, demoSite } from "./demo/site.ts";
+import { openView } from "./demo/view.ts";
+import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
+
+const CHAOS_DATA_FOLDER = ".kafka/chaos";
+const DATA_FOLDER = ".kafka/data";
+const DEFAULT_BROKER = "localhost:9092";
+
+interface DemoOptions {
+  readonly orders: number;
+  readonly rate: number | "max";
+  readonly chaos?: boolean;
+  readonly seed?: number;
+}
+
+async function main(args: string[]): Promise<number> {
+  const { orders, rate, chaos, seed = randomSeed() } = parseOptions(args);
+  using shutdown = listenForShutdown({
+    onFirst: sayThatItStops,
+    onSecond: () => printErrorLine("left at once: no proof"),
+  });
+
+  const start = {
+    log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
+    signal: shutdown.requested,
+  };
+  const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start));
+  if (opened === undefined) return EXIT_OK;
+  const { broker, stage } = opened;
+  try {
+    if (shutdown.requested.aborted) return EXIT_OK;
+    const site = chaos ? chaosSite(broker) : demoSite(broker);
+    printLine(
+      `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
+    );
+    const view = openView({
+      site,
+      stop: shutdown.requested,
+      onQuit: () => {
+        if (shutdown.requested.aborted) return;
+        shutdown.request("the person at the terminal left");
+        sayThatItStops();
+      },
+    });
+    if (stage) view.line(`chaos     the same again with --seed ${seed}`);
+    const proof = await runPipeline({
+      site,
+      orders: stage ? undefined : orders,
+      rate,
+      view,
+      stop: shutdown.requested,
+      ...(stage && {
+        meanwhile: ({ killTracker, startTracker }) =>
+          makeTroubles({
+            stage,
+            seed,
+            killTracker,
+            startTracker,
+            say: view.chaos,
+            signal: shutdown.requested,
+          }),
+      }),
+    }).finally(() => view.close());
+    if (proof === undefined) {
+      printLine("stopped before the first order: there is nothing to prove");
+      return EXIT_OK;
+    }
+    for (const line of describeProof(proof, site)) printLine(line);
+    return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
+  } finally {
+    await broker.stop();
+  }
+}
+
+interface Opened {
+  readonly broker: EnsuredBroker;
+  /** With `--chaos` only. */
+  readonly stage?: ChaosStage;
+}
+
+type StartOptions = Pick<EnsureBrokerOptions, "log"> & { readonly signal: AbortSignal };
+
+async function startChaos(start: StartOptions): Promise<Opened> {
+  const stage = await startChaosStage({ ...start, dataDir: CHAOS_DATA_FOLDER });
+  return { broker: stage.broker, stage };
+}
+
+async function findBroker(start: StartOptions): Promise<Opened> {
+  const address = Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER;
+  return { broker: await ensureBroker({ ...start, address, dataDir: DATA_FOLDER }) };
+}
+
+function randomSeed(): number {
+  return Math.floor(Math.random() * 1_000_000);
+}
+
+function sayThatItStops(): void {
+  printErrorLine("stopping in order; once more to leave at once");
+}
+
+function parseOptions(args: string[]): DemoOptions {
+  return createCommand({
+    name: "demo",
+    description: "Runs broker, tracker and producer, then proves that nothing was lost.",
+  })
+    .addOption(
+      new Option("--orders <n>", "how many orders").default(200).argParser(
+        integerParser({ min: 1 }),
+      ),
+    )
+    .addOption(new Option("--rate <n|max>", "orders a second").default(50).argParser(parseRate))
+    .addOption(
+      new Option(
+        "--chaos",
+        "kill the broker and the tracker and cut the network meanwhile; the run ends when that is over",
+      ).conflicts("orders"),
+    )
+    .addOption(
+      new Option("--seed <n>", "decides order and times of --chaos (default: random)")
+        .argParser(integerParser({ min: 0 })),
+    )
+    .parse(args, { from: "user" }).opts();
+}
+
+if (import.meta.main) await runProgram(main);

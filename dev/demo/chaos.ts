@@ -1,0 +1,169 @@
+/**
+ * The demo's troubles: a broker of its own behind a line of its own, and a seeded schedule of what happens to them.
+ *
+ *     producer, tracker <-> proxy (the broker advertises its address) <-> broker
+ *
+ * @module
+ */
+
+import { Random } from "../../lib/shop/random.ts";
+import { type BrokerProcess, startBrokerProcess } from "../broker_process.ts";
+import type { EnsuredBroker } from "../ensure_broker.ts";
+import { FaultyProxy } from "../faulty_proxy.ts";
+import { freePort, LOOPBACK } from "../local_port.ts";
+import { elapsed } from "./elapsed.ts";
+
+/** What can be done to the demo. */
+export interface ChaosStage {
+  /** As any broker of the demo; its address is the proxy's. */
+  readonly broker: EnsuredBroker;
+  readonly proxy: FaultyProxy;
+  /** SIGKILL, and waits for the end. */
+  killBroker(): Promise<void>;
+  startBroker(): Promise<void>;
+}
+
+export interface Troubles {
+  readonly stage: ChaosStage;
+  readonly seed: number;
+  /** SIGKILL, and waits for the end. */
+  readonly killTracker: () => Promise<void>;
+  /** A new one on the same folder. */
+  readonly startTracker: () => Promise<void>;
+  /** Told what happens, as it happens. */
+  readonly say: (news: ChaosNews) => void;
+  readonly signal: AbortSignal;
+}
+
+/** One line for a person; on a dashboard there is room for some hundred characters. */
+export interface ChaosNews {
+  readonly text: string;
+  /** Whether something is broken now. */
+  readonly isTrouble: boolean;
+}
+
+interface Trouble {
+  /** What is done, and what is to be seen of it. */
+  readonly during: string;
+  /** Why nothing is lost. */
+  readonly after: string;
+  readonly make: (troubles: Troubles, random: Random) => Promise<void>;
+}
+
+/** Time to read why nothing was lost. */
+const CALM_MS_MIN = 4_000;
+const CALM_MS_MAX = 6_000;
+/** So long a program stays dead: time to see that it is. */
+const DEAD_MS = 2_500;
+const CUT_MS_MIN = 2_000;
+const CUT_MS_MAX = 4_000;
+
+const TROUBLES: readonly Trouble[] = [
+  {
+    during: "the tracker is killed (SIGKILL): orders wait in the topic, the journal stands still",
+    after: "a new tracker reads the journal, goes on from there, and appends nothing twice",
+    async make({ killTracker, startTracker, signal }) {
+      await killTracker();
+      await elapsed(DEAD_MS, signal);
+      await startTracker();
+    },
+  },
+  {
+    during: "the broker is killed (SIGKILL): the producer keeps its orders, the tracker waits",
+    after: "the broker has what it acknowledged; what it had not is sent again, in order",
+    async make({ stage, signal }) {
+      await stage.killBroker();
+      await elapsed(DEAD_MS, signal);
+      await stage.startBroker();
+    },
+  },
+  {
+    during: "the network is cut: every connection is reset, and none is let through",
+    after: "a batch whose answer was lost is sent again, and the broker stores it once",
+    async make({ stage, signal }, random) {
+      stage.proxy.setMode({ kind: "refuse" });
+      stage.proxy.resetAll();
+      await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
+      stage.proxy.setMode({ kind: "pass" });
+    },
+  },
+  {
+    during: "the network swallows everything: connections stay, and nothing comes through",
+    after: "no order counts as stored, and no offset as committed, before its answer is there",
+    async make({ stage, signal }, random) {
+      stage.proxy.setMode({ kind: "black-hole" });
+      await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
+      stage.proxy.setMode({ kind: "pass" });
+    },
+  },
+];
+
+/** Starts a broker from Kafka's jars, whoever else answers: what is killed here is nobody's. */
+export async function startChaosStage(
+  { dataDir, log, signal }: {
+    readonly dataDir: string;
+    readonly log: (line: string) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<ChaosStage> {
+  const port = freePort();
+  const proxy = await FaultyProxy.listen(() => port);
+  const start = (stop?: AbortSignal) =>
+    startBrokerProcess({
+      port,
+      dataDir,
+      settings: { "advertised.listeners": `PLAINTEXT://${proxy.address}` },
+      quickStart: true,
+      onProgress: log,
+      signal: stop,
+    });
+  let process: BrokerProcess;
+  try {
+    process = await start(signal);
+  } catch (error) {
+    await proxy[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    broker: {
+      address: `${LOOPBACK}:${proxy.port}`,
+      startedHere: true,
+      how: "jars",
+      ended: new Promise(() => {}),
+      async stop() {
+        await process.stop();
+        await proxy[Symbol.asyncDispose]();
+      },
+    },
+    proxy,
+    killBroker: () => process.kill(),
+    async startBroker() {
+      process = await start();
+    },
+  };
+}
+
+/** Makes each trouble once, in an order and at times that the seed decides; ends early when it is told to. */
+export async function makeTroubles(troubles: Troubles): Promise<void> {
+  const { seed, say, signal } = troubles;
+  const random = new Random(seed);
+  const order = TROUBLES.map((trouble) => ({ trouble, at: random.unit() }))
+    .sort((one, other) => one.at - other.at);
+  say({
+    text: `${order.length} troubles are coming while orders flow, and then the proof`,
+    isTrouble: false,
+  });
+  for (const [index, { trouble }] of order.entries()) {
+    await elapsed(between(random, CALM_MS_MIN, CALM_MS_MAX), signal);
+    if (signal.aborted) return;
+    const number = `${index + 1} of ${order.length}`;
+    say({ text: `${number}: ${trouble.during}`, isTrouble: true });
+    await trouble.make(troubles, random);
+    say({ text: `${number} over: ${trouble.after}`, isTrouble: false });
+  }
+  await elapsed(CALM_MS_MIN, signal);
+}
+
+function between(random: Random, min: number, max: number): number {
+  return min + random.unit() * (max - min);
+}

@@ -1,0 +1,255 @@
+/**
+ * Runs tracker and producer as a person would, in two processes, and gathers what the proof needs.
+ *
+ * @module
+ */
+
+import { delay } from "../../lib/async.ts";
+import { ClusterClient, type OffsetRange } from "../../lib/kafka/cluster.ts";
+import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { printable, withThousands } from "../../lib/text.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
+import { verifyJournals } from "../../lib/tracker/verify/verify.ts";
+import { type Program, startProgram } from "../programs.ts";
+import type { Proof } from "./proof.ts";
+import type { DemoSite } from "./site.ts";
+import type { DemoView } from "./view.ts";
+
+export interface PipelineOptions {
+  readonly site: DemoSite;
+  /** Left out: until the troubles are over. */
+  readonly orders: number | undefined;
+  readonly rate: number | "max";
+  readonly view: DemoView;
+  /** Options of the tracker beside those of the site. */
+  readonly trackerArgs?: readonly string[];
+  /** What happens meanwhile; the producer is told to end when it is over. */
+  readonly meanwhile?: (programs: RunningPrograms) => Promise<void>;
+  /** Ends the run early, in order. */
+  readonly stop: AbortSignal;
+}
+
+export interface RunningPrograms {
+  readonly producer: Program;
+  readonly tracker: Program;
+  /** SIGKILL, and waits for the end. */
+  killTracker(): Promise<void>;
+  /** A new one on the same folder. */
+  startTracker(): Promise<void>;
+}
+
+const PARTITIONS = 3;
+/** Of a program that SIGTERM reached before it listened for signals: it had done nothing yet. */
+const STOPPED_AT_START_EXIT_CODE = 128 + 15;
+const POLL_MS = 250;
+/** How long the tracker may take to journal what is in the topic after the producer has ended. */
+const CATCH_UP_TIMEOUT_MS = 120_000;
+/** Records of the tracker that are shown in full; then counts tell. */
+const TRACKER_RECORDS_MAX = 5;
+/** Lines of the tracker that begin a record; the others belong to the one before. */
+const RECORD_LINE = /^(order|bad record|record) /;
+
+/** @returns undefined where it was stopped before the first order: there is nothing to prove. */
+export async function runPipeline(
+  { site, orders, rate, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
+): Promise<Proof | undefined> {
+  const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const { partitionCount } = await cluster.ensureTopic(site.topic, { partitionCount: PARTITIONS });
+  await cluster.ensureTopic(site.deadLetterTopic, {
+    partitionCount,
+    config: DEAD_LETTER_TOPIC_CONFIG,
+  });
+  const before = await offsetsNow(cluster, site);
+
+  const start = () => startTracker(site, { view, args: trackerArgs });
+  let tracker = await start();
+  const producer = await startProgram("producer", [
+    ...["--broker", site.broker, "--topic", site.topic],
+    ...(orders === undefined ? [] : ["--count", String(orders)]),
+    ...["--rate", String(rate), "--json", "--log-level", "warn"],
+  ], { onLine: relay(view, "producer") });
+  let isProducerTold = false;
+  // Once: a second signal after the first would force it out.
+  const stopProducer = () => {
+    if (!isProducerTold) producer.signal("SIGTERM");
+    isProducerTold = true;
+  };
+  stop.addEventListener("abort", stopProducer);
+  if (stop.aborted) stopProducer();
+
+  const progress = showProgress({ cluster, site, before, orders, view });
+  await meanwhile?.({
+    producer,
+    get tracker() {
+      return tracker;
+    },
+    async killTracker() {
+      tracker.signal("SIGKILL");
+      await tracker.exitCode;
+    },
+    async startTracker() {
+      tracker = await start();
+    },
+  });
+  if (meanwhile !== undefined) stopProducer();
+  const producerExit = await producer.exitCode;
+  stop.removeEventListener("abort", stopProducer);
+  const after = await offsetsNow(cluster, site);
+  const isCaughtUp = await progress.untilJournaled(after, tracker);
+  if (isCaughtUp) await view.lookedAt();
+  await view.close();
+  tracker.signal("SIGTERM");
+  const trackerExit = await tracker.exitCode;
+
+  const ranges = rangesBetween(before.orders, after.orders);
+  const summary = summaryOf(producer);
+  const isUntouched = [...ranges.values()].every(({ start, end }) => start === end);
+  const endedWell = (exitCode: number) =>
+    exitCode === 0 || (stop.aborted && exitCode === STOPPED_AT_START_EXIT_CODE);
+  if (stop.aborted && isUntouched && endedWell(producerExit) && !summary?.generated) {
+    return undefined;
+  }
+
+  view.line("verify    comparing the topic with the journal");
+  const verification = await verifyJournals({
+    cluster,
+    connection,
+    topic: site.topic,
+    directories: [site.logs],
+    ranges,
+  });
+  const end = await offsetsNow(cluster, site);
+  return {
+    producer: summary,
+    verification,
+    deadLettered: sumOfHighs(end.deadLetters) - sumOfHighs(before.deadLetters),
+    troubles: [
+      ...(producerExit === 0 ? [] : [`the producer ended with exit code ${producerExit}`]),
+      ...(isCaughtUp ? [] : ["the tracker did not journal everything in time"]),
+      ...(endedWell(trackerExit) ? [] : [`the tracker ended with exit code ${trackerExit}`]),
+    ],
+  };
+}
+
+async function startTracker(
+  site: DemoSite,
+  { view, args }: { readonly view: DemoView; readonly args: readonly string[] },
+): Promise<Program> {
+  let recordCount = 0;
+  return await startProgram("tracker", [
+    ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
+    ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
+    ...args,
+  ], {
+    onLine: (line, stream) => {
+      if (stream === "stderr") view.line(`tracker   ${printable(line)}`);
+      else if (!view.showsRecords) {
+        if (RECORD_LINE.test(line)) recordCount++;
+        if (recordCount <= TRACKER_RECORDS_MAX) view.line(`tracker   ${printable(line)}`);
+      }
+    },
+  });
+}
+
+/** What a program has to say to a person. */
+function relay(view: DemoView, name: string) {
+  return (line: string, stream: "stdout" | "stderr"): void => {
+    if (stream === "stderr") view.line(`${name.padEnd(10)}${printable(line)}`);
+  };
+}
+
+interface DemoOffsets {
+  readonly orders: readonly OffsetRange[];
+  readonly deadLetters: readonly OffsetRange[];
+}
+
+async function offsetsNow(cluster: ClusterClient, site: DemoSite): Promise<DemoOffsets> {
+  return {
+    orders: await cluster.allOffsets(site.topic),
+    deadLetters: await cluster.allOffsets(site.deadLetterTopic),
+  };
+}
+
+function rangesBetween(
+  before: readonly OffsetRange[],
+  after: readonly OffsetRange[],
+): ReadonlyMap<number, { start: number; end: number }> {
+  return new Map(after.map(({ partition, high }) => {
+    const start = before.find((range) => range.partition === partition)?.high ?? 0;
+    return [partition, { start, end: high }];
+  }));
+}
+
+function sumOfHighs(ranges: readonly OffsetRange[]): number {
+  return ranges.reduce((sum, { high }) => sum + high, 0);
+}
+
+interface Progress {
+  /** Resolves with true when the group has committed these offsets, with false when that takes too long. */
+  untilJournaled(after: DemoOffsets, tracker: Program): Promise<boolean>;
+}
+
+function showProgress(
+  { cluster, site, before, orders, view }: {
+    cluster: ClusterClient;
+    site: DemoSite;
+    before: DemoOffsets;
+    orders: number | undefined;
+    view: DemoView;
+  },
+): Progress {
+  const countNow = async () => {
+    // In this order, so that no more is shown as journaled than as sent.
+    const committed = await cluster.committedOffsets(site.group, site.topic);
+    const { orders: ranges } = await offsetsNow(cluster, site);
+    const journaled = ranges.map(({ partition }) => {
+      const start = before.orders.find((range) => range.partition === partition)?.high ?? 0;
+      const offset = committed.find((commit) => commit.partition === partition)?.offset ?? start;
+      return { partition, count: Math.max(0, offset - start), offset };
+    });
+    const inTopic = sumOfHighs(ranges) - sumOfHighs(before.orders);
+    show(inTopic, journaled.reduce((sum, { count }) => sum + count, 0));
+    return journaled;
+  };
+  const show = (inTopic: number, journaled: number) => {
+    view.progress(
+      `${withThousands(inTopic)}${orders === undefined ? "" : ` of ${withThousands(orders)}`} ` +
+        "orders in the topic, " +
+        `${withThousands(journaled)} journaled and committed`,
+    );
+  };
+  let isPolling = true;
+  const polling = (async () => {
+    while (isPolling) {
+      await countNow().catch(() => {}); // a broker that is away is told of by the programs
+      await delay(POLL_MS);
+    }
+  })();
+  return {
+    async untilJournaled(after, tracker) {
+      isPolling = false;
+      await polling;
+      let trackerEnded = false;
+      tracker.exitCode.then(() => trackerEnded = true);
+      const deadline = Date.now() + CATCH_UP_TIMEOUT_MS;
+      while (Date.now() < deadline && !trackerEnded) {
+        const journaled = await countNow();
+        const isDone = after.orders.every(({ partition, high }) =>
+          (journaled.find((each) => each.partition === partition)?.offset ?? 0) >= high
+        );
+        if (isDone) return true;
+        await delay(POLL_MS);
+      }
+      return false;
+    },
+  };
+}
+
+function summaryOf({ output }: Program): ProducerSummary | undefined {
+  try {
+    return JSON.parse(output.stdout) as ProducerSummary;
+  } catch {
+    return undefined;
+  }
+}

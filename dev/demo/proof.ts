@@ -1,0 +1,70 @@
+/**
+ * The demo's proof: what was sent, and what is in the journal, by three different accounts.
+ *
+ * @module
+ */
+
+import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { styled } from "../../lib/terminal.ts";
+import { withThousands } from "../../lib/text.ts";
+import type { Verification } from "../../lib/tracker/verify/verification.ts";
+import type { DemoSite } from "./site.ts";
+
+export interface Proof {
+  /** What the producer says, or undefined where it ended without a word. */
+  readonly producer: ProducerSummary | undefined;
+  /** This run's part of the topic compared with the journal. */
+  readonly verification: Verification;
+  /** Records that came to the dead-letter topic during the run. */
+  readonly deadLettered: number;
+  /** Programs that did not end as they should, in words. */
+  readonly troubles: readonly string[];
+}
+
+/** Nothing lost: each order acknowledged is in the topic and, exactly once, in the journal. */
+export function proofHolds({ producer, verification, troubles }: Proof): boolean {
+  return producer !== undefined && troubles.length === 0 && verification.ok &&
+    producer.generated === producer.acknowledged &&
+    producer.acknowledged === verification.records &&
+    verification.records === verification.journaled;
+}
+
+/** The proof, for a person. */
+export function describeProof(
+  proof: Proof,
+  { topic, broker, logs, isLasting }: DemoSite,
+): readonly string[] {
+  const { producer, verification, deadLettered, troubles } = proof;
+  const rows: readonly (readonly [string, number | undefined, string])[] = [
+    ["generated", producer?.generated, "orders that the producer made"],
+    ["acknowledged", producer?.acknowledged, `of them the broker said that they are stored`],
+    ["in the topic", verification.records, `records read back from ${topic}`],
+    ["journaled", verification.journaled, `of them in ${logs}/tracker.events`],
+    ["dead-lettered", deadLettered, "records that could not be processed"],
+    ["missing", verification.missing, "in the topic, not in the journal"],
+    ["duplicated", verification.duplicated, "more than once in the journal"],
+    ["different", verification.mismatched, "in the journal with other bytes"],
+  ];
+  const holds = proofHolds(proof);
+  return [
+    "",
+    styled("The proof", "bold"),
+    ...rows.map(([name, count, meaning]) =>
+      `  ${name.padEnd(14)}${(count === undefined ? "?" : withThousands(count)).padStart(10)}  ${
+        styled(meaning, "dim")
+      }`
+    ),
+    "",
+    ...troubles.map((trouble) => styled(trouble, "red")),
+    holds
+      ? styled("Nothing was lost, and nothing was repeated.", "green")
+      : styled("The proof does not hold.", "red"),
+    styled(
+      `Look for yourself: the journal is ${logs}/tracker.events` +
+        (isLasting
+          ? `; with the broker running, "deno task tracker verify --broker ${broker} --topic ${topic} --logs ${logs}"`
+          : ""),
+      "dim",
+    ),
+  ];
+}

@@ -1,0 +1,118 @@
+/**
+ * What a person sees of a demo while it runs: the monitor's dashboard on a terminal, lines elsewhere.
+ *
+ * @module
+ */
+
+import { Follower } from "../../lib/monitor/follow.ts";
+import { openDashboard } from "../../lib/monitor/screen/dashboard.ts";
+import {
+  hasPersonAtTerminal,
+  isTerminal,
+  printLine,
+  showStatus,
+  styled,
+} from "../../lib/terminal.ts";
+import type { ChaosNews } from "./chaos.ts";
+import { elapsed } from "./elapsed.ts";
+import type { DemoSite } from "./site.ts";
+
+export interface DemoView {
+  /** Whether the records are on the screen anyway. */
+  readonly showsRecords: boolean;
+  line(text: string): void;
+  /** A line that the next one replaces. */
+  progress(text: string): void;
+  /** What is being done to the run, and that it is over. */
+  readonly chaos: (news: ChaosNews) => void;
+  /** Everything is journaled: resolves when a person has had the time to look at it. */
+  lookedAt(): Promise<void>;
+  /** Gives the terminal back, and says what there was to say meanwhile. */
+  close(): Promise<void>;
+}
+
+export interface DemoViewOptions {
+  readonly site: DemoSite;
+  /** The dashboard closes at once when the demo is to end. */
+  readonly stop: AbortSignal;
+  /** A person has pressed `q`. */
+  readonly onQuit: () => void;
+}
+
+const STATUS_INTERVAL_MS = 2_000;
+const REDRAW_INTERVAL_MS = 250;
+/** How long the dashboard stays when all is done and nobody presses a key. */
+const LOOK_SECONDS = 20;
+
+export function openView(options: DemoViewOptions): DemoView {
+  return hasPersonAtTerminal() ? dashboardView(options) : lineView();
+}
+
+function lineView(): DemoView {
+  let lastShownMs = performance.now();
+  return {
+    showsRecords: false,
+    line: (text) => printLine(text),
+    progress(text) {
+      const line = `progress  ${text}`;
+      if (isTerminal()) return showStatus(line);
+      if (performance.now() - lastShownMs < STATUS_INTERVAL_MS) return;
+      lastShownMs = performance.now();
+      printLine(styled(line, "dim"));
+    },
+    chaos: ({ text, isTrouble }) =>
+      void printLine(styled(`chaos     ${text}`, isTrouble ? "yellow" : "green")),
+    lookedAt: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
+
+function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
+  const lines = lineView();
+  const closing = new AbortController();
+  const signal = AbortSignal.any([stop, closing.signal]);
+  const held: string[] = [];
+  let notice = "";
+  let chaos = "";
+
+  const follower = new Follower(site.logs);
+  const shown = openDashboard({
+    follower,
+    folder: site.logs,
+    intervalMs: REDRAW_INTERVAL_MS,
+    notice: () => chaos === "" ? notice : chaos,
+    signal,
+    onQuit,
+  }).catch((error) => {
+    held.push(`dashboard ${error instanceof Error ? error.message : error}`);
+    closing.abort();
+  }).finally(() => {
+    follower[Symbol.dispose]();
+    for (const line of held.splice(0)) printLine(line);
+  });
+
+  return {
+    showsRecords: true,
+    line: (text) => signal.aborted ? lines.line(text) : void held.push(text),
+    progress(text) {
+      notice = text;
+      if (signal.aborted) lines.progress(text);
+    },
+    chaos(news) {
+      chaos = `${news.isTrouble ? "CHAOS" : "CALM"} ${news.text}`;
+      if (signal.aborted) lines.chaos(news);
+      else held.push(`chaos     ${new Date().toISOString().slice(11, 19)} ${news.text}`);
+    },
+    async lookedAt() {
+      chaos = "";
+      for (let left = LOOK_SECONDS; left > 0 && !signal.aborted; left--) {
+        notice = `every order is journaled: q for the proof (in ${left} s by itself)`;
+        await elapsed(1000, signal);
+      }
+    },
+    async close() {
+      closing.abort();
+      await shown;
+    },
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * Kafka's jars, fetched through Maven the first time that they are needed.
+ *
+ *     .kafka/jars/
+ *       1f0c52a9b3d4/        one whole set, named after the pom.xml that lists it
+ *       fetching-4711-.../   a download under way, or one that was interrupted
+ *
+ * A folder gets its name only when it is whole, so a name that is there needs no further check.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { spawnBoundToUs } from "./child_process.ts";
+
+const POM_PATH = join(import.meta.dirname ?? ".", "pom.xml");
+const JARS_ROOT = join(import.meta.dirname ?? ".", "..", ".kafka", "jars");
+/** What Maven downloads into an empty local repository, itself and its plugin included: 360 when counted. */
+const DOWNLOAD_COUNT_ABOUT = 360;
+/** An interrupted download is deleted at the next one, when none that lives can be this old. */
+const ABANDONED_AFTER_MS = 60 * 60 * 1000;
+
+export interface KafkaJarsOptions {
+  /** Called with a sentence of progress, some twenty times at most; not at all when the jars are there. */
+  readonly onProgress?: ((message: string) => void) | undefined;
+  /** Ends the download. */
+  readonly signal?: AbortSignal | undefined;
+  /** Where the sets of jars are kept, `.kafka/jars` of the project by default. */
+  readonly root?: string | undefined;
+}
+
+/**
+ * The folder with the jars of the broker and of Kafka's command line tools. Takes a few milliseconds
+ * when they are there; else Maven on PATH fetches them (45 MB, some seconds to a minute).
+ *
+ * @throws {Error} when Maven fails, with Maven's first error line.
+ */
+export async function kafkaJars(
+  { onProgress, signal, root = JARS_ROOT }: KafkaJarsOptions = {},
+): Promise<string> {
+  const folder = join(root, await hashOf(POM_PATH));
+  if (await exists(folder)) return folder;
+
+  await Deno.mkdir(root, { recursive: true });
+  await deleteAbandoned(root);
+  const download = join(root, `fetching-${Deno.pid}-${crypto.randomUUID()}`);
+  try {
+    await runMaven(download, onProgress ?? (() => {}), signal);
+    await keep(download, folder);
+  } finally {
+    await deleteIfThere(download);
+  }
+  return folder;
+}
+
+async function runMaven(
+  download: string,
+  onProgress: (message: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  onProgress("fetching Kafka's jars through Maven, once");
+  const maven = spawnBoundToUs("mvn", {
+    args: [
+      "--batch-mode",
+      "--file",
+      POM_PATH,
+      "dependency:copy-dependencies",
+      `-DoutputDirectory=${download}`,
+      "-DincludeScope=runtime",
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+    ...(signal && { signal }),
+  });
+
+  let downloadCount = 0;
+  let firstError: string | undefined;
+  let unfinished = "";
+  for await (const text of maven.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (unfinished + text).split("\n");
+    unfinished = lines.pop() ?? "";
+    for (const line of lines) {
+      if (line.includes("[ERROR]")) firstError ??= line.replace(/^.*\[ERROR\]\s*/, "");
+      if (!line.includes("Downloaded from")) continue;
+      downloadCount++;
+      if (downloadCount % 20 === 0) {
+        const total = Math.max(DOWNLOAD_COUNT_ABOUT, downloadCount);
+        onProgress(
+          `fetching Kafka's jars through Maven, once: ${downloadCount} of about ${total} files`,
+        );
+      }
+    }
+  }
+
+  const status = await maven.status;
+  signal?.throwIfAborted();
+  if (!status.success) {
+    throw new Error(
+      `Cannot fetch Kafka's jars: Maven ended with exit code ${status.code}: "${
+        firstError ?? "no reason given"
+      }"`,
+    );
+  }
+}
+
+/** Gives the whole download its name; another process may have been faster, which is as good. */
+async function keep(download: string, folder: string): Promise<void> {
+  try {
+    await Deno.rename(download, folder);
+  } catch (error) {
+    if (!await exists(folder)) throw error;
+  }
+}
+
+async function deleteAbandoned(root: string): Promise<void> {
+  for await (const entry of Deno.readDir(root)) {
+    if (!entry.name.startsWith("fetching-")) continue;
+    const path = join(root, entry.name);
+    const changedMs = (await Deno.stat(path)).mtime?.getTime() ?? 0;
+    if (Date.now() - changedMs > ABANDONED_AFTER_MS) await deleteIfThere(path);
+  }
+}
+
+async function hashOf(path: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+  return new Uint8Array(digest).toHex().slice(0, 12);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function deleteIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Starts this project's own programs as processes, with the permissions of their tasks in `deno.json`:
+ * the demo and the tests run what a person would run.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { spawnBoundToUs } from "./child_process.ts";
+
+const PROJECT = join(import.meta.dirname ?? ".", "..");
+
+export type ProgramName =
+  | "producer"
+  | "tracker"
+  | "monitor"
+  | "broker"
+  | "demo"
+  | "soak"
+  | "torture"
+  | "compile";
+
+export interface Program {
+  readonly pid: number;
+  /** Resolves with the exit code, 128 + the signal's number where a signal ended it. */
+  readonly exitCode: Promise<number>;
+  /** What it has printed so far. */
+  readonly output: { readonly stdout: string; readonly stderr: string };
+  /** Sends a signal; does nothing where the program has ended. */
+  signal(signal: Deno.Signal): void;
+}
+
+export interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** This process's own where it is left out. */
+  readonly cwd?: string;
+  /** Told of each whole line as it comes. */
+  readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
+}
+
+/**
+ * Starts a program in a session of its own, so that Ctrl-C in a terminal reaches only the program that
+ * started it. Where the system can do it, it ends with that program.
+ */
+export async function startProgram(
+  name: ProgramName,
+  args: readonly string[],
+  { env = {}, cwd = Deno.cwd(), onLine = () => {} }: ProgramOptions = {},
+): Promise<Program> {
+  const taskArgs = await argsOfTask(name);
+  const process = spawnBoundToUs(Deno.execPath(), {
+    args: [...taskArgs, ...args],
+    cwd,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const output = { stdout: "", stderr: "" };
+  const collect = async (stream: "stdout" | "stderr") => {
+    let rest = "";
+    for await (const text of process[stream].pipeThrough(new TextDecoderStream())) {
+      output[stream] += text;
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) onLine(line, stream);
+    }
+    if (rest !== "") onLine(rest, stream);
+  };
+  const ended = Promise.all([process.status, collect("stdout"), collect("stderr")]);
+  return {
+    pid: process.pid,
+    exitCode: ended.then(([status]) => status.code),
+    output,
+    signal(signal) {
+      try {
+        process.kill(signal);
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error; // it has ended
+      }
+    },
+  };
+}
+
+/** The arguments of `deno` in a task of `deno.json`, with the script's path made whole. */
+export async function argsOfTask(name: ProgramName): Promise<readonly string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json"))) as {
+    readonly tasks: Readonly<Record<ProgramName, { readonly command: string }>>;
+  };
+  const [, ...args] = (tasks[name].command.split(" && ").at(-1) ?? "").split(" ");
+  return args.map((arg) => arg.endsWith(".ts") ? join(PROJECT, arg) : arg);
+}

@@ -1,0 +1,371 @@
+/**
+ * Schemas of what the programs write to the disk.
+ *
+ * @module
+ */
+
+import { BAD_KINDS } from "../../lib/producer/bad_orders.ts";
+import { STATUS_NAME, TRACKER_STATES } from "../../lib/tracker_status.ts";
+import { base64, count, DRAFT, omitted, sha256, text, time } from "./fields.ts";
+
+export function journalLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:journal-line:1",
+    title: "Line of tracker.events",
+    description: "One record of the topic, as it was received.",
+    type: "object",
+    required: [
+      "timestamp",
+      "event_type",
+      "kafka_topic",
+      "kafka_partition",
+      "kafka_offset",
+      "raw_message",
+      "message_size",
+      "deserialized",
+    ],
+    properties: {
+      timestamp: time("When it was received, RFC 3339."),
+      event_type: {
+        enum: [
+          "message.received",
+          "message.received.deserialization_error",
+          "message.received.validation_error",
+        ],
+      },
+      kafka_topic: text("The topic's name."),
+      kafka_partition: count("The partition."),
+      kafka_offset: count("The offset in the partition."),
+      raw_message: text(
+        "The record's value. Where it is not valid UTF-8, with replacements: raw_message_base64 has its bytes.",
+      ),
+      message_size: count("The value's length in bytes, kept or not."),
+      deserialized: { type: "boolean", description: "Whether the value is a JSON object." },
+      error: text("Why the record was not processed."),
+      order_full: {
+        type: "object",
+        description:
+          "The value, where it deserialized and common JSON readers agree on it (RFC 7493; " +
+          "at most 64 levels).",
+      },
+      raw_message_base64: base64("The record's value."),
+      value_null: { const: true, description: "The record is a tombstone." },
+      kafka_key: text("The record's key."),
+      kafka_key_base64: base64("The record's key."),
+      kafka_headers: {
+        type: "array",
+        description: "The record's headers, in order; a key may come more than once.",
+        items: {
+          type: "object",
+          required: ["key"],
+          properties: {
+            key: text("The header's key."),
+            value: { type: ["string", "null"], description: "The header's value." },
+            value_base64: base64("The header's value."),
+            value_omitted: omitted("The header's value, where it was too large to be kept."),
+          },
+        },
+      },
+      kafka_timestamp: {
+        type: ["integer", "string"],
+        pattern: "^-?[0-9]+$",
+        description:
+          "The record's timestamp, milliseconds since the epoch; -1 where it has none. " +
+          "A decimal string beyond 2^53, where JSON readers round numbers.",
+      },
+      kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      value_omitted: omitted(
+        "The value, where it has more than 64 MiB; raw_message is empty then.",
+      ),
+      kafka_key_omitted: omitted("The key, where it was too large to be kept."),
+      kafka_leader_epoch: {
+        type: "integer",
+        minimum: 0,
+        description:
+          "Leader epoch of the record's batch: distinguishes records at the same offset after the log was truncated.",
+      },
+      mark: text("What the tracker noticed just before this record."),
+    },
+  };
+}
+
+export function logLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:log-line:1",
+    title: "Line of tracker.log",
+    type: "object",
+    required: ["timestamp", "level", "message", "service"],
+    properties: {
+      timestamp: time("RFC 3339."),
+      level: { enum: ["DEBUG", "INFO", "WARN", "ERROR"] },
+      message: text("What happened."),
+      service: text("order-tracker"),
+      error: text("What went wrong."),
+      metadata: { type: "object", description: "Figures, such as the metrics every 30 s." },
+    },
+  };
+}
+
+const countOrNull = (description: string) => ({
+  type: ["integer", "null"],
+  minimum: 0,
+  description,
+});
+const milliseconds = { type: "number", minimum: 0, description: "Milliseconds." };
+
+export function status(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:status:1",
+    title: STATUS_NAME,
+    description:
+      "What the tracker is doing now. Replaced once a second; believe it while it is at most 5 s old.",
+    type: "object",
+    required: [
+      "timestamp",
+      "pid",
+      "version",
+      "state",
+      "ready",
+      "topic",
+      "group",
+      "partitions",
+      "unassigned",
+      "open_transactions",
+      "latency_ms",
+      "counters",
+    ],
+    properties: {
+      timestamp: time("When it was written, RFC 3339."),
+      pid: count("The tracker's process id, in its own machine or container."),
+      version: text("Of the program."),
+      state: { enum: TRACKER_STATES },
+      ready: { type: "boolean", description: "What GET /ready answers." },
+      reason: text(
+        "Why it is not ready, or is slow. Always there where ready is false and it has not stopped.",
+      ),
+      topic: text("The topic's name."),
+      group: text("The consumer group."),
+      partitions: {
+        type: "array",
+        description: "The partitions that this tracker has.",
+        items: {
+          type: "object",
+          required: ["partition", "position", "committed", "lag"],
+          properties: {
+            partition: count("The partition."),
+            position: countOrNull(
+              "One past the last offset that is journaled and handled; null until it is known.",
+            ),
+            committed: countOrNull(
+              "One past the last offset that is committed; null until anything is.",
+            ),
+            lag: countOrNull("The high watermark minus committed; null where it is not known."),
+            reason: text("Why the partition does not move."),
+          },
+        },
+      },
+      unassigned: {
+        type: ["array", "null"],
+        items: count("A partition of the topic that no member of the group has."),
+        description: "Null where it is not known.",
+      },
+      open_transactions: {
+        type: "array",
+        description:
+          "Records that wait behind a transaction that is neither committed nor aborted.",
+        items: {
+          type: "object",
+          required: ["partition", "first_offset", "records", "seconds"],
+          properties: {
+            partition: count("The partition."),
+            first_offset: count("Where the transaction begins: nothing from here on can be read."),
+            records: count("Offsets from there to the high watermark."),
+            seconds: count("How long the tracker has seen it open."),
+          },
+        },
+      },
+      latency_ms: {
+        type: ["object", "null"],
+        description:
+          "From a record's timestamp to the disk, over the last minute; null where no record came.",
+        required: ["p50", "p99", "max"],
+        properties: { p50: milliseconds, p99: milliseconds, max: milliseconds },
+      },
+      counters: {
+        type: "object",
+        description: "Records since the tracker started: received = processed + failed.",
+        required: ["received", "processed", "failed", "dead_lettered", "already_journaled"],
+        properties: {
+          received: count("Written to the journal."),
+          processed: count("Good orders."),
+          failed: count("The others."),
+          dead_lettered: count("Sent to the dead-letter topic."),
+          already_journaled: count("Read again though the journal held them."),
+        },
+      },
+    },
+  };
+}
+
+export function ledgerLine(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:ledger-line:1",
+    title: "Line of a producer's ledger",
+    description: "One record that the broker acknowledged.",
+    type: "object",
+    required: ["order_id", "sequence", "partition", "offset", "sha256"],
+    properties: {
+      order_id: text("The order's id."),
+      sequence: count("The order's sequence in its run."),
+      partition: count("The partition."),
+      offset: count("The offset in the partition."),
+      sha256: sha256("Of the record's value."),
+    },
+  };
+}
+
+export function undelivered(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:undelivered:1",
+    title: "Line of producer.undelivered.jsonl",
+    description: "One order that was not acknowledged.",
+    type: "object",
+    required: ["timestamp", "fate", "reason", "partition", "key"],
+    oneOf: [{ required: ["order"] }, { required: ["bad", "value_base64"] }],
+    properties: {
+      timestamp: time("When that was known, RFC 3339."),
+      fate: {
+        enum: ["failed", "undelivered", "unknown"],
+        description: "The broker refused it; it was never sent; it may be in the topic or not.",
+      },
+      reason: text("Why."),
+      partition: count("Where it was to go."),
+      key: { type: ["string", "null"], description: "The record's key." },
+      order: { $ref: "order.schema.json" },
+      bad: { enum: BAD_KINDS, description: "How it was spoilt on purpose." },
+      value_base64: { type: "string", contentEncoding: "base64" },
+    },
+  };
+}
+
+export function manifest(): unknown {
+  return {
+    $schema: DRAFT,
+    $id: "urn:orderflow:manifest:1",
+    title: "tracker.manifest.NNNNNN.json",
+    description: "What a closed segment of the journal was when it was closed. Never changed.",
+    type: "object",
+    required: ["version", "sha256", "body"],
+    properties: {
+      version: { const: 1 },
+      sha256: sha256("Of the body's text."),
+      body: {
+        type: "object",
+        required: ["segment", "partitions", "created", "journal", "chain", "previous"],
+        properties: {
+          segment: {
+            type: "object",
+            required: ["name", "bytes", "lines", "sha256", "fingerprint"],
+            properties: {
+              name: text("tracker.events.NNNNNN."),
+              bytes: count("Its length."),
+              lines: count("Lines of any kind."),
+              sha256: sha256("Of the segment's file."),
+              fingerprint: {
+                type: "object",
+                description: "Of the segment's two ends, to recognise it without reading it.",
+                required: ["headSha256", "tailSha256"],
+                properties: {
+                  headSha256: sha256("Of its beginning."),
+                  tailSha256: sha256("Of its end."),
+                },
+              },
+            },
+          },
+          partitions: { type: "array", items: partitionShare() },
+          leader_epochs: { type: "array", items: partitionEpochs() },
+          created: time("RFC 3339."),
+          journal: text("The journal's id, a UUID."),
+          chain: count("Manifests are numbered in the order in which they were made."),
+          previous: {
+            description: "The manifest made before; null for the first.",
+            anyOf: [{ type: "null" }, {
+              type: "object",
+              required: ["segment", "sha256"],
+              properties: {
+                segment: text("The segment's name."),
+                sha256: sha256("Of that manifest's file."),
+              },
+            }],
+          },
+        },
+      },
+    },
+  };
+}
+
+function partitionShare(): unknown {
+  const offsetOrNull = { type: ["integer", "null"], minimum: 0 };
+  return {
+    type: "object",
+    required: ["topic", "topic_id", "partition", "records", "first_offset", "last_offset", "held"],
+    properties: {
+      topic: text("The topic's name."),
+      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      partition: count("The partition."),
+      records: count("Lines of this partition in the segment."),
+      first_offset: offsetOrNull,
+      last_offset: offsetOrNull,
+      held: {
+        type: "array",
+        description:
+          "Offsets that are not journaled again, unless their log is truncated: from the first on, up to the second.",
+        items: offsetRange(),
+      },
+    },
+  };
+}
+
+function partitionEpochs(): unknown {
+  return {
+    type: "object",
+    description: "Leader epochs of a partition's held offsets; absent where none is known.",
+    required: ["topic", "topic_id", "partition", "starts", "superseded"],
+    properties: {
+      topic: text("The topic's name."),
+      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      partition: count("The partition."),
+      starts: {
+        type: "array",
+        description: "Held offsets from the start on were appended in the epoch.",
+        items: {
+          type: "array",
+          prefixItems: [
+            { type: ["integer", "null"], minimum: 0, description: "The epoch; null: unknown." },
+            count("Its first offset."),
+          ],
+          items: false,
+        },
+      },
+      superseded: {
+        type: "array",
+        description:
+          "Offsets whose earlier lines no longer count, because the log was truncated and written anew.",
+        items: offsetRange(),
+      },
+    },
+  };
+}
+
+function offsetRange(): unknown {
+  return {
+    type: "array",
+    prefixItems: [count("The first."), count("One past the last.")],
+    items: false,
+  };
+}

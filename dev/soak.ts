@@ -1,0 +1,152 @@
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+/**
+ * The soak: the pipeline under a steady load for a long time. It fails where memory or open handles of a program
+ * grow, where a record is lost or repeated, or where the monitor has not counted them all.
+ *
+ *     deno task soak                             ten minutes
+ *     deno task soak --minutes 60 --rate 2000
+ *
+ * Starts a broker where none answers; has a topic, a group and a folder of its own.
+ *
+ * @module
+ */
+
+import {
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  integerParser,
+  Option,
+  parseMinutes,
+  parseSize,
+  runProgram,
+} from "../lib/cli.ts";
+import { ClusterClient } from "../lib/kafka/cluster.ts";
+import { listenForShutdown } from "../lib/shutdown.ts";
+import { isTerminal, printErrorLine, printLine, showStatus, styled } from "../lib/terminal.ts";
+import { describeProof } from "./demo/proof.ts";
+import { type DemoSite, soakSite } from "./demo/site.ts";
+import { ensureBroker } from "./ensure_broker.ts";
+import { MEASURES_MEMORY } from "./soak/process_usage.ts";
+import { describeSoak } from "./soak/report.ts";
+import { runSoak, soakHolds, type SoakMoment, type SoakResult } from "./soak/run.ts";
+
+const DATA_FOLDER = ".kafka/data";
+const DEFAULT_BROKER = "localhost:9092";
+const PROGRESS_LINES = 20;
+
+export interface SoakSettings {
+  readonly minutes: number;
+  readonly rate: number;
+  readonly rotate: string;
+}
+
+async function main(args: string[]): Promise<number> {
+  const result = await soak(parseOptions(args));
+  return result === undefined || soakHolds(result) ? EXIT_OK : EXIT_FAILURE;
+}
+
+/**
+ * Runs a soak and prints what it has shown.
+ *
+ * @returns undefined where it was stopped before it began.
+ * @throws {Error} where there is no broker, or this system does not tell what a process holds.
+ */
+export async function soak(
+  { minutes, rate, rotate }: SoakSettings,
+): Promise<SoakResult | undefined> {
+  if (!MEASURES_MEMORY) {
+    throw new Error(`a soak measures with ps, and there is none on ${Deno.build.os}`);
+  }
+  using shutdown = listenForShutdown({
+    onFirst: () => printErrorLine("stopping in order; once more to leave at once"),
+    onSecond: () => printErrorLine("left at once: no proof"),
+  });
+  const broker = await shutdown.unlessStopped(ensureBroker({
+    address: Deno.env.get("KAFKA_BROKER") || DEFAULT_BROKER,
+    dataDir: DATA_FOLDER,
+    log: (line) => void printLine(`broker    ${line}`),
+    signal: shutdown.requested,
+  }));
+  if (broker === undefined) return undefined;
+  try {
+    if (shutdown.requested.aborted) return undefined;
+    const site = soakSite(broker);
+    const durationMs = minutes * 60_000;
+    printLine(
+      `soak      ${rate} orders a second for ${minutes} min; broker ${broker.address}, ` +
+        `topic ${site.topic}, folder ${site.logs}/`,
+    );
+    const result = await runSoak({
+      site,
+      durationMs,
+      rate,
+      rotate,
+      log: (line) => void printLine(line),
+      onSample: sampleShower(durationMs),
+      stop: shutdown.requested,
+    });
+    if (result === undefined) {
+      printLine("stopped before the first order: there is nothing to prove");
+      await deleteTopics(site);
+      return undefined;
+    }
+    for (const line of describeSoak(result)) printLine(line);
+    for (const line of describeProof(result.proof, site)) printLine(line);
+    const holds = soakHolds(result);
+    printLine(holds ? styled("The soak holds.", "green") : styled("The soak FAILED.", "red"));
+    if (holds) await deleteTopics(site);
+    return result;
+  } finally {
+    await broker.stop();
+  }
+}
+
+/** @throws {CommanderError} where the command line is wrong. */
+export function parseOptions(args: string[]): SoakSettings {
+  return createCommand({
+    name: "soak",
+    description: "Runs the pipeline under a steady load for a long time; fails where memory or " +
+      "open handles of a program grow, or the proof does not hold.",
+  })
+    .addOption(
+      new Option("--minutes <n>", "how long; fractions are allowed").default(10)
+        .argParser(parseMinutes),
+    )
+    .addOption(
+      new Option("--rate <n>", "orders a second").default(500).argParser(integerParser({ min: 1 })),
+    )
+    .addOption(
+      new Option("--rotate <size>", "size at which the tracker closes a segment").default("16MB")
+        .argParser((text) => (parseSize(text), text)),
+    )
+    .parse(args, { from: "user" }).opts();
+}
+
+/** Every sample on a terminal, some of them elsewhere. */
+function sampleShower(durationMs: number): (moment: SoakMoment) => void {
+  let nextLineMs = 0;
+  return ({ elapsedMs, progress, residentMiB }) => {
+    const held = Object.entries(residentMiB)
+      .map(([name, mebibytes]) => `${name} ${mebibytes.toFixed(0)} MiB`).join(", ");
+    const line = `${clock(elapsedMs)} of ${clock(durationMs)}  ${held}; ${progress}`;
+    if (isTerminal()) return showStatus(line);
+    if (elapsedMs < nextLineMs) return;
+    nextLineMs = elapsedMs + durationMs / PROGRESS_LINES;
+    printLine(line);
+  };
+}
+
+function clock(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+/** A soak that holds leaves its journal, and nothing in the cluster. */
+async function deleteTopics({ broker, topic, deadLetterTopic }: DemoSite): Promise<void> {
+  const connection = { brokers: [broker], clientId: "orderflow-soak" };
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  for (const name of [topic, deadLetterTopic]) await cluster.deleteTopic(name);
+}
+
+if (import.meta.main) await runProgram(main);

@@ -1,0 +1,376 @@
+/**
+ * The judge: compares what the cluster and the folders hold with what docs/guarantees.md promises. It shares no code with
+ * the product, and is pure.
+ *
+ * @module
+ */
+
+import type { Acknowledged } from "./load.ts";
+
+/** The promises, as docs/guarantees.md has them in bold; a violation begins with one. */
+export const PROMISES = {
+  acknowledged: "An order counts as acknowledged only when the broker said so",
+  order: "The order of a partition is the order of generation",
+  accounts: "Every generated order is accounted for",
+  once: "Each record of a partition is in one tracker's journal exactly once",
+  bad: "A bad record is in the journal, then in the dead-letter topic, then committed",
+  recreated: "A topic that was deleted and created again is read from its beginning",
+  truncated: "A partition whose log was truncated and rewritten is read again from there",
+  manifest: "A closed segment is proven unchanged by its manifest",
+  identity: "The journal identifies a record by topic id, partition, offset, and leader epoch",
+  readiness: "A tracker is never ready for more than 15 s while a partition with lag stands still",
+  status: "`tracker.status` is whole at every read, and fresh while the tracker lives",
+  recovery: "Everything recovers by itself once its cause is gone",
+  verify: "`tracker verify` compares the topic with the journal",
+  redrive: "A source record goes back once to a topic",
+} as const;
+
+type Role = Acknowledged["role"];
+
+/** What the faults did, as far as it excuses anything; and what broke a promise while they lasted. */
+export interface Facts {
+  /** Twice the number of times that each topic was created again. */
+  readonly incarnations: Record<Role, number>;
+  /** By `role/partition`: what was acknowledged before this time may be gone. */
+  readonly truncatedUntilMs: Map<string, number>;
+  groupWasReset: boolean;
+  lettersWereDeleted: boolean;
+  readonly lettersAreCompacted: boolean;
+  readonly memberCount: number;
+  readonly violations: string[];
+}
+
+export interface Place {
+  readonly partition: number;
+  readonly offset: number;
+  readonly epoch: number;
+}
+
+/** `value` is a SHA-256, or "null"; `details` has the key, the timestamp, and the headers. */
+export interface TopicRecord extends Place {
+  readonly value: string;
+  readonly details: string;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export interface JournalLine extends Omit<TopicRecord, "headers"> {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly mark: string;
+  readonly isBad: boolean;
+}
+
+export interface JournalEvidence {
+  readonly name: string;
+  /** Of a group of its own: it need not hold everything. */
+  readonly isGuest: boolean;
+  /** In the order of the files. */
+  readonly lines: readonly JournalLine[];
+  /** Offsets that removed segments held, by `topic id/partition`. */
+  readonly removed: ReadonlyMap<string, readonly (readonly [start: number, end: number])[]>;
+  readonly manifestFaults: readonly string[];
+}
+
+export interface TopicEvidence {
+  readonly role: Role;
+  readonly topic: string;
+  readonly id: string;
+  readonly records: readonly TopicRecord[];
+  readonly letters: readonly TopicRecord[];
+  /** How `tracker verify` ended, and how two redrives did; each begins with `code N: `. */
+  readonly verified: string;
+  readonly redrives: readonly string[];
+  /** The topic after them. */
+  readonly redriven: readonly TopicRecord[];
+}
+
+export interface Evidence {
+  readonly facts: Facts;
+  readonly topics: readonly TopicEvidence[];
+  readonly journals: readonly JournalEvidence[];
+  readonly acknowledged: readonly Acknowledged[];
+  readonly producers: readonly ProducerEvidence[];
+}
+
+export interface ProducerEvidence {
+  readonly name: string;
+  /** Undefined where it was killed. */
+  readonly accounts: Readonly<Record<string, number>> | undefined;
+  readonly ledger: readonly Acknowledged[];
+}
+
+export interface Judgment {
+  readonly violations: readonly string[];
+  /** For the proof: what was compared. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+const EXAMPLES_MAX = 4;
+const EXAMPLE_LENGTH_MAX = 300;
+
+export function judge(evidence: Evidence): Judgment {
+  const verdict = new Verdict(evidence.facts.violations);
+  for (const journal of evidence.journals) {
+    verdict.violate(
+      PROMISES.manifest,
+      journal.manifestFaults.map((it) => `${journal.name}: ${it}`),
+    );
+  }
+  for (const topic of evidence.topics) {
+    const held = evidence.journals.map((journal) =>
+      judgeJournal(topic, { journal, evidence, verdict })
+    );
+    compare(topic, { held, evidence, verdict });
+    judgeAcknowledged(topic, evidence, verdict);
+    judgeProducers(topic, evidence, verdict);
+    judgeLetters(topic, { held, evidence, verdict });
+    judgeRedrive(topic, evidence, verdict);
+    if (!isVerified(topic.verified)) verdict.violate(PROMISES.verify, [topic.verified]);
+  }
+  judgeAccounts(evidence, verdict);
+  return verdict;
+}
+
+class Verdict implements Judgment {
+  readonly violations: string[];
+  readonly counts: Record<string, number> = {};
+
+  constructor(violations: readonly string[]) {
+    this.violations = [...violations];
+  }
+
+  count(what: string, count: number): void {
+    this.counts[what] = (this.counts[what] ?? 0) + count;
+  }
+
+  /** Adds one line for all cases, with a few of them as examples. */
+  violate(promise: string, cases: readonly string[]): void {
+    if (cases.length === 0) return;
+    const examples = cases.slice(0, EXAMPLES_MAX)
+      .map((it) => it.slice(0, EXAMPLE_LENGTH_MAX)).join("; ");
+    this.violations.push(`${promise}: ${cases.length} (${examples})`);
+  }
+}
+
+function nameOf({ partition, offset, epoch }: Place): string {
+  return `${partition}/${offset} of epoch ${epoch}`;
+}
+
+/** What a journal holds of the topic as it is now, by {@link nameOf}. */
+type Held = ReadonlyMap<string, JournalLine>;
+
+/**
+ * Judges the lines of each partition in their order. A line supersedes those at or above its offset that have a lower
+ * leader epoch: that log was truncated.
+ */
+function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, verdict }: {
+  readonly journal: JournalEvidence;
+  readonly evidence: Evidence;
+  readonly verdict: Verdict;
+}): Held {
+  const { facts } = evidence;
+  const lines = journal.lines.filter((line) => line.topic === topic);
+  verdict.count("journal lines", lines.length);
+  const held = new Map<string, JournalLine>();
+  const twice: string[] = [];
+  const unmarked: string[] = [];
+  const unordered: string[] = [];
+  for (const own of Map.groupBy(lines, (it) => `${it.topicId}/${it.partition}`).values()) {
+    const current = new Map<number, JournalLine>();
+    let last = -1;
+    for (const line of own) {
+      const { partition, offset, epoch, mark } = line;
+      const place = `${journal.name} ${role}/${nameOf(line)}`;
+      let superseded = 0;
+      for (let above = offset; above <= last || current.has(above); above++) {
+        if ((current.get(above)?.epoch ?? epoch) >= epoch) continue;
+        current.delete(above);
+        superseded++;
+      }
+      if (current.get(offset)?.epoch === epoch) twice.push(place);
+      const expected = `partition ${partition} was truncated at offset ${offset}`;
+      if (superseded > 0 && !mark.includes(expected)) unmarked.push(place);
+      const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
+      if (offset < last && !mayGoBack) unordered.push(place);
+      last = Math.max(last, offset);
+      current.set(offset, line);
+      verdict.count("superseded lines", superseded);
+    }
+    if (own[0]?.topicId !== id) continue;
+    for (const line of current.values()) held.set(nameOf(line), line);
+  }
+  verdict.violate(PROMISES.identity, twice);
+  verdict.violate(PROMISES.truncated, unmarked);
+  verdict.violate(PROMISES.once, unordered);
+  return held;
+}
+
+/** Each record is held by a journal, as it is; and each line that is held has its record. */
+function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict }: {
+  readonly held: readonly Held[];
+  readonly evidence: Evidence;
+  readonly verdict: Verdict;
+}): void {
+  const { facts, journals } = evidence;
+  verdict.count("records", records.length);
+  const members = held.filter((_, index) => journals[index]?.isGuest === false);
+  const wasRemoved = ({ partition, offset }: Place) =>
+    journals.some(({ removed }) =>
+      removed.get(`${id}/${partition}`)?.some(([start, end]) => start <= offset && offset < end)
+    );
+  const promiseOf = ({ partition }: Place) =>
+    facts.truncatedUntilMs.has(`${role}/${partition}`)
+      ? PROMISES.truncated
+      : facts.incarnations[role] > 0
+      ? PROMISES.recreated
+      : PROMISES.once;
+  const missing = records.filter((record) =>
+    !members.some((each) => each.has(nameOf(record))) && !wasRemoved(record)
+  );
+  for (const [promise, cases] of Map.groupBy(missing, promiseOf)) {
+    verdict.violate(promise, cases.map((record) => `missing ${role}/${nameOf(record)}`));
+  }
+  const changed = records.filter((record) =>
+    held.some((each) => {
+      const line = each.get(nameOf(record));
+      return line !== undefined && (line.value !== record.value || line.details !== record.details);
+    })
+  );
+  verdict.violate(PROMISES.once, changed.map((record) => `changed ${role}/${nameOf(record)}`));
+  const inTopic = new Set(records.map(nameOf));
+  // A member that reads a truncated partition no more, or a guest that has left, knows nothing of it.
+  const foreign = held.flatMap((each) => [...each.values()]).filter((line) =>
+    !inTopic.has(nameOf(line)) && !facts.truncatedUntilMs.has(`${role}/${line.partition}`)
+  );
+  const alone = facts.memberCount === 1 ? [...members[0]?.values() ?? []] : [];
+  const unnoticed = alone.filter((line) => !inTopic.has(nameOf(line)) && !foreign.includes(line));
+  verdict.violate(PROMISES.once, foreign.map((line) => `no such record: ${role}/${nameOf(line)}`));
+  verdict.violate(
+    PROMISES.truncated,
+    unnoticed.map((line) => `not superseded: ${role}/${nameOf(line)}`),
+  );
+}
+
+function judgeAcknowledged(
+  { role, records }: TopicEvidence,
+  { facts, acknowledged, producers }: Evidence,
+  verdict: Verdict,
+): void {
+  const values = new Map(records.map((it) => [`${it.partition}/${it.offset}`, it.value]));
+  const mustBeThere = [...acknowledged, ...producers.flatMap(({ ledger }) => ledger)].filter((it) =>
+    it.role === role && it.incarnation === facts.incarnations[role] &&
+    it.sentAtMs > (facts.truncatedUntilMs.get(`${role}/${it.partition}`) ?? -1)
+  );
+  verdict.count("acknowledged records", mustBeThere.length);
+  const gone = mustBeThere.filter((it) => values.get(`${it.partition}/${it.offset}`) !== it.sha256);
+  verdict.violate(
+    PROMISES.acknowledged,
+    gone.map(({ partition, offset, sha256 }) =>
+      `${role}/${partition}/${offset} is ${values.get(`${partition}/${offset}`)} and was ${sha256}`
+    ),
+  );
+}
+
+/** Where a member died two journals have some records; `tracker verify` says so with code 1. */
+function isVerified(verified: string): boolean {
+  if (verified.startsWith("code 0: ")) return true;
+  if (!verified.startsWith("code 1: {")) return false;
+  const found = JSON.parse(verified.slice("code 1: ".length));
+  const faults = found.missing + found.mismatched + found.unexplained + found.undecided;
+  return faults === 0 && found.duplicated === found.duplicated_across_journals;
+}
+
+/** A producer's orders are in each partition in the order of its ledger, and none of them twice. */
+function judgeProducers({ role, records }: TopicEvidence, evidence: Evidence, verdict: Verdict) {
+  const wasSentBack = ({ headers }: TopicRecord) => headers.has("orderflow.redriven.from");
+  const originals = Map.groupBy(records.filter((it) => !wasSentBack(it)), ({ value }) => value);
+  for (const { name, ledger } of evidence.producers) {
+    const own = Map.groupBy(ledger, ({ sha256 }) => sha256);
+    const repeated = [...own].filter(([sha256, entries]) =>
+      (originals.get(sha256)?.length ?? 0) > entries.length
+    );
+    const last = new Map<number, number>();
+    const unordered = ledger.filter(({ partition, offset }) => {
+      const isAfter = offset > (last.get(partition) ?? -1);
+      last.set(partition, offset);
+      return !isAfter;
+    });
+    const wrong = [...repeated.flatMap(([, entries]) => entries), ...unordered];
+    verdict.violate(
+      PROMISES.order,
+      wrong.map((it) => `${name}: ${role}/${it.partition}/${it.offset}`),
+    );
+  }
+}
+
+/** A letter's source, as its headers have it. */
+function sourceOf({ headers }: TopicRecord): string {
+  const of = (name: string) => headers.get(name) ?? "?";
+  const [partition, offset] = ["partition", "offset"].map((it) => of(`__connect.errors.${it}`));
+  const epoch = of("orderflow.source.leader.epoch");
+  const id = of("orderflow.source.topic.id");
+  return `${partition}/${offset} of epoch ${epoch} of ${id}`;
+}
+
+function judgeLetters({ id, letters, role }: TopicEvidence, { held, evidence, verdict }: {
+  readonly held: readonly Held[];
+  readonly evidence: Evidence;
+  readonly verdict: Verdict;
+}): void {
+  const { facts } = evidence;
+  verdict.count("dead letters", letters.length);
+  const lines = held.flatMap((each) => [...each.values()]);
+  const bySource = Map.groupBy(letters, sourceOf);
+  const bad = lines.filter(({ isBad }) => isBad);
+  const missing = bad.filter((line) => !bySource.has(`${nameOf(line)} of ${id}`));
+  const lettersAreGone = facts.lettersWereDeleted && role === "main" || facts.lettersAreCompacted;
+  if (!lettersAreGone) {
+    verdict.violate(PROMISES.bad, missing.map((line) => `no letter of ${role}/${nameOf(line)}`));
+  }
+  const changed = lines.filter((line) =>
+    bySource.get(`${nameOf(line)} of ${id}`)?.some(({ value, headers }) =>
+      value !== line.value && !headers.has("orderflow.errors.adapted")
+    )
+  );
+  verdict.violate(PROMISES.bad, changed.map((line) => `changed letter of ${role}/${nameOf(line)}`));
+}
+
+/** Each source record was sent back once at most, and once where its letter has all of it. */
+function judgeRedrive(
+  { role, letters, redrives, redriven }: TopicEvidence,
+  { facts }: Evidence,
+  verdict: Verdict,
+): void {
+  const failed = redrives.filter((it) => !it.startsWith("code 0: "));
+  if (!facts.lettersWereDeleted) verdict.violate(PROMISES.redrive, failed);
+  const sources = new Map(letters.map((it) => [`${it.partition}/${it.offset}`, sourceOf(it)]));
+  const sent = redriven.flatMap(({ headers }) => {
+    const from = headers.get("orderflow.redriven.from")?.split("/").slice(-2).join("/") ?? "";
+    return sources.get(from) ?? [];
+  });
+  verdict.count("redriven records", sent.length);
+  if (facts.lettersWereDeleted && role === "main") return; // offsets of letters say nothing then
+  const twice = sent.filter((source, index) => sent.indexOf(source) !== index);
+  verdict.violate(PROMISES.redrive, twice.map((source) => `twice ${role}/${source}`));
+  const wasLost = facts.incarnations[role] > 0 ||
+    [...facts.truncatedUntilMs.keys()].some((place) => place.startsWith(role));
+  if (wasLost) return; // what went back before that may be gone
+  const missing = letters.filter((letter) =>
+    !sent.includes(sourceOf(letter)) &&
+    ![...letter.headers.keys()].some((name) => name.startsWith("orderflow.errors.omitted."))
+  );
+  verdict.violate(PROMISES.redrive, missing.map((letter) => `never ${role}/${sourceOf(letter)}`));
+}
+
+function judgeAccounts({ producers }: Evidence, verdict: Verdict): void {
+  const wrong = producers.filter(({ accounts, ledger }) => {
+    if (accounts === undefined) return false;
+    const { generated = 0, acknowledged = 0, failed = 0, undelivered = 0, unknown = 0 } = accounts;
+    const sum = acknowledged + failed + undelivered + unknown;
+    return generated !== sum || ledger.length !== acknowledged;
+  });
+  verdict.violate(
+    PROMISES.accounts,
+    wrong.map((it) => `${it.name}: ${JSON.stringify(it.accounts)}`),
+  );
+}

@@ -1,0 +1,108 @@
+/**
+ * The business behind the messages: orders by status, what they come to by currency, who buys and what.
+ *
+ * Pure: orders and the time are handed in.
+ *
+ * @module
+ */
+
+import { AMOUNT_MAX, toCents } from "../../order/money.ts";
+import type { OrderFacts } from "./order_scan.ts";
+import { type Counted, Tally } from "./tally.ts";
+
+/** The last minutes, by the events' own timestamps. */
+export const REVENUE_MINUTES = 5;
+/** Bounds against a hostile journal; what is beyond is counted together. */
+const NAMES_MAX = 20;
+export const OTHER_NAME = "other";
+const MINUTE_MS = 60_000;
+
+/** Amounts are in cents. */
+export interface Revenue {
+  readonly currency: string;
+  /** Of all orders. */
+  readonly totalCents: number;
+  /** On average over the last {@link REVENUE_MINUTES} full minutes and the one begun. */
+  readonly perMinuteCents: number;
+}
+
+interface Takings {
+  totalCents: number;
+  /** Cents by minute since the epoch, the newest ones. */
+  minutes: Map<number, number>;
+}
+
+export class Business {
+  #statuses = new Map<string, number>();
+  #takings = new Map<string, Takings>();
+  #products = new Tally();
+  #customers = new Tally();
+
+  copy(): Business {
+    const copy = new Business();
+    copy.#statuses = new Map(this.#statuses);
+    for (const [currency, { totalCents, minutes }] of this.#takings) {
+      copy.#takings.set(currency, { totalCents, minutes: new Map(minutes) });
+    }
+    copy.#products = this.#products.copy();
+    copy.#customers = this.#customers.copy();
+    return copy;
+  }
+
+  /** An order that the tracker processed; what it lacks is not counted. */
+  note(order: OrderFacts, timestampMs: number): void {
+    const { status, total, currency, customerId, customerName, items } = order;
+    for (const { id, name, quantity } of items) this.#products.add(id, name ?? id, quantity);
+    if (customerId !== undefined) this.#customers.add(customerId, customerName ?? customerId, 1);
+    if (status !== undefined) {
+      const name = boundedName(this.#statuses, status);
+      this.#statuses.set(name, (this.#statuses.get(name) ?? 0) + 1);
+    }
+    if (currency === undefined || total === undefined || !(Math.abs(total) <= AMOUNT_MAX)) return;
+    const name = boundedName(this.#takings, currency);
+    const takings = this.#takings.get(name) ?? { totalCents: 0, minutes: new Map() };
+    this.#takings.set(name, takings);
+    const cents = toCents(total);
+    takings.totalCents += cents;
+    if (!Number.isNaN(timestampMs)) noteMinute(takings.minutes, timestampMs, cents);
+  }
+
+  /** Most frequent first. */
+  get ordersByStatus(): ReadonlyMap<string, number> {
+    return new Map([...this.#statuses].sort(([, one], [, other]) => other - one));
+  }
+
+  /** By units sold. */
+  get topProducts(): readonly Counted[] {
+    return this.#products.top;
+  }
+
+  /** By orders. */
+  get topCustomers(): readonly Counted[] {
+    return this.#customers.top;
+  }
+
+  /** Largest first. */
+  revenue(nowMs: number): readonly Revenue[] {
+    const thisMinute = Math.floor(nowMs / MINUTE_MS);
+    const windowMinutes = REVENUE_MINUTES + (nowMs - thisMinute * MINUTE_MS) / MINUTE_MS;
+    return this.#takings.entries().map(([currency, { totalCents, minutes }]) => {
+      let cents = 0;
+      for (const [minute, taken] of minutes) {
+        if (minute >= thisMinute - REVENUE_MINUTES && minute <= thisMinute) cents += taken;
+      }
+      return { currency, totalCents, perMinuteCents: Math.round(cents / windowMinutes) };
+    }).toArray().sort((one, other) => other.totalCents - one.totalCents);
+  }
+}
+
+function noteMinute(minutes: Map<number, number>, timestampMs: number, cents: number): void {
+  const minute = Math.floor(timestampMs / MINUTE_MS);
+  minutes.set(minute, (minutes.get(minute) ?? 0) + cents);
+  if (minutes.size <= 2 * REVENUE_MINUTES) return;
+  minutes.delete(Math.min(...minutes.keys()));
+}
+
+function boundedName(names: ReadonlyMap<string, unknown>, name: string): string {
+  return names.has(name) || names.size < NAMES_MAX ? name : OTHER_NAME;
+}

@@ -1,0 +1,377 @@
+/**
+ * What the figures mean: a score whose parts are named, and a verdict with its reasons. Pure.
+ *
+ * @module
+ */
+
+import type { TrackerState as OwnState } from "../../tracker_status.ts";
+import { counted, inBytes } from "../../text.ts";
+
+/** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
+export const STALE_AFTER_MS = 60_000;
+/** Success and errors are judged over these last minutes, so that a bad hour does not weigh for ever. */
+export const JUDGED_WINDOW_MS = 300_000;
+/** Over which the throughput is measured. */
+export const RATE_WINDOW_MS = 60_000;
+
+const SUCCESS_GOOD_PERCENT = 95;
+const SUCCESS_WARNING_PERCENT = 80;
+const RATE_NORMAL = 0.3;
+const RATE_LOW = 0.1;
+const LAST_ERROR_RED_MS = 60_000;
+const LAST_ERROR_YELLOW_MS = 300_000;
+
+const SUCCESS_POINTS_MAX = 50;
+const ERROR_POINTS_MAX = 20;
+const POINTS_PER_ERROR = 2;
+const RATE_POINTS = [
+  { atLeast: 0.5, points: 30 },
+  { atLeast: 0.3, points: 25 },
+  { atLeast: 0.1, points: 15 },
+] as const;
+const RATE_POINTS_MAX = 30;
+const RATE_POINTS_ABOVE_ZERO = 10;
+
+/** `counting`: the journal is not read to where now is, so nothing can be said of now. */
+export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_data";
+
+/** A journal of which less than this is unread is read to its end: that much comes between two looks. */
+export const BEHIND_BYTES_MIN = 1_000_000;
+
+/**
+ * What the tracker is doing. While its status file is fresh the tracker itself says so: `starting`, `waiting`, `blocked`, and
+ * `stopping` are its own words (`lib/tracker/standing.ts`). Else it is what it seems to be doing: `running` messages come in;
+ * `idle` none come in, but its log goes on; `stopped` it said its totals and ended; `silent` neither journal nor log go on;
+ * `absent` there never was anything.
+ */
+export type TrackerState =
+  | "running"
+  | "idle"
+  | "starting"
+  | "waiting"
+  | "blocked"
+  | "stopping"
+  | "stopped"
+  | "silent"
+  | "absent";
+
+/** What a fresh status file says. */
+export interface SaidStatus {
+  readonly state: OwnState;
+  readonly isReady: boolean;
+  readonly reason: string | undefined;
+  readonly ageMs: number;
+}
+
+export type Level = "good" | "warning" | "bad";
+
+export interface Check {
+  readonly name: "success rate" | "throughput" | "last error";
+  readonly level: Level;
+  /** What was judged, in a word or two: `97.9 %`, `0.2 msg/s`, `12 s ago`. */
+  readonly value: string;
+  readonly reason: string;
+}
+
+export interface Health {
+  readonly status: HealthStatus;
+  readonly state: TrackerState;
+  /** In words, the most important first; never empty. */
+  readonly reasons: readonly string[];
+  readonly checks: readonly Check[];
+}
+
+export interface QualityPart {
+  readonly name: "success" | "throughput" | "errors";
+  readonly points: number;
+  readonly pointsMax: number;
+  readonly reason: string;
+}
+
+export interface Quality {
+  /** 0 to 100: the sum of the parts, rounded. */
+  readonly score: number;
+  readonly parts: readonly QualityPart[];
+}
+
+/** What is judged. Ages are in milliseconds; undefined where the thing never was. */
+export interface Evidence {
+  readonly received: number;
+  /** Of all messages; undefined where there was none. */
+  readonly successPercent: number | undefined;
+  readonly window: { readonly received: number; readonly failed: number };
+  /** Messages a second over the last minute, to two digits, as shown. */
+  readonly messagesPerSecond: number;
+  readonly newestEventAgeMs: number | undefined;
+  readonly newestLogAgeMs: number | undefined;
+  readonly stoppedAgeMs: number | undefined;
+  /** The latest error of any kind. */
+  readonly lastErrorAgeMs: number | undefined;
+  /** Of the tracker itself: someone must act. */
+  readonly trackerError: { readonly ageMs: number; readonly message: string } | undefined;
+  readonly trackerErrorsInWindow: number;
+  /** Records that the tracker knows of and has not read; undefined where it does not say. */
+  readonly lag: number | undefined;
+  /** What the tracker says of itself; undefined where it says nothing now. */
+  readonly status: SaidStatus | undefined;
+  /** How long ago it last did so, where it should still be doing it: its state was not `stopped`. */
+  readonly lostStatusAgeMs: number | undefined;
+  readonly unreadableLines: number;
+  /** Bytes of the journal that are not read yet. */
+  readonly behindBytes: number;
+  /** Whether they were there when the monitor came. */
+  readonly isFirstCount: boolean;
+}
+
+export function judgeQuality(evidence: Evidence): Quality {
+  const parts = [successPart(evidence), throughputPart(evidence), errorsPart(evidence)];
+  return { score: Math.round(parts.reduce((sum, { points }) => sum + points, 0)), parts };
+}
+
+export function judgeHealth(evidence: Evidence): Health {
+  const state = trackerState(evidence);
+  const checks = [successCheck(evidence), throughputCheck(evidence), lastErrorCheck(evidence)];
+  const { newestEventAgeMs, newestLogAgeMs, status, lostStatusAgeMs } = evidence;
+  const newestAgeMs = Math.min(
+    newestEventAgeMs ?? Infinity,
+    newestLogAgeMs ?? Infinity,
+    status?.ageMs ?? Infinity,
+  );
+
+  const isBehind = evidence.behindBytes >= BEHIND_BYTES_MIN;
+  if (isBehind && (evidence.isFirstCount || newestAgeMs > STALE_AFTER_MS)) {
+    return { status: "counting", state, reasons: [countingReason(evidence)], checks };
+  }
+  if (evidence.received === 0) {
+    const reasons = [noDataReason(evidence, state), ...saidReasons(evidence)];
+    return { status: "no_data", state, reasons, checks };
+  }
+  if (lostStatusAgeMs !== undefined) {
+    const lost = `the tracker has not said anything for ${duration(lostStatusAgeMs)}: ` +
+      "it was killed, or hangs, or cannot write";
+    return { status: "stale", state, reasons: [lost, ...stateReasons(evidence, state)], checks };
+  }
+  if (newestAgeMs > STALE_AFTER_MS) {
+    const stale = `no data for ${duration(newestAgeMs)} (stale after ${duration(STALE_AFTER_MS)})`;
+    return { status: "stale", state, reasons: [stale, ...stateReasons(evidence, state)], checks };
+  }
+  const troubles = troublesOf(evidence, state);
+  return {
+    status: troubles.length > 0 ? "unhealthy" : "healthy",
+    state,
+    reasons: [
+      ...troubles,
+      ...checks.slice(0, 1).map(({ reason }) => reason).filter((reason) =>
+        !troubles.includes(reason)
+      ),
+      ...saidReasons(evidence).filter((reason) => !troubles.includes(reason)),
+      ...stateReasons(evidence, state),
+      ...checks.slice(1).filter(({ level, name }) =>
+        level !== "good" && (name !== "throughput" || state === "running")
+      ).map(({ reason }) => reason),
+      ...(evidence.unreadableLines > 0
+        ? [`${counted(evidence.unreadableLines, "line")} could not be read`]
+        : []),
+    ],
+    checks,
+  };
+}
+
+/** A time in words, in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
+
+/** `0.4 ms`, `12 ms`: no digits that nobody reads. */
+export function milliseconds(ms: number): string {
+  return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
+}
+
+/** As it is shown: `NO DATA`. */
+export function statusName(status: HealthStatus): string {
+  return status.replace("_", " ").toUpperCase();
+}
+
+/** A percentage for people: `100`, `99.8`; never rounded up to 100. */
+export function percent(value: number): string {
+  return `${Math.floor(value * 10) / 10} %`;
+}
+
+function trackerState(evidence: Evidence): TrackerState {
+  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs, status, lostStatusAgeMs } = evidence;
+  if (status !== undefined) {
+    if (status.state !== "consuming") return status.state;
+    return (newestEventAgeMs ?? Infinity) <= STALE_AFTER_MS ? "running" : "idle";
+  }
+  if (lostStatusAgeMs !== undefined) return "silent";
+  if (newestEventAgeMs === undefined && newestLogAgeMs === undefined && evidence.received === 0) {
+    return "absent";
+  }
+  // A message received after the totals were said is from a tracker that was started again.
+  if (stoppedAgeMs !== undefined && (newestEventAgeMs ?? Infinity) >= stoppedAgeMs) {
+    return "stopped";
+  }
+  if ((newestEventAgeMs ?? Infinity) <= STALE_AFTER_MS) return "running";
+  return (newestLogAgeMs ?? Infinity) <= STALE_AFTER_MS ? "idle" : "silent";
+}
+
+function countingReason({ behindBytes }: Evidence): string {
+  return `the journal is being counted, ${inBytes(behindBytes)} to go: nothing is judged before`;
+}
+
+function noDataReason({ newestLogAgeMs }: Evidence, state: TrackerState): string {
+  if (state === "absent") return "there is no journal and no log yet";
+  if (state === "stopped") return "the tracker stopped in order, and journaled no message";
+  return newestLogAgeMs === undefined
+    ? "no message was journaled yet"
+    : `no message was journaled yet; the log's last line is ${duration(newestLogAgeMs)} old`;
+}
+
+function stateReasons(evidence: Evidence, state: TrackerState): readonly string[] {
+  const { newestEventAgeMs, newestLogAgeMs, stoppedAgeMs, status } = evidence;
+  if (state === "stopped" && status?.reason !== undefined) return [];
+  if (state === "stopped") {
+    return [`the tracker stopped in order ${duration(stoppedAgeMs ?? 0)} ago`];
+  }
+  if (state === "idle" && status !== undefined) {
+    return [`no message for ${duration(newestEventAgeMs ?? 0)}, but the tracker is alive`];
+  }
+  if (state === "idle") {
+    return [
+      `no message for ${duration(newestEventAgeMs ?? 0)}, but the tracker is alive: ` +
+      `its log's last line is ${duration(newestLogAgeMs ?? 0)} old`,
+    ];
+  }
+  if (state === "silent") return ["the tracker did not say that it stopped"];
+  return [];
+}
+
+/** What the tracker itself says of its state. */
+function saidReasons({ status }: Evidence): readonly string[] {
+  return status?.reason === undefined ? [] : [`the tracker is ${status.state}: ${status.reason}`];
+}
+
+function troublesOf(evidence: Evidence, state: TrackerState): readonly string[] {
+  const troubles: string[] = [];
+  const { status } = evidence;
+  const isHeldUp = status?.state === "waiting" || status?.state === "blocked";
+  if (isHeldUp && !status.isReady) troubles.push(...saidReasons(evidence));
+  const success = successCheck(evidence);
+  if (success.level === "bad") troubles.push(success.reason);
+  const { trackerError, lag } = evidence;
+  if (trackerError !== undefined && trackerError.ageMs <= LAST_ERROR_RED_MS) {
+    troubles.push(
+      `the tracker had an error ${duration(trackerError.ageMs)} ago: ${trackerError.message}`,
+    );
+  }
+  if (state === "idle" && status === undefined && lag !== undefined && lag > 0) {
+    troubles.push(
+      `nothing is journaled although ${counted(lag, "record")} ${
+        lag === 1 ? "waits" : "wait"
+      } in the topic`,
+    );
+  }
+  return troubles;
+}
+
+function successCheck({ window, successPercent }: Evidence): Check {
+  const name = "success rate";
+  const minutes = duration(JUDGED_WINDOW_MS);
+  if (window.received === 0) {
+    const level = successPercent === undefined ? "good" : successLevel(successPercent);
+    // What happened before the window is told, and not held against now.
+    return {
+      name,
+      level: level === "bad" ? "warning" : level,
+      value: "none",
+      reason: successPercent === undefined
+        ? "no message yet"
+        : `no message in ${minutes}; ${percent(successPercent)} of all succeeded`,
+    };
+  }
+  const rate = 100 * (window.received - window.failed) / window.received;
+  return {
+    name,
+    level: successLevel(rate),
+    value: percent(rate),
+    reason: `${percent(rate)} of ${counted(window.received, "message")} in ${minutes} succeeded`,
+  };
+}
+
+function successLevel(successPercent: number): Level {
+  if (successPercent >= SUCCESS_GOOD_PERCENT) return "good";
+  return successPercent >= SUCCESS_WARNING_PERCENT ? "warning" : "bad";
+}
+
+function throughputCheck({ messagesPerSecond: rate }: Evidence): Check {
+  const name = "throughput";
+  const value = `${rate} msg/s`;
+  if (rate >= RATE_NORMAL) return { name, level: "good", value, reason: value };
+  return {
+    name,
+    level: rate >= RATE_LOW ? "warning" : "bad",
+    value,
+    reason: `throughput is low: ${rate} msg/s, normal is ${RATE_NORMAL} and more`,
+  };
+}
+
+function lastErrorCheck({ lastErrorAgeMs }: Evidence): Check {
+  const name = "last error";
+  if (lastErrorAgeMs === undefined) {
+    return { name, level: "good", value: "none", reason: "no error" };
+  }
+  const value = `${duration(lastErrorAgeMs)} ago`;
+  const reason = `the last error was ${value}`;
+  if (lastErrorAgeMs <= LAST_ERROR_RED_MS) return { name, level: "bad", value, reason };
+  return {
+    name,
+    level: lastErrorAgeMs <= LAST_ERROR_YELLOW_MS ? "warning" : "good",
+    value,
+    reason,
+  };
+}
+
+function successPart({ window, successPercent }: Evidence): QualityPart {
+  const inWindow = window.received > 0;
+  const rate = inWindow
+    ? 100 * (window.received - window.failed) / window.received
+    : successPercent;
+  return {
+    name: "success",
+    points: rate === undefined ? 0 : round1(rate / 100 * SUCCESS_POINTS_MAX),
+    pointsMax: SUCCESS_POINTS_MAX,
+    reason: rate === undefined
+      ? "no message yet"
+      : `${percent(rate)} ${inWindow ? `in ${duration(JUDGED_WINDOW_MS)}` : "of all"}`,
+  };
+}
+
+function throughputPart({ messagesPerSecond: rate }: Evidence): QualityPart {
+  const step = RATE_POINTS.find(({ atLeast }) => rate >= atLeast);
+  return {
+    name: "throughput",
+    points: step?.points ?? (rate > 0 ? RATE_POINTS_ABOVE_ZERO : 0),
+    pointsMax: RATE_POINTS_MAX,
+    reason: `${rate} msg/s`,
+  };
+}
+
+function errorsPart({ window, trackerErrorsInWindow }: Evidence): QualityPart {
+  const errors = window.failed + trackerErrorsInWindow;
+  return {
+    name: "errors",
+    points: Math.max(0, ERROR_POINTS_MAX - POINTS_PER_ERROR * errors),
+    pointsMax: ERROR_POINTS_MAX,
+    reason: `${errors === 0 ? "no errors" : counted(errors, "error")} in ${
+      duration(JUDGED_WINDOW_MS)
+    }`,
+  };
+}
+
+function round1(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,321 @@
+/**
+ * What the journal's lines say, counted: the only source of totals.
+ *
+ * Pure: lines and the time are handed in.
+ *
+ * @module
+ */
+
+import { Business } from "./business.ts";
+import { History } from "./history.ts";
+import { Recent, RecentLines } from "./recent.ts";
+import { ERROR_LENGTH_MAX, eventsOf, type RecentEvent } from "./recent_event.ts";
+import { type EventFacts, EventScanner } from "./scan.ts";
+import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
+import type { LineSink } from "../tail/line_sink.ts";
+import { LineRuns } from "./line_runs.ts";
+
+/** The longest window that can be asked for. */
+export const WINDOW_SECONDS_MAX = 3600;
+export const RECENT_COUNT = 20;
+/** Records that a person can look through. */
+export const RECENT_RECORD_COUNT = 100;
+
+const PARTITION_WINDOW_SECONDS = 60;
+/** Bounds against a hostile journal; a real one stays far below. */
+const PARTITION_COUNT_MAX = 10_000;
+const KIND_COUNT_MAX = 20;
+const SAMPLE_BYTES_MAX = 200;
+/** Lines up to this are kept whole for the list of recent ones. */
+const RECENT_LINE_BYTES_MAX = 64 * 1024;
+const OTHER_KIND = "other";
+
+export interface Totals {
+  readonly received: number;
+  readonly processed: number;
+  readonly failed: number;
+}
+
+export interface PartitionCounts {
+  readonly topic: string;
+  readonly partition: number;
+  readonly received: number;
+  readonly failed: number;
+  /** Of the latest line. */
+  readonly lastOffset: number;
+  readonly window: SlidingWindow;
+}
+
+export interface FailedEvent {
+  readonly timestampMs: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly kind: string;
+  /** As the tracker wrote it: not safe to show as it is. */
+  readonly error: string;
+}
+
+interface MutablePartition {
+  topic: string;
+  partition: number;
+  received: number;
+  failed: number;
+  lastOffset: number;
+  /** The lines that stand for records of the log as it is now. */
+  lines: LineRuns;
+  window: SlidingWindow;
+}
+
+/** All that a journal's lines add up to; copied at a file's beginning, so that the file can be taken back. */
+class Facts {
+  processed = 0;
+  failed = 0;
+  superseded = 0;
+  unreadable = 0;
+  unreadableSample: string | undefined = undefined;
+  firstEventMs = Infinity;
+  newestEventMs = -Infinity;
+  aheadOfClock = 0;
+  window = new SlidingWindow(WINDOW_SECONDS_MAX);
+  history = new History();
+  kinds = new Map<string, number>();
+  topics = new Map<string, Map<number, MutablePartition>>();
+  partitionCount = 0;
+  business = new Business();
+  lastFailed: FailedEvent | undefined = undefined;
+  recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
+  recentLines = new RecentLines({
+    countMax: RECENT_RECORD_COUNT,
+    lineBytesMax: RECENT_LINE_BYTES_MAX,
+  });
+  recentFailedLines = new RecentLines({
+    countMax: RECENT_COUNT,
+    lineBytesMax: RECENT_LINE_BYTES_MAX,
+  });
+
+  copy(): Facts {
+    const copy = Object.assign(new Facts(), this);
+    copy.window = this.window.copy();
+    copy.history = this.history.copy();
+    copy.kinds = new Map(this.kinds);
+    copy.business = this.business.copy();
+    copy.recentFailed = this.recentFailed.copy();
+    copy.recentLines = this.recentLines.copy();
+    copy.recentFailedLines = this.recentFailedLines.copy();
+    copy.topics = new Map();
+    for (const [topic, partitions] of this.topics) {
+      const copies = new Map<number, MutablePartition>();
+      for (const [number, facts] of partitions) {
+        copies.set(number, {
+          ...facts,
+          lines: facts.lines.copy(),
+          window: facts.window.copy(),
+        });
+      }
+      copy.topics.set(topic, copies);
+    }
+    return copy;
+  }
+}
+
+export class JournalModel implements LineSink {
+  #facts = new Facts();
+  #mark = new Facts();
+  readonly #scanner = new EventScanner();
+  #nowMs = Infinity;
+
+  /** The time, for telling an event of now from one that a wrong clock stamped into the future. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
+  begin(): void {
+    this.#mark = this.#facts.copy();
+  }
+
+  rewind(): void {
+    this.#facts = this.#mark.copy();
+  }
+
+  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void {
+    const facts = this.#facts;
+    if (!this.#scanner.scan(bytes, start, end, whole)) {
+      facts.unreadable++;
+      facts.unreadableSample = sampleOf(bytes, start, end);
+      return;
+    }
+    const event: EventFacts = this.#scanner;
+    if (event.failed) {
+      facts.failed++;
+      noteFailure(facts, event);
+      facts.recentFailedLines.note(bytes, start, end);
+    } else {
+      facts.processed++;
+      facts.business.note(event.order, event.timestampMs);
+    }
+    const partition = partitionOf(facts, event);
+    if (partition !== undefined) {
+      partition.received++;
+      partition.lastOffset = event.offset;
+      if (!partition.lines.isNext(event.offset) && isAfterTruncation(bytes, start, end)) {
+        facts.superseded += partition.lines.truncate(event.offset);
+      }
+      if (partition.lines.isNext(event.offset)) partition.lines.add(event.offset);
+      if (event.failed) partition.failed++;
+    }
+    facts.recentLines.note(bytes, start, end);
+    this.#noteTime(event, partition);
+  }
+
+  settle(): void {
+    this.#facts.recentLines.settle();
+    this.#facts.recentFailedLines.settle();
+  }
+
+  get totals(): Totals {
+    const { processed, failed } = this.#facts;
+    return { received: processed + failed, processed, failed };
+  }
+
+  /** Lines of records that their topic lost when its log was truncated; they are in the totals, too. */
+  get supersededCount(): number {
+    return this.#facts.superseded;
+  }
+
+  get unreadableCount(): number {
+    return this.#facts.unreadable;
+  }
+
+  /** The beginning of the latest unreadable line: not safe to show as it is. */
+  get unreadableSample(): string | undefined {
+    return this.#facts.unreadableSample;
+  }
+
+  /** Events stamped further ahead of the monitor's clock than clocks differ; they are in no window. */
+  get aheadOfClockCount(): number {
+    return this.#facts.aheadOfClock;
+  }
+
+  get firstEventMs(): number | undefined {
+    return Number.isFinite(this.#facts.firstEventMs) ? this.#facts.firstEventMs : undefined;
+  }
+
+  get newestEventMs(): number | undefined {
+    return Number.isFinite(this.#facts.newestEventMs) ? this.#facts.newestEventMs : undefined;
+  }
+
+  get window(): SlidingWindow {
+    return this.#facts.window;
+  }
+
+  get history(): History {
+    return this.#facts.history;
+  }
+
+  /** Failed records by kind: `deserialization`, `validation`. */
+  get errorKinds(): ReadonlyMap<string, number> {
+    return this.#facts.kinds;
+  }
+
+  get business(): Business {
+    return this.#facts.business;
+  }
+
+  get lastFailed(): FailedEvent | undefined {
+    return this.#facts.lastFailed;
+  }
+
+  get recentFailed(): readonly FailedEvent[] {
+    return this.#facts.recentFailed.values();
+  }
+
+  /** By topic, then number. */
+  get partitions(): readonly PartitionCounts[] {
+    return this.#facts.topics.values()
+      .flatMap((partitions) => partitions.values())
+      .toArray()
+      .sort((one, other) =>
+        one.topic === other.topic
+          ? one.partition - other.partition
+          : one.topic < other.topic
+          ? -1
+          : 1
+      );
+  }
+
+  /** Oldest first. Parses the lines: for a screen, not for each line. */
+  get recentEvents(): readonly RecentEvent[] {
+    return eventsOf(this.#facts.recentLines);
+  }
+
+  /** Those that failed, oldest first. */
+  get recentFailedEvents(): readonly RecentEvent[] {
+    return eventsOf(this.#facts.recentFailedLines);
+  }
+
+  #noteTime(event: EventFacts, partition: MutablePartition | undefined): void {
+    const { timestampMs } = event;
+    if (Number.isNaN(timestampMs)) return;
+    const facts = this.#facts;
+    if (timestampMs > this.#nowMs + CLOCK_SKEW_MS) {
+      facts.aheadOfClock++;
+      return;
+    }
+    if (timestampMs < facts.firstEventMs) facts.firstEventMs = timestampMs;
+    if (timestampMs > facts.newestEventMs) facts.newestEventMs = timestampMs;
+    facts.window.add(timestampMs, event.failed);
+    facts.history.add(timestampMs, event.failed);
+    partition?.window.add(timestampMs, event.failed);
+  }
+}
+
+function noteFailure(facts: Facts, event: EventFacts): void {
+  const known = facts.kinds.has(event.kind) || facts.kinds.size < KIND_COUNT_MAX;
+  const kind = known ? event.kind : OTHER_KIND;
+  facts.kinds.set(kind, (facts.kinds.get(kind) ?? 0) + 1);
+  const { timestampMs, topic, partition, offset } = event;
+  const error = (event.error ?? "").slice(0, ERROR_LENGTH_MAX);
+  facts.lastFailed = { timestampMs, topic, partition, offset, kind, error };
+  facts.recentFailed.add(facts.lastFailed);
+}
+
+function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefined {
+  const { topic, partition } = event;
+  let partitions = facts.topics.get(topic);
+  const known = partitions?.get(partition);
+  if (known !== undefined) return known;
+  if (facts.partitionCount >= PARTITION_COUNT_MAX) return undefined;
+
+  if (partitions === undefined) {
+    partitions = new Map();
+    facts.topics.set(topic, partitions);
+  }
+  const added: MutablePartition = {
+    topic,
+    partition,
+    received: 0,
+    failed: 0,
+    lastOffset: -1,
+    lines: new LineRuns(),
+    window: new SlidingWindow(PARTITION_WINDOW_SECONDS),
+  };
+  partitions.set(partition, added);
+  facts.partitionCount++;
+  return added;
+}
+
+const DECODER = new TextDecoder();
+/** A mark stands near a line's end. */
+const MARK_BYTES_MAX = 1_024;
+const TRUNCATION_MARK = /,"mark":"[^"\\]*was truncated at offset \d+/;
+
+/** Whether the tracker noticed before this line that the partition's log had been truncated. */
+function isAfterTruncation(bytes: Uint8Array, start: number, end: number): boolean {
+  const tail = bytes.slice(Math.max(start, end - MARK_BYTES_MAX), end);
+  return TRUNCATION_MARK.test(DECODER.decode(tail));
+}
+
+function sampleOf(bytes: Uint8Array, start: number, end: number): string {
+  return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
+}

@@ -1,0 +1,278 @@
+/**
+ * What the tracker's log says: its metrics, dead letters, errors, and whether it stopped. No totals are taken from here:
+ * those are the journal's.
+ *
+ * Pure: lines and the time are handed in.
+ *
+ * @module
+ */
+
+import { Recent } from "./recent.ts";
+import { parseLine } from "./scan.ts";
+import { parseTimestamp } from "./timestamp.ts";
+import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
+import type { LineSink } from "../tail/line_sink.ts";
+import { RECENT_COUNT } from "./journal_model.ts";
+
+/** How far back errors are looked at. */
+const ERROR_WINDOW_SECONDS = 300;
+/** The contract has five reasons; a hostile log may have more. */
+const REASON_COUNT_MAX = 20;
+const OTHER_REASON = "OTHER";
+const TEXT_LENGTH_MAX = 1000;
+const LAG_PARTITION_COUNT_MAX = 10_000;
+const DETAIL_COUNT_MAX = 12;
+const DETAILS_LENGTH_MAX = 300;
+
+export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
+
+/** A line of the log. Texts are as they came: not safe to show as they are. */
+export interface LogLine {
+  readonly timestampMs: number;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly error?: string;
+  /** What its metadata says of it: `orders/1@14, reason TIMEOUT`; without what is no text, number or list. */
+  readonly details?: string;
+}
+
+/** A line of the log in one: message, error, details. Not safe to show as it is. */
+export function logText(
+  { message, error, details }: Pick<LogLine, "message" | "error" | "details">,
+): string {
+  return [error === undefined ? message : `${message}: ${error}`, details]
+    .filter((part) => part !== undefined).join(" - ");
+}
+
+/** The tracker's own figures, since it was started. */
+export interface TrackerMetrics {
+  readonly timestampMs: number;
+  readonly received: number;
+  readonly processed?: number;
+  readonly failed?: number;
+  readonly messagesPerSecond?: number;
+  readonly successRatePercent?: number;
+  readonly uptimeSeconds?: number;
+  /** Records not yet read, by partition; undefined where the tracker did not know. */
+  readonly lag?: ReadonlyMap<string, number | undefined>;
+  readonly latencyMs?: { readonly p50?: number; readonly p99?: number };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** All that the log's lines add up to; copied at a file's beginning, so that the file can be taken back. */
+class Facts {
+  lineCount = 0;
+  unreadable = 0;
+  newestLineMs = -Infinity;
+  metrics: TrackerMetrics | undefined = undefined;
+  stoppedAtMs: number | undefined = undefined;
+  lastError: LogLine | undefined = undefined;
+  errors = new SlidingWindow(ERROR_WINDOW_SECONDS);
+  deadLetters = new Map<string, number>();
+  recent = new Recent<LogLine>(RECENT_COUNT);
+
+  copy(): Facts {
+    const copy = Object.assign(new Facts(), this);
+    copy.errors = this.errors.copy();
+    copy.deadLetters = new Map(this.deadLetters);
+    copy.recent = this.recent.copy();
+    return copy;
+  }
+}
+
+export class LogModel implements LineSink {
+  #facts = new Facts();
+  #mark = new Facts();
+  #nowMs = Infinity;
+
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
+  begin(): void {
+    this.#mark = this.#facts.copy();
+  }
+
+  rewind(): void {
+    this.#facts = this.#mark.copy();
+  }
+
+  line(bytes: Uint8Array, start: number, end: number, _whole: boolean): void {
+    const facts = this.#facts;
+    const fields = parseLine(bytes, start, end);
+    const level = fields === undefined ? undefined : levelOf(fields["level"]);
+    if (fields === undefined || level === undefined) {
+      facts.unreadable++;
+      return;
+    }
+    facts.lineCount++;
+    const metadata = isFields(fields["metadata"]) ? fields["metadata"] : {};
+    const line = logLineOf(fields, { level, metadata });
+    const isOfNow = line.timestampMs <= this.#nowMs + CLOCK_SKEW_MS;
+    if (isOfNow && line.timestampMs > facts.newestLineMs) facts.newestLineMs = line.timestampMs;
+    facts.recent.add(line);
+
+    const metrics = metricsOf(metadata, line.timestampMs);
+    if (metrics !== undefined) facts.metrics = metrics;
+    facts.stoppedAtMs = metrics !== undefined && saysStopped(line, metadata)
+      ? line.timestampMs
+      : undefined;
+    if (isDeadLetter(level, metadata)) noteDeadLetter(facts, String(metadata["reason"]));
+    // An error about one record is in the journal, and counts there.
+    if (level === "ERROR" && !isAboutRecord(metadata)) {
+      facts.lastError = line;
+      if (isOfNow) facts.errors.add(line.timestampMs, true);
+    }
+  }
+
+  settle(): void {}
+
+  get lineCount(): number {
+    return this.#facts.lineCount;
+  }
+
+  get unreadableCount(): number {
+    return this.#facts.unreadable;
+  }
+
+  get newestLineMs(): number | undefined {
+    return Number.isFinite(this.#facts.newestLineMs) ? this.#facts.newestLineMs : undefined;
+  }
+
+  get metrics(): TrackerMetrics | undefined {
+    return this.#facts.metrics;
+  }
+
+  /** When the tracker said its totals and stopped; undefined where it said something after that. */
+  get stoppedAtMs(): number | undefined {
+    return this.#facts.stoppedAtMs;
+  }
+
+  /** The latest error of the tracker itself, not of a record. */
+  get lastError(): LogLine | undefined {
+    return this.#facts.lastError;
+  }
+
+  /** The tracker's own errors. */
+  get errors(): SlidingWindow {
+    return this.#facts.errors;
+  }
+
+  /** By reason, as far back as the log's files go. */
+  get deadLetters(): ReadonlyMap<string, number> {
+    return this.#facts.deadLetters;
+  }
+
+  /** Oldest first. */
+  get recent(): readonly LogLine[] {
+    return this.#facts.recent.values();
+  }
+}
+
+function levelOf(level: unknown): LogLevel | undefined {
+  return level === "DEBUG" || level === "INFO" || level === "WARN" || level === "ERROR"
+    ? level
+    : undefined;
+}
+
+function logLineOf(
+  fields: Fields,
+  { level, metadata }: { readonly level: LogLevel; readonly metadata: Fields },
+): LogLine {
+  const { timestamp, message, error } = fields;
+  const details = detailsOf(metadata);
+  return {
+    timestampMs: typeof timestamp === "string" ? parseTimestamp(timestamp) : NaN,
+    level,
+    message: typeof message === "string" ? message.slice(0, TEXT_LENGTH_MAX) : "",
+    ...(typeof error === "string" && { error: error.slice(0, TEXT_LENGTH_MAX) }),
+    ...(details !== "" && { details }),
+  };
+}
+
+/** A record's place, where it has one, then the rest in its order. */
+function detailsOf(metadata: Fields): string {
+  const { topic, partition, offset, ...others } = metadata;
+  const isOfRecord = typeof topic === "string" && numberOf(partition) !== undefined &&
+    numberOf(offset) !== undefined;
+  const named = Object.entries(isOfRecord ? others : metadata).slice(0, DETAIL_COUNT_MAX)
+    .filter(([, value]) =>
+      typeof value === "string" || typeof value === "number" || Array.isArray(value)
+    )
+    .map(([name, value]) => `${name} ${value}`);
+  return [...(isOfRecord ? [`${topic}/${partition}@${offset}`] : []), ...named]
+    .join(", ").slice(0, DETAILS_LENGTH_MAX);
+}
+
+function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | undefined {
+  const received = numberOf(metadata["messages_received"]);
+  if (received === undefined) return undefined;
+  const latency = metadata["end_to_end_latency_ms"];
+  const lag = metadata["lag"];
+  return {
+    timestampMs,
+    received,
+    ...numbers({
+      processed: metadata["messages_processed"],
+      failed: metadata["messages_failed"],
+      messagesPerSecond: metadata["messages_per_second"],
+      successRatePercent: metadata["success_rate_percent"],
+      uptimeSeconds: metadata["uptime_seconds"],
+    }),
+    ...(isFields(lag) && { lag: lagOf(lag) }),
+    ...(isFields(latency) && { latencyMs: numbers({ p50: latency["p50"], p99: latency["p99"] }) }),
+  };
+}
+
+function lagOf(lag: Fields): ReadonlyMap<string, number | undefined> {
+  const byPartition = new Map<string, number | undefined>();
+  for (const [partition, count] of Object.entries(lag).slice(0, LAG_PARTITION_COUNT_MAX)) {
+    byPartition.set(partition, numberOf(count));
+  }
+  return byPartition;
+}
+
+/**
+ * Metrics are said every 30 s and once more at the end. The last time is told by the metadata's `stopped`, else by the
+ * line's words: a Go tracker has no more than these.
+ */
+function saysStopped({ message }: LogLine, metadata: Fields): boolean {
+  return typeof metadata["stopped"] === "boolean"
+    ? metadata["stopped"]
+    : /\b(stopped|totals?|shut ?down|final|arr[êe]t)/i.test(message);
+}
+
+function isDeadLetter(level: LogLevel, metadata: Fields): boolean {
+  return level === "WARN" && typeof metadata["reason"] === "string" && isAboutRecord(metadata);
+}
+
+function isAboutRecord(metadata: Fields): boolean {
+  return numberOf(metadata["offset"] ?? metadata["kafka_offset"]) !== undefined;
+}
+
+function noteDeadLetter(facts: Facts, reason: string): void {
+  const known = facts.deadLetters.has(reason) || facts.deadLetters.size < REASON_COUNT_MAX;
+  const key = known ? reason.slice(0, TEXT_LENGTH_MAX) : OTHER_REASON;
+  facts.deadLetters.set(key, (facts.deadLetters.get(key) ?? 0) + 1);
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}
+
+/** Those of the values that are numbers. */
+function numbers<K extends string>(
+  values: Readonly<Record<K, unknown>>,
+): { readonly [P in K]?: number } {
+  const found: { [P in K]?: number } = {};
+  for (const key in values) {
+    const value = numberOf(values[key]);
+    if (value !== undefined) found[key] = value;
+  }
+  return found;
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,346 @@
+/**
+ * The monitor's one model behind all its faces: the journal's facts and the log's, and what they mean at a given time.
+ *
+ * Pure: lines, file states and the time are handed in.
+ *
+ * @module
+ */
+
+import type { Revenue } from "./business.ts";
+import {
+  type Evidence,
+  type Health,
+  JUDGED_WINDOW_MS,
+  judgeHealth,
+  judgeQuality,
+  type Quality,
+  RATE_WINDOW_MS,
+} from "./health.ts";
+import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
+import type { RecentEvent } from "./recent_event.ts";
+import type { LatencyStatus } from "../../tracker_status.ts";
+import { LogModel } from "./log_model.ts";
+import type { LogLine, TrackerMetrics } from "./log_model.ts";
+import type { WindowCounts } from "./sliding_window.ts";
+import type { Counted } from "./tally.ts";
+import type { LineSink } from "../tail/line_sink.ts";
+import type { TailStatus } from "../tail/tail.ts";
+import { saidBy, type SaidFigures } from "./said_figures.ts";
+import type { StatusReading } from "../tail/status_reading.ts";
+
+/** What a chart can show, in seconds; `all` begins with the first event. */
+export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;
+export type WindowName = keyof typeof WINDOWS;
+export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
+
+/** As many as leave each step of a chart whole seconds. */
+const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
+const FULL_SECOND_MS = 1000;
+
+/** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
+export interface Snapshot {
+  readonly takenAtMs: number;
+  readonly health: Health;
+  readonly quality: Quality;
+  /** Out of the journal's lines only. */
+  readonly totals: Totals & { readonly successRatePercent: number | undefined };
+  /** The last five minutes, by the events' own timestamps. */
+  readonly window: {
+    readonly windowMs: number;
+    readonly received: number;
+    readonly failed: number;
+    readonly successRatePercent: number | undefined;
+  };
+  /** Over the last minute, to two digits. */
+  readonly messagesPerSecond: number;
+  /** From the first event to the newest. */
+  readonly messagesPerSecondOverall: number;
+  readonly firstEventMs: number | undefined;
+  readonly newestEventMs: number | undefined;
+  readonly newestLogMs: number | undefined;
+  readonly partitions: readonly PartitionView[];
+  /** Of the processed orders. */
+  readonly business: {
+    readonly ordersByStatus: ReadonlyMap<string, number>;
+    readonly revenue: readonly Revenue[];
+    /** By units sold. */
+    readonly topProducts: readonly Counted[];
+    /** By orders. */
+    readonly topCustomers: readonly Counted[];
+  };
+  /** Failed records by kind, from the journal. */
+  readonly errorKinds: ReadonlyMap<string, number>;
+  /** By reason, from the log, as far back as its files go. */
+  readonly deadLetters: ReadonlyMap<string, number>;
+  readonly lastError: LastError | undefined;
+  /** What the tracker last said of itself in its log. */
+  readonly metrics: TrackerMetrics | undefined;
+  /** What it says of itself now. */
+  readonly status: StatusReading;
+  /** Sum over partitions; undefined where it is not known. */
+  readonly lag: number | undefined;
+  /** From a record's timestamp to the disk. */
+  readonly latencyMs: Partial<LatencyStatus> | undefined;
+  /** When lag and latency were said. */
+  readonly saidAtMs: number | undefined;
+  /** Oldest first. */
+  readonly recentEvents: readonly RecentEvent[];
+  readonly recentFailed: readonly FailedEvent[];
+  /** {@link recentFailed} with their lines, oldest first. */
+  readonly recentFailedEvents: readonly RecentEvent[];
+  readonly recentLogs: readonly LogLine[];
+  readonly charts: Readonly<Record<WindowName, Chart>>;
+  readonly unreadable: {
+    readonly journalLines: number;
+    readonly logLines: number;
+    readonly sample: string | undefined;
+  };
+  readonly aheadOfClockCount: number;
+  /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
+  readonly supersededCount: number;
+  readonly files: {
+    readonly journal: TailStatus | undefined;
+    readonly log: TailStatus | undefined;
+  };
+}
+
+export interface PartitionView {
+  readonly topic: string;
+  readonly partition: number;
+  readonly received: number;
+  readonly failed: number;
+  readonly lastOffset: number;
+  readonly messagesPerSecond: number;
+  /** Undefined where it is not known. */
+  readonly lag: number | undefined;
+}
+
+export interface LastError {
+  readonly timestampMs: number;
+  /** `record` for a message that failed, `tracker` for the program itself. */
+  readonly of: "record" | "tracker";
+  readonly text: string;
+}
+
+/** Points over a window, oldest first; the last one is of the last full second, or of what has passed of its step. */
+export interface Chart {
+  readonly received: number;
+  readonly failed: number;
+  /** Of the whole window. */
+  readonly totalSuccessRatePercent: number | undefined;
+  readonly stepMs: number;
+  readonly messagesPerSecond: readonly number[];
+  /** Undefined for a step without messages. */
+  readonly successRatePercent: readonly (number | undefined)[];
+}
+
+export class ReadModel {
+  readonly journal = new JournalModel();
+  readonly log = new LogModel();
+  /** Lines that the count has not reached: of what came last only, and in no total. */
+  #latest: JournalModel | undefined;
+  #nowMs = Infinity;
+
+  /** The time, before lines are handed in. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.journal.tick(nowMs);
+    this.log.tick(nowMs);
+  }
+
+  /**
+   * Takes the journal's last lines while those before them are still being counted: what came last is taken from
+   * them, until {@link forgetLatest}.
+   */
+  get latest(): LineSink {
+    this.#latest = new JournalModel();
+    this.#latest.tick(this.#nowMs);
+    return this.#latest;
+  }
+
+  /** All that was there at the start is counted. */
+  forgetLatest(): void {
+    this.#latest = undefined;
+  }
+
+  snapshot(
+    { nowMs, journalFile, logFile, status = { kind: "absent" } }: {
+      readonly nowMs: number;
+      readonly journalFile?: TailStatus;
+      readonly logFile?: TailStatus;
+      readonly status?: StatusReading;
+    },
+  ): Snapshot {
+    const { journal, log } = this;
+    const { totals } = journal;
+    const judged = journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS });
+    const messagesPerSecond = round2(journal.window.rate({ nowMs, windowMs: RATE_WINDOW_MS }));
+    const behindBytes = journalFile?.behindBytes ?? 0;
+    const newestMs = Math.max(
+      this.#latest?.newestEventMs ?? journal.newestEventMs ?? -Infinity,
+      log.newestLineMs ?? -Infinity,
+    );
+    const said = saidBy({ status, metrics: log.metrics, newestMs, nowMs });
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
+    const latest = this.#latest ?? journal;
+    return {
+      takenAtMs: nowMs,
+      health: judgeHealth(evidence),
+      quality: judgeQuality(evidence),
+      totals: { ...totals, successRatePercent: successPercent(totals) },
+      window: {
+        windowMs: JUDGED_WINDOW_MS,
+        ...judged,
+        successRatePercent: successPercent(judged),
+      },
+      messagesPerSecond,
+      messagesPerSecondOverall: this.#overallRate(),
+      firstEventMs: journal.firstEventMs,
+      newestEventMs: latest.newestEventMs ?? journal.newestEventMs,
+      newestLogMs: log.newestLineMs,
+      partitions: this.#partitions(nowMs, said),
+      business: {
+        ordersByStatus: journal.business.ordersByStatus,
+        revenue: journal.business.revenue(nowMs),
+        topProducts: journal.business.topProducts.map((each) => ({ ...each })),
+        topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
+      },
+      errorKinds: new Map(journal.errorKinds),
+      deadLetters: new Map(log.deadLetters),
+      lastError: this.#lastError(),
+      metrics: log.metrics,
+      status,
+      lag: said.lag,
+      latencyMs: said.latencyMs,
+      saidAtMs: said.saidAtMs,
+      recentEvents: latest.recentEvents,
+      recentFailed: [...latest.recentFailed],
+      recentFailedEvents: latest.recentFailedEvents,
+      recentLogs: [...log.recent],
+      charts: {
+        "1m": this.#chart("1m", nowMs),
+        "5m": this.#chart("5m", nowMs),
+        "15m": this.#chart("15m", nowMs),
+        "1h": this.#chart("1h", nowMs),
+        all: this.#chartOfAll(nowMs),
+      },
+      unreadable: {
+        journalLines: journal.unreadableCount,
+        logLines: log.unreadableCount,
+        sample: journal.unreadableSample,
+      },
+      aheadOfClockCount: journal.aheadOfClockCount,
+      supersededCount: this.journal.supersededCount,
+      files: { journal: journalFile, log: logFile },
+    };
+  }
+
+  #evidence(
+    { nowMs, messagesPerSecond, behindBytes, said }: {
+      readonly nowMs: number;
+      readonly messagesPerSecond: number;
+      readonly behindBytes: number;
+      readonly said: SaidFigures;
+    },
+  ): Evidence {
+    const { journal, log } = this;
+    const ageMs = (timeMs: number | undefined) =>
+      timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
+    const trackerErrorAgeMs = ageMs(log.lastError?.timestampMs);
+    return {
+      received: journal.totals.received,
+      successPercent: successPercent(journal.totals),
+      window: journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }),
+      messagesPerSecond,
+      isFirstCount: this.#latest !== undefined,
+      behindBytes,
+      newestEventAgeMs: ageMs(this.#latest?.newestEventMs ?? journal.newestEventMs),
+      newestLogAgeMs: ageMs(log.newestLineMs),
+      stoppedAgeMs: ageMs(log.stoppedAtMs),
+      lastErrorAgeMs: ageMs(this.#lastError()?.timestampMs),
+      trackerError: log.lastError === undefined || trackerErrorAgeMs === undefined
+        ? undefined
+        : { ageMs: trackerErrorAgeMs, message: log.lastError.message },
+      trackerErrorsInWindow: log.errors.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }).received,
+      lag: said.lag,
+      status: said.status,
+      lostStatusAgeMs: said.lostStatusAgeMs,
+      unreadableLines: journal.unreadableCount + log.unreadableCount,
+    };
+  }
+
+  #overallRate(): number {
+    const { firstEventMs, newestEventMs, totals } = this.journal;
+    if (firstEventMs === undefined || newestEventMs === undefined) return 0;
+    return round2(totals.received / Math.max(1, (newestEventMs - firstEventMs) / 1000));
+  }
+
+  #partitions(nowMs: number, said: SaidFigures): readonly PartitionView[] {
+    const { partitions } = this.journal;
+    const topics = new Set(partitions.map(({ topic }) => topic));
+    return partitions.map(({ window, ...partition }) => ({
+      ...partition,
+      messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
+      lag: said.lagOf(partition, topics.size === 1),
+    }));
+  }
+
+  #lastError(): LastError | undefined {
+    const { lastFailed } = this.journal;
+    const { lastError } = this.log;
+    const ofRecord: LastError | undefined = lastFailed && {
+      timestampMs: lastFailed.timestampMs,
+      of: "record",
+      text: `${lastFailed.kind} of ${lastFailed.topic}/${lastFailed.partition} ` +
+        `offset ${lastFailed.offset}: ${lastFailed.error}`,
+    };
+    const ofTracker: LastError | undefined = lastError && {
+      timestampMs: lastError.timestampMs,
+      of: "tracker",
+      text: lastError.error === undefined
+        ? lastError.message
+        : `${lastError.message}: ${lastError.error}`,
+    };
+    if (ofRecord === undefined || ofTracker === undefined) return ofRecord ?? ofTracker;
+    return ofTracker.timestampMs > ofRecord.timestampMs ? ofTracker : ofRecord;
+  }
+
+  #chart(name: keyof typeof CHART_POINT_COUNTS, nowMs: number): Chart {
+    const windowMs = WINDOWS[name] * 1000;
+    const count = CHART_POINT_COUNTS[name];
+    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), windowMs / count);
+  }
+
+  #chartOfAll(nowMs: number): Chart {
+    const { steps, stepMs, startMs } = this.journal.history.series(nowMs);
+    const lastStartMs = startMs + (steps.length - 1) * stepMs;
+    const lastMs = Math.min(stepMs, Math.max(FULL_SECOND_MS, nowMs - lastStartMs));
+    return chartOf(steps, stepMs, lastMs);
+  }
+}
+
+/** @param lastMs how much of the last step has passed. */
+function chartOf(steps: readonly WindowCounts[], stepMs: number, lastMs = stepMs): Chart {
+  const received = steps.reduce((sum, step) => sum + step.received, 0);
+  const failed = steps.reduce((sum, step) => sum + step.failed, 0);
+  return {
+    received,
+    failed,
+    totalSuccessRatePercent: successPercent({ received, failed }),
+    stepMs,
+    messagesPerSecond: steps.map(({ received }, index) =>
+      round2(received / ((index === steps.length - 1 ? lastMs : stepMs) / 1000))
+    ),
+    successRatePercent: steps.map(successPercent),
+  };
+}
+
+function successPercent(
+  { received, failed }: { readonly received: number; readonly failed: number },
+): number | undefined {
+  return received === 0 ? undefined : 100 * (received - failed) / received;
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,99 @@
+/**
+ * What the tracker says of itself: by its status file while that is fresh, else by its log's metrics where it
+ * writes no status file (an earlier version, the founding project's), else nothing. A tracker whose status has
+ * grown old is not believed any more: its lag is unknown, not what it was.
+ *
+ * Pure.
+ *
+ * @module
+ */
+
+import type { LatencyStatus, TrackerStatus } from "../../tracker_status.ts";
+import type { SaidStatus } from "./health.ts";
+import type { TrackerMetrics } from "./log_model.ts";
+import type { StatusReading } from "../tail/status_reading.ts";
+
+export interface SaidFigures {
+  readonly status: SaidStatus | undefined;
+  /** How old the status is of a tracker that should still be writing it. */
+  readonly lostStatusAgeMs: number | undefined;
+  /** Sum over partitions; undefined where one is not known. */
+  readonly lag: number | undefined;
+  readonly latencyMs: Partial<LatencyStatus> | undefined;
+  readonly saidAtMs: number | undefined;
+  /** @param isOnlyTopic whether the journal has lines of one topic only: the log's lag names none. */
+  lagOf(
+    place: { readonly topic: string; readonly partition: number },
+    isOnlyTopic: boolean,
+  ): number | undefined;
+}
+
+/** Journal and log that go on for longer are of a tracker that writes no status. */
+const OUTLIVED_AFTER_MS = 5_000;
+
+export function saidBy(
+  { status: reading, metrics, newestMs, nowMs }: {
+    readonly status: StatusReading;
+    readonly metrics: TrackerMetrics | undefined;
+    /** The newest line of journal and log. */
+    readonly newestMs: number;
+    readonly nowMs: number;
+  },
+): SaidFigures {
+  if (reading.kind === "fresh") return ofStatus(reading, nowMs);
+  const isOutlived = reading.kind === "old" && newestMs > reading.writtenAtMs + OUTLIVED_AFTER_MS;
+  if (reading.kind === "absent" || isOutlived) return ofLog(metrics);
+  const isLost = reading.kind === "old" && reading.status.state !== "stopped";
+  return {
+    ...NOTHING,
+    ...(isLost && { lostStatusAgeMs: nowMs - reading.writtenAtMs }),
+  };
+}
+
+const NOTHING: SaidFigures = {
+  status: undefined,
+  lostStatusAgeMs: undefined,
+  lag: undefined,
+  latencyMs: undefined,
+  saidAtMs: undefined,
+  lagOf: () => undefined,
+};
+
+function ofStatus(
+  { status, writtenAtMs }: { readonly status: TrackerStatus; readonly writtenAtMs: number },
+  nowMs: number,
+): SaidFigures {
+  const { state, ready: isReady, reason, topic, partitions, latency_ms: latencyMs } = status;
+  const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
+  // Without partitions there is nothing to lag behind, unless it is not known yet which there are.
+  const isKnown = partitions.length > 0 || isReady;
+  return {
+    ...NOTHING,
+    status: { state, isReady, reason, ageMs: Math.max(0, nowMs - writtenAtMs) },
+    lag: isKnown ? sumOf(lags.values()) : undefined,
+    latencyMs: latencyMs ?? undefined,
+    saidAtMs: writtenAtMs,
+    lagOf: (place) => place.topic === topic ? lags.get(place.partition) : undefined,
+  };
+}
+
+function ofLog(metrics: TrackerMetrics | undefined): SaidFigures {
+  const lag = metrics?.lag;
+  return {
+    ...NOTHING,
+    lag: lag === undefined ? undefined : sumOf(lag.values()),
+    latencyMs: metrics?.latencyMs,
+    saidAtMs: metrics?.timestampMs,
+    lagOf: ({ partition }, isOnlyTopic) => isOnlyTopic ? lag?.get(String(partition)) : undefined,
+  };
+}
+
+/** Undefined where one of them is not known. */
+function sumOf(lags: Iterable<number | undefined>): number | undefined {
+  let sum = 0;
+  for (const lag of lags) {
+    if (lag === undefined) return undefined;
+    sum += lag;
+  }
+  return sum;
+}

@@ -1,0 +1,328 @@
+/**
+ * What the monitor needs of a journal line, taken from its bytes.
+ *
+ * A JSON.parse of a 3 kB line costs 10 µs and more garbage than the figures are worth, so the scanner walks the line as the
+ * contract writes it:
+ *
+ *     {"timestamp":"…","event_type":"message.received…","kafka_topic":"…","kafka_partition":0,"kafka_offset":1,
+ *      "raw_message":"…","message_size":2,"deserialized":true,"error":"…","order_full":{…},…}
+ *
+ * Not obvious: `order_full` holds the order as it came, so keys like ours can stand in there unescaped, and a line torn by
+ * a crash can have the next one glued to it. Therefore nothing is searched for; each field is expected at its place, and
+ * what follows is walked to the last brace. A line that is not as expected is parsed whole, and that decides.
+ *
+ * @module
+ */
+
+import { type OrderFacts, OrderScanner } from "./order_scan.ts";
+import { parseTimestamp, timestampOf } from "./timestamp.ts";
+
+/** A record as its journal line tells it. Overwritten by the next scan: copy what is kept. */
+export interface EventFacts {
+  /** When the tracker received it, in milliseconds since the epoch; NaN where the line's text is no time. */
+  readonly timestampMs: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** `processed`, else what was wrong: `deserialization`, `validation`, or a type that this monitor does not know. */
+  readonly kind: string;
+  readonly failed: boolean;
+  /** The reason of a failed one, as the tracker wrote it: not safe to show as it is. */
+  readonly error: string | undefined;
+  readonly order: OrderFacts;
+}
+
+const TEXT = {
+  timestamp: ascii(`{"timestamp":"`),
+  eventType: ascii(`","event_type":"message.received`),
+  topic: ascii(`,"kafka_topic":"`),
+  partition: ascii(`","kafka_partition":`),
+  offset: ascii(`,"kafka_offset":`),
+  rawMessage: ascii(`,"raw_message":"`),
+  messageSize: ascii(`","message_size":`),
+  deserialized: ascii(`,"deserialized":`),
+  true: ascii("true"),
+  false: ascii("false"),
+  error: ascii(`,"error":"`),
+  order: ascii(`,"order_full":`),
+  deserializationError: ascii(`.deserialization_error"`),
+  validationError: ascii(`.validation_error"`),
+};
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const ZERO = 0x30;
+const NINE = 0x39;
+const SPACE = 0x20;
+
+const EVENT_TYPE_PREFIX = "message.received";
+const TIMESTAMP_LENGTH_MAX = 40;
+const TOPIC_LENGTH_MAX = 249;
+/** Digits that fit a safe integer. */
+const DIGITS_MAX = 15;
+
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
+const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+export class EventScanner implements EventFacts {
+  /** Of a processed record; void where {@link failed}. */
+  readonly order = new OrderScanner();
+  timestampMs = NaN;
+  topic = "";
+  partition = 0;
+  offset = 0;
+  kind = "processed";
+  failed = false;
+  error: string | undefined = undefined;
+
+  /** Where the walk is, and where the line ends. */
+  #at = 0;
+  #topicBytes: Uint8Array = new Uint8Array(0);
+
+  /**
+   * Reads the line `bytes[start]` to `bytes[end - 1]`. Returns whether it is a journal line; where it is not, the facts are void.
+   *
+   * @param whole false for text that no newline ended: it is looked at in full, since a torn line can end in a brace.
+   */
+  scan(bytes: Uint8Array, start: number, end: number, whole: boolean): boolean {
+    return (whole && this.#walk(bytes, start, end)) || this.#parse(bytes, start, end);
+  }
+
+  /** The line as the contract writes it; false where anything is otherwise. */
+  #walk(bytes: Uint8Array, start: number, end: number): boolean {
+    this.#at = start;
+    this.error = undefined;
+    return this.#expect(bytes, end, TEXT.timestamp) &&
+      this.#timestamp(bytes, end) &&
+      this.#expect(bytes, end, TEXT.eventType) &&
+      this.#eventType(bytes, end) &&
+      this.#expect(bytes, end, TEXT.topic) &&
+      this.#topic(bytes, end) &&
+      this.#expect(bytes, end, TEXT.partition) &&
+      (this.partition = this.#integer(bytes, end)) >= 0 &&
+      this.#expect(bytes, end, TEXT.offset) &&
+      (this.offset = this.#integer(bytes, end)) >= 0 &&
+      this.#expect(bytes, end, TEXT.rawMessage) &&
+      this.#skipString(bytes, end) &&
+      this.#expect(bytes, end, TEXT.messageSize) &&
+      this.#rest(bytes, end, this.#integer(bytes, end));
+  }
+
+  #rest(bytes: Uint8Array, end: number, messageSize: number): boolean {
+    if (messageSize < 0 || !this.#expect(bytes, end, TEXT.deserialized)) return false;
+    const deserialized = this.#expect(bytes, end, TEXT.true);
+    if (!deserialized && !this.#expect(bytes, end, TEXT.false)) return false;
+    // A line whose type and flag disagree is rare enough to be parsed.
+    if (!deserialized && !this.failed) return false;
+
+    if (this.#expect(bytes, end, TEXT.error)) {
+      const errorStart = this.#at;
+      if (!this.#skipString(bytes, end)) return false;
+      const text = parseJson(DECODER.decode(bytes.subarray(errorStart - 1, this.#at + 1)));
+      if (typeof text !== "string") return false;
+      this.error = text;
+      this.#at++;
+    }
+    if (this.#expect(bytes, end, TEXT.order)) {
+      // The order is as a rule the message itself: where a brace ends it at that very place and a field or the end
+      // follows, it need not be walked.
+      const next = this.#at + messageSize;
+      const isMessage = next < end && bytes[this.#at] === OPEN_BRACE &&
+        bytes[next - 1] === CLOSE_BRACE &&
+        (bytes[next] === COMMA && bytes[next + 1] === QUOTE || next === end - 1);
+      if (isMessage && endsObject(bytes, next, end)) {
+        if (!this.failed) this.order.scan(bytes, this.#at, next);
+        return true;
+      }
+    }
+    // An order that is not the message itself is rare enough to be parsed.
+    if (!this.failed) return false;
+    return endsObject(bytes, this.#at, end);
+  }
+
+  #expect(bytes: Uint8Array, end: number, text: Uint8Array): boolean {
+    const at = this.#at;
+    if (at + text.length > end) return false;
+    for (let index = 0; index < text.length; index++) {
+      if (bytes[at + index] !== text[index]) return false;
+    }
+    this.#at = at + text.length;
+    return true;
+  }
+
+  #timestamp(bytes: Uint8Array, end: number): boolean {
+    const start = this.#at;
+    const last = Math.min(end, start + TIMESTAMP_LENGTH_MAX);
+    let at = start;
+    while (at < last && bytes[at] !== QUOTE) at++;
+    this.#at = at;
+    this.timestampMs = timestampOf(bytes, start, at);
+    return !Number.isNaN(this.timestampMs);
+  }
+
+  #eventType(bytes: Uint8Array, end: number): boolean {
+    if (bytes[this.#at] === QUOTE) {
+      this.#at++;
+      this.kind = "processed";
+      this.failed = false;
+      return true;
+    }
+    this.failed = true;
+    if (this.#expect(bytes, end, TEXT.deserializationError)) this.kind = "deserialization";
+    else if (this.#expect(bytes, end, TEXT.validationError)) this.kind = "validation";
+    else return false;
+    return true;
+  }
+
+  /** Almost always the topic of the line before. */
+  #topic(bytes: Uint8Array, end: number): boolean {
+    const known = this.#topicBytes;
+    const knownEnd = this.#at + known.length;
+    if (known.length > 0 && bytes[knownEnd] === QUOTE && this.#expect(bytes, end, known)) {
+      this.topic = this.#topicName;
+      return true;
+    }
+    const start = this.#at;
+    const last = Math.min(end, start + TOPIC_LENGTH_MAX + 1);
+    let at = start;
+    while (at < last && bytes[at] !== QUOTE && bytes[at] !== BACKSLASH) at++;
+    if (bytes[at] !== QUOTE) return false;
+    this.#at = at;
+    this.#topicBytes = bytes.slice(start, at);
+    this.#topicName = DECODER.decode(this.#topicBytes);
+    this.topic = this.#topicName;
+    return true;
+  }
+  #topicName = "";
+
+  /** A whole number that is not negative, or -1 where there is none. */
+  #integer(bytes: Uint8Array, end: number): number {
+    const start = this.#at;
+    let at = start;
+    let value = 0;
+    while (at < end) {
+      const digit = byteAt(bytes, at);
+      if (digit < ZERO || digit > NINE) break;
+      value = value * 10 + digit - ZERO;
+      at++;
+    }
+    this.#at = at;
+    return at === start || at - start > DIGITS_MAX ? -1 : value;
+  }
+
+  /** From behind a string's opening quote to its closing one; false where the string does not end. */
+  #skipString(bytes: Uint8Array, end: number): boolean {
+    let at = this.#at;
+    while (at < end) {
+      const byte = bytes[at];
+      if (byte === QUOTE) {
+        this.#at = at;
+        return true;
+      }
+      at += byte === BACKSLASH ? 2 : 1;
+    }
+    return false;
+  }
+
+  /** Any JSON that says what a journal line must say: other field order, spaces, Unicode escapes. */
+  #parse(bytes: Uint8Array, start: number, end: number): boolean {
+    const fields = parseLine(bytes, start, end);
+    if (fields === undefined) return false;
+    const {
+      timestamp,
+      event_type: eventType,
+      kafka_topic: topic,
+      kafka_partition: partition,
+      kafka_offset: offset,
+      error,
+    } = fields;
+    if (typeof eventType !== "string" || typeof topic !== "string") return false;
+    if (!isCount(partition) || !isCount(offset)) return false;
+    if (eventType !== EVENT_TYPE_PREFIX && !eventType.startsWith(`${EVENT_TYPE_PREFIX}.`)) {
+      return false;
+    }
+    this.timestampMs = typeof timestamp === "string" ? parseTimestamp(timestamp) : NaN;
+    this.topic = topic;
+    this.partition = partition;
+    this.offset = offset;
+    this.failed = eventType !== EVENT_TYPE_PREFIX || fields["deserialized"] === false;
+    this.kind = this.failed ? kindOf(eventType) : "processed";
+    this.error = typeof error === "string" ? error : undefined;
+    this.order.take(fields["order_full"]);
+    return true;
+  }
+}
+
+/** A line as a JSON object; undefined where it is none, or is not UTF-8. */
+export function parseLine(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): Readonly<Record<string, unknown>> | undefined {
+  let text: string;
+  try {
+    text = STRICT_DECODER.decode(bytes.subarray(start, end));
+  } catch {
+    return undefined;
+  }
+  const value = parseJson(text);
+  return isFields(value) ? value : undefined;
+}
+
+function ascii(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function byteAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** `message.received.deserialization_error` is `deserialization`. */
+function kindOf(eventType: string): string {
+  const suffix = eventType.slice(EVENT_TYPE_PREFIX.length + 1).replace(/_error$/, "");
+  return suffix === "" ? "deserialization" : suffix;
+}
+
+/** Does the object that we are inside of end with the line, and not before? Braces within strings do not count. */
+function endsObject(bytes: Uint8Array, start: number, end: number): boolean {
+  let depth = 1;
+  let at = start;
+  while (at < end) {
+    const byte = byteAt(bytes, at);
+    if (byte === QUOTE) {
+      at++;
+      while (at < end && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+      if (at >= end) return false;
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      depth++;
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      depth--;
+      if (depth === 0) return at === end - 1;
+    } else if (byte < SPACE) {
+      return false;
+    }
+    at++;
+  }
+  return false;
+}

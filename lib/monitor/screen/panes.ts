@@ -1,0 +1,65 @@
+/**
+ * The panes that a person can move through, each registered here once. Pure.
+ *
+ * @module
+ */
+
+import { printable } from "../../text.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import type { Controls, Subjects } from "./controls.ts";
+import { chunked, type Line, span, type Tone } from "./line.ts";
+import type { ListPane } from "./list_pane.ts";
+import type { Extent, FrameSpec, Pane } from "./pane.ts";
+import { BUSINESS_PANE } from "./panes/business.ts";
+import { LOG_PANE } from "./panes/log.ts";
+import { PARTITIONS_PANE } from "./panes/partitions.ts";
+import { placeOf, RECORDS_PANE } from "./panes/records.ts";
+
+/** In the order in which Tab goes through them. */
+export const LIST_PANES: readonly [ListPane, ...ListPane[]] = [
+  RECORDS_PANE,
+  LOG_PANE,
+  PARTITIONS_PANE,
+  BUSINESS_PANE,
+];
+
+/** Returns what the keys act on, as the filter leaves it. */
+export function subjectsOf(snapshot: Snapshot, { filter }: Controls): Subjects {
+  return {
+    panes: LIST_PANES.map((pane) => ({
+      name: pane.name,
+      count: pane.count(snapshot, filter),
+      keys: pane.keys?.(snapshot, filter) ?? [],
+    })),
+    failed: snapshot.recentFailedEvents.map(placeOf).toReversed(),
+  };
+}
+
+/** Draws the pane that the person has chosen. */
+export function focusedPane(spec: FrameSpec, inside: Extent): Pane {
+  const pane = LIST_PANES.find(({ name }) => name === spec.controls.focus) ?? LIST_PANES[0];
+  return pane.draw(spec, inside);
+}
+
+/** Draws what is shown in full; undefined where nothing is. */
+export function detailPane(
+  { snapshot, controls: { detail: key, detailTop } }: FrameSpec,
+  { width }: Extent,
+): Pane | undefined {
+  if (key === undefined) return undefined;
+  const detail = LIST_PANES.values().map((pane) => pane.detail?.({ snapshot, key }))
+    .find((found) => found !== undefined);
+  if (detail === undefined) return undefined;
+  const inLines = (text: string, tone: Tone = "plain") =>
+    chunked(printable(text), width).map((piece): Line => [span(piece, tone)]);
+  const lines = [
+    ...(detail.problem === undefined ? [] : inLines(detail.problem, "bad")),
+    ...detail.lines.flatMap((text) => inLines(text)),
+  ];
+  const top = Math.min(detailTop, Math.max(0, lines.length - 1));
+  return {
+    title: `${printable(detail.title)}, Esc closes`,
+    isFocused: true,
+    lines: lines.slice(top),
+  };
+}

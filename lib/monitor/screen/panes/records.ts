@@ -1,0 +1,120 @@
+/**
+ * The recent records, and one of them in full. Pure.
+ *
+ * @module
+ */
+
+import { printable } from "../../../text.ts";
+import type { Snapshot } from "../../model/read_model.ts";
+import type { RecentEvent } from "../../model/recent_event.ts";
+import { GLYPHS } from "../glyphs.ts";
+import { column, columnsOf, type Line, type Span, span } from "../line.ts";
+import {
+  clock,
+  contains,
+  type Detail,
+  type DetailSpec,
+  type ListPane,
+  viewOf,
+} from "../list_pane.ts";
+import type { Extent, FrameSpec, Pane } from "../pane.ts";
+
+const PLACE_WIDTH_MAX = 24;
+const AMOUNT_WIDTH = 10;
+const CURRENCY_WIDTH = 3;
+const CUSTOMER_WIDTH = 20;
+const STATUS_WIDTH = 7;
+/** Of a line too long to be kept whole. */
+const BEGINNING_LENGTH = 4_000;
+
+export const RECORDS_PANE: ListPane = {
+  name: "records",
+  count: (snapshot, filter) => filteredEvents(snapshot, filter).length,
+  draw,
+  keys: (snapshot, filter) => filteredEvents(snapshot, filter).map(placeOf),
+  detail,
+};
+
+function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pane {
+  const events = filteredEvents(snapshot, controls.filter);
+  const { top, selected, isFocused } = viewOf("records", controls, {
+    count: events.length,
+    height,
+  });
+  const shown = events.slice(top, top + height);
+  const placeWidth = Math.min(
+    PLACE_WIDTH_MAX,
+    Math.max(0, ...shown.map((event) => columnsOf(printable(placeOf(event))))),
+  );
+  return {
+    title: `Recent records${controls.filter === "" ? "" : `, ${events.length} match`}`,
+    isFocused,
+    lines: shown.map((event, index) => {
+      const isSelected = isFocused && top + index === selected;
+      const mark = isSelected ? GLYPHS[glyphs].pointer : " ";
+      const line = eventLine(event, { mark, placeWidth });
+      return isSelected ? line.map(({ text }): Span => span(text, "selected")) : line;
+    }),
+  };
+}
+
+function eventLine(
+  event: RecentEvent,
+  { mark, placeWidth }: { readonly mark: string; readonly placeWidth: number },
+): Line {
+  return [
+    span(`${mark} ${clock(event.timestampMs)} `, "dim"),
+    span(event.failed ? "FAILED " : "ok     ", event.failed ? "bad" : "good"),
+    span(column(printable(placeOf(event)), placeWidth)),
+    ...whatOf(event),
+  ];
+}
+
+function whatOf({ failed, kind, error, order }: RecentEvent): Line {
+  if (failed) return [span(`  ${printable(kind)}: ${printable(error ?? "")}`)];
+  if (order === undefined) return [];
+  const { total, currency = "", customerName = "", status = "", orderId = "" } = order;
+  const amount = total === undefined ? "" : total.toFixed(2);
+  return [
+    span(`  ${column(amount, AMOUNT_WIDTH, "right")} `),
+    span(column(printable(currency), CURRENCY_WIDTH)),
+    span(`  ${column(printable(customerName), CUSTOMER_WIDTH)}`),
+    span(`  ${column(printable(status), STATUS_WIDTH)}`),
+    span(`  ${printable(orderId)}`, "dim"),
+  ];
+}
+
+function detail({ snapshot, key }: DetailSpec): Detail | undefined {
+  const event = [...snapshot.recentFailedEvents, ...snapshot.recentEvents]
+    .find((each) => placeOf(each) === key);
+  return event && {
+    title: placeOf(event),
+    ...(event.failed && { problem: `FAILED, ${event.kind}: ${event.error ?? ""}` }),
+    lines: wholeText(event),
+  };
+}
+
+/** The order in full, else the message as it came. */
+function wholeText({ line }: RecentEvent): readonly string[] {
+  const text = new TextDecoder().decode(line);
+  try {
+    const { order_full, ...rest } = JSON.parse(text);
+    return JSON.stringify(order_full ?? rest, undefined, 2).split("\n");
+  } catch {
+    return [
+      "the line is too long to be shown whole; it begins:",
+      text.slice(0, BEGINNING_LENGTH),
+    ];
+  }
+}
+
+function filteredEvents({ recentEvents }: Snapshot, filter: string): readonly RecentEvent[] {
+  if (filter === "") return recentEvents.toReversed();
+  const decoder = new TextDecoder();
+  return recentEvents.filter(({ line }) => contains(decoder.decode(line), filter)).toReversed();
+}
+
+/** What names a record. */
+export function placeOf({ topic, partition, offset }: RecentEvent): string {
+  return `${topic}/${partition}@${offset}`;
+}

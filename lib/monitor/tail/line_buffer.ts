@@ -1,0 +1,83 @@
+/**
+ * Holds the bytes that were read until their newline comes, and delivers whole lines.
+ *
+ * @module
+ */
+
+import type { LineSink } from "./line_sink.ts";
+
+const NEWLINE = 0x0a;
+
+export class LineBuffer {
+  readonly #chunkBytes: number;
+  readonly #lineBytesMax: number;
+  /** Bytes that wait for their newline are `#bytes[0]` to `#bytes[#heldBytes - 1]`. */
+  #bytes: Uint8Array<ArrayBuffer>;
+  #heldBytes = 0;
+  /** In a line longer than the bound, whose beginning was delivered: skip to its end. */
+  #isSkipping = false;
+
+  /** @param lineBytesMax a longer line is delivered cut, as not whole. */
+  constructor(
+    { chunkBytes, lineBytesMax }: { readonly chunkBytes: number; readonly lineBytesMax: number },
+  ) {
+    this.#chunkBytes = chunkBytes;
+    this.#lineBytesMax = lineBytesMax;
+    this.#bytes = new Uint8Array(chunkBytes);
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Drops what is held. */
+  clear(): void {
+    this.#heldBytes = 0;
+    this.#isSkipping = false;
+  }
+
+  /** Returns where to read to: behind the held bytes, in a buffer that grows with a long line and shrinks after it. */
+  room(sink: LineSink): Uint8Array<ArrayBuffer> {
+    if (this.#heldBytes >= this.#lineBytesMax && !this.#isSkipping) {
+      sink.line(this.#bytes, 0, this.#heldBytes, false);
+      sink.settle();
+      this.#isSkipping = true;
+    }
+    if (this.#isSkipping) this.#heldBytes = 0;
+
+    const needed = this.#heldBytes < this.#chunkBytes / 2 ? this.#chunkBytes : this.#heldBytes * 2;
+    const fits = this.#bytes.length >= needed && this.#bytes.length <= needed * 4;
+    if (!fits) {
+      const bytes = new Uint8Array(needed);
+      bytes.set(this.#bytes.subarray(0, this.#heldBytes));
+      this.#bytes = bytes;
+    }
+    return this.#bytes.subarray(this.#heldBytes);
+  }
+
+  /** Delivers the lines that end within the bytes just read into {@link room}, and holds the rest. */
+  accept(byteCount: number, sink: LineSink): void {
+    const bytes = this.#bytes;
+    const end = this.#heldBytes + byteCount;
+    let lineStart = 0;
+    let newline = bytes.indexOf(NEWLINE, this.#heldBytes);
+    while (newline !== -1 && newline < end) {
+      if (this.#isSkipping) this.#isSkipping = false;
+      else sink.line(bytes, lineStart, newline, true);
+      lineStart = newline + 1;
+      newline = bytes.indexOf(NEWLINE, lineStart);
+    }
+    sink.settle();
+    if (lineStart > 0) bytes.copyWithin(0, lineStart, end);
+    this.#heldBytes = end - lineStart;
+  }
+
+  /** Delivers what is held as a line that no newline ended: no more will come. */
+  finish(sink: LineSink): void {
+    if (this.#heldBytes > 0) {
+      if (!this.#isSkipping) sink.line(this.#bytes, 0, this.#heldBytes, false);
+      sink.settle();
+    }
+    this.clear();
+  }
+}

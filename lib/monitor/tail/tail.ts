@@ -1,0 +1,390 @@
+/**
+ * Follows a file that another program appends to, line by line, through everything that happens to log files.
+ *
+ * What was read of a file is a generation: a head, a position, and the bytes just before the position. Content,
+ * not the name, says what is new, because names lie:
+ *
+ * | what happened                         | how it shows                                      | what the tail does                      |
+ * |---------------------------------------|---------------------------------------------------|-----------------------------------------|
+ * | append                                | head and last bytes are the same, more follows    | reads on                                |
+ * | rotation, recreation                  | the name has another inode                        | drains the old file, then opens the new |
+ * | several rotations at once             | closed segments whose head was never read         | reads them in order                     |
+ * | copy-truncate                         | the head is gone, a new segment begins with it    | reads the rest of the copy, starts again|
+ * | truncation                            | the head is gone, and no copy                     | starts again at 0, counts stay          |
+ * | cut (a writer removes lines it wrote) | same head, but shorter, or other bytes before us  | takes the file's lines back, reads again|
+ * | gone                                  | no such name                                      | waits, keeps the open file              |
+ *
+ * Bytes are held until their newline. A read is delivered only after a second look at the file has shown that it
+ * is still the same generation: without it, a truncation between two reads would join two halves of strangers.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { LINE_BYTES_MAX } from "../../limits.ts";
+import { type Change, Generation, IDENTIFYING_BYTES, readHead, startsWith } from "./generation.ts";
+import { LineBuffer } from "./line_buffer.ts";
+import type { LineSink } from "./line_sink.ts";
+import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
+
+export interface TailOptions {
+  readonly folder: string;
+  /** The file that is appended to; closed segments are called `name.<number>`. */
+  readonly name: string;
+  /**
+   * In which order closed segments were written: `ascending` numbers (`tracker.events.000001` is the oldest), or by
+   * `modified` time, for logs whose numbers shift at each rotation.
+   */
+  readonly segments: "ascending" | "modified";
+  /** Bytes read at once. Default 1 MiB. */
+  readonly chunkBytes?: number;
+  /** A longer line is delivered cut, as not whole. Default 64 MiB. */
+  readonly lineBytesMax?: number;
+  /** For tests: the file system. */
+  readonly files?: TailFiles;
+}
+
+/** What a tail went through, for people. All counts are since the start. */
+export interface TailStatus {
+  readonly name: string;
+  /** The file that is open, or undefined while none is there. */
+  readonly file: string | undefined;
+  readonly readBytes: number;
+  /** Bytes in the files that were not read yet, without those held back for their newline. */
+  readonly behindBytes: number;
+  /** Bytes read that wait for their newline. */
+  readonly heldBytes: number;
+  readonly rotationCount: number;
+  readonly truncationCount: number;
+  readonly cutCount: number;
+}
+
+const CHUNK_BYTES = 1024 * 1024;
+/** Files remembered as read; those that are still there are also remembered by name. */
+const FINISHED_COUNT_MAX = 1000;
+const NEWLINE = 0x0a;
+
+interface OpenSource {
+  readonly path: string;
+  /** The name that is appended to, when it was opened; a closed segment otherwise. */
+  readonly live: boolean;
+  readonly file: TailFile;
+}
+
+/** A generation that has been read to its end. */
+interface Finished {
+  readonly identity: string;
+  readonly head: Uint8Array;
+  readonly position: number;
+}
+
+export class Tail implements Disposable {
+  readonly #options: TailOptions;
+  readonly #files: TailFiles;
+  readonly #livePath: string;
+
+  #source: OpenSource | undefined;
+  #generation = new Generation(0, new Uint8Array(0));
+  readonly #lines: LineBuffer;
+  readonly #finished: Finished[] = [];
+  /** Segments read to their end, by path, so that they are not opened again at each rotation. */
+  readonly #doneSegments = new Map<string, { identity: string; size: number }>();
+
+  #readBytes = 0;
+  #rotationCount = 0;
+  #truncationCount = 0;
+  #cutCount = 0;
+
+  constructor(options: TailOptions) {
+    this.#options = options;
+    this.#files = options.files ?? TAIL_FILES;
+    this.#livePath = join(options.folder, options.name);
+    this.#lines = new LineBuffer({
+      chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
+      lineBytesMax: options.lineBytesMax ?? LINE_BYTES_MAX,
+    });
+  }
+
+  /**
+   * Delivers every whole line that is there, closed segments first, and returns at the end of the last file.
+   *
+   * @throws {Error} where a file cannot be read (permissions, input or output error); a missing one is no error.
+   */
+  async catchUp(sink: LineSink, signal?: AbortSignal): Promise<void> {
+    while (!isAborted(signal)) {
+      if (this.#source === undefined && !this.#openNext(sink)) return;
+      const source = this.#source;
+      if (source === undefined) return;
+
+      const change = await this.#drain(source, sink, signal);
+      if (isAborted(signal)) return;
+      if (change === "unclear" && this.#isLive(source)) return;
+      if (change === "cut") {
+        this.#readAgain(sink);
+      } else if (change === "emptied" || change === "unclear") {
+        if (this.#generation.position > 0) this.#truncationCount++;
+        this.#leave(source, sink);
+      } else if (!source.live) {
+        this.#leave(source, sink);
+      } else if (!(await this.#followName(source, sink, signal))) {
+        return;
+      }
+    }
+  }
+
+  /** Asks the file system how much there is to read; cheap enough for each redraw. */
+  status(): TailStatus {
+    return {
+      name: this.#options.name,
+      file: this.#source?.path,
+      readBytes: this.#readBytes,
+      behindBytes: this.#behindBytes(),
+      heldBytes: this.#lines.heldBytes,
+      rotationCount: this.#rotationCount,
+      truncationCount: this.#truncationCount,
+      cutCount: this.#cutCount,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#source?.file.close();
+    this.#source = undefined;
+  }
+
+  // --- which file ---------------------------------------------------------------------------------
+
+  /**
+   * At the end of the live file: does its name still mean it? Returns whether there is more to read.
+   */
+  async #followName(
+    source: OpenSource,
+    sink: LineSink,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const identity = this.#files.stat(this.#livePath)?.identity;
+    // Gone: its writer may be about to create it, or still be writing to the renamed one. Keep both open to us.
+    if (identity === undefined) return false;
+    if (identity === source.file.identity) {
+      if (this.#generation.position > 0 || !this.#hasUnreadSegment()) return false;
+      this.#leave(source, sink);
+      return true;
+    }
+
+    // The name has moved on, so its writer has left the old file: what is in there now is all there will be.
+    // Draining it before this observation would lose what was written in between.
+    const change = await this.#drain(source, sink, signal);
+    if (change === "cut") this.#readAgain(sink);
+    if (change !== "none" || isAborted(signal)) return true;
+
+    if (!this.#adoptReplacement(source)) {
+      this.#rotationCount++;
+      this.#leave(source, sink);
+    }
+    return true;
+  }
+
+  /** May there be more to come in this file? */
+  #isLive(source: OpenSource): boolean {
+    if (!source.live) return false;
+    const identity = this.#files.stat(this.#livePath)?.identity;
+    return identity === undefined || identity === source.file.identity;
+  }
+
+  /** A file put in place of the old one with the same beginning (an editor, a restore) is the same generation. */
+  #adoptReplacement(source: OpenSource): boolean {
+    const file = this.#files.open(this.#livePath);
+    if (file === undefined) return false;
+    const { head } = this.#generation;
+    if (head.length < IDENTIFYING_BYTES || !startsWith(readHead(file), head)) {
+      file.close();
+      return false;
+    }
+    source.file.close();
+    this.#source = { path: this.#livePath, live: true, file };
+    return true;
+  }
+
+  /** Closes a file that has no more to give, after looking for a copy of it that has. */
+  #leave(source: OpenSource, sink: LineSink): void {
+    const { head, position } = this.#generation;
+    const size = source.file.size();
+    const { identity } = source.file;
+    source.file.close();
+    this.#source = undefined;
+
+    const copy = this.#findContinuation();
+    if (copy !== undefined) {
+      this.#source = copy;
+      return;
+    }
+    this.#lines.finish(sink);
+    this.#finished.push({ identity, head, position });
+    if (this.#finished.length > FINISHED_COUNT_MAX) this.#finished.shift();
+    if (!source.live) this.#doneSegments.set(source.path, { identity, size });
+  }
+
+  /**
+   * A closed segment that begins as the generation in hand and holds more of it: the copy that was made just before
+   * a truncation, with lines that we had not read.
+   */
+  #findContinuation(): OpenSource | undefined {
+    const { head, position } = this.#generation;
+    // Where no line was delivered yet, even a stranger with the same first bytes is as good as the copy.
+    if (head.length < IDENTIFYING_BYTES && this.#lines.heldBytes < position) return undefined;
+    for (const path of this.#openSegmentPaths()) {
+      const file = this.#files.open(path);
+      if (file === undefined) continue;
+      if (file.size() > position && startsWith(readHead(file), head)) {
+        return { path, live: false, file };
+      }
+      file.close();
+    }
+    return undefined;
+  }
+
+  /** Opens the oldest file with something unread, else the live one. Returns false where there is none. */
+  #openNext(sink: LineSink): boolean {
+    for (const path of this.#openSegmentPaths()) {
+      if (this.#openUnread(path, sink)) return true;
+    }
+    const file = this.#files.open(this.#livePath);
+    if (file === undefined) return false;
+    const known = this.#finishedAs(file);
+    // A known beginning with more bytes behind it: a copy was made of this file, and the original is not yet truncated.
+    this.#begin(sink, file, Math.min(known?.position ?? 0, file.size()));
+    this.#source = { path: this.#livePath, live: true, file };
+    return true;
+  }
+
+  #openUnread(path: string, sink: LineSink): boolean {
+    const file = this.#files.open(path);
+    // A segment may be removed between the list and here: its keeper's decision, nothing to read.
+    if (file === undefined) return false;
+    const known = this.#finishedAs(file);
+    const position = known?.position ?? 0;
+    if (file.size() <= position) {
+      this.#doneSegments.set(path, { identity: file.identity, size: file.size() });
+      file.close();
+      return false;
+    }
+    this.#begin(sink, file, position);
+    this.#source = { path, live: false, file };
+    return true;
+  }
+
+  #begin(sink: LineSink, file: TailFile, position: number): void {
+    this.#generation = Generation.at(file, position);
+    this.#lines.clear();
+    sink.begin();
+  }
+
+  #readAgain(sink: LineSink): void {
+    this.#cutCount++;
+    const { startPosition, head } = this.#generation;
+    this.#generation = new Generation(startPosition, head.subarray(0, startPosition));
+    this.#lines.clear();
+    sink.rewind();
+  }
+
+  #finishedAs(file: TailFile): Finished | undefined {
+    const head = readHead(file);
+    return this.#finished.findLast((finished) =>
+      (finished.head.length >= IDENTIFYING_BYTES || finished.identity === file.identity) &&
+      startsWith(head, finished.head)
+    );
+  }
+
+  /** Closed segments that may hold something unread, oldest first. */
+  #openSegmentPaths(): string[] {
+    const { folder, name, segments } = this.#options;
+    const found: { path: string; number: number; modifiedMs: number }[] = [];
+    for (const fileName of this.#files.list(folder)) {
+      const number = segmentNumber(fileName, name);
+      if (number === undefined) continue;
+      const path = join(folder, fileName);
+      const state = this.#files.stat(path);
+      if (state === undefined) continue;
+      const done = this.#doneSegments.get(path);
+      if (done !== undefined && done.size === state.size && done.identity === state.identity) {
+        continue;
+      }
+      found.push({ path, number, modifiedMs: state.modifiedMs });
+    }
+    const byNumber = segments === "ascending";
+    found.sort((one, other) =>
+      byNumber
+        ? one.number - other.number
+        // Numbers that shift count from the newest: the highest is the oldest.
+        : one.modifiedMs - other.modifiedMs || other.number - one.number
+    );
+    return found.map(({ path }) => path);
+  }
+
+  /**
+   * Asked before the first bytes of a live file count, and while it is empty. Race: 1. we list the segments, and open the
+   * live file; 2. its lines are rotated or copied away; 3. we read what came after them. The segment tells.
+   */
+  #hasUnreadSegment(): boolean {
+    return this.#openSegmentPaths().length > 0;
+  }
+
+  #behindBytes(): number {
+    const source = this.#source;
+    const ownBytes = source === undefined
+      ? 0
+      : Math.max(0, source.file.size() - this.#generation.position);
+    const liveState = this.#files.stat(this.#livePath);
+    // While the name means the open file, a segment beside it is a copy, or was read.
+    if (source?.live === true && liveState?.identity === source.file.identity) return ownBytes;
+
+    const sizes = new Map<string, number>();
+    if (liveState !== undefined) sizes.set(liveState.identity, liveState.size);
+    for (const path of this.#openSegmentPaths()) {
+      const state = this.#files.stat(path);
+      if (state !== undefined) sizes.set(state.identity, state.size);
+    }
+    if (source !== undefined) sizes.delete(source.file.identity);
+    return sizes.values().reduce((sum, size) => sum + size, ownBytes);
+  }
+
+  // --- what is in it ------------------------------------------------------------------------------
+
+  /** Reads and delivers to the end of the file, or to the point where it turns out to be another one. */
+  async #drain(
+    source: OpenSource,
+    sink: LineSink,
+    signal: AbortSignal | undefined,
+  ): Promise<Change> {
+    while (!isAborted(signal)) {
+      const room = this.#lines.room(sink);
+      const byteCount = await source.file.read(room, this.#generation.position);
+      const added = room.subarray(0, byteCount);
+      const change = this.#generation.changeOf(source.file, added);
+      // What was read is gone, what was delivered is not: look again.
+      if (change === "shrunk") continue;
+      if (change !== "none") return change;
+      if (byteCount === 0) return "none";
+      if (source.live && this.#generation.position === 0) {
+        // Too few bytes to know the file again by, and no line: they are read again, with those that follow.
+        if (byteCount < IDENTIFYING_BYTES && !added.includes(NEWLINE)) return "none";
+        if (this.#hasUnreadSegment()) return "emptied";
+      }
+      this.#generation.advance(added);
+      this.#readBytes += byteCount;
+      this.#lines.accept(byteCount, sink);
+    }
+    return "none";
+  }
+}
+
+/** A function, since a signal changes behind the compiler's back during an await. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/** The number of a closed segment, or undefined where the name is none of `name`'s segments. */
+function segmentNumber(fileName: string, name: string): number | undefined {
+  if (!fileName.startsWith(`${name}.`)) return undefined;
+  const digits = fileName.slice(name.length + 1);
+  return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
+}

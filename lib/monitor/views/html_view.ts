@@ -1,0 +1,290 @@
+/**
+ * The monitor's figures as one page that needs nothing beside itself: for a run's report.
+ *
+ * @module
+ */
+
+import { toDecimal } from "../../order/money.ts";
+import { counted, inBytes, withThousands } from "../../text.ts";
+import { REVENUE_MINUTES } from "../model/business.ts";
+import { milliseconds, percent, statusName } from "../model/health.ts";
+import { svgChart } from "./html_chart.ts";
+import { section, table, text } from "./html_parts.ts";
+import { RECENT_COUNT } from "../model/journal_model.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
+import { logText } from "../model/log_model.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import type { TailStatus } from "../tail/tail.ts";
+import { niceMax, percentFloor } from "./scale.ts";
+
+const STYLE = `
+:root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
+  --warning: #8a6100; --accent: #2866b8; }
+@media (prefers-color-scheme: dark) { :root { --good: #6cc283; --bad: #ff7b72; --warning: #e3b341;
+  --accent: #79b0ff; --dim: #999; } }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1340px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
+main { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 33rem), 1fr)); }
+section { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
+section.wide { grid-column: 1 / -1; }
+dl { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1rem 0; }
+dl div { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; }
+dt { color: var(--dim); } dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+dd.note { font-size: .85rem; color: var(--dim); }
+.columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+table + table { margin-top: .8rem; } ul { margin: .2rem 0 .8rem; padding-left: 1.2rem; }
+table { border-collapse: collapse; width: 100%; }
+th { text-align: left; font-weight: normal; color: var(--dim); }
+th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
+td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
+td.text { overflow-wrap: break-word; }
+.healthy, .good { color: var(--good); } .unhealthy, .bad { color: var(--bad); }
+.stale, .counting, .no_data, .warning { color: var(--warning); }
+svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 12px; }
+footer { color: var(--dim); margin: 1rem 0; }
+`;
+
+/** A whole HTML document. It has no script, and its policy lets it load nothing. */
+export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
+  const { health } = snapshot;
+  const title = `orderflow: ${statusName(health.status)}`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${text(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>orderflow <span class="${health.status}">${text(statusName(health.status))}</span></h1>
+<p>${text(folder)}, tracker ${text(health.state)}; messages from ${
+    text(time(snapshot.firstEventMs))
+  } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${text(time(snapshot.takenAtMs))} UTC</p>
+${tiles(snapshot)}
+<main>
+${healthSection(snapshot)}
+${quality(snapshot)}
+${business(snapshot)}
+${charts(snapshot)}
+${partitions(snapshot)}
+${failures(snapshot)}
+${recentEvents(snapshot)}
+${recentLogs(snapshot)}
+</main>
+<footer>${text(footer(snapshot))}</footer>
+</body>
+</html>`;
+}
+
+/** The figures that are asked for first, large. */
+function tiles(snapshot: Snapshot): string {
+  const { totals, latencyMs: latency, lag, quality } = snapshot;
+  const rate = totals.successRatePercent;
+  const facts: readonly (readonly [name: string, value: string, note: string])[] = [
+    ["received", withThousands(totals.received), ""],
+    ["processed", withThousands(totals.processed), ""],
+    ["failed", withThousands(totals.failed), ""],
+    ["success", rate === undefined ? "none" : percent(rate), ""],
+    [
+      "messages a second",
+      String(snapshot.messagesPerSecondOverall),
+      `overall; ${snapshot.messagesPerSecond} now`,
+    ],
+    [
+      "latency p50",
+      latency?.p50 === undefined ? "unknown" : milliseconds(latency.p50),
+      latency?.p99 === undefined ? "" : `end to end; p99 ${milliseconds(latency.p99)}`,
+    ],
+    ["lag", lag === undefined ? "unknown" : withThousands(lag), "as the tracker last said"],
+    ["quality", `${quality.score}/100`, ""],
+  ];
+  return `<dl>${
+    facts.map(([name, value, note]) =>
+      `<div><dt>${text(name)}</dt><dd>${text(value)}</dd>` +
+      `${note === "" ? "" : `<dd class="note">${text(note)}</dd>`}</div>`
+    ).join("")
+  }</dl>`;
+}
+
+function healthSection({ health }: Snapshot): string {
+  const reasons = health.reasons.map((reason) => `<li>${text(reason)}</li>`).join("");
+  const checks = health.checks.map(({ name, level, reason }) => [
+    text(name),
+    `<span class="${level}">${text(level)}</span>`,
+    text(reason),
+  ]);
+  return section("Health", `<ul>${reasons}</ul>${table(["check", "level", "why"], checks)}`);
+}
+
+function quality({ quality: { score, parts } }: Snapshot): string {
+  return section(
+    `Quality ${score}/100`,
+    table(
+      ["part", "#points", "why"],
+      parts.map(({ name, points, pointsMax, reason }) => [
+        text(name),
+        `${points} of ${pointsMax}`,
+        text(reason),
+      ]),
+    ),
+  );
+}
+
+function business({ business: { revenue, ordersByStatus, topProducts, topCustomers } }: Snapshot) {
+  return section(
+    "Business",
+    `<div class="columns">${
+      [
+        table(
+          ["revenue", "#in all", `#a minute, of the last ${REVENUE_MINUTES}`],
+          revenue.map(({ currency, totalCents, perMinuteCents }) => [
+            text(currency),
+            amount(totalCents),
+            amount(perMinuteCents),
+          ]),
+        ) + table(["orders", "#"], ordersByStatus.entries().map(countRow).toArray()),
+        table(
+          ["top products", "#units"],
+          topProducts.map(({ label, count }) => countRow([label, count])),
+        ),
+        table(
+          ["top customers", "#orders"],
+          topCustomers.map(({ label, count }) => countRow([label, count])),
+        ),
+      ].map((column) => `<div>${column}</div>`).join("")
+    }</div>`,
+    "wide",
+  );
+}
+
+function amount(cents: number): string {
+  return toDecimal(cents).toLocaleString("en-US", {
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+  });
+}
+
+function countRow([name, count]: readonly [string, number]): readonly string[] {
+  return [text(name), withThousands(count)];
+}
+
+function charts({ charts: { all }, firstEventMs, newestEventMs }: Snapshot): string {
+  const rate = all.totalSuccessRatePercent;
+  const name = rate === undefined ? "no message" : percent(rate);
+  const ends = { from: time(firstEventMs), to: time(newestEventMs) };
+  return section(
+    "Throughput, msg/s, from the first message on",
+    svgChart({
+      ...ends,
+      name: "messages a second",
+      values: all.messagesPerSecond,
+      min: 0,
+      max: niceMax(Math.max(0, ...all.messagesPerSecond)),
+    }),
+    "wide",
+  ) +
+    section(
+      `Success in percent, ${name}`,
+      svgChart({
+        ...ends,
+        name: "percent processed",
+        values: all.successRatePercent,
+        min: percentFloor(all.successRatePercent),
+        max: 100,
+      }),
+      "wide",
+    );
+}
+
+function partitions({ partitions }: Snapshot): string {
+  return section(
+    "Partitions",
+    table(
+      ["partition", "#received", "#failed", "#last offset", "#msg/s", "#lag"],
+      partitions.map((each) => [
+        text(`${each.topic}/${each.partition}`),
+        withThousands(each.received),
+        withThousands(each.failed),
+        String(each.lastOffset),
+        String(each.messagesPerSecond),
+        each.lag === undefined ? "?" : withThousands(each.lag),
+      ]),
+    ),
+  );
+}
+
+function failures({ errorKinds, deadLetters }: Snapshot): string {
+  return section(
+    "Failures",
+    table(["kind", "#records"], errorKinds.entries().map(countRow).toArray()) +
+      table(["dead letters", "#records"], deadLetters.entries().map(countRow).toArray()),
+  );
+}
+
+function recentEvents({ recentEvents }: Snapshot): string {
+  const rows = recentEvents.slice(-RECENT_COUNT).toReversed().map((event) => [
+    text(time(event.timestampMs)),
+    `<span class="${event.failed ? "bad" : "good"}">${event.failed ? "FAILED" : "ok"}</span>`,
+    text(`${event.topic}/${event.partition}@${event.offset}`),
+    ...whatOf(event),
+  ]);
+  return section(
+    "Recent records",
+    table(["at (UTC)", "", "record", "#amount", "what", "order"], rows),
+    "wide",
+  );
+}
+
+/** Amount, what there is to say, and the order's id. */
+function whatOf(
+  { failed, kind, error = "", order }: RecentEvent,
+): readonly [amount: string, what: string, orderId: string] {
+  const { total, currency = "", status = "", customerName = "", orderId = "" } = order ?? {};
+  if (failed) return ["", text(`${kind}: ${error}`), text(orderId)];
+  return [
+    total === undefined ? "" : text(`${total.toFixed(2)} ${currency}`),
+    text([customerName, status].filter((part) => part !== "").join(", ")),
+    text(orderId),
+  ];
+}
+
+function recentLogs({ recentLogs }: Snapshot): string {
+  const rows = recentLogs.toReversed().map(({ timestampMs, level, ...log }) => [
+    text(time(timestampMs)),
+    text(level),
+    text(logText(log)),
+  ]);
+  return section("Log", table(["at (UTC)", "level", "message"], rows), "wide");
+}
+
+function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
+  return [
+    `${inBytes(files.journal?.readBytes ?? 0)} of journal read`,
+    ...fileEvents(files.journal),
+    `${counted(unreadable.journalLines + unreadable.logLines, "line")} could not be read`,
+    ...(aheadOfClockCount === 0
+      ? []
+      : [`${counted(aheadOfClockCount, "message")} stamped ahead of this clock`]),
+  ].join("; ");
+}
+
+/** What the file went through while it was followed. */
+function fileEvents(journal: TailStatus | undefined): readonly string[] {
+  const events = [
+    [journal?.rotationCount ?? 0, "rotation"],
+    [journal?.truncationCount ?? 0, "truncation"],
+    [journal?.cutCount ?? 0, "cut"],
+  ] as const;
+  return events.filter(([count]) => count > 0).map(([count, noun]) => counted(count, noun));
+}
+
+/** In UTC, to the millisecond. */
+function time(timeMs: number | undefined): string {
+  const date = new Date(timeMs ?? NaN);
+  return Number.isNaN(date.getTime())
+    ? "unknown"
+    : date.toISOString().replace("T", " ").replace("Z", "");
+}

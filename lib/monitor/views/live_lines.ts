@@ -1,0 +1,58 @@
+/**
+ * What is shown while a tracker is followed: a line at a time, for terminals and pipes alike.
+ *
+ * @module
+ */
+
+import type { Follower } from "../follow.ts";
+import { formatJson } from "./json_view.ts";
+import type { Snapshot } from "../model/read_model.ts";
+import { formatChanges, formatStatusLine, isChanged } from "./text_view.ts";
+
+/** With nothing new, a line is shown all the same after so long: the monitor is alive. */
+const QUIET_MS = 30_000;
+
+export interface LiveOptions {
+  readonly follower: Pick<Follower, "snapshot">;
+  /** Between two looks. */
+  readonly intervalMs: number;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => void;
+}
+
+/** One JSON object a line, at each interval, until the signal is aborted. */
+export async function showJsonLines(options: LiveOptions): Promise<void> {
+  const { follower, intervalMs, signal, print } = options;
+  while (await pause(intervalMs, signal)) print(formatJson(follower.snapshot()));
+}
+
+/** A status line where something changed, and lines for what happened, until the signal is aborted. */
+export async function showTextLines(options: LiveOptions): Promise<void> {
+  const { follower, intervalMs, signal, print } = options;
+  let before: Snapshot | undefined;
+  let shown: Snapshot | undefined;
+  while (await pause(intervalMs, signal)) {
+    const snapshot = follower.snapshot();
+    for (const line of formatChanges(before, snapshot)) print(line);
+    before = snapshot;
+    const isQuiet = shown !== undefined && !isChanged(shown, snapshot) &&
+      snapshot.takenAtMs - shown.takenAtMs < QUIET_MS;
+    if (isQuiet) continue;
+    print(formatStatusLine(snapshot));
+    shown = snapshot;
+  }
+}
+
+/** Returns whether to go on: false once the signal is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve(!signal.aborted);
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
+  });
+}

@@ -1,0 +1,306 @@
+/**
+ * The monitor's figures as text: a block for `--once`, and one line at a time for a run that is followed.
+ *
+ * @module
+ */
+
+import { toDecimal } from "../../order/money.ts";
+import { REVENUE_MINUTES } from "../model/business.ts";
+import { styled } from "../../terminal.ts";
+import { counted, inBytes, printable, printableShort, withThousands } from "../../text.ts";
+import {
+  BEHIND_BYTES_MIN,
+  duration,
+  type HealthStatus,
+  percent,
+  statusName,
+} from "../model/health.ts";
+import type { RecentEvent } from "../model/recent_event.ts";
+import { logText } from "../model/log_model.ts";
+import type { PartitionView, Snapshot } from "../model/read_model.ts";
+import type { TailStatus } from "../tail/tail.ts";
+import type { Counted } from "../model/tally.ts";
+
+const LABEL_WIDTH = 13;
+const TEXT_LENGTH_MAX = 160;
+const RECENT_EVENTS_SHOWN = 5;
+const RECENT_LOGS_SHOWN = 3;
+const PARTITIONS_SHOWN = 20;
+const TOP_SHOWN = 3;
+
+/** A compact block of lines. */
+export function formatText(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
+  const lines = [
+    `${styled(`monitor of ${printable(folder)}`, "bold")}  ${isoTime(snapshot.takenAtMs)}`,
+    labelled("health", healthText(snapshot)),
+    ...snapshot.health.reasons.map((reason) =>
+      labelled("", `- ${printableShort(reason, TEXT_LENGTH_MAX)}`)
+    ),
+    labelled("messages", totalsText(snapshot)),
+    labelled("throughput", throughputText(snapshot)),
+    labelled("quality", qualityText(snapshot)),
+    ...partitionLines(snapshot),
+    ...lagLines(snapshot),
+    ...businessLines(snapshot),
+    ...errorLines(snapshot),
+    ...eventLines(snapshot),
+    ...logLines(snapshot),
+    ...fileLines(snapshot),
+  ];
+  return lines.join("\n");
+}
+
+/** How far a journal was counted, for a person who waits. */
+export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
+  return `counting: ${inBytes(readBytes)} of ${inBytes(readBytes + behindBytes)}`;
+}
+
+/** One line with what changes, for a run that is followed. */
+export function formatStatusLine(snapshot: Snapshot): string {
+  const { totals, quality, lag, health } = snapshot;
+  const behindBytes = snapshot.files.journal?.behindBytes ?? 0;
+  const parts = [
+    isoTime(snapshot.takenAtMs).slice(11, 19),
+    styledStatus(health.status),
+    `received ${withThousands(totals.received)}`,
+    `failed ${withThousands(totals.failed)}`,
+    `${snapshot.messagesPerSecond} msg/s`,
+    ...(totals.successRatePercent === undefined
+      ? []
+      : [`success ${percent(totals.successRatePercent)}`]),
+    `quality ${quality.score}`,
+    ...(lag === undefined ? [] : [`lag ${withThousands(lag)}`]),
+    ...(behindBytes >= BEHIND_BYTES_MIN ? [`${inBytes(behindBytes)} still to read`] : []),
+  ];
+  return parts.join("  ");
+}
+
+/** The lines that say what happened between two snapshots, beside the figures: health, files, unreadable lines. */
+export function formatChanges(before: Snapshot | undefined, after: Snapshot): readonly string[] {
+  const changes: string[] = [];
+  const { status, state, reasons } = after.health;
+  if (before?.health.status !== status || before.health.state !== state) {
+    const why = reasons.map((reason) => printableShort(reason, TEXT_LENGTH_MAX)).join("; ");
+    changes.push(`${statusName(status)}, tracker ${state}: ${why}`);
+  }
+  const unreadable = unreadableCount(after) - (before === undefined ? 0 : unreadableCount(before));
+  if (unreadable > 0) {
+    const sample = printableShort(after.unreadable.sample ?? "", 60);
+    changes.push(`${counted(unreadable, "line")} could not be read${sample && `: ${sample}`}`);
+  }
+  for (const name of ["journal", "log"] as const) {
+    changes.push(...fileChanges(before?.files[name], after.files[name]));
+  }
+  const time = isoTime(after.takenAtMs).slice(11, 19);
+  return changes.map((change) => `${time}  ${change}`);
+}
+
+/** Whether a status line would say something else than the one before. */
+export function isChanged(before: Snapshot, after: Snapshot): boolean {
+  return before.totals.received !== after.totals.received ||
+    before.totals.failed !== after.totals.failed ||
+    before.health.status !== after.health.status ||
+    before.lag !== after.lag;
+}
+
+function fileChanges(
+  before: TailStatus | undefined,
+  after: TailStatus | undefined,
+): readonly string[] {
+  if (after === undefined) return [];
+  const since = (count: (status: TailStatus) => number) =>
+    count(after) - (before === undefined ? 0 : count(before));
+  const changes: string[] = [];
+  const rotations = since((status) => status.rotationCount);
+  const truncations = since((status) => status.truncationCount);
+  const cuts = since((status) => status.cutCount);
+  if (rotations > 0) changes.push(`${after.name} was rotated; the old file was read to its end`);
+  if (truncations > 0) changes.push(`${after.name} was truncated; what was counted stays counted`);
+  if (cuts > 0) changes.push(`${after.name} was cut by its writer; its lines were counted again`);
+  return changes;
+}
+
+function healthText({ health, newestEventMs, takenAtMs }: Snapshot): string {
+  const age = newestEventMs === undefined
+    ? ""
+    : `, newest message ${duration(takenAtMs - newestEventMs)} old`;
+  return `${styledStatus(health.status)}, tracker ${health.state}${age}`;
+}
+
+function totalsText({ totals, window }: Snapshot): string {
+  const success = totals.successRatePercent === undefined
+    ? ""
+    : `, success ${percent(totals.successRatePercent)}`;
+  const recent = window.received === 0
+    ? ""
+    : `; in ${duration(window.windowMs)}: ${withThousands(window.received)} received, ` +
+      `${withThousands(window.failed)} failed`;
+  return `${withThousands(totals.received)} received, ${
+    withThousands(totals.processed)
+  } processed, ` +
+    `${withThousands(totals.failed)} failed${success}${recent}`;
+}
+
+function throughputText(snapshot: Snapshot): string {
+  return `${snapshot.messagesPerSecond} msg/s in the last minute, ` +
+    `${snapshot.messagesPerSecondOverall} from the first message to the newest`;
+}
+
+function qualityText({ quality }: Snapshot): string {
+  const parts = quality.parts.map(({ name, points, pointsMax, reason }) =>
+    `${name} ${points}/${pointsMax} (${reason})`
+  );
+  return `${quality.score}/100: ${parts.join(", ")}`;
+}
+
+function partitionLines({ partitions }: Snapshot): readonly string[] {
+  const lines = partitions.slice(0, PARTITIONS_SHOWN).map((partition, index) =>
+    labelled(index === 0 ? "partitions" : "", partitionText(partition))
+  );
+  const left = partitions.length - lines.length;
+  return left > 0 ? [...lines, labelled("", `and ${withThousands(left)} more`)] : lines;
+}
+
+function partitionText(partition: PartitionView): string {
+  const lag = partition.lag === undefined ? "" : `, lag ${withThousands(partition.lag)}`;
+  return `${printableShort(partition.topic, 60)}/${partition.partition}  ` +
+    `${withThousands(partition.received)} received, ${withThousands(partition.failed)} failed, ` +
+    `last offset ${partition.lastOffset}, ${partition.messagesPerSecond} msg/s${lag}`;
+}
+
+function lagLines({ lag, latencyMs, status }: Snapshot): readonly string[] {
+  const parts = [
+    ...(lag === undefined ? [] : [`lag ${counted(lag, "record")}`]),
+    ...Object.entries(latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${ms} ms`),
+    ...(status.kind === "fresh" ? status.status.open_transactions : []).map(
+      ({ partition, first_offset, records, seconds }) =>
+        `${
+          counted(records, "record")
+        } of partition ${partition} from offset ${first_offset} on behind an open ` +
+        `transaction for ${duration(seconds * 1000)}`,
+    ),
+  ];
+  return parts.length === 0 ? [] : [labelled("tracker says", parts.join(", "))];
+}
+
+function businessLines({ business }: Snapshot): readonly string[] {
+  const { ordersByStatus, revenue, topProducts, topCustomers } = business;
+  const top = (name: string, counted: readonly Counted[]) =>
+    counted.length === 0 ? [] : [labelled(name, topText(counted))];
+  const amount = (cents: number) => toDecimal(cents).toFixed(2);
+  return [
+    ...(ordersByStatus.size === 0 ? [] : [labelled("orders", countsText(ordersByStatus))]),
+    ...revenue.map(({ currency, totalCents, perMinuteCents }, index) =>
+      labelled(
+        index === 0 ? "revenue" : "",
+        `${amount(totalCents)} ${printableShort(currency, 10)}, ` +
+          `${amount(perMinuteCents)} a minute in the last ${REVENUE_MINUTES}`,
+      )
+    ),
+    ...top("products", topProducts),
+    ...top("customers", topCustomers),
+  ];
+}
+
+/** `Tea 12, Mug 7`. */
+function topText(counted: readonly Counted[]): string {
+  return counted.slice(0, TOP_SHOWN)
+    .map(({ label, count }) => `${printableShort(label, 30)} ${withThousands(count)}`).join(", ");
+}
+
+function errorLines(snapshot: Snapshot): readonly string[] {
+  const { errorKinds, deadLetters, lastError, takenAtMs } = snapshot;
+  return [
+    ...(errorKinds.size === 0 ? [] : [labelled("errors", countsText(errorKinds))]),
+    ...(deadLetters.size === 0 ? [] : [labelled("dead letters", countsText(deadLetters))]),
+    ...(lastError === undefined ? [] : [
+      labelled(
+        "last error",
+        `${duration(takenAtMs - lastError.timestampMs)} ago: ${
+          printableShort(lastError.text, TEXT_LENGTH_MAX)
+        }`,
+      ),
+    ]),
+  ];
+}
+
+function countsText(counts: ReadonlyMap<string, number>): string {
+  return counts.entries()
+    .map(([name, count]) => `${printableShort(name, 40)} ${withThousands(count)}`)
+    .toArray().join(", ");
+}
+
+function eventLines({ recentEvents }: Snapshot): readonly string[] {
+  return recentEvents.slice(-RECENT_EVENTS_SHOWN).map((event, index) =>
+    labelled(index === 0 ? "recent" : "", eventText(event))
+  );
+}
+
+function eventText(event: RecentEvent): string {
+  const { order } = event;
+  const place = `${printableShort(event.topic, 60)}/${event.partition}@${event.offset}`;
+  const what = event.failed
+    ? `${printableShort(event.kind, 40)}: ${printableShort(event.error ?? "", TEXT_LENGTH_MAX)}`
+    : [
+      order?.orderId,
+      order?.status,
+      order?.total === undefined ? undefined : `${order.total} ${order.currency ?? ""}`.trim(),
+      order?.customerName,
+    ].filter((text) => text !== undefined).map((text) => printableShort(text, 60)).join("  ");
+  return `${isoTime(event.timestampMs).slice(11, 19)}  ${place}  ${what}`;
+}
+
+function logLines({ recentLogs }: Snapshot): readonly string[] {
+  return recentLogs.slice(-RECENT_LOGS_SHOWN).map(
+    ({ timestampMs, level, ...log }, index) => {
+      const text = logText(log);
+      return labelled(
+        index === 0 ? "log" : "",
+        `${isoTime(timestampMs).slice(11, 19)}  ${level.padEnd(5)} ${
+          printableShort(text, TEXT_LENGTH_MAX)
+        }`,
+      );
+    },
+  );
+}
+
+function fileLines(snapshot: Snapshot): readonly string[] {
+  const { journalLines, logLines, sample } = snapshot.unreadable;
+  const heldBytes = snapshot.files.journal?.heldBytes ?? 0;
+  const lines: string[] = [];
+  if (journalLines + logLines > 0) {
+    lines.push(
+      `${counted(journalLines, "line")} of the journal and ${withThousands(logLines)} of the log ` +
+        `could not be read${sample === undefined ? "" : `, as ${printableShort(sample, 60)}`}`,
+    );
+  }
+  if (heldBytes > 0) lines.push(`${inBytes(heldBytes)} of a line without its end yet`);
+  if (snapshot.supersededCount > 0) {
+    const superseded = counted(snapshot.supersededCount, "journal line");
+    lines.push(
+      `${superseded} superseded: their topic lost these records when its log was truncated`,
+    );
+  }
+  if (snapshot.aheadOfClockCount > 0) {
+    lines.push(`${counted(snapshot.aheadOfClockCount, "message")} stamped ahead of this clock`);
+  }
+  return lines.map((line, index) => labelled(index === 0 ? "files" : "", line));
+}
+
+function unreadableCount({ unreadable }: Snapshot): number {
+  return unreadable.journalLines + unreadable.logLines;
+}
+
+function labelled(label: string, text: string): string {
+  return `${styled(label.padEnd(LABEL_WIDTH), "dim")}${text}`;
+}
+
+function styledStatus(status: HealthStatus): string {
+  const style = status === "healthy" ? "green" : status === "unhealthy" ? "red" : "yellow";
+  return styled(statusName(status), style);
+}
+
+function isoTime(timeMs: number): string {
+  const time = new Date(timeMs);
+  return Number.isNaN(time.getTime()) ? "at no known time" : `${time.toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,102 @@
+/**
+ * The rules that an order can break, and how a broken one is described.
+ *
+ * @module
+ */
+
+/** {@link describeFailures} names at most so many failures ... */
+const DESCRIBED_FAILURES_MAX = 10;
+/** ... and its line is at most so many characters long. */
+const DESCRIPTION_LENGTH_MAX = 1_000;
+/** A value of a message is quoted up to so many characters. */
+const QUOTED_LENGTH_MAX = 40;
+
+/** The names of the rules; a dead letter's reason and a test say which one failed. */
+export type OrderRule =
+  /** The value has another JSON type, or is a number too large to be one (1e999). */
+  | "type"
+  /** A field that a rule speaks of is absent. */
+  | "required"
+  | "not-blank"
+  | "uuid"
+  | "email"
+  /** Another major version of the contract than 1. */
+  | "version"
+  | "positive-sequence"
+  | "positive-quantity"
+  | "not-negative"
+  /** Past 2^53 - 1, where a JSON number is no longer read exactly. */
+  | "safe-integer"
+  | "at-least-one-item"
+  | "item-total"
+  | "sub-total"
+  | "total"
+  /** The schema refuses the order for a reason without a name of its own. */
+  | "schema";
+
+/** One rule that an order breaks. */
+export interface OrderFailure {
+  /** Where, as jq writes it without the leading dot: `items[0].quantity`; empty for the order itself. */
+  readonly path: string;
+  /** Which one. */
+  readonly rule: OrderRule;
+  /** What would be right, in words. */
+  readonly expected: string;
+  /** The value seen, cut to a sane length; text is quoted but not yet safe for a terminal. */
+  readonly actual: string;
+}
+
+/**
+ * The failures on one line for a log or a dead letter: at most 10 of them and 1,000 characters, and how
+ * many more there are. It quotes the message; a terminal needs it made printable first.
+ */
+export function describeFailures(failures: readonly OrderFailure[]): string {
+  const lengthMax = DESCRIPTION_LENGTH_MAX - `; and ${failures.length} more`.length;
+  let line = "";
+  let described = 0;
+  for (const failure of failures.slice(0, DESCRIBED_FAILURES_MAX)) {
+    const part = (described === 0 ? "" : "; ") + describeFailure(failure);
+    if (line.length + part.length > lengthMax) break;
+    line += part;
+    described++;
+  }
+  const left = failures.length - described;
+  return left === 0 ? line : `${line}; and ${left} more`;
+}
+
+function describeFailure({ path, rule, expected, actual }: OrderFailure): string {
+  return `${path === "" ? "order" : path} (${rule}): expected ${expected}, got ${actual}`;
+}
+
+/** Describes a value that breaks a rule. */
+export function failure(
+  path: string,
+  rule: OrderRule,
+  expected: string,
+  value: unknown,
+): OrderFailure {
+  return { path, rule, expected, actual: describeValue(value) };
+}
+
+/** Returns what a value is, in a few words; text is quoted, up to a length. */
+export function describeValue(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") {
+    const text = JSON.stringify(value.slice(0, QUOTED_LENGTH_MAX));
+    return value.length > QUOTED_LENGTH_MAX ? `${text}…` : text;
+  }
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  return isFields(value) ? "an object" : String(value);
+}
+
+/** A JSON object. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a value is a finite number. */
+export function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}

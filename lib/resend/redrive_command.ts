@@ -1,0 +1,155 @@
+/**
+ * The command `tracker redrive`: its options and its output.
+ *
+ * @module
+ */
+
+import {
+  brokerOption,
+  choicesParser,
+  type ClusterOptions,
+  type Command,
+  configOption,
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  integerParser,
+  logLevelOption,
+  Option,
+  parseTopic,
+  topicOption,
+  UsageError,
+} from "../cli.ts";
+import { connectionOf } from "../kafka/connection_options.ts";
+import { loggerOf, type LogLevelName, startLog } from "../log.ts";
+import { listenForShutdown } from "../shutdown.ts";
+import { isTerminal, printErrorLine, printLine, showStatus } from "../terminal.ts";
+import { withThousands } from "../text.ts";
+import type { FailureReason } from "../tracker/failures.ts";
+import { FAILURE_REASONS } from "../tracker/failures.ts";
+import { redrive } from "./redrive.ts";
+import { redriveLogTopicOf } from "./redrive_log.ts";
+import type { Selection } from "./redrive_selection.ts";
+import { describeSummary } from "./redrive_summary.ts";
+
+/** The options of the command line. */
+export interface RedriveCommandOptions extends ClusterOptions {
+  readonly topic: string;
+  readonly deadLetters: string;
+  readonly reason?: ReadonlySet<FailureReason>;
+  readonly fromTopic?: string;
+  readonly partition?: number;
+  readonly fromOffset?: number;
+  readonly toOffset?: number;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+  readonly logLevel: LogLevelName;
+}
+
+const ANY_TOPIC = "any";
+
+export function redriveCommand(): Command {
+  return createCommand({
+    name: "redrive",
+    description: "Sends dead letters back to the topic, each record once, in Kafka transactions. " +
+      "Exit code 1 where the topic refused a record, or it was stopped before its end.",
+  })
+    .configureHelp({ showGlobalOptions: false }) // the tracker's own options do not apply
+    .addOption(brokerOption())
+    .addOption(configOption())
+    .addOption(topicOption())
+    .addOption(
+      new Option("--dead-letters <topic>", "topic of the dead letters")
+        .default("orders-dlq").argParser(parseTopic),
+    )
+    .addOption(
+      new Option("--reason <reason>", "letters of this reason; repeat it for several")
+        .argParser(collectReasons()),
+    )
+    .addOption(
+      new Option("--partition <number>", "letters in this partition of the dead-letter topic")
+        .argParser(integerParser({ min: 0, max: 2 ** 31 - 1 })),
+    )
+    .addOption(
+      new Option("--from-offset <number>", "letters from this offset on, with --partition")
+        .argParser(integerParser({ min: 0 })),
+    )
+    .addOption(
+      new Option("--to-offset <number>", "letters up to this offset, itself included")
+        .argParser(integerParser({ min: 0 })),
+    )
+    .addOption(
+      new Option("--from-topic <topic|any>", "letters of records of this topic (default: --topic)")
+        .argParser(parseTopic),
+    )
+    .option("--dry-run", "print which letters would be sent, and send nothing", false)
+    .option("--json", "print one JSON object, and nothing else on standard output", false)
+    .addOption(logLevelOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  tracker redrive --dry-run
+  tracker redrive --reason PROCESSING --reason TIMEOUT
+  tracker redrive --partition 2 --from-offset 100 --to-offset 199`,
+    );
+}
+
+/** @returns the exit code. */
+export async function runRedrive(options: RedriveCommandOptions): Promise<number> {
+  const selection = selectionOf(options);
+  const endLog = await startLog({ service: "order-redrive", level: options.logLevel });
+  using shutdown = listenForShutdown({
+    onFirst: (signal) => printErrorLine(`${signal}: finishing the current transaction`),
+    onSecond: () => printErrorLine("stopped at once: the next redrive knows what was sent"),
+  });
+  const summary = await redrive({
+    connection: connectionOf(options, { clientId: "orderflow-redrive" }),
+    deadLetterTopic: options.deadLetters,
+    topic: options.topic,
+    selection,
+    isDryRun: options.dryRun,
+    log: loggerOf("redrive"),
+    stop: shutdown.requested,
+    onProgress: ({ done, total, redriven }) => {
+      if (options.json || !isTerminal()) return;
+      const share = total === 0 ? 100 : Math.floor(done / total * 100);
+      showStatus(`${withThousands(redriven)} letters redriven, ${share} % of the topic read`);
+    },
+  });
+  if (options.json) printLine(JSON.stringify(summary));
+  else for (const line of describeSummary(summary)) printLine(line);
+  await endLog();
+  return summary.complete && summary.refused === 0 ? EXIT_OK : EXIT_FAILURE;
+}
+
+/** @throws {UsageError} if options contradict each other. */
+function selectionOf(options: RedriveCommandOptions): Selection {
+  const { topic, deadLetters, partition, fromOffset, toOffset, fromTopic = topic } = options;
+  if ([deadLetters, redriveLogTopicOf(deadLetters)].includes(topic)) {
+    throw new UsageError(`--topic "${topic}" holds the dead letters: expected the orders' topic`);
+  }
+  if (partition === undefined && (fromOffset ?? toOffset) !== undefined) {
+    throw new UsageError(
+      "--from-offset and --to-offset need --partition: each has its own offsets",
+    );
+  }
+  if (fromOffset !== undefined && toOffset !== undefined && fromOffset > toOffset) {
+    throw new UsageError(`--from-offset ${fromOffset} is past --to-offset ${toOffset}`);
+  }
+  return {
+    reasons: options.reason,
+    source: fromTopic === ANY_TOPIC ? undefined : fromTopic,
+    place: partition === undefined ? undefined : { partition, fromOffset, toOffset },
+  };
+}
+
+/** Returns a parser for an option that can be repeated and takes lists with commas. */
+function collectReasons(): (text: string) => ReadonlySet<FailureReason> {
+  const parse = choicesParser(FAILURE_REASONS);
+  const reasons = new Set<FailureReason>();
+  return (text) => {
+    for (const reason of parse(text.toUpperCase())) reasons.add(reason);
+    return new Set(reasons);
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * The topics of a redrive: the dead letters, and the target of their records.
+ *
+ * @module
+ */
+
+import { delay } from "../async.ts";
+import type { KafkaConnection } from "../kafka/client.ts";
+import { ClusterClient, type TopicDescription } from "../kafka/cluster.ts";
+import { RefusedError } from "../kafka/errors.ts";
+import { transactionalIdOf } from "./redrive_session.ts";
+
+/** A broker that has just started may not know the topics yet. */
+const MISSING_ATTEMPTS_MAX = 10;
+const MISSING_WAIT_MS = 250;
+
+/**
+ * Returns both topics, and checks that this user may do with them what the redrive does.
+ *
+ * @throws {RefusedError} if one is missing, or a permission.
+ */
+export async function findTopics(
+  { connection, deadLetterTopic, topic, isDryRun }: {
+    readonly connection: KafkaConnection;
+    readonly deadLetterTopic: string;
+    readonly topic: string;
+    readonly isDryRun: boolean;
+  },
+): Promise<{ readonly target: TopicDescription; readonly letters: TopicDescription }> {
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const target = await cluster.describeTopic(topic);
+  const letters = await cluster.findTopic(deadLetterTopic);
+  if (letters === undefined) {
+    throw new RefusedError(
+      `topic "${deadLetterTopic}" does not exist: nothing was dead-lettered yet, ` +
+        `or it goes to another topic (--dead-letters)`,
+      { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
+    );
+  }
+  await cluster.requirePermission("Read", deadLetterTopic);
+  if (!isDryRun) {
+    await cluster.requirePermission("Write", topic);
+    await cluster.requireTransactionalId(transactionalIdOf(deadLetterTopic));
+  }
+  return { target, letters };
+}
+
+/**
+ * Checks that a topic is still the one that was described. One that was created again has other letters at the same
+ * offsets, or other partitions.
+ *
+ * @throws {Error} if it is not.
+ */
+export async function confirmTopic(
+  cluster: Pick<ClusterClient, "findTopic">,
+  { topic, topicId }: TopicDescription,
+): Promise<void> {
+  for (let attempt = 1; attempt <= MISSING_ATTEMPTS_MAX; attempt++) {
+    const found = await cluster.findTopic(topic);
+    if (found?.topicId === topicId) return;
+    if (found !== undefined) break;
+    await delay(MISSING_WAIT_MS);
+  }
+  throw new Error(
+    `topic "${topic}" was deleted or created again during the redrive: ` +
+      `what was redriven is recorded; run it again for what is there now`,
+  );
+}

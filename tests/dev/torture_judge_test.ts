@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import {
+  type Evidence,
+  type JournalLine,
+  judge,
+  PROMISES,
+  type TopicRecord,
+} from "../../dev/torture/judge.ts";
+
+const ID = "00000000000000000000000000000001";
+
+function record(offset: number, more: Partial<TopicRecord> = {}): TopicRecord {
+  const content = { value: `value ${offset}`, details: `details ${offset}` };
+  return { partition: 0, offset, epoch: 3, ...content, headers: new Map(), ...more };
+}
+
+function line(offset: number, more: Partial<JournalLine> = {}): JournalLine {
+  const { headers: _, ...content } = record(offset);
+  const topic = { topic: "torture-main", topicId: ID };
+  return { ...content, ...topic, mark: "", isBad: offset === 1, ...more };
+}
+
+/** The letter of the record at offset 1. */
+function letter(offset: number, more: Record<string, string> = {}): TopicRecord {
+  const headers = new Map(Object.entries({
+    "__connect.errors.partition": "0",
+    "__connect.errors.offset": "1",
+    "orderflow.source.leader.epoch": "3",
+    "orderflow.source.topic.id": ID,
+    ...more,
+  }));
+  return record(offset, { value: "value 1", headers });
+}
+
+function redriven(offset: number): TopicRecord {
+  return record(offset, { headers: new Map([["orderflow.redriven.from", "dlq/0/0"]]) });
+}
+
+const LINES = [line(0), line(1), line(2)];
+const RECORDS = [record(0), record(1), record(2)];
+
+/** One partition, three records, of which the second is bad; nothing is wrong with it. */
+function evidence(
+  { lines = LINES, records = RECORDS, letters = [letter(0)], back = [redriven(3)], facts = {} }: {
+    readonly lines?: readonly JournalLine[];
+    readonly records?: readonly TopicRecord[];
+    readonly letters?: readonly TopicRecord[];
+    readonly back?: readonly TopicRecord[];
+    readonly facts?: Partial<Evidence["facts"]>;
+  } = {},
+): Evidence {
+  const acknowledged = { role: "main", incarnation: 0, sentAtMs: 5, partition: 0 } as const;
+  return {
+    facts: {
+      ...{ incarnations: { main: 0, other: 0 }, truncatedUntilMs: new Map(), memberCount: 1 },
+      ...{ groupWasReset: false, lettersWereDeleted: false, lettersAreCompacted: false },
+      violations: [],
+      ...facts,
+    },
+    topics: [{
+      ...{ role: "main", topic: "torture-main", id: ID, records, letters },
+      ...{ verified: "code 0: {}", redrives: ["code 0: {}"], redriven: [...records, ...back] },
+    }],
+    journals: [{
+      ...{ name: "tracker-1", isGuest: false, lines, removed: new Map(), manifestFaults: [] },
+    }],
+    acknowledged: [{ ...acknowledged, offset: 2, sha256: "value 2" }],
+    producers: [],
+  };
+}
+
+function violated(given: Evidence): readonly string[] {
+  return judge(given).violations.map((it) => it.slice(0, it.lastIndexOf(": 1 (")));
+}
+
+const TRUNCATED = { truncatedUntilMs: new Map([["main/0", 9]]) };
+const NEW_EPOCH = { epoch: 4, value: "new", details: "new" };
+const MARK = "partition 0 was truncated at offset 2: its records of leader epoch 3 were replaced";
+
+Deno.test("judge() finds nothing where every promise holds", () => {
+  assert.deepEqual(violated(evidence()), []);
+  const lines = [...LINES, line(2, { ...NEW_EPOCH, mark: MARK })];
+  const records = [record(0), record(1), record(2, NEW_EPOCH)];
+  assert.deepEqual(violated(evidence({ lines, records, facts: TRUNCATED })), []);
+});
+
+Deno.test("judge() names the promise that is broken", () => {
+  const noEffect = evidence();
+  const [topic] = noEffect.topics;
+  const [journal] = noEffect.journals;
+  assert.ok(topic !== undefined && journal !== undefined);
+  const producer = { name: "producer-1", ledger: [], accounts: { generated: 5, unknown: 4 } };
+  const ledger = noEffect.acknowledged;
+  const unordered = [1, 0].map((offset) => ({
+    ...{ role: "main", incarnation: 0, sentAtMs: 5, partition: 0 } as const,
+    ...{ offset, sha256: `value ${offset}` },
+  }));
+  const again = { value: "value 2" };
+  const repeated = evidence({
+    lines: [...LINES, line(3, again)],
+    records: [...RECORDS, record(3, again)],
+  });
+  const broken: Record<string, readonly [string, Evidence]> = {
+    "a record is missing": [PROMISES.once, evidence({ lines: [line(0), line(1)] })],
+    "a record is there twice": [PROMISES.identity, evidence({ lines: [...LINES, line(2)] })],
+    "a value changed": [
+      PROMISES.once,
+      evidence({ lines: [line(0, { value: "?" }), line(1), line(2)] }),
+    ],
+    "key, time, or headers changed": [
+      PROMISES.once,
+      evidence({ lines: [line(0, { details: "?" }), line(1), line(2)] }),
+    ],
+    "the order changed": [PROMISES.once, evidence({ lines: [line(0), line(2), line(1)] })],
+    "a line has no record": [
+      PROMISES.once,
+      evidence({
+        lines: [...LINES, line(3)],
+        facts: { memberCount: 2 },
+      }),
+    ],
+    "the record of a truncated log is missing": [
+      PROMISES.truncated,
+      evidence({
+        lines: [line(0), line(1), line(2, { ...NEW_EPOCH })],
+        records: [record(0), record(1), record(2, NEW_EPOCH), record(3, NEW_EPOCH)],
+        facts: TRUNCATED,
+      }),
+    ],
+    "a truncation has no mark": [
+      PROMISES.truncated,
+      evidence({
+        lines: [...LINES, line(2, NEW_EPOCH)],
+        records: [record(0), record(1), record(2, NEW_EPOCH)],
+        facts: TRUNCATED,
+      }),
+    ],
+    "a lost record is not superseded": [
+      PROMISES.truncated,
+      evidence({ records: [record(0), record(1)], facts: TRUNCATED }),
+    ],
+    "a topic that was created again is not read": [
+      PROMISES.recreated,
+      {
+        ...evidence({ lines: LINES.slice(0, 2), facts: { incarnations: { main: 2, other: 0 } } }),
+        acknowledged: [],
+      },
+    ],
+    "an acknowledged record is gone": [
+      PROMISES.acknowledged,
+      evidence({ lines: [line(0), line(1)], records: [record(0), record(1)] }),
+    ],
+    "a bad record has no letter": [PROMISES.bad, evidence({ letters: [], back: [] })],
+    "a letter has another value": [
+      PROMISES.bad,
+      evidence({ letters: [{ ...letter(0), value: "?" }] }),
+    ],
+    "a record goes back twice": [PROMISES.redrive, evidence({ back: [redriven(3), redriven(4)] })],
+    "a record never goes back": [PROMISES.redrive, evidence({ back: [] })],
+    "a manifest is wrong": [
+      PROMISES.manifest,
+      { ...noEffect, journals: [{ ...journal, manifestFaults: ["tracker.manifest.000001.json"] }] },
+    ],
+    "verify fails": [
+      PROMISES.verify,
+      {
+        ...noEffect,
+        topics: [{ ...topic, verified: 'code 1: {"missing":1,"duplicated":0}' }],
+      },
+    ],
+    "a producer's order is there twice": [
+      PROMISES.order,
+      { ...repeated, producers: [{ ...producer, accounts: undefined, ledger }] },
+    ],
+    "a producer's orders are in another order": [
+      PROMISES.order,
+      { ...noEffect, producers: [{ ...producer, accounts: undefined, ledger: unordered }] },
+    ],
+    "accounts do not add up": [PROMISES.accounts, { ...noEffect, producers: [producer] }],
+  };
+  for (const [what, [promise, given]] of Object.entries(broken)) {
+    assert.deepEqual(violated(given), [promise], what);
+  }
+});
+
+Deno.test("judge() excuses what the faults explain, and nothing else", () => {
+  const records = [record(0), record(1)];
+  const lost = evidence({ lines: LINES.slice(0, 2), records, facts: TRUNCATED });
+  assert.deepEqual(violated(lost), []);
+  const later = lost.acknowledged.map((each) => ({ ...each, sentAtMs: 10 }));
+  assert.deepEqual(violated({ ...lost, acknowledged: later }), [PROMISES.acknowledged]);
+  const adapted = letter(0, { "orderflow.errors.adapted": "value" });
+  assert.deepEqual(violated(evidence({ letters: [{ ...adapted, value: "?" }] })), []);
+});
+
+Deno.test("every promise that the judge knows is one of docs/guarantees.md", () => {
+  const path = join(import.meta.dirname ?? ".", "..", "..", "docs", "guarantees.md");
+  const page = Deno.readTextFileSync(path).replaceAll(/\s+/g, " ").replaceAll("**", "");
+  for (const promise of Object.values(PROMISES)) assert.ok(page.includes(promise), promise);
+});
+
+Deno.test("the judge imports nothing of the product", () => {
+  for (const name of ["judge.ts", "evidence.ts"]) {
+    const path = join(import.meta.dirname ?? ".", "..", "..", "dev", "torture", name);
+    assert.doesNotMatch(Deno.readTextFileSync(path), /from "(\.\.\/)+lib/, name);
+  }
+});

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { createScanner } from "../../lib/order/json_scan.ts";
+import { isSurelyOrder } from "../../lib/order/scan.ts";
+import { judgeOrderText } from "../../lib/order/validate.ts";
+import { createShop } from "../../lib/shop.ts";
+import { Random } from "../../lib/shop/random.ts";
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const SHOP = createShop({ seed: 7, countries: ["FR", "DE", "GB", "US", "SE"] });
+const ORDERS = Array.from(
+  { length: 200 },
+  () => ENCODER.encode(JSON.stringify(SHOP.nextOrder(Date.UTC(2026, 10, 25)))),
+);
+
+function below(random: Random, bound: number): number {
+  return random.uint32() % bound;
+}
+
+/** What the check that parses says. */
+function isOrder(bytes: Uint8Array): boolean {
+  try {
+    return judgeOrderText(DECODER.decode(bytes)).kind === "order";
+  } catch {
+    return false; // not UTF-8
+  }
+}
+
+function orderWith(from: string | RegExp, to: string): Uint8Array {
+  const text = DECODER.decode(ORDERS[0]);
+  const changed = text.replace(from, to);
+  assert.notEqual(changed, text, `${from} is in the order`);
+  return ENCODER.encode(changed);
+}
+
+Deno.test("isSurelyOrder() knows every order of the shop, in any country, spaced or not", () => {
+  for (const order of ORDERS) {
+    assert.ok(isSurelyOrder(order), DECODER.decode(order));
+    const spaced = JSON.stringify(JSON.parse(DECODER.decode(order)), null, "\t");
+    assert.ok(isSurelyOrder(ENCODER.encode(` \r\n${spaced}\n`)));
+  }
+});
+
+/**
+ * Goal: what the scan says yes to is an order by the check that parses, too.
+ * Method: bytes of good orders are changed, dropped, doubled and swapped at random, one to three times.
+ */
+Deno.test("isSurelyOrder() never says yes where judgeOrderText() says no, whatever was changed", () => {
+  const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
+  const random = new Random(seed);
+  const letters = ENCODER.encode('"\\{}[]:,.-+eE0123456789@ \t\nabn\u0000\u001fé');
+  let yesCount = 0;
+  for (let round = 0; round < 10_000; round++) {
+    const bytes = [...ORDERS[below(random, ORDERS.length)] ?? []];
+    for (let change = 1 + below(random, 3); change > 0; change--) {
+      const at = below(random, bytes.length);
+      const byte = letters[below(random, letters.length)] ?? 0;
+      const other = below(random, bytes.length);
+      [
+        () => bytes.splice(at, 1, byte),
+        () => bytes.splice(at, 0, byte),
+        () => bytes.splice(at, 1 + below(random, 3)),
+        () => bytes.splice(at, 0, ...bytes.slice(other, other + below(random, 40))),
+        () => bytes.splice(at, 1, bytes[at] === 0x30 ? 0x39 : 0x30),
+      ][below(random, 5)]?.();
+    }
+    const changed = new Uint8Array(bytes);
+    if (!isSurelyOrder(changed)) continue;
+    yesCount++;
+    if (!isOrder(changed)) assert.fail(`ORDERFLOW_SEED=${seed}: ${DECODER.decode(changed)}`);
+  }
+  assert.ok(yesCount > 250, `${yesCount} changed orders were still good ones`);
+});
+
+Deno.test("isSurelyOrder() says no to each rule's breach", () => {
+  for (
+    const [from, to] of [
+      [/"sequence":\d+/, '"sequence":0'],
+      [/"sequence":\d+/, '"sequence":1.5'],
+      [/"sequence":\d+/, '"sequence":9007199254740993'],
+      [/"status":"pending"/, '"status":"  "'],
+      [/"status":"pending"/, '"status":"pending","status":""'],
+      [/"status":"pending",/, ""],
+      [/"order_id":"../, '"order_id":"g'],
+      [/"items":\[.*?\],"sub/, '"items":[],"sub'],
+      [/"quantity":\d+/, '"quantity":0'],
+      [/"unit_price":[\d.]+/, '"unit_price":-1'],
+      [/"total_price":[\d.]+/, '"total_price":0.5'],
+      [/"sub_total":[\d.]+/, '"sub_total":0.5'],
+      [/"total":[\d.]+/, '"total":0.5'],
+      [/"tax":[\d.]+/, '"tax":"1"'],
+      [/"version":"1.1"/, '"version":"2.0"'],
+      [/"version":"1.1"/, '"version":"1."'],
+      [/"email":"[^"]+"/, '"email":"nobody"'],
+      [/"email":"[^"]+"/, '"email":"a@b@c"'],
+      [/"email":"[^"]+"/, '"email":"a@b..c"'],
+      [/"in_stock":true/, '"in_stock":1'],
+      [/"customer_id":"[^"]+"/, '"customer_id":" "'],
+    ] as const
+  ) {
+    const changed = orderWith(from, to);
+    assert.ok(!isOrder(changed), `${to} breaks a rule`);
+    assert.ok(!isSurelyOrder(changed), to);
+  }
+});
+
+Deno.test("isSurelyOrder() leaves to the parser what is rare, and right", () => {
+  for (
+    const [from, to] of [
+      [/"status":"pending"/, '"status":"\\u0070ending"'],
+      [/"sequence":(\d+)/, '"sequence":$1e0'],
+      [/"status":"pending"/, '"status":"pending","note":[1]'],
+      [/"status":"pending"/, '"status":"","status":"pending"'],
+      [/"email":"[^"]+"/, '"email":"ä@bücher.example"'],
+    ] as const
+  ) {
+    const changed = orderWith(from, to);
+    assert.ok(isOrder(changed), `${to} breaks no rule`);
+    assert.ok(!isSurelyOrder(changed), to);
+  }
+});
+
+Deno.test("createScanner() reads a decimal as JSON.parse does", () => {
+  const scan = createScanner({
+    type: "object",
+    properties: { n: { type: "number" } },
+    required: ["n"],
+  }, { keeps: new Set(["n"]), sureMatches: new Map() });
+  const random = new Random(3);
+  const numbers = ["0", "-0", "0.1", "-12.50", "999999999999999", "0.000000000000001", "1.0"];
+  for (let round = 0; round < 5_000; round++) {
+    const digits = 1 + below(random, 15);
+    numbers.push((below(random, 10 ** 9) / 10 ** below(random, 9)).toFixed(below(random, digits)));
+  }
+  for (const number of numbers) {
+    const kept = scan(ENCODER.encode(`{"n":${number}}`)) as { readonly n: number } | undefined;
+    if (kept !== undefined) assert.ok(Object.is(kept.n, JSON.parse(number)), number);
+    else assert.ok(number.replace(/[-.]/g, "").length > 15, number);
+  }
+  for (const text of ["01", "-", "1.", ".5", "+1", "1e3", "1-1", "--1", "0x1", "NaN", "1.2.3"]) {
+    assert.equal(scan(ENCODER.encode(`{"n":${text}}`)), undefined, text);
+  }
+});
+
+Deno.test("createScanner() refuses a schema with a rule that it does not check", () => {
+  const options = { keeps: new Set<string>(), sureMatches: new Map() };
+  for (
+    const schema of [
+      { type: "number", multipleOf: 2 },
+      { type: "string", pattern: "^a$" },
+      { type: "string", minLength: 2 },
+      { type: ["string", "null"] },
+      { anyOf: [] },
+    ]
+  ) {
+    assert.throws(() => createScanner(schema, options), TypeError, JSON.stringify(schema));
+  }
+});
