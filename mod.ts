@@ -75,9 +75,4 @@ export type { LogLevelName } from "./lib/log.ts";
 export { keyPartitioner } from "./lib/kafka/partitioner.ts";
 export type { KafkaConnection } from "./lib/kafka/client.ts";
 export type { Sasl, Security, Tls } from "./lib/kafka/security.ts";
-export type {
-  KafkaRecord,
-  OmittedBytes,
-  OutgoingRecord,
-  RecordHeader,
-} from "./lib/kafka/record.ts";
+export type { KafkaRecord, OmittedBytes, OutgoingRecord, RecordHeader } from "./lib/record.ts";

@@ -22,7 +22,7 @@ import {
 } from "../lib/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
-import type { Judgment } from "./torture/judge.ts";
+import type { Judgment } from "./torture/promises.ts";
 import { loadNemeses } from "./torture/nemesis.ts";
 import { runSchedule } from "./torture/run.ts";
 import { makeSchedule, type Schedule } from "./torture/schedule.ts";

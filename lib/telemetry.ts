@@ -24,7 +24,7 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "./kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "./record.ts";
 
 const SCOPE = "orderflow";
 /** Traces that go on from one consumed batch; records of further ones are counted, and have no span. */

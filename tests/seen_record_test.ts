@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { KafkaRecord } from "../lib/kafka/record.ts";
+import type { KafkaRecord } from "../lib/record.ts";
 import { EventWriter } from "../lib/tracker/event.ts";
 import { sendFullRecords } from "./faults/full_records.ts";
 import { liveBroker } from "./live_broker.ts";

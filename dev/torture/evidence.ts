@@ -17,7 +17,7 @@ import type {
   JournalLine,
   TopicEvidence,
   TopicRecord,
-} from "./judge.ts";
+} from "./promises.ts";
 import { deadLettersOf, delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const READ_TIMEOUT_MS = 60_000;

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { PROMISES } from "./judge.ts";
+import { PROMISES } from "./promises.ts";
 import { answers, delay, GROUP, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const SAMPLE_EVERY_MS = 1_000;

@@ -6,7 +6,8 @@
 
 import { join } from "node:path";
 import { gatherEvidence } from "./evidence.ts";
-import { type Evidence, judge, type Judgment, PROMISES } from "./judge.ts";
+import { judge } from "./judge.ts";
+import { type Evidence, type Judgment, PROMISES } from "./promises.ts";
 import { writeLast, writeLoad } from "./load.ts";
 import type { Dice, Nemesis } from "./nemesis.ts";
 import { lagsOf, watchReadiness } from "./readiness.ts";

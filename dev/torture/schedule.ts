@@ -81,9 +81,8 @@ export function makeSchedule(
     deadLetterPartitions: chance(0.3) ? 1 : 3,
     deadLetterConfig: pick(DEAD_LETTER_CONFIGS, random.unit()),
   };
-  const names = [...nemeses].filter(([, needs]) =>
-    (needs.nodes ?? setup.nodes) === setup.nodes && (isRoot || needs.needsRoot !== true)
-  ).map(([name]) => name).sort();
+  const names = [...nemeses].filter(([, { nodes }]) => (nodes ?? setup.nodes) === setup.nodes)
+    .map(([name]) => name).sort();
   // A few kinds of fault that meet again and again find more than one of each.
   const kinds = Array.from({ length: 3 + Math.floor(random.unit() * 5) }, () => {
     return pick(names, random.unit());
@@ -92,7 +91,11 @@ export function makeSchedule(
   const durationMs = minutes * 60_000;
   for (let atMs = FIRST_STEP_MS; atMs < durationMs;) {
     const dice = Array.from({ length: DICE_PER_STEP }, () => random.unit());
-    steps.push({ atMs: Math.round(atMs), nemesis: pick(kinds, random.unit()), dice });
+    const nemesis = pick(kinds, random.unit());
+    // Without root a seed has the same faults, except for those that need it.
+    if (isRoot || !nemeses.get(nemesis)?.needsRoot) {
+      steps.push({ atMs: Math.round(atMs), nemesis, dice });
+    }
     atMs += STEP_EVERY_MS.min + random.unit() * (STEP_EVERY_MS.max - STEP_EVERY_MS.min);
   }
   return { seed, durationMs, setup, steps };

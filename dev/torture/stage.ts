@@ -6,22 +6,25 @@
  */
 
 import { join } from "node:path";
+import process from "node:process";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { type BrokerProcess, newClusterId, startBrokerProcess } from "../broker_process.ts";
 import { freePorts } from "../broker_cluster.ts";
 import { FaultyProxy } from "../faulty_proxy.ts";
 import { freePort } from "../local_port.ts";
 import { type Program, type ProgramName, startProgram } from "../programs.ts";
-import { install } from "../../lib/kafka/kafkajs/install.ts";
-import type { Facts } from "./judge.ts";
+import type { Facts } from "./promises.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
+
+// The judge reads with kafkajs as it is, whose timers make the runtime print a warning.
+process.removeAllListeners("warning");
 
 export const GROUP = "torture";
 export const TOPICS = { main: "torture-main", other: "torture-other" } as const;
 export type TopicRole = keyof typeof TOPICS;
 export const ROLES: readonly TopicRole[] = ["main", "other"];
 const PARTITIONS = 3;
-const OWN_DISK_BYTES = 48 * 1024 * 1024;
+const OWN_DISK_BYTES = 256 * 1024 * 1024;
 const STOP_TIMEOUT_MS = 30_000;
 const RESTART_MS = 1_000;
 const PERSIST_MS = 30_000;
@@ -123,7 +126,6 @@ export class Stage implements AsyncDisposable {
       requestTimeout: 5_000,
       retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 3 },
     });
-    install(this.kafka); // otherwise kafkajs makes the runtime print warnings
     this.admin = this.kafka.admin();
   }
 

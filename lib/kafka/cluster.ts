@@ -269,7 +269,10 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** A setting of a topic as the cluster has it, such as `cleanup.policy`. */
+  /**
+   * Returns a setting of a topic as the cluster has it, such as `cleanup.policy`. Waits for a topic that was just
+   * created: the node that is asked may not know of it yet.
+   */
   async topicConfig(topic: string, name: string): Promise<string | undefined> {
     const { resources } = await this.#call(
       `reading the settings of topic "${topic}"`,
@@ -278,6 +281,7 @@ export class ClusterClient implements AsyncDisposable {
           includeSynonyms: false,
           resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
         }),
+      { passingToo: UNKNOWN_PARTITION },
     );
     return resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
   }

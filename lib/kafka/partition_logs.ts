@@ -7,7 +7,7 @@
 import type { KafkaConnection } from "./client.ts";
 import type { ClusterClient, OffsetRange } from "./cluster.ts";
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "./leader_epochs.ts";
-import type { KafkaRecord } from "./record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { TopicReader } from "./topic_reader.ts";
 
 export class PartitionLogs implements AsyncDisposable {

@@ -11,7 +11,7 @@
  */
 
 import { DeliveryError, isTooLarge, scopeOf } from "./errors.ts";
-import type { OutgoingRecord } from "./record.ts";
+import type { OutgoingRecord } from "../record.ts";
 
 /** What became of the batch that was sent last. */
 export type SendOutcome<Item, Answer> =

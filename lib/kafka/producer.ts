@@ -23,7 +23,7 @@ import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
 import { onFailedAttempt } from "./kafkajs/produce_request.ts";
-import type { OutgoingRecord } from "./record.ts";
+import type { OutgoingRecord } from "../record.ts";
 
 /** What the broker said to a send. */
 export interface Acknowledgement {

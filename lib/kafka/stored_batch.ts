@@ -14,7 +14,7 @@ import type { KafkaConnection } from "./client.ts";
 import { ClusterClient } from "./cluster.ts";
 import { BrokerUnreachableError, isLockedOut } from "./errors.ts";
 import { lockoutOf } from "./lockout.ts";
-import type { OutgoingRecord } from "./record.ts";
+import type { OutgoingRecord } from "../record.ts";
 import { TopicReader } from "./topic_reader.ts";
 
 const LOOKS = 2;

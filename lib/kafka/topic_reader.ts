@@ -13,10 +13,10 @@ import { delay } from "../async.ts";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
 import { type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
-import { committedBatches } from "./committed_records.ts";
-import { type FetchAnswer, fetchRaw } from "./raw_fetch.ts";
-import type { KafkaRecord } from "./record.ts";
-import { CorruptBatchError, decodeBatches, decodeRecords } from "./record_batch.ts";
+import { committedBatches } from "./protocol/committed_records.ts";
+import { type FetchAnswer, fetchRaw } from "./kafkajs/raw_fetch.ts";
+import type { KafkaRecord } from "../record.ts";
+import { CorruptBatchError, decodeBatches, decodeRecords } from "./protocol/record_batch.ts";
 
 /** The offsets of a partition from `start` up to, not including, `end`. */
 export interface PartitionRange {

@@ -11,8 +11,8 @@
 
 import { DeliveryError } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
-import type { OutgoingRecord } from "../kafka/record.ts";
-import { recordBytesMax } from "../kafka/record_size.ts";
+import type { OutgoingRecord } from "../record.ts";
+import { recordBytesMax } from "../kafka/protocol/record_size.ts";
 import type { BadKind } from "./bad_orders.ts";
 
 /** An order on its way. */

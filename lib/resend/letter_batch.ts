@@ -5,7 +5,7 @@
  * @module
  */
 
-import { recordBytesMax } from "../kafka/record_size.ts";
+import { recordBytesMax } from "../kafka/protocol/record_size.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
 import { SourceRecords } from "./source_records.ts";
 import { originalOf } from "./target.ts";

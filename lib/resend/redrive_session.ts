@@ -10,7 +10,7 @@ import type { KafkaConnection } from "../kafka/client.ts";
 import type { ClusterClient } from "../kafka/cluster.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import type { Acknowledgement, SendRequest } from "../kafka/producer.ts";
-import type { OutgoingRecord } from "../kafka/record.ts";
+import type { OutgoingRecord } from "../record.ts";
 import type { TopicReader } from "../kafka/topic_reader.ts";
 import { TransactionalProducer } from "../kafka/transactional_producer.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";

@@ -5,7 +5,7 @@
  */
 
 import { keyPartitioner } from "../kafka/partitioner.ts";
-import type { OutgoingRecord } from "../kafka/record.ts";
+import type { OutgoingRecord } from "../record.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
 
 /** Header of a redriven record that names the letter it was restored from, such as `orders-dlq/2/17`. */

@@ -7,7 +7,7 @@
 import type { Order } from "../order/schema.ts";
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { type JudgedRecord, judgeRecord, takeAnyRecord } from "./judge.ts";
 import type { RecordFailure } from "./failures.ts";
 import type { TrackerCounts, TrackerTotals } from "./metrics.ts";

@@ -16,8 +16,8 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { timestampFromJson, timestampJson } from "../kafka/int64.ts";
-import type { KafkaRecord, OmittedBytes, RecordHeader } from "../kafka/record.ts";
+import { timestampFromJson, timestampJson } from "../int64.ts";
+import type { KafkaRecord, OmittedBytes, RecordHeader } from "../record.ts";
 
 export type EventType =
   | "message.received"

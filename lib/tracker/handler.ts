@@ -7,7 +7,7 @@
  */
 
 import { delay } from "../async.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import type { Order } from "../order/schema.ts";
 import type { FailureReason, RecordFailure } from "./failures.ts";
 

@@ -11,7 +11,7 @@ import type { Order } from "../order/schema.ts";
 import { judgeOrderText } from "../order/validate.ts";
 import { VALUE_BYTES_MAX } from "../limits.ts";
 import { isInteroperable } from "../order/interoperable_json.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import type { Verdict } from "./event.ts";
 import type { RecordFailure } from "./failures.ts";
 

@@ -19,8 +19,8 @@
  * @module
  */
 
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
-import { headerBytesMax } from "../kafka/record_size.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../record.ts";
+import { headerBytesMax } from "../kafka/protocol/record_size.ts";
 import { failureKindOf, type RecordFailure } from "./failures.ts";
 
 export const SOURCE_TOPIC_HEADER = "__connect.errors.topic";

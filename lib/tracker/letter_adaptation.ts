@@ -6,7 +6,7 @@
  */
 
 import { isSizeReason } from "../kafka/error_classifier.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { type Adaptation, type DeadLetter, headersBytesMax, NO_TIMESTAMP } from "./letter.ts";
 
 /** In the order in which they are tried where the broker does not say what it objects to. */

@@ -11,7 +11,7 @@ import { ClusterClient } from "../kafka/cluster.ts";
 import { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import { PartitionLogs } from "../kafka/partition_logs.ts";
 import { ReliableProducer } from "../kafka/producer.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { type Logger, loggerOf, type LogLevelName, startLog } from "../log.ts";
 import {
   type DeadLetterTopic,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../record.ts";
 import { type FailureReason, failureReasonOf } from "./failures.ts";
 import {
   ADAPTED_HEADER,

@@ -22,7 +22,7 @@ import { delay } from "../async.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
 import type { PartitionLogs } from "../kafka/partition_logs.ts";
-import type { KafkaRecord } from "../kafka/record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { EncodedRecords } from "./encode/encode.ts";

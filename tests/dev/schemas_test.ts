@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Compile } from "typebox/compile";
 import { schemaFiles } from "../../dev/schemas.ts";
 import { createShop } from "../../lib/shop.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { EventWriter } from "../../lib/tracker/event.ts";
 import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";

@@ -7,7 +7,7 @@
  */
 
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";
+import type { OutgoingRecord, RecordHeader } from "../../lib/record.ts";
 import { createShop } from "../../lib/shop.ts";
 import { type Site, withAdmin } from "../site.ts";
 

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { basename, dirname, join } from "node:path";
-import { decodeBatches } from "../../lib/kafka/record_batch.ts";
+import { decodeBatches } from "../../lib/kafka/protocol/record_batch.ts";
 
 const LENGTH_AT = 8;
 const LENGTH_END = 12;

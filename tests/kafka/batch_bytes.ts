@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { crc32c } from "../../lib/kafka/crc32c.ts";
+import { crc32c } from "../../lib/kafka/protocol/crc32c.ts";
 
 const HEADER_BYTES = 61;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Kafka } from "kafkajs";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { OutgoingRecord } from "../../lib/kafka/record.ts";
+import type { OutgoingRecord } from "../../lib/record.ts";
 import {
   NOT_LEADER_FOR_PARTITION,
   type ProduceAnswer,

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { DeliveryError, fateOf } from "../../lib/kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../../lib/kafka/partition_queue.ts";
-import type { OutgoingRecord } from "../../lib/kafka/record.ts";
-import { recordBytesMax } from "../../lib/kafka/record_size.ts";
+import type { OutgoingRecord } from "../../lib/record.ts";
+import { recordBytesMax } from "../../lib/kafka/protocol/record_size.ts";
 import { Random } from "../../lib/shop/random.ts";
 
 function refusal(reason: string): DeliveryError {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord } from "../../lib/record.ts";
 import { TopicReader } from "../../lib/kafka/topic_reader.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { liveBroker } from "../live_broker.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { OutgoingRecord } from "../../lib/kafka/record.ts";
-import { decodeBatches, decodeRecords } from "../../lib/kafka/record_batch.ts";
+import type { OutgoingRecord } from "../../lib/record.ts";
+import { decodeBatches, decodeRecords } from "../../lib/kafka/protocol/record_batch.ts";
 import { type ProduceAnswer, ScriptedCluster } from "./scripted_cluster.ts";
 
 const TOPIC = "orders";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
-import type { OutgoingRecord } from "../../lib/kafka/record.ts";
+import type { OutgoingRecord } from "../../lib/record.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, readTopic, until } from "../site.ts";
 

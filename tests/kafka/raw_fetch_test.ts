@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { decodeFetchResponse, encodeFetchRequest } from "../../lib/kafka/raw_fetch.ts";
+import { decodeFetchResponse, encodeFetchRequest } from "../../lib/kafka/kafkajs/raw_fetch.ts";
 
 function hex(...parts: readonly string[]): Buffer {
   return Buffer.from(parts.join("").replaceAll(" ", ""), "hex");

@@ -147,7 +147,7 @@ export class ScriptedCluster implements AsyncDisposable {
     for (let index = 0; index < partitionCount; index++) {
       const partition = request.int32();
       const batch = request.bytes();
-      // As lib/kafka/record_batch.ts draws it.
+      // As lib/kafka/protocol/record_batch.ts draws it.
       const answer = await this.#store({
         nodeId,
         partition,

@@ -4,12 +4,16 @@ import { isDeepStrictEqual } from "node:util";
 import { CompressionTypes, Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { install } from "../../lib/kafka/kafkajs/install.ts";
-import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
-import { CorruptBatchError, decodeBatches, decodeRecords } from "../../lib/kafka/record_batch.ts";
+import { fetchRaw } from "../../lib/kafka/kafkajs/raw_fetch.ts";
+import {
+  CorruptBatchError,
+  decodeBatches,
+  decodeRecords,
+} from "../../lib/kafka/protocol/record_batch.ts";
 import { type PartitionRange, TopicReader } from "../../lib/kafka/topic_reader.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { openClient } from "../../lib/kafka/client.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 import { hasCommand } from "../site.ts";
 

@@ -63,3 +63,22 @@ Deno.test("an archive that was damaged is said, and does not hide the others", a
   assert.equal(unreadable.journalLines, 1);
   assert.match(unreadable.sample ?? "", /tracker\.archive\.000002\.zst: the archive is damaged/);
 });
+
+/** Goal: a line in an archive that never ends costs time and memory in proportion, up to the bound, and is counted. */
+Deno.test("an archive whose line does not end is read in linear time, and counts as one unreadable line", async () => {
+  using logs = new Logs();
+  const block = packBlock(new Uint8Array(1 << 20).fill(0x78));
+  using file = Deno.openSync(join(logs.path, "tracker.archive.000001.zst"), {
+    write: true,
+    create: true,
+  });
+  for (let megabytes = 0; megabytes < 100; megabytes++) file.writeSync(block);
+  writeArchive(logs, "000002", linesOf(0, 10));
+  using follower = new Follower(logs.path);
+  const startMs = performance.now();
+  await follower.catchUp();
+  const { totals, unreadable } = follower.snapshot();
+  assert.ok(performance.now() - startMs < 20_000);
+  assert.equal(totals.received, 10);
+  assert.equal(unreadable.journalLines, 1);
+});

@@ -1,6 +1,6 @@
 /** Journal and log lines for tests, as our tracker writes them. */
 
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { EventWriter, type Verdict } from "../../lib/tracker/event.ts";
 
 const ENCODER = new TextEncoder();

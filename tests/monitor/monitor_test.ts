@@ -250,6 +250,27 @@ Deno.test("monitor --json counts every line exactly once under rotation, and end
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
 });
 
+Deno.test("a pipe in place of a closed segment is counted as unreadable, and in place of the journal is an error", async () => {
+  using logs = new Logs();
+  logs.orders(3);
+  const pipe = async (name: string) => {
+    const args = [join(logs.path, name)];
+    assert.ok((await new Deno.Command("mkfifo", { args }).output()).success);
+  };
+  await pipe("tracker.events.000001");
+  const segment = await run(["--logs", logs.path, "--once", "--json"]);
+  const { received, unreadable_lines } = JSON.parse(segment.stdout);
+  assert.equal(received, 3);
+  assert.equal(unreadable_lines.journal, 1);
+  assert.match(unreadable_lines.sample, /tracker\.events\.000001: it is not a regular file/);
+
+  Deno.removeSync(join(logs.path, "tracker.events"));
+  await pipe("tracker.events");
+  const live = await run(["--logs", logs.path, "--once"]);
+  assert.equal(live.code, 1);
+  assert.match(live.stderr, /^error: Cannot read ".*tracker\.events": it is not a regular file\n$/);
+});
+
 Deno.test("monitor waits for a folder that comes, goes and comes again", async () => {
   using logs = new Logs();
   const folder = join(logs.path, "later");

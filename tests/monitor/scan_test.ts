@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { EventScanner } from "../../lib/monitor/model/scan.ts";
 import { parseTimestamp } from "../../lib/monitor/model/timestamp.ts";
+import type { Verdict } from "../../lib/tracker/event.ts";
 import { journalLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const ENCODER = new TextEncoder();
@@ -25,6 +26,9 @@ function scanBytes(bytes: Uint8Array, whole = true) {
 function factsOf({ timestampMs, topic, partition, offset, kind, failed, error }: EventScanner) {
   return { timestampMs, topic, partition, offset, kind, failed, error };
 }
+
+/** What a tracker with `--schema none` says of any record. */
+const OPAQUE: Verdict = { eventType: "message.received", isText: true, deserialized: false };
 
 const GOOD = {
   timestampMs: AT_MS,
@@ -148,12 +152,26 @@ Deno.test("EventScanner counts a line whose time cannot be read, without a time"
   });
 });
 
-Deno.test("EventScanner counts a received message that was not deserialized as failed", () => {
-  assert.deepEqual(scan(line().replace(`"deserialized":true`, `"deserialized":false`)), {
-    ...GOOD,
-    kind: "deserialization",
-    failed: true,
+Deno.test("a record fails by what its line says, an event type or an error, not by being no JSON", () => {
+  const opaque = line("key=value; no JSON", OPAQUE);
+  assert.deepEqual(scan(opaque), GOOD);
+  assert.deepEqual(scan(opaque.replace(/^\{/, "{ ")), GOOD);
+  const failed = { ...GOOD, kind: "deserialization", failed: true, error: "no JSON" };
+  const error = `"deserialized":false,"error":"no JSON"`;
+  assert.deepEqual(scan(opaque.replace(`"deserialized":false`, error)), failed);
+  assert.deepEqual(scan(opaque.replace(`.received"`, `.received.deserialization_error"`)), {
+    ...failed,
+    error: undefined,
   });
+});
+
+Deno.test("an order is forgotten where the next line has none", () => {
+  const scanner = new EventScanner();
+  for (const [text, status] of [[line(), "pending"], [line("x", OPAQUE), undefined]] as const) {
+    const bytes = ENCODER.encode(text);
+    assert.ok(scanner.scan(bytes, 0, bytes.length, true));
+    assert.equal(scanner.order.status, status);
+  }
 });
 
 Deno.test("parseTimestamp agrees with Date on RFC 3339, nanoseconds and offsets included", () => {

@@ -176,6 +176,30 @@ Deno.test("e goes to the newest failed record, again to older ones, E back", () 
   );
 });
 
+Deno.test("Enter opens a log line in full, and the line under the cursor stands out", () => {
+  const model = modelOf(3);
+  const details = "a detail too long for the pane ".repeat(20);
+  const encoder = new TextEncoder();
+  for (const message of ["Older", "Newer"]) {
+    const line = encoder.encode(
+      JSON.stringify({ timestamp: "2026-05-01T11:59:59Z", level: "WARN", message, details }),
+    );
+    model.log.line(line, 0, line.length, true);
+  }
+  const spec = specOf({ snapshot: model.snapshot({ nowMs: NOW_MS }) });
+  const subjects = subjectsOf(spec.snapshot, INITIAL_CONTROLS);
+  const keys: readonly Key[] = [{ name: "tab" }, { name: "down" }];
+  let controls = keys.reduce((after, key) => pressed(after, key, subjects), INITIAL_CONTROLS);
+  const marked = frameLines({ ...spec, controls }).filter((line) =>
+    line.some(({ tone }) => tone === "selected")
+  );
+  assert.deepEqual(marked.map((line) => /Older|Newer/.exec(toText(line))?.[0]), ["Older"]);
+  controls = pressed(controls, { name: "enter" }, subjects);
+  const text = textOf({ ...spec, controls });
+  assert.match(text, /WARN at 11:59:59, Esc closes[^]*"message": "Older"/);
+  assert.equal(text.replaceAll(" │\n│ ", "").match(/too long/g)?.length, 20);
+});
+
 Deno.test("a filter leaves what contains its text, whatever the case", () => {
   const spec = specOf();
   const controls = typed(INITIAL_CONTROLS, spec, "/ORDER-49\n");

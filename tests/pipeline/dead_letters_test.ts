@@ -3,7 +3,7 @@ import type { KafkaConnection } from "../../lib/kafka/client.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/record.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, type Ended, type Site } from "../site.ts";
 import { recordsOf } from "./topic_records.ts";

@@ -7,7 +7,7 @@ import { freePort } from "../../dev/local_port.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
+import { fetchRaw } from "../../lib/kafka/kafkajs/raw_fetch.ts";
 import { findStoredBatch } from "../../lib/kafka/stored_batch.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { Delivery, type DeliveryReport, type Send } from "../../lib/producer/delivery.ts";
@@ -172,7 +172,7 @@ class Intruder implements AsyncDisposable {
   async #lastBatch(): Promise<{ producerId: bigint; epoch: number; nextSequence: number }> {
     const place = { topic: this.#topic, partition: 0, offset: 0, bytesMax: 1_000_000 };
     const { records } = await fetchRaw(this.#cluster, place);
-    // As lib/kafka/record_batch.ts draws it.
+    // As lib/kafka/protocol/record_batch.ts draws it.
     let start = 0;
     const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
     for (let end = 0; end < records.length;) {

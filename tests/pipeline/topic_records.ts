@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { TopicReader } from "../../lib/kafka/topic_reader.ts";
 import type { Site } from "../site.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { RecordHeader } from "../../lib/kafka/record.ts";
+import type { RecordHeader } from "../../lib/record.ts";
 import { createShop } from "../../lib/shop.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import { liveBroker } from "../live_broker.ts";

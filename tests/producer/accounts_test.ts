@@ -20,3 +20,15 @@ Deno.test("Accounts.summary() throws unless each generated order is in exactly o
   accounts.settle({ parcel: PARCEL, outcome: { kind: "unknown", reason: "a test" } });
   assert.throws(() => accounts.summary(), /do not add up: 1 generated, 2 settled/);
 });
+
+Deno.test("Accounts.summary() has the latencies of the warm-up apart", () => {
+  const accounts = new Accounts({ seed: 0, startedAtMs: 0, warmupMs: 10 });
+  for (const [plannedAtMs, answeredAtMs] of [[5, 7], [20, 30]] as const) {
+    accounts.countGenerated();
+    const times = { sentAtMs: plannedAtMs, answeredAtMs };
+    const outcome = { kind: "acknowledged", offset: 0, ...times } as const;
+    accounts.settle({ parcel: { ...PARCEL, plannedAtMs }, outcome });
+  }
+  const { warmup, latency_ms: { max } } = accounts.summary();
+  assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms.max, max], [1, 2, 10]);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";

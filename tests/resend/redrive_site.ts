@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { TopicReader } from "../../lib/kafka/topic_reader.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";

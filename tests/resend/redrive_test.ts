@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { CompressionTypes, Kafka } from "kafkajs";
-import type { RecordHeader } from "../../lib/kafka/record.ts";
+import type { RecordHeader } from "../../lib/record.ts";
 import {
   CommitUnknownError,
   TransactionalProducer,

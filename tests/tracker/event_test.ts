@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { decodeEvent, EventWriter, type Verdict } from "../../lib/tracker/event.ts";
 import { classify, quickClassify } from "../../lib/tracker/journal/line_scan.ts";
 

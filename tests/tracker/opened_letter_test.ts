@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";

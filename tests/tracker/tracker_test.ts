@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import type { Assignment, ConsumedBatch } from "../../lib/kafka/consumer/api.ts";
 import type { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { createShop } from "../../lib/shop.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Nemesis } from "../nemesis.ts";
 import { pick } from "../schedule.ts";
 
-const CHUNK = new Uint8Array(256 * 1024);
+const CHUNK = new Uint8Array(1024 * 1024);
 
 export default {
   needsRoot: true,

@@ -6,8 +6,8 @@
 
 import type { KafkaConnection } from "../client.ts";
 import type { CommittedOffset } from "../cluster.ts";
-import type { KafkaRecord } from "../record.ts";
-import type { EpochRun } from "../record_batch.ts";
+import type { KafkaRecord } from "../../record.ts";
+import type { EpochRun } from "../protocol/record_batch.ts";
 import type { GroupNotice } from "./group_watch.ts";
 import type { PartitionLag } from "./lag.ts";
 import type { Hindrance } from "./liveness.ts";

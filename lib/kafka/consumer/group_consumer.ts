@@ -33,7 +33,7 @@ import type { FetchPlace } from "../kafkajs/fetch_bytes.ts";
 import { endsConsumer } from "../error_classifier.ts";
 import { explain, factOf, reasonOf } from "../errors.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
-import type { FetchedPartition } from "../raw_fetch.ts";
+import type { FetchedPartition } from "../kafkajs/raw_fetch.ts";
 import { TopicIdentity } from "../topic_identity.ts";
 import type {
   Assignment,

@@ -15,7 +15,7 @@
  */
 
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
-import type { EpochRun } from "../record_batch.ts";
+import type { EpochRun } from "../protocol/record_batch.ts";
 
 /** Where the log has other records than those that were read, or none. */
 export interface Divergence {

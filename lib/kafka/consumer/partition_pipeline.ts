@@ -17,11 +17,11 @@ import {
   type CommittedRecords,
   committedRecords,
   type FetchedBytes,
-} from "../committed_records.ts";
+} from "../protocol/committed_records.ts";
 import { fetchedIn } from "../kafkajs/fetch_bytes.ts";
 import { RefusedError } from "../errors.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
-import { epochRunsIn } from "../record_batch.ts";
+import { epochRunsIn } from "../protocol/record_batch.ts";
 import type { CommitPoint, ConsumedBatch, UnreadableBatch } from "./api.ts";
 import type { LogPosition } from "./log_check.ts";
 import { withHeartbeats } from "./with_heartbeats.ts";

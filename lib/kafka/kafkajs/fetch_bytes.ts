@@ -14,15 +14,15 @@
 import type { Batch } from "kafkajs";
 import fetchResponseModule from "kafkajs/src/protocol/requests/fetch/v11/response.js";
 import shuffleModule from "kafkajs/src/utils/shuffle.js";
-import type { FetchedBytes } from "../committed_records.ts";
+import type { FetchedBytes } from "../protocol/committed_records.ts";
 import {
   decodeFetchResponse,
   encodeFetchRequest,
   type FetchedPartition,
   type FetchOptions,
-} from "../raw_fetch.ts";
+} from "./raw_fetch.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
-import { lastOffsetIn } from "../record_batch.ts";
+import { lastOffsetIn } from "../protocol/record_batch.ts";
 
 /** What stands for a partition's batches in kafkajs's own `Batch`. */
 interface StandIn {

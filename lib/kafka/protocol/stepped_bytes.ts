@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import type { OmittedBytes } from "../record.ts";
+import type { OmittedBytes } from "../../record.ts";
 import { CorruptBatchError, Cursor } from "./cursor.ts";
 
 /** A record up to this is waited for in whole. */

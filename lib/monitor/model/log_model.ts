@@ -34,7 +34,12 @@ export interface LogLine {
   readonly error?: string;
   /** What its metadata says of it: `orders/1@14, reason TIMEOUT`; without what is no text, number or list. */
   readonly details?: string;
+  /** The line itself, or its beginning. */
+  readonly line: Uint8Array;
 }
+
+/** Of a longer line its beginning is kept. */
+const LINE_BYTES_KEPT_MAX = 16 * 1024;
 
 /** A line of the log in one: message, error, details. Not safe to show as it is. */
 export function logText(
@@ -108,7 +113,10 @@ export class LogModel implements LineSink {
     }
     facts.lineCount++;
     const metadata = isFields(fields["metadata"]) ? fields["metadata"] : {};
-    const line = logLineOf(fields, { level, metadata });
+    const line = {
+      ...logLineOf(fields, { level, metadata }),
+      line: bytes.slice(start, Math.min(end, start + LINE_BYTES_KEPT_MAX)),
+    };
     const isOfNow = line.timestampMs <= this.#nowMs + CLOCK_SKEW_MS;
     if (isOfNow && line.timestampMs > facts.newestLineMs) facts.newestLineMs = line.timestampMs;
     facts.recent.add(line);
@@ -179,7 +187,7 @@ function levelOf(level: unknown): LogLevel | undefined {
 function logLineOf(
   fields: Fields,
   { level, metadata }: { readonly level: LogLevel; readonly metadata: Fields },
-): LogLine {
+): Omit<LogLine, "line"> {
   const { timestamp, message, error } = fields;
   const details = detailsOf(metadata);
   return {

@@ -66,13 +66,13 @@ export class OrderScanner implements OrderFacts {
 
   /** Reads the order `bytes[start]` to `bytes[end - 1]`, whose first and last byte are its braces. */
   scan(bytes: Uint8Array, start: number, end: number): void {
-    this.#clear();
+    this.clear();
     if (!walkFields(bytes, start + 1, end - 1, this.#noteField)) this.#parse(bytes, start, end);
   }
 
   /** The order out of a line that was parsed. */
   take(order: unknown): void {
-    this.#clear();
+    this.clear();
     if (!isObject(order)) return;
     const { status, total, currency, customer_info: customer, items } = order;
     this.status = textWithin(status, TEXT_BYTES_MAX);
@@ -93,7 +93,8 @@ export class OrderScanner implements OrderFacts {
     }
   }
 
-  #clear(): void {
+  /** Forgets the order: there is none. */
+  clear(): void {
     this.status = undefined;
     this.total = undefined;
     this.currency = undefined;
@@ -186,7 +187,7 @@ export class OrderScanner implements OrderFacts {
     try {
       this.take(JSON.parse(DECODER.decode(bytes.subarray(start, end))));
     } catch {
-      this.#clear();
+      this.clear();
     }
   }
 }

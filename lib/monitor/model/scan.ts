@@ -117,10 +117,9 @@ export class EventScanner implements EventFacts {
     if (messageSize < 0 || !this.#expect(bytes, end, TEXT.deserialized)) return false;
     const deserialized = this.#expect(bytes, end, TEXT.true);
     if (!deserialized && !this.#expect(bytes, end, TEXT.false)) return false;
-    // A line whose type and flag disagree is rare enough to be parsed.
-    if (!deserialized && !this.failed) return false;
-
     if (this.#expect(bytes, end, TEXT.error)) {
+      // A line whose type and error disagree is rare enough to be parsed.
+      if (!this.failed) return false;
       const errorStart = this.#at;
       if (!this.#skipString(bytes, end)) return false;
       const text = parseJson(DECODER.decode(bytes.subarray(errorStart - 1, this.#at + 1)));
@@ -141,7 +140,9 @@ export class EventScanner implements EventFacts {
       }
     }
     // An order that is not the message itself is rare enough to be parsed.
-    if (!this.failed) return false;
+    if (!this.failed && deserialized) return false;
+    // A tracker without a schema deserializes nothing, and that is no failure.
+    if (!this.failed) this.order.clear();
     return endsObject(bytes, this.#at, end);
   }
 
@@ -250,7 +251,7 @@ export class EventScanner implements EventFacts {
     this.topic = topic;
     this.partition = partition;
     this.offset = offset;
-    this.failed = eventType !== EVENT_TYPE_PREFIX || fields["deserialized"] === false;
+    this.failed = eventType !== EVENT_TYPE_PREFIX || typeof error === "string";
     this.kind = this.failed ? kindOf(eventType) : "processed";
     this.error = typeof error === "string" ? error : undefined;
     this.order.take(fields["order_full"]);

@@ -37,7 +37,7 @@ const HELP: readonly Hint[] = [
   ["Ctrl+Z", "stop; the shell's fg continues"],
   ["Tab, Shift+Tab", `next, previous pane: ${LIST_PANES.map(({ name }) => name).join(", ")}`],
   ["arrows, PgUp, PgDn", "move in the pane"],
-  ["Enter", "the order of the record in full"],
+  ["Enter", "the record's order, or the log line, in full"],
   ["e, E", "next older, next newer record that failed"],
   ["/", "show only what contains a text"],
   ["Space", "hold the screen; counting goes on"],

@@ -7,6 +7,8 @@
 
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
+import { LINE_BYTES_MAX } from "../../limits.ts";
+import { LineBuffer } from "./line_buffer.ts";
 import type { LineSink } from "./line_sink.ts";
 import { TAIL_FILES, type TailFile } from "./tail_files.ts";
 
@@ -15,7 +17,6 @@ const SEGMENT = /^tracker\.events\.(\d{6,})$/;
 const MAGIC = 0x184d2a50;
 const HEADER_BYTES = 16;
 const BLOCK_BYTES_MAX = 1024 * 1024;
-const NEWLINE = 0x0a;
 const ENCODER = new TextEncoder();
 
 /**
@@ -63,22 +64,17 @@ async function readArchive(path: string, sink: LineSink): Promise<void> {
 }
 
 async function readLines(file: TailFile, sink: LineSink): Promise<void> {
-  let bytes = new Uint8Array(2 * BLOCK_BYTES_MAX);
-  let length = 0;
+  const lines = new LineBuffer({ chunkBytes: 2 * BLOCK_BYTES_MAX, lineBytesMax: LINE_BYTES_MAX });
   for await (const block of blocksOf(file)) {
-    if (bytes.length - length < block.length) {
-      const grown = new Uint8Array(2 * bytes.length);
-      grown.set(bytes.subarray(0, length));
-      bytes = grown;
+    for (let rest = block; rest.length > 0;) {
+      const room = lines.room(sink);
+      const part = rest.subarray(0, room.length);
+      room.set(part);
+      lines.accept(part.length, sink);
+      rest = rest.subarray(part.length);
     }
-    bytes.set(block, length);
-    length += block.length;
-    const rest = handOver(bytes, length, sink);
-    bytes.copyWithin(0, rest, length);
-    length -= rest;
   }
-  if (length > 0) sink.line(bytes, 0, length, false);
-  sink.settle();
+  lines.finish(sink);
 }
 
 /**
@@ -106,17 +102,4 @@ async function* blocksOf(file: TailFile): AsyncGenerator<Uint8Array> {
     yield zstdDecompressSync(frame, { maxOutputLength: blockBytes });
     at += frameBytes;
   }
-}
-
-/** Whole lines; returns where the first byte of the rest is. */
-function handOver(bytes: Uint8Array, length: number, sink: LineSink): number {
-  let start = 0;
-  for (;;) {
-    const end = bytes.indexOf(NEWLINE, start);
-    if (end < 0 || end >= length) break;
-    sink.line(bytes, start, end, true);
-    start = end + 1;
-  }
-  sink.settle();
-  return start;
 }

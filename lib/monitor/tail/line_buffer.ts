@@ -45,10 +45,11 @@ export class LineBuffer {
     }
     if (this.#isSkipping) this.#heldBytes = 0;
 
-    const needed = this.#heldBytes < this.#chunkBytes / 2 ? this.#chunkBytes : this.#heldBytes * 2;
-    const fits = this.#bytes.length >= needed && this.#bytes.length <= needed * 4;
-    if (!fits) {
-      const bytes = new Uint8Array(needed);
+    // Twice what is held, and only once it is nearly full: a long line in many small pieces is copied a few times.
+    const roomy = Math.max(this.#chunkBytes, this.#heldBytes * 2);
+    const { length } = this.#bytes;
+    if (length < this.#heldBytes + this.#chunkBytes / 2 || length > roomy * 4) {
+      const bytes = new Uint8Array(roomy);
       bytes.set(this.#bytes.subarray(0, this.#heldBytes));
       this.#bytes = bytes;
     }
@@ -57,11 +58,11 @@ export class LineBuffer {
 
   /** Delivers the lines that end within the bytes just read into {@link room}, and holds the rest. */
   accept(byteCount: number, sink: LineSink): void {
-    const bytes = this.#bytes;
     const end = this.#heldBytes + byteCount;
+    const bytes = this.#bytes.subarray(0, end);
     let lineStart = 0;
     let newline = bytes.indexOf(NEWLINE, this.#heldBytes);
-    while (newline !== -1 && newline < end) {
+    while (newline !== -1) {
       if (this.#isSkipping) this.#isSkipping = false;
       else sink.line(bytes, lineStart, newline, true);
       lineStart = newline + 1;

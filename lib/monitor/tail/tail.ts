@@ -63,6 +63,7 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Files remembered as read; those that are still there are also remembered by name. */
 const FINISHED_COUNT_MAX = 1000;
 const NEWLINE = 0x0a;
+const ENCODER = new TextEncoder();
 
 interface OpenSource {
   readonly path: string;
@@ -232,7 +233,7 @@ export class Tail implements Disposable {
     // Where no line was delivered yet, even a stranger with the same first bytes is as good as the copy.
     if (head.length < IDENTIFYING_BYTES && this.#lines.heldBytes < position) return undefined;
     for (const path of this.#openSegmentPaths()) {
-      const file = this.#files.open(path);
+      const file = this.#files.stat(path)?.isRegular ? this.#files.open(path) : undefined;
       if (file === undefined) continue;
       if (file.size() > position && startsWith(readHead(file), head)) {
         return { path, live: false, file };
@@ -257,6 +258,14 @@ export class Tail implements Disposable {
   }
 
   #openUnread(path: string, sink: LineSink): boolean {
+    const state = this.#files.stat(path);
+    if (state?.isRegular === false) {
+      const line = ENCODER.encode(`${path}: it is not a regular file`);
+      sink.line(line, 0, line.length, false);
+      sink.settle();
+      this.#doneSegments.set(path, state);
+      return false;
+    }
     const file = this.#files.open(path);
     // A segment may be removed between the list and here: its keeper's decision, nothing to read.
     if (file === undefined) return false;

@@ -10,6 +10,8 @@ export interface FileState {
   readonly identity: string;
   readonly size: number;
   readonly modifiedMs: number;
+  /** False for a pipe or a device, which could be read without end. */
+  readonly isRegular: boolean;
 }
 
 /** An open file: stays the same file when its name moves on. */
@@ -28,7 +30,11 @@ export interface TailFiles {
   list(folder: string): readonly string[];
   /** Undefined where there is no such file, or it is a folder. */
   stat(path: string): FileState | undefined;
-  /** Undefined where there is no such file. */
+  /**
+   * Undefined where there is no such file.
+   *
+   * @throws {UnreadableError} where it cannot be read, or is no regular file.
+   */
   open(path: string): TailFile | undefined;
 }
 
@@ -58,9 +64,14 @@ export const TAIL_FILES: TailFiles = {
       identity: identityOf(info),
       size: info.size,
       modifiedMs: info.mtime?.getTime() ?? 0,
+      isRegular: info.isFile,
     };
   },
   open(path) {
+    // Opening a pipe would wait for a writer.
+    if (TAIL_FILES.stat(path)?.isRegular === false) {
+      throw new UnreadableError(path, new Error("it is not a regular file"));
+    }
     const file = present(path, () => Deno.openSync(path));
     return file === undefined ? undefined : new OpenTailFile(path, file);
   },

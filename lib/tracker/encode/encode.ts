@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../kafka/record.ts";
+import type { KafkaRecord } from "../../record.ts";
 import { type EventContext, EventWriter } from "../event.ts";
 import { takeAnyRecord, verdictOf } from "../judge.ts";
 import type { RecordFailure } from "../failures.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { EpochRun } from "../../kafka/record_batch.ts";
-import type { KafkaRecord } from "../../kafka/record.ts";
+import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
+import type { KafkaRecord } from "../../record.ts";
 import { type EpochStart, epochStartsOf } from "../journal/held_partition.ts";
 import type { Interval } from "../journal/intervals.ts";
 

@@ -26,7 +26,7 @@ import { RefusedError } from "../../kafka/errors.ts";
 import type { LeaderEpochAnswer } from "../../kafka/leader_epochs.ts";
 import type { PartitionLogs } from "../../kafka/partition_logs.ts";
 import type { EpochEnd } from "../../kafka/protocol/offset_for_leader_epoch.ts";
-import type { EpochRun } from "../../kafka/record_batch.ts";
+import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
 import type { Logger } from "../../log.ts";
 import type { JournalPartition } from "../journal/intervals.ts";
 import type { Journal } from "../journal/journal.ts";

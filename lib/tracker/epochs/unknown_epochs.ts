@@ -12,8 +12,8 @@
  * @module
  */
 
-import type { EpochRun } from "../../kafka/record_batch.ts";
-import type { KafkaRecord } from "../../kafka/record.ts";
+import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
+import type { KafkaRecord } from "../../record.ts";
 import type { PartitionLogs } from "../../kafka/partition_logs.ts";
 import type { JournaledRecord } from "../event.ts";
 import type { JournalPartition } from "../journal/intervals.ts";

@@ -10,7 +10,7 @@
  */
 
 import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";
-import type { OmittedBytes, RecordHeader } from "../../kafka/record.ts";
+import type { OmittedBytes, RecordHeader } from "../../record.ts";
 
 /** What a journal line can say of a record beside its value. */
 export interface RecordDetails {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../kafka/record.ts";
+import type { KafkaRecord } from "../../record.ts";
 import type { JournaledRecord } from "../event.ts";
 import type { EpochStart, HeldPartition } from "../journal/held_partition.ts";
 import { RecordDigest } from "./digest.ts";

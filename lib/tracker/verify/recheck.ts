@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../kafka/record.ts";
+import type { KafkaRecord } from "../../record.ts";
 import type { TopicReader } from "../../kafka/topic_reader.ts";
 import type { JournaledRecord } from "../event.ts";
 import { type RecordDetails, RecordDigest } from "./digest.ts";

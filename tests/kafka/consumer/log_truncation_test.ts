@@ -6,7 +6,7 @@ import {
   isSucceeded,
   type ReadPoint,
 } from "../../../lib/kafka/consumer/log_truncation.ts";
-import type { EpochRun } from "../../../lib/kafka/record_batch.ts";
+import type { EpochRun } from "../../../lib/kafka/protocol/record_batch.ts";
 import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
 import { Random } from "../../../lib/shop/random.ts";
 

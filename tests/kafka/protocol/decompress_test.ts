@@ -3,14 +3,14 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { lz4Compress, snappyCompress } from "@platformatic/wasm-utils/bundled";
-import { committedRecords } from "../../../lib/kafka/committed_records.ts";
+import { committedRecords } from "../../../lib/kafka/protocol/committed_records.ts";
 import { decodeLz4Block } from "../../../lib/kafka/protocol/block_codecs.ts";
 import {
   CODEC_NAMES,
   decompressAtOnce,
   decompressInSteps,
 } from "../../../lib/kafka/protocol/decompress.ts";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { VALUE_BYTES_MAX } from "../../../lib/limits.ts";
 import { Random } from "../../../lib/shop/random.ts";
 import { batchBytes, recordsBytes } from "../batch_bytes.ts";

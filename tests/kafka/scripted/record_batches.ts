@@ -8,7 +8,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { crc32c } from "../../../lib/kafka/crc32c.ts";
+import { crc32c } from "../../../lib/kafka/protocol/crc32c.ts";
 import { int16, int32, int64, int8, varint } from "./wire.ts";
 
 export interface RecordSpec {

@@ -5,7 +5,7 @@
  */
 
 import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
-import type { AbortedTransaction } from "../../../lib/kafka/raw_fetch.ts";
+import type { AbortedTransaction } from "../../../lib/kafka/protocol/committed_records.ts";
 import { ERROR } from "./group_script.ts";
 import { type BatchSpec, encodeBatch, type RecordSpec } from "./record_batches.ts";
 

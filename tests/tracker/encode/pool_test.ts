@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { createShop } from "../../../lib/shop.ts";
 import { Random } from "../../../lib/shop/random.ts";
 import { encodeRecords } from "../../../lib/tracker/encode/encode.ts";

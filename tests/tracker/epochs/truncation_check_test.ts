@@ -3,7 +3,7 @@ import type { CommittedOffset } from "../../../lib/kafka/cluster.ts";
 import type { ConsumedBatch } from "../../../lib/kafka/consumer/api.ts";
 import { RefusedError } from "../../../lib/kafka/errors.ts";
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../../lib/kafka/leader_epochs.ts";
-import type { EpochRun } from "../../../lib/kafka/record_batch.ts";
+import type { EpochRun } from "../../../lib/kafka/protocol/record_batch.ts";
 import { type Logger, loggerOf } from "../../../lib/log.ts";
 import { TruncationCheck } from "../../../lib/tracker/epochs/truncation_check.ts";
 import type { Journal } from "../../../lib/tracker/journal/journal.ts";

@@ -11,7 +11,8 @@ Deno.test("SegmentAccount counts the lines of each partition, the first and last
   assert.equal(account.addAppend(appendOf(1, { start: 10, end: 13 })), true);
   assert.equal(account.addAppend(appendOf(1, { start: 13, end: 14 })), true);
   assert.equal(account.addAppend(appendOf(1, { start: 4, end: 5 })), true);
-  assert.equal(account.lines, 10);
+  assert.equal(account.addAppend(appendOf(1, { start: 6, end: 7 })), true);
+  assert.equal(account.lines, 11);
   const { topic, topicId } = partition(0);
   const share = (partition: number, others: object) => ({
     topic,
@@ -20,10 +21,10 @@ Deno.test("SegmentAccount counts the lines of each partition, the first and last
     ...others,
   });
   assert.deepEqual(account.data(), {
-    lines: 10,
+    lines: 11,
     partitions: [
       share(0, { records: 3, first_offset: 3, last_offset: 7, held: [[3, 4], [5, 6], [7, 8]] }),
-      share(1, { records: 5, first_offset: 4, last_offset: 13, held: [[4, 5], [10, 14]] }),
+      share(1, { records: 6, first_offset: 4, last_offset: 13, held: [[4, 5], [6, 7], [10, 14]] }),
     ],
   });
 });

@@ -149,7 +149,7 @@ Deno.test("A journal of the founding project's tracker opens, takes records with
 async function earlierLibrary(folder: TestFolder): Promise<string | undefined> {
   const git = (...args: string[]) => new Deno.Command("git", { args, cwd: ROOT }).output();
   const archive = folder.file("earlier.tar");
-  const paths = ["lib/tracker", "lib/kafka/record.ts"];
+  const paths = ["lib/tracker", "lib/record.ts"];
   const archived = await git("archive", "-o", archive, EARLIER_COMMIT, ...paths)
     .catch(() => undefined);
   if (archived?.success !== true) return undefined;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { openJournal } from "../../../lib/tracker/journal/journal.ts";
 import { describeVerification } from "../../../lib/tracker/verify/report.ts";
 import { encodedLines } from "./fixture.ts";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
 import { SegmentAccount } from "../../../lib/tracker/journal/account.ts";
 import { encodeSealed } from "../../../lib/tracker/journal/sealed_text.ts";

@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { isDeepStrictEqual } from "node:util";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
 import { ArchiveReader } from "../../../lib/tracker/journal/archive.ts";
 import { readRange } from "../../../lib/tracker/journal/storage.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import type { FileFacts, Storage, StoredFile } from "../../../lib/tracker/journal/storage.ts";
 import { compareJournals, type CompareOptions } from "../../../lib/tracker/verify/compare.ts";
 import type { Verification } from "../../../lib/tracker/verify/verification.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { EventWriter } from "../../../lib/tracker/event.ts";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { liveBroker } from "../../live_broker.ts";
 import { bytesOf, createVerifySite, TIMESTAMP_MS } from "./verify_site.ts";
 

@@ -32,8 +32,8 @@ Deno.test("SupersededLines: a line is superseded at or past its epoch's end, and
     [99, 1, false],
     [100, 1, true],
     [20, 2, true],
+    [150, 3, true], // the first line that is asked about
     [149, 3, false],
-    [150, 3, true],
     [169, 5, false],
     [500, 5, false], // newer than the answer: the leader goes on in this epoch
     [7, 6, false], // a leader that is to come

@@ -9,7 +9,7 @@ import { Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../../lib/kafka/cluster.ts";
 import { install } from "../../../lib/kafka/kafkajs/install.ts";
 import { ReliableProducer } from "../../../lib/kafka/producer.ts";
-import type { KafkaRecord, OutgoingRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord, OutgoingRecord } from "../../../lib/record.ts";
 import { EventWriter } from "../../../lib/tracker/event.ts";
 import type { Verification } from "../../../lib/tracker/verify/verification.ts";
 import { verifyJournals, type VerifyOptions } from "../../../lib/tracker/verify/verify.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import type { KafkaRecord } from "../../../lib/kafka/record.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
 import { describeVerification } from "../../../lib/tracker/verify/report.ts";
 import type { VerifyOptions } from "../../../lib/tracker/verify/verify.ts";
 import { newSeed, seededRandom } from "../journal/fixture.ts";

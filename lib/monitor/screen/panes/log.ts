@@ -9,7 +9,14 @@ import { type LogLine, logText } from "../../model/log_model.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import { GLYPHS } from "../glyphs.ts";
 import { type Line, span } from "../line.ts";
-import { clock, contains, type ListPane, viewOf } from "../list_pane.ts";
+import {
+  clock,
+  contains,
+  type Detail,
+  type DetailSpec,
+  type ListPane,
+  viewOf,
+} from "../list_pane.ts";
 import type { Extent, FrameSpec, Pane } from "../pane.ts";
 
 const LEVEL_WIDTH = 6;
@@ -18,6 +25,8 @@ export const LOG_PANE: ListPane = {
   name: "log",
   count: (snapshot, filter) => filteredLogs(snapshot, filter).length,
   draw,
+  keys: (snapshot, filter) => filteredLogs(snapshot, filter).map(keyOf),
+  detail,
 };
 
 function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pane {
@@ -27,17 +36,38 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     title: `Log${controls.filter === "" ? "" : `, ${logs.length} match`}`,
     isFocused,
     lines: logs.slice(top, top + height).map(({ level, timestampMs, ...log }, index): Line => {
-      const mark = isFocused && top + index === selected ? GLYPHS[glyphs].pointer : " ";
-      return [
-        span(`${mark} ${clock(timestampMs)} `, "dim"),
+      const isSelected = isFocused && top + index === selected;
+      const line: Line = [
+        span(`${isSelected ? GLYPHS[glyphs].pointer : " "} ${clock(timestampMs)} `, "dim"),
         span(
           level.padEnd(LEVEL_WIDTH),
           level === "ERROR" ? "bad" : level === "WARN" ? "warning" : "dim",
         ),
         span(printable(logText(log))),
       ];
+      return isSelected ? line.map(({ text }) => span(text, "selected")) : line;
     }),
   };
+}
+
+function detail({ snapshot, key }: DetailSpec): Detail | undefined {
+  const log = snapshot.recentLogs.find((each) => keyOf(each) === key);
+  if (log === undefined) return undefined;
+  return { title: `${log.level} at ${clock(log.timestampMs)}`, lines: inFull(log.line) };
+}
+
+/** Lines that look the same open the same text. */
+function keyOf({ timestampMs, level, ...log }: LogLine): string {
+  return `log ${timestampMs} ${level} ${logText(log)}`;
+}
+
+function inFull(line: Uint8Array): readonly string[] {
+  const text = new TextDecoder().decode(line);
+  try {
+    return JSON.stringify(JSON.parse(text), undefined, 2).split("\n");
+  } catch {
+    return ["the line is too long to be shown whole; it begins:", text];
+  }
 }
 
 /** Newest first. */

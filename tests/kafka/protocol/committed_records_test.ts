@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { fetchRaw } from "../../lib/kafka/raw_fetch.ts";
-import { openClient } from "../../lib/kafka/client.ts";
-import { committedRecords } from "../../lib/kafka/committed_records.ts";
-import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
-import { CorruptBatchError, lastOffsetIn } from "../../lib/kafka/record_batch.ts";
-import { liveBroker } from "../live_broker.ts";
-import { createSite } from "../site.ts";
-import { encodeBatch, encodeEndMarker } from "./scripted/record_batches.ts";
+import { fetchRaw } from "../../../lib/kafka/kafkajs/raw_fetch.ts";
+import { openClient } from "../../../lib/kafka/client.ts";
+import { committedRecords } from "../../../lib/kafka/protocol/committed_records.ts";
+import { createCluster } from "../../../lib/kafka/kafkajs/client_cluster.ts";
+import { CorruptBatchError, lastOffsetIn } from "../../../lib/kafka/protocol/record_batch.ts";
+import { liveBroker } from "../../live_broker.ts";
+import { createSite } from "../../site.ts";
+import { encodeBatch, encodeEndMarker } from "../scripted/record_batches.ts";
 
 await liveBroker();
 

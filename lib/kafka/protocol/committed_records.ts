@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { AbortedTransaction } from "./raw_fetch.ts";
-import type { KafkaRecord } from "./record.ts";
+import type { KafkaRecord } from "../../record.ts";
 import {
   CorruptBatchError,
   decodeBatches,
@@ -14,6 +13,12 @@ import {
   isAbortMarker,
   type RecordBatch,
 } from "./record_batch.ts";
+
+/** Records of a producer whose transaction was aborted, from `firstOffset` to the transaction's end marker. */
+export interface AbortedTransaction {
+  readonly producerId: bigint;
+  readonly firstOffset: number;
+}
 
 /** What a fetch brought of a partition. */
 export interface FetchedBytes {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { KafkaRecord } from "../../lib/kafka/record.ts";
-import { decodeBatches, decodeRecords } from "../../lib/kafka/record_batch.ts";
-import { encodeBatch } from "./scripted/record_batches.ts";
+import type { KafkaRecord } from "../../../lib/record.ts";
+import { decodeBatches, decodeRecords } from "../../../lib/kafka/protocol/record_batch.ts";
+import { encodeBatch } from "../scripted/record_batches.ts";
 
 const TIMESTAMP_MS = 1_756_684_800_000;
 

@@ -1,28 +1,39 @@
 /**
- * Record batches as they lie in a partition's log and come in a fetch, decoded here and not by the client:
- *
- *     batch    base offset i64 · length i32 · leader epoch i32 · magic i8 (2) · CRC-32C u32 of all that follows
- *              · attributes i16 · last offset delta i32 · base timestamp i64 · max timestamp i64
- *              · producer id i64 · producer epoch i16 · base sequence i32 · record count i32 · records
- *     record   length · attributes i8 · timestamp delta · offset delta · key · value · header count · headers
- *              (lengths, counts and deltas are zigzag varints; a length of -1 is null)
+ * Record batches as they lie in a partition's log and come in a fetch, decoded here and not by the client.
  *
  * kafkajs hides what a reader needs to be sure of what it read: a batch that compaction left without
  * records, and the last offset of one of which it took the last records (without both a reader stands
  * still there), the checksum, and the order of headers with different names.
  *
- * https://kafka.apache.org/documentation/#recordbatch
- *
  * @module
  */
 
-import { DETAILS_BYTES_MAX, VALUE_BYTES_MAX } from "../limits.ts";
+import { DETAILS_BYTES_MAX, VALUE_BYTES_MAX } from "../../limits.ts";
 import { crc32c } from "./crc32c.ts";
-import { type Timestamp, timestampOf } from "./int64.ts";
-import { CorruptBatchError, Cursor } from "./protocol/cursor.ts";
-import { CODEC_NAMES, decompressAtOnce, decompressInSteps } from "./protocol/decompress.ts";
-import { SteppedBytes } from "./protocol/stepped_bytes.ts";
-import type { KafkaRecord, OmittedBytes, RecordHeader } from "./record.ts";
+import { type Timestamp, timestampOf } from "../../int64.ts";
+import {
+  APPEND_TIME_FLAG,
+  ATTRIBUTES_AT,
+  BASE_TIMESTAMP_AT,
+  CODEC_MASK,
+  CONTROL_FLAG,
+  CRC_AT,
+  HEADER_BYTES,
+  LAST_OFFSET_DELTA_AT,
+  LEADER_EPOCH_AT,
+  LENGTH_AT,
+  LENGTH_END,
+  MAGIC,
+  MAGIC_AT,
+  MAX_TIMESTAMP_AT,
+  PRODUCER_ID_AT,
+  RECORD_COUNT_AT,
+  TRANSACTIONAL_FLAG,
+} from "./batch_layout.ts";
+import { CorruptBatchError, Cursor } from "./cursor.ts";
+import { CODEC_NAMES, decompressAtOnce, decompressInSteps } from "./decompress.ts";
+import { SteppedBytes } from "./stepped_bytes.ts";
+import type { KafkaRecord, OmittedBytes, RecordHeader } from "../../record.ts";
 
 export { CorruptBatchError };
 
@@ -56,25 +67,6 @@ export interface EpochRun {
   readonly start: number;
   readonly end: number;
 }
-
-const LENGTH_AT = 8;
-const LENGTH_END = 12;
-const LEADER_EPOCH_AT = 12;
-const MAGIC_AT = 16;
-const CRC_AT = 17;
-const ATTRIBUTES_AT = 21;
-const LAST_OFFSET_DELTA_AT = 23;
-const BASE_TIMESTAMP_AT = 27;
-const MAX_TIMESTAMP_AT = 35;
-const PRODUCER_ID_AT = 43;
-const RECORD_COUNT_AT = 57;
-const HEADER_BYTES = 61;
-
-const MAGIC = 2;
-const CODEC_MASK = 0x07;
-const APPEND_TIME_FLAG = 0x08;
-const TRANSACTIONAL_FLAG = 0x10;
-const CONTROL_FLAG = 0x20;
 
 /** The batches that are there in whole; a fetch may cut the last one short, unless it is the only one. */
 export function* decodeBatches(bytes: Uint8Array): Generator<RecordBatch> {

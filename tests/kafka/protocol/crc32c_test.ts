@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { crc32c } from "../../lib/kafka/crc32c.ts";
+import { crc32c } from "../../../lib/kafka/protocol/crc32c.ts";
 
 Deno.test("crc32c() gives the checksums of RFC 3720, B.4", () => {
   const cases: [Uint8Array, number][] = [

@@ -4,10 +4,7 @@
  * @module
  */
 
-import type { OutgoingRecord } from "./record.ts";
-
-/** What a batch has before its records. */
-export const BATCH_HEADER_BYTES = 61;
+import type { OutgoingRecord } from "../../record.ts";
 
 /** A record's length, attributes, both deltas, lengths of key and value, count of headers. */
 const RECORD_OVERHEAD_BYTES = 32;

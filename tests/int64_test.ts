@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { exactOf, timestampFromJson, timestampJson, timestampOf } from "../../lib/kafka/int64.ts";
-import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import type { OutgoingRecord } from "../../lib/kafka/record.ts";
-import { TopicReader } from "../../lib/kafka/topic_reader.ts";
-import { decodeEvent } from "../../lib/tracker/event.ts";
-import { encodeRecords } from "../../lib/tracker/encode/encode.ts";
-import { packRecords, unpackRecords } from "../../lib/tracker/encode/packed_records.ts";
-import { classify, quickClassify } from "../../lib/tracker/journal/line_scan.ts";
-import { liveBroker } from "../live_broker.ts";
-import { createSite, hasCommand, withAdmin } from "../site.ts";
+import { exactOf, timestampFromJson, timestampJson, timestampOf } from "../lib/int64.ts";
+import { ReliableProducer } from "../lib/kafka/producer.ts";
+import type { OutgoingRecord } from "../lib/record.ts";
+import { TopicReader } from "../lib/kafka/topic_reader.ts";
+import { decodeEvent } from "../lib/tracker/event.ts";
+import { encodeRecords } from "../lib/tracker/encode/encode.ts";
+import { packRecords, unpackRecords } from "../lib/tracker/encode/packed_records.ts";
+import { classify, quickClassify } from "../lib/tracker/journal/line_scan.ts";
+import { liveBroker } from "./live_broker.ts";
+import { createSite, hasCommand, withAdmin } from "./site.ts";
 
 await liveBroker();
 

@@ -13,8 +13,9 @@
 
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs/client_cluster.ts";
-import type { EpochEnd } from "./protocol/offset_for_leader_epoch.ts";
+import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./client_cluster.ts";
+import type { AbortedTransaction } from "../protocol/committed_records.ts";
+import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 
 export interface FetchPosition {
   readonly topic: string;
@@ -22,12 +23,6 @@ export interface FetchPosition {
   readonly offset: number;
   /** A batch that is larger comes in whole if it is the first. */
   readonly bytesMax: number;
-}
-
-/** Records of a producer whose transaction was aborted, from `firstOffset` to the transaction's end marker. */
-export interface AbortedTransaction {
-  readonly producerId: bigint;
-  readonly firstOffset: number;
 }
 
 /** What a broker answers for one partition. */
