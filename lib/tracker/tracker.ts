@@ -10,92 +10,32 @@
  * @module
  */
 
-import type {
-  Assignment,
-  CommitPoint,
-  ConsumedBatch,
-  ConsumerNotice,
-  GroupConsumerOptions,
-} from "../kafka/consumer/api.ts";
-import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
+import type { Assignment, CommitPoint, ConsumedBatch } from "../kafka/consumer/api.ts";
 import { delay } from "../async.ts";
 import { RefusedError } from "../kafka/errors.ts";
-import type { Logger } from "../log.ts";
-import type { PartitionLogs } from "../kafka/partition_logs.ts";
 import type { KafkaRecord } from "../record.ts";
 import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
-import type { DeadLetters } from "./dead_letters.ts";
+import { logConsumerNotice } from "./consumer_notices.ts";
 import type { EncodedRecords } from "./encode/encode.ts";
 import { EncoderPool } from "./encode/pool.ts";
 import { epochStartsIn } from "./epochs/held_runs.ts";
-import { TruncationCheck, truncationMark } from "./epochs/truncation_check.ts";
+import { TruncationCheck } from "./epochs/truncation_check.ts";
 import { firstGap, gapsIn } from "./journal/intervals.ts";
-import { type Journal, JournalReopenedError } from "./journal/journal.ts";
-import {
-  DEFAULT_RETRY_POLICY,
-  type OrderHandler,
-  type RetryPolicy,
-  runHandler,
-} from "./handler.ts";
+import { JournalReopenedError } from "./journal/journal.ts";
+import { DEFAULT_RETRY_POLICY, runHandler } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { DeadLetter } from "./letter.ts";
-import type { Metrics } from "./metrics.ts";
-import { hindranceText, type Standing } from "./standing.ts";
+import { PartitionMarks } from "./marks.ts";
+import type { Standing } from "./standing.ts";
 import { StandingWatch } from "./standing_watch.ts";
-import {
-  formatCommitNote,
-  type NotedTruncation,
-  type StartPosition,
-  startPosition,
-} from "./start_position.ts";
+import { formatCommitNote, type StartPosition, startPosition } from "./start_position.ts";
+import type { TrackerConsumer, TrackerOptions } from "./tracker_options.ts";
 import type { TrackerReport } from "../tracker_status.ts";
-
-/** What a tracker does with its consumer. */
-export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "run" | "stop">;
-
-/** What its consumer asks and tells a tracker. */
-export type ConsumerHooks = Pick<
-  GroupConsumerOptions,
-  "commitMetadata" | "beginsAtEnd" | "startAt" | "onBatch" | "onNotice" | "logCheck"
->;
-
-export interface TrackerOptions {
-  /** Called once; the consumer reads `topic` as a member of `groupId`. */
-  readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
-  readonly topic: string;
-  readonly groupId: string;
-  /** Where a group begins that has no commit of the topic, if the journal holds no record of it either. */
-  readonly from: "earliest" | "latest";
-  readonly journal: Journal;
-  /** Asked whether a partition's log was truncated; left out, nobody is. */
-  readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
-  /** Undefined where bad records are only journaled. */
-  readonly deadLetters: DeadLetters | undefined;
-  readonly metrics: Metrics;
-  readonly log: Logger;
-  /** What the topic holds: orders, which are validated, or anything, which is only journaled. */
-  readonly schema: "order" | "none";
-  /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
-  readonly onOrder?: OrderHandler;
-  /** {@link DEFAULT_RETRY_POLICY} where it says nothing. */
-  readonly retryPolicy?: Partial<RetryPolicy>;
-  /** Told of the id that this tracker has in its group, at each join. */
-  readonly onJoined: (memberId: string) => void;
-  /** Told of what was journaled, after it is on the disk. */
-  readonly onJournaled: (records: readonly KafkaRecord[]) => void;
-}
 
 /** The last append of a partition. */
 interface PartitionAppend {
   readonly isCurrent: () => boolean;
   readonly settled: Promise<unknown>;
-}
-
-/** What was noticed of a partition, for its next line. */
-interface Mark {
-  readonly text: string;
-  /** It is dropped where the next record is not below this offset. */
-  readonly below: number;
 }
 
 const CONFIRM_RETRY_MS = 250;
@@ -105,14 +45,7 @@ export class Tracker {
   readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
-  /** Each stays until its line is written, or the partition is another member's. */
-  readonly #marks = new Map<number, readonly Mark[]>();
-  /** The batch under way that has the partition's marks. */
-  readonly #marked = new Map<number, ConsumedBatch>();
-  /** Logs that were truncated, to be marked on the next line of the partition. */
-  readonly #truncations = new Map<number, NotedTruncation>();
-  /** Partitions of which a batch under way has that mark. */
-  readonly #marking = new Set<number>();
+  readonly #marks = new PartitionMarks();
   readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
@@ -127,7 +60,7 @@ export class Tracker {
       ...options,
       logs: partitionLogs,
       settled: (partition) => this.#appends.get(partition)?.settled ?? Promise.resolve(),
-      onTruncated: (partition, truncation) => this.#truncations.set(partition, truncation),
+      onTruncated: (partition, truncation) => this.#marks.addTruncation(partition, truncation),
       onGap: (gap) => this.#noteGap(gap),
     });
     this.#consumer = options.openConsumer({
@@ -135,7 +68,10 @@ export class Tracker {
       beginsAtEnd: (topic) => this.#beginsAtEnd(topic),
       startAt: (assignment) => this.#startAt(assignment),
       onBatch: (batch) => this.#onBatch(batch),
-      onNotice: (notice) => this.#logNotice(notice),
+      onNotice: (notice) => {
+        if (notice.kind === "joined") options.onJoined(notice.memberId);
+        logConsumerNotice(notice, options);
+      },
       ...(this.#truncationCheck !== undefined && { logCheck: this.#truncationCheck }),
     });
     this.#watch = new StandingWatch({
@@ -174,7 +110,7 @@ export class Tracker {
   }
 
   #commitNote(topicId: string, { partition, epoch }: CommitPoint): string {
-    const truncation = this.#truncations.get(partition);
+    const truncation = this.#marks.truncationOf(partition);
     return formatCommitNote({
       journalId: this.#options.journal.id,
       topicId,
@@ -195,12 +131,7 @@ export class Tracker {
     const starts = new Map<number, number>();
     const isAnotherTopic = this.#topicId !== undefined && this.#topicId !== topicId;
     this.#topicId = topicId;
-    // Whoever has a partition next notices for itself what there is to notice.
-    for (const partition of [...this.#marks.keys(), ...this.#truncations.keys()]) {
-      if (partitions.some((start) => start.partition === partition)) continue;
-      this.#marks.delete(partition);
-      this.#truncations.delete(partition);
-    }
+    this.#marks.keepOnly(new Set(partitions.map(({ partition }) => partition)));
     for (const assigned of partitions) {
       const { partition } = assigned;
       const committed = this.#truncationCheck?.committedOf(assigned) ?? assigned.committed;
@@ -219,7 +150,7 @@ export class Tracker {
         },
       });
       if (mark !== undefined) {
-        const isNew = this.#addMark(partition, { text: mark, below: markBelow ?? Infinity });
+        const isNew = this.#marks.add(partition, { text: mark, below: markBelow ?? Infinity });
         if (isNew && markBelow === undefined) {
           log.warn("A partition is not read on from where it was left", {
             topic,
@@ -260,31 +191,24 @@ export class Tracker {
       const { offset } = record;
       (journal.holds({ topic, topicId, partition, offset }) ? held : fresh).push(record);
     }
-    // It waits for a record that is new: those that the journal holds get no line.
-    const waiting = fresh[0] === undefined ? [] : this.#takeMarks(batch);
-    const right = waiting.filter(({ below }) => (fresh[0]?.offset ?? Infinity) < below);
-    const truncation = this.#takeTruncation(partition, fresh[0]);
-    const marks = [...(truncation ? [truncation] : []), ...right.map(({ text }) => text)];
+    const marks = this.#marks.take(batch, fresh[0]);
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
-      this.#encode(batch, fresh, marks.length === 0 ? undefined : marks.join("; ")),
+      this.#encode(batch, fresh, marks.text),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
     const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
       (fresh.length === 0 || await this.#append(batch, fresh, encoded));
     this.#encoders.giveBack(encoded.lines);
-    if (truncation !== undefined) this.#giveBackTruncation(partition, { isMarked: isWritten });
-    if (this.#marked.get(partition) === batch) this.#marked.delete(partition);
+    marks.settle({ isWritten });
     if (!isWritten) return false;
-    this.#dropMarks(partition, waiting);
-    for (const { text, below } of right) {
-      if (below === Infinity) continue; // said when it was noticed
+    for (const mark of marks.confirmed) {
       this.#options.log.warn("A partition was not read on from where it was left", {
         topic,
         partition,
         offset: fresh[0]?.offset,
-        mark: text,
+        mark,
       });
     }
 
@@ -304,44 +228,6 @@ export class Tracker {
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
     return await this.#deadLetter([...letters, ...unhandled], batch);
-  }
-
-  /** Returns false where the mark waits already: each join decides anew where to read on. */
-  #addMark(partition: number, mark: Mark): boolean {
-    const waiting = this.#marks.get(partition) ?? [];
-    if (waiting.some(({ text, below }) => text === mark.text && below === mark.below)) return false;
-    this.#marks.set(partition, [...waiting, mark]);
-    return true;
-  }
-
-  #dropMarks(partition: number, written: readonly Mark[]): void {
-    const left = (this.#marks.get(partition) ?? []).filter((mark) => !written.includes(mark));
-    if (left.length > 0) this.#marks.set(partition, left);
-    else this.#marks.delete(partition);
-  }
-
-  /** A batch that is stale has them no longer: it is not going to be written. */
-  #takeMarks(batch: ConsumedBatch): readonly Mark[] {
-    const marks = this.#marks.get(batch.partition);
-    if (marks === undefined || this.#marked.get(batch.partition)?.isCurrent()) return [];
-    this.#marked.set(batch.partition, batch);
-    return marks;
-  }
-
-  /** Returns the mark for a batch's first new record, where the log was truncated before it; once. */
-  #takeTruncation(partition: number, first: KafkaRecord | undefined): string | undefined {
-    const truncation = this.#truncations.get(partition);
-    if (truncation === undefined || first === undefined || this.#marking.has(partition)) {
-      return undefined;
-    }
-    this.#marking.add(partition);
-    return truncationMark(partition, { ...truncation, newEpoch: first.leaderEpoch });
-  }
-
-  /** Until its line is written a truncation is kept with every commit. */
-  #giveBackTruncation(partition: number, { isMarked }: { readonly isMarked: boolean }): void {
-    this.#marking.delete(partition);
-    if (isMarked) this.#truncations.delete(partition);
   }
 
   /** An append that was begun before the partition was lost, or read again, may still be under way. */
@@ -491,7 +377,7 @@ export class Tracker {
     const held = journal.heldIntervals({ topic, topicId: this.#topicId ?? "", partition });
     if (firstGap(held, from) >= to) return;
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
-    if (!this.#addMark(partition, { text: mark, below: Infinity })) return;
+    if (!this.#marks.add(partition, { text: mark, below: Infinity })) return;
     this.#options.log.warn("A partition is not read on from where it was left", {
       topic: this.#options.topic,
       partition,
@@ -499,87 +385,9 @@ export class Tracker {
       mark,
     });
   }
-
-  #logNotice(notice: ConsumerNotice): void {
-    const { log, topic, groupId } = this.#options;
-    switch (notice.kind) {
-      case "joined":
-        this.#options.onJoined(notice.memberId);
-        return log.info("Joined the consumer group", {
-          topic,
-          groupId,
-          partitions: notice.partitions,
-        });
-      case "unassigned":
-        return log.warn(
-          "Partitions of the topic are unassigned: no member of the group reads them",
-          {
-            topic,
-            groupId,
-            partitions: notice.partitions,
-          },
-        );
-      case "all-assigned":
-        return log.info("No partition of the topic is unassigned any more", { topic, groupId });
-      case "unreadable-subscriptions":
-        return log.warn(
-          "Members of the group get no partitions: their subscription is unreadable",
-          {
-            groupId,
-            memberIds: notice.memberIds,
-          },
-        );
-      case "silent":
-        return log.warn("No broker is responding; retrying", {
-          seconds: seconds(notice.silentMs),
-        });
-      case "answers-again":
-        return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
-      case "hindered":
-        return log.warn("The tracker is held up", {
-          topic,
-          why: hindranceText(notice.hindrance, topic),
-        });
-      case "unhindered":
-        return log.info("The tracker is not held up any more", { topic, was: notice.was });
-      case "unreadable":
-        return log.warn("A batch cannot be read; it is fetched again until it can", {
-          topic,
-          partition: notice.partition,
-          offset: notice.offset,
-          error: notice.reason,
-        });
-      case "rebuilding":
-        return log.warn("The consumer ended; it is built again", {
-          error: notice.reason,
-          inMs: notice.inMs,
-        });
-      case "topic-changed":
-        return log.warn("The topic was deleted or created again", {
-          topic,
-          from: notice.from,
-          to: notice.to,
-        });
-      case "left-uncommitted":
-        return log.warn("The tracker stops before all that it journaled is committed", {
-          topic,
-          meaning: "the next one reads it again, and finds it in the journal",
-        });
-      case "commit-failed":
-        return log.warn("A commit failed; the journal holds its records, and it is tried again", {
-          topic,
-          offsets: Object.fromEntries(notice.offsets),
-          error: notice.reason,
-        });
-    }
-  }
 }
 
 function failuresOf(records: readonly KafkaRecord[]): readonly DeadLetter[] {
   return records.map(judgeRecord)
     .flatMap(({ record, failure }) => failure ? [{ record, failure }] : []);
-}
-
-function seconds(ms: number): number {
-  return Math.round(ms / 1_000);
 }

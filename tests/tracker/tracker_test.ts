@@ -7,7 +7,8 @@ import { loggerOf } from "../../lib/log.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import { formatCommitNote } from "../../lib/tracker/start_position.ts";
-import { type ConsumerHooks, Tracker, type TrackerOptions } from "../../lib/tracker/tracker.ts";
+import { Tracker } from "../../lib/tracker/tracker.ts";
+import type { ConsumerHooks, TrackerOptions } from "../../lib/tracker/tracker_options.ts";
 import { Metrics } from "../../lib/tracker/metrics.ts";
 import { FaultyStorage, opened, TestFolder } from "./journal/fixture.ts";
 

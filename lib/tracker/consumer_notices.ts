@@ -1,0 +1,93 @@
+/**
+ * What a consumer notices, as lines of the tracker's technical log.
+ *
+ * @module
+ */
+
+import type { ConsumerNotice } from "../kafka/consumer/api.ts";
+import type { Logger } from "../log.ts";
+import { hindranceText } from "./standing.ts";
+
+/** Writes one line of the technical log. */
+export function logConsumerNotice(
+  notice: ConsumerNotice,
+  { log, topic, groupId }: {
+    readonly log: Logger;
+    readonly topic: string;
+    readonly groupId: string;
+  },
+): void {
+  switch (notice.kind) {
+    case "joined":
+      return log.info("Joined the consumer group", {
+        topic,
+        groupId,
+        partitions: notice.partitions,
+      });
+    case "unassigned":
+      return log.warn(
+        "Partitions of the topic are unassigned: no member of the group reads them",
+        {
+          topic,
+          groupId,
+          partitions: notice.partitions,
+        },
+      );
+    case "all-assigned":
+      return log.info("No partition of the topic is unassigned any more", { topic, groupId });
+    case "unreadable-subscriptions":
+      return log.warn(
+        "Members of the group get no partitions: their subscription is unreadable",
+        {
+          groupId,
+          memberIds: notice.memberIds,
+        },
+      );
+    case "silent":
+      return log.warn("No broker is responding; retrying", {
+        seconds: seconds(notice.silentMs),
+      });
+    case "answers-again":
+      return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
+    case "hindered":
+      return log.warn("The tracker is held up", {
+        topic,
+        why: hindranceText(notice.hindrance, topic),
+      });
+    case "unhindered":
+      return log.info("The tracker is not held up any more", { topic, was: notice.was });
+    case "unreadable":
+      return log.warn("A batch cannot be read; it is fetched again until it can", {
+        topic,
+        partition: notice.partition,
+        offset: notice.offset,
+        error: notice.reason,
+      });
+    case "rebuilding":
+      return log.warn("The consumer ended; it is built again", {
+        error: notice.reason,
+        inMs: notice.inMs,
+      });
+    case "topic-changed":
+      return log.warn("The topic was deleted or created again", {
+        topic,
+        from: notice.from,
+        to: notice.to,
+      });
+    case "left-uncommitted":
+      return log.warn("The tracker stops before all that it journaled is committed", {
+        topic,
+        meaning: "the next one reads it again, and finds it in the journal",
+      });
+    case "commit-failed":
+      return log.warn("A commit failed; the journal holds its records, and it is tried again", {
+        topic,
+        offsets: Object.fromEntries(notice.offsets),
+        error: notice.reason,
+      });
+  }
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 1_000);
+}
