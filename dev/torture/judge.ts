@@ -209,7 +209,8 @@ function isVerified(verified: string): boolean {
   if (verified.startsWith("code 0: ")) return true;
   if (!verified.startsWith("code 1: {")) return false;
   const found = JSON.parse(verified.slice("code 1: ".length));
-  const faults = found.missing + found.mismatched + found.unexplained + found.undecided;
+  const { missing, mismatched, unexplained, undecided, out_of_order } = found;
+  const faults = missing + mismatched + unexplained + undecided + out_of_order;
   return faults === 0 && found.duplicated === found.duplicated_across_journals;
 }
 

@@ -11,6 +11,7 @@ import { RETRY_WAITS } from "../client.ts";
 import { fetchBytes, type FetchHooks } from "../kafkajs/fetch_bytes.ts";
 import type { ClientCluster } from "../kafkajs/client_cluster.ts";
 import {
+  abandonMembership,
   beforeJoining,
   committerOf,
   type GroupMember,
@@ -69,6 +70,7 @@ export class Session {
   /** Of the last assignment that this member made, as the group's leader. */
   #assigned: GroupAssignment | undefined;
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
+  #isDisconnected = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -90,6 +92,8 @@ export class Session {
 
   /** Disconnects, in bounded time: what does not answer any more is left behind. */
   async disconnect(): Promise<void> {
+    this.#isDisconnected = true;
+    if (this.#cluster !== undefined) abandonMembership(this.#cluster);
     await withinTime(this.consumer.disconnect().catch(() => {}), DISCONNECT_TIMEOUT_MS);
   }
 
@@ -166,6 +170,7 @@ export class Session {
     const { topic, hooks } = this.#options;
     const { GROUP_JOIN, CRASH, HEARTBEAT, COMMIT_OFFSETS } = this.consumer.events;
     this.consumer.on(GROUP_JOIN, ({ payload: { memberAssignment, memberId, isLeader } }) => {
+      if (this.#isDisconnected) return; // it leaves again
       hooks.onHeartbeat();
       hooks.onJoined({
         memberId,
@@ -188,7 +193,10 @@ export class Session {
   async #start(): Promise<void> {
     const { topic, hooks } = this.#options;
     await this.consumer.connect();
+    // kafkajs goes on connecting when it is disconnected meanwhile.
+    if (this.#isDisconnected) return await this.consumer.disconnect();
     await this.consumer.subscribe({ topics: [topic], fromBeginning: true });
+    if (this.#isDisconnected) return await this.consumer.disconnect();
     await this.consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,

@@ -14,11 +14,12 @@ export interface GroupMember {
 }
 
 interface ConsumerGroup extends GroupMember {
-  readonly cluster: object;
+  readonly cluster: { disconnect(): Promise<void> };
   /** Another one after each join. */
   readonly offsetManager: object | null;
   joinAndSync(): Promise<void>;
   heartbeat(options: { readonly interval: number }): Promise<void>;
+  leave(): Promise<void>;
   commitOffsets(offsets: { readonly topics: readonly TopicCommits[] }): Promise<void>;
 }
 
@@ -36,6 +37,7 @@ const JOIN_HOOKS = new WeakMap<object, (member: GroupMember) => Promise<void>>()
 const JOINING = new WeakMap<ConsumerGroup, Promise<void>>();
 const GROUPS = new WeakMap<object, ConsumerGroup>();
 const REJOIN_REQUESTS = new WeakSet<object>();
+const ABANDONED = new WeakSet<object>();
 
 /**
  * Has a function awaited each time before a consumer joins its group, again or for the first time: the
@@ -58,6 +60,17 @@ export function beforeJoining(
  */
 export function requestRejoin(cluster: object): void {
   REJOIN_REQUESTS.add(cluster);
+}
+
+/**
+ * Has a consumer that is being disconnected not join its group any more. kafkajs does not stop a consumer that is
+ * joining for the first time: its requests connect again, and once a broker answers there is a member that nobody
+ * owns. It fetches, sends heartbeats, and keeps its partitions from everyone else. Here it leaves the group at once.
+ *
+ * @param cluster that of the consumer, as its partition assigner is given it.
+ */
+export function abandonMembership(cluster: object): void {
+  ABANDONED.add(cluster);
 }
 
 /**
@@ -85,6 +98,11 @@ function rebalanceInProgress(message: string): Error {
   return Object.assign(new Error(message), { type: "REBALANCE_IN_PROGRESS" });
 }
 
+/** An error that kafkajs does not try again. */
+function abandoned(): Error {
+  return Object.assign(new Error("the consumer was disconnected"), { retriable: false });
+}
+
 let isHooked = false;
 
 /**
@@ -98,10 +116,16 @@ export function hookGroupMembers(): void {
   const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
   const { joinAndSync, heartbeat } = prototype;
   const join = async (group: ConsumerGroup) => {
-    await JOIN_HOOKS.get(group.cluster)?.(group);
-    REJOIN_REQUESTS.delete(group.cluster);
-    GROUPS.set(group.cluster, group);
+    const { cluster } = group;
+    await JOIN_HOOKS.get(cluster)?.(group);
+    if (ABANDONED.has(cluster)) throw abandoned();
+    REJOIN_REQUESTS.delete(cluster);
+    GROUPS.set(cluster, group);
     await joinAndSync.call(group);
+    if (!ABANDONED.has(cluster)) return;
+    await group.leave().catch(() => {}); // else its session ends by itself
+    await cluster.disconnect();
+    throw abandoned();
   };
   prototype.joinAndSync = function (this: ConsumerGroup): Promise<void> {
     if (!JOIN_HOOKS.has(this.cluster)) return joinAndSync.call(this);
