@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import type { PartitionStart } from "../../lib/kafka/consumer/api.ts";
-import {
-  formatCommitNote,
-  parseCommitNote,
-  startPosition,
-} from "../../lib/tracker/start_position.ts";
+import { startPosition } from "../../lib/tracker/start_position.ts";
+import { formatCommitNote, parseCommitNote } from "../../lib/tracker/epochs/commit_note.ts";
 import { firstGap, type Interval } from "../../lib/journal/intervals.ts";
 
 const OURS = "our-journal";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { KafkaRecord } from "../../../lib/record.ts";
-import { createShop } from "../../../lib/shop/shop.ts";
-import { Random } from "../../../lib/shop/random.ts";
-import { encodeRecords } from "../../../lib/tracker/encode/encode.ts";
-import { EncoderPool } from "../../../lib/tracker/encode/pool.ts";
-import { SpareBuffers } from "../../../lib/tracker/encode/spare_buffers.ts";
+import type { KafkaRecord } from "../../lib/record.ts";
+import { createShop } from "../../lib/shop/shop.ts";
+import { Random } from "../../lib/shop/random.ts";
+import { encodeRecords } from "../../lib/tracker/encode.ts";
+import { EncoderPool } from "../../lib/tracker/encoder_pool.ts";
+import { SpareBuffers } from "../../lib/tracker/spare_buffers.ts";
 
 const ENCODER = new TextEncoder();
 const SHOP = createShop({ seed: 11 });

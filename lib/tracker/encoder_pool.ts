@@ -10,7 +10,7 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../record.ts";
+import type { KafkaRecord } from "../record.ts";
 import { type EncodeContext, type EncodedRecords, encodeRecords, roomFor } from "./encode.ts";
 import { type PackedRecords, packRecords, unpackRecords } from "./packed_records.ts";
 import { SpareBuffers } from "./spare_buffers.ts";

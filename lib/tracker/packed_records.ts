@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { KafkaRecord, RecordHeader } from "../../record.ts";
+import type { KafkaRecord, RecordHeader } from "../record.ts";
 
 export interface PackedRecords {
   readonly topic: string;

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { KafkaRecord } from "../../record.ts";
-import { type EventContext, EventWriter } from "../../journal/line.ts";
-import { takeAnyRecord, verdictOf } from "../judge.ts";
-import type { RecordFailure } from "../failures.ts";
+import type { KafkaRecord } from "../record.ts";
+import { type EventContext, EventWriter } from "../journal/line.ts";
+import { takeAnyRecord, verdictOf } from "./judge.ts";
+import type { RecordFailure } from "./failures.ts";
 
 export interface EncodeContext extends EventContext {
   /** Whether values are judged as orders, or taken as they are. */

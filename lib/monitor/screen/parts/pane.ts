@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Snapshot } from "../model/read_model.ts";
-import type { Controls } from "./controls.ts";
+import type { Snapshot } from "../../model/read_model.ts";
+import type { Controls } from "../controls.ts";
 import type { GlyphName, Glyphs } from "./glyphs.ts";
 import { columnsOf, fitted, type Line, span, type Tone } from "./line.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Snapshot } from "../model/read_model.ts";
-import type { Controls } from "./controls.ts";
+import type { Snapshot } from "../../model/read_model.ts";
+import type { Controls } from "../controls.ts";
 import type { DrawPane } from "./pane.ts";
 
 export interface ListPane {
