@@ -20,7 +20,7 @@ export type Dice = readonly [first: number, second: number, third: number, fourt
 
 /** Loads all nemeses, by name. */
 export async function loadNemeses(): Promise<ReadonlyMap<string, Nemesis>> {
-  const folder = new URL("./nemeses/", import.meta.url);
+  const folder = new URL("./nemeses", import.meta.url);
   const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   return new Map(
     await Promise.all(files.map(async (file) => {

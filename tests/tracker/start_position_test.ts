@@ -5,7 +5,7 @@ import {
   parseCommitNote,
   startPosition,
 } from "../../lib/tracker/start_position.ts";
-import { firstGap, type Interval } from "../../lib/tracker/journal/intervals.ts";
+import { firstGap, type Interval } from "../../lib/journal/intervals.ts";
 
 const OURS = "our-journal";
 const TOPIC_ID = "aa";

@@ -5,7 +5,7 @@
  */
 
 import type { KafkaRecord } from "../../record.ts";
-import { type EventContext, EventWriter } from "../event.ts";
+import { type EventContext, EventWriter } from "../../journal/line.ts";
 import { takeAnyRecord, verdictOf } from "../judge.ts";
 import type { RecordFailure } from "../failures.ts";
 
