@@ -13,6 +13,7 @@
 import { SegmentAccount } from "./account.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
@@ -35,13 +36,6 @@ const RETRY_DELAY_MS_MIN = 250;
 const RETRY_DELAY_MS_MAX = 5_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 const NEWLINE = 0x0a;
-
-export interface Clock {
-  /** Milliseconds from any beginning, never going back. */
-  now(): number;
-  /** Returns after `delayMs`, or as soon as the signal is aborted. */
-  sleep(delayMs: number, signal: AbortSignal): Promise<void>;
-}
 
 export interface JournalOptions {
   /** The folder; created where it is missing. */
@@ -220,7 +214,7 @@ export class Journal {
       directory: this.directory,
       journalId: id,
       onNotice: this.#onNotice,
-      sleep: (delayMs, signal) => this.#clock.sleep(delayMs, signal),
+      clock: this.#clock,
       compress: this.#options.compress ?? false,
       keepMs: this.#options.keepMs,
       onRemove: (number) => this.#closedSegments.delete(number),
@@ -593,21 +587,6 @@ function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {
   }
   return start === bytes.length;
 }
-
-const systemClock: Clock = {
-  now: () => performance.now(),
-  sleep: (delayMs, signal) =>
-    new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const finish = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", finish);
-        resolve();
-      };
-      const timer = setTimeout(finish, delayMs);
-      signal.addEventListener("abort", finish);
-    }),
-};
 
 /** A listener that throws must not look like a disk that fails, nor go unseen. */
 function guarded(onNotice: NoticeListener): NoticeListener {

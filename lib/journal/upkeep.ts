@@ -23,6 +23,7 @@
 import { createHash } from "node:crypto";
 import type { SegmentAccount } from "./account.ts";
 import { BLOCK_BYTES, packBlock } from "./archive.ts";
+import type { Clock } from "./clock.ts";
 import { quickClassify } from "./line_scan.ts";
 import { type Manifest, readManifest, readManifestOf, writeManifest } from "./manifest.ts";
 import type { NoticeListener } from "./notice.ts";
@@ -57,8 +58,7 @@ export interface UpkeepOptions {
   readonly directory: string;
   readonly journalId: string;
   readonly onNotice: NoticeListener;
-  /** Returns after the time, or as soon as the signal is aborted. */
-  readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<void>;
+  readonly clock: Clock;
   readonly compress: boolean;
   /** A segment older than this is removed; undefined: never. */
   readonly keepMs: number | undefined;
@@ -134,10 +134,10 @@ export class Upkeep {
 
   /** Until there is a new segment, or one may have grown old, or what failed may work. */
   async #rest(): Promise<void> {
-    const { sleep, keepMs } = this.#options;
+    const { clock, keepMs } = this.#options;
     const { signal } = this.#wake;
     if (this.#hasFailed || (keepMs !== undefined && this.#segments.size > 0)) {
-      return await sleep(PASS_INTERVAL_MS, signal);
+      return await clock.sleep(PASS_INTERVAL_MS, signal);
     }
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -154,6 +154,8 @@ export class Upkeep {
 
   async #pass(): Promise<void> {
     const { storage, directory, compress, keepMs } = this.#options;
+    // A segment that is closed while the folder is listed has no manifest in this pass: it is for the next one.
+    const numbers = [...this.#segments.keys()].sort((a, b) => a - b);
     const list = await listSegments(storage, directory);
     const manifests = new Set(list.manifests.keys());
     for (const { number, path } of list.closed) {
@@ -170,7 +172,7 @@ export class Upkeep {
         if (isDue) await this.#compress(number, path);
       }
     }
-    if (keepMs !== undefined) await this.#removeOld(keepMs, manifests);
+    if (keepMs !== undefined) await this.#removeOld(keepMs, numbers, manifests);
   }
 
   /** For everything but sealing there is time after the next start. */
@@ -183,9 +185,9 @@ export class Upkeep {
     facts: ClosedFacts,
     { path, list }: { readonly path: string; readonly list: SegmentList },
   ): Promise<void> {
-    const { storage, directory, journalId, onNotice } = this.#options;
-    const { number } = facts;
+    const { storage, directory, journalId, onNotice, clock } = this.#options;
     const startedMs = performance.now();
+    const { number } = facts;
     const { bytes, sha256, edges, account } = await this.#describe(facts, path);
     const last = await this.#lastManifest(list);
     const { lines, ...shares } = account.data();
@@ -195,7 +197,7 @@ export class Upkeep {
     const manifest = await writeManifest(storage, manifestPath(directory, number), {
       segment: { name: closedName(number), bytes, lines, sha256, fingerprint: fingerprint(edges) },
       ...shares,
-      created: new Date().toISOString(),
+      created: clock.date().toISOString(),
       journal: journalId,
       chain: (last?.chain ?? 0) + 1,
       previous: last === undefined ? null : { segment: last.segment.name, sha256: last.sha256 },
@@ -337,15 +339,15 @@ export class Upkeep {
   }
 
   /** Removes the oldest segments, up to the first that is not old enough. */
-  async #removeOld(keepMs: number, manifests: ReadonlySet<number>): Promise<void> {
-    const { storage, directory, onNotice, onRemove } = this.#options;
-    for (const number of [...this.#segments.keys()].sort((a, b) => a - b)) {
+  async #removeOld(keepMs: number, numbers: number[], manifests: Set<number>): Promise<void> {
+    const { storage, directory, onNotice, onRemove, clock } = this.#options;
+    for (const number of numbers.filter((each) => this.#segments.has(each))) {
       this.#mayGoOn();
       if (!manifests.has(number)) {
         return this.#noteChanged(number, "it has no manifest, so nothing from it on is removed");
       }
       const createdMs = await this.#createdMsOf(number);
-      if (createdMs === undefined || Date.now() - createdMs < keepMs) return;
+      if (createdMs === undefined || clock.date().getTime() - createdMs < keepMs) return;
       await storage.rename(manifestPath(directory, number), removedPath(directory, number));
       await storage.syncDirectory(directory);
       this.#segments.delete(number);

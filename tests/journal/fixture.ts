@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeEvent } from "../../lib/journal/line.ts";
+import type { Clock } from "../../lib/journal/clock.ts";
 import type { Interval, JournalPartition } from "../../lib/journal/intervals.ts";
 import {
-  type Clock,
   type Journal,
   type JournalAppend,
   type JournalOptions,
@@ -165,6 +165,7 @@ export function heldNames(journal: Journal, partitionCount: number): string[] {
 export function fastClock(delaysMs: number[] = []): Clock {
   return {
     now: () => performance.now(),
+    date: () => new Date(),
     sleep: (delayMs, signal) => {
       delaysMs.push(delayMs);
       return new Promise((resolve) => {

@@ -57,6 +57,7 @@ class Site {
       clock: {
         // A checkpoint is due after each group.
         now: () => nowMs += 10_000,
+        date: () => new Date(nowMs += 10_000),
         sleep: (delayMs, signal) => {
           // The time to close in does not pass; that of the next look at closed segments does.
           const isClosing = delayMs === 10_000;

@@ -12,7 +12,8 @@
  */
 
 import assert from "node:assert/strict";
-import { type Clock, openJournal } from "../../lib/journal/journal.ts";
+import type { Clock } from "../../lib/journal/clock.ts";
+import { openJournal } from "../../lib/journal/journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import {
   appendOf,
@@ -42,6 +43,7 @@ class Run {
   readonly #random: () => number;
   readonly #disk: PowerLossDisk;
   readonly #committed: number[] = new Array(PARTITION_COUNT).fill(0);
+  #dateMs = 0;
   readonly seen = {
     deaths: 0,
     powerLosses: 0,
@@ -95,6 +97,8 @@ class Run {
       // Time flies, so that checkpoints come at any moment.
       now: () => nowMs += this.#random() * 3_000,
       // But closing has all the time, and closed segments are not looked at again.
+      // Each look at the date finds it later, so that the seed alone decides what is old.
+      date: () => new Date(++this.#dateMs),
       sleep: (delayMs, signal) =>
         delayMs <= 5_000
           ? Promise.resolve()

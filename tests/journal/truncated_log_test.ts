@@ -17,7 +17,8 @@
 
 import assert from "node:assert/strict";
 import { zstdDecompressSync } from "node:zlib";
-import { type Clock, type Journal, openJournal } from "../../lib/journal/journal.ts";
+import type { Clock } from "../../lib/journal/clock.ts";
+import { type Journal, openJournal } from "../../lib/journal/journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { encodedLines, newSeed, partition, seededRandom } from "./fixture.ts";
 import { type Fate, PowerLossDisk } from "./power_loss_disk.ts";
@@ -74,6 +75,7 @@ class Run {
   readonly #disk: PowerLossDisk;
   readonly #sources = Array.from({ length: PARTITION_COUNT }, () => new Source());
   #oldCheckpoint: Uint8Array | undefined;
+  #dateMs = 0;
   readonly seen = {
     deaths: 0,
     powerLosses: 0,
@@ -126,6 +128,8 @@ class Run {
     let nowMs = 0;
     const clock: Clock = {
       now: () => nowMs += this.#random() * 3_000,
+      // Each look at the date finds it later, so that the seed alone decides what is old.
+      date: () => new Date(++this.#dateMs),
       sleep: (delayMs, signal) =>
         delayMs <= 5_000
           ? Promise.resolve()
