@@ -3,6 +3,9 @@
  * epochs, and the rule of `held_partition.ts` in its plainest form.
  */
 
+import { findDivergence } from "../../lib/kafka/consumer/log_truncation.ts";
+import type { EpochEnd } from "../../lib/kafka/protocol/offset_for_leader_epoch.ts";
+import type { EpochRun } from "../../lib/kafka/protocol/record_batch.ts";
 import { decodeEvent } from "../../lib/journal/line.ts";
 import type { EpochStart } from "../../lib/journal/held_partition.ts";
 import type { Journal, JournalAppend } from "../../lib/journal/journal.ts";
@@ -157,28 +160,31 @@ export class SimulatedLog {
   }
 
   /** What OffsetForLeaderEpoch answers: the highest epoch of the log up to the one asked for, and its end. */
-  epochEnd(asked: number): { readonly epoch: number; readonly end: number } | undefined {
+  epochEnd(asked: number): EpochEnd | undefined {
     const index = this.#entries.findLastIndex(({ epoch }) => epoch <= asked);
     const epoch = this.#entries[index]?.epoch;
-    return epoch === undefined ? undefined : { epoch, end: index + 1 };
+    return epoch === undefined ? undefined : { epoch, endOffset: index + 1 };
   }
 
-  /**
-   * The offset from which on what is held is not what the log has; undefined where all of it is. As a follower
-   * finds it: from the highest held epoch down, until an epoch agrees (KIP-279).
-   */
-  divergence(held: readonly EpochRecord[]): number | undefined {
-    let truncateAt: number | undefined;
-    for (let left = held;;) {
-      const [last, epoch] = left.at(-1) ?? [];
-      if (last === undefined || epoch === undefined) return truncateAt;
-      const answer = this.epochEnd(epoch) ?? { epoch: -1, end: 0 };
-      if (answer.epoch === epoch && answer.end > last) return truncateAt;
-      // Where the first of a higher epoch is held there may be records before it that this log has.
-      const lastAgreed = left.findLast(([, held]) => (held ?? 0) <= answer.epoch)?.[0] ?? -1;
-      const at = Math.min(answer.end, lastAgreed + 1);
-      truncateAt = at;
-      left = left.filter(([offset]) => offset < at);
-    }
+  /** Returns the offset from which on what was read is not what the log has, as the tracker finds it. */
+  async divergence(read: readonly EpochRecord[]): Promise<number | undefined> {
+    const found = await findDivergence(
+      runsOf(read),
+      (epoch) => Promise.resolve(this.epochEnd(epoch) ?? { epoch, endOffset: 0 }),
+    );
+    const offset = found?.offset ?? 0;
+    // Reading began at 0. Where nothing that was read is left, it begins there again.
+    return found && (read.some(([at]) => at < offset) ? offset : 0);
   }
+}
+
+/** The records by leader epoch, as `heldRuns` gives them. */
+function runsOf(records: readonly EpochRecord[]): readonly EpochRun[] {
+  const runs: { epoch: number | undefined; start: number; end: number }[] = [];
+  for (const [offset, epoch] of records) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.epoch === epoch) last.end = offset + 1;
+    else runs.push({ epoch, start: offset, end: offset + 1 });
+  }
+  return runs;
 }

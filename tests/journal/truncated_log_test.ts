@@ -167,7 +167,7 @@ class Run {
   async #ask(journal: Journal, number: number): Promise<number> {
     const source = this.#source(number);
     const held = heldRecords(journal, number);
-    const at = this.#divergence(journal, number);
+    const at = await this.#divergence(journal, number);
     if (at !== undefined) {
       this.seen.truncations++;
       for (const [offset, epoch] of held) {
@@ -182,7 +182,7 @@ class Run {
   }
 
   /** What was read past the last held record may have been truncated too. */
-  #divergence(journal: Journal, number: number): number | undefined {
+  #divergence(journal: Journal, number: number): Promise<number | undefined> {
     const { log, read } = this.#source(number);
     const held = heldRecords(journal, number);
     const isPast = read !== undefined && read[0] > (held.at(-1)?.[0] ?? -1);
@@ -198,7 +198,7 @@ class Run {
     const lastEpochs = [source.read?.[1], journal.lastEpoch(partition(number))];
     const isOther = starts.length === 0 ||
       starts.some(({ epoch }) => lastEpochs.some((last) => last !== epoch));
-    if (isOther && this.#divergence(journal, number) !== undefined) {
+    if (isOther && await this.#divergence(journal, number) !== undefined) {
       return await this.#ask(journal, number);
     }
     const fresh = log.records(position, end).filter(([offset]) =>

@@ -29,6 +29,10 @@ export interface Divergence {
  * Finds where the log diverges from what was read of it; undefined where it has all of it, or where retention has
  * deleted what could tell.
  *
+ * Offsets that had no record (a transaction's marker, or removed by compaction) are in no run, and the log may have
+ * records there now. So the divergence begins right after the last record that the log still has. Where it has none,
+ * the log is known to differ from where it ends the lowest epoch that was read.
+ *
  * @param read by offset, lowest first; each run ends after the last offset that was read in its epoch.
  * @param ask where an epoch ends in the leader's log; undefined where the log has no such epoch.
  */
@@ -38,8 +42,10 @@ export async function findDivergence(
 ): Promise<Divergence | undefined> {
   // From here on the log is known to have other records, or none.
   let limit = Infinity;
-  for (const { epoch, start, end } of read.toReversed()) {
-    if (epoch === undefined || start >= limit) continue;
+  const lowest = read.find(({ epoch }) => epoch !== undefined);
+  for (const run of read.toReversed()) {
+    const { epoch, start, end } = run;
+    if (epoch === undefined || (start >= limit && run !== lowest)) continue;
     const answer = await ask(epoch);
     if (answer !== undefined && answer.epoch === epoch) {
       const isWhole = answer.endOffset >= end;
@@ -52,6 +58,7 @@ export async function findDivergence(
     }
   }
   if (limit === Infinity) return undefined;
+  limit = Math.min(limit, read.findLast(({ start }) => start < limit)?.end ?? limit);
   return { offset: limit, epoch: read.find(({ end }) => end > limit)?.epoch };
 }
 

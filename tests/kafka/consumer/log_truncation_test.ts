@@ -39,7 +39,10 @@ async function divergence(
   read: readonly EpochRun[],
   ...log: Parameters<typeof answering>
 ): Promise<readonly [number, number | undefined] | undefined> {
-  const found = await findDivergence(read, (epoch) => Promise.resolve(answering(...log)(epoch)));
+  const found = await findDivergence(
+    read,
+    (epoch) => Promise.resolve(answering(...log)(epoch)),
+  );
   return found && [found.offset, found.epoch];
 }
 
@@ -81,11 +84,21 @@ Deno.test("findDivergence() goes below an epoch of a replica that had been left 
     await divergence(runs([1, 0, 40], [2, 40, 45]), [[1, 0], [3, 50]], 60),
     [40, 2],
   );
-  // Offsets 30 to 39 were not read: what stands there now may be of epoch 3.
+  // Offsets 30 to 39 had no record in epoch 2; what stands there now may be records of either other epoch.
   assert.deepEqual(
     await divergence(runs([1, 0, 30], [2, 40, 45]), [[1, 0], [3, 35]], 60),
-    [35, 2],
+    [30, 2],
   );
+});
+
+Deno.test("findDivergence() goes back over offsets that had no record, where the log may have one now", async () => {
+  // Offset 0 was a transaction's marker; now it is a record of epoch 1, which began after epoch 0 was lost.
+  assert.deepEqual(
+    await divergence(runs([0, 1, 2], [2, 2, 9]), [[1, 0], [7, 1]], 60),
+    [0, 0],
+  );
+  // The log has epoch 2, as far as it goes: what comes before is as it was.
+  assert.deepEqual(await divergence(runs([2, 40, 50]), [[2, 0], [7, 30]], 60), [30, 2]);
 });
 
 Deno.test("findDivergence() takes a log that knows no such epoch for one that lacks its records", async () => {
@@ -284,7 +297,10 @@ class ModelReader {
 
   async realign(): Promise<void> {
     const { low, high, log } = this.#partition;
-    const found = await findDivergence(this.#read(), (epoch) => Promise.resolve(this.#ask(epoch)));
+    const found = await findDivergence(
+      this.#read(),
+      (epoch) => Promise.resolve(this.#ask(epoch)),
+    );
     const first = (isWanted: (offset: number) => boolean) => this.#offsets().find(isWanted);
     const differing = first((offset) =>
       offset >= low && log[offset]?.id !== this.held.get(offset)?.id
