@@ -49,16 +49,12 @@ export {
   PermanentError,
   type RetryPolicy,
 } from "./lib/tracker/handler.ts";
-export { decodeEvent, type JournaledRecord } from "./lib/tracker/event.ts";
-export { readJournal, type ReadJournalOptions } from "./lib/journal_reader.ts";
+export { decodeEvent, type JournaledRecord } from "./lib/journal/line.ts";
+export { readJournal, type ReadJournalOptions } from "./lib/journal/reader.ts";
 export { FolderMonitor, type MonitorFigures } from "./lib/monitor/figures.ts";
 export type { TrackerCounts, TrackerMetrics, TrackerTotals } from "./lib/tracker/metrics.ts";
-export {
-  type VerifyProgress,
-  verifyTopic,
-  type VerifyTopicOptions,
-} from "./lib/tracker/verify/verify.ts";
-export type { SegmentCheck } from "./lib/tracker/journal/manifest_check.ts";
+export { type VerifyProgress, verifyTopic, type VerifyTopicOptions } from "./lib/verify/verify.ts";
+export type { SegmentCheck } from "./lib/journal/manifest_check.ts";
 export {
   EXAMPLE_KINDS,
   type ExampleKind,
@@ -68,7 +64,7 @@ export {
   type UnreadableLine,
   type Verification,
   type VerificationCounts,
-} from "./lib/tracker/verify/verification.ts";
+} from "./lib/verify/verification.ts";
 export { type Acknowledgement, ReliableProducer, type SendRequest } from "./lib/kafka/producer.ts";
 export { DeliveryError, type Fate } from "./lib/kafka/errors.ts";
 export type { LogLevelName } from "./lib/log.ts";

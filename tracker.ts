@@ -24,11 +24,7 @@ import {
   runRedrive,
 } from "./lib/resend/redrive_command.ts";
 import { reportTotals, trackCommand, type TrackOptions } from "./lib/tracker/track_command.ts";
-import {
-  runVerify,
-  verifyCommand,
-  type VerifyCommandOptions,
-} from "./lib/tracker/verify/command.ts";
+import { runVerify, verifyCommand, type VerifyCommandOptions } from "./lib/verify/command.ts";
 
 async function main(args: string[]): Promise<number> {
   let exitCode = EXIT_OK;

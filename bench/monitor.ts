@@ -14,7 +14,7 @@ import { argsOfTask } from "../dev/programs.ts";
 import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
-import { EventWriter } from "../lib/tracker/event.ts";
+import { EventWriter } from "../lib/journal/line.ts";
 import { measure, type Measured } from "./measured_command.ts";
 import { median, table, writeSection } from "./results.ts";
 

@@ -11,7 +11,7 @@ import { createCommand, integerParser, logsOption, Option, runProgram } from "..
 import { Follower } from "../lib/monitor/follow.ts";
 import { type Controls, INITIAL_CONTROLS, pressed } from "../lib/monitor/screen/controls.ts";
 import { frameLines } from "../lib/monitor/screen/frame.ts";
-import { columnsOf, type Line, type Tone, toText } from "../lib/monitor/screen/line.ts";
+import { columnsOf, type Line, type Tone, toText } from "../lib/monitor/screen/parts/line.ts";
 import { subjectsOf } from "../lib/monitor/screen/panes.ts";
 import { printLine } from "../lib/terminal.ts";
 

@@ -3,7 +3,7 @@
  * Mutation tests: takes one guard at a time out of a copy of the code, and runs the tests that have to fail then.
  *
  *     deno task mutate                              all of dev/mutations.json: hours
- *     deno task mutate lib/tracker/journal/journal.ts lib/kafka/
+ *     deno task mutate lib/journal/journal.ts lib/kafka/
  *
  * A mutation is a named change of one place: `before`, which stands once in `file`, becomes `after`. Exit code 1 where
  * fewer than 90 % are killed, or one does not fit the code any more.

@@ -3,10 +3,10 @@ import { exactOf, timestampFromJson, timestampJson, timestampOf } from "../lib/i
 import { ReliableProducer } from "../lib/kafka/producer.ts";
 import type { OutgoingRecord } from "../lib/record.ts";
 import { TopicReader } from "../lib/kafka/topic_reader.ts";
-import { decodeEvent } from "../lib/tracker/event.ts";
-import { encodeRecords } from "../lib/tracker/encode/encode.ts";
-import { packRecords, unpackRecords } from "../lib/tracker/encode/packed_records.ts";
-import { classify, quickClassify } from "../lib/tracker/journal/line_scan.ts";
+import { decodeEvent } from "../lib/journal/line.ts";
+import { encodeRecords } from "../lib/tracker/encode.ts";
+import { packRecords, unpackRecords } from "../lib/tracker/packed_records.ts";
+import { classify, quickClassify } from "../lib/journal/line_scan.ts";
 import { liveBroker } from "./live_broker.ts";
 import { createSite, hasCommand, withAdmin } from "./site.ts";
 

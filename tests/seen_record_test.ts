@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { KafkaRecord } from "../lib/record.ts";
-import { EventWriter } from "../lib/tracker/event.ts";
+import { EventWriter } from "../lib/journal/line.ts";
 import { sendFullRecords } from "./faults/full_records.ts";
 import { liveBroker } from "./live_broker.ts";
 import { createSite, readTopic } from "./site.ts";

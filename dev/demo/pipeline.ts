@@ -9,7 +9,7 @@ import { ClusterClient, type OffsetRange } from "../../lib/kafka/cluster.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { printable, withThousands } from "../../lib/text.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
-import { verifyJournals } from "../../lib/tracker/verify/verify.ts";
+import { verifyJournals } from "../../lib/verify/verify.ts";
 import { type Program, startProgram } from "../programs.ts";
 import type { Proof } from "./proof.ts";
 import type { DemoSite } from "./site.ts";

@@ -7,7 +7,7 @@
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { styled } from "../../lib/terminal.ts";
 import { withThousands } from "../../lib/text.ts";
-import type { Verification } from "../../lib/tracker/verify/verification.ts";
+import type { Verification } from "../../lib/verify/verification.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface Proof {

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { NemesisNeeds } from "./schedule.ts";
 import type { Stage } from "./stage.ts";
 
@@ -20,11 +22,12 @@ export type Dice = readonly [first: number, second: number, third: number, fourt
 
 /** Loads all nemeses, by name. */
 export async function loadNemeses(): Promise<ReadonlyMap<string, Nemesis>> {
-  const folder = new URL("./nemeses/", import.meta.url);
+  const folder = join(import.meta.dirname ?? ".", "nemeses");
   const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   return new Map(
     await Promise.all(files.map(async (file) => {
-      const { default: nemesis }: { default: Nemesis } = await import(new URL(file, folder).href);
+      const { href } = pathToFileURL(join(folder, file));
+      const { default: nemesis }: { default: Nemesis } = await import(href);
       return [file.replace(/\.ts$/, "").replaceAll("_", "-"), nemesis] as const;
     })),
   );

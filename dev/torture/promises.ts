@@ -20,7 +20,7 @@ export const PROMISES = {
   readiness: "A tracker is never ready for more than 15 s while a partition with lag stands still",
   status: "`tracker.status` is whole at every read, and fresh while the tracker lives",
   recovery: "Everything recovers by itself once its cause is gone",
-  verify: "`tracker verify` compares the topic with the journal",
+  verify: "`tracker verify` reads the topic with a reader of its own",
   redrive: "A source record goes back once to a topic",
 } as const;
 

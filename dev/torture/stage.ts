@@ -39,6 +39,8 @@ const BROKER_SETTINGS = {
 export const TOPIC_CONFIG: Readonly<Record<string, string>> = {
   "message.timestamp.before.max.ms": ANY_TIMESTAMP,
   "message.timestamp.after.max.ms": ANY_TIMESTAMP,
+  // Old timestamps would have segments deleted in the middle of a run.
+  "retention.ms": "-1",
 };
 
 export interface Node {

@@ -20,7 +20,7 @@
 import Type from "typebox";
 import { Compile } from "typebox/compile";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
-import { type Interval, IntervalSet } from "../tracker/journal/intervals.ts";
+import { type Interval, IntervalSet } from "../journal/intervals.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
 import { SourceRecords } from "./source_records.ts";
 

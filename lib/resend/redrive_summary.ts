@@ -9,7 +9,7 @@
 import { reasonOf } from "../kafka/errors.ts";
 import { isSizeReason } from "../kafka/error_classifier.ts";
 import { counted, printable, withThousands } from "../text.ts";
-import { IntervalSet } from "../tracker/journal/intervals.ts";
+import { IntervalSet } from "../journal/intervals.ts";
 import type { FailureReason } from "../tracker/failures.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
 import { runsOf } from "./redrive_log.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { type Interval, IntervalSet } from "../tracker/journal/intervals.ts";
+import { type Interval, IntervalSet } from "../journal/intervals.ts";
 import type { LetterSource } from "../tracker/opened_letter.ts";
 
 /** A source with topic, partition, and offset. */

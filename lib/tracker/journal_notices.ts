@@ -5,7 +5,7 @@
  */
 
 import type { Logger } from "../log.ts";
-import type { JournalNotice } from "./journal/notice.ts";
+import type { JournalNotice } from "../journal/notice.ts";
 
 export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotice): void {
   const properties = "error" in details ? { ...details, error: details.error } : details;

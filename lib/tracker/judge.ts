@@ -12,7 +12,7 @@ import { judgeOrderText } from "../order/validate.ts";
 import { VALUE_BYTES_MAX } from "../limits.ts";
 import { isInteroperable } from "../order/interoperable_json.ts";
 import type { KafkaRecord } from "../record.ts";
-import type { Verdict } from "./event.ts";
+import type { Verdict } from "../journal/line.ts";
 import type { RecordFailure } from "./failures.ts";
 
 /** A record with what was found in it. */

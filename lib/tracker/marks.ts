@@ -9,7 +9,7 @@
 import type { ConsumedBatch } from "../kafka/consumer/api.ts";
 import type { KafkaRecord } from "../record.ts";
 import { truncationMark } from "./epochs/truncation_check.ts";
-import type { NotedTruncation } from "./start_position.ts";
+import type { NotedTruncation } from "./epochs/commit_note.ts";
 
 /** What was noticed of a partition. */
 export interface Mark {

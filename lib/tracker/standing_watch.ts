@@ -10,7 +10,7 @@ import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import type { Logger } from "../log.ts";
 import { noteLags } from "../telemetry.ts";
 import type { BlockedLetter, DeadLetters } from "./dead_letters.ts";
-import type { Journal } from "./journal/journal.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 import { ProgressWatch } from "./progress_watch.ts";
 import { assess, type HandlerCall, type Standing } from "./standing.ts";

@@ -11,7 +11,7 @@ import type { Logger } from "../log.ts";
 import type { KafkaRecord } from "../record.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
-import type { Journal } from "./journal/journal.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** What a tracker does with its consumer. */

@@ -100,6 +100,7 @@ Deno.test("every option that a page's command gives a program is one that it has
 Deno.test("every message on the troubleshooting page is one that a program can say", () => {
   const sources = [
     ...sourceTexts(join(PROJECT, "lib")),
+    ...sourceTexts(join(PROJECT, "dev")),
     ...["producer.ts", "tracker.ts", "monitor.ts"].map((name) =>
       Deno.readTextFileSync(join(PROJECT, name))
     ),

@@ -5,15 +5,15 @@ import { schemaFiles } from "../../dev/schemas.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
-import { EventWriter } from "../../lib/tracker/event.ts";
+import { EventWriter } from "../../lib/journal/line.ts";
 import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
 import { LedgerFile } from "../../lib/producer/ledger.ts";
 import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { StatusFile } from "../../lib/tracker/status_file.ts";
 import type { TrackerReport } from "../../lib/tracker_status.ts";
-import { openJournal } from "../../lib/tracker/journal/journal.ts";
-import { encodedLines } from "../tracker/journal/fixture.ts";
+import { openJournal } from "../../lib/journal/journal.ts";
+import { encodedLines } from "../journal/fixture.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const NOW_MS = Date.UTC(2026, 0, 1);

@@ -9,7 +9,7 @@ import {
 } from "../../dev/soak/run.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
-import type { Verification } from "../../lib/tracker/verify/verification.ts";
+import type { Verification } from "../../lib/verify/verification.ts";
 
 const broker = await liveBroker();
 const MINUTE_MS = 60_000;

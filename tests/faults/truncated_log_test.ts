@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
-import { encodeSealed } from "../../lib/tracker/journal/sealed_text.ts";
-import { fingerprint, SegmentEdges } from "../../lib/tracker/journal/segments.ts";
+import { encodeSealed } from "../../lib/journal/sealed_text.ts";
+import { fingerprint, SegmentEdges } from "../../lib/journal/segments.ts";
 import { openTracker } from "../../lib/tracker/open.ts";
 import {
   createSite,

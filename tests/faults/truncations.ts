@@ -6,7 +6,7 @@
  */
 
 import assert from "node:assert/strict";
-import { JournalFiles } from "../../lib/tracker/verify/journal_files.ts";
+import { JournalFiles } from "../../lib/journal/journal_files.ts";
 import { journaledRecord, type JournalLine, readTopic, type Site } from "../site.ts";
 import { assertAllCommitted, logged, marksOf, nameOf } from "./fault_site.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Follower } from "../../lib/monitor/follow.ts";
-import { packBlock } from "../../lib/tracker/journal/archive.ts";
+import { packBlock } from "../../lib/journal/archive.ts";
 import { journalLine } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 

@@ -4,7 +4,7 @@ import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel, type Snapshot } from "../../lib/monitor/model/read_model.ts";
 import { INITIAL_CONTROLS } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
-import { toText } from "../../lib/monitor/screen/line.ts";
+import { toText } from "../../lib/monitor/screen/parts/line.ts";
 import { formatProgress, formatText } from "../../lib/monitor/views/text_view.ts";
 import type { TailStatus } from "../../lib/monitor/tail/tail.ts";
 import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";

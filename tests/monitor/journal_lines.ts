@@ -1,7 +1,7 @@
 /** Journal and log lines for tests, as our tracker writes them. */
 
 import type { KafkaRecord } from "../../lib/record.ts";
-import { EventWriter, type Verdict } from "../../lib/tracker/event.ts";
+import { EventWriter, type Verdict } from "../../lib/journal/line.ts";
 
 const ENCODER = new TextEncoder();
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EventScanner } from "../../lib/monitor/model/scan.ts";
 import { parseTimestamp } from "../../lib/monitor/model/timestamp.ts";
-import type { Verdict } from "../../lib/tracker/event.ts";
+import type { Verdict } from "../../lib/journal/line.ts";
 import { journalLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const ENCODER = new TextEncoder();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import stringWidth from "string-width";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import { chartRows, resampled } from "../../lib/monitor/screen/chart.ts";
+import { chartRows, resampled } from "../../lib/monitor/screen/parts/chart.ts";
 import { niceMax } from "../../lib/monitor/views/scale.ts";
 import {
   type Controls,
@@ -10,10 +10,17 @@ import {
   pressed,
 } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
-import { glyphsOf } from "../../lib/monitor/screen/glyphs.ts";
+import { glyphsOf } from "../../lib/monitor/screen/parts/glyphs.ts";
 import { subjectsOf } from "../../lib/monitor/screen/panes.ts";
-import type { FrameSpec } from "../../lib/monitor/screen/pane.ts";
-import { column, columnsOf, fitted, span, toAnsi, toText } from "../../lib/monitor/screen/line.ts";
+import type { FrameSpec } from "../../lib/monitor/screen/parts/pane.ts";
+import {
+  column,
+  columnsOf,
+  fitted,
+  span,
+  toAnsi,
+  toText,
+} from "../../lib/monitor/screen/parts/line.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
 const HOSTILE = "Zoë 漢字 \u001b[31m\u202eevil\u0007";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createShop } from "../../lib/shop/shop.ts";
-import { encodeRecords } from "../../lib/tracker/encode/encode.ts";
+import { encodeRecords } from "../../lib/tracker/encode.ts";
 import { hasCommand } from "../site.ts";
 
 const ENCODER = new TextEncoder();

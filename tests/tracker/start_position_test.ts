@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import type { PartitionStart } from "../../lib/kafka/consumer/api.ts";
-import {
-  formatCommitNote,
-  parseCommitNote,
-  startPosition,
-} from "../../lib/tracker/start_position.ts";
-import { firstGap, type Interval } from "../../lib/tracker/journal/intervals.ts";
+import { startPosition } from "../../lib/tracker/start_position.ts";
+import { formatCommitNote, parseCommitNote } from "../../lib/tracker/epochs/commit_note.ts";
+import { firstGap, type Interval } from "../../lib/journal/intervals.ts";
 
 const OURS = "our-journal";
 const TOPIC_ID = "aa";

@@ -6,11 +6,11 @@ import type { KafkaRecord } from "../../lib/record.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
-import { formatCommitNote } from "../../lib/tracker/start_position.ts";
+import { formatCommitNote } from "../../lib/tracker/epochs/commit_note.ts";
 import { Tracker } from "../../lib/tracker/tracker.ts";
 import type { ConsumerHooks, TrackerOptions } from "../../lib/tracker/tracker_options.ts";
 import { Metrics } from "../../lib/tracker/metrics.ts";
-import { FaultyStorage, opened, TestFolder } from "./journal/fixture.ts";
+import { FaultyStorage, opened, TestFolder } from "../journal/fixture.ts";
 
 const TOPIC = { topic: "orders", topicId: "11111111111111111111111111111111" };
 const OTHER_TOPIC = { topic: "orders", topicId: "22222222222222222222222222222222" };

@@ -5,7 +5,7 @@
  */
 
 import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";
-import { type ThemeName, THEMES } from "./line.ts";
+import { type ThemeName, THEMES } from "./parts/line.ts";
 
 /** A key as it was pressed: a name for those that have one, else its character. */
 export type Key =

@@ -7,10 +7,10 @@
 import { inBytes, printable, withThousands } from "../../text.ts";
 import { BEHIND_BYTES_MIN, duration, statusName } from "../model/health.ts";
 import type { Snapshot } from "../model/read_model.ts";
-import { GLYPHS } from "./glyphs.ts";
+import { GLYPHS } from "./parts/glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
-import { columnsOf, fitted, inAscii, type Line, span } from "./line.ts";
-import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./pane.ts";
+import { columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
+import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./parts/pane.ts";
 import { detailPane, focusedPane } from "./panes.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
 import { successPane, throughputPane } from "./panes/charts.ts";

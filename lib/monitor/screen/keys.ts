@@ -5,8 +5,8 @@
  */
 
 import type { Controls } from "./controls.ts";
-import { column, span } from "./line.ts";
-import type { Pane } from "./pane.ts";
+import { column, span } from "./parts/line.ts";
+import type { Pane } from "./parts/pane.ts";
 import { LIST_PANES } from "./panes.ts";
 
 /** A key and what it does, in a word. */

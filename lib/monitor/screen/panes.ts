@@ -7,9 +7,9 @@
 import { printable } from "../../text.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { Controls, Subjects } from "./controls.ts";
-import { chunked, type Line, span, type Tone } from "./line.ts";
-import type { ListPane } from "./list_pane.ts";
-import type { Extent, FrameSpec, Pane } from "./pane.ts";
+import { chunked, type Line, span, type Tone } from "./parts/line.ts";
+import type { ListPane } from "./parts/list_pane.ts";
+import type { Extent, FrameSpec, Pane } from "./parts/pane.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
 import { LOG_PANE } from "./panes/log.ts";
 import { PARTITIONS_PANE } from "./panes/partitions.ts";

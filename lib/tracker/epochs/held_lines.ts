@@ -4,10 +4,10 @@
  * @module
  */
 
-import { decodeEvent, type JournaledRecord } from "../event.ts";
-import type { JournalPartition } from "../journal/intervals.ts";
-import { quickClassify } from "../journal/line_scan.ts";
-import { JournalFiles } from "../verify/journal_files.ts";
+import { decodeEvent, type JournaledRecord } from "../../journal/line.ts";
+import type { JournalPartition } from "../../journal/intervals.ts";
+import { quickClassify } from "../../journal/line_scan.ts";
+import { JournalFiles } from "../../journal/journal_files.ts";
 
 /** The first lines of a partition at or after `start`, and before `end`. */
 export interface WantedLines extends JournalPartition {

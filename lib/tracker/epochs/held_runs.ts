@@ -6,8 +6,8 @@
 
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
 import type { KafkaRecord } from "../../record.ts";
-import { type EpochStart, epochStartsOf } from "../journal/held_partition.ts";
-import type { Interval } from "../journal/intervals.ts";
+import { type EpochStart, epochStartsOf } from "../../journal/held_partition.ts";
+import type { Interval } from "../../journal/intervals.ts";
 
 /**
  * Returns a run for each epoch, from the first to past the last offset that is held in it. Offsets between two of

@@ -28,9 +28,9 @@ import type { PartitionLogs } from "../../kafka/partition_logs.ts";
 import type { EpochEnd } from "../../kafka/protocol/offset_for_leader_epoch.ts";
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
 import type { Logger } from "../../log.ts";
-import type { JournalPartition } from "../journal/intervals.ts";
-import type { Journal } from "../journal/journal.ts";
-import { type NotedTruncation, parseCommitNote } from "../start_position.ts";
+import type { JournalPartition } from "../../journal/intervals.ts";
+import type { Journal } from "../../journal/journal.ts";
+import { type NotedTruncation, parseCommitNote } from "./commit_note.ts";
 import { heldRuns } from "./held_runs.ts";
 import { establishEpochs } from "./unknown_epochs.ts";
 

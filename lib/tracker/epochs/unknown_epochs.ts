@@ -15,10 +15,10 @@
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
 import type { KafkaRecord } from "../../record.ts";
 import type { PartitionLogs } from "../../kafka/partition_logs.ts";
-import type { JournaledRecord } from "../event.ts";
-import type { JournalPartition } from "../journal/intervals.ts";
-import type { Journal } from "../journal/journal.ts";
-import { RecordDigest } from "../verify/digest.ts";
+import type { JournaledRecord } from "../../journal/line.ts";
+import type { JournalPartition } from "../../journal/intervals.ts";
+import type { Journal } from "../../journal/journal.ts";
+import { RecordDigest } from "../../journal/record_digest.ts";
 import { findLines } from "./held_lines.ts";
 
 export interface UnknownEpochsOptions {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { epochStartsIn, heldRuns } from "../../../lib/tracker/epochs/held_runs.ts";
-import { HeldPartition } from "../../../lib/tracker/journal/held_partition.ts";
+import { HeldPartition } from "../../../lib/journal/held_partition.ts";
 import { Random } from "../../../lib/shop/random.ts";
 
 const ROUNDS = 300;

@@ -6,9 +6,9 @@ import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../../lib/kafka/
 import type { EpochRun } from "../../../lib/kafka/protocol/record_batch.ts";
 import { type Logger, loggerOf } from "../../../lib/log.ts";
 import { TruncationCheck } from "../../../lib/tracker/epochs/truncation_check.ts";
-import type { Journal } from "../../../lib/tracker/journal/journal.ts";
-import { formatCommitNote, type NotedTruncation } from "../../../lib/tracker/start_position.ts";
-import { appendOf, opened, partition, TestFolder } from "../journal/fixture.ts";
+import type { Journal } from "../../../lib/journal/journal.ts";
+import { formatCommitNote, type NotedTruncation } from "../../../lib/tracker/epochs/commit_note.ts";
+import { appendOf, opened, partition, TestFolder } from "../../journal/fixture.ts";
 
 const PLACE = partition(0);
 const { topic, topicId } = PLACE;

@@ -9,9 +9,9 @@ import { printable, withThousands } from "../../../text.ts";
 import { REVENUE_MINUTES } from "../../model/business.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import type { Counted } from "../../model/tally.ts";
-import { column, columnsOf, type Line, span } from "../line.ts";
-import type { ListPane } from "../list_pane.ts";
-import type { FrameSpec, Pane } from "../pane.ts";
+import { column, columnsOf, type Line, span } from "../parts/line.ts";
+import type { ListPane } from "../parts/list_pane.ts";
+import type { FrameSpec, Pane } from "../parts/pane.ts";
 import { countsText, NAME_WIDTH } from "./summary.ts";
 
 /** Of products and customers. */

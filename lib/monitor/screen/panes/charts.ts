@@ -7,10 +7,10 @@
 import { duration, percent } from "../../model/health.ts";
 import type { Chart, WindowName } from "../../model/read_model.ts";
 import { niceMax, percentFloor } from "../../views/scale.ts";
-import { chartRows } from "../chart.ts";
-import { GLYPHS } from "../glyphs.ts";
-import { column, type Line, span, type Tone } from "../line.ts";
-import type { Extent, FrameSpec, Pane } from "../pane.ts";
+import { chartRows } from "../parts/chart.ts";
+import { GLYPHS } from "../parts/glyphs.ts";
+import { column, type Line, span, type Tone } from "../parts/line.ts";
+import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 import { isCounting } from "./summary.ts";
 
 const AXIS_WIDTH = 6;

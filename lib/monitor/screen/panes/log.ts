@@ -7,8 +7,8 @@
 import { printable } from "../../../text.ts";
 import { type LogLine, logText } from "../../model/log_model.ts";
 import type { Snapshot } from "../../model/read_model.ts";
-import { GLYPHS } from "../glyphs.ts";
-import { type Line, span } from "../line.ts";
+import { GLYPHS } from "../parts/glyphs.ts";
+import { type Line, span } from "../parts/line.ts";
 import {
   clock,
   contains,
@@ -16,8 +16,8 @@ import {
   type DetailSpec,
   type ListPane,
   viewOf,
-} from "../list_pane.ts";
-import type { Extent, FrameSpec, Pane } from "../pane.ts";
+} from "../parts/list_pane.ts";
+import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const LEVEL_WIDTH = 6;
 

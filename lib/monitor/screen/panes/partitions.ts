@@ -5,9 +5,9 @@
  */
 
 import { printable, withThousands } from "../../../text.ts";
-import { column, columnsOf, span } from "../line.ts";
-import type { ListPane } from "../list_pane.ts";
-import type { Extent, FrameSpec, Pane } from "../pane.ts";
+import { column, columnsOf, span } from "../parts/line.ts";
+import type { ListPane } from "../parts/list_pane.ts";
+import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const PLACE_WIDTH_MAX = 24;
 const PARTITION_COLUMNS = ["partition", "received", "failed", "offset", "msg/s", "lag"] as const;

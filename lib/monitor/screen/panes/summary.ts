@@ -15,8 +15,8 @@ import {
   statusName,
 } from "../../model/health.ts";
 import type { Snapshot } from "../../model/read_model.ts";
-import { column, columnsOf, type Line, span, type Tone, wrapped } from "../line.ts";
-import type { Extent, FrameSpec, Pane } from "../pane.ts";
+import { column, columnsOf, type Line, span, type Tone, wrapped } from "../parts/line.ts";
+import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 /** Of the column of names. */
 export const NAME_WIDTH = 13;

@@ -1,0 +1,88 @@
+/**
+ * A part of the screen in its frame. Pure.
+ *
+ * @module
+ */
+
+import type { Snapshot } from "../../model/read_model.ts";
+import type { Controls } from "../controls.ts";
+import type { GlyphName, Glyphs } from "./glyphs.ts";
+import { columnsOf, fitted, type Line, span, type Tone } from "./line.ts";
+
+/** What is drawn, and with what. */
+export interface FrameSpec {
+  /** What is shown: the moment of the pause, or now. */
+  readonly snapshot: Snapshot;
+  /** Messages counted since the pause. */
+  readonly newCount: number;
+  readonly controls: Controls;
+  readonly columns: number;
+  readonly rows: number;
+  readonly glyphs: GlyphName;
+  /** The tracker's folder. */
+  readonly folder: string;
+  readonly intervalMs: number;
+  /** What the person is told beside the keys. */
+  readonly notice: string;
+}
+
+/** What is inside a frame, in columns and rows. */
+export interface Extent {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Pane {
+  readonly title: string;
+  readonly lines: readonly Line[];
+  readonly isFocused?: boolean;
+  /** Three words in the frame's lower edge: at its left end, in its middle and at its right end. */
+  readonly edge?: readonly [left: string, middle: string, right: string];
+}
+
+export type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
+
+const FRAME_COLUMNS = 4;
+const FRAME_ROWS = 2;
+
+/** What a frame of that size leaves for its content. */
+export function insideOf({ width, height }: Extent): Extent {
+  return { width: width - FRAME_COLUMNS, height: height - FRAME_ROWS };
+}
+
+/** The pane in its frame: exactly `height` lines of exactly `width` columns. */
+export function framed(
+  { title, lines, edge, isFocused = false }: Pane,
+  { width, height }: Extent,
+  { corners, horizontal, vertical }: Glyphs,
+): readonly Line[] {
+  const tone: Tone = isFocused ? "accent" : "dim";
+  const [topLeft, topRight, bottomLeft, bottomRight] = corners;
+  const name = ` ${title} `;
+  const bar = horizontal.repeat(Math.max(0, width - 3 - columnsOf(name)));
+  const inner = width - FRAME_COLUMNS;
+  return [
+    fitted([
+      span(`${topLeft}${horizontal}`, tone),
+      span(name, isFocused ? "accent" : "strong"),
+      span(`${bar}${topRight}`, tone),
+    ], width),
+    ...Array.from({ length: height - FRAME_ROWS }, (_, index) => [
+      span(`${vertical} `, tone),
+      ...fitted(lines[index] ?? [], inner),
+      span(` ${vertical}`, tone),
+    ]),
+    [span(`${bottomLeft}${lowerEdge(edge, width - 2, horizontal)}${bottomRight}`, tone)],
+  ];
+}
+
+function lowerEdge(edge: Pane["edge"], width: number, horizontal: string): string {
+  const empty = horizontal.repeat(Math.max(0, width));
+  if (edge === undefined) return empty;
+  const [left, middle, right] = edge.map((text) => text === "" ? "" : ` ${text} `);
+  const space = width - 2 - columnsOf(`${left}${middle}${right}`);
+  if (space < 2) return empty;
+  const before = Math.floor(space / 2);
+  return `${horizontal}${left}${horizontal.repeat(before)}${middle}` +
+    `${horizontal.repeat(space - before)}${right}${horizontal}`;
+}

@@ -1,0 +1,54 @@
+/**
+ * The note that a tracker leaves with each commit: whose commit it is, and what the record before it was.
+ *
+ * @module
+ */
+
+/** What a commit carries in its metadata. */
+export interface CommitNote {
+  readonly journalId: string;
+  readonly topicId: string;
+  /** Leader epoch of the record before the committed offset; left out where it is not known. */
+  readonly leaderEpoch?: number;
+  /** The log was truncated, and no record that came in place of the old ones has been journaled since. */
+  readonly truncation?: NotedTruncation;
+}
+
+export interface NotedTruncation {
+  /** The first offset that was superseded. */
+  readonly offset: number;
+  /** Leader epoch of the record that was superseded there; undefined where it is not known. */
+  readonly epoch: number | undefined;
+}
+
+const PREFIX = "orderflow";
+const NUMBER = /^\d+$/;
+const TRUNCATION = /^(\d+)@(\d*)$/;
+
+/** Formats a note as `orderflow:JOURNAL:TOPIC[:EPOCH[:OFFSET@EPOCH]]`; earlier versions read the first three parts. */
+export function formatCommitNote(
+  { journalId, topicId, leaderEpoch, truncation }: CommitNote,
+): string {
+  const parts = [PREFIX, journalId, topicId];
+  if (leaderEpoch !== undefined || truncation !== undefined) parts.push(String(leaderEpoch ?? ""));
+  if (truncation !== undefined) parts.push(`${truncation.offset}@${truncation.epoch ?? ""}`);
+  return parts.join(":");
+}
+
+/** The note, or undefined where the commit was not made by a tracker. */
+export function parseCommitNote(metadata: string | null): CommitNote | undefined {
+  const [prefix, journalId, topicId, epoch = "", truncated = ""] = metadata?.split(":") ?? [];
+  if (prefix !== PREFIX || !journalId || topicId === undefined) return undefined;
+  const [, offset, supersededEpoch] = TRUNCATION.exec(truncated) ?? [];
+  return {
+    journalId,
+    topicId,
+    ...(NUMBER.test(epoch) && { leaderEpoch: Number(epoch) }),
+    ...(offset !== undefined && {
+      truncation: {
+        offset: Number(offset),
+        epoch: supersededEpoch ? Number(supersededEpoch) : undefined,
+      },
+    }),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * The command `tracker verify`: its options, and what it prints.
+ *
+ * @module
+ */
+
+import {
+  brokerOption,
+  type ClusterOptions,
+  type Command,
+  configOption,
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  logLevelOption,
+  Option,
+  topicOption,
+} from "../cli/cli.ts";
+import { ClusterClient } from "../kafka/cluster.ts";
+import { connectionOf } from "../cli/connection_options.ts";
+import { type LogLevelName, startLog } from "../log.ts";
+import { isTerminal, printLine } from "../terminal.ts";
+import { checkLedger } from "./ledger_check.ts";
+import { progressReporter } from "./progress.ts";
+import { describeLedger, describeVerification } from "./report.ts";
+import { verifyJournals } from "./verify.ts";
+
+/** As the command line has them. */
+export interface VerifyCommandOptions extends ClusterOptions {
+  readonly topic: string;
+  readonly logs: readonly string[];
+  readonly ledger?: string;
+  readonly json: boolean;
+  readonly logLevel: LogLevelName;
+}
+
+export function verifyCommand(): Command {
+  return createCommand({
+    name: "verify",
+    description: "Compares the topic with the journal: is every record there exactly once? " +
+      "Exit code 1 unless it is.",
+  })
+    .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
+    .addOption(brokerOption())
+    .addOption(configOption())
+    .addOption(topicOption())
+    .addOption(
+      new Option("--logs <folder>", "folder of a journal; repeat it to judge several together")
+        .default(["logs"], "logs").argParser(collectFolders()),
+    )
+    .option("--ledger <file>", "a producer's ledger, whose records are to be in the topic")
+    .option("--json", "print one JSON object, and nothing else on standard output", false)
+    .addOption(logLevelOption());
+}
+
+export async function runVerify(options: VerifyCommandOptions): Promise<number> {
+  const { topic, ledger: path, json } = options;
+  const endLog = await startLog({ service: "order-verify", level: options.logLevel });
+  const connection = connectionOf(options, { clientId: "orderflow-verify" });
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  await cluster.requirePermission("Read", topic);
+  const verification = await verifyJournals({
+    cluster,
+    connection,
+    topic,
+    directories: options.logs,
+    onProgress: progressReporter({ isStatus: !json && isTerminal() }),
+  });
+  const ledger = path === undefined
+    ? undefined
+    : await checkLedger({ cluster, connection, topic, path });
+  const ok = verification.ok && (ledger?.ok ?? true);
+  if (json) {
+    printLine(
+      JSON.stringify(ledger === undefined ? verification : { ...verification, ledger, ok }),
+    );
+  } else {
+    if (ledger !== undefined) printLine(describeLedger(ledger));
+    for (const line of describeVerification(verification)) printLine(line);
+  }
+  await endLog();
+  return ok ? EXIT_OK : EXIT_FAILURE;
+}
+
+/** The first folder replaces the default, each further one is added. */
+function collectFolders(): (folder: string) => readonly string[] {
+  const folders: string[] = [];
+  return (folder) => {
+    folders.push(folder);
+    return [...folders];
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * Closes the circle: what the producer's ledger says was acknowledged is in the topic, at its place and with
+ * its bytes. With the topic compared with the journal beside it, each acknowledged order is in the journal.
+ *
+ * Entries are kept in memory at 40 bytes each; the topic is read past them.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import type { KafkaConnection } from "../kafka/client.ts";
+import type { ClusterClient } from "../kafka/cluster.ts";
+import { TopicReader } from "../kafka/topic_reader.ts";
+import { type LedgerEntry, readLedger } from "../producer/ledger.ts";
+
+/** What `tracker verify --ledger --json` adds. entries = in_topic + different + missing. */
+export interface LedgerVerification {
+  readonly path: string;
+  /** Records that the producer says were acknowledged. */
+  readonly entries: number;
+  /** Of them, those that the topic holds at their place, with the same SHA-256. */
+  readonly in_topic: number;
+  /** Those whose place holds another value. */
+  readonly different: number;
+  /** Those whose place holds nothing: lost, or expired since. */
+  readonly missing: number;
+  readonly ok: boolean;
+}
+
+export interface LedgerCheckOptions {
+  readonly cluster: Pick<ClusterClient, "allOffsets">;
+  readonly connection: KafkaConnection;
+  readonly topic: string;
+  readonly path: string;
+}
+
+const HASH_BYTES = 32;
+const ROOM_MIN = 1_024;
+
+/** The entries of one partition, by offset. */
+class PartitionLedger {
+  #offsets = new Float64Array(ROOM_MIN);
+  #hashes = new Uint8Array(ROOM_MIN * HASH_BYTES);
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get start(): number {
+    return this.#offsets[0] ?? 0;
+  }
+
+  get end(): number {
+    return (this.#offsets[this.#count - 1] ?? -1) + 1;
+  }
+
+  /** @throws {SyntaxError} where the offset is not above the last one: answers come in their partition's order. */
+  add({ offset, sha256, partition }: LedgerEntry): void {
+    if (this.#count > 0 && offset < this.end) {
+      throw new SyntaxError(
+        `the ledger is not in order at partition ${partition}, offset ${offset}`,
+      );
+    }
+    if (this.#count === this.#offsets.length) this.#grow();
+    this.#offsets[this.#count] = offset;
+    this.#hashes.set(Uint8Array.fromHex(sha256), this.#count * HASH_BYTES);
+    this.#count++;
+  }
+
+  /** The place of an offset's entry at or after a place, which moves with the offsets. */
+  indexOf(offset: number, from: number): number {
+    let index = from;
+    while (index < this.#count && (this.#offsets[index] ?? Infinity) < offset) index++;
+    return index;
+  }
+
+  has(offset: number, index: number): boolean {
+    return index < this.#count && this.#offsets[index] === offset;
+  }
+
+  isSame(hash: Uint8Array, index: number): boolean {
+    const start = index * HASH_BYTES;
+    return hash.every((byte, at) => byte === this.#hashes[start + at]);
+  }
+
+  #grow(): void {
+    const offsets = new Float64Array(this.#offsets.length * 2);
+    const hashes = new Uint8Array(this.#hashes.length * 2);
+    offsets.set(this.#offsets);
+    hashes.set(this.#hashes);
+    this.#offsets = offsets;
+    this.#hashes = hashes;
+  }
+}
+
+/** @throws {SyntaxError} where the file is no ledger. */
+export async function checkLedger(options: LedgerCheckOptions): Promise<LedgerVerification> {
+  const { cluster, connection, topic, path } = options;
+  const ledgers = new Map<number, PartitionLedger>();
+  for await (const entry of readLedger(path)) {
+    const ledger = ledgers.get(entry.partition) ?? new PartitionLedger();
+    ledgers.set(entry.partition, ledger);
+    ledger.add(entry);
+  }
+  const held = new Map((await cluster.allOffsets(topic)).map((range) => [range.partition, range]));
+  await using reader = await TopicReader.connect(connection, "probe");
+  let entries = 0;
+  let inTopic = 0;
+  let different = 0;
+  for (const [partition, ledger] of ledgers) {
+    entries += ledger.count;
+    let index = 0;
+    const { low = 0, high = 0 } = held.get(partition) ?? {};
+    const range = { start: Math.max(ledger.start, low), end: Math.min(ledger.end, high) };
+    for await (const records of reader.scan({ topic, partition, ...range })) {
+      for (const { offset, value } of records) {
+        index = ledger.indexOf(offset, index);
+        if (!ledger.has(offset, index)) continue;
+        const hash = createHash("sha256").update(value ?? new Uint8Array()).digest();
+        if (ledger.isSame(hash, index)) inTopic++;
+        else different++;
+      }
+    }
+  }
+  return {
+    path,
+    entries,
+    in_topic: inTopic,
+    different,
+    missing: entries - inTopic - different,
+    ok: inTopic === entries,
+  };
+}

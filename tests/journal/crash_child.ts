@@ -1,0 +1,37 @@
+/**
+ * A process to be killed: appends to three partitions from where the journal ends, as fast as it can,
+ * and says on stdout what was acknowledged (`partition end`) and what the journal had to say.
+ *
+ *     deno run --allow-read --allow-write crash_child.ts FOLDER ROTATE_BYTES
+ */
+
+import { writeSync } from "node:fs";
+import { type Journal, openJournal } from "../../lib/journal/journal.ts";
+import { appendOf, partition } from "./fixture.ts";
+
+const STDOUT = 1;
+
+if (import.meta.main) {
+  const [directory = "", rotateBytes = ""] = Deno.args;
+  const journal = await openJournal({
+    directory,
+    rotateBytes: Number(rotateBytes),
+    onNotice: (notice) => say(`notice ${notice.kind}`),
+  });
+  say("open");
+  await Promise.all([0, 1, 2].map((number) => appendForever(journal, number)));
+}
+
+async function appendForever(journal: Journal, number: number): Promise<never> {
+  for (let start = journal.end(partition(number)) ?? 0;;) {
+    const end = start + 1 + start % 40;
+    await journal.append(appendOf(number, { start, end }, "x".repeat(300)));
+    say(`${number} ${end}`);
+    start = end;
+  }
+}
+
+/** At once, for the process may be dead in the next moment. */
+function say(line: string): void {
+  writeSync(STDOUT, new TextEncoder().encode(line + "\n"));
+}

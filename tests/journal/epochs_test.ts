@@ -1,0 +1,462 @@
+/** Leader epochs in the journal: what is held of a log that was truncated, and what a restart makes of it. */
+
+import assert from "node:assert/strict";
+import {
+  type Journal,
+  JournalClosedError,
+  type JournalOptions,
+  JournalReopenedError,
+} from "../../lib/journal/journal.ts";
+import { checkManifests } from "../../lib/journal/manifest_check.ts";
+import { denoStorage, type Storage, writeAll } from "../../lib/journal/storage.ts";
+import {
+  appendOf,
+  diskFull,
+  encodedLines,
+  fastClock,
+  FaultyStorage,
+  opened,
+  partition,
+  TestFolder,
+} from "./fixture.ts";
+import { PowerLossDisk } from "./power_loss_disk.ts";
+import { appendInEpoch, epochRecordsIn, heldText, lineInEpoch } from "./truncated_log.ts";
+
+type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">>;
+
+/** Some 15 lines of `lineInEpoch`. */
+const ROTATE = { rotateBytes: 4_500 };
+
+/** Appends in an epoch, offset by offset, so that segments are closed in between. */
+async function appendEach(
+  journal: Journal,
+  { start, end }: { readonly start: number; readonly end: number },
+  epoch: number,
+): Promise<void> {
+  for (let offset = start; offset < end; offset++) {
+    await journal.append(appendInEpoch(0, { start: offset, end: offset + 1 }, epoch));
+  }
+}
+
+/** The files as they are now, as a crash would leave them. */
+function crashed(folder: TestFolder): TestFolder {
+  const copy = new TestFolder();
+  copy.copyFrom(folder);
+  return copy;
+}
+
+/** What a restart finds held. */
+async function heldAfterRestart(
+  folder: TestFolder,
+  { without = [], options = {} }: {
+    readonly without?: readonly string[];
+    readonly options?: Options;
+  } = {},
+): Promise<string> {
+  using copy = crashed(folder);
+  for (const name of without.flatMap((start) => copy.names(start))) {
+    Deno.removeSync(copy.file(name));
+  }
+  await using it = await opened(copy, options);
+  assert.deepEqual(it.told("repeated lines"), []);
+  return heldText(it.journal);
+}
+
+Deno.test("The journal holds its records' epochs, over a restart with a checkpoint and without one", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder);
+    await it.journal.append(appendOf(0, { start: 0, end: 3 }));
+    await it.journal.append(appendInEpoch(0, { start: 3, end: 5 }, 4));
+    await it.journal.append({
+      ...partition(0),
+      intervals: [{ start: 5, end: 8 }],
+      epochs: [{ epoch: 4, start: 5 }, { epoch: 6, start: 6 }],
+      ...encodedLines(
+        ([[5, 4], [6, 6], [7, 6]] as const).map((record) => lineInEpoch(0, record)),
+      ),
+    });
+    assert.equal(heldText(it.journal), "0-2:e? 3-5:e4 6-7:e6");
+    assert.deepEqual(it.journal.heldEpochs(partition(0)), [
+      { epoch: 4, start: 3 },
+      { epoch: 6, start: 6 },
+    ]);
+    assert.equal(it.journal.lastEpoch(partition(0)), 6);
+    assert.equal(it.journal.lastEpoch(partition(1)), undefined);
+  }
+  for (const without of [[], ["tracker.checkpoint"]]) {
+    assert.equal(await heldAfterRestart(folder, { without }), "0-2:e? 3-5:e4 6-7:e6");
+  }
+});
+
+Deno.test("An append takes its epochs from the first offset on, and refuses those that are not in order", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  const append = appendInEpoch(0, { start: 0, end: 4 }, 1);
+  const epochs = [{ epoch: 1, start: 2 }, { epoch: 2, start: 2 }];
+  await assert.rejects(it.journal.append({ ...append, epochs }), RangeError);
+  await it.journal.append({ ...append, epochs: [{ epoch: 1, start: 2 }] });
+  assert.equal(heldText(it.journal), "0-3:e1");
+});
+
+const TRUNCATIONS = [
+  { title: "to offset 0", at: 0, left: "" },
+  { title: "inside a held interval and epoch", at: 13, left: "0-9:e1 10-12:e2" },
+  { title: "where an epoch begins", at: 10, left: "0-9:e1" },
+  { title: "in a hole", at: 25, left: "0-9:e1 10-19:e2" },
+  { title: "past all that is held", at: 40, left: "0-9:e1 10-19:e2 30-39:e2" },
+];
+
+for (const { title, at, left } of TRUNCATIONS) {
+  Deno.test(`Journal.truncate() ${title}: the same offsets are appended anew, and a restart knows`, async () => {
+    using folder = new TestFolder();
+    await using it = await opened(folder);
+    await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+    await it.journal.append(appendInEpoch(0, { start: 10, end: 20 }, 2));
+    await it.journal.append(appendInEpoch(0, { start: 30, end: 40 }, 2));
+    using before = crashed(folder);
+    await it.journal.truncate(partition(0), at);
+    assert.equal(heldText(it.journal), left);
+    await it.journal.truncate(partition(0), at);
+    assert.equal(heldText(it.journal), left, "a second time");
+    // A crash before anything is appended: the checkpoint says so, the lines cannot.
+    assert.equal(await heldAfterRestart(folder), left);
+    assert.equal(
+      await heldAfterRestart(folder, { without: ["tracker.checkpoint"] }),
+      "0-9:e1 10-19:e2 30-39:e2",
+    );
+
+    await it.journal.append(appendInEpoch(0, { start: at, end: at + 5 }, 3));
+    const held = `${left} ${at}-${at + 4}:e3`.trim();
+    assert.equal(heldText(it.journal), held);
+    assert.equal(await heldAfterRestart(folder), held);
+    assert.equal(await heldAfterRestart(folder, { without: ["tracker.checkpoint"] }), held);
+    // A checkpoint from before the truncation.
+    Deno.copyFileSync(before.checkpoint, folder.checkpoint);
+    assert.equal(await heldAfterRestart(folder), held);
+  });
+}
+
+Deno.test("A log that is truncated again and again is held as it is at last, also within what was written anew", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  await it.journal.append(appendInEpoch(0, { start: 0, end: 20 }, 1));
+  for (const [epoch, at] of [[2, 10], [3, 15], [4, 12], [5, 3], [6, 7]] as const) {
+    await it.journal.truncate(partition(0), at);
+    await it.journal.append(appendInEpoch(0, { start: at, end: at + 8 }, epoch));
+  }
+  for (const without of [[], ["tracker.checkpoint"]]) {
+    assert.equal(await heldAfterRestart(folder, { without }), "0-2:e1 3-6:e5 7-14:e6");
+  }
+});
+
+Deno.test("Where the first new record lies above the truncation, only it can tell a journal without a checkpoint", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  await it.journal.append(appendInEpoch(0, { start: 0, end: 20 }, 1));
+  await it.journal.truncate(partition(0), 5);
+  // Offsets 5 to 9 are of aborted records; 10 and 11 are held without a line below them.
+  await it.journal.append({
+    ...appendInEpoch(0, { start: 12, end: 15 }, 2),
+    intervals: [{ start: 10, end: 15 }],
+  });
+  await it.journal.checkpoint();
+  assert.equal(await heldAfterRestart(folder), "0-4:e1 10-14:e2");
+  // What lies between is still held in its old epoch: nothing of the new log has these offsets.
+  const held = await heldAfterRestart(folder, { without: ["tracker.checkpoint"] });
+  assert.equal(held, "0-11:e1 12-14:e2");
+});
+
+Deno.test("A truncation takes what is held without a line, too", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  await it.journal.append({
+    ...appendInEpoch(0, { start: 0, end: 5 }, 1),
+    intervals: [{ start: 0, end: 9 }],
+  });
+  await it.journal.truncate(partition(0), 7);
+  assert.equal(await heldAfterRestart(folder), "0-6:e1");
+  await it.journal.truncate(partition(0), 2);
+  await it.journal.append({
+    ...partition(0),
+    intervals: [{ start: 2, end: 9 }],
+    epochs: [{ epoch: 2, start: 2 }],
+    ...encodedLines([]),
+  });
+  await it.journal.checkpoint();
+  assert.equal(await heldAfterRestart(folder), "0-1:e1 2-8:e2");
+});
+
+Deno.test("A truncation concerns its own partition and topic", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  const others = [partition(1), { ...partition(0), topicId: "another" }];
+  for (const of of [partition(0), ...others]) {
+    await it.journal.append({ ...appendInEpoch(0, { start: 0, end: 5 }, 1), ...of });
+  }
+  await it.journal.truncate(partition(0), 2);
+  assert.equal(it.journal.end(partition(0)), 2);
+  for (const of of others) assert.equal(it.journal.end(of), 5);
+});
+
+Deno.test("Journal.truncate() refuses what is no offset, a partition that is being appended to, and a closed journal", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  for (const offset of [-1, 0.5, NaN]) {
+    await assert.rejects(it.journal.truncate(partition(0), offset), RangeError);
+  }
+  const appending = it.journal.append(appendInEpoch(0, { start: 0, end: 2 }, 1));
+  await assert.rejects(it.journal.truncate(partition(0), 0), RangeError);
+  await appending;
+  await it.journal.truncate(partition(0), 1);
+  await it.journal.close();
+  await assert.rejects(it.journal.truncate(partition(0), 0), JournalClosedError);
+  assert.equal(await heldAfterRestart(folder), "0-0:e1");
+});
+
+Deno.test("A truncation at any moment of another partition's append and rotation leaves a checkpoint that is true of both", async () => {
+  // A checkpoint of such a moment could cover lines that it does not hold.
+  for (let operation = 4; operation < 8; operation++) {
+    for (let turn = 0; turn < 6; turn++) {
+      using folder = new TestFolder();
+      const storage = new FaultyStorage();
+      await using it = await opened(folder, { storage, rotateBytes: 3_000 });
+      await it.journal.append(appendInEpoch(0, { start: 0, end: 9 }, 1));
+      let truncating: Promise<void> | undefined;
+      let operationsLeft = operation;
+      storage.stat = async (path) => {
+        const facts = await denoStorage.stat(path);
+        if (operationsLeft-- === 0) afterTurns(turn, () => truncating = truncate());
+        return facts;
+      };
+      const truncate = () => it.journal.truncate(partition(0), 4);
+      const appending = it.journal.append(appendInEpoch(1, { start: 0, end: 6 }, 1));
+      await appending;
+      await (truncating ?? truncate());
+      await it.journal.append(appendInEpoch(1, { start: 6, end: 8 }, 1));
+      using copy = crashed(folder);
+      await using again = await opened(copy);
+      const moment = `operation ${operation}, turn ${turn}`;
+      assert.equal(heldText(again.journal, 0), "0-3:e1", moment);
+      assert.equal(heldText(again.journal, 1), "0-7:e1", moment);
+      assert.deepEqual([...again.told("rebuilt"), ...again.told("repeated lines")], [], moment);
+    }
+  }
+});
+
+/** Calls when so many microtasks have run. */
+function afterTurns(turns: number, call: () => void): void {
+  if (turns === 0) call();
+  else queueMicrotask(() => afterTurns(turns - 1, call));
+}
+
+Deno.test("A disk that takes nothing does not hold a truncation up; the checkpoint follows when it does", async () => {
+  using folder = new TestFolder();
+  const storage = new FaultyStorage();
+  await using it = await opened(folder, { storage, clock: fastClock() });
+  await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+  // Once before the disk is known to be full, once after.
+  const written = Promise.withResolvers<void>();
+  let truncating: Promise<void> | undefined;
+  storage.onWrite = () => {
+    truncating ??= it.journal.truncate(partition(0), 8);
+    written.resolve();
+    throw diskFull();
+  };
+  const waiting = it.journal.append(appendInEpoch(1, { start: 0, end: 1 }, 1));
+  await written.promise;
+  await truncating;
+  assert.notEqual(it.journal.stallReason, undefined);
+  await it.journal.truncate(partition(0), 5);
+  assert.equal(it.journal.end(partition(0)), 5);
+  storage.onWrite = (bytes) => bytes.length;
+  await waiting;
+  await it.journal.checkpoint();
+  assert.equal(await heldAfterRestart(folder), "0-4:e1");
+});
+
+Deno.test("A checkpoint that cannot be written does not hold a truncation up; the lines tell a restart", async () => {
+  using folder = new TestFolder();
+  const storage = new FaultyStorage();
+  await using it = await opened(folder, { storage });
+  await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+  const { rename } = storage;
+  storage.rename = () => Promise.reject(diskFull());
+  await it.journal.truncate(partition(0), 5);
+  assert.equal(it.told("checkpoint failed").length, 1);
+  await it.journal.append(appendInEpoch(0, { start: 5, end: 7 }, 2));
+  assert.equal(await heldAfterRestart(folder), "0-4:e1 5-6:e2");
+  storage.rename = rename;
+});
+
+Deno.test("What was truncated stays superseded when the files are read again while the journal is open", async () => {
+  const appended = [
+    { end: 5, held: "0-4:e1" },
+    { end: 7, held: "0-4:e1 5-6:e2" },
+  ];
+  for (const { end, held } of appended) {
+    using folder = new TestFolder();
+    await using it = await opened(folder, { clock: fastClock() });
+    await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+    await it.journal.truncate(partition(0), 5);
+    if (end > 5) await it.journal.append(appendInEpoch(0, { start: 5, end }, 2));
+    // No checkpoint tells of it, and no line of offsets 7 to 9.
+    Deno.removeSync(folder.checkpoint);
+    Deno.renameSync(folder.active, folder.file("old"));
+    Deno.copyFileSync(folder.file("old"), folder.active);
+    const next = appendInEpoch(0, { start: end, end: 12 }, 2);
+    await assert.rejects(it.journal.append(next), JournalReopenedError);
+    assert.equal(heldText(it.journal), held);
+    await it.journal.append(next);
+    assert.equal(heldText(it.journal), "0-4:e1 5-11:e2");
+    const records = epochRecordsIn([Deno.readTextFileSync(folder.active)]);
+    assert.equal(records.length, 10 + 7);
+    assert.equal(await heldAfterRestart(folder), "0-4:e1 5-11:e2");
+  }
+});
+
+Deno.test("Journal.establishEpoch() names the epochs of an earlier version's records, over a restart", async () => {
+  using folder = new TestFolder();
+  await using it = await opened(folder);
+  await it.journal.append(appendOf(0, { start: 0, end: 10 }));
+  assert.equal(it.journal.lastEpoch(partition(0)), undefined);
+  it.journal.establishEpoch(partition(0), { epoch: 7, start: 6 });
+  it.journal.establishEpoch(partition(0), { epoch: 5, start: 0 });
+  assert.equal(heldText(it.journal), "0-5:e5 6-9:e7");
+  await it.journal.append(appendInEpoch(0, { start: 10, end: 12 }, 7));
+  await it.journal.checkpoint();
+  assert.equal(await heldAfterRestart(folder), "0-5:e5 6-11:e7");
+  // They have to be established again where the checkpoint is lost.
+  const without = ["tracker.checkpoint"];
+  assert.equal(await heldAfterRestart(folder, { without }), "0-9:e? 10-11:e7");
+});
+
+for (const checkpoint of ["old", "missing"] as const) {
+  Deno.test(`A journal cut at any byte after a truncation holds what its whole lines say (checkpoint ${checkpoint})`, async () => {
+    using whole = new TestFolder();
+    let old = new Uint8Array();
+    let covered = 0;
+    {
+      await using it = await opened(whole);
+      await it.journal.append(appendInEpoch(0, { start: 0, end: 4 }, 1));
+      await it.journal.checkpoint();
+      old = Deno.readFileSync(whole.checkpoint);
+      covered = Deno.statSync(whole.active).size;
+      await it.journal.truncate(partition(0), 2);
+      await it.journal.append(appendInEpoch(0, { start: 2, end: 4 }, 2));
+    }
+    const bytes = Deno.readFileSync(whole.active);
+    const lineBytes = bytes.length / 6;
+    const heldByLineCount = new Map([[4, "0-3:e1"], [5, "0-1:e1 2-2:e2"], [6, "0-1:e1 2-3:e2"]]);
+    for (let length = covered; length <= bytes.length; length++) {
+      const storage = new PowerLossDisk(() => 0.999).storage(() => "done");
+      await storage.createDirectory("logs");
+      await write(storage, "logs/tracker.events", bytes.subarray(0, length));
+      if (checkpoint === "old") await write(storage, "logs/tracker.checkpoint", old);
+      const { journal } = await opened({ path: "logs" }, { storage });
+      const held = heldByLineCount.get(Math.floor(length / lineBytes));
+      assert.equal(heldText(journal), held, `length ${length}`);
+      await journal.close();
+    }
+  });
+}
+
+async function write(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await storage.open(path, "replace");
+  await writeAll(file, bytes);
+  file.close();
+}
+
+const UPKEEPS: Readonly<Record<string, Options>> = {
+  "closed segments": ROTATE,
+  "compressed segments": { ...ROTATE, compress: true },
+  "removed segments": { ...ROTATE, keepMs: 1e-6 },
+};
+
+for (const [title, options] of Object.entries(UPKEEPS)) {
+  Deno.test(`A truncation of what is in ${title} is known without a checkpoint, before and after new records`, async () => {
+    using folder = new TestFolder();
+    // Restarts in between: everything that is closed has its manifest, and is compressed or removed.
+    const steps = [
+      (journal: Journal) => appendEach(journal, { start: 0, end: 40 }, 1),
+      (journal: Journal) => journal.truncate(partition(0), 25),
+      (journal: Journal) => appendEach(journal, { start: 25, end: 45 }, 2),
+      (journal: Journal) => journal.truncate(partition(0), 10),
+      (journal: Journal) => appendEach(journal, { start: 10, end: 60 }, 3),
+    ];
+    for (const step of steps) {
+      const it = await opened(folder, options);
+      await step(it.journal);
+      await it.journal.close();
+      await upkept(folder, options);
+    }
+    const held = "0-9:e1 10-59:e3";
+    assert.equal(await heldAfterRestart(folder), held);
+    assert.equal(await heldAfterRestart(folder, { without: ["tracker.checkpoint"] }), held);
+    if (options.keepMs !== undefined) return;
+    const without = ["tracker.checkpoint", "tracker.manifest."];
+    assert.equal(await heldAfterRestart(folder, { without }), held, "without manifests");
+  });
+}
+
+/** Opens the journal until all closed segments are as the options want them. */
+async function upkept(folder: TestFolder, options: Options): Promise<void> {
+  if (options.compress !== true && options.keepMs === undefined) return;
+  const it = await opened(folder, options);
+  const deadline = performance.now() + 10_000;
+  while (folder.names("tracker.events.").length > 0) {
+    assert.ok(performance.now() < deadline, "waited 10 s for the closed segments");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await it.journal.close();
+}
+
+Deno.test("Manifests say where epochs begin and what is superseded, apart from what earlier versions compare", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 20 }, 1);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 10, end: 30 }, 2);
+  }
+  const [first, second] = [1, 2].map((number) => {
+    const path = folder.file(`tracker.manifest.00000${number}.json`);
+    return JSON.parse(Deno.readTextFileSync(path)).body;
+  });
+  const { topic, topicId } = partition(0);
+  const own = { topic, topic_id: topicId, partition: 0 };
+  const end = first.partitions[0].last_offset + 1;
+  assert.deepEqual(first.leader_epochs, [{ ...own, starts: [[1, 0]], superseded: [] }]);
+  assert.deepEqual(second.leader_epochs, [{ ...own, starts: [[2, 10]], superseded: [[10, 20]] }]);
+  assert.deepEqual(Object.keys(first.partitions[0]), [
+    "topic",
+    "topic_id",
+    "partition",
+    "records",
+    "first_offset",
+    "last_offset",
+    "held",
+  ]);
+  assert.ok(end > 10 && end < 20);
+  const { segments } = await checkManifests(folder.path);
+  assert.deepEqual(segments.filter(({ ok }) => !ok), []);
+});
+
+Deno.test("checkManifests() does not count offsets as removed that later segments superseded", async () => {
+  using folder = new TestFolder();
+  {
+    await using it = await opened(folder, ROTATE);
+    await appendEach(it.journal, { start: 0, end: 40 }, 1);
+  }
+  await upkept(folder, { ...ROTATE, keepMs: 1e-6 });
+  const { removed: before } = await checkManifests(folder.path);
+  const end = before.of(partition(0)).end ?? 0;
+  assert.ok(end > 20);
+  {
+    await using it = await opened(folder, ROTATE);
+    await it.journal.truncate(partition(0), 10);
+    await appendEach(it.journal, { start: 15, end: 60 }, 2);
+  }
+  const { removed } = await checkManifests(folder.path);
+  assert.deepEqual(removed.of(partition(0)).intervals, [{ start: 0, end: 10 }]);
+});

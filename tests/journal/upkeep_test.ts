@@ -1,0 +1,538 @@
+/** Compression and removal of closed segments: nothing lost, nothing appended again, whatever happens in between. */
+
+import assert from "node:assert/strict";
+import { ArchiveReader, packBlock } from "../../lib/journal/archive.ts";
+import type { JournalOptions } from "../../lib/journal/journal.ts";
+import { encodeSealed } from "../../lib/journal/sealed_text.ts";
+import { checkManifests } from "../../lib/journal/manifest_check.ts";
+import { denoStorage, readRange, type Storage } from "../../lib/journal/storage.ts";
+import {
+  appendOf,
+  diskFull,
+  fastClock,
+  FaultyStorage,
+  heldNames,
+  lineOf,
+  namesOf,
+  opened,
+  type OpenedJournal,
+  partition,
+  recordsIn,
+  TestFolder,
+  until,
+} from "./fixture.ts";
+
+const ROTATE = { rotateBytes: 700 };
+const COMPRESS = { ...ROTATE, compress: true };
+/** All that is closed is old. */
+const KEEP_NOTHING = { ...ROTATE, keepMs: 1e-6 };
+const DAY_MS = 86_400_000;
+
+type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs" | "storage">>;
+
+/** Appends offsets of partition 0, each in a group of its own. */
+async function appendAll({ journal }: OpenedJournal, start: number, end: number): Promise<void> {
+  for (let offset = start; offset < end; offset++) {
+    if (journal.holds({ ...partition(0), offset })) continue;
+    await journal.append(appendOf(0, { start: offset, end: offset + 1 }));
+  }
+}
+
+async function journalOf(count: number, options: Options = ROTATE): Promise<TestFolder> {
+  const folder = new TestFolder();
+  await using it = await opened(folder, options);
+  await appendAll(it, 0, count);
+  return folder;
+}
+
+/** Opens the journal, and lets it do with its closed segments what it is asked to. */
+async function tended(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+  const it = await opened(folder, options);
+  await until(() => {
+    const [plain, archives] = ["events.", "archive."].map((kind) =>
+      folder.names(`tracker.${kind}`)
+    );
+    if (options.keepMs === KEEP_NOTHING.keepMs) {
+      return plain?.length === 0 && archives?.length === 0;
+    }
+    const manifests = folder.names("tracker.manifest.").length;
+    return plain?.length === 0 && archives?.length === manifests;
+  });
+  await it.journal.close();
+  return it;
+}
+
+/** What is in the files, compressed ones too. */
+async function textsIn(folder: TestFolder): Promise<string[]> {
+  const texts: string[] = [];
+  for (const name of folder.names("tracker.archive.").filter((name) => name.endsWith(".zst"))) {
+    const number = name.replaceAll(/\D/g, "");
+    if (folder.names(`tracker.events.${number}`).length > 0) continue;
+    const archive = await ArchiveReader.open(await denoStorage.open(folder.file(name), "read"));
+    const bytes = await readRange(archive, { start: 0, end: archive.bytes });
+    archive.close();
+    texts.push(new TextDecoder().decode(bytes));
+  }
+  for (const name of folder.names("tracker.events.")) {
+    texts.push(Deno.readTextFileSync(folder.file(name)));
+  }
+  return [...texts, Deno.readTextFileSync(folder.active)];
+}
+
+async function assertHasAll(folder: TestFolder, end: number): Promise<void> {
+  const { records, badLineCount } = recordsIn(await textsIn(folder));
+  assert.equal(badLineCount, 0);
+  assert.deepEqual(records, namesOf(0, { start: 0, end }));
+}
+
+async function statesOf(folder: TestFolder): Promise<readonly string[]> {
+  const { segments } = await checkManifests(folder.path);
+  return segments.map(({ state, ok, reason }) => ok ? state : `${state}: ${reason}`);
+}
+
+Deno.test("Closed segments are compressed, each line is in the archive, and the manifests prove it", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  const it = await tended(folder, COMPRESS);
+  assert.deepEqual(
+    folder.names("tracker.archive."),
+    plain.map((name) => name.replace("events", "archive") + ".zst"),
+  );
+  assert.equal(it.told("compressed").length, plain.length);
+  for (const name of folder.names("tracker.archive.")) {
+    assert.equal((Deno.statSync(folder.file(name)).mode ?? 0) & 0o777, 0o600);
+  }
+  await assertHasAll(folder, 12);
+  assert.deepEqual(await statesOf(folder), plain.map(() => "compressed"));
+});
+
+Deno.test("A compressed segment is held on, with a checkpoint, without one, and without manifests", async () => {
+  using whole = await journalOf(12);
+  await tended(whole, COMPRESS);
+  using folder = new TestFolder();
+  for (const lost of [[], ["tracker.checkpoint"], ["tracker.checkpoint", "tracker.manifest."]]) {
+    folder.copyFrom(whole);
+    for (const name of lost.flatMap((start) => folder.names(start))) {
+      Deno.removeSync(folder.file(name));
+    }
+    await using it = await opened(folder);
+    assert.equal(it.told("rebuilt").length, lost.length === 0 ? 0 : 1);
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
+    await appendAll(it, 0, 15);
+    await assertHasAll(folder, 15);
+  }
+});
+
+Deno.test("An archive that is gone takes its records out of what is held, as a segment does", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, COMPRESS);
+  Deno.removeSync(folder.file("tracker.archive.000001.zst"));
+  await using it = await opened(folder);
+  assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
+  const { records } = recordsIn(await textsIn(folder));
+  assert.deepEqual(heldNames(it.journal, 1), records);
+  assert.match((await statesOf(folder))[0] ?? "", /^missing: the segment is missing/);
+});
+
+Deno.test("checkManifests() names the archive of which one byte was changed, or that was cut", async () => {
+  using whole = await journalOf(12);
+  await tended(whole, COMPRESS);
+  using folder = new TestFolder();
+  const name = "tracker.archive.000002.zst";
+  const bytes = Deno.readFileSync(whole.file(name));
+  for (const damaged of [bytes.with(99, (bytes[99] ?? 0) ^ 4), bytes.subarray(0, -3)]) {
+    folder.copyFrom(whole);
+    Deno.writeFileSync(folder.file(name), damaged);
+    const [, second, ...others] = await statesOf(folder);
+    assert.match(second ?? "", /^compressed: the segment was changed: the archive is damaged/);
+    assert.ok(others.every((state) => state === "compressed"));
+  }
+  folder.copyFrom(whole);
+  Deno.copyFileSync(folder.file("tracker.archive.000001.zst"), folder.file(name));
+  assert.match((await statesOf(folder))[1] ?? "", /^compressed: the segment was changed: its SHA/);
+});
+
+Deno.test("A segment that is not what its manifest says is not compressed, and that is said", async () => {
+  using folder = await journalOf(12);
+  const path = folder.file("tracker.events.000002");
+  const text = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, text.replace("value", "valve"));
+  await using it = await opened(folder, COMPRESS);
+  await until(() => folder.names("tracker.events.").length === 1);
+  await it.journal.close();
+  assert.equal(it.told("segment changed").length, 1);
+  assert.equal(it.told("segment changed")[0]?.path, path);
+  assert.ok(Deno.statSync(path).isFile);
+  assert.match((await statesOf(folder))[1] ?? "", /^plain: the segment was changed/);
+});
+
+Deno.test("Segments that are old enough are removed, oldest first; their records stay held, and the chain whole", async () => {
+  for (const compressed of [false, true]) {
+    using folder = await journalOf(12);
+    if (compressed) await tended(folder, COMPRESS);
+    const count = folder.names("tracker.manifest.").length;
+    const it = await tended(folder, KEEP_NOTHING);
+    assert.deepEqual(
+      it.told("removed").map(({ path }) => path),
+      Array.from({ length: count }, (_, index) => folder.file(`tracker.events.00000${index + 1}`)),
+    );
+    assert.deepEqual(folder.names("tracker.manifest."), []);
+    assert.equal(folder.names("tracker.removed.").length, count);
+    assert.deepEqual(await statesOf(folder), Array(count).fill("removed"));
+    const { removed } = await checkManifests(folder.path);
+    assert.ok(removed.of(partition(0)).has(0));
+
+    for (const lost of ["", "tracker.checkpoint"]) {
+      if (lost !== "") Deno.removeSync(folder.file(lost));
+      await using again = await opened(folder, ROTATE);
+      assert.equal(again.told("rebuilt").length, lost === "" ? 0 : 1);
+      assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
+      await assert.rejects(
+        again.journal.append(appendOf(0, { start: 0, end: 1 })),
+        RangeError,
+        "what was removed is not appended again",
+      );
+    }
+    // The chain goes on where it was, and so do the numbers.
+    await using again = await opened(folder, ROTATE);
+    await appendAll(again, 0, 20);
+    await again.journal.close();
+    assert.ok((await statesOf(folder)).every((state) => /^(removed|plain)$/.test(state)));
+    const { chain } = JSON.parse(
+      Deno.readTextFileSync(
+        folder.file(`tracker.manifest.${String(count + 1).padStart(6, "0")}.json`),
+      ),
+    ).body;
+    assert.equal(chain, count + 1);
+  }
+});
+
+Deno.test("Without a checkpoint, a removed segment whose manifest is damaged takes only its own records out", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, KEEP_NOTHING);
+  Deno.truncateSync(folder.file("tracker.removed.000002.json"), 100);
+  Deno.removeSync(folder.checkpoint);
+  await using it = await opened(folder);
+  const held = namesOf(0, { start: 0, end: 12 }).filter((name) => !/:(2|3)$/.test(name));
+  assert.deepEqual(heldNames(it.journal, 1), held);
+  assert.match((await statesOf(folder))[1] ?? "", /^removed: its manifest is damaged/);
+});
+
+Deno.test("An archive without a manifest is read whole, its foreign lines are told, and no file is left open", async () => {
+  using folder = new TestFolder();
+  const lines = [0, 1].map((offset) => lineOf(partition(0), offset));
+  const text = new TextEncoder().encode(lines[0] + "hello\n" + lines[1]);
+  Deno.writeFileSync(folder.file("tracker.archive.000001.zst"), packBlock(text));
+  const storage = new FaultyStorage();
+  {
+    await using it = await opened(folder, { storage });
+    assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 2 }));
+    assert.deepEqual(it.told("foreign lines").map(({ lineCount }) => lineCount), [1]);
+    await until(() => storage.openCount === 2);
+  }
+  assert.equal(storage.openCount, 0);
+});
+
+Deno.test("checkManifests() names an archive whose manifest is gone, and a file in a removed segment's place", async () => {
+  using folder = await journalOf(12);
+  await tended(folder, COMPRESS);
+  const segment = await textsIn(folder);
+  const last = folder.names("tracker.manifest.").length;
+  for (const number of [2, last]) {
+    Deno.removeSync(folder.file(`tracker.manifest.00000${number}.json`));
+    const state = (await statesOf(folder))[number - 1] ?? "";
+    assert.match(state, /^compressed: its manifest is missing/);
+  }
+
+  using other = await journalOf(12);
+  await tended(other, KEEP_NOTHING);
+  Deno.removeSync(other.file("tracker.removed.000002.json"));
+  Deno.writeTextFileSync(other.file("tracker.events.000002"), segment[1] ?? "");
+  assert.match((await statesOf(other))[1] ?? "", /^unsealed: its manifest is missing/);
+});
+
+Deno.test("An old checkpoint is good though its segment was compressed or removed since", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    for (const checkpointAt of [0, 1, 3]) {
+      using folder = await journalOf(checkpointAt);
+      const checkpoint = Deno.readTextFileSync(folder.checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        await appendAll(it, checkpointAt, 12);
+      }
+      await tended(folder, options);
+      Deno.writeTextFileSync(folder.checkpoint, checkpoint);
+      {
+        await using it = await opened(folder, ROTATE);
+        assert.deepEqual(it.told("rebuilt"), []);
+        assert.equal(it.journal.id, JSON.parse(checkpoint).body.journal);
+        assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
+        await appendAll(it, 0, 16);
+      }
+      const states = await statesOf(folder);
+      assert.ok(states.every((state) => /^(compressed|removed|plain)$/.test(state)), states.join());
+    }
+  }
+});
+
+Deno.test("A checkpoint is not believed whose segment was compressed or removed and is another one by its manifest", async () => {
+  for (const options of [COMPRESS, KEEP_NOTHING]) {
+    using folder = await journalOf(5);
+    await tended(folder, options);
+    const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
+    const others = [
+      { position: 1_000_000 },
+      { position: 100, fingerprint: { ...body.fingerprint, headSha256: "0".repeat(64) } },
+    ];
+    for (const other of others) {
+      const changed = { ...body, segment: 1, closed: [], ...other };
+      Deno.writeTextFileSync(folder.checkpoint, encodeSealed(changed, { version: 1 }));
+      await using it = await opened(folder, ROTATE);
+      assert.equal(it.told("rebuilt").length, 1, JSON.stringify(other));
+      assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
+    }
+  }
+});
+
+Deno.test("Without a checkpoint, segments are compressed and removed as with one", async () => {
+  for (const isArchived of [false, true]) {
+    using folder = await journalOf(12);
+    if (isArchived) await tended(folder, COMPRESS);
+    const options = isArchived ? KEEP_NOTHING : COMPRESS;
+    Deno.removeSync(folder.checkpoint);
+    const it = await tended(folder, options);
+    assert.equal(it.told("rebuilt").length, 1);
+    // The checkpoint that it wrote covers all segments that are left.
+    await using again = await opened(folder);
+    assert.deepEqual(again.notices, []);
+    assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
+  }
+});
+
+/** Makes the manifest of a segment anew, as if it had been made at another time. */
+function setAge(folder: TestFolder, number: number, ageMs: number): void {
+  const path = folder.file(`tracker.manifest.${String(number).padStart(6, "0")}.json`);
+  const { body } = JSON.parse(Deno.readTextFileSync(path));
+  const created = new Date(Date.now() - ageMs).toISOString();
+  Deno.writeTextFileSync(path, encodeSealed({ ...body, created }, { version: 1 }));
+}
+
+/** Opens the journal, and closes it when all has been done with its closed segments that can be done now. */
+async function passed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+  const delaysMs: number[] = [];
+  const it = await opened(folder, { ...options, clock: fastClock(delaysMs) });
+  await until(() => delaysMs.includes(60_000));
+  await it.journal.close();
+  return it;
+}
+
+Deno.test("Segments that are not old enough stay, and without --keep all do", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  await using unlimited = await opened(folder);
+  await unlimited.journal.close();
+  for (const it of [unlimited, await passed(folder, { keepMs: DAY_MS })]) {
+    assert.deepEqual(folder.names("tracker.events."), plain);
+    assert.deepEqual(it.told("removed"), []);
+  }
+});
+
+Deno.test("Removal goes up to the first segment that is too young or has no good manifest, and skips none", async () => {
+  using whole = await journalOf(10);
+  const count = whole.names("tracker.manifest.").length;
+  assert.ok(count >= 4);
+  using archived = new TestFolder();
+  archived.copyFrom(whole);
+  await tended(archived, COMPRESS);
+  using folder = new TestFolder();
+  const keepMs = DAY_MS;
+  for (const from of [whole, archived]) {
+    for (let stopsAt = 1; stopsAt <= count; stopsAt++) {
+      for (const why of ["young", "damaged", "gone"] as const) {
+        // A plain segment whose manifest is gone gets one, and is young by it; an archive does not.
+        folder.copyFrom(from);
+        for (let number = 1; number <= count; number++) setAge(folder, number, 2 * DAY_MS);
+        const path = folder.file(`tracker.manifest.00000${stopsAt}.json`);
+        if (why === "young") setAge(folder, stopsAt, DAY_MS - 60_000);
+        else if (why === "damaged") Deno.truncateSync(path, 200);
+        else Deno.removeSync(path);
+        const it = await passed(folder, { keepMs });
+        assert.deepEqual(
+          it.told("removed").map(({ path }) => path),
+          Array.from(
+            { length: stopsAt - 1 },
+            (_, index) => folder.file(`tracker.events.00000${index + 1}`),
+          ),
+          `${why} at ${stopsAt}`,
+        );
+        const isReported = why === "damaged" || (why === "gone" && from === archived);
+        assert.equal(it.told("segment changed").length, isReported ? 1 : 0);
+        assert.deepEqual(it.told("upkeep failed"), []);
+      }
+    }
+  }
+});
+
+Deno.test("More than nine segments are removed in the order of their numbers", async () => {
+  using folder = await journalOf(26);
+  const count = folder.names("tracker.manifest.").length;
+  assert.ok(count > 11);
+  const it = await tended(folder, KEEP_NOTHING);
+  assert.deepEqual(
+    it.told("removed").map(({ path }) => path),
+    Array.from(
+      { length: count },
+      (_, index) => folder.file(`tracker.events.${String(index + 1).padStart(6, "0")}`),
+    ),
+  );
+});
+
+/**
+ * Goal: no step of sealing, compressing and removing can be the last one of a process, or fail, and do harm.
+ * Method: the process "dies" at the nth operation on the disk (it and all after it never answer), or that
+ * operation fails; for every n until the work is done before. Then the journal is opened again.
+ */
+for (const fate of ["dies", "fails"] as const) {
+  Deno.test(`A process that ${fate} at any step of the upkeep loses nothing and repeats nothing`, async () => {
+    for (const mode of [COMPRESS, { ...KEEP_NOTHING, compress: true }]) {
+      using whole = await journalOf(8);
+      for (const name of whole.names("tracker.manifest.")) Deno.removeSync(whole.file(name));
+      using folder = new TestFolder();
+      let isDone = false;
+      let step = 0;
+      for (; !isDone; step++) {
+        folder.copyFrom(whole);
+        let left = step;
+        let isTouched = false;
+        const storage = stoppable(() => {
+          if (left-- > 0) return "done";
+          isTouched = true;
+          return fate === "dies" ? "never" : left < -1 ? "done" : "fails";
+        });
+        const it = await opened(folder, { ...mode, storage: storage.asked });
+        storage.begin();
+        await until(() => isTouched || areTended(folder, mode));
+        // What was under way is over, and then the journal's lock is free as after a death.
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        isDone = !isTouched;
+        if (fate === "dies") storage.die();
+        else await it.journal.close();
+        const again = await tended(folder, mode);
+        assert.deepEqual(again.told("rebuilt"), [], `step ${step}`);
+        assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 8 }));
+        const states = await statesOf(folder);
+        const state = "keepMs" in mode ? "removed" : "compressed";
+        assert.deepEqual(states, states.map(() => state), `step ${step}`);
+        if (state === "compressed") await assertHasAll(folder, 8);
+        assert.deepEqual(folder.names("").filter((name) => name.endsWith(".new")), []);
+      }
+      assert.ok(step > 30, `${step} steps`);
+    }
+  });
+}
+
+function areTended(folder: TestFolder, mode: Options): boolean {
+  const names = folder.names("tracker.");
+  const isLeft = (kind: string) => names.some((name) => name.startsWith(`tracker.${kind}.`));
+  return !isLeft("events") && (mode.keepMs === undefined || !isLeft("archive"));
+}
+
+/** The real disk, with a say in each operation that changes it, from `begin` on; `die` frees the folder's lock. */
+function stoppable(fateOf: () => "done" | "fails" | "never") {
+  let hasBegun = false;
+  const locks: { close(): void }[] = [];
+  const act = <T>(operation: () => Promise<T>): Promise<T> => {
+    switch (hasBegun ? fateOf() : "done") {
+      case "done":
+        return operation();
+      case "fails":
+        return Promise.reject(diskFull());
+      case "never":
+        return new Promise<T>(() => {});
+    }
+  };
+  const asked: Storage = {
+    ...denoStorage,
+    rename: (from, to) => act(() => denoStorage.rename(from, to)),
+    remove: (path) => act(() => denoStorage.remove(path)),
+    syncDirectory: (directory) => act(() => denoStorage.syncDirectory(directory)),
+    async open(path, mode) {
+      const file = await act(() => denoStorage.open(path, mode));
+      if (mode === "lock") locks.push(file);
+      return {
+        read: (into) => file.read(into),
+        seek: (position) => file.seek(position),
+        truncate: (bytes) => file.truncate(bytes),
+        stat: () => file.stat(),
+        tryLock: () => file.tryLock(),
+        close: () => file.close(),
+        write: (bytes) => act(() => file.write(bytes)),
+        syncData: () => act(() => file.syncData()),
+      };
+    },
+  };
+  return {
+    asked,
+    begin: () => void (hasBegun = true),
+    die: () => locks.forEach((lock) => lock.close()),
+  };
+}
+
+Deno.test("A full disk stops compression, takes nothing, and it is done when there is room", async () => {
+  using folder = await journalOf(12);
+  const plain = folder.names("tracker.events.");
+  const storage = new FaultyStorage();
+  const { open } = storage;
+  storage.open = async (path, mode) => {
+    const file = await open.call(storage, path, mode);
+    if (!path.includes("archive") || mode !== "replace") return file;
+    return Object.assign(Object.create(file), {
+      write: () => Promise.reject(diskFull()),
+      close: () => file.close(),
+    });
+  };
+  {
+    await using it = await opened(folder, { ...COMPRESS, storage });
+    await until(() => it.told("upkeep failed").length > 0);
+    assert.deepEqual(folder.names("tracker.archive."), []);
+    assert.deepEqual(folder.names("tracker.events."), plain);
+    await appendAll(it, 12, 14);
+  }
+  await tended(folder, COMPRESS);
+  await assertHasAll(folder, 14);
+});
+
+Deno.test("A segment closed while the folder is listed is for the next pass, not reported as changed", async () => {
+  using folder = new TestFolder();
+  const storage = new FaultyStorage();
+  const { list } = storage;
+  const [listed, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isHeld = false;
+  storage.list = async (directory) => {
+    const names = await list.call(storage, directory);
+    if (!isHeld && names.includes("tracker.events.000001")) {
+      isHeld = true;
+      listed.resolve();
+      await released.promise;
+    }
+    return names;
+  };
+  // The first segment is dated day 0 and is 10 days old at the next look; the date stays there, so the second is new.
+  const dates = [0];
+  const clock = { ...fastClock(), date: () => new Date(dates.shift() ?? 10 * DAY_MS) };
+  await using it = await opened(folder, { ...COMPRESS, keepMs: DAY_MS, storage, clock });
+  let offset = 0;
+  const appendUntilRotated = async (count: number) => {
+    while (it.told("rotated").length < count) await appendAll(it, offset, ++offset);
+  };
+  await appendUntilRotated(1);
+  await listed.promise;
+  await appendUntilRotated(2);
+  released.resolve();
+  await until(() => it.told("compressed").length === 2 || it.told("segment changed").length > 0);
+  assert.deepEqual(it.told("segment changed"), []);
+  assert.deepEqual(it.told("removed").map(({ path }) => path), [
+    folder.file("tracker.events.000001"),
+  ]);
+  assert.deepEqual(folder.names("tracker.archive."), ["tracker.archive.000002.zst"]);
+});
