@@ -5,7 +5,7 @@ import { liveBroker, uniqueName } from "../live_broker.ts";
 
 const broker = await liveBroker();
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-/** A program that runs until it is stopped is stopped after so long. */
+/** A program that runs until it is stopped is stopped after so long; others end by themselves. */
 const RUN_MS = 4_000;
 const SCRIPT_SECONDS_MAX = 60;
 
@@ -177,12 +177,22 @@ interface Place {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** Options and commands with which a program ends by itself. */
+const ENDING = new Set([
+  ...["--count", "--duration", "--ramp", "--exit-at-end", "--once", "--html"],
+  ...["verify", "redrive"],
+]);
+
 async function runCommand(
   [name = "", ...args]: readonly string[],
   { folder, env }: Place,
 ): Promise<Ended> {
   const program = await startProgram(name as ProgramName, args, { cwd: folder, env });
-  const timer = setTimeout(() => program.signal("SIGINT"), RUN_MS);
+  const isEnding = args.some((arg) => ENDING.has(arg.split("=")[0] ?? ""));
+  const timer = setTimeout(
+    () => program.signal("SIGINT"),
+    isEnding ? SCRIPT_SECONDS_MAX * 1_000 : RUN_MS,
+  );
   const code = await program.exitCode;
   clearTimeout(timer);
   return { code, ...program.output };
