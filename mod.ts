@@ -53,7 +53,12 @@ export { decodeEvent, type JournaledRecord } from "./lib/journal/line.ts";
 export { readJournal, type ReadJournalOptions } from "./lib/journal/reader.ts";
 export { FolderMonitor, type MonitorFigures } from "./lib/monitor/figures.ts";
 export type { TrackerCounts, TrackerMetrics, TrackerTotals } from "./lib/tracker/metrics.ts";
-export { type VerifyProgress, verifyTopic, type VerifyTopicOptions } from "./lib/verify/verify.ts";
+export {
+  type VerifyProgress,
+  type VerifyScope,
+  verifyTopic,
+  type VerifyTopicOptions,
+} from "./lib/verify/verify.ts";
 export type { SegmentCheck } from "./lib/journal/manifest_check.ts";
 export {
   EXAMPLE_KINDS,

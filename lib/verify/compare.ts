@@ -52,7 +52,7 @@ import {
 } from "./verification.ts";
 
 /** What to compare with what. */
-export interface CompareOptions {
+export interface VerifyScope {
   /** The topic's name. */
   readonly topic: string;
   /** Folders of the journals, judged together: each record is to be in one of them. */
@@ -63,6 +63,10 @@ export interface CompareOptions {
   readonly onProgress?: (progress: VerifyProgress) => void;
   /** Ends the verification with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+/** What to compare with what. */
+export interface CompareOptions extends VerifyScope {
   /** Answers questions about the topic. */
   readonly cluster: TopicCluster;
   /** Reads the committed records of a range. */

@@ -7,14 +7,14 @@
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import { TopicReader } from "../kafka/topic_reader.ts";
-import { compareJournals, type CompareOptions } from "./compare.ts";
+import { compareJournals, type CompareOptions, type VerifyScope } from "./compare.ts";
 import { requireJournals } from "../journal/journal_files.ts";
 import type { Verification } from "./verification.ts";
 
-export type { VerifyProgress } from "./compare.ts";
+export type { VerifyProgress, VerifyScope } from "./compare.ts";
 
-/** What to compare with what. */
-export interface VerifyTopicOptions extends Omit<CompareOptions, "cluster" | "reader" | "storage"> {
+/** What to compare with what, and how to reach the cluster. */
+export interface VerifyTopicOptions extends VerifyScope {
   /** The way to the cluster. */
   readonly connection: KafkaConnection;
 }
