@@ -106,13 +106,9 @@ const repeatedRecords = count(
   "Records read again that the journal held",
   "{record}",
 );
-/** What is known now, by topic and partition: a partition whose lag is not known is not told of. */
-const lags = new Map<string, { readonly source: Source; readonly lag: number }>();
-meter.createObservableGauge("orderflow.consumer.lag", {
+const lagGauge = meter.createGauge("orderflow.consumer.lag", {
   description: "Records of a partition that are in the topic and not yet safe",
   unit: "{record}",
-}).addCallback((result) => {
-  for (const { source, lag } of lags.values()) result.observe(lag, sourceAttributes(source));
 });
 const flushDuration = duration(
   "orderflow.journal.flush.duration",
@@ -303,15 +299,8 @@ export function noteRecords(
   OUTCOMES[outcome].add(recordCount, sourceAttributes(source));
 }
 
-/** Replaces what is known of the lag of this consumer's partitions; undefined where it is not known. */
-export function noteLags(
-  partitions: readonly { readonly source: Source; readonly lag: number | undefined }[],
-): void {
-  lags.clear();
-  if (!isMetering) return;
-  for (const { source, lag } of partitions) {
-    if (lag !== undefined) lags.set(`${source.topic}-${source.partition}`, { source, lag });
-  }
+export function noteLag(source: Source, lag: number): void {
+  if (isMetering) lagGauge.record(lag, sourceAttributes(source));
 }
 
 /** The span that is active, by the names that log lines have for it; nothing where there is none. */

@@ -8,7 +8,7 @@
 import type { PartitionStanding } from "../kafka/consumer/api.ts";
 import type { GroupConsumer } from "../kafka/consumer/group_consumer.ts";
 import type { Logger } from "../log.ts";
-import { noteLags } from "../telemetry.ts";
+import { noteLag } from "../telemetry.ts";
 import type { BlockedLetter, DeadLetters } from "./dead_letters.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
@@ -131,7 +131,9 @@ export class StandingWatch {
       ? undefined
       : this.#unassignedSinceMs ?? nowMs;
     this.#progress.observe(partitions, nowMs);
-    noteLags(partitions.map(({ partition, lag }) => ({ source: { topic, partition }, lag })));
+    for (const { partition, lag } of partitions) {
+      if (lag !== undefined) noteLag({ topic, partition }, lag);
+    }
     this.#sayTransactions(partitions);
     this.#sayStill(partitions, nowMs);
   }
