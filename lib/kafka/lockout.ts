@@ -27,6 +27,7 @@ export function lockoutOf(connection: KafkaConnection): Lockout {
 class Lockout {
   readonly #brokers: readonly string[];
   #saidAtMs: number | undefined;
+  #refusedAtMs = -Infinity;
 
   constructor(brokers: readonly string[]) {
     this.#brokers = brokers;
@@ -35,6 +36,7 @@ class Lockout {
   /** Says it at once, then once a minute. */
   noteRefused(error: unknown): void {
     const now = performance.now();
+    this.#refusedAtMs = now;
     if (this.#saidAtMs !== undefined && now - this.#saidAtMs < SAY_AGAIN_MS) return;
     this.#saidAtMs = now;
     log.warn("The cluster does not let us in any more; sends wait until it does", {
@@ -42,8 +44,9 @@ class Lockout {
     });
   }
 
-  noteEntered(): void {
-    if (this.#saidAtMs === undefined) return;
+  /** @param atMs when the cluster let us in: a connection from before the refusal says nothing. */
+  noteEntered(atMs: number): void {
+    if (this.#saidAtMs === undefined || atMs < this.#refusedAtMs) return;
     this.#saidAtMs = undefined;
     log.info("The cluster lets us in again; sends go on");
   }

@@ -60,6 +60,8 @@ interface Session {
   readonly lastBaseOffsets: Map<string, number>;
   sendsInFlight: number;
   isDiscarded: boolean;
+  /** When it was connected; undefined until then. */
+  enteredAtMs: number | undefined;
 }
 
 /** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
@@ -139,7 +141,8 @@ export class ReliableProducer {
       session.sendsInFlight++;
       try {
         await session.connected;
-        this.#lockout.noteEntered();
+        session.enteredAtMs ??= performance.now();
+        this.#lockout.noteEntered(session.enteredAtMs);
         return session;
       } catch (error) {
         session.isDiscarded = true;
@@ -167,6 +170,7 @@ export class ReliableProducer {
         lastBaseOffsets: new Map(),
         sendsInFlight: 0,
         isDiscarded: false,
+        enteredAtMs: undefined,
       };
     }
     return this.#session;

@@ -128,7 +128,6 @@ Deno.test("GroupConsumer commits what becomes safe just as a commit ends", async
     await until(
       `both are committed, ${wait} turns apart`,
       async () => (await committed(site)).join() === `${wait + 1},${wait + 1}`,
-      10_000,
     );
   }
 });
