@@ -5,6 +5,8 @@
  * @module
  */
 
+import { isJsonObject, type JsonObject } from "./json.ts";
+
 /** The file's name in the tracker's folder. */
 export const STATUS_NAME = "tracker.status";
 
@@ -95,8 +97,6 @@ export interface TrackerStatus extends TrackerReport {
 const PARTITION_COUNT_MAX = 10_000;
 const TEXT_LENGTH_MAX = 1_000;
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Reads a status as far as it makes sense; undefined where it is none. Texts are not safe to show as they are. */
 export function parseStatus(json: string): TrackerStatus | undefined {
   const fields = parseFields(json);
@@ -136,7 +136,7 @@ export function parseStatus(json: string): TrackerStatus | undefined {
   };
 }
 
-function parseFields(json: string): Fields | undefined {
+function parseFields(json: string): JsonObject | undefined {
   try {
     return fieldsOf(JSON.parse(json));
   } catch {
@@ -169,15 +169,13 @@ function openTransactionOf(value: unknown): readonly OpenTransactionStatus[] {
   }];
 }
 
-function optionalReason(fields: Fields): { readonly reason?: string } {
+function optionalReason(fields: JsonObject): { readonly reason?: string } {
   const reason = textOf(fields["reason"]);
   return reason === undefined ? {} : { reason };
 }
 
-function fieldsOf(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? value as Fields
-    : undefined;
+function fieldsOf(value: unknown): JsonObject | undefined {
+  return isJsonObject(value) ? value : undefined;
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -16,6 +16,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
+import { isJsonObject, type JsonObject } from "../json.ts";
 import { timestampFromJson, timestampJson } from "../int64.ts";
 import type { KafkaRecord, OmittedBytes, RecordHeader } from "../record.ts";
 
@@ -284,9 +285,6 @@ export interface JournaledRecord {
   readonly leaderEpoch?: number;
 }
 
-/** The fields of a journal line, as JSON has them. */
-export type EventFields = Readonly<Record<string, unknown>>;
-
 /**
  * Reads back the record that a line holds, byte for byte.
  *
@@ -297,9 +295,9 @@ export function decodeEvent(line: string): JournaledRecord {
 }
 
 /** @throws {SyntaxError} where the line is not a JSON object. */
-export function parseEvent(line: string): EventFields {
+export function parseEvent(line: string): JsonObject {
   const fields: unknown = JSON.parse(line);
-  if (!isFields(fields)) throw new SyntaxError("expected a JSON object");
+  if (!isJsonObject(fields)) throw new SyntaxError("expected a JSON object");
   return fields;
 }
 
@@ -308,7 +306,7 @@ export function parseEvent(line: string): EventFields {
  *
  * @throws {SyntaxError} where a field is missing or of another type; the message says which.
  */
-export function recordOf(fields: EventFields): JournaledRecord {
+export function recordOf(fields: JsonObject): JournaledRecord {
   const topic = stringOf(fields, "kafka_topic");
   const partition = integerOf(fields, "kafka_partition");
   const offset = integerOf(fields, "kafka_offset");
@@ -336,17 +334,13 @@ export function recordOf(fields: EventFields): JournaledRecord {
   };
 }
 
-function isFields(value: unknown): value is EventFields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function stringOf(fields: EventFields, name: string): string {
+function stringOf(fields: JsonObject, name: string): string {
   const value = fields[name];
   if (typeof value !== "string") throw new SyntaxError(`expected ${name} to be a string`);
   return value;
 }
 
-function integerOf(fields: EventFields, name: string): number {
+function integerOf(fields: JsonObject, name: string): number {
   const value = fields[name];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
     throw new SyntaxError(`expected ${name} to be a whole number, not below 0`);
@@ -354,24 +348,24 @@ function integerOf(fields: EventFields, name: string): number {
   return value;
 }
 
-function valueOf(fields: EventFields): Uint8Array | null {
+function valueOf(fields: JsonObject): Uint8Array | null {
   if (fields["value_null"] === true) return null;
   const raw = stringOf(fields, "raw_message");
   const base64 = fields["raw_message_base64"];
   return typeof base64 === "string" ? Uint8Array.fromBase64(base64) : ENCODER.encode(raw);
 }
 
-function bytesOf(fields: EventFields, name: string): Uint8Array | undefined {
+function bytesOf(fields: JsonObject, name: string): Uint8Array | undefined {
   const base64 = fields[`${name}_base64`];
   if (typeof base64 === "string") return Uint8Array.fromBase64(base64);
   const text = fields[name];
   return typeof text === "string" ? ENCODER.encode(text) : undefined;
 }
 
-function omittedIn(fields: EventFields, name: string): OmittedBytes | undefined {
+function omittedIn(fields: JsonObject, name: string): OmittedBytes | undefined {
   const omitted = fields[name];
   if (omitted === undefined) return undefined;
-  if (!isFields(omitted)) throw new SyntaxError(`expected ${name} to be a JSON object`);
+  if (!isJsonObject(omitted)) throw new SyntaxError(`expected ${name} to be a JSON object`);
   return { size: integerOf(omitted, "size"), sha256: stringOf(omitted, "sha256") };
 }
 
@@ -379,7 +373,7 @@ function headersOf(headers: unknown): readonly RecordHeader[] {
   if (headers === undefined) return [];
   if (!Array.isArray(headers)) throw new SyntaxError("expected kafka_headers to be a list");
   return headers.map((header: unknown) => {
-    if (!isFields(header)) throw new SyntaxError("expected a header to be a JSON object");
+    if (!isJsonObject(header)) throw new SyntaxError("expected a header to be a JSON object");
     const omitted = omittedIn(header, "value_omitted");
     return {
       key: stringOf(header, "key"),

@@ -8,7 +8,12 @@
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import { askForCoordinator, type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import {
+  askForCoordinator,
+  type ClientCluster,
+  createCluster,
+  otherBrokersAnswer,
+} from "./kafkajs/client_cluster.ts";
 import { takeUnresolvedHosts } from "./kafkajs/connections.ts";
 import { fetchTopicMetadata, fetchTopicsMetadata } from "./kafkajs/topic_metadata.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
@@ -409,15 +414,10 @@ export class ClusterClient implements AsyncDisposable {
     }
   }
 
-  /** Whether only the broker that was asked does not answer. At `persist` patience it makes no difference. */
+  /** Whether other brokers answer than the one that was asked. Not asked at `persist` patience, where it makes no difference. */
   async #othersAnswer(error: unknown): Promise<boolean> {
     if (this.#patience !== "probe" || !this.#isConnected || !isUnreachable(error)) return false;
-    try {
-      await this.#cluster.refreshMetadata();
-      return Object.keys(this.#cluster.brokerPool.brokers).length > 1;
-    } catch {
-      return false;
-    }
+    return await otherBrokersAnswer(this.#cluster);
   }
 }
 

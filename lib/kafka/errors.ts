@@ -14,7 +14,7 @@ export class BrokerUnreachableError extends Error {
   /** The message without its advice, which is for those who come for the first time. */
   readonly fact: string;
 
-  /** @param options.othersAnswer only one broker of the cluster does not. */
+  /** @param options.othersAnswer whether other brokers of the cluster answer. */
   constructor({ brokers, cause, othersAnswer = false }: {
     readonly brokers: readonly string[];
     readonly cause: unknown;

@@ -12,7 +12,7 @@
 import { delay } from "../async.ts";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
-import { type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import { type ClientCluster, createCluster, otherBrokersAnswer } from "./kafkajs/client_cluster.ts";
 import { committedBatches } from "./protocol/committed_records.ts";
 import { type FetchAnswer, fetchRaw } from "./kafkajs/raw_fetch.ts";
 import type { KafkaRecord } from "../record.ts";
@@ -164,7 +164,8 @@ export class TopicReader implements AsyncDisposable {
       await delay(RETRY_WAIT_MS);
       await this.#cluster.refreshMetadata().catch(() => {}); // the next attempt tells
     }
-    throw explain(failure, { doing, brokers: this.#brokers });
+    const othersAnswer = isUnreachable(failure) && await otherBrokersAnswer(this.#cluster);
+    throw explain(failure, { doing, brokers: this.#brokers, othersAnswer });
   }
 
   /** Where the log begins now: retention may have passed the offset by. */

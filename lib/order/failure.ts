@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isJsonObject } from "../json.ts";
+
 /** {@link describeFailures} names at most so many failures ... */
 const DESCRIBED_FAILURES_MAX = 10;
 /** ... and its line is at most so many characters long. */
@@ -86,14 +88,7 @@ export function describeValue(value: unknown): string {
     return value.length > QUOTED_LENGTH_MAX ? `${text}…` : text;
   }
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  return isFields(value) ? "an object" : String(value);
-}
-
-/** A JSON object. */
-export type Fields = Readonly<Record<string, unknown>>;
-
-export function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isJsonObject(value) ? "an object" : String(value);
 }
 
 /** Whether a value is a finite number. */

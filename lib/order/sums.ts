@@ -4,14 +4,8 @@
  * @module
  */
 
-import {
-  failure,
-  type Fields,
-  isFields,
-  isNumber,
-  type OrderFailure,
-  type OrderRule,
-} from "./failure.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
+import { failure, isNumber, type OrderFailure, type OrderRule } from "./failure.ts";
 import { withinOneCent } from "./money.ts";
 import type { Order, OrderItem } from "./schema.ts";
 
@@ -33,7 +27,7 @@ export function sumsAgree(order: OrderAmounts): boolean {
 
 /** Returns what is wrong with the sums: at most about `countMax` items, and the two totals. */
 export function sumFailures(order: unknown, countMax: number): OrderFailure[] {
-  if (!isFields(order)) return [];
+  if (!isJsonObject(order)) return [];
   const failures: OrderFailure[] = [];
   const expectSum = (path: string, rule: OrderRule, amount: number, sum: number, of: string) => {
     if (withinOneCent(amount, sum)) return;
@@ -43,9 +37,8 @@ export function sumFailures(order: unknown, countMax: number): OrderFailure[] {
   const items: readonly unknown[] = Array.isArray(order["items"]) ? order["items"] : [];
   let subTotal: number | undefined = 0;
   for (const [index, item] of items.entries()) {
-    const { quantity, unit_price: unitPrice, total_price: totalPrice }: Fields = isFields(item)
-      ? item
-      : {};
+    const { quantity, unit_price: unitPrice, total_price: totalPrice }: JsonObject =
+      isJsonObject(item) ? item : {};
     if (!isNumber(totalPrice)) {
       subTotal = undefined;
       continue;

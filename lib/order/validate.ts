@@ -6,7 +6,8 @@
 
 import { Compile } from "typebox/compile";
 import { Settings } from "typebox/system";
-import { describeValue, failure, isFields, type OrderFailure, type OrderRule } from "./failure.ts";
+import { isJsonObject } from "../json.ts";
+import { describeValue, failure, type OrderFailure, type OrderRule } from "./failure.ts";
 import {
   EMAIL_PATTERN,
   NOT_BLANK_PATTERN,
@@ -65,7 +66,7 @@ export function judgeOrderText(text: string): OrderJudgement {
     const reason = error instanceof Error ? error.message : String(error);
     return { kind: "not-json", error: cut(reason, PARSE_ERROR_LENGTH_MAX) };
   }
-  if (!isFields(value)) {
+  if (!isJsonObject(value)) {
     return { kind: "not-an-object", error: `expected a JSON object, got ${describeValue(value)}` };
   }
   const failures = validateOrder(value);
@@ -140,7 +141,7 @@ function locate(order: unknown, pointer: string) {
       value = value[Number(segment)];
       path += `[${segment}]`;
     } else {
-      value = isFields(value) ? value[segment] : undefined;
+      value = isJsonObject(value) ? value[segment] : undefined;
       path += path === "" ? segment : `.${segment}`;
     }
     field = segment;

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { withinTime } from "../async.ts";
 import { DeliveryError } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { OutgoingRecord } from "../record.ts";
@@ -138,18 +139,13 @@ export class Delivery {
 
   /** Resolves when every order has its report, or with false when the time is over. */
   async flush(timeoutMs: number): Promise<boolean> {
-    const { promise: timedOut, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
     const deadline = performance.now() + timeoutMs;
-    try {
-      while (this.#unsettledCount > 0) {
-        if (performance.now() >= deadline) return false;
-        await Promise.race([this.nextReport(), timedOut]);
-      }
-      return true;
-    } finally {
-      clearTimeout(timer);
+    while (this.#unsettledCount > 0) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) return false;
+      await withinTime(this.nextReport(), leftMs);
     }
+    return true;
   }
 
   /** Gives up: what waits is undelivered, what is in flight is unknown; later answers are not counted. */

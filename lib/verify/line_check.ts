@@ -16,10 +16,10 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
+import type { JsonObject } from "../json.ts";
 import { isInteroperable } from "../order/interoperable_json.ts";
 import { isSurelyOrder } from "../order/scan.ts";
 import {
-  type EventFields,
   type EventType,
   EventWriter,
   type JournaledRecord,
@@ -157,7 +157,7 @@ export class LineChecker {
     { details, topicId, ...record }: JournaledRecord,
     { verdict, fields, size }: {
       readonly verdict: Verdict;
-      readonly fields: EventFields;
+      readonly fields: JsonObject;
       readonly size: number;
     },
   ): Uint8Array | undefined {
@@ -184,7 +184,7 @@ export class LineChecker {
 
 interface ParsedLine {
   readonly text: string;
-  readonly fields: EventFields;
+  readonly fields: JsonObject;
   readonly record: JournaledRecord;
 }
 
@@ -197,7 +197,7 @@ function checkedLine({ record, fields: { mark } }: ParsedLine, form: LineForm): 
   return { record, form, ...(typeof mark === "string" && { mark }) };
 }
 
-function hasUnknownField(fields: EventFields): boolean {
+function hasUnknownField(fields: JsonObject): boolean {
   return Object.keys(fields).some((name) => !FIELD_NAMES.has(name));
 }
 
@@ -208,7 +208,7 @@ const DESERIALIZED: Readonly<Record<EventType, readonly boolean[]>> = {
 };
 
 /** Undefined where the fields contradict one another. */
-function verdictOf(fields: EventFields, { value }: JournaledRecord): Verdict | undefined {
+function verdictOf(fields: JsonObject, { value }: JournaledRecord): Verdict | undefined {
   const { event_type: eventType, deserialized, error } = fields;
   if (typeof eventType !== "string" || !isEventType(eventType)) return undefined;
   if (typeof deserialized !== "boolean") return undefined;

@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { delay } from "../async.ts";
 import type { ClusterClient, OffsetRange } from "../kafka/cluster.ts";
 import { parseStatus, STATUS_BYTES_MAX, STATUS_NAME, STATUS_VALID_MS } from "../tracker_status.ts";
 import { readFile, type Storage } from "../journal/storage.ts";
@@ -28,7 +29,7 @@ export async function settledOffsets(
   const deadline = performance.now() + PATIENCE_MS;
   const isSettled = ({ partition, high }: OffsetRange) => high >= (ends.get(partition) ?? 0);
   while (!offsets.every(isSettled) && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await delay(POLL_MS);
     offsets = await cluster.offsets(topic, partitions);
   }
   return offsets.map((range) => ({

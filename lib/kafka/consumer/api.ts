@@ -68,7 +68,7 @@ export type ConsumerNotice =
     readonly offset: number;
     readonly reason: string;
   }
-  /** It was stopped, and in the time that a stop has not all of the work in hand became safe and committed. */
+  /** The consumer stopped before all work in hand was safe and committed. */
   | { readonly kind: "left-uncommitted" }
   | { readonly kind: "topic-changed"; readonly from: string; readonly to: string | undefined }
   | {

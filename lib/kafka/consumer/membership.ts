@@ -117,7 +117,7 @@ export class Membership {
     );
   }
 
-  /** Resolves when the work under way has ended; with false where not all that is safe of it is committed. */
+  /** Resolves when the work under way has ended, with whether everything that became safe is committed. */
   async drained(): Promise<boolean> {
     await Promise.all([...this.pipelines.values()].map(({ settled }) => settled));
     await this.commits.settled;

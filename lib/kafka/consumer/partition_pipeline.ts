@@ -67,7 +67,7 @@ export class PartitionPipeline {
   #next: Place | undefined;
   /** Whether the log has to be asked before anything more is read. */
   #isMisplaced = false;
-  /** Another one each time that the partition is read again from its safe position. */
+  /** Grows each time that the partition is read again from its safe position. */
   #pass = 0;
   /** Until it is read again: what was fetched before would be taken for what comes after the safe position. */
   #isRewinding = false;

@@ -98,6 +98,16 @@ export function createCluster(client: Kafka): ClientCluster {
   });
 }
 
+/** Whether brokers answer although one did not; never rejects. */
+export async function otherBrokersAnswer(cluster: ClientCluster): Promise<boolean> {
+  try {
+    await cluster.refreshMetadata();
+    return Object.keys(cluster.brokerPool.brokers).length > 1;
+  } catch {
+    return false;
+  }
+}
+
 const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const;
 
 /**

@@ -106,9 +106,12 @@ function abandoned(): Error {
 let isHooked = false;
 
 /**
- * Makes {@link beforeJoining}, {@link requestRejoin} and {@link committerOf} work, and has joins that begin while
- * one is under way share it, in consumers with a hook; nothing that kafkajs gives us leads to the instance. By itself kafkajs joins once per broker where several fetches notice the same change:
- * the coordinator answers only the last of these requests, and the other fetches stand still until theirs time out.
+ * Makes {@link beforeJoining}, {@link requestRejoin}, and {@link committerOf} work for consumers that have a hook, and
+ * has joins that begin while one is under way share it. By itself kafkajs joins once per broker where several fetches
+ * notice the same change: the coordinator answers only the last of these requests, and the other fetches stand still
+ * until theirs time out.
+ *
+ * The prototype is changed because kafkajs never hands out the instance. Consumers without a hook behave as before.
  */
 export function hookGroupMembers(): void {
   if (isHooked) return;

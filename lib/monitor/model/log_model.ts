@@ -7,6 +7,7 @@
  * @module
  */
 
+import { isJsonObject, type JsonObject } from "../../json.ts";
 import { Recent } from "./recent.ts";
 import { parseLine } from "./scan.ts";
 import { parseTimestamp } from "./timestamp.ts";
@@ -63,8 +64,6 @@ export interface TrackerMetrics {
   readonly latencyMs?: { readonly p50?: number; readonly p99?: number };
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** All that the log's lines add up to; copied at a file's beginning, so that the file can be taken back. */
 class Facts {
   lineCount = 0;
@@ -112,7 +111,7 @@ export class LogModel implements LineSink {
       return;
     }
     facts.lineCount++;
-    const metadata = isFields(fields["metadata"]) ? fields["metadata"] : {};
+    const metadata = isJsonObject(fields["metadata"]) ? fields["metadata"] : {};
     const line = {
       ...logLineOf(fields, { level, metadata }),
       line: bytes.slice(start, Math.min(end, start + LINE_BYTES_KEPT_MAX)),
@@ -185,8 +184,8 @@ function levelOf(level: unknown): LogLevel | undefined {
 }
 
 function logLineOf(
-  fields: Fields,
-  { level, metadata }: { readonly level: LogLevel; readonly metadata: Fields },
+  fields: JsonObject,
+  { level, metadata }: { readonly level: LogLevel; readonly metadata: JsonObject },
 ): Omit<LogLine, "line"> {
   const { timestamp, message, error } = fields;
   const details = detailsOf(metadata);
@@ -200,7 +199,7 @@ function logLineOf(
 }
 
 /** A record's place, where it has one, then the rest in its order. */
-function detailsOf(metadata: Fields): string {
+function detailsOf(metadata: JsonObject): string {
   const { topic, partition, offset, ...others } = metadata;
   const isOfRecord = typeof topic === "string" && numberOf(partition) !== undefined &&
     numberOf(offset) !== undefined;
@@ -213,7 +212,7 @@ function detailsOf(metadata: Fields): string {
     .join(", ").slice(0, DETAILS_LENGTH_MAX);
 }
 
-function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | undefined {
+function metricsOf(metadata: JsonObject, timestampMs: number): TrackerMetrics | undefined {
   const received = numberOf(metadata["messages_received"]);
   if (received === undefined) return undefined;
   const latency = metadata["end_to_end_latency_ms"];
@@ -228,12 +227,13 @@ function metricsOf(metadata: Fields, timestampMs: number): TrackerMetrics | unde
       successRatePercent: metadata["success_rate_percent"],
       uptimeSeconds: metadata["uptime_seconds"],
     }),
-    ...(isFields(lag) && { lag: lagOf(lag) }),
-    ...(isFields(latency) && { latencyMs: numbers({ p50: latency["p50"], p99: latency["p99"] }) }),
+    ...(isJsonObject(lag) && { lag: lagOf(lag) }),
+    ...(isJsonObject(latency) &&
+      { latencyMs: numbers({ p50: latency["p50"], p99: latency["p99"] }) }),
   };
 }
 
-function lagOf(lag: Fields): ReadonlyMap<string, number | undefined> {
+function lagOf(lag: JsonObject): ReadonlyMap<string, number | undefined> {
   const byPartition = new Map<string, number | undefined>();
   for (const [partition, count] of Object.entries(lag).slice(0, LAG_PARTITION_COUNT_MAX)) {
     byPartition.set(partition, numberOf(count));
@@ -245,17 +245,17 @@ function lagOf(lag: Fields): ReadonlyMap<string, number | undefined> {
  * Metrics are said every 30 s and once more at the end. The last time is told by the metadata's `stopped`, else by the
  * line's words: a Go tracker has no more than these.
  */
-function saysStopped({ message }: LogLine, metadata: Fields): boolean {
+function saysStopped({ message }: LogLine, metadata: JsonObject): boolean {
   return typeof metadata["stopped"] === "boolean"
     ? metadata["stopped"]
     : /\b(stopped|totals?|shut ?down|final|arr[êe]t)/i.test(message);
 }
 
-function isDeadLetter(level: LogLevel, metadata: Fields): boolean {
+function isDeadLetter(level: LogLevel, metadata: JsonObject): boolean {
   return level === "WARN" && typeof metadata["reason"] === "string" && isAboutRecord(metadata);
 }
 
-function isAboutRecord(metadata: Fields): boolean {
+function isAboutRecord(metadata: JsonObject): boolean {
   return numberOf(metadata["offset"] ?? metadata["kafka_offset"]) !== undefined;
 }
 
@@ -279,8 +279,4 @@ function numbers<K extends string>(
     if (value !== undefined) found[key] = value;
   }
   return found;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

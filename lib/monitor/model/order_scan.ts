@@ -7,6 +7,8 @@
  * @module
  */
 
+import { isJsonObject } from "../../json.ts";
+
 /** Overwritten by the next scan. */
 export interface OrderFacts {
   readonly status: string | undefined;
@@ -73,18 +75,18 @@ export class OrderScanner implements OrderFacts {
   /** The order out of a line that was parsed. */
   take(order: unknown): void {
     this.clear();
-    if (!isObject(order)) return;
+    if (!isJsonObject(order)) return;
     const { status, total, currency, customer_info: customer, items } = order;
     this.status = textWithin(status, TEXT_BYTES_MAX);
     this.currency = textWithin(currency, TEXT_BYTES_MAX);
     if (typeof total === "number") this.total = total;
-    if (isObject(customer)) {
+    if (isJsonObject(customer)) {
       this.customerId = textWithin(customer["customer_id"], NAME_BYTES_MAX);
       this.customerName = textWithin(customer["name"], NAME_BYTES_MAX);
     }
     if (!Array.isArray(items)) return;
     for (const item of items) {
-      if (!isObject(item)) continue;
+      if (!isJsonObject(item)) continue;
       const { item_id: id, item_name: name, quantity } = item;
       this.#itemId = textWithin(id, NAME_BYTES_MAX);
       this.#itemName = textWithin(name, NAME_BYTES_MAX);
@@ -250,10 +252,6 @@ function walkFields(
     at = valueEnd + 1;
   }
   return false;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }
 
 function textWithin(value: unknown, bytesMax: number): string | undefined {

@@ -14,6 +14,7 @@
  * @module
  */
 
+import { isJsonObject } from "../../json.ts";
 import { type OrderFacts, OrderScanner } from "./order_scan.ts";
 import { parseTimestamp, timestampOf } from "./timestamp.ts";
 
@@ -272,7 +273,7 @@ export function parseLine(
     return undefined;
   }
   const value = parseJson(text);
-  return isFields(value) ? value : undefined;
+  return isJsonObject(value) ? value : undefined;
 }
 
 function ascii(text: string): Uint8Array {
@@ -285,10 +286,6 @@ function byteAt(bytes: Uint8Array, index: number): number {
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function parseJson(text: string): unknown {
