@@ -8,7 +8,7 @@ import { encodeRecords } from "../lib/tracker/encode.ts";
 import { packRecords, unpackRecords } from "../lib/tracker/packed_records.ts";
 import { classify, quickClassify } from "../lib/journal/line_scan.ts";
 import { liveBroker } from "./live_broker.ts";
-import { createSite, hasCommand, withAdmin } from "./site.ts";
+import { createSite, createTopics, hasCommand, withAdmin } from "./site.ts";
 
 await liveBroker();
 
@@ -28,16 +28,14 @@ const TIMESTAMPS = [
 async function createSiteWithoutTimeBounds(): Promise<Awaited<ReturnType<typeof createSite>>> {
   const site = await createSite({ partitions: 0 });
   await withAdmin(site, (admin) =>
-    admin.createTopics({
-      topics: [{
-        topic: site.topic,
-        numPartitions: 1,
-        configEntries: [
-          { name: "message.timestamp.before.max.ms", value: String(LONG_MAX) },
-          { name: "message.timestamp.after.max.ms", value: String(LONG_MAX) },
-        ],
-      }],
-    }));
+    createTopics(admin, [{
+      topic: site.topic,
+      numPartitions: 1,
+      configEntries: [
+        { name: "message.timestamp.before.max.ms", value: String(LONG_MAX) },
+        { name: "message.timestamp.after.max.ms", value: String(LONG_MAX) },
+      ],
+    }]));
   return site;
 }
 

@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Kafka, logLevel } from "kafkajs";
+import { type ITopicConfig, Kafka, logLevel } from "kafkajs";
 import { install } from "../lib/kafka/kafkajs/install.ts";
 import { type Program, type ProgramName, startProgram } from "../dev/programs.ts";
 import { headersByPlace, orderedHeaders } from "./header_order.ts";
@@ -146,18 +146,23 @@ async function createTopic(
   site: Pick<Site, "kafka" | "topic">,
   numPartitions: number,
 ): Promise<void> {
-  const topics = [{ topic: site.topic, numPartitions }];
-  await withAdmin(site, async (admin) => {
-    // Waiting for leaders can fail for a topic that was just created.
-    await admin.createTopics({ topics, waitForLeaders: false });
-    await until("every partition has a leader", async () => {
-      const metadata = await admin.fetchTopicMetadata({ topics: [site.topic] }).catch(() =>
-        undefined
-      );
+  await withAdmin(site, (admin) => createTopics(admin, [{ topic: site.topic, numPartitions }]));
+}
+
+/**
+ * Creates topics, and waits until every partition has a leader. kafkajs's own wait can fail for a topic that was just
+ * created: the broker that it asks may not have heard of it.
+ */
+export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
+  await admin.createTopics({ topics, waitForLeaders: false });
+  for (const { topic, numPartitions } of topics) {
+    await until(`every partition of ${topic} has a leader`, async () => {
+      const metadata = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => undefined);
       const partitions = metadata?.topics[0]?.partitions ?? [];
-      return partitions.length === numPartitions && partitions.every(({ leader }) => leader >= 0);
+      return partitions.length === (numPartitions ?? 1) &&
+        partitions.every(({ leader }) => leader >= 0);
     });
-  });
+  }
 }
 
 async function createTopicAgain(
@@ -169,9 +174,7 @@ async function createTopicAgain(
     const isThere = async () => (await admin.listTopics()).includes(topic);
     await admin.deleteTopics({ topics: [topic] });
     await until("the topic is gone", async () => !await isThere());
-    // Waiting for leaders can fail for a topic that was just created.
-    await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-    await until("the topic is there", isThere);
+    await createTopics(admin, [{ topic, numPartitions }]);
   });
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { liveBroker } from "../live_broker.ts";
-import { createSite } from "../site.ts";
+import { createSite, createTopics } from "../site.ts";
 
 await liveBroker();
 
@@ -28,10 +28,7 @@ Deno.test("producer and tracker on a topic name that the broker refuses: one cle
   // Kafka takes neither of two topics that differ in "." and "_" only.
   const admin = site.kafka.admin();
   await admin.connect();
-  await admin.createTopics({
-    topics: [{ topic: `${site.topic}_x`, numPartitions: 1 }],
-    waitForLeaders: true,
-  });
+  await createTopics(admin, [{ topic: `${site.topic}_x`, numPartitions: 1 }]);
   for (const name of ["producer", "tracker"] as const) {
     const { code, stderr } = await site.run(name, [
       "--topic",

@@ -6,6 +6,7 @@ import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process
 import { ensureBroker } from "../../dev/ensure_broker.ts";
 import { answersKafka, listsBroker } from "../../dev/kafka_probe.ts";
 import { freePort, isLocal, isPortFree, parseAddress } from "../../dev/local_port.ts";
+import { createTopics } from "../site.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const PROBE_TIMEOUT_MS = 2_000;
@@ -344,7 +345,7 @@ async function assertDurable(ports: readonly number[]): Promise<void> {
   await admin.connect();
   try {
     const topic = "durable";
-    await admin.createTopics({ topics: [{ topic, replicationFactor: -1, numPartitions: 1 }] });
+    await createTopics(admin, [{ topic, replicationFactor: -1, numPartitions: 1 }]);
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
     assert.deepEqual(topics[0]?.partitions.map(({ replicas }) => replicas.length), [3]);
     const configNames = ["min.insync.replicas"];

@@ -20,6 +20,7 @@ import { Random } from "../../lib/shop/random.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import {
   countJournalLines,
+  createTopics,
   journaledRecord,
   type JournalLine,
   readTopic,
@@ -492,17 +493,14 @@ function assertInOrder(journaled: readonly SeenRecord[]): void {
 /** With a small limit the brokers refuse each dead letter: its headers alone are some 400 bytes. */
 export async function createDeadLetterTopic(site: Site, maxMessageBytes: number): Promise<void> {
   await withAdmin(site, (admin) =>
-    admin.createTopics({
-      topics: [{
-        topic: site.deadLetterTopic,
-        numPartitions: 3,
-        configEntries: [
-          { name: "max.message.bytes", value: String(maxMessageBytes) },
-          { name: "retention.ms", value: "-1" },
-        ],
-      }],
-      waitForLeaders: true,
-    }));
+    createTopics(admin, [{
+      topic: site.deadLetterTopic,
+      numPartitions: 3,
+      configEntries: [
+        { name: "max.message.bytes", value: String(maxMessageBytes) },
+        { name: "retention.ms", value: "-1" },
+      ],
+    }]));
 }
 
 /** Changes the limit of a dead-letter topic. */

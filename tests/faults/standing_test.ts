@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Transaction } from "kafkajs";
 import { spawnBoundToUs } from "../../dev/child_process.ts";
-import { createSite, type Site, until, withAdmin } from "../site.ts";
+import { createSite, createTopics, type Site, until, withAdmin } from "../site.ts";
 import {
   brokerOfFile,
   committedOffsets,
@@ -252,7 +252,7 @@ Deno.test("a topic deleted under a running tracker: said within 5 s, and it goes
   assert.equal((await look(site))["lag"], null);
   await withAdmin(
     site,
-    (admin) => admin.createTopics({ topics: [{ topic: site.topic, numPartitions: 3 }] }),
+    (admin) => createTopics(admin, [{ topic: site.topic, numPartitions: 3 }]),
   );
   await tracker.untilReady();
   await fill(site, { count: 50 });

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import type { Random } from "../../lib/shop/random.ts";
-import { createSite, readJournal, readTopic, type Site, until, withAdmin } from "../site.ts";
+import {
+  createSite,
+  createTopics,
+  readJournal,
+  readTopic,
+  type Site,
+  until,
+  withAdmin,
+} from "../site.ts";
 import {
   assertAllCommitted,
   assertHolds,
@@ -175,20 +183,17 @@ Deno.test("a compacted topic: what it has left once, and --exit-at-end ends", as
   await using site = await createSite({ broker: broker.address, partitions: 0 });
   const written = scaled({ long: 30_000, short: 6_000 });
   await withAdmin(site, (admin) =>
-    admin.createTopics({
-      topics: [{
-        topic: site.topic,
-        numPartitions: 2,
-        configEntries: Object.entries({
-          "cleanup.policy": "compact",
-          "segment.ms": "200",
-          "min.cleanable.dirty.ratio": "0.01",
-          "max.compaction.lag.ms": "200",
-          "delete.retention.ms": "100",
-        }).map(([name, value]) => ({ name, value })),
-      }],
-      waitForLeaders: true,
-    }));
+    createTopics(admin, [{
+      topic: site.topic,
+      numPartitions: 2,
+      configEntries: Object.entries({
+        "cleanup.policy": "compact",
+        "segment.ms": "200",
+        "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "200",
+        "delete.retention.ms": "100",
+      }).map(([name, value]) => ({ name, value })),
+    }]));
   const producer = site.kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   const send = (from: number, count: number) =>

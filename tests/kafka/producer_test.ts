@@ -3,7 +3,7 @@ import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import type { OutgoingRecord } from "../../lib/record.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, readTopic, until } from "../site.ts";
+import { createSite, createTopics, readTopic, until } from "../site.ts";
 
 await liveBroker();
 
@@ -90,7 +90,7 @@ Deno.test("ReliableProducer reports a topic that does not exist as a refusal or 
   const admin = site.kafka.admin();
   await admin.connect();
   assert.ok(!(await admin.listTopics()).includes(site.topic), "and does not create it");
-  await admin.createTopics({ topics: [{ topic: site.topic, numPartitions: 1 }] });
+  await createTopics(admin, [{ topic: site.topic, numPartitions: 1 }]);
   await admin.disconnect();
   if (outcome === "trying on") assert.equal((await send).baseOffset, 0);
   await producer.close();

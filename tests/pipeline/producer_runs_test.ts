@@ -4,7 +4,7 @@ import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { readLedger } from "../../lib/producer/ledger.ts";
 import type { TrackerTotals } from "../../lib/tracker/metrics.ts";
 import { liveBroker } from "../live_broker.ts";
-import { assertJournalIsTopic, createSite, readTopic, type Site } from "../site.ts";
+import { assertJournalIsTopic, createSite, createTopics, readTopic, type Site } from "../site.ts";
 import { assertOnceAndInOrder, lateness, recordsOf } from "./topic_records.ts";
 
 await liveBroker();
@@ -73,13 +73,11 @@ Deno.test("producer --bad-kinds oversize: the broker refuses each, whatever the 
   await using site = await createSite({ partitions: 0 });
   const admin = site.kafka.admin();
   await admin.connect();
-  await admin.createTopics({
-    topics: [{
-      topic: site.topic,
-      numPartitions: 2,
-      configEntries: [{ name: "max.message.bytes", value: "2000000" }],
-    }],
-  });
+  await createTopics(admin, [{
+    topic: site.topic,
+    numPartitions: 2,
+    configEntries: [{ name: "max.message.bytes", value: "2000000" }],
+  }]);
   await admin.disconnect();
   const { code, stdout, stderr } = await site.run("producer", [
     ...["--rate", "max", "--count", "400", "--bad", "2", "--bad-kinds", "oversize", "--json"],

@@ -4,7 +4,7 @@ import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { validateOrder } from "../../lib/order/validate.ts";
 import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, readTopic, until } from "../site.ts";
+import { createSite, createTopics, readTopic, until } from "../site.ts";
 
 await liveBroker();
 
@@ -127,13 +127,11 @@ Deno.test("producer counts orders that the broker refuses as failed, keeps them 
   await using site = await createSite({ partitions: 0 });
   const admin = site.kafka.admin();
   await admin.connect();
-  await admin.createTopics({
-    topics: [{
-      topic: site.topic,
-      numPartitions: 1,
-      configEntries: [{ name: "max.message.bytes", value: "1200" }],
-    }],
-  });
+  await createTopics(admin, [{
+    topic: site.topic,
+    numPartitions: 1,
+    configEntries: [{ name: "max.message.bytes", value: "1200" }],
+  }]);
   await admin.disconnect();
   const { code, stdout, stderr } = await site.run("producer", [
     "--count",

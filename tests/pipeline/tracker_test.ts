@@ -9,6 +9,7 @@ import {
   assertJournalIsTopic,
   countJournalLines,
   createSite,
+  createTopics,
   hasCommand,
   readTopic,
   type Site,
@@ -217,16 +218,14 @@ Deno.test("tracker dead-letters a record that is too large to carry its headers 
   await using site = await createSite({ partitions: 1 });
   const admin = site.kafka.admin();
   await admin.connect();
-  await admin.createTopics({
-    topics: [{
-      topic: site.deadLetterTopic,
-      numPartitions: 1,
-      configEntries: [{ name: "max.message.bytes", value: "5000" }, {
-        name: "retention.ms",
-        value: "-1",
-      }],
+  await createTopics(admin, [{
+    topic: site.deadLetterTopic,
+    numPartitions: 1,
+    configEntries: [{ name: "max.message.bytes", value: "5000" }, {
+      name: "retention.ms",
+      value: "-1",
     }],
-  });
+  }]);
   await admin.disconnect();
   await sendAll(site, [{ value: bytes("small"), key: bytes("a") }, {
     value: bytes("y".repeat(20_000)),
