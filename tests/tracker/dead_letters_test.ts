@@ -332,6 +332,8 @@ Deno.test("dead letters to a topic that is gone wait, say which record waits and
   await using site = await createLetterSite({}, { partitions: 2 });
   await site.deliver([letterOf(0), letterOf(1)]);
   await site.cluster.deleteTopic(site.topic);
+  // Until a broker has heard of it, it accepts records.
+  await until("it is gone", async () => await site.cluster.findTopic(site.topic) === undefined);
   const sent = [0, 1].map((partition) =>
     site.deadLetters.send([letterOf(17 + partition, { partition })], () => true)
   );
