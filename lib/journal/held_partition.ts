@@ -11,14 +11,13 @@
  * The rule, for a line at offset `o` in epoch `e`:
  *
  *     o is held in e, or e is unknown and o is held    the line is a repetition
- *     otherwise superseded, and no longer held, is every offset from o on that is held
- *       - in a known epoch below e; or
- *       - in an unknown epoch, or in that of o, where o itself is held in another epoch than e
+ *     o is held in another epoch      superseded, and no longer held, is every offset from o on
+ *     o is not held                   superseded is every offset from o on that is held in a known epoch below e
  *     then o is held in e
  *
- * Offsets above `o` in an equal or higher epoch stay held: another tracker may have journaled what
- * lies between. Those in an unknown epoch stay where `o` fills a hole, which is no sign of a truncation. A line
- * with a lower epoch than `o` is held in comes after an unclean election of a replica that had been left behind.
+ * What is held is not written again: a line at a held offset says that the journal was truncated there or before,
+ * and a truncation leaves nothing above. A line that fills a hole says no such thing. Offsets above it in an
+ * equal, higher, or unknown epoch stay held: another tracker may have journaled what lies between.
  *
  * @module
  */
@@ -194,12 +193,9 @@ export class HeldPartition {
   }
 
   #supersededBy(offset: number, epoch: number): readonly EpochRun[] {
-    const replaced = this.#epochAt(offset);
-    const isReplaced = replaced !== epoch && this.#offsets.has(offset);
+    const isReplaced = this.#epochAt(offset) !== epoch && this.#offsets.has(offset);
     return this.#spansFrom(offset).flatMap((span) => {
-      const isSuperseded = span.epoch === undefined
-        ? isReplaced
-        : span.epoch < epoch || (isReplaced && span.epoch === replaced);
+      const isSuperseded = isReplaced || (span.epoch !== undefined && span.epoch < epoch);
       return isSuperseded ? this.#runsIn(span) : [];
     });
   }

@@ -87,8 +87,7 @@ export function withLine(
   if (isHeld && (own === epoch || epoch === undefined)) return new Map(held);
   const kept = [...held].filter(([at, known]) => {
     if (at < offset || epoch === undefined) return true;
-    if (known === undefined) return !isHeld;
-    return known >= epoch && !(isHeld && known === own);
+    return !isHeld && (known === undefined || known >= epoch);
   });
   return new Map(kept).set(offset, epoch);
 }
