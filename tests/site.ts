@@ -150,8 +150,9 @@ async function createTopic(
 }
 
 /**
- * Creates topics, and waits until every partition has a leader. kafkajs's own wait can fail for a topic that was just
- * created: the broker that it asks may not have heard of it.
+ * Creates topics, and waits until every partition has a leader that takes requests: a request to several partitions of
+ * which one is not there yet is sent again as a whole by kafkajs, and its records are then there twice. kafkajs's own
+ * wait can fail for a topic that was just created: the broker that it asks may not have heard of it.
  */
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
   await admin.createTopics({ topics, waitForLeaders: false });
@@ -161,6 +162,10 @@ export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promis
       const partitions = metadata?.topics[0]?.partitions ?? [];
       return partitions.length === (numPartitions ?? 1) &&
         partitions.every(({ leader }) => leader >= 0);
+    });
+    await until(`every leader of ${topic} takes requests`, async () => {
+      const offsets = await admin.fetchTopicOffsets(topic).catch(() => []);
+      return offsets.length === (numPartitions ?? 1);
     });
   }
 }

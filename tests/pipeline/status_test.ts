@@ -114,6 +114,7 @@ Deno.test("a second tracker on the folder leaves the status alone", async () => 
   await using site = await createSite();
   const tracker = await startWatched(site);
   await tracker.untilReady();
+  await tracker.untilStatus("it says so", ({ state }) => state === "consuming");
   const { code, stderr } = await site.run("tracker", ["--exit-at-end"]);
   assert.equal(code, 1);
   assert.match(stderr, /another tracker/);
