@@ -115,6 +115,7 @@ async function main(args: string[]): Promise<number> {
   const isFlushed = await delivery.flush(FLUSH_TIMEOUT_MS);
   if (!isFlushed) delivery.abandon(`no answer within ${FLUSH_TIMEOUT_MS / 1_000} s of the end`);
   clearInterval(windowTimer);
+  accounts.closeLastWindow();
 
   outputs.close(accounts);
   if (isFlushed) await producers.close();
