@@ -11,7 +11,14 @@
  * @module
  */
 
-import { createCommand, logsOption, Option, parseDuration, runProgram } from "./lib/cli/cli.ts";
+import {
+  createCommand,
+  logsOption,
+  Option,
+  OPTION_GROUPS,
+  parseDuration,
+  runProgram,
+} from "./lib/cli/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/model/health.ts";
 import { formatHtml } from "./lib/monitor/views/html_view.ts";
@@ -48,17 +55,24 @@ async function main(args: string[]): Promise<number> {
 function parseOptions(args: string[]): MonitorOptions {
   const options = createCommand({
     name: "monitor",
-    description: "Shows what a tracker does, from its journal and its log.",
+    description: "Shows what a tracker does, from its journal and its log: a dashboard on a " +
+      "terminal, lines elsewhere.",
+    examples: EXAMPLES,
   })
+    .optionsGroup(OPTION_GROUPS.data)
     .addOption(logsOption())
-    .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
-    .option("--json", "one JSON object, or one a line at each interval")
-    .option("--html", "one look, as a page that needs nothing beside itself")
+    .optionsGroup(OPTION_GROUPS.output)
+    .option(
+      "--once",
+      "print the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data " +
+        "(default: until Ctrl-C)",
+    )
+    .option("--json", "print JSON: one object per line, or a single one with --once")
+    .option("--html", "print the figures once as a self-contained page")
     .addOption(
-      new Option("--interval <time>", "least time between two lines")
+      new Option("--interval <time>", "minimum interval between lines or frames, such as 5s")
         .argParser(parseDuration).default(500, "500ms"),
     )
-    .addHelpText("after", EXAMPLES)
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
   if (options.json && options.html) throw new UsageError("--json and --html exclude each other");
@@ -70,12 +84,12 @@ function parseOptions(args: string[]): MonitorOptions {
   return options;
 }
 
-const EXAMPLES = `
-Examples:
-  monitor --logs /var/log/orderflow
-  monitor --once --json | jq .health
-  monitor --json --interval 5s
-  monitor --html > report.html`;
+const EXAMPLES = [
+  ["deno task monitor --logs /var/log/orderflow"],
+  ["deno task monitor --once --json | jq .health", "healthy, unhealthy, stale, ..."],
+  ["deno task monitor --json --interval 5s", "a line of JSON every 5 s, if anything changed"],
+  ["deno task monitor --html > report.html"],
+] as const;
 
 const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   healthy: 0,
