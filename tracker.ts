@@ -74,7 +74,7 @@ async function track(options: TrackOptions): Promise<number> {
     deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
     schema: options.schema,
     logLevel: options.logLevel,
-    showsDeadLetters: shown !== undefined,
+    showsDeadLetters: !options.json, // with --quiet the totals count them
   });
   // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
   await using tracker = await shutdown.orStopped(opening);

@@ -52,7 +52,7 @@ export interface OpenTrackerOptions {
   readonly deadLetterTopic: string | undefined;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
-  /** Whether the caller shows dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
+  /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
   readonly showsDeadLetters?: boolean;
   /** `none` journals a topic that holds no orders, and finds no fault with it. */
   readonly schema: "order" | "none";
