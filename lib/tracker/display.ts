@@ -4,7 +4,6 @@
  * @module
  */
 
-import stringWidth from "string-width";
 import type { Order } from "../order/schema.ts";
 import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
@@ -126,31 +125,18 @@ function describeFailure(record: KafkaRecord, { reason, message }: RecordFailure
   }`;
 }
 
-/** The amounts stand in a column and add up to the total. */
+/** The amounts add up to the total. */
 function describeOrder(order: Order, record: KafkaRecord): readonly string[] {
   const { customer_info: customer, items, tax = 0, shipping_fee: shippingFee = 0 } = order;
   const currency = printableShort(order.currency ?? "", NAME_LENGTH_MAX);
+  const lines = items.slice(0, ITEMS_SHOWN_MAX).map(({ quantity, item_name, total_price }) =>
+    `    ${quantity} x ${printableShort(item_name, NAME_LENGTH_MAX)}  ${total_price.toFixed(2)}`
+  );
   const others = items.slice(ITEMS_SHOWN_MAX);
-  const rows: readonly (readonly [string, number])[] = [
-    ...items.slice(0, ITEMS_SHOWN_MAX).map(({ quantity, item_name, total_price }) =>
-      [`${quantity} x ${printableShort(item_name, NAME_LENGTH_MAX)}`, total_price] as const
-    ),
-    ...(others.length === 0 ? [] : [
-      [
-        `and ${others.length} more`,
-        others.reduce((sum, item) => sum + item.total_price, 0),
-      ] as const,
-    ]),
-    ...(tax === 0 ? [] : [["tax", tax] as const]),
-    ...(shippingFee === 0 ? [] : [["shipping", shippingFee] as const]),
-  ];
-  const labelWidth = Math.max(...rows.map(([label]) => stringWidth(label)), "total".length);
-  const amounts = [...rows.map(([, amount]) => amount.toFixed(2)), order.total.toFixed(2)];
-  const amountWidth = Math.max(...amounts.map((amount) => amount.length));
-  const row = (label: string, amount: number) =>
-    `    ${label}${" ".repeat(labelWidth - stringWidth(label))}  ${
-      amount.toFixed(2).padStart(amountWidth)
-    }`;
+  if (others.length > 0) {
+    const sum = others.reduce((total, { total_price }) => total + total_price, 0);
+    lines.push(`    and ${others.length} more  ${sum.toFixed(2)}`);
+  }
   const name = printableShort(customer.name, NAME_LENGTH_MAX);
   const level = customer.loyalty_level
     ? ` (${printableShort(customer.loyalty_level, NAME_LENGTH_MAX)})`
@@ -160,8 +146,9 @@ function describeOrder(order: Order, record: KafkaRecord): readonly string[] {
       placeOf(record)
     }`,
     `    ${name}${level}, ${printableShort(order.status, NAME_LENGTH_MAX)}`,
-    ...rows.map(([label, amount]) => row(label, amount)),
-    styled(`${row("total", order.total)} ${currency}`.trimEnd(), "bold"),
+    ...lines,
+    `    tax ${tax.toFixed(2)}, shipping ${shippingFee.toFixed(2)}`,
+    `    total ${styled(`${order.total.toFixed(2)} ${currency}`, "bold")}`,
   ];
 }
 

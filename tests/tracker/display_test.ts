@@ -17,9 +17,8 @@ Deno.test("describeRecord() shows amounts of an order that add up to its total",
   for (let index = 0; index < SHOWN_ORDER_COUNT; index++) {
     const order = shop.nextOrder(index);
     const lines = linesOf(new TextEncoder().encode(JSON.stringify(order)));
-    const cents = lines.slice(2).map((line) =>
-      Math.round(Number(/ (\d+\.\d\d)( EUR)?$/.exec(line)?.[1]) * 100)
-    );
+    const cents = lines.slice(2).flatMap((line) => line.match(/\d+\.\d\d(?=$|,| EUR$)/g) ?? [])
+      .map((amount) => Math.round(Number(amount) * 100));
     const total = cents.pop();
     assert.equal(cents.reduce((sum, amount) => sum + amount, 0), total, lines.join("\n"));
     assert.equal(total, Math.round(order.total * 100));
