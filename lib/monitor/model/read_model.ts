@@ -13,18 +13,20 @@ import {
   JUDGED_WINDOW_MS,
   judgeHealth,
   judgeQuality,
+  LAST_ERROR_RED_MS,
   type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
 import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
-import { LogModel } from "./log_model.ts";
+import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
+import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
@@ -41,6 +43,8 @@ const FULL_SECOND_MS = 1000;
 export interface Snapshot {
   readonly takenAtMs: number;
   readonly health: Health;
+  /** Seen since the monitor was started, oldest first. */
+  readonly troubles: readonly TroublePeriod[];
   readonly quality: Quality;
   /** Out of the journal's lines only. */
   readonly totals: Totals & { readonly successRatePercent: number | undefined };
@@ -128,8 +132,10 @@ export interface Chart {
   readonly failed: number;
   /** Of the whole window. */
   readonly totalSuccessRatePercent: number | undefined;
+  readonly startMs: number;
   readonly stepMs: number;
   readonly messagesPerSecond: readonly number[];
+  readonly failedCounts: readonly number[];
   /** Undefined for a step without messages. */
   readonly successRatePercent: readonly (number | undefined)[];
 }
@@ -140,6 +146,7 @@ export class ReadModel {
   /** Lines that the count has not reached: of what came last only, and in no total. */
   #latest: JournalModel | undefined;
   #nowMs = Infinity;
+  readonly #troubles = new TroubleHistory();
 
   /** The time, before lines are handed in. */
   tick(nowMs: number): void {
@@ -180,11 +187,14 @@ export class ReadModel {
       this.#latest?.newestEventMs ?? journal.newestEventMs ?? -Infinity,
       log.newestLineMs ?? -Infinity,
     );
-    const said = saidBy({ status, metrics: log.metrics, newestMs, nowMs });
+    const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
+    const said = saidBy({ status, metrics, newestMs, nowMs });
     const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
     const latest = this.#latest ?? journal;
+    this.#troubles.note(evidence.trouble, nowMs);
     return {
       takenAtMs: nowMs,
+      troubles: this.#troubles.periods,
       health: judgeHealth(evidence),
       quality: judgeQuality(evidence),
       totals: { ...totals, successRatePercent: successPercent(totals) },
@@ -265,6 +275,15 @@ export class ReadModel {
       lag: said.lag,
       status: said.status,
       lostStatusAgeMs: said.lostStatusAgeMs,
+      trouble: troubleOf({
+        nowMs,
+        status: said.status,
+        lostStatusAgeMs: said.lostStatusAgeMs,
+        failure: said.failure,
+        logError: (trackerErrorAgeMs ?? Infinity) <= LAST_ERROR_RED_MS && log.lastError
+          ? { ...log.lastError, text: logText(log.lastError) }
+          : undefined,
+      }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,
     };
   }
@@ -308,29 +327,52 @@ export class ReadModel {
   #chart(name: keyof typeof CHART_POINT_COUNTS, nowMs: number): Chart {
     const windowMs = WINDOWS[name] * 1000;
     const count = CHART_POINT_COUNTS[name];
-    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), windowMs / count);
+    const endMs = Math.floor(nowMs / 1000) * 1000;
+    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), {
+      startMs: endMs - windowMs,
+      stepMs: windowMs / count,
+      firstEventMs: this.journal.firstEventMs,
+      endMs,
+    });
   }
 
   #chartOfAll(nowMs: number): Chart {
     const { steps, stepMs, startMs } = this.journal.history.series(nowMs);
-    const lastStartMs = startMs + (steps.length - 1) * stepMs;
-    const lastMs = Math.min(stepMs, Math.max(FULL_SECOND_MS, nowMs - lastStartMs));
-    return chartOf(steps, stepMs, lastMs);
+    return chartOf(steps, {
+      startMs,
+      stepMs,
+      firstEventMs: this.journal.firstEventMs,
+      endMs: nowMs,
+    });
   }
 }
 
-/** @param lastMs how much of the last step has passed. */
-function chartOf(steps: readonly WindowCounts[], stepMs: number, lastMs = stepMs): Chart {
+/** Steps count from the first event on, and up to the end. */
+function chartOf(
+  steps: readonly WindowCounts[],
+  { startMs, stepMs, firstEventMs = startMs, endMs }: {
+    readonly startMs: number;
+    readonly stepMs: number;
+    readonly firstEventMs: number | undefined;
+    readonly endMs: number;
+  },
+): Chart {
+  const secondsOf = (index: number) => {
+    const stepStartMs = startMs + index * stepMs;
+    const fromMs = Math.max(stepStartMs, firstEventMs);
+    const toMs = Math.min(stepStartMs + stepMs, endMs);
+    return Math.min(stepMs, Math.max(FULL_SECOND_MS, toMs - fromMs)) / 1000;
+  };
   const received = steps.reduce((sum, step) => sum + step.received, 0);
   const failed = steps.reduce((sum, step) => sum + step.failed, 0);
   return {
     received,
     failed,
     totalSuccessRatePercent: successPercent({ received, failed }),
+    startMs,
     stepMs,
-    messagesPerSecond: steps.map(({ received }, index) =>
-      round2(received / ((index === steps.length - 1 ? lastMs : stepMs) / 1000))
-    ),
+    failedCounts: steps.map(({ failed }) => failed),
+    messagesPerSecond: steps.map(({ received }, index) => round2(received / secondsOf(index))),
     successRatePercent: steps.map(successPercent),
   };
 }

@@ -6,6 +6,7 @@
 
 import type { Follower } from "../follow.ts";
 import type { Snapshot } from "../model/read_model.ts";
+import { validForMs } from "../tail/status_reading.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
 import { frameLines } from "./frame.ts";
 import { type GlyphName, glyphsOf } from "./parts/glyphs.ts";
@@ -51,6 +52,7 @@ class Dashboard implements Disposable {
   readonly #painter = new Painter((text) => this.#session.write(text));
   readonly #failure = Promise.withResolvers<never>();
   readonly #timer: ReturnType<typeof setInterval>;
+  #expiry: ReturnType<typeof setTimeout> | undefined;
   #size = DEFAULT_SIZE;
   #live: Snapshot;
   /** What is shown while the person holds the screen. */
@@ -85,6 +87,7 @@ class Dashboard implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#expiry);
     this.#painter.stop();
     this.#session[Symbol.dispose]();
   }
@@ -100,6 +103,12 @@ class Dashboard implements Disposable {
   #refresh(): void {
     this.#live = this.#options.follower.snapshot();
     this.#draw();
+    // A tracker that is gone shows as soon as its last status is too old, not at the interval after that.
+    clearTimeout(this.#expiry);
+    const expiresInMs = validForMs(this.#live.status, Date.now());
+    if (expiresInMs < this.#options.intervalMs) {
+      this.#expiry = setTimeout(() => this.#guard(() => this.#refresh()), expiresInMs);
+    }
   }
 
   #press(keys: readonly Key[]): void {

@@ -48,7 +48,7 @@ footer { color: var(--dim); margin: 1rem 0; }
 /** A whole HTML document. It has no script, and its policy lets it load nothing. */
 export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
   const { health } = snapshot;
-  const title = `orderflow: ${statusName(health.status)}`;
+  const title = `orderflow: ${statusName(health)}`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -59,7 +59,7 @@ export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: st
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>orderflow <span class="${health.status}">${text(statusName(health.status))}</span></h1>
+<h1>orderflow <span class="${health.status}">${text(statusName(health))}</span></h1>
 <p>${text(folder)}, tracker ${text(health.state)}; messages from ${
     text(time(snapshot.firstEventMs))
   } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${text(time(snapshot.takenAtMs))} UTC</p>
