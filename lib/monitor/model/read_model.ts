@@ -19,6 +19,7 @@ import {
 } from "./health.ts";
 import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
+import type { Found } from "./found_records.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
@@ -100,6 +101,10 @@ export interface Snapshot {
     readonly sample: string | undefined;
   };
   readonly aheadOfClockCount: number;
+  /** What the person searches for in the whole journal. */
+  readonly found?: Found | undefined;
+  /** All records that failed, where the person has asked for them. */
+  readonly foundFailed?: Found | undefined;
   /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
   readonly supersededCount: number;
   readonly files: {

@@ -5,6 +5,7 @@
  */
 
 import type { Follower } from "../follow.ts";
+import type { JournalSearch } from "../search.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import { validForMs } from "../tail/status_reading.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
@@ -19,7 +20,7 @@ import { TerminalSession } from "./terminal_session.ts";
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
 export interface DashboardOptions {
-  readonly follower: Pick<Follower, "follow" | "snapshot">;
+  readonly follower: Pick<Follower, "follow" | "snapshot" | "search" | "endSearch">;
   readonly folder: string;
   readonly intervalMs: number;
   /** Returns what the person is told beside the keys. */
@@ -57,6 +58,8 @@ class Dashboard implements Disposable {
   #live: Snapshot;
   /** What is shown while the person holds the screen. */
   #held: Snapshot | undefined;
+  #textSearch: JournalSearch | undefined;
+  #failedSearch: JournalSearch | undefined;
   #controls: Controls = {
     ...INITIAL_CONTROLS,
     theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
@@ -112,15 +115,39 @@ class Dashboard implements Disposable {
   }
 
   #press(keys: readonly Key[]): void {
-    const shown = this.#held ?? this.#live;
+    const shown = this.#shown;
     let controls = this.#controls;
     for (const key of keys) controls = pressed(controls, key, subjectsOf(shown, controls));
+    this.#search(controls, subjectsOf(shown, controls).failed);
     if (controls.quit) return this.#options.onQuit();
     if (controls.isPaused !== this.#controls.isPaused) {
       this.#held = controls.isPaused ? this.#live : undefined;
     }
     this.#controls = controls;
     this.#draw();
+  }
+
+  /** What the person sees: the moment of the pause or now, with what was searched for. */
+  get #shown(): Snapshot {
+    return {
+      ...this.#held ?? this.#live,
+      found: this.#textSearch?.found,
+      foundFailed: this.#failedSearch?.found,
+    };
+  }
+
+  /** Looks in the whole journal for the filter's text once it is typed, and for failed records once one is shown. */
+  #search({ filter, isTyping, detail }: Controls, failed: readonly string[]): void {
+    const { follower } = this.#options;
+    const current = this.#textSearch;
+    if (current !== undefined && current.query.text !== filter) {
+      follower.endSearch(current);
+      this.#textSearch = undefined;
+    }
+    if (filter !== "" && !isTyping) this.#textSearch ??= follower.search({ text: filter });
+    if (detail !== undefined && failed.includes(detail)) {
+      this.#failedSearch ??= follower.search({ text: undefined });
+    }
   }
 
   #redraw(): void {
@@ -135,7 +162,7 @@ class Dashboard implements Disposable {
       this.#painter.resized();
     }
     const { folder, intervalMs, notice } = this.#options;
-    const snapshot = this.#held ?? this.#live;
+    const snapshot = this.#shown;
     const lines = frameLines({
       ...size,
       snapshot,

@@ -156,7 +156,7 @@ function footerLine({ controls, notice, columns }: FrameSpec): Line {
     return [
       span(" filter: ", "accent"),
       span(`${printable(controls.filter)}_`, "strong"),
-      span("  Enter keeps it, Esc drops it", "dim"),
+      span("  Enter searches the whole journal, Esc drops it", "dim"),
     ];
   }
   const told: Line = [

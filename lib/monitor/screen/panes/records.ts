@@ -4,7 +4,8 @@
  * @module
  */
 
-import { printable } from "../../../text.ts";
+import { inBytes, printable, withThousands } from "../../../text.ts";
+import type { Found } from "../../model/found_records.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import type { RecentEvent } from "../../model/recent_event.ts";
 import { GLYPHS } from "../parts/glyphs.ts";
@@ -47,7 +48,7 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     Math.max(0, ...shown.map((event) => columnsOf(printable(placeOf(event))))),
   );
   return {
-    title: `Recent records${controls.filter === "" ? "" : `, ${events.length} match`}`,
+    title: titleOf(snapshot, controls.filter, events.length),
     isFocused,
     lines: shown.map((event, index) => {
       const isSelected = isFocused && top + index === selected;
@@ -84,11 +85,31 @@ function whatOf({ failed, kind, error, order }: RecentEvent): Line {
   ];
 }
 
+function titleOf(snapshot: Snapshot, filter: string, count: number): string {
+  if (filter === "") return "Recent records";
+  const found = searchFor(snapshot, filter);
+  const matches = `${withThousands(count)} match`;
+  return found === undefined
+    ? `Recent records, ${matches}`
+    : `Records, ${matches} ${reachOf(found)}`;
+}
+
+function searchFor({ found }: Snapshot, filter: string): Found | undefined {
+  return found?.query.text === filter ? found : undefined;
+}
+
 function detail({ snapshot, key }: DetailSpec): Detail | undefined {
-  const event = [...snapshot.recentFailedEvents, ...snapshot.recentEvents]
-    .find((each) => placeOf(each) === key);
+  const failed = failedEvents(snapshot);
+  const events = [...failed, ...snapshot.recentEvents, ...snapshot.found?.events ?? []];
+  const event = events.find((each) => placeOf(each) === key);
+  const failedAt = failed.findIndex((each) => placeOf(each) === key);
+  const { foundFailed } = snapshot;
+  const reach = foundFailed === undefined ? "among the newest" : reachOf(foundFailed);
   return event && {
     title: placeOf(event),
+    ...(failedAt >= 0 && {
+      rank: `error ${withThousands(failedAt + 1)} of ${withThousands(failed.length)} ${reach}`,
+    }),
     ...(event.failed && { problem: `FAILED, ${event.kind}: ${event.error ?? ""}` }),
     lines: wholeText(event),
   };
@@ -108,10 +129,45 @@ function wholeText({ line }: RecentEvent): readonly string[] {
   }
 }
 
-function filteredEvents({ recentEvents }: Snapshot, filter: string): readonly RecentEvent[] {
+function filteredEvents(
+  { recentEvents, found }: Snapshot,
+  filter: string,
+): readonly RecentEvent[] {
   if (filter === "") return recentEvents.toReversed();
   const decoder = new TextDecoder();
-  return recentEvents.filter(({ line }) => contains(decoder.decode(line), filter)).toReversed();
+  const recent = recentEvents.filter(({ line }) => contains(decoder.decode(line), filter))
+    .toReversed();
+  return found?.query.text === filter ? merged(recent, found.events) : recent;
+}
+
+/** Every record that failed, newest first, as far as it is known. */
+export function failedEvents(
+  { recentFailedEvents, foundFailed }: Snapshot,
+): readonly RecentEvent[] {
+  return merged(recentFailedEvents.toReversed(), foundFailed?.events ?? []);
+}
+
+/** Both lists, newest first. What is in the longer one and the recent one is there once. */
+function merged(
+  recent: readonly RecentEvent[],
+  found: readonly RecentEvent[],
+): readonly RecentEvent[] {
+  const places = new Set(found.map(placeOf));
+  return [...recent.filter((event) => !places.has(placeOf(event))), ...found];
+}
+
+/** How far back was looked: a number of records alone would not tell. */
+export function reachOf({ progress, readBytes, totalBytes }: Found): string {
+  switch (progress) {
+    case "complete":
+      return `in the whole journal (${inBytes(totalBytes)})`;
+    case "limited":
+      return "and older ones, which are left out";
+    case "searching":
+      return `so far, ${Math.floor(100 * readBytes / Math.max(1, totalBytes))} % of ${
+        inBytes(totalBytes)
+      } searched`;
+  }
 }
 
 /** What names a record. */
