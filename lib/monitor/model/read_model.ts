@@ -95,6 +95,8 @@ export interface Snapshot {
   readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
   readonly charts: Readonly<Record<WindowName, Chart>>;
+  /** From the first event to the newest. */
+  readonly runChart: Chart;
   readonly unreadable: {
     readonly journalLines: number;
     readonly logLines: number;
@@ -107,6 +109,8 @@ export interface Snapshot {
   readonly foundFailed?: Found | undefined;
   /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
   readonly supersededCount: number;
+  /** Records that the topic deleted before they were read. */
+  readonly expiredCount: number;
   readonly files: {
     readonly journal: TailStatus | undefined;
     readonly log: TailStatus | undefined;
@@ -239,13 +243,15 @@ export class ReadModel {
         "1h": this.#chart("1h", nowMs),
         all: this.#chartOfAll(nowMs),
       },
+      runChart: this.#chartOfAll(journal.newestEventMs ?? nowMs),
       unreadable: {
         journalLines: journal.unreadableCount,
         logLines: log.unreadableCount,
         sample: journal.unreadableSample,
       },
       aheadOfClockCount: journal.aheadOfClockCount,
-      supersededCount: this.journal.supersededCount,
+      supersededCount: journal.supersededCount,
+      expiredCount: journal.expiredCount,
       files: { journal: journalFile, log: logFile },
     };
   }
