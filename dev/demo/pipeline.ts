@@ -5,7 +5,8 @@
  */
 
 import { delay } from "../../lib/async.ts";
-import { ClusterClient, type OffsetRange } from "../../lib/kafka/cluster.ts";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+import type { OffsetRange } from "../../lib/kafka/cluster_answers.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { printable, withThousands } from "../../lib/text.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";

@@ -66,8 +66,13 @@ export class HeldOffsets {
     return this.partition(partition).addLine(offset, leaderEpoch);
   }
 
-  /** {@link HeldPartition.truncate} */
+  /** {@link HeldPartition.truncate}; @throws {RangeError} where it is not an offset. */
   truncate(partition: JournalPartition, offset: number): readonly EpochRun[] {
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new RangeError(
+        `Cannot truncate at offset ${offset}: expected a whole number, not below 0`,
+      );
+    }
     return this.#find(partition)?.truncate(offset) ?? [];
   }
 

@@ -14,139 +14,34 @@ import { SegmentAccount } from "./account.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import {
+  AppendQueue,
+  type JournalAppend,
+  JournalClosedError,
+  JournalReopenedError,
+} from "./append_queue.ts";
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
-import { FolderLock, JournalLockedError } from "./folder_lock.ts";
+import { FolderLock } from "./folder_lock.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
 import type { EpochStart } from "./held_partition.ts";
-import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
+import type { Interval, JournalPartition } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
-import { createDirectory, denoStorage, type Storage } from "./storage.ts";
+import { denoStorage, type Storage } from "./storage.ts";
 import { surviveFileLimit } from "./file_limit.ts";
-import { JournalUnwritableError } from "./unwritable.ts";
+import type { JournalOptions } from "./open_journal.ts";
+import { Stall } from "./stall.ts";
 import { SupersededRuns } from "./superseded_runs.ts";
 import { Upkeep } from "./upkeep.ts";
 
-/** A group takes no further append beyond this; one append alone may be larger. */
-const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 /** Up to here a group of several appends is copied together, to be written in one go. */
 const COPIED_BYTES_MAX = 256 * 1024;
 const RETRY_DELAY_MS_MIN = 250;
 const RETRY_DELAY_MS_MAX = 5_000;
 const CLOSE_TIMEOUT_MS = 10_000;
-const NEWLINE = 0x0a;
 
-export interface JournalOptions {
-  /** The folder; created where it is missing. */
-  readonly directory: string;
-  /**
-   * A segment is closed before it would grow beyond this many bytes; default: never. One append
-   * larger than that has a segment of its own.
-   */
-  readonly rotateBytes?: number | undefined;
-  /** Whether closed segments are compressed, in the background; default: no. */
-  readonly compress?: boolean | undefined;
-  /**
-   * Closed segments older than this many milliseconds are removed; default: never. Their records are
-   * held on: they are not appended again.
-   */
-  readonly keepMs?: number | undefined;
-  /** Called at once, from within the journal's work: it should return quickly, and not throw. */
-  readonly onNotice: NoticeListener;
-  /** Called once, when the folder's lock is taken and before anything is read: that may take long. */
-  readonly onLocked?: () => void;
-  readonly storage?: Storage;
-  readonly clock?: Clock;
-}
-
-/** Lines of one partition, in the order of their offsets. */
-export interface JournalAppend extends JournalPartition {
-  /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
-   * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
-  readonly intervals: readonly Interval[];
-  /**
-   * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
-   * the offsets before it too.
-   */
-  readonly epochs: readonly EpochStart[];
-  /** Whole lines, the last newline included; not to be changed until the append has resolved. */
-  readonly lines: Uint8Array;
-  /** Where each line ends, past its newline: the last of them ends the lines. */
-  readonly lineEnds: ArrayLike<number>;
-}
-
-/** The append was not made, because the journal was closed or abandoned before. */
-export class JournalClosedError extends Error {
-  override readonly name = "JournalClosedError";
-}
-
-/**
- * The files were changed by another hand while the append waited, and were read again. Whether its
- * records are held now, `holds` knows: ask again, and append what is not.
- */
-export class JournalReopenedError extends Error {
-  override readonly name = "JournalReopenedError";
-}
-
-/**
- * Opens the journal of a folder, or begins one: takes the folder's lock, and repairs what the last
- * run left. Reads what was written after the last checkpoint (32 MB or so at most, 0.2 s); without a
- * good checkpoint it reads everything (5 s a GB) but the closed segments that have manifests.
- *
- * @throws {JournalLockedError} where another tracker has the folder.
- * @throws {JournalUnwritableError} where the folder or a file in it cannot be written.
- */
-export async function openJournal(options: JournalOptions): Promise<Journal> {
-  const { directory, rotateBytes, storage = denoStorage } = options;
-  const onNotice = guarded(options.onNotice);
-  if (rotateBytes !== undefined && !(Number.isSafeInteger(rotateBytes) && rotateBytes > 0)) {
-    throw new RangeError(`Cannot rotate at ${rotateBytes} bytes: expected a whole number above 0`);
-  }
-  if (options.keepMs !== undefined && !(options.keepMs > 0)) {
-    throw new RangeError(`Cannot keep segments for ${options.keepMs} ms: expected more than 0`);
-  }
-  let lock: FolderLock | undefined;
-  const forgetFileLimit = surviveFileLimit();
-  try {
-    await createDirectory(storage, directory);
-    lock = await FolderLock.take(storage, directory);
-    options.onLocked?.();
-    const recovered = await recover({ storage, directory, onNotice });
-    const segment = await openSegment({ storage, directory, rotateBytes, recovered });
-    const journal = new Journal({ ...options, onNotice }, { lock, recovered, segment });
-    await journal.begin();
-    return journal;
-  } catch (error) {
-    lock?.release();
-    throw error instanceof JournalLockedError
-      ? error
-      : new JournalUnwritableError(directory, error);
-  } finally {
-    forgetFileLimit();
-  }
-}
-
-function openSegment(
-  { storage, directory, rotateBytes, recovered: { active } }: {
-    readonly storage: Storage;
-    readonly directory: string;
-    readonly rotateBytes: number | undefined;
-    readonly recovered: RecoveredJournal;
-  },
-): Promise<ActiveSegment> {
-  const { number, bytes, edges } = active;
-  const isHashed = rotateBytes !== undefined;
-  return ActiveSegment.open({ storage, directory, number, bytes, edges, isHashed });
-}
-
-interface Waiting {
-  readonly append: JournalAppend;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-/** A journal that is open; `openJournal` makes it. */
+/** An open journal; made by `openJournal`. */
 export class Journal {
   readonly directory: string;
   readonly #options: Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">;
@@ -165,11 +60,10 @@ export class Journal {
   readonly #closedSegments = new Map<number, number>();
   #upkeep: Upkeep;
 
-  readonly #queue: Waiting[] = [];
-  #group: Waiting[] = [];
+  readonly #queue = new AppendQueue();
   #working: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  #stall: { readonly sinceMs: number; reason: string } | undefined;
+  readonly #stall: Stall;
   /** Why the files have to be read again before anything is written. */
   #displaced: string | undefined;
 
@@ -189,6 +83,7 @@ export class Journal {
     this.#onNotice = onNotice;
     this.#storage = storage;
     this.#clock = clock;
+    this.#stall = new Stall({ clock, onNotice });
     this.#lock = lock;
     this.#segment = segment;
     this.#id = recovered.id;
@@ -201,7 +96,7 @@ export class Journal {
       now: () => clock.now(),
       onNotice,
       content: () => this.#checkpointContent(),
-      isIdle: () => this.#working === undefined && this.#stall === undefined,
+      isIdle: () => this.#working === undefined && this.#stall.reason === undefined,
     });
     this.#forgetFileLimit = surviveFileLimit();
   }
@@ -234,7 +129,7 @@ export class Journal {
 
   /** Why nothing can be written at the moment; undefined where it can. */
   get stallReason(): string | undefined {
-    return this.#stall?.reason;
+    return this.#stall.reason;
   }
 
   /** Whether the record is on the disk. */
@@ -247,10 +142,7 @@ export class Journal {
     return this.#held.of(partition).end;
   }
 
-  /**
-   * Whether records are held of this partition of another topic that has the same name: the topic was created
-   * again, or this is another cluster.
-   */
+  /** Whether records are held of this partition of an earlier, or another cluster's, topic of the same name. */
   holdsNamesake(partition: JournalPartition): boolean {
     return this.#held.hasNamesake(partition);
   }
@@ -273,7 +165,7 @@ export class Journal {
     return [...this.#held.epochsOf(partition)];
   }
 
-  /** Returns the leader epoch of the highest offset held; undefined where it is not known, or nothing is held. */
+  /** Returns the leader epoch of the highest offset held, where it is known. */
   lastEpoch(partition: JournalPartition): number | undefined {
     return this.#held.lastEpochOf(partition);
   }
@@ -288,12 +180,7 @@ export class Journal {
    */
   async truncate(partition: JournalPartition, offset: number): Promise<void> {
     this.#requireOpen();
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw new RangeError(
-        `Cannot truncate at offset ${offset}: expected a whole number, not below 0`,
-      );
-    }
-    if (this.#underWay(partition).length > 0) {
+    if (this.#queue.has(partition)) {
       throw new RangeError(
         `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
       );
@@ -327,13 +214,12 @@ export class Journal {
    * @throws {JournalReopenedError} where the files were replaced meanwhile: ask `holds` again.
    * @throws {JournalClosedError} where the journal is closed or abandoned.
    */
-  append(append: JournalAppend): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#requireOpen();
-      this.#requireAppend(append);
-      this.#queue.push({ append, resolve, reject });
-      this.#working ??= this.#work();
-    });
+  async append(append: JournalAppend): Promise<void> {
+    this.#requireOpen();
+    this.#queue.requireNew(append, this.#held);
+    const appended = this.#queue.add(append);
+    this.#working ??= this.#work();
+    await appended;
   }
 
   /** Gives up what waits to be written: those appends throw `JournalClosedError`, and so do new ones. */
@@ -341,10 +227,7 @@ export class Journal {
     this.#abandoned.abort();
   }
 
-  /**
-   * Waits for the appends under way, writes a last checkpoint, and gives the folder free. What cannot be
-   * written within the time (default 10 s) is abandoned.
-   */
+  /** Waits for the appends under way (abandons them after 10 s), writes a last checkpoint, and unlocks the folder. */
   close({ timeoutMs = CLOSE_TIMEOUT_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
     return this.#closing ??= this.#close(timeoutMs);
   }
@@ -369,24 +252,12 @@ export class Journal {
   }
 
   async #work(): Promise<void> {
-    while (this.#queue.length > 0) {
-      this.#group = this.#takeGroup();
+    while (!this.#queue.isEmpty) {
+      this.#queue.takeGroup(this.#options.rotateBytes);
       await this.#writeGroup();
-      if (this.#stall === undefined) this.#checkpoints.writeIfDue();
+      if (this.#stall.reason === undefined) this.#checkpoints.writeIfDue();
     }
     this.#working = undefined;
-  }
-
-  #takeGroup(): Waiting[] {
-    const bytesMax = Math.min(GROUP_BYTES_MAX, this.#options.rotateBytes ?? Infinity);
-    let bytes = 0;
-    let count = 0;
-    for (const { append } of this.#queue) {
-      bytes += append.lines.length;
-      if (count > 0 && bytes > bytesMax) break;
-      count++;
-    }
-    return this.#queue.splice(0, count);
   }
 
   /** Gets the group onto the disk, however long that takes; only abandoning ends it before. */
@@ -396,12 +267,15 @@ export class Journal {
       try {
         return await this.#tryGroupOrReopen();
       } catch (error) {
-        this.#noteStalled(error);
+        this.#stall.note(error, { path: this.#segment.path, pending: this.#queue.pending });
+        this.#checkpoints.postpone();
         await this.#clock.sleep(delayMs, this.#abandoned.signal);
         delayMs = Math.min(delayMs * 2, RETRY_DELAY_MS_MAX);
       }
     }
-    this.#refuseAll(() => new JournalClosedError("Cannot append to the journal: it was abandoned"));
+    this.#queue.refuseAll(() =>
+      new JournalClosedError("Cannot append to the journal: it was abandoned")
+    );
   }
 
   async #tryGroupOrReopen(): Promise<void> {
@@ -415,7 +289,8 @@ export class Journal {
   }
 
   async #tryGroup(): Promise<void> {
-    const parts = this.#group.map(({ append }) => append.lines).filter(({ length }) => length > 0);
+    const { group } = this.#queue;
+    const parts = group.map(({ lines }) => lines).filter(({ length }) => length > 0);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (bytes > 0) {
       const { rotateBytes = Infinity } = this.#options;
@@ -426,10 +301,9 @@ export class Journal {
       await this.#segment.append(together ? [joined(...parts)] : parts);
     }
     this.#checkpoints.noteAppended(bytes);
-    for (const { append } of this.#group) this.#hold(append);
-    this.#noteRecovered();
-    // Whoever waits may append again at once, and must not find its last append still under way.
-    for (const { resolve } of this.#group.splice(0)) resolve();
+    for (const append of group) this.#hold(append);
+    this.#stall.end(this.#segment.path);
+    this.#queue.resolveGroup();
   }
 
   #hold(append: JournalAppend): void {
@@ -466,8 +340,12 @@ export class Journal {
       this.#lock = lock;
     }
     const recovered = await recover({ storage, directory, onNotice: this.#onNotice });
-    const { rotateBytes } = this.#options;
-    this.#segment = await openSegment({ storage, directory, rotateBytes, recovered });
+    this.#segment = await ActiveSegment.open({
+      storage,
+      directory,
+      ...recovered.active,
+      isHashed: this.#options.rotateBytes !== undefined,
+    });
     this.#superseded.removeFrom(recovered.held, recovered.active.account);
     const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
     const newId = recovered.id !== this.#id;
@@ -486,38 +364,10 @@ export class Journal {
       newId,
       forgottenOffsetCount,
     });
-    this.#noteRecovered();
-    this.#refuseAll(() =>
+    this.#stall.end(this.#segment.path);
+    this.#queue.refuseAll(() =>
       new JournalReopenedError(`The journal's files were read again, because ${reason}`)
     );
-  }
-
-  #refuseAll(errorOf: () => Error): void {
-    const refused = [...this.#group.splice(0), ...this.#queue.splice(0)];
-    for (const { reject } of refused) reject(errorOf());
-  }
-
-  #noteStalled(error: unknown): void {
-    const reason = String(error);
-    if (this.#stall?.reason === reason) return;
-    if (this.#stall === undefined) this.#stall = { sinceMs: this.#clock.now(), reason };
-    else this.#stall.reason = reason;
-    const waiting = [...this.#group, ...this.#queue];
-    this.#checkpoints.postpone();
-    this.#onNotice({
-      kind: "stalled",
-      path: this.#segment.path,
-      error,
-      waitingLineCount: waiting.reduce((sum, { append }) => sum + append.lineEnds.length, 0),
-      waitingBytes: waiting.reduce((sum, { append }) => sum + append.lines.length, 0),
-    });
-  }
-
-  #noteRecovered(): void {
-    if (this.#stall === undefined) return;
-    const stalledMs = this.#clock.now() - this.#stall.sinceMs;
-    this.#stall = undefined;
-    this.#onNotice({ kind: "recovered", path: this.#segment.path, stalledMs });
   }
 
   /**
@@ -525,7 +375,7 @@ export class Journal {
    * whole, and slower to open.
    */
   checkpoint(): Promise<void> {
-    if (this.#stall === undefined) return this.#checkpoints.request();
+    if (this.#stall.reason === undefined) return this.#checkpoints.request();
     this.#checkpoints.postpone();
     return Promise.resolve();
   }
@@ -546,55 +396,4 @@ export class Journal {
     if (this.#closing === undefined && !this.#abandoned.signal.aborted) return;
     throw new JournalClosedError("Cannot change the journal: it is closed");
   }
-
-  #underWay(partition: JournalPartition): readonly JournalAppend[] {
-    return [...this.#group, ...this.#queue].flatMap(({ append }) =>
-      isSamePartition(append, partition) ? [append] : []
-    );
-  }
-
-  #requireAppend({ intervals, epochs, lines, lineEnds, ...partition }: JournalAppend): void {
-    if (!areWholeLines(lines, lineEnds)) {
-      throw new RangeError(
-        `Cannot append ${lines.length} bytes as ${lineEnds.length} lines: expected each to end with a newline, and the last to end the bytes`,
-      );
-    }
-    if (epochs.some(({ start }, index) => start <= (epochs[index - 1]?.start ?? -1))) {
-      throw new RangeError("Cannot append: expected each epoch to start above the one before");
-    }
-    const own = new IntervalSet();
-    for (const append of this.#underWay(partition)) {
-      for (const interval of append.intervals) own.add(interval);
-    }
-    for (const interval of intervals) {
-      if (own.overlaps(interval) || this.#held.of(partition).overlaps(interval)) {
-        throw new RangeError(
-          `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +
-            `of topic "${partition.topic}": the journal holds some of them, or is about to`,
-        );
-      }
-      own.add(interval);
-    }
-  }
-}
-
-function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {
-  let start = 0;
-  for (let index = 0; index < ends.length; index++) {
-    const end = ends[index] ?? 0;
-    if (end <= start || bytes[end - 1] !== NEWLINE) return false;
-    start = end;
-  }
-  return start === bytes.length;
-}
-
-/** A listener that throws must not look like a disk that fails, nor go unseen. */
-function guarded(onNotice: NoticeListener): NoticeListener {
-  return (notice) => {
-    try {
-      onNotice(notice);
-    } catch (error) {
-      reportError(error);
-    }
-  };
 }

@@ -7,13 +7,15 @@
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { type KafkaConnection, openClient, type Patience } from "./client.ts";
-import { adviceFor, explain, isPassing, isUnreachable, reasonOf, RefusedError } from "./errors.ts";
-import {
-  askForCoordinator,
-  type ClientCluster,
-  createCluster,
-  otherBrokersAnswer,
-} from "./kafkajs/client_cluster.ts";
+import { adviceFor, reasonOf, RefusedError } from "./errors.ts";
+import type {
+  CommittedOffset,
+  OffsetRange,
+  TopicDescription,
+  TopicSettings,
+} from "./cluster_answers.ts";
+import { askForCoordinator, type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import { RetriedCalls } from "./retried_calls.ts";
 import { takeUnresolvedHosts } from "./kafkajs/connections.ts";
 import { fetchTopicMetadata, fetchTopicsMetadata } from "./kafkajs/topic_metadata.ts";
 import { askEpochEnd, type LeaderEpochAnswer, type LeaderEpochQuestion } from "./leader_epochs.ts";
@@ -28,35 +30,6 @@ import {
 import { isPermitted, type TopicOperation } from "./permissions.ts";
 import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_protocol.ts";
 
-export interface TopicDescription {
-  readonly topic: string;
-  /** Another id after the topic was deleted and created again; 32 hexadecimal digits. */
-  readonly topicId: string;
-  readonly partitionCount: number;
-}
-
-/** The offsets of a partition: `low` is the first that is still there, `high` one past the last that can be read. */
-export interface OffsetRange {
-  readonly partition: number;
-  readonly low: number;
-  readonly high: number;
-  /** One past the last offset that there is; above `high` where records wait behind an open transaction. */
-  readonly highWatermark: number;
-}
-
-/** What a group has committed of a partition; `metadata` is the committer's own note. */
-export interface CommittedOffset {
-  readonly partition: number;
-  readonly offset: number;
-  readonly metadata: string | null;
-}
-
-export interface TopicSettings {
-  readonly partitionCount: number;
-  /** Kafka's own names, such as `retention.ms`. */
-  readonly config?: Readonly<Record<string, string>>;
-}
-
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
 const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
@@ -64,29 +37,18 @@ const NO_ERROR_CODE = 0;
 const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
-/** How long a question is asked again, while the answer is "not yet"; at `persist` patience mostly without end. */
-const PASSING_TIMEOUT_MS = 15_000;
-const ASK_AGAIN_MS = 100;
-
 const log = loggerOf("kafka");
 
 export class ClusterClient implements AsyncDisposable {
-  readonly #brokers: readonly string[];
   readonly #admin: Admin;
   readonly #cluster: ClientCluster;
-  readonly #patience: Patience;
+  readonly #calls: RetriedCalls;
   readonly #observers = new Set<TrafficObserver>();
-  #isConnected = false;
-  #isClosed = false;
 
-  private constructor(
-    brokers: readonly string[],
-    { admin, cluster, patience }: { admin: Admin; cluster: ClientCluster; patience: Patience },
-  ) {
-    this.#patience = patience;
-    this.#brokers = brokers;
+  private constructor(admin: Admin, cluster: ClientCluster, calls: RetriedCalls) {
     this.#admin = admin;
     this.#cluster = cluster;
+    this.#calls = calls;
     observeTraffic(cluster, {
       heard: () => this.#observers.forEach((each) => each.heard()),
       throttled: (throttleMs) => this.#observers.forEach((each) => each.throttled(throttleMs)),
@@ -98,18 +60,16 @@ export class ClusterClient implements AsyncDisposable {
    * @throws {BrokerUnreachableError} where no broker answers, at `probe` patience.
    */
   static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
-    // At any patience: the client's own retries do not end when it is closed, those of #call do.
+    // At any patience: the client's own retries do not end when it is closed, those of RetriedCalls do.
     const client = openClient(connection, "probe");
-    const self = new ClusterClient(connection.brokers, {
-      admin: client.admin(),
-      cluster: createCluster(client),
-      patience,
-    });
-    await self.#call("connecting", async () => {
+    const cluster = createCluster(client);
+    const calls = new RetriedCalls({ cluster, brokers: connection.brokers, patience });
+    const self = new ClusterClient(client.admin(), cluster, calls);
+    await calls.call("connecting", async () => {
       await self.#cluster.connect();
       await self.#admin.connect();
     });
-    self.#isConnected = true;
+    calls.noteConnected();
     for (const host of takeUnresolvedHosts()) {
       log.warn("This machine knows no broker's host of that name; another broker answers", {
         host,
@@ -119,7 +79,7 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isClosed = true;
+    this.#calls.close();
     await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
   }
 
@@ -131,7 +91,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /** The topic as it is now, or undefined where there is none. */
   async findTopic(topic: string): Promise<TopicDescription | undefined> {
-    const { errorCode, topicId, partitionCount } = await this.#call(
+    const { errorCode, topicId, partitionCount } = await this.#calls.call(
       `describing topic "${topic}"`,
       () => fetchTopicMetadata(this.#cluster, topic),
     );
@@ -142,7 +102,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /** Returns those topics that exist and may be described, by name. */
   async findTopics(topics: readonly string[]): Promise<ReadonlyMap<string, TopicDescription>> {
-    const found = await this.#call(
+    const found = await this.#calls.call(
       `describing the topics ${topics.map((topic) => `"${topic}"`).join(", ")}`,
       () => fetchTopicsMetadata(this.#cluster, topics),
     );
@@ -158,7 +118,7 @@ export class ClusterClient implements AsyncDisposable {
    * @throws {RefusedError} where the cluster says that the permission is missing.
    */
   async requirePermission(operation: TopicOperation, topic: string): Promise<void> {
-    const { errorCode, operations } = await this.#call(
+    const { errorCode, operations } = await this.#calls.call(
       `asking what may be done with topic "${topic}"`,
       () => fetchTopicMetadata(this.#cluster, topic, { withOperations: true }),
     );
@@ -173,7 +133,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /** @throws {RefusedError} at once where this user may not use the group. */
   async requireGroup(groupId: string): Promise<void> {
-    await this.#call(
+    await this.#calls.call(
       `using group "${groupId}"`,
       () => askForCoordinator(this.#cluster, { of: "group", name: groupId }),
     );
@@ -181,7 +141,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /** @throws {RefusedError} at once where this user may not use the transactional id. */
   async requireTransactionalId(transactionalId: string): Promise<void> {
-    await this.#call(
+    await this.#calls.call(
       `using the transactional id "${transactionalId}"`,
       () => askForCoordinator(this.#cluster, { of: "transaction", name: transactionalId }),
     );
@@ -206,16 +166,19 @@ export class ClusterClient implements AsyncDisposable {
   ): Promise<TopicDescription & { readonly created: boolean }> {
     const existing = await this.findTopic(topic);
     if (existing !== undefined) return { ...existing, created: false };
-    const created = await this.#call(`creating topic "${topic}"`, () =>
-      this.#admin.createTopics({
-        topics: [{
-          topic,
-          numPartitions: partitionCount,
-          replicationFactor: -1, // the cluster's own default
-          configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
-        }],
-        waitForLeaders: false, // it can fail for a topic that was just created; we wait ourselves
-      }));
+    const created = await this.#calls.call(
+      `creating topic "${topic}"`,
+      () =>
+        this.#admin.createTopics({
+          topics: [{
+            topic,
+            numPartitions: partitionCount,
+            replicationFactor: -1, // the cluster's own default
+            configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+          }],
+          waitForLeaders: false, // it can fail for a topic that was just created; we wait ourselves
+        }),
+    );
     return { ...await this.#awaitTopic(topic), created };
   }
 
@@ -242,7 +205,7 @@ export class ClusterClient implements AsyncDisposable {
    * @returns false where the group does not know it any more.
    */
   async leaveGroup(groupId: string, memberId: string): Promise<boolean> {
-    return await this.#call(`leaving group "${groupId}"`, async () => {
+    return await this.#calls.call(`leaving group "${groupId}"`, async () => {
       const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
       try {
         await coordinator.leaveGroup({ groupId, memberId });
@@ -259,16 +222,19 @@ export class ClusterClient implements AsyncDisposable {
    * members of this kind.
    */
   async groupAssignments(groupId: string): Promise<readonly TopicPartitions[] | undefined> {
-    const { groups: [group] } = await this.#call(`describing group "${groupId}"`, async () => {
-      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
-      return await coordinator.describeGroups({ groupIds: [groupId] });
-    });
+    const { groups: [group] } = await this.#calls.call(
+      `describing group "${groupId}"`,
+      async () => {
+        const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+        return await coordinator.describeGroups({ groupIds: [groupId] });
+      },
+    );
     if (group?.state !== STABLE) return undefined;
     return group.members.map(({ memberAssignment }) => decodeAssignment(memberAssignment));
   }
 
   async deleteTopic(topic: string): Promise<void> {
-    await this.#call(
+    await this.#calls.call(
       `deleting topic "${topic}"`,
       () => this.#admin.deleteTopics({ topics: [topic] }),
     );
@@ -279,7 +245,7 @@ export class ClusterClient implements AsyncDisposable {
    * created: the node that is asked may not know of it yet.
    */
   async topicConfig(topic: string, name: string): Promise<string | undefined> {
-    const { resources } = await this.#call(
+    const { resources } = await this.#calls.call(
       `reading the settings of topic "${topic}"`,
       () =>
         this.#admin.describeConfigs({
@@ -297,7 +263,7 @@ export class ClusterClient implements AsyncDisposable {
    * before its leaders know of it.
    */
   async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
-    return await this.#call(`reading the offsets of topic "${topic}"`, async () => {
+    return await this.#calls.call(`reading the offsets of topic "${topic}"`, async () => {
       await this.#cluster.addMultipleTargetTopics([topic]);
       const [lows] = await this.#cluster.fetchTopicsOffset([
         { topic, partitions: partitions.map((partition) => ({ partition })), fromBeginning: true },
@@ -338,7 +304,7 @@ export class ClusterClient implements AsyncDisposable {
    */
   async epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
     const { topic, partition, epoch } = question;
-    return await this.#call(
+    return await this.#calls.call(
       `asking where leader epoch ${epoch} ends in ${topic}[${partition}]`,
       () => askEpochEnd(this.#cluster, question),
     );
@@ -346,7 +312,7 @@ export class ClusterClient implements AsyncDisposable {
 
   /** The epoch of each partition's present leader, by partition. */
   async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
-    const { partitions } = await this.#call(
+    const { partitions } = await this.#calls.call(
       `describing topic "${topic}"`,
       () => fetchTopicMetadata(this.#cluster, topic),
     );
@@ -372,52 +338,13 @@ export class ClusterClient implements AsyncDisposable {
 
   /** What a group has committed, for the partitions of which it has committed anything. */
   async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
-    const [answer] = await this.#call(
+    const [answer] = await this.#calls.call(
       `reading the offsets of group "${groupId}"`,
       () => this.#admin.fetchOffsets({ groupId, topics: [topic] }),
     );
     return (answer?.partitions ?? [])
       .map(({ partition, offset, metadata }) => ({ partition, offset: Number(offset), metadata }))
       .filter(({ offset }) => offset >= 0);
-  }
-
-  /**
-   * What passes by itself, such as a group whose coordinator is just being chosen, is asked again; so is a
-   * broker that does not answer, where others do: until the cluster has found out that it died. Where patience
-   * is to `persist` a cluster that does not answer is asked without end. Leaders that have moved are looked up.
-   *
-   * @param passingToo an answer that may pass by itself here; it is waited for in bounded time at any patience.
-   */
-  async #call<Result>(
-    doing: string,
-    call: () => Promise<Result>,
-    { passingToo }: { readonly passingToo?: string } = {},
-  ): Promise<Result> {
-    const deadline = performance.now() + PASSING_TIMEOUT_MS;
-    for (;;) {
-      try {
-        return await call();
-      } catch (error) {
-        const othersAnswer = await this.#othersAnswer(error);
-        const mayPass = isPassing(error) || reasonOf(error) === passingToo || othersAnswer;
-        const isWorthAsking = mayPass && performance.now() < deadline ||
-          this.#patience === "persist" && (isPassing(error) || isUnreachable(error));
-        if (!isWorthAsking || this.#isClosed) {
-          throw explain(error, { doing, brokers: this.#brokers, othersAnswer });
-        }
-        await delay(ASK_AGAIN_MS);
-        // A node that lives on and has given a partition up would be asked again for as long as it is taken for its leader.
-        if (reasonOf(error) === "NOT_LEADER_FOR_PARTITION") {
-          await this.#cluster.refreshMetadata().catch(() => {});
-        }
-      }
-    }
-  }
-
-  /** Whether other brokers answer than the one that was asked. Not asked at `persist` patience, where it makes no difference. */
-  async #othersAnswer(error: unknown): Promise<boolean> {
-    if (this.#patience !== "probe" || !this.#isConnected || !isUnreachable(error)) return false;
-    return await otherBrokersAnswer(this.#cluster);
   }
 }
 

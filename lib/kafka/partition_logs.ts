@@ -5,7 +5,8 @@
  */
 
 import type { KafkaConnection } from "./client.ts";
-import type { ClusterClient, OffsetRange } from "./cluster.ts";
+import type { ClusterClient } from "./cluster.ts";
+import type { OffsetRange } from "./cluster_answers.ts";
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "./leader_epochs.ts";
 import type { KafkaRecord } from "../record.ts";
 import { TopicReader } from "./topic_reader.ts";

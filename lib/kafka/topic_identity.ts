@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { ClusterClient, TopicDescription } from "./cluster.ts";
+import type { ClusterClient } from "./cluster.ts";
+import type { TopicDescription } from "./cluster_answers.ts";
 
 export class TopicIdentity {
   readonly #cluster: ClusterClient;

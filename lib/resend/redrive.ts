@@ -28,7 +28,8 @@
 
 import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
-import { ClusterClient, type TopicDescription } from "../kafka/cluster.ts";
+import { ClusterClient } from "../kafka/cluster.ts";
+import type { TopicDescription } from "../kafka/cluster_answers.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { KafkaRecord } from "../record.ts";
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { OffsetRange } from "../kafka/cluster.ts";
+import type { OffsetRange } from "../kafka/cluster_answers.ts";
 import type { PartitionRange } from "../kafka/topic_reader.ts";
 import type { FailureReason } from "../tracker/failures.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";

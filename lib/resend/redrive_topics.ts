@@ -6,7 +6,8 @@
 
 import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
-import { ClusterClient, type TopicDescription } from "../kafka/cluster.ts";
+import { ClusterClient } from "../kafka/cluster.ts";
+import type { TopicDescription } from "../kafka/cluster_answers.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import { transactionalIdOf } from "./redrive_session.ts";
 

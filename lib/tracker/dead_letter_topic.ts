@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { ClusterClient, TopicDescription } from "../kafka/cluster.ts";
+import type { ClusterClient } from "../kafka/cluster.ts";
+import type { TopicDescription } from "../kafka/cluster_answers.ts";
 import { RefusedError } from "../kafka/errors.ts";
 
 const LONG_MAX = "9223372036854775807";

@@ -6,7 +6,8 @@
  */
 
 import { delay } from "../async.ts";
-import type { ClusterClient, OffsetRange } from "../kafka/cluster.ts";
+import type { ClusterClient } from "../kafka/cluster.ts";
+import type { OffsetRange } from "../kafka/cluster_answers.ts";
 import { counted } from "../text.ts";
 
 export interface EndOfTopicOptions {

@@ -21,7 +21,8 @@ import {
 import { DeadLetters } from "./dead_letters.ts";
 import { type EndOfTopic, reachedEnd, type UndecidedRecords } from "./end_of_topic.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
-import { type Journal, openJournal } from "../journal/journal.ts";
+import type { Journal } from "../journal/journal.ts";
+import { openJournal } from "../journal/open_journal.ts";
 import type { JournalNotice } from "../journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
 import { MemberFile } from "./member_file.ts";

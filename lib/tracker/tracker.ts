@@ -21,7 +21,7 @@ import { EncoderPool } from "./encoder_pool.ts";
 import { epochStartsIn } from "./epochs/held_runs.ts";
 import { TruncationCheck } from "./epochs/truncation_check.ts";
 import { firstGap, gapsIn } from "../journal/intervals.ts";
-import { JournalReopenedError } from "../journal/journal.ts";
+import { JournalReopenedError } from "../journal/append_queue.ts";
 import { DEFAULT_RETRY_POLICY, runHandler } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { DeadLetter } from "./letter.ts";

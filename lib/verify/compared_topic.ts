@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { ClusterClient, OffsetRange } from "../kafka/cluster.ts";
+import type { ClusterClient } from "../kafka/cluster.ts";
+import type { OffsetRange } from "../kafka/cluster_answers.ts";
 import { settledOffsets } from "./undecided.ts";
 
 /** Answers questions about the topic. */

@@ -7,7 +7,8 @@
 
 import { join } from "node:path";
 import { delay } from "../async.ts";
-import type { ClusterClient, OffsetRange } from "../kafka/cluster.ts";
+import type { ClusterClient } from "../kafka/cluster.ts";
+import type { OffsetRange } from "../kafka/cluster_answers.ts";
 import { parseStatus, STATUS_BYTES_MAX, STATUS_NAME, STATUS_VALID_MS } from "../tracker_status.ts";
 import { readFile, type Storage } from "../journal/storage.ts";
 

@@ -12,7 +12,7 @@ import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { StatusFile } from "../../lib/tracker/status_file.ts";
 import type { TrackerReport } from "../../lib/tracker_status.ts";
-import { openJournal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { encodedLines } from "../journal/fixture.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");

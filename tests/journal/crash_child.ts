@@ -6,7 +6,8 @@
  */
 
 import { writeSync } from "node:fs";
-import { type Journal, openJournal } from "../../lib/journal/journal.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { appendOf, partition } from "./fixture.ts";
 
 const STDOUT = 1;

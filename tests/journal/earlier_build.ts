@@ -19,7 +19,7 @@ export interface EarlierFindings {
 
 if (import.meta.main) {
   const [lib = "", directory = ""] = Deno.args;
-  const journalModule: typeof import("../../lib/journal/journal.ts") = await import(
+  const journalModule: typeof import("../../lib/journal/open_journal.ts") = await import(
     `${lib}/tracker/journal/journal.ts`
   );
   const checkModule: typeof import("../../lib/journal/manifest_check.ts") = await import(

@@ -1,12 +1,9 @@
 /** Leader epochs in the journal: what is held of a log that was truncated, and what a restart makes of it. */
 
 import assert from "node:assert/strict";
-import {
-  type Journal,
-  JournalClosedError,
-  type JournalOptions,
-  JournalReopenedError,
-} from "../../lib/journal/journal.ts";
+import { JournalClosedError, JournalReopenedError } from "../../lib/journal/append_queue.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
+import type { JournalOptions } from "../../lib/journal/open_journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { denoStorage, type Storage, writeAll } from "../../lib/journal/storage.ts";
 import {

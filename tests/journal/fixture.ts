@@ -5,12 +5,9 @@ import { join } from "node:path";
 import { decodeEvent } from "../../lib/journal/line.ts";
 import type { Clock } from "../../lib/journal/clock.ts";
 import type { Interval, JournalPartition } from "../../lib/journal/intervals.ts";
-import {
-  type Journal,
-  type JournalAppend,
-  type JournalOptions,
-  openJournal,
-} from "../../lib/journal/journal.ts";
+import type { JournalAppend } from "../../lib/journal/append_queue.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
+import { type JournalOptions, openJournal } from "../../lib/journal/open_journal.ts";
 import type { JournalNotice } from "../../lib/journal/notice.ts";
 import { denoStorage, type Storage, type StoredFile } from "../../lib/journal/storage.ts";
 

@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import { decodeCheckpoint } from "../../lib/journal/checkpoint.ts";
 import { JournalLockedError } from "../../lib/journal/folder_lock.ts";
-import {
-  JournalClosedError,
-  JournalReopenedError,
-  openJournal,
-} from "../../lib/journal/journal.ts";
+import { JournalClosedError, JournalReopenedError } from "../../lib/journal/append_queue.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import type { JournalPartition } from "../../lib/journal/intervals.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { JournalUnwritableError } from "../../lib/journal/unwritable.ts";

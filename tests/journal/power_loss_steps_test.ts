@@ -11,7 +11,7 @@
  */
 
 import assert from "node:assert/strict";
-import { type JournalOptions, openJournal } from "../../lib/journal/journal.ts";
+import { type JournalOptions, openJournal } from "../../lib/journal/open_journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import type { JournalNotice } from "../../lib/journal/notice.ts";
 import type { Storage } from "../../lib/journal/storage.ts";

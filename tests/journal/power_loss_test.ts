@@ -13,7 +13,7 @@
 
 import assert from "node:assert/strict";
 import type { Clock } from "../../lib/journal/clock.ts";
-import { openJournal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import {
   appendOf,

@@ -8,7 +8,8 @@ import type { EpochEnd } from "../../lib/kafka/protocol/offset_for_leader_epoch.
 import type { EpochRun } from "../../lib/kafka/protocol/record_batch.ts";
 import { decodeEvent } from "../../lib/journal/line.ts";
 import type { EpochStart } from "../../lib/journal/held_partition.ts";
-import type { Journal, JournalAppend } from "../../lib/journal/journal.ts";
+import type { JournalAppend } from "../../lib/journal/append_queue.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
 import { encodedLines, lineOf, partition } from "./fixture.ts";
 
 /** A record, as far as it matters here; the epoch is undefined where it is not known. */

@@ -18,7 +18,8 @@
 import assert from "node:assert/strict";
 import { zstdDecompressSync } from "node:zlib";
 import type { Clock } from "../../lib/journal/clock.ts";
-import { type Journal, openJournal } from "../../lib/journal/journal.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { encodedLines, newSeed, partition, seededRandom } from "./fixture.ts";
 import { type Fate, PowerLossDisk } from "./power_loss_disk.ts";

@@ -7,7 +7,8 @@
  */
 
 import { writeSync } from "node:fs";
-import { type Journal, openJournal } from "../../lib/journal/journal.ts";
+import type { Journal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { partition } from "./fixture.ts";
 import { appendInEpoch } from "./truncated_log.ts";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { ArchiveReader, packBlock } from "../../lib/journal/archive.ts";
-import type { JournalOptions } from "../../lib/journal/journal.ts";
+import type { JournalOptions } from "../../lib/journal/open_journal.ts";
 import { encodeSealed } from "../../lib/journal/sealed_text.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { denoStorage, readRange, type Storage } from "../../lib/journal/storage.ts";

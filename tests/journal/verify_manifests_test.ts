@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { KafkaRecord } from "../../lib/record.ts";
-import { openJournal } from "../../lib/journal/journal.ts";
+import { openJournal } from "../../lib/journal/open_journal.ts";
 import { describeVerification } from "../../lib/verify/report.ts";
 import { encodedLines } from "./fixture.ts";
 import { countsOf, createVerifySite, numbered, type VerifySite } from "../verify/verify_site.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { KafkaConnection } from "../client.ts";
-import type { CommittedOffset } from "../cluster.ts";
+import type { CommittedOffset } from "../cluster_answers.ts";
 import type { KafkaRecord } from "../../record.ts";
 import type { EpochRun } from "../protocol/record_batch.ts";
 import type { GroupNotice } from "./group_watch.ts";

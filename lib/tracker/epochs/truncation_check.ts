@@ -11,7 +11,7 @@
  * @module
  */
 
-import type { CommittedOffset } from "../../kafka/cluster.ts";
+import type { CommittedOffset } from "../../kafka/cluster_answers.ts";
 import type { Assignment, ConsumedBatch, PartitionStart } from "../../kafka/consumer/api.ts";
 import type { LogCheck, LogPosition } from "../../kafka/consumer/log_check.ts";
 import {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { TopicDescription } from "../../../lib/kafka/cluster.ts";
+import type { TopicDescription } from "../../../lib/kafka/cluster_answers.ts";
 import type { GroupAssignment } from "../../../lib/kafka/consumer/assigner.ts";
 import { type GroupNotice, GroupWatch } from "../../../lib/kafka/consumer/group_watch.ts";
 

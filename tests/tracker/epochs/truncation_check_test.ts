@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { CommittedOffset } from "../../../lib/kafka/cluster.ts";
+import type { CommittedOffset } from "../../../lib/kafka/cluster_answers.ts";
 import type { ConsumedBatch } from "../../../lib/kafka/consumer/api.ts";
 import { RefusedError } from "../../../lib/kafka/errors.ts";
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../../../lib/kafka/leader_epochs.ts";

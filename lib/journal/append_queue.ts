@@ -1,0 +1,151 @@
+/**
+ * The appends of a journal that are not on the disk yet, in order: those of the group that is being written, and those
+ * that wait for it.
+ *
+ * @module
+ */
+
+import type { HeldOffsets } from "./held_offsets.ts";
+import type { EpochStart } from "./held_partition.ts";
+import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
+
+/** A group takes no further append beyond this; one append alone may be larger. */
+const GROUP_BYTES_MAX = 32 * 1024 * 1024;
+const NEWLINE = 0x0a;
+
+/** Lines of one partition, in the order of their offsets. */
+export interface JournalAppend extends JournalPartition {
+  /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
+   * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
+  readonly intervals: readonly Interval[];
+  /**
+   * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
+   * the offsets before it too.
+   */
+  readonly epochs: readonly EpochStart[];
+  /** Whole lines, the last newline included; not to be changed until the append has resolved. */
+  readonly lines: Uint8Array;
+  /** Where each line ends, past its newline: the last of them ends the lines. */
+  readonly lineEnds: ArrayLike<number>;
+}
+
+/** The append was not made, because the journal was closed or abandoned before. */
+export class JournalClosedError extends Error {
+  override readonly name = "JournalClosedError";
+}
+
+/**
+ * The files were changed by another hand while the append waited, and were read again. Whether its
+ * records are held now, `holds` knows: ask again, and append what is not.
+ */
+export class JournalReopenedError extends Error {
+  override readonly name = "JournalReopenedError";
+}
+
+interface QueuedAppend {
+  readonly append: JournalAppend;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class AppendQueue {
+  readonly #waiting: QueuedAppend[] = [];
+  readonly #group: QueuedAppend[] = [];
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** The appends that are being written. */
+  get group(): readonly JournalAppend[] {
+    return this.#group.map(({ append }) => append);
+  }
+
+  /** The lines and bytes that are not on the disk yet. */
+  get pending(): { readonly lineCount: number; readonly bytes: number } {
+    const all = this.#all();
+    return {
+      lineCount: all.reduce((sum, { lineEnds }) => sum + lineEnds.length, 0),
+      bytes: all.reduce((sum, { lines }) => sum + lines.length, 0),
+    };
+  }
+
+  /** Resolves with {@link resolveGroup}, rejects with {@link refuseAll}. */
+  add(append: JournalAppend): Promise<void> {
+    return new Promise((resolve, reject) => this.#waiting.push({ append, resolve, reject }));
+  }
+
+  /** Makes a group of the first appends that wait: of one at least, and of no more than `bytesMax` where it is more. */
+  takeGroup(bytesMax = Infinity): void {
+    const limit = Math.min(GROUP_BYTES_MAX, bytesMax);
+    let bytes = 0;
+    let count = 0;
+    for (const { append } of this.#waiting) {
+      bytes += append.lines.length;
+      if (count > 0 && bytes > limit) break;
+      count++;
+    }
+    this.#group.push(...this.#waiting.splice(0, count));
+  }
+
+  resolveGroup(): void {
+    // The caller may append again at once, and must not find its last append still in the queue.
+    for (const { resolve } of this.#group.splice(0)) resolve();
+  }
+
+  refuseAll(errorOf: () => Error): void {
+    const refused = [...this.#group.splice(0), ...this.#waiting.splice(0)];
+    for (const { reject } of refused) reject(errorOf());
+  }
+
+  has(partition: JournalPartition): boolean {
+    return this.#all().some((append) => isSamePartition(append, partition));
+  }
+
+  /**
+   * Requires that an append can join the queue.
+   *
+   * @throws {RangeError} where its lines or epochs are malformed, or its offsets are held already, or in the queue.
+   */
+  requireNew(
+    { intervals, epochs, lines, lineEnds, ...partition }: JournalAppend,
+    held: HeldOffsets,
+  ): void {
+    if (!areWholeLines(lines, lineEnds)) {
+      throw new RangeError(
+        `Cannot append ${lines.length} bytes as ${lineEnds.length} lines: expected each to end with a newline, and the last to end the bytes`,
+      );
+    }
+    if (epochs.some(({ start }, index) => start <= (epochs[index - 1]?.start ?? -1))) {
+      throw new RangeError("Cannot append: expected each epoch to start above the one before");
+    }
+    const own = new IntervalSet();
+    for (const append of this.#all()) {
+      if (!isSamePartition(append, partition)) continue;
+      for (const interval of append.intervals) own.add(interval);
+    }
+    for (const interval of intervals) {
+      if (own.overlaps(interval) || held.of(partition).overlaps(interval)) {
+        throw new RangeError(
+          `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +
+            `of topic "${partition.topic}": the journal holds some of them, or is about to`,
+        );
+      }
+      own.add(interval);
+    }
+  }
+
+  #all(): readonly JournalAppend[] {
+    return [...this.#group, ...this.#waiting].map(({ append }) => append);
+  }
+}
+
+function areWholeLines(bytes: Uint8Array, ends: ArrayLike<number>): boolean {
+  let start = 0;
+  for (let index = 0; index < ends.length; index++) {
+    const end = ends[index] ?? 0;
+    if (end <= start || bytes[end - 1] !== NEWLINE) return false;
+    start = end;
+  }
+  return start === bytes.length;
+}

@@ -1,0 +1,51 @@
+/**
+ * A time in which nothing can be written: notices say when it begins, when its reason changes, and when it ends.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import type { NoticeListener } from "./notice.ts";
+
+export class Stall {
+  readonly #clock: Clock;
+  readonly #onNotice: NoticeListener;
+  #sinceMs = 0;
+  #reason: string | undefined;
+
+  constructor({ clock, onNotice }: { readonly clock: Clock; readonly onNotice: NoticeListener }) {
+    this.#clock = clock;
+    this.#onNotice = onNotice;
+  }
+
+  /** Why nothing can be written at the moment; undefined where it can. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  note(
+    error: unknown,
+    { path, pending }: {
+      readonly path: string;
+      readonly pending: { readonly lineCount: number; readonly bytes: number };
+    },
+  ): void {
+    const reason = String(error);
+    if (this.#reason === reason) return;
+    if (this.#reason === undefined) this.#sinceMs = this.#clock.now();
+    this.#reason = reason;
+    this.#onNotice({
+      kind: "stalled",
+      path,
+      error,
+      waitingLineCount: pending.lineCount,
+      waitingBytes: pending.bytes,
+    });
+  }
+
+  end(path: string): void {
+    if (this.#reason === undefined) return;
+    this.#reason = undefined;
+    this.#onNotice({ kind: "recovered", path, stalledMs: this.#clock.now() - this.#sinceMs });
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Retries of questions to a cluster.
+ *
+ * @module
+ */
+
+import { delay } from "../async.ts";
+import type { Patience } from "./client.ts";
+import { explain, isPassing, isUnreachable, reasonOf } from "./errors.ts";
+import { type ClientCluster, otherBrokersAnswer } from "./kafkajs/client_cluster.ts";
+
+/** How long a question is asked again while the answer may pass by itself; `persist` patience mostly has no limit. */
+const PASSING_TIMEOUT_MS = 15_000;
+const RETRY_DELAY_MS = 100;
+
+export class RetriedCalls {
+  readonly #cluster: ClientCluster;
+  readonly #brokers: readonly string[];
+  readonly #patience: Patience;
+  #isConnected = false;
+  #isClosed = false;
+
+  constructor(
+    { cluster, brokers, patience }: {
+      readonly cluster: ClientCluster;
+      readonly brokers: readonly string[];
+      readonly patience: Patience;
+    },
+  ) {
+    this.#cluster = cluster;
+    this.#brokers = brokers;
+    this.#patience = patience;
+  }
+
+  /** From here on a broker that does not answer is asked again where others answer. */
+  noteConnected(): void {
+    this.#isConnected = true;
+  }
+
+  /** From here on nothing is asked again. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /**
+   * Retries errors that pass by themselves, such as a group coordinator that is being chosen, for 15 s; also a broker
+   * that does not answer while others do, since the cluster may still find out that it died. With `persist` patience,
+   * a cluster that does not answer is retried without end. Looks leaders that moved up again.
+   *
+   * @param passingToo a reason that may pass by itself here; retried for 15 s whatever the patience.
+   * @throws the last error, explained.
+   */
+  async call<Result>(
+    doing: string,
+    call: () => Promise<Result>,
+    { passingToo }: { readonly passingToo?: string } = {},
+  ): Promise<Result> {
+    const deadline = performance.now() + PASSING_TIMEOUT_MS;
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        const othersAnswer = await this.#othersAnswer(error);
+        const mayPass = isPassing(error) || reasonOf(error) === passingToo || othersAnswer;
+        const isRetried = mayPass && performance.now() < deadline ||
+          this.#patience === "persist" && (isPassing(error) || isUnreachable(error));
+        if (!isRetried || this.#isClosed) {
+          throw explain(error, { doing, brokers: this.#brokers, othersAnswer });
+        }
+        await delay(RETRY_DELAY_MS);
+        // A node that is alive but no longer leads a partition would otherwise be asked again as its leader.
+        if (reasonOf(error) === "NOT_LEADER_FOR_PARTITION") {
+          await this.#cluster.refreshMetadata().catch(() => {});
+        }
+      }
+    }
+  }
+
+  /** Whether brokers other than the one asked answer. Not asked with `persist` patience, where it makes no difference. */
+  async #othersAnswer(error: unknown): Promise<boolean> {
+    if (this.#patience !== "probe" || !this.#isConnected || !isUnreachable(error)) return false;
+    return await otherBrokersAnswer(this.#cluster);
+  }
+}
