@@ -23,7 +23,7 @@ import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 const PLACE_WIDTH_MAX = 24;
 const AMOUNT_WIDTH = 10;
 const CURRENCY_WIDTH = 3;
-const CUSTOMER_WIDTH = 20;
+const NAME_WIDTH_MAX = 32;
 const STATUS_WIDTH = 7;
 /** Of a line too long to be kept whole. */
 const BEGINNING_LENGTH = 4_000;
@@ -47,31 +47,45 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     PLACE_WIDTH_MAX,
     Math.max(0, ...shown.map((event) => columnsOf(printable(placeOf(event))))),
   );
+  const nameWidth = Math.min(
+    NAME_WIDTH_MAX,
+    Math.max(0, ...shown.map(({ order }) => columnsOf(printable(order?.customerName ?? "")))),
+  );
+  // The same word on each line tells nothing.
+  const hasStatus = new Set(shown.flatMap(({ order }) => order?.status ?? [])).size > 1;
   return {
     title: titleOf(snapshot, controls.filter, events.length),
     isFocused,
     lines: shown.map((event, index) => {
       const isSelected = isFocused && top + index === selected;
       const mark = isSelected ? GLYPHS[glyphs].pointer : " ";
-      const line = eventLine(event, { mark, placeWidth });
+      const line = eventLine(event, { mark, placeWidth, nameWidth, hasStatus });
       return isSelected ? line.map(({ text }): Span => span(text, "selected")) : line;
     }),
   };
 }
 
-function eventLine(
-  event: RecentEvent,
-  { mark, placeWidth }: { readonly mark: string; readonly placeWidth: number },
-): Line {
+interface Columns {
+  readonly mark: string;
+  readonly placeWidth: number;
+  readonly nameWidth: number;
+  readonly hasStatus: boolean;
+}
+
+function eventLine(event: RecentEvent, columns: Columns): Line {
+  const { mark, placeWidth } = columns;
   return [
     span(`${mark} ${clock(event.timestampMs)} `, "dim"),
     span(event.failed ? "FAILED " : "ok     ", event.failed ? "bad" : "good"),
     span(column(printable(placeOf(event)), placeWidth)),
-    ...whatOf(event),
+    ...whatOf(event, columns),
   ];
 }
 
-function whatOf({ failed, kind, error, order }: RecentEvent): Line {
+function whatOf(
+  { failed, kind, error, order }: RecentEvent,
+  { nameWidth, hasStatus }: Columns,
+): Line {
   if (failed) return [span(`  ${printable(kind)}: ${printable(error ?? "")}`)];
   if (order === undefined) return [];
   const { total, currency = "", customerName = "", status = "", orderId = "" } = order;
@@ -79,8 +93,8 @@ function whatOf({ failed, kind, error, order }: RecentEvent): Line {
   return [
     span(`  ${column(amount, AMOUNT_WIDTH, "right")} `),
     span(column(printable(currency), CURRENCY_WIDTH)),
-    span(`  ${column(printable(customerName), CUSTOMER_WIDTH)}`),
-    span(`  ${column(printable(status), STATUS_WIDTH)}`),
+    span(`  ${column(printable(customerName), nameWidth)}`),
+    ...(hasStatus ? [span(`  ${column(printable(status), STATUS_WIDTH)}`)] : []),
     span(`  ${printable(orderId)}`, "dim"),
   ];
 }
