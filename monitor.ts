@@ -6,14 +6,23 @@
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
- *     deno task monitor --html > report.html           a page with the same figures, exit code as with --once
+ *     deno task monitor --html > report.html           a page; of a finished run its report, exit code 0 unless something is wrong
  *
  * @module
  */
 
-import { createCommand, logsOption, Option, parseDuration, runProgram } from "./lib/cli/cli.ts";
+import {
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  logsOption,
+  Option,
+  parseDuration,
+  runProgram,
+} from "./lib/cli/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/model/health.ts";
+import { outcomeOf } from "./lib/monitor/model/outcome.ts";
 import { formatHtml } from "./lib/monitor/views/html_view.ts";
 import { formatJson } from "./lib/monitor/views/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/views/live_lines.ts";
@@ -53,7 +62,7 @@ function parseOptions(args: string[]): MonitorOptions {
     .addOption(logsOption())
     .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
     .option("--json", "one JSON object, or one a line at each interval")
-    .option("--html", "one look, as a page that needs nothing beside itself")
+    .option("--html", "a self-contained page: the report of a finished run, or the figures of now")
     .addOption(
       new Option("--interval <time>", "least time between two lines")
         .argParser(parseDuration).default(500, "500ms"),
@@ -61,7 +70,9 @@ function parseOptions(args: string[]): MonitorOptions {
     .addHelpText("after", EXAMPLES)
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
-  if (options.json && options.html) throw new UsageError("--json and --html exclude each other");
+  if (options.json && options.html) {
+    throw new UsageError("--json and --html cannot be used together");
+  }
   if (options.interval < INTERVAL_MS_MIN) {
     throw new UsageError(
       `--interval is ${options.interval}ms; expected at least ${INTERVAL_MS_MIN}ms`,
@@ -90,7 +101,10 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
-  printLine(format(snapshot, { folder: logs }));
+  printLine(format(snapshot, { folder: logs, commandLine: ["monitor", ...Deno.args].join(" ") }));
+  const { isFinished, problems } = outcomeOf(snapshot);
+  // A run that has finished is not stale: there is nothing more to come.
+  if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
   return EXIT_CODES[snapshot.health.status];
 }
 
