@@ -17,6 +17,7 @@ import {
   EXIT_OK,
   logsOption,
   Option,
+  OPTION_GROUPS,
   parseDuration,
   runProgram,
 } from "./lib/cli/cli.ts";
@@ -57,17 +58,24 @@ async function main(args: string[]): Promise<number> {
 function parseOptions(args: string[]): MonitorOptions {
   const options = createCommand({
     name: "monitor",
-    description: "Shows what a tracker does, from its journal and its log.",
+    description: "Shows what a tracker does, from its journal and its log: a dashboard on a " +
+      "terminal, lines elsewhere.",
+    examples: EXAMPLES,
   })
+    .optionsGroup(OPTION_GROUPS.data)
     .addOption(logsOption())
-    .option("--once", "show the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data")
-    .option("--json", "one JSON object, or one a line at each interval")
+    .optionsGroup(OPTION_GROUPS.output)
+    .option(
+      "--once",
+      "print the figures once; exit code 0 healthy, 1 unhealthy, 3 stale or no data " +
+        "(default: until Ctrl-C)",
+    )
+    .option("--json", "print JSON: one object per line, or a single one with --once")
     .option("--html", "a self-contained page: the report of a finished run, or the figures of now")
     .addOption(
-      new Option("--interval <time>", "least time between two lines")
+      new Option("--interval <time>", "minimum interval between lines or frames, such as 5s")
         .argParser(parseDuration).default(500, "500ms"),
     )
-    .addHelpText("after", EXAMPLES)
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
   if (options.json && options.html) {
@@ -81,12 +89,12 @@ function parseOptions(args: string[]): MonitorOptions {
   return options;
 }
 
-const EXAMPLES = `
-Examples:
-  monitor --logs /var/log/orderflow
-  monitor --once --json | jq .health
-  monitor --json --interval 5s
-  monitor --html > report.html`;
+const EXAMPLES = [
+  ["deno task monitor --logs /var/log/orderflow"],
+  ["deno task monitor --once --json | jq .health", "healthy, unhealthy, stale, ..."],
+  ["deno task monitor --json --interval 5s", "a line of JSON every 5 s, if anything changed"],
+  ["deno task monitor --html > report.html"],
+] as const;
 
 const EXIT_CODES: Readonly<Record<HealthStatus, number>> = {
   healthy: 0,

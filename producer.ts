@@ -15,13 +15,14 @@ import { connectionOf } from "./lib/cli/connection_options.ts";
 import { reasonOf } from "./lib/kafka/errors.ts";
 import { keyPartitioner } from "./lib/kafka/partitioner.ts";
 import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
-import { startLog } from "./lib/log.ts";
+import { loggerOf, startLog } from "./lib/log.ts";
 import { Accounts } from "./lib/producer/accounts.ts";
 import { BadOrders } from "./lib/producer/bad_orders.ts";
 import { Delivery } from "./lib/producer/delivery.ts";
 import { describeSummary, ProducerDisplay } from "./lib/producer/display.ts";
 import { openProducer } from "./lib/producer/open.ts";
 import { pacingOf, parseProducerOptions, type ProducerOptions } from "./lib/producer/options.ts";
+import { OutageWatch } from "./lib/producer/outage_watch.ts";
 import { openOutputs } from "./lib/producer/outputs.ts";
 import { orderParcels } from "./lib/producer/parcels.ts";
 import { orderRouter } from "./lib/producer/routing.ts";
@@ -63,6 +64,10 @@ async function main(args: string[]): Promise<number> {
     const window = accounts.closeWindow();
     display?.showWindow(window);
   }, WINDOW_MS);
+  using outage = new OutageWatch({
+    log: loggerOf("producer"),
+    unsettledCount: () => accounts.generated - accounts.acknowledged - accounts.notAcknowledged,
+  });
   const delivery = new Delivery({
     partitionCount,
     batchBytesMax: BATCH_BYTES_MAX,
@@ -74,7 +79,11 @@ async function main(args: string[]): Promise<number> {
         records,
         isPropagated: true,
         reasonOf,
-        send: (records) => producers.send({ topic, partition, records, compression }),
+        send: (records) =>
+          outage.watched(
+            partition,
+            () => producers.send({ topic, partition, records, compression }),
+          ),
       }),
     findStored: (partition, records, search) =>
       findStoredBatch(connection, { topic, partition, records, ...search }),
@@ -115,6 +124,7 @@ async function main(args: string[]): Promise<number> {
   const isFlushed = await delivery.flush(FLUSH_TIMEOUT_MS);
   if (!isFlushed) delivery.abandon(`no answer within ${FLUSH_TIMEOUT_MS / 1_000} s of the end`);
   clearInterval(windowTimer);
+  accounts.closeLastWindow();
 
   outputs.close(accounts);
   if (isFlushed) await producers.close();

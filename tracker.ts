@@ -74,6 +74,7 @@ async function track(options: TrackOptions): Promise<number> {
     deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
     schema: options.schema,
     logLevel: options.logLevel,
+    showsDeadLetters: !options.json, // with --quiet the totals count them
   });
   // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
   await using tracker = await shutdown.orStopped(opening);
@@ -81,8 +82,12 @@ async function track(options: TrackOptions): Promise<number> {
     return reportTotals(new Metrics().totals(), { ...options, undecided: [] });
   }
   health.of = tracker;
-  using display = shown && new TrackerDisplay(tracker.metrics, { schema: options.schema });
+  using display = shown && new TrackerDisplay(tracker.metrics, {
+    schema: options.schema,
+    hasDeadLetters: options.deadLetters !== NO_TOPIC,
+  });
   tracker.onJournaled = (records) => display?.show(records);
+  tracker.onDeadLettered = (record, failure) => display?.showBad(record, failure);
 
   const { undecided } = await tracker.run({
     stop: shutdown.requested,

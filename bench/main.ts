@@ -5,8 +5,7 @@
  * @module
  */
 
-import { runProgram } from "../lib/cli/cli.ts";
-import { UsageError } from "../lib/usage_error.ts";
+import { Argument, createCommand, runProgram } from "../lib/cli/cli.ts";
 
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {
@@ -16,14 +15,21 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): 
     tracker: () => import("./tracker.ts"),
   };
 
-async function main([name = "", ...args]: string[]): Promise<void> {
-  const benchmark = BENCHMARKS[name];
-  if (benchmark === undefined) {
-    throw new UsageError(
-      `no benchmark "${name}": expected one of ${Object.keys(BENCHMARKS).join(", ")}`,
-    );
-  }
-  await (await benchmark()).main(args);
+async function main(args: string[]): Promise<void> {
+  const { processedArgs: [name], args: [, ...rest] } = createCommand({
+    name: "bench",
+    description: "Runs a benchmark and writes its figures to bench/RESULTS.md.",
+    examples: [
+      ["deno task bench producer", "against kafka-producer-perf-test and other clients"],
+      ["deno task bench producer --help", "options of this benchmark"],
+    ],
+  })
+    .addArgument(new Argument("<name>", "benchmark to run").choices(Object.keys(BENCHMARKS)))
+    .argument("[options...]", "options of the benchmark")
+    .passThroughOptions()
+    .enablePositionalOptions()
+    .parse(args, { from: "user" });
+  await (await BENCHMARKS[name]?.())?.main(rest);
 }
 
 if (import.meta.main) await runProgram(main);

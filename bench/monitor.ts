@@ -9,7 +9,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../lib/cli/cli.ts";
+import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 import { argsOfTask } from "../dev/programs.ts";
 import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
@@ -27,8 +27,13 @@ export async function main(args: string[]): Promise<void> {
   const { megabytes } = createCommand({
     name: "bench monitor",
     description: "Counts a journal in several ways, and follows one that grows.",
+    examples: [["deno task bench monitor --megabytes 100"]],
   })
-    .addOption(new Option("--megabytes <n>").default(1_000).argParser(integerParser({ min: 1 })))
+    .optionsGroup(OPTION_GROUPS.load)
+    .addOption(
+      new Option("--megabytes <n>", "size of the journal in MB").default(1_000)
+        .argParser(integerParser({ min: 1 })),
+    )
     .parse(args, { from: "user" }).opts<{ megabytes: number }>();
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   try {

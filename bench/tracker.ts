@@ -9,7 +9,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../lib/cli/cli.ts";
+import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 import { startBrokerProcess } from "../dev/broker_process.ts";
 import { kafkaJars } from "../dev/kafka_jars.ts";
 import { freePort } from "../dev/local_port.ts";
@@ -31,8 +31,13 @@ export async function main(args: string[]): Promise<void> {
   const { orders } = createCommand({
     name: "bench tracker",
     description: "Drains a topic in three ways.",
+    examples: [["deno task bench tracker --orders 100000"]],
   })
-    .addOption(new Option("--orders <n>").default(500_000).argParser(integerParser({ min: 1_000 })))
+    .optionsGroup(OPTION_GROUPS.load)
+    .addOption(
+      new Option("--orders <n>", "records in the topic").default(500_000)
+        .argParser(integerParser({ min: 1_000 })),
+    )
     .parse(args, { from: "user" }).opts<{ orders: number }>();
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   const broker = await startBrokerProcess({ port: freePort(), dataDir: join(folder, "broker") });

@@ -14,7 +14,14 @@
  */
 
 import { resolve } from "node:path";
-import { createCommand, EXIT_FAILURE, EXIT_OK, integerParser, runProgram } from "../lib/cli/cli.ts";
+import {
+  createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
+  integerParser,
+  OPTION_GROUPS,
+  runProgram,
+} from "../lib/cli/cli.ts";
 import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
 import { printErrorLine, printLine } from "../lib/terminal.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
@@ -67,7 +74,13 @@ function parseOptions(args: string[]): { address: string; dataDir: string; nodes
     name: "broker",
     description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose where an " +
       "engine answers, else from Kafka's jars (Java 17 or newer, Maven).",
+    examples: [
+      ["deno task broker"],
+      ["deno task broker --port 9192 --data .kafka/other", "a second, independent broker"],
+      ["deno task broker --nodes 3", "a cluster at ports 9092 to 9094"],
+    ],
   })
+    .optionsGroup(OPTION_GROUPS.cluster)
     .option(
       "--port <number>",
       `port to listen on (default: that of KAFKA_BROKER, else ${DEFAULT_PORT})`,
@@ -75,19 +88,14 @@ function parseOptions(args: string[]): { address: string; dataDir: string; nodes
     )
     .option(
       "--nodes <number>",
-      "how many nodes, at ports in a row: 3 keep every record three times, and one may be away",
+      "number of nodes, on consecutive ports; 3 keep every record three times, so that one can fail",
       integerParser({ min: 1, max: 5 }),
       1,
     )
     .option(
       "--data <folder>",
-      "folder of the broker's data, when it runs from the jars",
+      "folder for the broker's data, if it runs from the jars",
       DEFAULT_DATA,
-    )
-    .addHelpText(
-      "after",
-      "\nExamples:\n  deno task broker\n  deno task broker --port 9192 --data /tmp/kafka" +
-        "\n  deno task broker --nodes 3",
     );
   command.parse(args, { from: "user" });
   const { port, data, nodes } = command.opts<{ port?: number; data: string; nodes: number }>();

@@ -10,7 +10,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, runProgram } from "../lib/cli/cli.ts";
+import { createCommand, Option, OPTION_GROUPS, runProgram } from "../lib/cli/cli.ts";
 import { printLine } from "../lib/terminal.ts";
 import { argsOfTask } from "./programs.ts";
 import { COMMIT_VARIABLE } from "../lib/version.ts";
@@ -27,10 +27,23 @@ interface CompileOptions {
 async function main(args: string[]): Promise<void> {
   const { target, output } = createCommand({
     name: "compile",
-    description: "Builds one binary a program, each with its permissions.",
+    description: "Builds a standalone binary of each program, with the program's permissions.",
+    examples: [
+      ["deno task compile"],
+      ["deno task compile --target aarch64-apple-darwin --output dist/mac"],
+    ],
   })
-    .option("--target <triple>", "for another system than this one: aarch64-apple-darwin, ...")
-    .option("--output <folder>", "where to", join(PROJECT, "dist"))
+    .optionsGroup(OPTION_GROUPS.output)
+    .option(
+      "--target <triple>",
+      "system to build for, such as aarch64-apple-darwin (default: this one)",
+    )
+    .addOption(
+      new Option("--output <folder>", "folder for the binaries").default(
+        join(PROJECT, "dist"),
+        "dist",
+      ),
+    )
     .parse(args, { from: "user" }).opts<CompileOptions>();
   await Deno.mkdir(output, { recursive: true });
   const envFile = await Deno.makeTempFile({ prefix: "orderflow-commit-" });

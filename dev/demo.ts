@@ -3,7 +3,7 @@
  * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
  *
  *     deno task demo
- *     deno task demo --orders 300 --rate 100
+ *     deno task demo --orders 300 --rate 100 --bad 10
  *     deno task demo --chaos                     the broker and the tracker killed, the network cut
  *
  * Starts a broker where none answers. On a broker that it did not start it keeps to a topic, a group and
@@ -18,11 +18,19 @@ import {
   EXIT_OK,
   integerParser,
   Option,
+  OPTION_GROUPS,
+  parsePercent,
   parseRate,
   runProgram,
 } from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
-import { printErrorLine, printLine, styled } from "../lib/terminal.ts";
+import {
+  hasPersonAtTerminal,
+  printErrorLine,
+  printLine,
+  showStatus,
+  styled,
+} from "../lib/terminal.ts";
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
@@ -34,15 +42,23 @@ const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
 
+/** On a terminal: half a minute at a rate that a person can follow. */
+const WATCHED = { orders: 300, rate: 10 } as const;
+/** Where nobody watches, it is short. */
+const UNWATCHED = { orders: 200, rate: 50 } as const;
+const BAD_PERCENT = 4;
+const PROGRESS_INTERVAL_MS = 1_000;
+
 interface DemoOptions {
   readonly orders: number;
   readonly rate: number | "max";
+  readonly bad: number;
   readonly chaos?: boolean;
   readonly seed?: number;
 }
 
 async function main(args: string[]): Promise<number> {
-  const { orders, rate, chaos, seed = randomSeed() } = parseOptions(args);
+  const { orders, rate, bad, chaos, seed = randomSeed() } = parseOptions(args);
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
     onSecond: () => printErrorLine("left at once: no proof"),
@@ -52,7 +68,9 @@ async function main(args: string[]): Promise<number> {
     log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
     signal: shutdown.requested,
   };
-  const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start));
+  const waiting = showWaiting();
+  const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start))
+    .finally(() => clearInterval(waiting));
   if (opened === undefined) return EXIT_OK;
   const { broker, stage } = opened;
   try {
@@ -75,6 +93,7 @@ async function main(args: string[]): Promise<number> {
       site,
       orders: stage ? undefined : orders,
       rate,
+      bad,
       view,
       stop: shutdown.requested,
       ...(stage && {
@@ -118,6 +137,15 @@ async function findBroker(start: StartOptions): Promise<Opened> {
   return { broker: await ensureBroker({ ...start, address, dataDir: DATA_FOLDER }) };
 }
 
+/** Shows that something happens while the broker starts; only on a terminal. */
+function showWaiting(): ReturnType<typeof setInterval> {
+  const startedAtMs = performance.now();
+  return setInterval(() => {
+    const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
+    showStatus(`broker    waiting until it answers, usually about 10 s: ${seconds} s`);
+  }, PROGRESS_INTERVAL_MS);
+}
+
 function randomSeed(): number {
   return Math.floor(Math.random() * 1_000_000);
 }
@@ -127,24 +155,41 @@ function sayThatItStops(): void {
 }
 
 function parseOptions(args: string[]): DemoOptions {
+  const isChaos = args.includes("--chaos");
+  const defaults = hasPersonAtTerminal() && !isChaos ? WATCHED : UNWATCHED;
   return createCommand({
     name: "demo",
-    description: "Runs broker, tracker and producer, then proves that nothing was lost.",
+    description: "Runs broker, tracker, and producer, then proves that nothing was lost.",
+    examples: [
+      ["deno task demo", "about a minute, with a dashboard on a terminal"],
+      ["deno task demo --orders 2000 --rate 200 --bad 10", "faster, with more dead letters"],
+      ["deno task demo --chaos", "the broker and the tracker are killed meanwhile"],
+    ],
   })
+    .optionsGroup(OPTION_GROUPS.load)
     .addOption(
-      new Option("--orders <n>", "how many orders").default(200).argParser(
-        integerParser({ min: 1 }),
-      ),
+      new Option("--orders <n>", "number of orders")
+        .default(defaults.orders, "300 on a terminal, 200 elsewhere")
+        .argParser(integerParser({ min: 1 })),
     )
-    .addOption(new Option("--rate <n|max>", "orders a second").default(50).argParser(parseRate))
+    .addOption(
+      new Option("--rate <n|max>", "orders per second")
+        .default(defaults.rate, "10 on a terminal, 50 elsewhere").argParser(parseRate),
+    )
+    .optionsGroup(OPTION_GROUPS.data)
+    .addOption(
+      new Option("--bad <percent>", "percentage of orders to corrupt; 0 for none")
+        .default(BAD_PERCENT).argParser((text) => /^0+$/.test(text) ? 0 : parsePercent(text)),
+    )
+    .optionsGroup(OPTION_GROUPS.faults)
     .addOption(
       new Option(
         "--chaos",
-        "kill the broker and the tracker and cut the network meanwhile; the run ends when that is over",
+        "kill the broker and the tracker, and cut the network; the run ends when that is over",
       ).conflicts("orders"),
     )
     .addOption(
-      new Option("--seed <n>", "decides order and times of --chaos (default: random)")
+      new Option("--seed <n>", "determines order and times of the faults (default: random)")
         .argParser(integerParser({ min: 0 })),
     )
     .parse(args, { from: "user" }).opts();

@@ -17,6 +17,7 @@ import {
   EXIT_OK,
   integerParser,
   Option,
+  OPTION_GROUPS,
   parseMinutes,
   parseSize,
   runProgram,
@@ -108,16 +109,25 @@ export function parseOptions(args: string[]): SoakSettings {
     name: "soak",
     description: "Runs the pipeline under a steady load for a long time; fails where memory or " +
       "open handles of a program grow, or the proof does not hold.",
+    examples: [
+      ["deno task soak"],
+      ["deno task soak --minutes 480 --rate 2000 --rotate 256MB", "a night at 2,000 orders/s"],
+    ],
   })
+    .optionsGroup(OPTION_GROUPS.load)
     .addOption(
-      new Option("--minutes <n>", "how long; fractions are allowed").default(10)
+      new Option("--minutes <n>", "duration in minutes; fractions are allowed").default(10)
         .argParser(parseMinutes),
     )
     .addOption(
-      new Option("--rate <n>", "orders a second").default(500).argParser(integerParser({ min: 1 })),
+      new Option("--rate <n>", "orders per second").default(500).argParser(
+        integerParser({ min: 1 }),
+      ),
     )
+    .optionsGroup(OPTION_GROUPS.journal)
     .addOption(
-      new Option("--rotate <size>", "size at which the tracker closes a segment").default("16MB")
+      new Option("--rotate <size>", "size at which the tracker closes a journal segment")
+        .default("16MB")
         .argParser((text) => (parseSize(text), text)),
     )
     .parse(args, { from: "user" }).opts();

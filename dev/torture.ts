@@ -17,6 +17,7 @@ import {
   EXIT_OK,
   integerParser,
   Option,
+  OPTION_GROUPS,
   parseMinutes,
   runProgram,
 } from "../lib/cli/cli.ts";
@@ -116,7 +117,13 @@ function parseOptions(args: string[]): Options {
   return createCommand({
     name: "torture",
     description: "Runs the pipeline under random faults from a seed, and judges every promise.",
+    examples: [
+      ["deno task torture --seeds 10 --minutes 2", "ten random schedules"],
+      ["deno task torture --seed 7 --nodes 3", "the schedule of seed 7, on three brokers"],
+      ["deno task torture --schedule logs/torture/schedule.json", "a schedule from a file"],
+    ],
   })
+    .optionsGroup(OPTION_GROUPS.faults)
     .addOption(
       new Option("--seed <n>", "first seed (default: random)").argParser(integerParser({ min: 0 })),
     )
@@ -132,8 +139,8 @@ function parseOptions(args: string[]): Options {
       new Option("--nodes <n>", "number of brokers (default: chosen by the seed)")
         .choices(["1", "3"]).argParser((text) => text === "3" ? 3 : 1),
     )
-    .option("--schedule <file>", "run this schedule instead of making one from a seed")
-    .option("--no-shrink", "do not look for a shorter schedule that fails, too")
+    .option("--schedule <file>", "run the schedule in this file instead of one from a seed")
+    .option("--no-shrink", "do not search for a shorter schedule that also fails")
     .parse(args, { from: "user" }).opts();
 }
 

@@ -57,16 +57,19 @@ export class LatencyRecorder {
     );
   }
 
-  /** All zero where nothing was recorded. */
-  summary(): LatencySummary {
-    if (this.#histogram.totalCount === 0) return { p50: 0, p95: 0, p99: 0, p999: 0, max: 0 };
-    const atMs = (percentile: number) => this.#histogram.getValueAtPercentile(percentile) / 1_000;
+  /** Returns the percentiles, none above the maximum; null if nothing was recorded. */
+  summary(): LatencySummary | null {
+    if (this.#histogram.totalCount === 0) return null;
+    // A percentile is the upper edge of its bucket, which can lie above the largest value.
+    const { maxValue } = this.#histogram;
+    const atMs = (percentile: number) =>
+      Math.min(this.#histogram.getValueAtPercentile(percentile), maxValue) / 1_000;
     return {
       p50: atMs(50),
       p95: atMs(95),
       p99: atMs(99),
       p999: atMs(99.9),
-      max: this.#histogram.maxValue / 1_000,
+      max: maxValue / 1_000,
     };
   }
 }

@@ -26,6 +26,7 @@ export type { Logger };
 export type LogLevelName = "debug" | "info" | "warn" | "error";
 
 const ROOT_CATEGORY = "orderflow";
+const LETTERS = "letters";
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
 const LOG_FILES_MAX = 5;
 
@@ -37,6 +38,11 @@ export function loggerOf(part: string): Logger {
   return getLogger([ROOT_CATEGORY, part]);
 }
 
+/** The logger for lines about single dead letters, which a program may show in another way. */
+export function letterLogOf(log: Logger): Logger {
+  return log.getChild(LETTERS);
+}
+
 export interface LogOptions {
   /** The name in the contract's `service` field. */
   readonly service: string;
@@ -44,6 +50,8 @@ export interface LogOptions {
   readonly level: LogLevelName;
   /** Path of a JSON Lines log that takes INFO and above; none where it is left out. */
   readonly file?: string;
+  /** Whether lines about single dead letters go to standard error, too. Default: true. */
+  readonly isLetterShown?: boolean;
 }
 
 /**
@@ -51,8 +59,14 @@ export interface LogOptions {
  *
  * @throws where the file cannot be opened: the error is that of the file system.
  */
-export async function startLog({ service, level, file }: LogOptions): Promise<() => Promise<void>> {
-  const terminal = withFilter(printRecord, level === "warn" ? "warning" : level);
+export async function startLog(
+  { service, level, file, isLetterShown = true }: LogOptions,
+): Promise<() => Promise<void>> {
+  const leveled = withFilter(printRecord, level === "warn" ? "warning" : level);
+  const isPrinted = (record: LogRecord) =>
+    // With telemetry on, standard error is also the way to OpenTelemetry.
+    isLetterShown || isTelemetryOn || record.category.at(-1) !== LETTERS;
+  const terminal = withFilter(leveled, isPrinted);
   const sinks: Record<string, Sink> = { terminal };
   if (file !== undefined) {
     sinks["file"] = withFilter(survivingSink(openLogFile({ service, file }), file), "info");

@@ -12,7 +12,7 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option } from "../../lib/cli/cli.ts";
+import { createCommand, integerParser, Option, OPTION_GROUPS } from "../../lib/cli/cli.ts";
 import { startBrokerProcess } from "../../dev/broker_process.ts";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
 import { freePort } from "../../dev/local_port.ts";
@@ -61,14 +61,20 @@ export async function main(args: string[]): Promise<void> {
   const options: BenchOptions = createCommand({
     name: "bench producer",
     description: "Fills a topic in several ways.",
+    examples: [["deno task bench producer --orders 100000 --rounds 1"]],
   })
+    .optionsGroup(OPTION_GROUPS.load)
     .addOption(
-      new Option("--orders <n>", "records a run, rounded up to 20,000").default(200_000).argParser(
+      new Option("--orders <n>", "records per run, rounded up to a multiple of 20,000").default(
+        200_000,
+      ).argParser(
         integerParser({ min: 1 }),
       ),
     )
     .addOption(
-      new Option("--rounds <n>", "runs of each").default(3).argParser(integerParser({ min: 1 })),
+      new Option("--rounds <n>", "runs of each contender").default(3).argParser(
+        integerParser({ min: 1 }),
+      ),
     )
     .parse(args, { from: "user" }).opts();
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });

@@ -21,6 +21,8 @@ export interface PipelineOptions {
   /** Left out: until the troubles are over. */
   readonly orders: number | undefined;
   readonly rate: number | "max";
+  /** Percentage of orders to corrupt; none by default. */
+  readonly bad?: number;
   readonly view: DemoView;
   /** Options of the tracker beside those of the site. */
   readonly trackerArgs?: readonly string[];
@@ -47,12 +49,15 @@ const POLL_MS = 250;
 const CATCH_UP_TIMEOUT_MS = 120_000;
 /** Records of the tracker that are shown in full; then counts tell. */
 const TRACKER_RECORDS_MAX = 5;
+/** The same for bad records. */
+const TRACKER_BAD_RECORDS_MAX = 5;
 /** Lines of the tracker that begin a record; the others belong to the one before. */
 const RECORD_LINE = /^(order|bad record|record) /;
+const BAD_RECORD_LINE = /^bad record /;
 
 /** @returns undefined where it was stopped before the first order: there is nothing to prove. */
 export async function runPipeline(
-  { site, orders, rate, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
+  { site, orders, rate, bad = 0, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
 ): Promise<Proof | undefined> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
@@ -68,6 +73,7 @@ export async function runPipeline(
   const producer = await startProgram("producer", [
     ...["--broker", site.broker, "--topic", site.topic],
     ...(orders === undefined ? [] : ["--count", String(orders)]),
+    ...(bad === 0 ? [] : ["--bad", String(bad)]),
     ...["--rate", String(rate), "--json", "--log-level", "warn"],
   ], { onLine: relay(view, "producer") });
   let isProducerTold = false;
@@ -138,6 +144,7 @@ async function startTracker(
   { view, args }: { readonly view: DemoView; readonly args: readonly string[] },
 ): Promise<Program> {
   let recordCount = 0;
+  let badCount = 0;
   return await startProgram("tracker", [
     ...["--broker", site.broker, "--topic", site.topic, "--group", site.group],
     ...["--logs", site.logs, "--dead-letters", site.deadLetterTopic, "--log-level", "warn"],
@@ -147,7 +154,10 @@ async function startTracker(
       if (stream === "stderr") view.line(`tracker   ${printable(line)}`);
       else if (!view.showsRecords) {
         if (RECORD_LINE.test(line)) recordCount++;
-        if (recordCount <= TRACKER_RECORDS_MAX) view.line(`tracker   ${printable(line)}`);
+        if (BAD_RECORD_LINE.test(line)) badCount++;
+        if (BAD_RECORD_LINE.test(line) && badCount <= TRACKER_BAD_RECORDS_MAX) {
+          view.line(`tracker   ${printable(line)}`);
+        } else if (recordCount <= TRACKER_RECORDS_MAX) view.line(`tracker   ${printable(line)}`);
       }
     },
   });

@@ -36,8 +36,8 @@ export function describeProof(
 ): readonly string[] {
   const { producer, verification, deadLettered, troubles } = proof;
   const rows: readonly (readonly [string, number | undefined, string])[] = [
-    ["generated", producer?.generated, "orders that the producer made"],
-    ["acknowledged", producer?.acknowledged, `of them the broker said that they are stored`],
+    ["generated", producer?.generated, "orders produced"],
+    ["acknowledged", producer?.acknowledged, "confirmed as stored by the broker"],
     ["in the topic", verification.records, `records read back from ${topic}`],
     ["journaled", verification.journaled, `of them in ${logs}/tracker.events`],
     ["dead-lettered", deadLettered, "records that could not be processed"],

@@ -42,7 +42,7 @@ export interface DemoViewOptions {
 const STATUS_INTERVAL_MS = 2_000;
 const REDRAW_INTERVAL_MS = 250;
 /** How long the dashboard stays when all is done and nobody presses a key. */
-const LOOK_SECONDS = 20;
+const LOOK_SECONDS = 10;
 
 export function openView(options: DemoViewOptions): DemoView {
   return hasPersonAtTerminal() ? dashboardView(options) : lineView();

@@ -4,13 +4,14 @@
  * @module
  */
 
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { coloursWanted, printErrorLine } from "../terminal.ts";
+import { CommanderError, InvalidArgumentError, Option } from "commander";
+import { printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
-import { VERSION } from "../version.ts";
 import { UsageError } from "../usage_error.ts";
 
-export { Command, Option };
+export { createCommand, OPTION_GROUPS } from "./command.ts";
+export { Argument, Command } from "commander";
+export { Option };
 
 export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
@@ -19,27 +20,9 @@ export const EXIT_USAGE = 2;
 /** A higher rate cannot be told from `max`. */
 const RATE_MAX = 1_000_000;
 
-/** A command that prints nothing by itself on an error: {@link runProgram} turns it into a line. */
-export function createCommand(
-  { name, description }: { name: string; description: string },
-): Command {
-  return new Command(name)
-    .description(description)
-    .version(VERSION, "--version", "print the version")
-    .exitOverride()
-    .showSuggestionAfterError(true)
-    .configureOutput({
-      outputError: () => {},
-      getOutHasColors: coloursWanted,
-      getErrHasColors: () => false,
-    })
-    .configureHelp({ showGlobalOptions: true })
-    .allowExcessArguments(false);
-}
-
 /** The option that every program has: how much it says on standard error. */
 export function logLevelOption(): Option {
-  return new Option("--log-level <level>", "least level that is shown on standard error")
+  return new Option("--log-level <level>", "lowest level of log lines on standard error")
     .choices(["debug", "info", "warn", "error"])
     .default("info");
 }
@@ -279,7 +262,7 @@ export function requireOtherDeadLetters(
 export function brokerOption(): Option {
   return new Option(
     "--broker <host:port,...>",
-    "Kafka brokers to ask for the cluster (default: localhost:9092)",
+    "one or more brokers of the cluster (default: localhost:9092)",
   ).env("KAFKA_BROKER").argParser(parseBrokers);
 }
 
@@ -292,17 +275,18 @@ export interface ClusterOptions {
 export function configOption(): Option {
   return new Option(
     "--config <file>",
-    "a Kafka client's .properties file: brokers, TLS, SASL (see docs/clusters.md)",
+    "Kafka client .properties file with brokers, TLS, and SASL; see docs/clusters.md",
   ).env("KAFKA_CONFIG");
 }
 
 export function topicOption(): Option {
-  return new Option("--topic <name>", "topic of the orders")
+  return new Option("--topic <name>", "topic with the orders")
     .env("KAFKA_TOPIC").default("orders").argParser(parseTopic);
 }
 
 export function logsOption(): Option {
-  return new Option("--logs <folder>", "folder of the journal and the log").default("logs");
+  return new Option("--logs <folder>", "folder with the journal and the technical log")
+    .default("logs");
 }
 
 /** What becomes of the journal's segments. */
@@ -313,15 +297,38 @@ export interface SegmentOptions {
 }
 
 export function rotateOption(): Option {
-  return new Option("--rotate <size>", "close the journal's segment before it grows beyond this")
+  return new Option(
+    "--rotate <size>",
+    "close a journal segment before it exceeds this size, such as 256MB or 1GiB (default: never)",
+  )
     .argParser(parseSize);
 }
 
 export function compressOption(): Option {
-  return new Option("--compress", "compress closed segments (zstd)").default(false);
+  return new Option("--compress", "compress closed segments with zstd").default(false);
 }
 
 export function keepOption(): Option {
-  return new Option("--keep <age>", "remove closed segments older than this; their manifests stay")
+  return new Option(
+    "--keep <age>",
+    "delete closed segments older than this, such as 12h, 30d, or 52w; their manifests stay " +
+      "(default: keep all)",
+  )
     .argParser(parseAge);
+}
+
+export function jsonOption(): Option {
+  return new Option(
+    "--json",
+    "print one JSON object at the end and nothing else on standard output",
+  )
+    .default(false);
+}
+
+/** `--quiet` leaves the totals, and warnings unless `--log-level` asks for more. */
+export function quietOption(): Option {
+  return new Option(
+    "--quiet",
+    "print the totals only, besides warnings and errors on standard error",
+  ).default(false).implies({ logLevel: "warn" });
 }

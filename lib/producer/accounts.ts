@@ -28,10 +28,13 @@ export interface ProducerSummary {
   readonly rate: number;
   /** Megabytes (10^6 bytes) of acknowledged values a second. */
   readonly mb_per_second: number;
-  /** From the planned time to the acknowledgement, in milliseconds, the warm-up left out. */
-  readonly latency_ms: LatencySummary;
+  /**
+   * From the planned time to the acknowledgement, in milliseconds, the warm-up left out; null if no order
+   * that was due after the warm-up was acknowledged.
+   */
+  readonly latency_ms: LatencySummary | null;
   /** The same from the first try to send: what the broker took, without the wait for a turn. */
-  readonly latency_from_send_ms: LatencySummary;
+  readonly latency_from_send_ms: LatencySummary | null;
   /** Decides about the orders: `--seed` makes them again. */
   readonly seed: number;
   /** Orders that were due by the end of the run; absent at `--rate max`, where there is no plan. */
@@ -43,7 +46,7 @@ export interface ProducerSummary {
   /** How long no order could be made because as many waited as `--buffer` lets, in milliseconds. */
   readonly buffer_full_ms: number;
   /** Orders that were due within `--warmup`, with their latencies. */
-  readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary };
+  readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary | null };
   /** Records that were spoilt on purpose, by kind. */
   readonly bad?: Readonly<Partial<Record<BadKind, number>>>;
   /** Those of them that are in the topic and that the tracker dead-letters, as far as is known. */
@@ -53,7 +56,7 @@ export interface ProducerSummary {
    * topic: found there, or sent again. Both are in `acknowledged` if all went well.
    */
   readonly looked_up?: { readonly found: number; readonly sent_again: number };
-  /** Windows of five seconds, the last hour of them. */
+  /** The windows of the last hour: five seconds each, the last one shorter. */
   readonly windows: readonly LatencyWindow[];
 }
 
@@ -63,7 +66,8 @@ export interface LatencyWindow {
   readonly acknowledged: number;
   /** Orders that were due and not made at its end; absent at `--rate max`. */
   readonly behind?: number;
-  readonly latency_ms: LatencySummary;
+  /** Null if nothing was acknowledged. */
+  readonly latency_ms: LatencySummary | null;
 }
 
 /** How a run keeps to its plan. */
@@ -85,6 +89,7 @@ export interface AccountsOptions {
 }
 
 const WINDOWS_MAX = 720;
+const LAST_WINDOW_SECONDS_MIN = 1;
 
 export class Accounts {
   readonly #options: AccountsOptions;
@@ -134,11 +139,6 @@ export class Accounts {
     return this.#behindMs;
   }
 
-  /** The last window that was closed. */
-  get lastWindow(): LatencyWindow | undefined {
-    return this.#windows.at(-1);
-  }
-
   countGenerated(bad?: BadKind): void {
     this.#generated++;
     if (bad !== undefined) this.#bad[bad] = (this.#bad[bad] ?? 0) + 1;
@@ -176,7 +176,7 @@ export class Accounts {
   /** Closes a window of the latencies and begins the next. */
   closeWindow(): LatencyWindow {
     const window: LatencyWindow = {
-      seconds: round((performance.now() - this.#options.startedAtMs) / 1_000),
+      seconds: round(this.#seconds()),
       acknowledged: this.#windowLatency.count,
       ...(this.#isPlanned && { behind: this.#planned - this.#generated }),
       latency_ms: this.#windowLatency.summary(),
@@ -187,6 +187,12 @@ export class Accounts {
     return window;
   }
 
+  /** Closes the last window, which is shorter than the others; a moment in which nothing happened is dropped. */
+  closeLastWindow(): void {
+    const openSeconds = this.#seconds() - (this.#windows.at(-1)?.seconds ?? 0);
+    if (this.#windowLatency.count > 0 || openSeconds >= LAST_WINDOW_SECONDS_MIN) this.closeWindow();
+  }
+
   /** The latencies from the planned time as HdrHistogram's text, the warm-up left out. */
   hgrm(): string {
     return this.#latency.hgrm();
@@ -194,7 +200,7 @@ export class Accounts {
 
   /** @throws {Error} where an order is in no account, or in two: a fault of the program. */
   summary(): ProducerSummary {
-    const { startedAtMs, warmupMs = 0, seed, isSpoiling = false } = this.#options;
+    const { warmupMs = 0, seed, isSpoiling = false } = this.#options;
     const { acknowledged } = this.#counts;
     const settled = acknowledged + this.notAcknowledged;
     if (settled !== this.#generated) {
@@ -202,7 +208,7 @@ export class Accounts {
         `the accounts do not add up: ${this.#generated} generated, ${settled} settled`,
       );
     }
-    const seconds = Math.max((performance.now() - startedAtMs) / 1_000, 0.001);
+    const seconds = Math.max(this.#seconds(), 0.001);
     return {
       generated: this.#generated,
       ...this.#counts,
@@ -228,6 +234,11 @@ export class Accounts {
       ...(this.#lookedUp.found + this.#lookedUp.sent_again > 0 && { looked_up: this.#lookedUp }),
       windows: this.#windows,
     };
+  }
+
+  /** Since the start. */
+  #seconds(): number {
+    return (performance.now() - this.#options.startedAtMs) / 1_000;
   }
 
   get #isPlanned(): boolean {

@@ -94,13 +94,14 @@ export class ProducerDisplay implements Disposable {
   }
 }
 
-function describeLatency({ p50, p99, max }: LatencySummary): string {
+function describeLatency(latency: LatencySummary | null): string {
+  if (latency === null) return "no latency";
+  const { p50, p99, max } = latency;
   return `latency p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms`;
 }
 
 /** The summary as a few lines for a person. */
 export function describeSummary(summary: ProducerSummary): readonly string[] {
-  const { latency_ms: latency } = summary;
   const accounts = [
     `${withThousands(summary.acknowledged)} acknowledged`,
     `${withThousands(summary.failed)} failed`,
@@ -110,8 +111,7 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
   return [
     `${counted(summary.generated, "order")} generated = ${accounts.join(" + ")}`,
     `${summary.seconds} s, ${withThousands(summary.rate)} orders/s, ` +
-    `${summary.mb_per_second} MB/s; ${describeLatency(latency)} ` +
-    `(from the send: p99 ${summary.latency_from_send_ms.p99.toFixed(1)} ms)`,
+    `${summary.mb_per_second} MB/s${describeLatencies(summary)}`,
     ...describeWarmup(summary),
     ...describePlan(summary),
     ...describeBuffer(summary),
@@ -119,6 +119,17 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
     ...describeLookups(summary),
     `seed ${summary.seed}`,
   ];
+}
+
+function describeLatencies(
+  { latency_ms: latency, latency_from_send_ms: fromSend, warmup }: ProducerSummary,
+): string {
+  if (latency !== null && fromSend !== null) {
+    return `; ${describeLatency(latency)} (from the send: p99 ${fromSend.p99.toFixed(1)} ms)`;
+  }
+  return (warmup?.acknowledged ?? 0) > 0
+    ? "; no latency: the warm-up covered the whole run"
+    : "; no latency: no order was acknowledged";
 }
 
 function describeWarmup({ warmup }: ProducerSummary): readonly string[] {

@@ -11,14 +11,17 @@ import {
   configOption,
   createCommand,
   integerParser,
+  jsonOption,
   logLevelOption,
   Option,
+  OPTION_GROUPS,
   parseCompression,
   parseDuration,
   parsePercent,
   parseRamp,
   parseRate,
   parseTime,
+  quietOption,
   topicOption,
 } from "../cli/cli.ts";
 import type { LogLevelName } from "../log.ts";
@@ -65,101 +68,122 @@ export interface ProducerOptions extends ClusterOptions {
 export function parseProducerOptions(args: readonly string[]): ProducerOptions {
   const command = createCommand({
     name: "producer",
-    description: "Makes realistic orders and sends them to Kafka.",
+    description: "Generates realistic orders, sends them to Kafka, and accounts for every one.",
+    examples: EXAMPLES,
   })
+    .optionsGroup(OPTION_GROUPS.cluster)
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
-    .addOption(new Option("--rate <n|max>", "orders a second").default(0.5).argParser(parseRate))
+    .optionsGroup(OPTION_GROUPS.load)
+    .addOption(
+      new Option(
+        "--rate <n|max>",
+        "orders per second; max sends as fast as the cluster accepts them",
+      ).default(0.5).argParser(parseRate),
+    )
     .addOption(
       new Option(
         "--ramp <rate:time,...>",
-        "rates to reach in a straight line, from 0 on, such as 100:10s,1000:30s,0:5s; ends with the last",
+        "stages in place of --rate: orders per second to reach in a straight line, and the time " +
+          "that takes, from 0 on, such as 100:10s,1000:30s,0:5s; the run ends with the last stage",
       ).argParser(parseRamp).conflicts("rate"),
     )
     .addOption(
-      new Option("--count <n>", "end after so many orders").argParser(integerParser({ min: 1 })),
+      new Option("--count <n>", "stop after this many orders (default: no limit)")
+        .argParser(integerParser({ min: 1 })),
     )
     .addOption(
-      new Option("--duration <time>", "end after this time, such as 30s").argParser(parseDuration),
-    )
-    .addOption(
-      new Option("--warmup <time>", "keep the latencies of this first time apart")
+      new Option("--duration <time>", "stop after this time, such as 30s or 2m (default: no limit)")
         .argParser(parseDuration),
     )
     .addOption(
-      new Option("--seed <n>", "the same seed makes the same shop and orders (default: random)")
+      new Option(
+        "--warmup <time>",
+        "report the latencies of this first part of the run separately (default: no warm-up)",
+      ).argParser(parseDuration),
+    )
+    .optionsGroup(OPTION_GROUPS.data)
+    .addOption(
+      new Option("--seed <n>", "the same seed generates the same shop and orders (default: random)")
         .argParser(integerParser({ min: 0 })),
     )
     .addOption(
       new Option(
         "--start-time <time>",
-        "the orders' own time at the start: with --seed, the same run again byte for byte",
+        "timestamp of the first order, in ISO 8601; with --seed, a run can be repeated byte for " +
+          "byte (default: now)",
       ).argParser(parseTime),
     )
     .addOption(
-      new Option("--customers <n>", "how many customers the shop has").default(1_000)
+      new Option("--customers <n>", "number of customers of the shop").default(1_000)
         .argParser(integerParser({ min: 1, max: CUSTOMERS_MAX })),
     )
     .addOption(
-      new Option("--products <n>", "how many products it has").default(500)
+      new Option("--products <n>", "number of products of the shop").default(500)
         .argParser(integerParser({ min: 1, max: PRODUCTS_MAX })),
     )
     .addOption(
       new Option(
         "--countries <code,...>",
-        `where customers live, with currency and tax: ${COUNTRY_CODES.join(", ")}`,
+        "countries where customers live, which set currency and tax: " + COUNTRY_CODES.join(", "),
       ).default(["FR"], "FR").argParser(choicesParser(COUNTRY_CODES)),
     )
     .addOption(
-      new Option("--bad <percent>", "spoil so many of a hundred orders on purpose")
+      new Option("--bad <percent>", "percentage of orders to corrupt on purpose (default: none)")
         .argParser(parsePercent),
     )
     .addOption(
-      new Option("--bad-kinds <kind,...>", `how to spoil them: ${BAD_KINDS.join(", ")}`)
+      new Option("--bad-kinds <kind,...>", `ways to corrupt them: ${BAD_KINDS.join(", ")}`)
         .default(DEFAULT_BAD_KINDS, "all but oversize").argParser(choicesParser(BAD_KINDS)),
     )
+    .optionsGroup(OPTION_GROUPS.delivery)
     .addOption(
-      new Option("--key <kind>", "what decides about an order's partition")
+      new Option("--key <kind>", "record key, which determines the partition")
         .choices(["customer", "order", "none"]).default("customer"),
     )
     .addOption(
-      new Option("--compression <codec>", "none or gzip").argParser(parseCompression)
-        .default("none"),
+      new Option("--compression <codec>", "compression of record batches: none or gzip")
+        .argParser(parseCompression).default("none"),
     )
     .addOption(
-      new Option("--buffer <n>", "orders that may wait; past it none are made until some arrived")
-        .default(BUFFER_COUNT).argParser(integerParser({ min: 1, max: BUFFER_COUNT_MAX })),
+      new Option(
+        "--buffer <n>",
+        "maximum orders waiting to be sent; generation pauses when the buffer is full",
+      ).default(BUFFER_COUNT).argParser(integerParser({ min: 1, max: BUFFER_COUNT_MAX })),
     )
     .addOption(
-      new Option("--producers <n>", "connections to send by, each with partitions of its own")
+      new Option("--producers <n>", "number of Kafka producers, which share the partitions")
         .default(PRODUCERS).argParser(integerParser({ min: 1, max: PRODUCERS_MAX })),
     )
-    .option("--ledger <file>", "write a line for each acknowledged order, below logs/")
-    .option("--hdr <file>", "write the latencies as an HdrHistogram (.hgrm), below logs/")
+    .optionsGroup(OPTION_GROUPS.output)
     .option(
-      "--json",
-      "print one JSON object at the end, and nothing else on standard output",
-      false,
+      "--ledger <file>",
+      "write a line for each acknowledged order to this file below logs/ (default: none)",
     )
-    .option("--quiet", "show the summary only", false)
+    .option(
+      "--hdr <file>",
+      "write the latencies as an HdrHistogram (.hgrm, in milliseconds) to this file below logs/ " +
+        "(default: none)",
+    )
+    .addOption(jsonOption())
+    .addOption(quietOption())
     .addOption(logLevelOption())
-    .addHelpText("after", EXAMPLES)
     .parse([...args], { from: "user" });
   const options = command.opts<Omit<ProducerOptions, "seed"> & { readonly seed?: number }>();
   if (options.bad === undefined && command.getOptionValueSource("badKinds") === "cli") {
-    throw new UsageError("--bad-kinds without --bad: say how many of a hundred with --bad PERCENT");
+    throw new UsageError("--bad-kinds without --bad: give the percentage with --bad PERCENT");
   }
   return { ...options, seed: options.seed ?? randomSeed() };
 }
 
-const EXAMPLES = `
-Examples:
-  producer                                              one order every 2 s, until Ctrl-C
-  producer --rate 1000 --duration 60s --warmup 5s       a load, its latencies measured
-  producer --ramp 100:10s,1000:30s,0:5s                 up to 1,000 a second and down again
-  producer --rate 200 --bad 5 --bad-kinds wrong-total,invalid-utf8
-  producer --seed 7 --start-time 2026-01-31T08:00:00Z --rate 100 --count 5000`;
+const EXAMPLES = [
+  ["deno task producer", "one order every 2 s, until Ctrl-C"],
+  ["deno task producer --rate 1000 --duration 60s --warmup 5s", "measure latencies under a load"],
+  ["deno task producer --ramp 100:10s,1000:30s,0:5s", "up to 1,000 orders/s and down again"],
+  ["deno task producer --rate 200 --bad 5 --bad-kinds wrong-total,invalid-utf8"],
+  ["deno task producer --seed 7 --start-time 2026-01-31T08:00:00Z --rate 100 --count 5000"],
+] as const;
 
 /** The plan that the options ask for. */
 export function pacingOf({ rate, ramp }: Pick<ProducerOptions, "rate" | "ramp">): Pacing {

@@ -14,8 +14,10 @@ import {
   EXIT_FAILURE,
   EXIT_OK,
   integerParser,
+  jsonOption,
   logLevelOption,
   Option,
+  OPTION_GROUPS,
   parseTopic,
   topicOption,
 } from "../cli/cli.ts";
@@ -52,9 +54,14 @@ export function redriveCommand(): Command {
   return createCommand({
     name: "redrive",
     description: "Sends dead letters back to the topic, each record once, in Kafka transactions. " +
-      "Exit code 1 where the topic refused a record, or it was stopped before its end.",
+      "Exit code 1 if the topic refused a record, or if it was stopped before its end.",
+    examples: [
+      ["deno task tracker redrive --dry-run", "list the letters, and send nothing"],
+      ["deno task tracker redrive --reason PROCESSING --reason TIMEOUT"],
+      ["deno task tracker redrive --partition 2 --from-offset 100 --to-offset 199"],
+    ],
   })
-    .configureHelp({ showGlobalOptions: false }) // the tracker's own options do not apply
+    .optionsGroup(OPTION_GROUPS.cluster)
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
@@ -62,37 +69,46 @@ export function redriveCommand(): Command {
       new Option("--dead-letters <topic>", "topic of the dead letters")
         .default("orders-dlq").argParser(parseTopic),
     )
+    .optionsGroup(OPTION_GROUPS.selection)
     .addOption(
-      new Option("--reason <reason>", "letters of this reason; repeat it for several")
+      new Option(
+        "--reason <reason>",
+        "only letters with this reason; repeat for several (default: all)",
+      )
         .argParser(collectReasons()),
     )
     .addOption(
-      new Option("--partition <number>", "letters in this partition of the dead-letter topic")
+      new Option(
+        "--partition <number>",
+        "only letters in this partition of the dead-letter topic (default: all)",
+      )
         .argParser(integerParser({ min: 0, max: 2 ** 31 - 1 })),
     )
     .addOption(
-      new Option("--from-offset <number>", "letters from this offset on, with --partition")
+      new Option(
+        "--from-offset <number>",
+        "first offset, with --partition (default: the beginning)",
+      )
         .argParser(integerParser({ min: 0 })),
     )
     .addOption(
-      new Option("--to-offset <number>", "letters up to this offset, itself included")
+      new Option(
+        "--to-offset <number>",
+        "last offset, inclusive, with --partition (default: the end)",
+      )
         .argParser(integerParser({ min: 0 })),
     )
     .addOption(
-      new Option("--from-topic <topic|any>", "letters of records of this topic (default: --topic)")
+      new Option(
+        "--from-topic <topic|any>",
+        "only letters of records from this topic (default: that of --topic)",
+      )
         .argParser(parseTopic),
     )
-    .option("--dry-run", "print which letters would be sent, and send nothing", false)
-    .option("--json", "print one JSON object, and nothing else on standard output", false)
-    .addOption(logLevelOption())
-    .addHelpText(
-      "after",
-      `
-Examples:
-  tracker redrive --dry-run
-  tracker redrive --reason PROCESSING --reason TIMEOUT
-  tracker redrive --partition 2 --from-offset 100 --to-offset 199`,
-    );
+    .option("--dry-run", "list the letters that would be sent, and send nothing", false)
+    .optionsGroup(OPTION_GROUPS.output)
+    .addOption(jsonOption())
+    .addOption(logLevelOption());
 }
 
 /** @returns the exit code. */

@@ -12,8 +12,10 @@ import { type JudgedRecord, judgeRecord, takeAnyRecord } from "./judge.ts";
 import type { RecordFailure } from "./failures.ts";
 import type { TrackerCounts, TrackerTotals } from "./metrics.ts";
 
-/** Records a second up to which each one is shown. */
-const SHOWN_A_SECOND_MAX = 5;
+/** Good records per second up to which each one is shown. */
+const SHOWN_PER_SECOND_MAX = 5;
+/** The same for bad records, which take one line each. */
+const BAD_SHOWN_PER_SECOND_MAX = 10;
 const TERMINAL_INTERVAL_MS = 500;
 const PIPE_INTERVAL_MS = 10_000;
 const ITEMS_SHOWN_MAX = 4;
@@ -24,13 +26,22 @@ export class TrackerDisplay implements Disposable {
   readonly #metrics: TrackerCounts;
   readonly #judge: (record: KafkaRecord) => JudgedRecord;
   readonly #timer: ReturnType<typeof setInterval>;
-  #secondStartedAtMs = 0;
-  #recordsThisSecond = 0;
+  readonly #areLettersShown: boolean;
+  readonly #shown = new PerSecond(SHOWN_PER_SECOND_MAX);
+  readonly #badShown = new PerSecond(BAD_SHOWN_PER_SECOND_MAX);
   #countedReceived = 0;
   #countedAtMs = performance.now();
 
-  constructor(metrics: TrackerCounts, { schema }: { schema: "order" | "none" }) {
+  /** @param hasDeadLetters if {@link showBad} is called for each bad record. */
+  constructor(
+    metrics: TrackerCounts,
+    { schema, hasDeadLetters }: {
+      readonly schema: "order" | "none";
+      readonly hasDeadLetters: boolean;
+    },
+  ) {
     this.#metrics = metrics;
+    this.#areLettersShown = hasDeadLetters;
     this.#judge = schema === "order" ? judgeRecord : takeAnyRecord;
     this.#timer = setInterval(
       () => this.#showCounts(),
@@ -42,16 +53,22 @@ export class TrackerDisplay implements Disposable {
     clearInterval(this.#timer);
   }
 
+  /** Shows records that were journaled, while there are few of them. */
   show(records: readonly KafkaRecord[]): void {
-    const now = performance.now();
-    if (now - this.#secondStartedAtMs >= 1_000) {
-      this.#secondStartedAtMs = now;
-      this.#recordsThisSecond = 0;
-    }
     for (const record of records) {
-      if (++this.#recordsThisSecond > SHOWN_A_SECOND_MAX) return;
-      for (const line of describeRecord(this.#judge(record))) printLine(line);
+      if (!this.#shown.hasRoom()) return;
+      const judged = this.#judge(record);
+      if (judged.failure !== undefined && this.#areLettersShown) continue;
+      this.#shown.take();
+      for (const line of describeRecord(judged)) printLine(line);
     }
+  }
+
+  /** Shows a record that was sent to the dead-letter topic, in one line. */
+  showBad(record: KafkaRecord, failure: RecordFailure): void {
+    if (!this.#badShown.hasRoom()) return;
+    this.#badShown.take();
+    printLine(describeFailure(record, failure));
   }
 
   #showCounts(): void {
@@ -68,35 +85,69 @@ export class TrackerDisplay implements Disposable {
   }
 }
 
-/** A record in a few lines; everything that came in the message is made printable. */
+/** Counts what is shown within a second. */
+class PerSecond {
+  readonly #max: number;
+  #startedAtMs = 0;
+  #count = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  hasRoom(): boolean {
+    const now = performance.now();
+    if (now - this.#startedAtMs >= 1_000) {
+      this.#startedAtMs = now;
+      this.#count = 0;
+    }
+    return this.#count < this.#max;
+  }
+
+  take(): void {
+    this.#count++;
+  }
+}
+
+/** Describes a good record in a few lines and a bad one in a single line; everything that came in the message is made printable. */
 export function describeRecord({ record, order, failure }: JudgedRecord): readonly string[] {
-  const place = styled(`${record.topic}[${record.partition}] offset ${record.offset}`, "dim");
-  if (failure !== undefined) return describeFailure(failure, place);
-  return order === undefined ? [`record  ${place}`] : describeOrder(order, place);
+  if (failure !== undefined) return [describeFailure(record, failure)];
+  return order === undefined ? [`record  ${placeOf(record)}`] : describeOrder(order, record);
 }
 
-function describeFailure({ reason, message }: RecordFailure, place: string): readonly string[] {
-  return [
-    `${styled("bad record", "red")}  ${place}`,
-    `    ${reason}: ${printableShort(message, REASON_LENGTH_MAX)}`,
-  ];
+function placeOf({ topic, partition, offset }: KafkaRecord): string {
+  return styled(`${topic}[${partition}] offset ${offset}`, "dim");
 }
 
-function describeOrder(order: Order, place: string): readonly string[] {
-  const { customer_info: customer, items } = order;
+function describeFailure(record: KafkaRecord, { reason, message }: RecordFailure): string {
+  return `${styled("bad record", "red")}  ${placeOf(record)}  ${reason}: ${
+    printableShort(message, REASON_LENGTH_MAX)
+  }`;
+}
+
+/** The amounts add up to the total. */
+function describeOrder(order: Order, record: KafkaRecord): readonly string[] {
+  const { customer_info: customer, items, tax = 0, shipping_fee: shippingFee = 0 } = order;
   const currency = printableShort(order.currency ?? "", NAME_LENGTH_MAX);
   const lines = items.slice(0, ITEMS_SHOWN_MAX).map(({ quantity, item_name, total_price }) =>
     `    ${quantity} x ${printableShort(item_name, NAME_LENGTH_MAX)}  ${total_price.toFixed(2)}`
   );
-  if (items.length > ITEMS_SHOWN_MAX) lines.push(`    and ${items.length - ITEMS_SHOWN_MAX} more`);
+  const others = items.slice(ITEMS_SHOWN_MAX);
+  if (others.length > 0) {
+    const sum = others.reduce((total, { total_price }) => total + total_price, 0);
+    lines.push(`    and ${others.length} more  ${sum.toFixed(2)}`);
+  }
   const name = printableShort(customer.name, NAME_LENGTH_MAX);
   const level = customer.loyalty_level
     ? ` (${printableShort(customer.loyalty_level, NAME_LENGTH_MAX)})`
     : "";
   return [
-    `${styled(`order ${order.sequence}`, "green")}  ${printable(order.order_id)}  ${place}`,
+    `${styled(`order ${order.sequence}`, "green")}  ${printable(order.order_id)}  ${
+      placeOf(record)
+    }`,
     `    ${name}${level}, ${printableShort(order.status, NAME_LENGTH_MAX)}`,
     ...lines,
+    `    tax ${tax.toFixed(2)}, shipping ${shippingFee.toFixed(2)}`,
     `    total ${styled(`${order.total.toFixed(2)} ${currency}`, "bold")}`,
   ];
 }

@@ -47,12 +47,8 @@ export interface TrackerMetrics {
   readonly lag: Readonly<Record<string, number | null>>;
   /** Records that wait behind an open transaction. */
   readonly open_transactions: readonly OpenTransactionStatus[];
-  /** From a record's timestamp to the disk. */
-  readonly end_to_end_latency_ms: {
-    readonly p50: number;
-    readonly p99: number;
-    readonly max: number;
-  };
+  /** From a record's timestamp to the disk; null if no record was journaled yet. */
+  readonly end_to_end_latency_ms: Pick<LatencySummary, "p50" | "p99" | "max"> | null;
 }
 
 /** What a tracker has counted so far. */
@@ -138,7 +134,7 @@ export class Metrics implements TrackerCounts {
       this.#latency.reset();
     }
     const recent = sumOf(this.#latency, this.#latencyBefore);
-    return recent.count === 0 ? undefined : recent.summary();
+    return recent.summary() ?? undefined;
   }
 
   totals(): TrackerTotals {
@@ -157,7 +153,7 @@ export class Metrics implements TrackerCounts {
   snapshot(): TrackerMetrics {
     const seconds = this.#uptimeSeconds();
     const processed = this.#received - this.#failed;
-    const { p50, p99, max } = sumOf(this.#latencyOfEarlierWindows, this.#latency).summary();
+    const latency = sumOf(this.#latencyOfEarlierWindows, this.#latency).summary();
     const { lag, openTransactions } = this.#lagFigures();
     return {
       messages_received: this.#received,
@@ -170,7 +166,7 @@ export class Metrics implements TrackerCounts {
       already_journaled: this.#alreadyJournaled,
       lag: Object.fromEntries([...lag].map(([partition, records]) => [partition, records ?? null])),
       open_transactions: openTransactions,
-      end_to_end_latency_ms: { p50, p99, max },
+      end_to_end_latency_ms: latency && { p50: latency.p50, p99: latency.p99, max: latency.max },
     };
   }
 

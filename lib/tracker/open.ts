@@ -20,6 +20,7 @@ import {
 } from "./dead_letter_topic.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { type EndOfTopic, reachedEnd, type UndecidedRecords } from "./end_of_topic.ts";
+import type { RecordFailure } from "./failures.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/open_journal.ts";
@@ -52,6 +53,8 @@ export interface OpenTrackerOptions {
   readonly deadLetterTopic: string | undefined;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
+  /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
+  readonly showsDeadLetters?: boolean;
   /** `none` journals a topic that holds no orders, and finds no fault with it. */
   readonly schema: "order" | "none";
   /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
@@ -68,6 +71,8 @@ export interface OpenedTracker extends AsyncDisposable {
   readonly notReadyReason: string | undefined;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
+  /** Told of each record that was sent to the dead-letter topic. */
+  onDeadLettered: (record: KafkaRecord, failure: RecordFailure) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
   run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<RunEnd>;
 }
@@ -113,6 +118,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const metrics = new Metrics();
   const deadLetters = openDeadLetters(options, { found, cluster, opened, log });
   let onJournaled: OpenedTracker["onJournaled"] = () => {};
+  let onDeadLettered: OpenedTracker["onDeadLettered"] = () => {};
   const tracker = new Tracker({
     ...options,
     openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
@@ -122,6 +128,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     metrics,
     log,
     onJournaled: (records) => onJournaled(records),
+    onDeadLettered: (record, failure) => onDeadLettered(record, failure),
     onJoined: (memberId) => member.remember(memberId),
   });
   status.follow(() => tracker.report);
@@ -134,6 +141,9 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
       onJournaled = listener;
+    },
+    set onDeadLettered(listener: OpenedTracker["onDeadLettered"]) {
+      onDeadLettered = listener;
     },
     run: ({ stop, exitAtEnd }) => {
       const { signal, finish } = finishable(stop);
@@ -179,7 +189,7 @@ interface Opening {
 
 /** The log stands in the journal's folder, so what the journal says of its recovery waits for it. */
 async function openJournalAndLog(
-  { logs, logLevel, rotateBytes, compress, keepMs }: OpenTrackerOptions,
+  { logs, logLevel, rotateBytes, compress, keepMs, showsDeadLetters = false }: OpenTrackerOptions,
   { opened, log, status }: Opening & { readonly status: StatusFile },
 ): Promise<Journal> {
   const early: JournalNotice[] = [];
@@ -200,7 +210,14 @@ async function openJournalAndLog(
     throw error;
   });
   opened.defer(() => journal.close());
-  opened.defer(await startLog({ service: SERVICE, level: logLevel, file: join(logs, LOG_FILE) }));
+  opened.defer(
+    await startLog({
+      service: SERVICE,
+      level: logLevel,
+      file: join(logs, LOG_FILE),
+      isLetterShown: !showsDeadLetters,
+    }),
+  );
   opened.defer(() => status.close());
   tell = (notice) => logJournalNotice(log, notice);
   early.forEach(tell);

@@ -14,11 +14,14 @@ import {
   EXIT_FAILURE,
   EXIT_OK,
   integerParser,
+  jsonOption,
   keepOption,
   logLevelOption,
   logsOption,
   Option,
+  OPTION_GROUPS,
   parseTopicOrNone,
+  quietOption,
   rotateOption,
   type SegmentOptions,
   topicOption,
@@ -64,8 +67,10 @@ export function trackCommand(): Command {
   return createCommand({
     name: "tracker",
     description: "Consumes the orders and keeps each record once in an audit journal.",
+    examples: EXAMPLES,
   })
     .enablePositionalOptions()
+    .optionsGroup(OPTION_GROUPS.cluster)
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
@@ -73,39 +78,55 @@ export function trackCommand(): Command {
       new Option("--group <name>", "consumer group")
         .env("KAFKA_CONSUMER_GROUP").default("order-tracker-group"),
     )
+    .addOption(
+      new Option(
+        "--from <where>",
+        "where a group that has committed nothing in the topic starts to read",
+      )
+        .choices(["earliest", "latest"]).default("earliest"),
+    )
+    .option(
+      "--exit-at-end",
+      "exit when everything that was in the topic at the start is journaled",
+      false,
+    )
+    .optionsGroup(OPTION_GROUPS.data)
+    .addOption(
+      new Option("--schema <kind>", "what the topic holds; none journals records without checks")
+        .choices(["order", "none"]).default("order"),
+    )
+    .addOption(
+      new Option(
+        "--dead-letters <topic|none>",
+        "topic that receives the records that cannot be processed",
+      )
+        .default("orders-dlq").argParser(parseTopicOrNone),
+    )
+    .optionsGroup(OPTION_GROUPS.journal)
     .addOption(logsOption())
     .addOption(rotateOption())
     .addOption(compressOption())
     .addOption(keepOption())
+    .optionsGroup(OPTION_GROUPS.output)
+    .addOption(jsonOption())
+    .addOption(quietOption())
     .addOption(
       new Option(
-        "--from <where>",
-        "where a new group begins: one that has committed nothing of the topic",
+        "--health-port <port>",
+        "serve GET /live and GET /ready on this port (default: off)",
       )
-        .choices(["earliest", "latest"]).default("earliest"),
-    )
-    .option("--exit-at-end", "end when all is journaled that is in the topic at the start", false)
-    .addOption(
-      new Option("--schema <kind>", "what the topic holds; none only journals it")
-        .choices(["order", "none"]).default("order"),
-    )
-    .addOption(
-      new Option("--dead-letters <topic|none>", "topic for the records that cannot be processed")
-        .default("orders-dlq").argParser(parseTopicOrNone),
-    )
-    .option(
-      "--json",
-      "print one JSON object at the end, and nothing else on standard output",
-      false,
-    )
-    .option("--quiet", "show the totals only", false)
-    .addOption(
-      new Option("--health-port <port>", "answer GET /live and GET /ready there, to any host")
         .argParser(integerParser({ min: 1, max: 65_535 })),
     )
     .addOption(
-      new Option("--health-host <address>", "answer them at this address of the machine only")
+      new Option("--health-host <address>", "address to serve them on")
         .default("0.0.0.0"),
     )
     .addOption(logLevelOption());
 }
+
+const EXAMPLES = [
+  ["deno task tracker", "journal orders until Ctrl-C"],
+  ["deno task tracker --exit-at-end --json", "journal what is in the topic, then print the totals"],
+  ["deno task tracker --rotate 256MB --compress --keep 30d", "bound the disk space of the journal"],
+  ["deno task tracker --group audit --logs logs/audit", "a second, independent journal"],
+] as const;

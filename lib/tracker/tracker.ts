@@ -13,6 +13,7 @@
 import type { Assignment, CommitPoint, ConsumedBatch } from "../kafka/consumer/api.ts";
 import { delay } from "../async.ts";
 import { RefusedError } from "../kafka/errors.ts";
+import { letterLogOf } from "../log.ts";
 import type { KafkaRecord } from "../record.ts";
 import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import { logConsumerNotice } from "./consumer_notices.ts";
@@ -361,8 +362,10 @@ export class Tracker {
   }
 
   #logDeadLetters(letters: readonly DeadLetter[]): void {
+    const { log, onDeadLettered } = this.#options;
     for (const { record, failure } of letters) {
-      this.#options.log.warn("A record was sent to the dead-letter topic", {
+      onDeadLettered?.(record, failure);
+      letterLogOf(log).warn("A record was sent to the dead-letter topic", {
         topic: record.topic,
         partition: record.partition,
         offset: record.offset,

@@ -10,6 +10,7 @@ import type { PartitionLogs } from "../kafka/partition_logs.ts";
 import type { Logger } from "../log.ts";
 import type { KafkaRecord } from "../record.ts";
 import type { DeadLetters } from "./dead_letters.ts";
+import type { RecordFailure } from "./failures.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
@@ -47,4 +48,6 @@ export interface TrackerOptions {
   readonly onJoined: (memberId: string) => void;
   /** Told of what was journaled, after it is on the disk. */
   readonly onJournaled: (records: readonly KafkaRecord[]) => void;
+  /** Told of each record that was sent to the dead-letter topic. */
+  readonly onDeadLettered?: (record: KafkaRecord, failure: RecordFailure) => void;
 }

@@ -12,8 +12,10 @@ import {
   createCommand,
   EXIT_FAILURE,
   EXIT_OK,
+  jsonOption,
   logLevelOption,
   Option,
+  OPTION_GROUPS,
   topicOption,
 } from "../cli/cli.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
@@ -39,17 +41,30 @@ export function verifyCommand(): Command {
     name: "verify",
     description: "Compares the topic with the journal: is every record there exactly once? " +
       "Exit code 1 unless it is.",
+    examples: [
+      ["deno task tracker verify"],
+      ["deno task tracker verify --logs logs/a --logs logs/b", "the journals of two trackers"],
+      [
+        "deno task tracker verify --ledger logs/ledger.jsonl",
+        "what the producer was promised, too",
+      ],
+    ],
   })
-    .configureHelp({ showGlobalOptions: false }) // those of the tracker itself do not count here
+    .optionsGroup(OPTION_GROUPS.cluster)
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
+    .optionsGroup(OPTION_GROUPS.journal)
     .addOption(
-      new Option("--logs <folder>", "folder of a journal; repeat it to judge several together")
+      new Option("--logs <folder>", "folder of a journal; repeat to judge several together")
         .default(["logs"], "logs").argParser(collectFolders()),
     )
-    .option("--ledger <file>", "a producer's ledger, whose records are to be in the topic")
-    .option("--json", "print one JSON object, and nothing else on standard output", false)
+    .option(
+      "--ledger <file>",
+      "ledger of a producer, whose records must all be in the topic (default: none)",
+    )
+    .optionsGroup(OPTION_GROUPS.output)
+    .addOption(jsonOption())
     .addOption(logLevelOption());
 }
 

@@ -133,3 +133,21 @@ Deno.test("programs run with the permissions of their task and ask for no more",
     if (command.includes("deno run")) assert.match(command, /--no-prompt/);
   }
 });
+
+const COMMANDS: readonly (readonly [ProgramName, ...string[]])[] = [
+  ...(["producer", "tracker", "monitor", "broker", "soak", "torture", "compile"] as const)
+    .map((name) => [name] as const),
+  ["tracker", "verify"],
+  ["tracker", "redrive"],
+];
+
+for (const [name, ...command] of COMMANDS) {
+  Deno.test(`${[name, ...command].join(" ")} --help groups its options by purpose and has an example`, async () => {
+    const { stdout } = await run(name, [...command, "--help"]);
+    const headings = [...stdout.matchAll(/^([A-Z]\w+):$/gm)].map(([, heading]) => heading);
+    assert.ok(!headings.includes("Options"), stdout);
+    assert.ok(headings.length >= 3 && headings.includes("General"), stdout);
+    assert.equal(headings.at(-1), "Examples");
+    assert.match(stdout, new RegExp(`Examples:\n  deno task ${[name, ...command].join(" ")}`));
+  });
+}

@@ -79,16 +79,16 @@ Deno.test("each task says in a line what it does", () => {
   }
 });
 
-Deno.test("every package is pinned exactly, and the README says what it is for", () => {
-  const readme = Deno.readTextFileSync(join(PROJECT, "README.md"));
-  const rows = readme.split("\n").filter((line) => line.startsWith("| `"));
+Deno.test("every package is pinned exactly, and docs/dependencies.md says what it is for", () => {
+  const page = Deno.readTextFileSync(join(PROJECT, "docs", "dependencies.md"));
+  const rows = page.split("\n").filter((line) => line.startsWith("| `"));
   for (const specifier of Object.values(imports)) {
     const [, name, version] = /^npm:\/?((?:@[^/]+\/)?[^@/]+)@(\d+\.\d+\.\d+)(?:\/.*)?$/
       .exec(specifier) ?? [];
     assert.ok(name !== undefined, `${specifier} is not pinned exactly`);
     assert.ok(
       rows.some((row) => row.includes(`\`${name}\` ${version}`)),
-      `the README has no row for ${name} ${version}`,
+      `the page has no row for ${name} ${version}`,
     );
   }
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Accounts } from "../../lib/producer/accounts.ts";
+import { describeSummary } from "../../lib/producer/display.ts";
 
 const PARCEL = {
   orderId: "an id",
@@ -29,6 +30,73 @@ Deno.test("Accounts.summary() has the latencies of the warm-up apart", () => {
     const outcome = { kind: "acknowledged", offset: 0, ...times } as const;
     accounts.settle({ parcel: { ...PARCEL, plannedAtMs }, outcome });
   }
-  const { warmup, latency_ms: { max } } = accounts.summary();
-  assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms.max, max], [1, 2, 10]);
+  const { warmup, latency_ms: latency } = accounts.summary();
+  assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms?.max, latency?.max], [1, 2, 10]);
+});
+
+/** The order was due, sent, and answered this long after the start of a run that starts now. */
+function acknowledge(
+  accounts: Accounts,
+  { startedAtMs, dueMs = 0, latencyMs = 5 }: {
+    readonly startedAtMs: number;
+    readonly dueMs?: number;
+    readonly latencyMs?: number;
+  },
+): void {
+  const plannedAtMs = startedAtMs + dueMs;
+  accounts.countGenerated();
+  accounts.settle({
+    parcel: { ...PARCEL, plannedAtMs },
+    outcome: {
+      kind: "acknowledged",
+      offset: 0,
+      sentAtMs: plannedAtMs,
+      answeredAtMs: plannedAtMs + latencyMs,
+    },
+  });
+}
+
+Deno.test("Accounts: latencies that were not measured are null, never 0, and the summary says why", () => {
+  const startedAtMs = performance.now();
+  const covered = new Accounts({ seed: 0, startedAtMs, warmupMs: 60_000 });
+  acknowledge(covered, { startedAtMs });
+  const summary = covered.summary();
+  assert.deepEqual([summary.latency_ms, summary.latency_from_send_ms], [null, null]);
+  assert.equal(summary.warmup?.latency_ms?.max, 5);
+  const text = describeSummary(summary).join("\n");
+  assert.match(text, /; no latency: the warm-up covered the whole run$/m);
+  assert.doesNotMatch(text, /0\.0 ms/);
+
+  const failed = new Accounts({ seed: 0, startedAtMs, warmupMs: 60_000 });
+  failed.countGenerated();
+  failed.settle({ parcel: PARCEL, outcome: { kind: "failed", reason: "a test" } });
+  assert.equal(failed.closeWindow().latency_ms, null);
+  assert.equal(failed.summary().warmup?.latency_ms, null);
+  assert.match(describeSummary(failed.summary()).join("\n"), /; no latency: no order was ack/);
+});
+
+Deno.test("Accounts: no percentile is above the maximum", () => {
+  const startedAtMs = performance.now();
+  const accounts = new Accounts({ seed: 0, startedAtMs });
+  acknowledge(accounts, { startedAtMs, latencyMs: 307.04 });
+  const latency = accounts.summary().latency_ms;
+  assert.deepEqual([latency?.p50, latency?.p999, latency?.max], [307.04, 307.04, 307.04]);
+});
+
+Deno.test("Accounts: the windows hold every acknowledged order, those of the last, shorter one too", () => {
+  const startedAtMs = performance.now();
+  const accounts = new Accounts({ seed: 0, startedAtMs });
+  for (let count = 0; count < 3; count++) acknowledge(accounts, { startedAtMs });
+  accounts.closeWindow();
+  accounts.closeLastWindow();
+  assert.equal(accounts.summary().windows.length, 1); // not a moment in which nothing happened
+  acknowledge(accounts, { startedAtMs });
+  accounts.closeLastWindow();
+  const { windows, acknowledged } = accounts.summary();
+  assert.deepEqual(windows.map((window) => window.acknowledged), [3, 1]);
+  assert.equal(acknowledged, 4);
+
+  const earlier = new Accounts({ seed: 0, startedAtMs: startedAtMs - 2_000 });
+  earlier.closeLastWindow();
+  assert.deepEqual(earlier.summary().windows.map(({ latency_ms }) => latency_ms), [null]);
 });

@@ -1,0 +1,16 @@
+/**
+ * Deletes the topic of the orders, for the experiment in docs/learn.md.
+ *
+ *     deno run -A docs/examples/delete_topic.ts
+ *
+ * @module
+ */
+
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
+
+const brokers = (Deno.env.get("KAFKA_BROKER") ?? "localhost:9092").split(",");
+await using cluster = await ClusterClient.connect(
+  { brokers, clientId: "delete-topic" },
+  "probe",
+);
+await cluster.deleteTopic(Deno.env.get("KAFKA_TOPIC") ?? "orders");
