@@ -6,13 +6,15 @@
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
- *     deno task monitor --html > report.html           a page with the same figures, exit code as with --once
+ *     deno task monitor --html > report.html           a page; of a finished run its report, exit code 0 unless something is wrong
  *
  * @module
  */
 
 import {
   createCommand,
+  EXIT_FAILURE,
+  EXIT_OK,
   logsOption,
   Option,
   OPTION_GROUPS,
@@ -21,6 +23,7 @@ import {
 } from "./lib/cli/cli.ts";
 import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import type { HealthStatus } from "./lib/monitor/model/health.ts";
+import { outcomeOf } from "./lib/monitor/model/outcome.ts";
 import { formatHtml } from "./lib/monitor/views/html_view.ts";
 import { formatJson } from "./lib/monitor/views/json_view.ts";
 import { showJsonLines, showTextLines } from "./lib/monitor/views/live_lines.ts";
@@ -68,14 +71,16 @@ function parseOptions(args: string[]): MonitorOptions {
         "(default: until Ctrl-C)",
     )
     .option("--json", "print JSON: one object per line, or a single one with --once")
-    .option("--html", "print the figures once as a self-contained page")
+    .option("--html", "a self-contained page: the report of a finished run, or the figures of now")
     .addOption(
       new Option("--interval <time>", "minimum interval between lines or frames, such as 5s")
         .argParser(parseDuration).default(500, "500ms"),
     )
     .parse(args, { from: "user" })
     .opts<MonitorOptions>();
-  if (options.json && options.html) throw new UsageError("--json and --html exclude each other");
+  if (options.json && options.html) {
+    throw new UsageError("--json and --html cannot be used together");
+  }
   if (options.interval < INTERVAL_MS_MIN) {
     throw new UsageError(
       `--interval is ${options.interval}ms; expected at least ${INTERVAL_MS_MIN}ms`,
@@ -104,7 +109,10 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
-  printLine(format(snapshot, { folder: logs }));
+  printLine(format(snapshot, { folder: logs, commandLine: ["monitor", ...Deno.args].join(" ") }));
+  const { isFinished, problems } = outcomeOf(snapshot);
+  // A run that has finished is not stale: there is nothing more to come.
+  if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
   return EXIT_CODES[snapshot.health.status];
 }
 

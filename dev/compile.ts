@@ -74,6 +74,7 @@ export async function compileArgs(
   return [
     "compile",
     "--quiet",
+    "--exclude-unused-npm",
     ...permissions,
     `--env-file=${envFile}`,
     ...(target === undefined ? [] : ["--target", target]),

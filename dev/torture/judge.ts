@@ -95,7 +95,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
     const current = new Map<number, JournalLine>();
     let last = -1;
     for (const line of own) {
-      const { partition, offset, epoch, mark } = line;
+      const { partition, offset, epoch } = line;
       const place = `${journal.name} ${role}/${nameOf(line)}`;
       let superseded = 0;
       for (let above = offset; above <= last || current.has(above); above++) {
@@ -104,8 +104,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
         superseded++;
       }
       if (current.get(offset)?.epoch === epoch) twice.push(place);
-      const expected = `partition ${partition} was truncated at offset ${offset}`;
-      if (superseded > 0 && !mark.includes(expected)) unmarked.push(place);
+      if (superseded > 0 && !facts.groupWasReset && !isMarked(line)) unmarked.push(place);
       const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
       if (offset < last && !mayGoBack) unordered.push(place);
       last = Math.max(last, offset);
@@ -119,6 +118,12 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
   verdict.violate(PROMISES.truncated, unmarked);
   verdict.violate(PROMISES.once, unordered);
   return held;
+}
+
+/** Whether a line's mark says that its partition was truncated there or, where another member read that part, before. */
+function isMarked({ partition, offset, mark }: JournalLine): boolean {
+  return [...mark.matchAll(/partition (\d+) was truncated at offset (\d+)/g)]
+    .some(([, truncated, from]) => Number(truncated) === partition && Number(from) <= offset);
 }
 
 /** Each record is held by a journal, as it is; and each line that is held has its record. */

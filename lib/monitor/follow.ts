@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { readArchives } from "./tail/archives.ts";
 import { FolderWatch } from "./tail/folder_watch.ts";
 import { readLatestLines } from "./tail/latest_lines.ts";
+import type { Query } from "./model/found_records.ts";
+import { JournalSearch } from "./search.ts";
+import type { LineSink } from "./tail/line_sink.ts";
 import { ReadModel, type Snapshot } from "./model/read_model.ts";
 import { Tail, type TailStatus } from "./tail/tail.ts";
 import { TAIL_FILES, UnreadableError } from "./tail/tail_files.ts";
@@ -21,6 +24,17 @@ export class Follower implements Disposable {
   readonly #model = new ReadModel();
   readonly #journal: Tail;
   readonly #log: Tail;
+  /** Those under way, and those that still take what is appended. */
+  readonly #searches = new Set<JournalSearch>();
+  readonly #sink: LineSink = {
+    begin: () => this.#model.journal.begin(),
+    rewind: () => this.#model.journal.rewind(),
+    settle: () => this.#model.journal.settle(),
+    line: (bytes, start, end, whole) => {
+      this.#model.journal.line(bytes, start, end, whole);
+      for (const search of this.#searches) search.noteAppended(bytes.subarray(start, end));
+    },
+  };
   #hasCounted = false;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
@@ -41,8 +55,23 @@ export class Follower implements Disposable {
       this.#hasCounted = true;
       await this.#countFirst(signal);
     }
-    await this.#journal.catchUp(this.#model.journal, signal);
+    await this.#journal.catchUp(this.#sink, signal);
     await this.#log.catchUp(this.#model.log, signal);
+  }
+
+  /** Searches the whole journal, until the search is ended with {@link endSearch}. */
+  search(query: Query): JournalSearch {
+    const search = new JournalSearch(query);
+    // First, so that no line is missed between the two.
+    this.#searches.add(search);
+    // A folder that cannot be read ends the following, which says so.
+    search.run(this.#folder).catch(() => {});
+    return search;
+  }
+
+  endSearch(search: JournalSearch): void {
+    search[Symbol.dispose]();
+    this.#searches.delete(search);
   }
 
   /** What happens now is known at once, and the totals when all that was written before is counted. */
@@ -51,7 +80,7 @@ export class Follower implements Disposable {
     await this.#log.catchUp(this.#model.log, signal);
     await readArchives(this.#folder, this.#model.journal, signal);
     // The tail looks at the folder at once: no segment can become an archive in between.
-    await this.#journal.catchUp(this.#model.journal, signal);
+    await this.#journal.catchUp(this.#sink, signal);
     this.#model.forgetLatest();
   }
 
@@ -81,6 +110,7 @@ export class Follower implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const search of this.#searches) search[Symbol.dispose]();
     this.#journal[Symbol.dispose]();
     this.#log[Symbol.dispose]();
   }

@@ -4,6 +4,9 @@
  *
  *     tracker.status.tmp   created, written, closed; then renamed to tracker.status
  *
+ * On a full disk there is no room for a new file: the content then takes the place of the old one's bytes, which
+ * needs none. Otherwise a full disk would look like a tracker that is gone.
+ *
  * @module
  */
 
@@ -23,6 +26,7 @@ export interface StatusFileOptions {
 }
 
 const INTERVAL_MS = 1_000;
+const SPACE = 0x20;
 /** A disk that hangs must not hold up the end of the program. */
 const LAST_WRITE_TIMEOUT_MS = 2_000;
 
@@ -143,9 +147,28 @@ export class StatusFile {
       await Deno.rename(temporary, this.#path);
     } catch (error) {
       await remove(temporary).catch(() => {});
-      throw error;
+      if (!isOutOfSpace(error)) throw error;
+      await this.#overwrite(content);
     }
   }
+
+  async #overwrite(content: Uint8Array): Promise<void> {
+    const { isFile, size } = await Deno.lstat(this.#path);
+    if (!isFile) throw new Error(`"${this.#path}" is not a regular file`);
+    // Blanks after the object: one write, and no reader finds the end of an older status.
+    const padded = new Uint8Array(Math.max(size, content.length)).fill(SPACE);
+    padded.set(content);
+    using file = await Deno.open(this.#path, { write: true });
+    for (let written = 0; written < padded.length;) {
+      written += await file.write(padded.subarray(written));
+    }
+    await file.truncate(content.length);
+  }
+}
+
+function isOutOfSpace(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
 async function remove(path: string): Promise<void> {

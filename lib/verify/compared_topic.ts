@@ -20,7 +20,7 @@ export class ComparedTopic {
   /** As they were at the start. */
   readonly offsets: readonly OffsetRange[];
   readonly #cluster: TopicCluster;
-  /** By partition, one past the last offset, as it was asked for last. */
+  /** By partition, one past the last offset when last asked; records that an open transaction holds back count. */
   #ends: ReadonlyMap<number, number>;
 
   private constructor(
@@ -75,7 +75,7 @@ export class ComparedTopic {
 }
 
 function endsOf(offsets: readonly OffsetRange[]): ReadonlyMap<number, number> {
-  return new Map(offsets.map(({ partition, high }) => [partition, high]));
+  return new Map(offsets.map(({ partition, highWatermark }) => [partition, highWatermark]));
 }
 
 function numbersBelow(count: number): readonly number[] {

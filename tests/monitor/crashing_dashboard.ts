@@ -15,6 +15,10 @@ const CRASHES: Readonly<Record<string, () => void>> = {
 setTimeout(() => CRASHES[Deno.args[0] ?? ""]?.(), 500);
 await openDashboard({
   follower: {
+    search: () => {
+      throw new Error("not searched");
+    },
+    endSearch: () => {},
     follow: () => new Promise(() => {}),
     snapshot: () => {
       model.tick(Date.now());

@@ -93,7 +93,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
   assert.deepEqual(figures.partitions.map((each: { lag: number }) => each.lag), [3, 4]);
   assert.deepEqual(figures.dead_letters_by_reason, { VALIDATION: 2, TIMEOUT: 1 });
   assert.deepEqual(figures.errors_by_kind, { validation: 10 });
-  assert.deepEqual(figures.revenue, [{ currency: "EUR", total: 1305, per_minute: 261 }]);
+  assert.deepEqual(figures.revenue, [{ currency: "EUR", total: 1305, per_minute: 790.91 }]);
   assert.deepEqual(
     figures.quality_parts.map(({ name, points }: { name: string; points: number }) => [
       name,
@@ -113,7 +113,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
       /A record was sent to the dead-letter topic - orders\/1@14, reason TIMEOUT/,
       /dead letters +3 +VALIDATION 2, TIMEOUT 1/,
       /failed +10 +validation 10/,
-      /1,305 EUR +261 a minute/,
+      /1,305 EUR +791 a minute/,
       /quality +75\/100 +-20/,
       /journal +12\.3 MB +1 unreadable, 1 truncation/,
     ]],
@@ -121,7 +121,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
       /lag 7 records, latency p50 12 ms, latency p99 80 ms/,
       /orders\/1 .*lag 4/,
       /VALIDATION 2, TIMEOUT 1/,
-      /1305\.00 EUR, 261\.00 a minute/,
+      /1305\.00 EUR, 790\.91 a minute/,
       /75\/100: success 45\/50 .*, throughput 30\/30 .*, errors 0\/20/,
       /1 line of the journal/,
     ]],
@@ -130,7 +130,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
       /lag 7 as the tracker last said/,
       /orders\/1 50 10 49 0\.5 4/,
       /VALIDATION 2 TIMEOUT 1/,
-      /EUR 1,305\.00 261\.00/,
+      /EUR 1,305\.00 790\.91/,
       /success 45 of 50 .*throughput 30 of 30 .*errors 0 of 20/,
       /12\.3 MB of journal read; 3 rotations; 1 truncation; 2 cuts; 1 line could not be read/,
     ]],

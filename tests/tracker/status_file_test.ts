@@ -162,3 +162,45 @@ Deno.test("parseStatus() takes a number for a number only, and bounds lists and 
   assert.deepEqual(parsed?.open_transactions, []);
   assert.equal(parsed?.latency_ms, null);
 });
+
+async function run(command: string, ...args: readonly string[]): Promise<boolean> {
+  const { success } = await new Deno.Command(command, {
+    args: [...args],
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success;
+}
+
+async function canMount(): Promise<boolean> {
+  const directory = await Deno.makeTempDir({ prefix: "orderflow-mount-" });
+  const mounted = await run("mount", "-t", "tmpfs", "tmpfs", directory).catch(() => false);
+  if (mounted) await run("umount", directory);
+  await Deno.remove(directory);
+  return mounted;
+}
+
+const MAY_MOUNT = await canMount();
+
+Deno.test({
+  name: "StatusFile goes on saying what the tracker does while its disk is full" +
+    (MAY_MOUNT ? "" : " (SKIPPED: mounting is not permitted)"),
+  ignore: !MAY_MOUNT,
+  async fn() {
+    await using site = await createStatusFile();
+    assert.ok(await run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", site.directory));
+    try {
+      site.file.start();
+      await until("it is there", () => site.names().includes("tracker.status"));
+      assert.throws(() =>
+        Deno.writeFileSync(join(site.directory, "fill"), new Uint8Array(1 << 20))
+      );
+      site.file.follow(() => ({ ...REPORT, state: "blocked", ready: false, reason: "no space" }));
+      await until("it says so", () => site.read().reason === "no space");
+      assert.equal(site.read().state, "blocked");
+    } finally {
+      await site.file.close();
+      await run("umount", "-l", site.directory);
+    }
+  },
+});

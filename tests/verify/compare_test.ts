@@ -323,6 +323,17 @@ Deno.test("verify says undecided of what a running tracker has not journaled yet
   }
 });
 
+/** A log that lost its end may have lost the marker that ended a transaction. */
+Deno.test("verify does not judge the lines of records that an open transaction holds back", async () => {
+  const held = RECORDS.slice(0, 4);
+  const behind = await verifyInMemory(activeOf(LINES), held, { highWatermark: RECORDS.length });
+  const counts = { journals: 1, records: 4, journaled: 4 };
+  assert.deepEqual(countsOf(behind), { ...counts, undecided: 2, beyond_end: 2 });
+  assert.equal(behind.ok, false);
+  const beyond = await verifyInMemory(activeOf(LINES), held, { highWatermark: held.length });
+  assert.deepEqual(countsOf(beyond), { ...counts, journaled: 6, unexplained: 2 });
+});
+
 Deno.test("verify says undecided where the segment of a line that differs is removed before it is compared", async () => {
   const changed = LINES.with(1, replaced(LINES[1] ?? "", "key 1", "key 2"));
   const files = new Map([

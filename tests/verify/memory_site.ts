@@ -17,11 +17,15 @@ export const FOLDER = "a folder in memory";
 /** Files of one folder, by name. */
 export type MemoryFiles = ReadonlyMap<string, Uint8Array>;
 
-/** Verifies the journal that the files are against the records that the topic holds, which are sorted by offset. */
+/**
+ * Verifies the journal that the files are against the records that the topic holds, which are sorted by offset. Records
+ * up to `highWatermark` are held back by an open transaction.
+ */
 export async function verifyInMemory(
   files: MemoryFiles,
   records: readonly KafkaRecord[],
-  options: Partial<CompareOptions> = {},
+  { highWatermark = 0, ...options }: Partial<CompareOptions> & { readonly highWatermark?: number } =
+    {},
 ): Promise<Verification> {
   const ofPartition = (partition: number) =>
     records.filter((record) => record.partition === partition);
@@ -43,7 +47,7 @@ export async function verifyInMemory(
       offsets: (_topic, partitions) =>
         Promise.resolve(partitions.map((partition) => {
           const high = endOf(partition);
-          return { partition, low: 0, high, highWatermark: high };
+          return { partition, low: 0, high, highWatermark: Math.max(high, highWatermark) };
         })),
       topicConfig: () => Promise.resolve(undefined),
       epochEnd: ({ partition, epoch }) => {

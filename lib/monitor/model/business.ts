@@ -16,13 +16,14 @@ export const REVENUE_MINUTES = 5;
 const NAMES_MAX = 20;
 export const OTHER_NAME = "other";
 const MINUTE_MS = 60_000;
+const SPAN_MS_MIN = 1_000;
 
 /** Amounts are in cents. */
 export interface Revenue {
   readonly currency: string;
   /** Of all orders. */
   readonly totalCents: number;
-  /** On average over the last {@link REVENUE_MINUTES} full minutes and the one begun. */
+  /** On average over the last {@link REVENUE_MINUTES} full minutes and the one begun, from the first amount on. */
   readonly perMinuteCents: number;
 }
 
@@ -30,6 +31,7 @@ interface Takings {
   totalCents: number;
   /** Cents by minute since the epoch, the newest ones. */
   minutes: Map<number, number>;
+  firstMs: number;
 }
 
 export class Business {
@@ -41,8 +43,8 @@ export class Business {
   copy(): Business {
     const copy = new Business();
     copy.#statuses = new Map(this.#statuses);
-    for (const [currency, { totalCents, minutes }] of this.#takings) {
-      copy.#takings.set(currency, { totalCents, minutes: new Map(minutes) });
+    for (const [currency, takings] of this.#takings) {
+      copy.#takings.set(currency, { ...takings, minutes: new Map(takings.minutes) });
     }
     copy.#products = this.#products.copy();
     copy.#customers = this.#customers.copy();
@@ -60,11 +62,17 @@ export class Business {
     }
     if (currency === undefined || total === undefined || !(Math.abs(total) <= AMOUNT_MAX)) return;
     const name = boundedName(this.#takings, currency);
-    const takings = this.#takings.get(name) ?? { totalCents: 0, minutes: new Map() };
+    const takings = this.#takings.get(name) ?? {
+      totalCents: 0,
+      minutes: new Map(),
+      firstMs: Infinity,
+    };
     this.#takings.set(name, takings);
     const cents = toCents(total);
     takings.totalCents += cents;
-    if (!Number.isNaN(timestampMs)) noteMinute(takings.minutes, timestampMs, cents);
+    if (Number.isNaN(timestampMs)) return;
+    noteMinute(takings.minutes, timestampMs, cents);
+    if (timestampMs < takings.firstMs) takings.firstMs = timestampMs;
   }
 
   /** Most frequent first. */
@@ -85,13 +93,16 @@ export class Business {
   /** Largest first. */
   revenue(nowMs: number): readonly Revenue[] {
     const thisMinute = Math.floor(nowMs / MINUTE_MS);
-    const windowMinutes = REVENUE_MINUTES + (nowMs - thisMinute * MINUTE_MS) / MINUTE_MS;
-    return this.#takings.entries().map(([currency, { totalCents, minutes }]) => {
+    const windowMs = nowMs - (thisMinute - REVENUE_MINUTES) * MINUTE_MS;
+    return this.#takings.entries().map(([currency, { totalCents, minutes, firstMs }]) => {
       let cents = 0;
       for (const [minute, taken] of minutes) {
         if (minute >= thisMinute - REVENUE_MINUTES && minute <= thisMinute) cents += taken;
       }
-      return { currency, totalCents, perMinuteCents: Math.round(cents / windowMinutes) };
+      // Below a second, one order would make a rate of thousands.
+      const spanMs = Math.min(windowMs, Math.max(SPAN_MS_MIN, nowMs - firstMs));
+      const perMinuteCents = cents === 0 ? 0 : Math.round(cents / (spanMs / MINUTE_MS));
+      return { currency, totalCents, perMinuteCents };
     }).toArray().sort((one, other) => other.totalCents - one.totalCents);
   }
 }

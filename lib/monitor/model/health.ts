@@ -6,6 +6,7 @@
 
 import type { TrackerState as OwnState } from "../../tracker_status.ts";
 import { counted, inBytes } from "../../text.ts";
+import type { Trouble } from "./trouble.ts";
 
 /** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
 export const STALE_AFTER_MS = 60_000;
@@ -18,7 +19,8 @@ const SUCCESS_GOOD_PERCENT = 95;
 const SUCCESS_WARNING_PERCENT = 80;
 const RATE_NORMAL = 0.3;
 const RATE_LOW = 0.1;
-const LAST_ERROR_RED_MS = 60_000;
+/** An error of the tracker itself is of now for so long. */
+export const LAST_ERROR_RED_MS = 60_000;
 const LAST_ERROR_YELLOW_MS = 300_000;
 
 const SUCCESS_POINTS_MAX = 50;
@@ -76,6 +78,8 @@ export interface Check {
 export interface Health {
   readonly status: HealthStatus;
   readonly state: TrackerState;
+  /** What keeps records from being journaled now. */
+  readonly trouble: Trouble | undefined;
   /** In words, the most important first; never empty. */
   readonly reasons: readonly string[];
   readonly checks: readonly Check[];
@@ -116,6 +120,7 @@ export interface Evidence {
   readonly status: SaidStatus | undefined;
   /** How long ago it last did so, where it should still be doing it: its state was not `stopped`. */
   readonly lostStatusAgeMs: number | undefined;
+  readonly trouble: Trouble | undefined;
   readonly unreadableLines: number;
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
@@ -129,6 +134,10 @@ export function judgeQuality(evidence: Evidence): Quality {
 }
 
 export function judgeHealth(evidence: Evidence): Health {
+  return { ...judgement(evidence), trouble: evidence.trouble };
+}
+
+function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   const state = trackerState(evidence);
   const checks = [successCheck(evidence), throughputCheck(evidence), lastErrorCheck(evidence)];
   const { newestEventAgeMs, newestLogAgeMs, status, lostStatusAgeMs } = evidence;
@@ -191,9 +200,17 @@ export function milliseconds(ms: number): string {
   return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
 }
 
-/** As it is shown: `NO DATA`. */
-export function statusName(status: HealthStatus): string {
-  return status.replace("_", " ").toUpperCase();
+/** As it is shown: `NO DATA`; the trouble's name where there is one: `BROKER AWAY`. */
+export function statusName(
+  { status, trouble }: Pick<Health, "status" | "trouble">,
+): string {
+  return trouble?.name ?? status.replace("_", " ").toUpperCase();
+}
+
+/** How good or bad the verdict is. */
+export function levelOf({ status, trouble }: Pick<Health, "status" | "trouble">): Level {
+  if (trouble !== undefined || status === "unhealthy") return "bad";
+  return status === "healthy" ? "good" : "warning";
 }
 
 /** A percentage for people: `100`, `99.8`; never rounded up to 100. */

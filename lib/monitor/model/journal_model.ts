@@ -72,6 +72,7 @@ class Facts {
   processed = 0;
   failed = 0;
   superseded = 0;
+  expired = 0;
   unreadable = 0;
   unreadableSample: string | undefined = undefined;
   firstEventMs = Infinity;
@@ -158,8 +159,12 @@ export class JournalModel implements LineSink {
     if (partition !== undefined) {
       partition.received++;
       partition.lastOffset = event.offset;
-      if (!partition.lines.isNext(event.offset) && isAfterTruncation(bytes, start, end)) {
-        facts.superseded += partition.lines.truncate(event.offset);
+      if (!partition.lines.isNext(event.offset)) {
+        if (TRUNCATION_MARK.test(endOf(bytes, start, end))) {
+          facts.superseded += partition.lines.truncate(event.offset);
+        }
+      } else if (partition.lines.isGap(event.offset)) {
+        facts.expired += expiredCount(endOf(bytes, start, end));
       }
       if (partition.lines.isNext(event.offset)) partition.lines.add(event.offset);
       if (event.failed) partition.failed++;
@@ -181,6 +186,11 @@ export class JournalModel implements LineSink {
   /** Lines of records that their topic lost when its log was truncated; they are in the totals, too. */
   get supersededCount(): number {
     return this.#facts.superseded;
+  }
+
+  /** Records that their topic deleted before they were read. */
+  get expiredCount(): number {
+    return this.#facts.expired;
   }
 
   get unreadableCount(): number {
@@ -308,12 +318,18 @@ function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefi
 const DECODER = new TextDecoder();
 /** A mark stands near a line's end. */
 const MARK_BYTES_MAX = 1_024;
+const EXPIRY_MARK = /,"mark":"[^"\\]*offsets (\d{1,15}) to (\d{1,15}) were deleted before/;
 const TRUNCATION_MARK = /,"mark":"[^"\\]*was truncated at offset \d+/;
 
-/** Whether the tracker noticed before this line that the partition's log had been truncated. */
-function isAfterTruncation(bytes: Uint8Array, start: number, end: number): boolean {
-  const tail = bytes.slice(Math.max(start, end - MARK_BYTES_MAX), end);
-  return TRUNCATION_MARK.test(DECODER.decode(tail));
+/** The end of a line, where it says what the tracker noticed before it. */
+function endOf(bytes: Uint8Array, start: number, end: number): string {
+  return DECODER.decode(bytes.slice(Math.max(start, end - MARK_BYTES_MAX), end));
+}
+
+/** How many records the mark of a line says to have expired before they were read. */
+function expiredCount(lineEnd: string): number {
+  const [, from, to] = EXPIRY_MARK.exec(lineEnd) ?? [];
+  return from === undefined || to === undefined ? 0 : Math.max(0, Number(to) - Number(from) + 1);
 }
 
 function sampleOf(bytes: Uint8Array, start: number, end: number): string {

@@ -29,6 +29,11 @@ export class LineRuns {
     return offset >= (this.#runs.at(-1)?.end ?? 0);
   }
 
+  /** Whether offsets are missing before a line that comes next; before the first one they may be. */
+  isGap(offset: number): boolean {
+    return offset > (this.#runs.at(-1)?.end ?? 0);
+  }
+
   /** Notes a line that comes after all lines so far. */
   add(offset: number): void {
     const last = this.#runs.at(-1);

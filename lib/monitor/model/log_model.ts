@@ -7,6 +7,7 @@
  * @module
  */
 
+import { withinMax } from "./within_max.ts";
 import { isJsonObject, type JsonObject } from "../../json.ts";
 import { Recent } from "./recent.ts";
 import { parseLine } from "./scan.ts";
@@ -71,6 +72,8 @@ class Facts {
   newestLineMs = -Infinity;
   metrics: TrackerMetrics | undefined = undefined;
   stoppedAtMs: number | undefined = undefined;
+  /** Since the metrics a tracker has ended, or another one has started. */
+  isOfEarlierTracker = false;
   lastError: LogLine | undefined = undefined;
   errors = new SlidingWindow(ERROR_WINDOW_SECONDS);
   deadLetters = new Map<string, number>();
@@ -125,6 +128,8 @@ export class LogModel implements LineSink {
     facts.stoppedAtMs = metrics !== undefined && saysStopped(line, metadata)
       ? line.timestampMs
       : undefined;
+    if (metrics !== undefined) facts.isOfEarlierTracker = facts.stoppedAtMs !== undefined;
+    else if (STARTED.test(line.message)) facts.isOfEarlierTracker = true;
     if (isDeadLetter(level, metadata)) noteDeadLetter(facts, String(metadata["reason"]));
     // An error about one record is in the journal, and counts there.
     if (level === "ERROR" && !isAboutRecord(metadata)) {
@@ -149,6 +154,11 @@ export class LogModel implements LineSink {
 
   get metrics(): TrackerMetrics | undefined {
     return this.#facts.metrics;
+  }
+
+  /** Whether the metrics are of a tracker that has ended. */
+  get isOfEarlierTracker(): boolean {
+    return this.#facts.isOfEarlierTracker;
   }
 
   /** When the tracker said its totals and stopped; undefined where it said something after that. */
@@ -229,8 +239,15 @@ function metricsOf(metadata: JsonObject, timestampMs: number): TrackerMetrics | 
     }),
     ...(isJsonObject(lag) && { lag: lagOf(lag) }),
     ...(isJsonObject(latency) &&
-      { latencyMs: numbers({ p50: latency["p50"], p99: latency["p99"] }) }),
+      { latencyMs: latencyOf(latency) }),
   };
+}
+
+function latencyOf(
+  { p50, p99, max }: JsonObject,
+): { readonly p50?: number; readonly p99?: number } {
+  const { max: _, ...percentiles } = withinMax(numbers({ p50, p99, max }));
+  return percentiles;
 }
 
 function lagOf(lag: JsonObject): ReadonlyMap<string, number | undefined> {
@@ -240,6 +257,9 @@ function lagOf(lag: JsonObject): ReadonlyMap<string, number | undefined> {
   }
   return byPartition;
 }
+
+/** The first line of a tracker, in the words of every version so far. */
+const STARTED = /\btracker\b.*\bstart(?:ed|ing)\b|\bstart(?:ed|ing)\b.*\btracker\b/i;
 
 /**
  * Metrics are said every 30 s and once more at the end. The last time is told by the metadata's `stopped`, else by the

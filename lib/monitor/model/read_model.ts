@@ -13,18 +13,21 @@ import {
   JUDGED_WINDOW_MS,
   judgeHealth,
   judgeQuality,
+  LAST_ERROR_RED_MS,
   type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
 import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
+import type { Found } from "./found_records.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
-import { LogModel } from "./log_model.ts";
+import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
 import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
+import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
@@ -41,6 +44,8 @@ const FULL_SECOND_MS = 1000;
 export interface Snapshot {
   readonly takenAtMs: number;
   readonly health: Health;
+  /** Seen since the monitor was started, oldest first. */
+  readonly troubles: readonly TroublePeriod[];
   readonly quality: Quality;
   /** Out of the journal's lines only. */
   readonly totals: Totals & { readonly successRatePercent: number | undefined };
@@ -90,14 +95,22 @@ export interface Snapshot {
   readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
   readonly charts: Readonly<Record<WindowName, Chart>>;
+  /** From the first event to the newest. */
+  readonly runChart: Chart;
   readonly unreadable: {
     readonly journalLines: number;
     readonly logLines: number;
     readonly sample: string | undefined;
   };
   readonly aheadOfClockCount: number;
+  /** What the person searches for in the whole journal. */
+  readonly found?: Found | undefined;
+  /** All records that failed, where the person has asked for them. */
+  readonly foundFailed?: Found | undefined;
   /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
   readonly supersededCount: number;
+  /** Records that the topic deleted before they were read. */
+  readonly expiredCount: number;
   readonly files: {
     readonly journal: TailStatus | undefined;
     readonly log: TailStatus | undefined;
@@ -128,8 +141,10 @@ export interface Chart {
   readonly failed: number;
   /** Of the whole window. */
   readonly totalSuccessRatePercent: number | undefined;
+  readonly startMs: number;
   readonly stepMs: number;
   readonly messagesPerSecond: readonly number[];
+  readonly failedCounts: readonly number[];
   /** Undefined for a step without messages. */
   readonly successRatePercent: readonly (number | undefined)[];
 }
@@ -140,6 +155,7 @@ export class ReadModel {
   /** Lines that the count has not reached: of what came last only, and in no total. */
   #latest: JournalModel | undefined;
   #nowMs = Infinity;
+  readonly #troubles = new TroubleHistory();
 
   /** The time, before lines are handed in. */
   tick(nowMs: number): void {
@@ -180,11 +196,14 @@ export class ReadModel {
       this.#latest?.newestEventMs ?? journal.newestEventMs ?? -Infinity,
       log.newestLineMs ?? -Infinity,
     );
-    const said = saidBy({ status, metrics: log.metrics, newestMs, nowMs });
+    const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
+    const said = saidBy({ status, metrics, newestMs, nowMs });
     const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
     const latest = this.#latest ?? journal;
+    this.#troubles.note(evidence.trouble, nowMs);
     return {
       takenAtMs: nowMs,
+      troubles: this.#troubles.periods,
       health: judgeHealth(evidence),
       quality: judgeQuality(evidence),
       totals: { ...totals, successRatePercent: successPercent(totals) },
@@ -224,13 +243,15 @@ export class ReadModel {
         "1h": this.#chart("1h", nowMs),
         all: this.#chartOfAll(nowMs),
       },
+      runChart: this.#chartOfAll(journal.newestEventMs ?? nowMs),
       unreadable: {
         journalLines: journal.unreadableCount,
         logLines: log.unreadableCount,
         sample: journal.unreadableSample,
       },
       aheadOfClockCount: journal.aheadOfClockCount,
-      supersededCount: this.journal.supersededCount,
+      supersededCount: journal.supersededCount,
+      expiredCount: journal.expiredCount,
       files: { journal: journalFile, log: logFile },
     };
   }
@@ -265,6 +286,15 @@ export class ReadModel {
       lag: said.lag,
       status: said.status,
       lostStatusAgeMs: said.lostStatusAgeMs,
+      trouble: troubleOf({
+        nowMs,
+        status: said.status,
+        lostStatusAgeMs: said.lostStatusAgeMs,
+        failure: said.failure,
+        logError: (trackerErrorAgeMs ?? Infinity) <= LAST_ERROR_RED_MS && log.lastError
+          ? { ...log.lastError, text: logText(log.lastError) }
+          : undefined,
+      }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,
     };
   }
@@ -308,29 +338,52 @@ export class ReadModel {
   #chart(name: keyof typeof CHART_POINT_COUNTS, nowMs: number): Chart {
     const windowMs = WINDOWS[name] * 1000;
     const count = CHART_POINT_COUNTS[name];
-    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), windowMs / count);
+    const endMs = Math.floor(nowMs / 1000) * 1000;
+    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), {
+      startMs: endMs - windowMs,
+      stepMs: windowMs / count,
+      firstEventMs: this.journal.firstEventMs,
+      endMs,
+    });
   }
 
   #chartOfAll(nowMs: number): Chart {
     const { steps, stepMs, startMs } = this.journal.history.series(nowMs);
-    const lastStartMs = startMs + (steps.length - 1) * stepMs;
-    const lastMs = Math.min(stepMs, Math.max(FULL_SECOND_MS, nowMs - lastStartMs));
-    return chartOf(steps, stepMs, lastMs);
+    return chartOf(steps, {
+      startMs,
+      stepMs,
+      firstEventMs: this.journal.firstEventMs,
+      endMs: nowMs,
+    });
   }
 }
 
-/** @param lastMs how much of the last step has passed. */
-function chartOf(steps: readonly WindowCounts[], stepMs: number, lastMs = stepMs): Chart {
+/** Steps count from the first event on, and up to the end. */
+function chartOf(
+  steps: readonly WindowCounts[],
+  { startMs, stepMs, firstEventMs = startMs, endMs }: {
+    readonly startMs: number;
+    readonly stepMs: number;
+    readonly firstEventMs: number | undefined;
+    readonly endMs: number;
+  },
+): Chart {
+  const secondsOf = (index: number) => {
+    const stepStartMs = startMs + index * stepMs;
+    const fromMs = Math.max(stepStartMs, firstEventMs);
+    const toMs = Math.min(stepStartMs + stepMs, endMs);
+    return Math.min(stepMs, Math.max(FULL_SECOND_MS, toMs - fromMs)) / 1000;
+  };
   const received = steps.reduce((sum, step) => sum + step.received, 0);
   const failed = steps.reduce((sum, step) => sum + step.failed, 0);
   return {
     received,
     failed,
     totalSuccessRatePercent: successPercent({ received, failed }),
+    startMs,
     stepMs,
-    messagesPerSecond: steps.map(({ received }, index) =>
-      round2(received / ((index === steps.length - 1 ? lastMs : stepMs) / 1000))
-    ),
+    failedCounts: steps.map(({ failed }) => failed),
+    messagesPerSecond: steps.map(({ received }, index) => round2(received / secondsOf(index))),
     successRatePercent: steps.map(successPercent),
   };
 }

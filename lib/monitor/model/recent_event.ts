@@ -55,7 +55,11 @@ export function eventsOf(lines: RecentLines): readonly RecentEvent[] {
   return events;
 }
 
-function recentEvent(scanner: EventScanner, line: Uint8Array): RecentEvent | undefined {
+/** A line as a record; undefined where it is none. The scanner is any: it is overwritten. */
+export function recentEvent(
+  scanner: EventScanner,
+  line: Uint8Array,
+): RecentEvent | undefined {
   const fields = parseLine(line, 0, line.length);
   if (fields === undefined) return beginningOf(line);
   if (!scanner.scan(line, 0, line.length, false)) return undefined;

@@ -1,5 +1,5 @@
 /**
- * What the tracker says of itself: by its status file while that is fresh, else by its log's metrics where it
+ * What the tracker says of itself: by its status file while that is fresh, else by its log's latest metrics where it
  * writes no status file (an earlier version, the founding project's), else nothing. A tracker whose status has
  * grown old is not believed any more: its lag is unknown, not what it was.
  *
@@ -11,12 +11,15 @@
 import type { LatencyStatus, TrackerStatus } from "../../tracker_status.ts";
 import type { SaidStatus } from "./health.ts";
 import type { TrackerMetrics } from "./log_model.ts";
+import { withinMax } from "./within_max.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
 export interface SaidFigures {
   readonly status: SaidStatus | undefined;
   /** How old the status is of a tracker that should still be writing it. */
   readonly lostStatusAgeMs: number | undefined;
+  /** The error that ended the tracker. */
+  readonly failure: string | undefined;
   /** Sum over partitions; undefined where one is not known. */
   readonly lag: number | undefined;
   readonly latencyMs: Partial<LatencyStatus> | undefined;
@@ -28,6 +31,8 @@ export interface SaidFigures {
   ): number | undefined;
 }
 
+/** Metrics are logged every 30 s: once two are missing, the last ones say nothing of now. */
+const METRICS_VALID_MS = 65_000;
 /** Journal and log that go on for longer are of a tracker that writes no status. */
 const OUTLIVED_AFTER_MS = 5_000;
 
@@ -42,17 +47,17 @@ export function saidBy(
 ): SaidFigures {
   if (reading.kind === "fresh") return ofStatus(reading, nowMs);
   const isOutlived = reading.kind === "old" && newestMs > reading.writtenAtMs + OUTLIVED_AFTER_MS;
-  if (reading.kind === "absent" || isOutlived) return ofLog(metrics);
-  const isLost = reading.kind === "old" && reading.status.state !== "stopped";
-  return {
-    ...NOTHING,
-    ...(isLost && { lostStatusAgeMs: nowMs - reading.writtenAtMs }),
-  };
+  if (reading.kind === "absent" || isOutlived) return ofLog(metrics, nowMs);
+  if (reading.kind !== "old") return NOTHING;
+  return reading.status.state === "stopped"
+    ? { ...NOTHING, failure: reading.status.reason }
+    : { ...NOTHING, lostStatusAgeMs: nowMs - reading.writtenAtMs };
 }
 
 const NOTHING: SaidFigures = {
   status: undefined,
   lostStatusAgeMs: undefined,
+  failure: undefined,
   lag: undefined,
   latencyMs: undefined,
   saidAtMs: undefined,
@@ -71,19 +76,21 @@ function ofStatus(
     ...NOTHING,
     status: { state, isReady, reason, ageMs: Math.max(0, nowMs - writtenAtMs) },
     lag: isKnown ? sumOf(lags.values()) : undefined,
-    latencyMs: latencyMs ?? undefined,
+    failure: state === "stopped" ? reason : undefined,
+    latencyMs: latencyMs === null ? undefined : withinMax(latencyMs),
     saidAtMs: writtenAtMs,
     lagOf: (place) => place.topic === topic ? lags.get(place.partition) : undefined,
   };
 }
 
-function ofLog(metrics: TrackerMetrics | undefined): SaidFigures {
-  const lag = metrics?.lag;
+function ofLog(metrics: TrackerMetrics | undefined, nowMs: number): SaidFigures {
+  if (metrics === undefined || !(nowMs - metrics.timestampMs <= METRICS_VALID_MS)) return NOTHING;
+  const { lag, latencyMs, timestampMs } = metrics;
   return {
     ...NOTHING,
     lag: lag === undefined ? undefined : sumOf(lag.values()),
-    latencyMs: metrics?.latencyMs,
-    saidAtMs: metrics?.timestampMs,
+    latencyMs,
+    saidAtMs: timestampMs,
     lagOf: ({ partition }, isOnlyTopic) => isOnlyTopic ? lag?.get(String(partition)) : undefined,
   };
 }

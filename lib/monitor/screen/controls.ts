@@ -67,7 +67,7 @@ export interface Subjects {
     /** What Enter opens, by line; empty where nothing opens. */
     readonly keys: readonly string[];
   }[];
-  /** Keys of failed records, newest first; further back than the pane of records, whatever the filter. */
+  /** Keys of failed records, newest first; of the whole journal once it is searched, whatever the filter. */
   readonly failed: readonly string[];
 }
 

@@ -5,7 +5,9 @@
  */
 
 import type { Follower } from "../follow.ts";
+import type { JournalSearch } from "../search.ts";
 import type { Snapshot } from "../model/read_model.ts";
+import { validForMs } from "../tail/status_reading.ts";
 import { type Controls, INITIAL_CONTROLS, type Key, pressed } from "./controls.ts";
 import { frameLines } from "./frame.ts";
 import { type GlyphName, glyphsOf } from "./parts/glyphs.ts";
@@ -18,7 +20,7 @@ import { TerminalSession } from "./terminal_session.ts";
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
 export interface DashboardOptions {
-  readonly follower: Pick<Follower, "follow" | "snapshot">;
+  readonly follower: Pick<Follower, "follow" | "snapshot" | "search" | "endSearch">;
   readonly folder: string;
   readonly intervalMs: number;
   /** Returns what the person is told beside the keys. */
@@ -51,10 +53,13 @@ class Dashboard implements Disposable {
   readonly #painter = new Painter((text) => this.#session.write(text));
   readonly #failure = Promise.withResolvers<never>();
   readonly #timer: ReturnType<typeof setInterval>;
+  #expiry: ReturnType<typeof setTimeout> | undefined;
   #size = DEFAULT_SIZE;
   #live: Snapshot;
   /** What is shown while the person holds the screen. */
   #held: Snapshot | undefined;
+  #textSearch: JournalSearch | undefined;
+  #failedSearch: JournalSearch | undefined;
   #controls: Controls = {
     ...INITIAL_CONTROLS,
     theme: Deno.noColor ? "mono" : INITIAL_CONTROLS.theme,
@@ -85,6 +90,7 @@ class Dashboard implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#expiry);
     this.#painter.stop();
     this.#session[Symbol.dispose]();
   }
@@ -100,18 +106,48 @@ class Dashboard implements Disposable {
   #refresh(): void {
     this.#live = this.#options.follower.snapshot();
     this.#draw();
+    // A tracker that is gone shows as soon as its last status is too old, not at the interval after that.
+    clearTimeout(this.#expiry);
+    const expiresInMs = validForMs(this.#live.status, Date.now());
+    if (expiresInMs < this.#options.intervalMs) {
+      this.#expiry = setTimeout(() => this.#guard(() => this.#refresh()), expiresInMs);
+    }
   }
 
   #press(keys: readonly Key[]): void {
-    const shown = this.#held ?? this.#live;
+    const shown = this.#shown;
     let controls = this.#controls;
     for (const key of keys) controls = pressed(controls, key, subjectsOf(shown, controls));
+    this.#search(controls, subjectsOf(shown, controls).failed);
     if (controls.quit) return this.#options.onQuit();
     if (controls.isPaused !== this.#controls.isPaused) {
       this.#held = controls.isPaused ? this.#live : undefined;
     }
     this.#controls = controls;
     this.#draw();
+  }
+
+  /** What the person sees: the moment of the pause or now, with what was searched for. */
+  get #shown(): Snapshot {
+    return {
+      ...this.#held ?? this.#live,
+      found: this.#textSearch?.found,
+      foundFailed: this.#failedSearch?.found,
+    };
+  }
+
+  /** Looks in the whole journal for the filter's text once it is typed, and for failed records once one is shown. */
+  #search({ filter, isTyping, detail }: Controls, failed: readonly string[]): void {
+    const { follower } = this.#options;
+    const current = this.#textSearch;
+    if (current !== undefined && current.query.text !== filter) {
+      follower.endSearch(current);
+      this.#textSearch = undefined;
+    }
+    if (filter !== "" && !isTyping) this.#textSearch ??= follower.search({ text: filter });
+    if (detail !== undefined && failed.includes(detail)) {
+      this.#failedSearch ??= follower.search({ text: undefined });
+    }
   }
 
   #redraw(): void {
@@ -126,7 +162,7 @@ class Dashboard implements Disposable {
       this.#painter.resized();
     }
     const { folder, intervalMs, notice } = this.#options;
-    const snapshot = this.#held ?? this.#live;
+    const snapshot = this.#shown;
     const lines = frameLines({
       ...size,
       snapshot,

@@ -5,7 +5,7 @@
  */
 
 import { inBytes, printable, withThousands } from "../../text.ts";
-import { BEHIND_BYTES_MIN, duration, statusName } from "../model/health.ts";
+import { BEHIND_BYTES_MIN, duration, levelOf, statusName } from "../model/health.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import { GLYPHS } from "./parts/glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
@@ -17,7 +17,7 @@ import { successPane, throughputPane } from "./panes/charts.ts";
 import { LOG_PANE } from "./panes/log.ts";
 import { PARTITIONS_PANE } from "./panes/partitions.ts";
 import { RECORDS_PANE } from "./panes/records.ts";
-import { healthPane, messagesPane, toneOf } from "./panes/summary.ts";
+import { healthPane, messagesPane } from "./panes/summary.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
@@ -45,7 +45,7 @@ export function frameLines(spec: FrameSpec): readonly Line[] {
 
 function tooSmall({ columns, rows, snapshot }: FrameSpec): readonly Line[] {
   const lines: Line[] = [
-    [span(statusName(snapshot.health.status), toneOf(snapshot.health.status))],
+    [span(statusName(snapshot.health), levelOf(snapshot.health))],
     [span(`needs ${COLUMNS_MIN}x${ROWS_MIN}`)],
   ];
   return Array.from({ length: rows }, (_, index) => fitted(lines[index] ?? [], columns));
@@ -124,7 +124,7 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
   const behindBytes = files.journal?.behindBytes ?? 0;
   return [
     span(" orderflow ", "strong"),
-    span(`${GLYPHS[glyphs].mark} ${statusName(health.status)}`, toneOf(health.status)),
+    span(`${GLYPHS[glyphs].mark} ${statusName(health)}`, levelOf(health)),
     span("  "),
     ...(controls.isPaused
       ? [span(` PAUSED, +${withThousands(newCount)} new `, "selected"), span("  ")]
@@ -156,7 +156,7 @@ function footerLine({ controls, notice, columns }: FrameSpec): Line {
     return [
       span(" filter: ", "accent"),
       span(`${printable(controls.filter)}_`, "strong"),
-      span("  Enter keeps it, Esc drops it", "dim"),
+      span("  Enter searches the whole journal, Esc drops it", "dim"),
     ];
   }
   const told: Line = [

@@ -13,7 +13,7 @@ import type { Extent, FrameSpec, Pane } from "./parts/pane.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
 import { LOG_PANE } from "./panes/log.ts";
 import { PARTITIONS_PANE } from "./panes/partitions.ts";
-import { placeOf, RECORDS_PANE } from "./panes/records.ts";
+import { failedEvents, placeOf, RECORDS_PANE } from "./panes/records.ts";
 
 /** In the order in which Tab goes through them. */
 export const LIST_PANES: readonly [ListPane, ...ListPane[]] = [
@@ -31,7 +31,7 @@ export function subjectsOf(snapshot: Snapshot, { filter }: Controls): Subjects {
       count: pane.count(snapshot, filter),
       keys: pane.keys?.(snapshot, filter) ?? [],
     })),
-    failed: snapshot.recentFailedEvents.map(placeOf).toReversed(),
+    failed: failedEvents(snapshot).map(placeOf),
   };
 }
 
@@ -58,7 +58,8 @@ export function detailPane(
   ];
   const top = Math.min(detailTop, Math.max(0, lines.length - 1));
   return {
-    title: `${printable(detail.title)}, Esc closes`,
+    title: [printable(detail.title), "Esc closes", detail.rank ?? ""]
+      .filter((part) => part !== "").join(", "),
     isFocused: true,
     lines: lines.slice(top),
   };

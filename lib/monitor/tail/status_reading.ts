@@ -42,6 +42,11 @@ export function readStatus(folder: string, nowMs: number): StatusReading {
   }
 }
 
+/** For how long a reading stands, in milliseconds, unless the file is replaced. */
+export function validForMs(reading: StatusReading, nowMs: number): number {
+  return reading.kind === "fresh" ? reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs : Infinity;
+}
+
 /** What a status means at a time. */
 export function judgeStatus(text: string, nowMs: number): StatusReading {
   const status = parseStatus(text);

@@ -11,35 +11,37 @@ const SIZE = { width: 1280, height: 200, left: 60, bottom: 22, top: 8 } as const
 export interface SvgChart {
   /** What is shown, for those who do not see it. */
   readonly name: string;
-  /** Oldest first; undefined where nothing is known. What comes after the last value above 0 is left out. */
-  readonly values: readonly (number | undefined)[];
-  readonly min: number;
+  /** Oldest first. */
+  readonly values: readonly number[];
+  /** What each value's bar says under the pointer. */
+  readonly notes: readonly string[];
   readonly max: number;
   /** Told below its left and its right end. */
   readonly from: string;
   readonly to: string;
+  readonly color: "accent" | "bad";
 }
 
-/** Bars with a scale; a gap where there is no value. */
-export function svgChart({ name, values, min, max, from, to }: SvgChart): string {
+/** Bars with a scale, each with its value under the pointer. */
+export function svgChart({ name, values, notes, max, from, to, color }: SvgChart): string {
   const { width, height, left, bottom, top } = SIZE;
-  const known = values.slice(0, values.findLastIndex((value) => (value ?? 0) > 0) + 1);
   const plotHeight = height - bottom - top;
-  const stepWidth = (width - left) / Math.max(1, known.length);
-  const y = (value: number) => round1(top + plotHeight * (1 - (value - min) / (max - min)));
-  const bars = known.map((value, index) => {
-    if (value === undefined || value <= min) return "";
+  const stepWidth = (width - left) / Math.max(1, values.length);
+  const y = (value: number) => round1(top + plotHeight * (1 - value / max));
+  const bars = values.map((value, index) => {
     const start = round1(left + index * stepWidth);
     const end = round1(left + (index + 1) * stepWidth);
-    return `M${start} ${y(min)}V${y(value)}H${end}V${y(min)}Z`;
+    return `<g><title>${text(notes[index] ?? "")}</title>` +
+      `<path class="hover" d="M${start} ${y(0)}V${top}H${end}V${y(0)}Z"/>` +
+      `${value > 0 ? `<path d="M${start} ${y(0)}V${y(value)}H${end}V${y(0)}Z"/>` : ""}</g>`;
   }).join("");
-  const grid = [min, (min + max) / 2, max].map((value) =>
+  const grid = [0, max / 2, max].map((value) =>
     `<line x1="${left}" x2="${width}" y1="${y(value)}" y2="${y(value)}"` +
     ` stroke="currentColor" stroke-opacity="0.15"/>` +
     `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${labelOf(value)}</text>`
   ).join("");
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${text(name)}">${grid}` +
-    `<path d="${bars}" fill="var(--accent)" fill-opacity="0.75"/>` +
+    `<g fill="var(--${color})">${bars}</g>` +
     `<text x="${left}" y="${height - 5}">${text(from)}</text>` +
     `<text x="${width}" y="${height - 5}" text-anchor="end">${text(to)}</text></svg>`;
 }

@@ -7,7 +7,9 @@
 import { toDecimal } from "../../order/money.ts";
 import { counted, inBytes, withThousands } from "../../text.ts";
 import { REVENUE_MINUTES } from "../model/business.ts";
-import { milliseconds, percent, statusName } from "../model/health.ts";
+import { duration, levelOf, milliseconds, percent, statusName } from "../model/health.ts";
+import { lagAtStop, type Outcome, outcomeOf } from "../model/outcome.ts";
+import { VERSION } from "../../version.ts";
 import { svgChart } from "./html_chart.ts";
 import { section, table, text } from "./html_parts.ts";
 import { RECENT_COUNT } from "../model/journal_model.ts";
@@ -15,7 +17,7 @@ import type { RecentEvent } from "../model/recent_event.ts";
 import { logText } from "../model/log_model.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
-import { niceMax, percentFloor } from "./scale.ts";
+import { niceMax } from "./scale.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
@@ -39,16 +41,33 @@ th { text-align: left; font-weight: normal; color: var(--dim); }
 th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 td.text { overflow-wrap: break-word; }
-.healthy, .good { color: var(--good); } .unhealthy, .bad { color: var(--bad); }
-.stale, .counting, .no_data, .warning { color: var(--warning); }
-svg { width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 12px; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+.warning { color: var(--warning); }
+p.lead { font-size: 1.15rem; }
+svg { width: 100%; height: auto; } svg .hover { fill-opacity: 0; }
+svg g:hover > .hover { fill: currentColor; fill-opacity: .12; }
+@media (max-width: 600px) { body { margin: 1rem auto; padding: 0 .6rem; } section { padding: .6rem; }
+  section svg { min-width: 42rem; } dl { gap: .5rem; grid-template-columns: 1fr 1fr; } } svg text { fill: var(--dim); font-size: 12px; }
 footer { color: var(--dim); margin: 1rem 0; }
 `;
 
-/** A whole HTML document. It has no script, and its policy lets it load nothing. */
-export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
+/**
+ * A whole HTML document: the report of a run that has finished, else what is known now. It has no script, and its policy
+ * lets it load nothing.
+ */
+export function formatHtml(
+  snapshot: Snapshot,
+  { folder, commandLine = "" }: { readonly folder: string; readonly commandLine?: string },
+): string {
   const { health } = snapshot;
-  const title = `orderflow: ${statusName(health.status)}`;
+  const outcome = outcomeOf(snapshot);
+  const level = outcome.isFinished ? outcome.problems.length > 0 ? "bad" : "good" : levelOf(health);
+  const name = !outcome.isFinished
+    ? statusName(health)
+    : outcome.problems.length > 0
+    ? "FINISHED WITH PROBLEMS"
+    : "FINISHED";
+  const title = `orderflow: ${name}`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -59,28 +78,28 @@ export function formatHtml(snapshot: Snapshot, { folder }: { readonly folder: st
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>orderflow <span class="${health.status}">${text(statusName(health.status))}</span></h1>
+<h1>orderflow <span class="${level}">${text(name)}</span></h1>
+<p class="lead">${text(outcome.sentence)}</p>
 <p>${text(folder)}, tracker ${text(health.state)}; messages from ${
     text(time(snapshot.firstEventMs))
   } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${text(time(snapshot.takenAtMs))} UTC</p>
-${tiles(snapshot)}
+${tiles(snapshot, outcome)}
 <main>
-${healthSection(snapshot)}
-${quality(snapshot)}
-${business(snapshot)}
+${outcome.isFinished ? "" : healthSection(snapshot) + quality(snapshot)}
 ${charts(snapshot)}
+${business(snapshot, outcome)}
 ${partitions(snapshot)}
 ${failures(snapshot)}
-${recentEvents(snapshot)}
+${recentEvents(snapshot, outcome)}
 ${recentLogs(snapshot)}
 </main>
-<footer>${text(footer(snapshot))}</footer>
+<footer>${text(footer(snapshot))}<br>${text(commandLine)}<br>orderflow ${text(VERSION)}</footer>
 </body>
 </html>`;
 }
 
 /** The figures that are asked for first, large. */
-function tiles(snapshot: Snapshot): string {
+function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
   const { totals, latencyMs: latency, lag, quality } = snapshot;
   const rate = totals.successRatePercent;
   const facts: readonly (readonly [name: string, value: string, note: string])[] = [
@@ -91,15 +110,17 @@ function tiles(snapshot: Snapshot): string {
     [
       "messages a second",
       String(snapshot.messagesPerSecondOverall),
-      `overall; ${snapshot.messagesPerSecond} now`,
+      isFinished ? "overall" : `overall; ${snapshot.messagesPerSecond} now`,
     ],
     [
       "latency p50",
       latency?.p50 === undefined ? "unknown" : milliseconds(latency.p50),
       latency?.p99 === undefined ? "" : `end to end; p99 ${milliseconds(latency.p99)}`,
     ],
-    ["lag", lag === undefined ? "unknown" : withThousands(lag), "as the tracker last said"],
-    ["quality", `${quality.score}/100`, ""],
+    isFinished
+      ? ["lag", lagText(lagAtStop(snapshot)), "when the tracker stopped"]
+      : ["lag", lagText(lag), "as the tracker last said"],
+    ...(isFinished ? [] : [["quality", `${quality.score}/100`, ""] as const]),
   ];
   return `<dl>${
     facts.map(([name, value, note]) =>
@@ -107,6 +128,10 @@ function tiles(snapshot: Snapshot): string {
       `${note === "" ? "" : `<dd class="note">${text(note)}</dd>`}</div>`
     ).join("")
   }</dl>`;
+}
+
+function lagText(lag: number | undefined): string {
+  return lag === undefined ? "unknown" : withThousands(lag);
 }
 
 function healthSection({ health }: Snapshot): string {
@@ -133,17 +158,27 @@ function quality({ quality: { score, parts } }: Snapshot): string {
   );
 }
 
-function business({ business: { revenue, ordersByStatus, topProducts, topCustomers } }: Snapshot) {
+function business(
+  { business, firstEventMs = 0, newestEventMs = 0 }: Snapshot,
+  { isFinished }: Outcome,
+): string {
+  const { revenue, ordersByStatus, topProducts, topCustomers } = business;
+  if (ordersByStatus.size === 0 && revenue.length === 0) return "";
+  const runMinutes = Math.max(1_000, newestEventMs - firstEventMs) / 60_000;
   return section(
     "Business",
     `<div class="columns">${
       [
         table(
-          ["revenue", "#in all", `#a minute, of the last ${REVENUE_MINUTES}`],
+          [
+            "revenue",
+            "#in all",
+            isFinished ? "#a minute" : `#a minute, of the last ${REVENUE_MINUTES}`,
+          ],
           revenue.map(({ currency, totalCents, perMinuteCents }) => [
             text(currency),
             amount(totalCents),
-            amount(perMinuteCents),
+            amount(isFinished ? Math.round(totalCents / runMinutes) : perMinuteCents),
           ]),
         ) + table(["orders", "#"], ordersByStatus.entries().map(countRow).toArray()),
         table(
@@ -171,32 +206,31 @@ function countRow([name, count]: readonly [string, number]): readonly string[] {
   return [text(name), withThousands(count)];
 }
 
-function charts({ charts: { all }, firstEventMs, newestEventMs }: Snapshot): string {
-  const rate = all.totalSuccessRatePercent;
-  const name = rate === undefined ? "no message" : percent(rate);
+function charts({ runChart: chart, firstEventMs, newestEventMs }: Snapshot): string {
+  const { messagesPerSecond, failedCounts, startMs, stepMs } = chart;
   const ends = { from: time(firstEventMs), to: time(newestEventMs) };
+  const noteOf = (index: number, value: string) =>
+    `${time(startMs + index * stepMs).slice(0, 19)}: ${value}`;
+  const failures = chart.failed === 0 ? "<p>No record failed.</p>" : svgChart({
+    ...ends,
+    name: "failed records",
+    color: "bad",
+    values: failedCounts,
+    notes: failedCounts.map((count, index) => noteOf(index, `${count} failed`)),
+    max: niceMax(Math.max(...failedCounts)),
+  });
   return section(
-    "Throughput, msg/s, from the first message on",
+    "Throughput, msg/s",
     svgChart({
       ...ends,
       name: "messages a second",
-      values: all.messagesPerSecond,
-      min: 0,
-      max: niceMax(Math.max(0, ...all.messagesPerSecond)),
+      color: "accent",
+      values: messagesPerSecond,
+      notes: messagesPerSecond.map((rate, index) => noteOf(index, `${rate} msg/s`)),
+      max: niceMax(Math.max(0, ...messagesPerSecond)),
     }),
     "wide",
-  ) +
-    section(
-      `Success in percent, ${name}`,
-      svgChart({
-        ...ends,
-        name: "percent processed",
-        values: all.successRatePercent,
-        min: percentFloor(all.successRatePercent),
-        max: 100,
-      }),
-      "wide",
-    );
+  ) + section(`Failed records, each ${duration(stepMs)}`, failures, "wide");
 }
 
 function partitions({ partitions }: Snapshot): string {
@@ -224,15 +258,21 @@ function failures({ errorKinds, deadLetters }: Snapshot): string {
   );
 }
 
-function recentEvents({ recentEvents }: Snapshot): string {
-  const rows = recentEvents.slice(-RECENT_COUNT).toReversed().map((event) => [
+/** Of a finished run only those that failed: the others say nothing that the figures do not. */
+function recentEvents(
+  { recentEvents, recentFailedEvents }: Snapshot,
+  { isFinished }: Outcome,
+): string {
+  const events = isFinished ? recentFailedEvents : recentEvents;
+  if (events.length === 0) return "";
+  const rows = events.slice(-RECENT_COUNT).toReversed().map((event) => [
     text(time(event.timestampMs)),
     `<span class="${event.failed ? "bad" : "good"}">${event.failed ? "FAILED" : "ok"}</span>`,
     text(`${event.topic}/${event.partition}@${event.offset}`),
     ...whatOf(event),
   ]);
   return section(
-    "Recent records",
+    isFinished ? "Latest failed records" : "Recent records",
     table(["at (UTC)", "", "record", "#amount", "what", "order"], rows),
     "wide",
   );

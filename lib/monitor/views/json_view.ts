@@ -24,6 +24,7 @@ export function formatJson(snapshot: Snapshot): string {
     quality_score: quality.score,
     health: health.status,
     state: health.state,
+    trouble: health.trouble?.name ?? null,
     reasons: health.reasons,
     reason: snapshot.status.kind === "fresh" ? snapshot.status.status.reason ?? null : null,
     taken_at: isoTime(snapshot.takenAtMs),

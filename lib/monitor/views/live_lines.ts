@@ -6,6 +6,7 @@
 
 import type { Follower } from "../follow.ts";
 import { formatJson } from "./json_view.ts";
+import { validForMs } from "../tail/status_reading.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import { formatChanges, formatStatusLine, isChanged } from "./text_view.ts";
 
@@ -31,8 +32,11 @@ export async function showTextLines(options: LiveOptions): Promise<void> {
   const { follower, intervalMs, signal, print } = options;
   let before: Snapshot | undefined;
   let shown: Snapshot | undefined;
-  while (await pause(intervalMs, signal)) {
+  let pauseMs = intervalMs;
+  while (await pause(pauseMs, signal)) {
     const snapshot = follower.snapshot();
+    // A tracker that is gone is told as soon as its last status is too old.
+    pauseMs = Math.min(intervalMs, validForMs(snapshot.status, Date.now()));
     for (const line of formatChanges(before, snapshot)) print(line);
     before = snapshot;
     const isQuiet = shown !== undefined && !isChanged(shown, snapshot) &&

@@ -11,7 +11,8 @@ import { counted, inBytes, printable, printableShort, withThousands } from "../.
 import {
   BEHIND_BYTES_MIN,
   duration,
-  type HealthStatus,
+  type Health,
+  levelOf,
   percent,
   statusName,
 } from "../model/health.ts";
@@ -61,7 +62,7 @@ export function formatStatusLine(snapshot: Snapshot): string {
   const behindBytes = snapshot.files.journal?.behindBytes ?? 0;
   const parts = [
     isoTime(snapshot.takenAtMs).slice(11, 19),
-    styledStatus(health.status),
+    styledStatus(health),
     `received ${withThousands(totals.received)}`,
     `failed ${withThousands(totals.failed)}`,
     `${snapshot.messagesPerSecond} msg/s`,
@@ -79,9 +80,11 @@ export function formatStatusLine(snapshot: Snapshot): string {
 export function formatChanges(before: Snapshot | undefined, after: Snapshot): readonly string[] {
   const changes: string[] = [];
   const { status, state, reasons } = after.health;
-  if (before?.health.status !== status || before.health.state !== state) {
+  const isSame = before?.health.status === status && before.health.state === state &&
+    before.health.trouble?.name === after.health.trouble?.name;
+  if (!isSame) {
     const why = reasons.map((reason) => printableShort(reason, TEXT_LENGTH_MAX)).join("; ");
-    changes.push(`${statusName(status)}, tracker ${state}: ${why}`);
+    changes.push(`${statusName(after.health)}, tracker ${state}: ${why}`);
   }
   const unreadable = unreadableCount(after) - (before === undefined ? 0 : unreadableCount(before));
   if (unreadable > 0) {
@@ -99,7 +102,7 @@ export function formatChanges(before: Snapshot | undefined, after: Snapshot): re
 export function isChanged(before: Snapshot, after: Snapshot): boolean {
   return before.totals.received !== after.totals.received ||
     before.totals.failed !== after.totals.failed ||
-    before.health.status !== after.health.status ||
+    statusName(before.health) !== statusName(after.health) ||
     before.lag !== after.lag;
 }
 
@@ -124,7 +127,7 @@ function healthText({ health, newestEventMs, takenAtMs }: Snapshot): string {
   const age = newestEventMs === undefined
     ? ""
     : `, newest message ${duration(takenAtMs - newestEventMs)} old`;
-  return `${styledStatus(health.status)}, tracker ${health.state}${age}`;
+  return `${styledStatus(health)}, tracker ${health.state}${age}`;
 }
 
 function totalsText({ totals, window }: Snapshot): string {
@@ -295,9 +298,10 @@ function labelled(label: string, text: string): string {
   return `${styled(label.padEnd(LABEL_WIDTH), "dim")}${text}`;
 }
 
-function styledStatus(status: HealthStatus): string {
-  const style = status === "healthy" ? "green" : status === "unhealthy" ? "red" : "yellow";
-  return styled(statusName(status), style);
+const STYLES = { good: "green", warning: "yellow", bad: "red" } as const;
+
+function styledStatus(health: Health): string {
+  return styled(statusName(health), STYLES[levelOf(health)]);
 }
 
 function isoTime(timeMs: number): string {

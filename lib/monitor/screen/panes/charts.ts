@@ -10,7 +10,7 @@ import { niceMax, percentFloor } from "../../views/scale.ts";
 import { chartRows } from "../parts/chart.ts";
 import { GLYPHS } from "../parts/glyphs.ts";
 import { column, type Line, span, type Tone } from "../parts/line.ts";
-import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
+import type { EdgeMark, Extent, FrameSpec, Pane } from "../parts/pane.ts";
 import { isCounting } from "./summary.ts";
 
 const AXIS_WIDTH = 6;
@@ -77,10 +77,12 @@ function chartPane(
     height,
   });
   const labels = axisLabels(chart, height);
-  const spanMs = chartOf(spec).stepMs * chart.values.length;
+  const { startMs, stepMs } = chartOf(spec);
+  const spanMs = stepMs * chart.values.length;
   return {
     title,
     edge: [`${duration(spanMs)} ago`, unit, "now"],
+    marks: troubleMarks(spec, { startMs, spanMs, width: width - AXIS_WIDTH }),
     lines: rows.map((row, index): Line => {
       const label = labels.get(index);
       return [
@@ -90,6 +92,24 @@ function chartPane(
       ];
     }),
   };
+}
+
+/** Where on the time axis something was wrong. */
+function troubleMarks(
+  { snapshot: { troubles, takenAtMs } }: FrameSpec,
+  { startMs, spanMs, width }: {
+    readonly startMs: number;
+    readonly spanMs: number;
+    readonly width: number;
+  },
+): readonly EdgeMark[] {
+  const columnOf = (ms: number) => (ms - startMs) / spanMs * width;
+  return troubles.filter(({ toMs = takenAtMs }) => toMs >= startMs)
+    .map(({ name, fromMs, toMs = takenAtMs }) => {
+      const start = Math.max(0, Math.min(width - 1, Math.floor(columnOf(fromMs))));
+      const end = Math.max(start + 1, Math.min(width, Math.ceil(columnOf(toMs))));
+      return { name, start: AXIS_WIDTH + start, end: AXIS_WIDTH + end };
+    });
 }
 
 /** At the top and the bottom, and in the middle where a row is there. */

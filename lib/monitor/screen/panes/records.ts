@@ -4,7 +4,8 @@
  * @module
  */
 
-import { printable } from "../../../text.ts";
+import { inBytes, printable, withThousands } from "../../../text.ts";
+import type { Found } from "../../model/found_records.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import type { RecentEvent } from "../../model/recent_event.ts";
 import { GLYPHS } from "../parts/glyphs.ts";
@@ -22,7 +23,7 @@ import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 const PLACE_WIDTH_MAX = 24;
 const AMOUNT_WIDTH = 10;
 const CURRENCY_WIDTH = 3;
-const CUSTOMER_WIDTH = 20;
+const NAME_WIDTH_MAX = 32;
 const STATUS_WIDTH = 7;
 /** Of a line too long to be kept whole. */
 const BEGINNING_LENGTH = 4_000;
@@ -46,31 +47,45 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     PLACE_WIDTH_MAX,
     Math.max(0, ...shown.map((event) => columnsOf(printable(placeOf(event))))),
   );
+  const nameWidth = Math.min(
+    NAME_WIDTH_MAX,
+    Math.max(0, ...shown.map(({ order }) => columnsOf(printable(order?.customerName ?? "")))),
+  );
+  // The same word on each line tells nothing.
+  const hasStatus = new Set(shown.flatMap(({ order }) => order?.status ?? [])).size > 1;
   return {
-    title: `Recent records${controls.filter === "" ? "" : `, ${events.length} match`}`,
+    title: titleOf(snapshot, controls.filter, events.length),
     isFocused,
     lines: shown.map((event, index) => {
       const isSelected = isFocused && top + index === selected;
       const mark = isSelected ? GLYPHS[glyphs].pointer : " ";
-      const line = eventLine(event, { mark, placeWidth });
+      const line = eventLine(event, { mark, placeWidth, nameWidth, hasStatus });
       return isSelected ? line.map(({ text }): Span => span(text, "selected")) : line;
     }),
   };
 }
 
-function eventLine(
-  event: RecentEvent,
-  { mark, placeWidth }: { readonly mark: string; readonly placeWidth: number },
-): Line {
+interface Columns {
+  readonly mark: string;
+  readonly placeWidth: number;
+  readonly nameWidth: number;
+  readonly hasStatus: boolean;
+}
+
+function eventLine(event: RecentEvent, columns: Columns): Line {
+  const { mark, placeWidth } = columns;
   return [
     span(`${mark} ${clock(event.timestampMs)} `, "dim"),
     span(event.failed ? "FAILED " : "ok     ", event.failed ? "bad" : "good"),
     span(column(printable(placeOf(event)), placeWidth)),
-    ...whatOf(event),
+    ...whatOf(event, columns),
   ];
 }
 
-function whatOf({ failed, kind, error, order }: RecentEvent): Line {
+function whatOf(
+  { failed, kind, error, order }: RecentEvent,
+  { nameWidth, hasStatus }: Columns,
+): Line {
   if (failed) return [span(`  ${printable(kind)}: ${printable(error ?? "")}`)];
   if (order === undefined) return [];
   const { total, currency = "", customerName = "", status = "", orderId = "" } = order;
@@ -78,17 +93,37 @@ function whatOf({ failed, kind, error, order }: RecentEvent): Line {
   return [
     span(`  ${column(amount, AMOUNT_WIDTH, "right")} `),
     span(column(printable(currency), CURRENCY_WIDTH)),
-    span(`  ${column(printable(customerName), CUSTOMER_WIDTH)}`),
-    span(`  ${column(printable(status), STATUS_WIDTH)}`),
+    span(`  ${column(printable(customerName), nameWidth)}`),
+    ...(hasStatus ? [span(`  ${column(printable(status), STATUS_WIDTH)}`)] : []),
     span(`  ${printable(orderId)}`, "dim"),
   ];
 }
 
+function titleOf(snapshot: Snapshot, filter: string, count: number): string {
+  if (filter === "") return "Recent records";
+  const found = searchFor(snapshot, filter);
+  const matches = `${withThousands(count)} match`;
+  return found === undefined
+    ? `Recent records, ${matches}`
+    : `Records, ${matches} ${reachOf(found)}`;
+}
+
+function searchFor({ found }: Snapshot, filter: string): Found | undefined {
+  return found?.query.text === filter ? found : undefined;
+}
+
 function detail({ snapshot, key }: DetailSpec): Detail | undefined {
-  const event = [...snapshot.recentFailedEvents, ...snapshot.recentEvents]
-    .find((each) => placeOf(each) === key);
+  const failed = failedEvents(snapshot);
+  const events = [...failed, ...snapshot.recentEvents, ...snapshot.found?.events ?? []];
+  const event = events.find((each) => placeOf(each) === key);
+  const failedAt = failed.findIndex((each) => placeOf(each) === key);
+  const { foundFailed } = snapshot;
+  const reach = foundFailed === undefined ? "among the newest" : reachOf(foundFailed);
   return event && {
     title: placeOf(event),
+    ...(failedAt >= 0 && {
+      rank: `error ${withThousands(failedAt + 1)} of ${withThousands(failed.length)} ${reach}`,
+    }),
     ...(event.failed && { problem: `FAILED, ${event.kind}: ${event.error ?? ""}` }),
     lines: wholeText(event),
   };
@@ -108,10 +143,45 @@ function wholeText({ line }: RecentEvent): readonly string[] {
   }
 }
 
-function filteredEvents({ recentEvents }: Snapshot, filter: string): readonly RecentEvent[] {
+function filteredEvents(
+  { recentEvents, found }: Snapshot,
+  filter: string,
+): readonly RecentEvent[] {
   if (filter === "") return recentEvents.toReversed();
   const decoder = new TextDecoder();
-  return recentEvents.filter(({ line }) => contains(decoder.decode(line), filter)).toReversed();
+  const recent = recentEvents.filter(({ line }) => contains(decoder.decode(line), filter))
+    .toReversed();
+  return found?.query.text === filter ? merged(recent, found.events) : recent;
+}
+
+/** Every record that failed, newest first, as far as it is known. */
+export function failedEvents(
+  { recentFailedEvents, foundFailed }: Snapshot,
+): readonly RecentEvent[] {
+  return merged(recentFailedEvents.toReversed(), foundFailed?.events ?? []);
+}
+
+/** Both lists, newest first. What is in the longer one and the recent one is there once. */
+function merged(
+  recent: readonly RecentEvent[],
+  found: readonly RecentEvent[],
+): readonly RecentEvent[] {
+  const places = new Set(found.map(placeOf));
+  return [...recent.filter((event) => !places.has(placeOf(event))), ...found];
+}
+
+/** How far back was looked: a number of records alone would not tell. */
+export function reachOf({ progress, readBytes, totalBytes }: Found): string {
+  switch (progress) {
+    case "complete":
+      return `in the whole journal (${inBytes(totalBytes)})`;
+    case "limited":
+      return "and older ones, which are left out";
+    case "searching":
+      return `so far, ${Math.floor(100 * readBytes / Math.max(1, totalBytes))} % of ${
+        inBytes(totalBytes)
+      } searched`;
+  }
 }
 
 /** What names a record. */

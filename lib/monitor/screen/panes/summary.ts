@@ -8,7 +8,7 @@ import { counted, inBytes, printable, withThousands } from "../../../text.ts";
 import {
   duration,
   type Health,
-  type HealthStatus,
+  levelOf,
   milliseconds,
   percent,
   type Quality,
@@ -125,7 +125,7 @@ export function healthPane({ snapshot }: FrameSpec, { width, height }: Extent): 
   return {
     title: "Health",
     lines: [
-      [span(statusName(health.status), toneOf(health.status)), span(`, tracker ${health.state}`)],
+      [span(statusName(health), levelOf(health)), span(`, tracker ${health.state}`)],
       ...reasonLines(health, { width, height: height - 1 - facts.length }),
       ...facts,
     ],
@@ -166,8 +166,4 @@ function lossesText({ parts }: Quality, width: number): string {
 export function countsText(counts: ReadonlyMap<string, number>): string {
   return counts.entries().map(([name, count]) => `${printable(name)} ${withThousands(count)}`)
     .toArray().join(", ");
-}
-
-export function toneOf(status: HealthStatus): Tone {
-  return status === "healthy" ? "good" : status === "unhealthy" ? "bad" : "warning";
 }

@@ -19,6 +19,8 @@ export interface Glyphs {
   readonly axis: string;
   readonly mark: string;
   readonly pointer: string;
+  /** On a time axis, while something was wrong. */
+  readonly trouble: string;
 }
 
 export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
@@ -30,6 +32,7 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
     axis: "┤",
     mark: "●",
     pointer: "›",
+    trouble: "━",
   },
   block: {
     name: "block",
@@ -39,6 +42,7 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
     axis: "┤",
     mark: "■",
     pointer: ">",
+    trouble: "▀",
   },
   ascii: {
     name: "ascii",
@@ -48,6 +52,7 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
     axis: "|",
     mark: "*",
     pointer: ">",
+    trouble: "!",
   },
 };
 

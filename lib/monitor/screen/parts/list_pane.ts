@@ -28,6 +28,8 @@ export interface DetailSpec {
 /** Texts are not safe to show as they are. */
 export interface Detail {
   readonly title: string;
+  /** Which of how many it is. */
+  readonly rank?: string;
   /** Shown first, as something bad. */
   readonly problem?: string;
   readonly lines: readonly string[];

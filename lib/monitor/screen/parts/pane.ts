@@ -7,7 +7,7 @@
 import type { Snapshot } from "../../model/read_model.ts";
 import type { Controls } from "../controls.ts";
 import type { GlyphName, Glyphs } from "./glyphs.ts";
-import { columnsOf, fitted, type Line, span, type Tone } from "./line.ts";
+import { columnsOf, fitted, type Line, type Span, span, type Tone } from "./line.ts";
 
 /** What is drawn, and with what. */
 export interface FrameSpec {
@@ -38,6 +38,14 @@ export interface Pane {
   readonly isFocused?: boolean;
   /** Three words in the frame's lower edge: at its left end, in its middle and at its right end. */
   readonly edge?: readonly [left: string, middle: string, right: string];
+  /** Stretches of the lower edge that stand out, in columns of the inside, with a name where it fits. */
+  readonly marks?: readonly EdgeMark[];
+}
+
+export interface EdgeMark {
+  readonly start: number;
+  readonly end: number;
+  readonly name: string;
 }
 
 export type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
@@ -52,9 +60,9 @@ export function insideOf({ width, height }: Extent): Extent {
 
 /** The pane in its frame: exactly `height` lines of exactly `width` columns. */
 export function framed(
-  { title, lines, edge, isFocused = false }: Pane,
+  { title, lines, edge, marks = [], isFocused = false }: Pane,
   { width, height }: Extent,
-  { corners, horizontal, vertical }: Glyphs,
+  { corners, horizontal, vertical, trouble }: Glyphs,
 ): readonly Line[] {
   const tone: Tone = isFocused ? "accent" : "dim";
   const [topLeft, topRight, bottomLeft, bottomRight] = corners;
@@ -72,8 +80,34 @@ export function framed(
       ...fitted(lines[index] ?? [], inner),
       span(` ${vertical}`, tone),
     ]),
-    [span(`${bottomLeft}${lowerEdge(edge, width - 2, horizontal)}${bottomRight}`, tone)],
+    marked(
+      `${bottomLeft}${lowerEdge(edge, width - 2, horizontal)}${bottomRight}`,
+      { marks, tone, glyph: trouble },
+    ),
   ];
+}
+
+/** The edge, whose characters are one column each, with the marks over it. */
+function marked(
+  edge: string,
+  { marks, tone, glyph }: {
+    readonly marks: readonly EdgeMark[];
+    readonly tone: Tone;
+    readonly glyph: string;
+  },
+): Line {
+  const line: Span[] = [];
+  let at = 0;
+  for (const { start, end, name } of marks) {
+    const from = Math.max(at, start + FRAME_COLUMNS / 2);
+    const to = Math.min(edge.length - 1, end + FRAME_COLUMNS / 2);
+    if (from >= to) continue;
+    const text = to - from >= columnsOf(name) ? name : "";
+    const rest = glyph.repeat(to - from - columnsOf(text));
+    line.push(span(edge.slice(at, from), tone), span(`${text}${rest}`, "bad"));
+    at = to;
+  }
+  return [...line, span(edge.slice(at), tone)];
 }
 
 function lowerEdge(edge: Pane["edge"], width: number, horizontal: string): string {

@@ -1,0 +1,80 @@
+/**
+ * How a run ended, for its report: what came, and whether anything is known to be lost. Pure.
+ *
+ * @module
+ */
+
+import { counted, withThousands } from "../../text.ts";
+import type { Snapshot } from "./read_model.ts";
+
+export interface Outcome {
+  /** Whether the tracker has stopped in order. */
+  readonly isFinished: boolean;
+  /** What is wrong, the most important first; empty where nothing is. */
+  readonly problems: readonly string[];
+  /** Records, dead letters, and what was lost, in one sentence or two. */
+  readonly sentence: string;
+}
+
+export function outcomeOf(snapshot: Snapshot): Outcome {
+  const isFinished = snapshot.health.state === "stopped";
+  const problems = problemsOf(snapshot);
+  return { isFinished, problems, sentence: `${countsOf(snapshot)} ${lossesOf(problems)}` };
+}
+
+/** How many records had not been read when the tracker stopped; undefined where that is not known. */
+export function lagAtStop({ status }: Snapshot): number | undefined {
+  if (status.kind !== "old" && status.kind !== "fresh") return undefined;
+  if (status.status.state !== "stopped") return undefined;
+  let sum = 0;
+  for (const { lag } of status.status.partitions) {
+    if (lag === null) return undefined;
+    sum += lag;
+  }
+  return sum;
+}
+
+function countsOf({ totals, deadLetters }: Snapshot): string {
+  const { received, processed, failed } = totals;
+  if (received === 0) return "No record was journaled.";
+  const letters = deadLetters.values().reduce((sum, count) => sum + count, 0);
+  const parts = [
+    `${withThousands(processed)} processed`,
+    `${withThousands(failed)} failed`,
+    `${counted(letters, "dead letter")} sent`,
+  ];
+  return `${counted(received, "record")} ${received === 1 ? "was" : "were"} journaled: ${
+    parts.slice(0, -1).join(", ")
+  }, and ${parts.at(-1)}.`;
+}
+
+function lossesOf(problems: readonly string[]): string {
+  return problems.length === 0
+    ? "Nothing was lost, as far as the journal shows."
+    : `Not all is well: ${problems.join("; ")}.`;
+}
+
+function problemsOf(
+  { health, expiredCount, supersededCount, unreadable }: Snapshot,
+): readonly string[] {
+  const { trouble } = health;
+  return [
+    ...(trouble === undefined ? [] : [`${trouble.name.toLowerCase()}: ${trouble.reason}`]),
+    ...(expiredCount > 0
+      ? [`${counted(expiredCount, "record")} expired in the topic before they were read`]
+      : []),
+    ...(supersededCount > 0
+      ? [
+        `${
+          counted(supersededCount, "record")
+        } of the journal left the topic when its log was truncated`,
+      ]
+      : []),
+    ...(unreadable.journalLines > 0
+      ? [`${counted(unreadable.journalLines, "line")} of the journal cannot be read`]
+      : []),
+    ...(health.state === "silent" && trouble === undefined
+      ? ["the tracker did not say that it stopped"]
+      : []),
+  ];
+}

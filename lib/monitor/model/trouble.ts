@@ -1,0 +1,108 @@
+/**
+ * Names what keeps records from being journaled, in the two words that a dashboard has room for. Pure.
+ *
+ * @module
+ */
+
+import type { TrackerState } from "../../tracker_status.ts";
+
+export type TroubleName =
+  /** The tracker's status is no longer written: it was killed, hangs, or cannot write. */
+  | "NO TRACKER"
+  | "BROKER AWAY"
+  | "DISK FULL"
+  /** It goes on once someone has removed the cause. */
+  | "BLOCKED"
+  /** It goes on by itself once the cluster or another program lets it. */
+  | "HELD UP"
+  /** It ended with an error. */
+  | "FAILED";
+
+export interface Trouble {
+  readonly name: TroubleName;
+  /** The partition and the reason, as the tracker says them: not safe to show as they are. */
+  readonly reason: string;
+  /** When it began, as far as that is known. */
+  readonly sinceMs: number;
+}
+
+/** When a trouble was seen; `toMs` is undefined while it lasts. */
+export interface TroublePeriod {
+  readonly name: TroubleName;
+  readonly fromMs: number;
+  readonly toMs: number | undefined;
+}
+
+export interface TroubleEvidence {
+  readonly nowMs: number;
+  /** What a fresh status file says. */
+  readonly status:
+    | {
+      readonly state: TrackerState;
+      readonly isReady: boolean;
+      readonly reason: string | undefined;
+    }
+    | undefined;
+  /** How long ago the last status was written by a tracker that should still be writing it. */
+  readonly lostStatusAgeMs: number | undefined;
+  /** The error that ended the tracker. */
+  readonly failure: string | undefined;
+  /** An error of the tracker itself that its log had within the last minute. */
+  readonly logError: { readonly text: string; readonly timestampMs: number } | undefined;
+}
+
+/**
+ * What the tracker calls its reasons (`lib/tracker/standing.ts`). The status file has them in words only, of
+ * earlier versions too.
+ */
+const BROKER_AWAY = /^no broker has answered/;
+const DISK_FULL = /no space left|\bENOSPC\b|\bEDQUOT\b|os error (?:28|122)\b|quota exceeded/i;
+
+export function troubleOf(
+  { nowMs, status, lostStatusAgeMs, failure, logError }: TroubleEvidence,
+): Trouble | undefined {
+  if (failure !== undefined) return { name: "FAILED", reason: failure, sinceMs: nowMs };
+  if (status === undefined) {
+    if (logError !== undefined && DISK_FULL.test(logError.text)) {
+      return { name: "DISK FULL", reason: logError.text, sinceMs: logError.timestampMs };
+    }
+    if (lostStatusAgeMs === undefined) return undefined;
+    const reason = "its status file is no longer written: it was killed, hangs, or cannot write";
+    return { name: "NO TRACKER", reason, sinceMs: nowMs - lostStatusAgeMs };
+  }
+  const { state, isReady, reason } = status;
+  if (reason === undefined || isReady) return undefined;
+  const name = state === "blocked"
+    ? DISK_FULL.test(reason) ? "DISK FULL" : "BLOCKED"
+    : state === "waiting" || BROKER_AWAY.test(reason)
+    ? BROKER_AWAY.test(reason) ? "BROKER AWAY" : "HELD UP"
+    : undefined;
+  return name && { name, reason, sinceMs: nowMs };
+}
+
+/** Of more, the oldest are forgotten. */
+const PERIOD_COUNT_MAX = 50;
+
+/** The troubles that were seen while the monitor looked on. */
+export class TroubleHistory {
+  #periods: readonly TroublePeriod[] = [];
+
+  /** Oldest first. */
+  get periods(): readonly TroublePeriod[] {
+    return this.#periods;
+  }
+
+  /** Notes what is wrong now; undefined where nothing is. */
+  note(trouble: Trouble | undefined, nowMs: number): void {
+    const last = this.#periods.at(-1);
+    const current = last?.toMs === undefined ? last : undefined;
+    if (current?.name === trouble?.name) return;
+    const past = current === undefined
+      ? this.#periods
+      : [...this.#periods.slice(0, -1), { ...current, toMs: nowMs }];
+    this.#periods = trouble === undefined
+      ? past
+      : [...past, { name: trouble.name, fromMs: trouble.sinceMs, toMs: undefined }]
+        .slice(-PERIOD_COUNT_MAX);
+  }
+}
