@@ -86,7 +86,10 @@ async function main(args: string[]): Promise<number> {
           ),
       }),
     findStored: (partition, records, search) =>
-      findStoredBatch(connection, { topic, partition, records, ...search }),
+      outage.watched(
+        partition,
+        () => findStoredBatch(connection, { topic, partition, records, ...search }),
+      ),
     onLookup: (result, recordCount) => accounts.noteLookup(result, recordCount),
     onReport: (report) => {
       accounts.settle(report);

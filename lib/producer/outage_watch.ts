@@ -37,7 +37,7 @@ export class OutageWatch implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** Runs a send to a partition under watch; times are in milliseconds of `performance.now()`. */
+  /** Sends to a partition, or looks a send up there; the partition waits until one of them is answered. */
   async watched<Answer>(partition: number, send: () => Promise<Answer>): Promise<Answer> {
     if (!this.#waitingSinceMs.has(partition)) {
       this.#waitingSinceMs.set(partition, performance.now());
@@ -55,18 +55,21 @@ export class OutageWatch implements Disposable {
     }
   }
 
-  /** Says what there is to say at this time. */
+  /** Logs what has changed; `nowMs` is a time of `performance.now()`. */
   check(nowMs: number): void {
     const { log, unsettledCount } = this.#options;
+    // A send that failed for good is in the accounts, and is not retried.
+    if (unsettledCount() === 0) {
+      this.#waitingSinceMs.clear();
+      return this.#endOutage();
+    }
     const late = [...this.#waitingSinceMs].filter(([, sinceMs]) => nowMs - sinceMs >= OUTAGE_MS);
     if (late.length === 0) {
       if (this.#outageSinceMs === undefined) return;
       log.warn("Acknowledgements arrive again", {
         outage_seconds: seconds(nowMs - this.#outageSinceMs),
       });
-      this.#outageSinceMs = undefined;
-      this.#saidAtMs = -Infinity;
-      return;
+      return this.#endOutage();
     }
     const sinceMs = Math.min(...late.map(([, ms]) => ms));
     this.#outageSinceMs ??= sinceMs;
@@ -77,6 +80,11 @@ export class OutageWatch implements Disposable {
       partitions: late.map(([partition]) => partition).toSorted((one, other) => one - other),
       orders_waiting: unsettledCount(),
     });
+  }
+
+  #endOutage(): void {
+    this.#outageSinceMs = undefined;
+    this.#saidAtMs = -Infinity;
   }
 }
 

@@ -65,3 +65,17 @@ Deno.test("OutageWatch takes a refusal for a response, and a failed send for non
     assert.equal(lines().length, 1);
   });
 });
+
+Deno.test("OutageWatch says nothing once every order has its report, whatever became of the last send", async () => {
+  await withLog(async (lines) => {
+    let unsettled = 1;
+    using watch = new OutageWatch({ log: loggerOf("test"), unsettledCount: () => unsettled });
+    const error = new Error("no answer");
+    await watch.watched(0, () => Promise.reject(error)).catch(() => {});
+    watch.check(performance.now() + 6_000);
+    assert.equal(lines().length, 1);
+    unsettled = 0;
+    for (let second = 7; second <= 30; second++) watch.check(performance.now() + second * 1_000);
+    assert.equal(lines().length, 1);
+  });
+});
