@@ -10,34 +10,11 @@ import { findDeadLetterTopic } from "../../lib/tracker/dead_letter_topic.ts";
 import { DeadLetters } from "../../lib/tracker/dead_letters.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
 import { until } from "../site.ts";
+import { MAY_MOUNT, mountSmallDisk, succeeds } from "../small_disk.ts";
 
 const LETTER_COUNT = 40;
 const VALUE_BYTES = 400_000;
 const TOPICS_MAX = 20;
-
-async function run(command: string, ...args: readonly string[]): Promise<boolean> {
-  const { success } = await new Deno.Command(command, {
-    args: [...args],
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
-
-/** A folder on a file system of its own; undefined where this user may not mount one. */
-async function mountSmallDisk(folder: string): Promise<string | undefined> {
-  const disk = join(folder, "small");
-  await Deno.mkdir(disk);
-  return await run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk) ? disk : undefined;
-}
-
-const canMount = await (async () => {
-  const folder = await Deno.makeTempDir({ prefix: "orderflow-mount-" });
-  const disk = await mountSmallDisk(folder).catch(() => undefined);
-  if (disk !== undefined) await run("umount", disk);
-  await Deno.remove(folder, { recursive: true });
-  return disk !== undefined;
-})();
 
 /**
  * Goal: dead letters outlive a broker whose disk is full.
@@ -49,11 +26,12 @@ const canMount = await (async () => {
 Deno.test({
   name:
     "dead letters wait while the broker's disk is full, and go when there is room (skipped where this user may not mount)",
-  ignore: !canMount,
+  ignore: !MAY_MOUNT,
   fn: async () => {
     const folder = await Deno.makeTempDir({ prefix: "orderflow-disk-" });
-    const disk = await mountSmallDisk(folder);
-    assert.ok(disk !== undefined);
+    const disk = join(folder, "small");
+    await Deno.mkdir(disk);
+    assert.ok(await mountSmallDisk(disk, "8m"));
     const dataDir = join(folder, "broker");
     const port = freePort();
     const start = () =>
@@ -89,7 +67,7 @@ Deno.test({
       assert.match(blocked?.error ?? "", /KAFKA_STORAGE_ERROR|LEADER_NOT_AVAILABLE|leader/);
 
       await broker.kill();
-      assert.ok(await run("mount", "-o", "remount,size=64m", disk));
+      assert.ok(await succeeds("mount", "-o", "remount,size=64m", disk));
       broker = await start();
       assert.ok(await sent);
       await producer.close();
@@ -109,7 +87,7 @@ Deno.test({
       assert.deepEqual([...new Set(offsets)], letters.map(({ record }) => record.offset));
     } finally {
       await broker.kill();
-      await run("umount", disk);
+      await succeeds("umount", disk);
       await Deno.remove(folder, { recursive: true });
     }
   },

@@ -23,21 +23,13 @@ import {
   stopTracker,
   untilAllCommitted,
 } from "./fault_site.ts";
+import { mountSmallDisk, succeeds } from "../small_disk.ts";
 
 const broker = await brokerOfFile();
 
 const RECORD_COUNT = 6_000;
 const ROOM_BYTES = 6 * 1024 * 1024;
 const STALL_MS = 3 * SESSION_TIMEOUT_MS;
-
-async function run(command: string, args: readonly string[]): Promise<boolean> {
-  const { success } = await new Deno.Command(command, {
-    args: [...args],
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
 
 /** Waits until the journal is stalled, and then longer than the session; nothing is committed meanwhile. */
 async function stayStalled(site: Site, tracker: Program, logs: string): Promise<void> {
@@ -105,9 +97,7 @@ Deno.test("a full disk: nothing is committed that is not on it, and with room ag
   await using site = await createSite({ broker: broker.address });
   const disk = join(site.folder, "disk");
   await Deno.mkdir(disk);
-  const isMounted = await hasCommand("mount", "--version") &&
-    await run("mount", ["-t", "tmpfs", "-o", `size=${ROOM_BYTES}`, "tmpfs", disk]);
-  if (!isMounted) {
+  if (!await mountSmallDisk(disk, String(ROOM_BYTES))) {
     await t.step({ name: "SKIPPED: no right to mount a tmpfs", ignore: true, fn() {} });
     return;
   }
@@ -117,10 +107,10 @@ Deno.test("a full disk: nothing is committed that is not on it, and with room ag
     using tracker = startFaultTracker(site, { logs });
     await stayStalled(site, tracker, logs);
     assert.match(tracker.output.stderr, /No space left on device/);
-    assert.ok(await run("mount", ["-o", "remount,size=256m", disk]));
+    assert.ok(await succeeds("mount", "-o", "remount,size=256m", disk));
     await assertRecovered(site, { tracker, logs });
   } finally {
-    await until("it is unmounted", () => run("umount", [disk]));
+    await until("it is unmounted", () => succeeds("umount", disk));
   }
 });
 
@@ -140,7 +130,7 @@ Deno.test({
     const [line] = logged(site.logs, /cannot be written/);
     assert.equal(line?.level, "ERROR");
     assert.match(line?.error ?? "", /File too large/);
-    assert.ok(await run("prlimit", ["--fsize=unlimited", "--pid", String(tracker.pid)]));
+    assert.ok(await succeeds("prlimit", "--fsize=unlimited", "--pid", String(tracker.pid)));
     await assertRecovered(site, { tracker, logs: site.logs });
   },
 });

@@ -4,6 +4,7 @@ import { loggerOf } from "../../lib/log.ts";
 import { StatusFile } from "../../lib/tracker/status_file.ts";
 import { parseStatus, type TrackerReport } from "../../lib/tracker_status.ts";
 import { until } from "../site.ts";
+import { MAY_MOUNT, mountSmallDisk, succeeds } from "../small_disk.ts";
 
 const REPORT: TrackerReport = {
   state: "consuming",
@@ -163,32 +164,13 @@ Deno.test("parseStatus() takes a number for a number only, and bounds lists and 
   assert.equal(parsed?.latency_ms, null);
 });
 
-async function run(command: string, ...args: readonly string[]): Promise<boolean> {
-  const { success } = await new Deno.Command(command, {
-    args: [...args],
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
-
-async function canMount(): Promise<boolean> {
-  const directory = await Deno.makeTempDir({ prefix: "orderflow-mount-" });
-  const mounted = await run("mount", "-t", "tmpfs", "tmpfs", directory).catch(() => false);
-  if (mounted) await run("umount", directory);
-  await Deno.remove(directory);
-  return mounted;
-}
-
-const MAY_MOUNT = await canMount();
-
 Deno.test({
   name: "StatusFile goes on saying what the tracker does while its disk is full" +
     (MAY_MOUNT ? "" : " (SKIPPED: mounting is not permitted)"),
   ignore: !MAY_MOUNT,
   async fn() {
     await using site = await createStatusFile();
-    assert.ok(await run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", site.directory));
+    assert.ok(await mountSmallDisk(site.directory, "256k"));
     try {
       site.file.start();
       await until("it is there", () => site.names().includes("tracker.status"));
@@ -200,7 +182,7 @@ Deno.test({
       assert.equal(site.read().state, "blocked");
     } finally {
       await site.file.close();
-      await run("umount", "-l", site.directory);
+      await succeeds("umount", "-l", site.directory);
     }
   },
 });

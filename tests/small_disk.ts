@@ -1,0 +1,34 @@
+/**
+ * A disk that is soon full: a tmpfs of a few kilobytes or megabytes. Mounting one takes root.
+ *
+ * @module
+ */
+
+/** Runs a command without its output; false where it fails or does not exist. */
+export async function succeeds(command: string, ...args: readonly string[]): Promise<boolean> {
+  try {
+    const { success } = await new Deno.Command(command, {
+      args: [...args],
+      stdout: "null",
+      stderr: "null",
+    }).output();
+    return success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Mounts a disk over a folder; `size` is what tmpfs takes, such as `8m`. False where that is not permitted. */
+export async function mountSmallDisk(folder: string, size: string): Promise<boolean> {
+  return await succeeds("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder);
+}
+
+/** Whether this user may mount one. */
+export const MAY_MOUNT = await (async () => {
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-mount-" });
+  const isMounted = await mountSmallDisk(folder, "64k");
+  if (isMounted) await succeeds("umount", folder);
+  await Deno.remove(folder);
+  return isMounted;
+})();
