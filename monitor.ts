@@ -6,7 +6,7 @@
  *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object a line
- *     deno task monitor --html > report.html           a page; of a finished run its report, exit code 0 unless something is wrong
+ *     deno task monitor --html > report.html           a page; for a finished run, a report with exit code 0 unless something is wrong
  *
  * @module
  */

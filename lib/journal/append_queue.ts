@@ -1,6 +1,5 @@
 /**
- * The appends of a journal that are not on the disk yet, in order: those of the group that is being written, and those
- * that wait for it.
+ * Appends that are not yet flushed to disk, in order: the group that is being written, and those queued behind it.
  *
  * @module
  */
@@ -15,17 +14,19 @@ const NEWLINE = 0x0a;
 
 /** Lines of one partition, in the order of their offsets. */
 export interface JournalAppend extends JournalPartition {
-  /** What is held once this is durable. May be wider than the lines: an offset that does not exist (compacted,
-   * a transaction's marker) is held by saying so. Sorted or not, not empty, none held already. */
+  /**
+   * Offsets that are held once the append is durable; not empty, in any order, none held already. They may include
+   * offsets without a line: compacted records and transaction markers.
+   */
   readonly intervals: readonly Interval[];
   /**
    * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
    * the offsets before it too.
    */
   readonly epochs: readonly EpochStart[];
-  /** Whole lines, the last newline included; not to be changed until the append has resolved. */
+  /** Whole lines, including the last newline; must not change until the append has resolved. */
   readonly lines: Uint8Array;
-  /** Where each line ends, past its newline: the last of them ends the lines. */
+  /** The end of each line, just past its newline; the last one is the length of `lines`. */
   readonly lineEnds: ArrayLike<number>;
 }
 
@@ -35,8 +36,8 @@ export class JournalClosedError extends Error {
 }
 
 /**
- * The files were changed by another hand while the append waited, and were read again. Whether its
- * records are held now, `holds` knows: ask again, and append what is not.
+ * The files were modified by another process while the append waited, and were read again. Ask `holds` which of the
+ * records are held now, and append the others.
  */
 export class JournalReopenedError extends Error {
   override readonly name = "JournalReopenedError";
@@ -56,12 +57,12 @@ export class AppendQueue {
     return this.#waiting.length === 0;
   }
 
-  /** The appends that are being written. */
+  /** Appends that are being written. */
   get group(): readonly JournalAppend[] {
     return this.#group.map(({ append }) => append);
   }
 
-  /** The lines and bytes that are not on the disk yet. */
+  /** Counts of what is not yet flushed to disk. */
   get pending(): { readonly lineCount: number; readonly bytes: number } {
     const all = this.#all();
     return {
@@ -75,7 +76,7 @@ export class AppendQueue {
     return new Promise((resolve, reject) => this.#waiting.push({ append, resolve, reject }));
   }
 
-  /** Makes a group of the first appends that wait: of one at least, and of no more than `bytesMax` where it is more. */
+  /** Moves the first queued appends into the group: at least one, and further ones up to `bytesMax` bytes in all. */
   takeGroup(bytesMax = Infinity): void {
     const limit = Math.min(GROUP_BYTES_MAX, bytesMax);
     let bytes = 0;
@@ -89,7 +90,7 @@ export class AppendQueue {
   }
 
   resolveGroup(): void {
-    // The caller may append again at once, and must not find its last append still in the queue.
+    // A caller may append again at once, and must not find its last append still in the queue.
     for (const { resolve } of this.#group.splice(0)) resolve();
   }
 
@@ -103,9 +104,9 @@ export class AppendQueue {
   }
 
   /**
-   * Requires that an append can join the queue.
+   * Checks that an append can join the queue.
    *
-   * @throws {RangeError} where its lines or epochs are malformed, or its offsets are held already, or in the queue.
+   * @throws {RangeError} if its lines or epochs are malformed, or some of its offsets are held or queued already.
    */
   requireNew(
     { intervals, epochs, lines, lineEnds, ...partition }: JournalAppend,

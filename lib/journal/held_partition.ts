@@ -10,14 +10,14 @@
  *
  * The rule, for a line at offset `o` in epoch `e`:
  *
- *     o is held in e, or e is unknown and o is held    the line is a repetition
- *     o is held in another epoch      superseded, and no longer held, is every offset from o on
- *     o is not held                   superseded is every offset from o on that is held in a known epoch below e
- *     then o is held in e
+ *     o is held in e, or e is unknown and o is held    the line is a duplicate
+ *     o is held in another epoch                       all held offsets from o on are superseded
+ *     o is not held                                    held offsets from o on in known, lower epochs are superseded
+ *     then o is held in e, and what is superseded is no longer held
  *
- * What is held is not written again: a line at a held offset says that the journal was truncated there or before,
- * and a truncation leaves nothing above. A line that fills a hole says no such thing. Offsets above it in an
- * equal, higher, or unknown epoch stay held: another tracker may have journaled what lies between.
+ * A tracker never appends an offset that is held, so a line at a held offset means that the partition was truncated
+ * at that offset or below, and nothing above it survived. A line in a gap proves no truncation: offsets above it in an
+ * equal, higher, or unknown epoch stay held, because another tracker may have journaled the records in between.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A time in which nothing can be written: notices say when it begins, when its reason changes, and when it ends.
+ * Tracks whether the journal can be written, and sends notices when a stall begins, changes its reason, or ends.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export class Stall {
     this.#onNotice = onNotice;
   }
 
-  /** Why nothing can be written at the moment; undefined where it can. */
+  /** Why the journal cannot be written at the moment; undefined if it can. */
   get reason(): string | undefined {
     return this.#reason;
   }

@@ -1,5 +1,5 @@
 /**
- * What a cluster says of its topics and groups: the answers of a `ClusterClient`.
+ * The shapes of a `ClusterClient`'s answers about topics and groups.
  *
  * @module
  */

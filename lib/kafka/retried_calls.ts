@@ -1,5 +1,5 @@
 /**
- * Retries of questions to a cluster.
+ * Retries requests to a cluster that fail for a reason that may pass.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Patience } from "./client.ts";
 import { explain, isPassing, isUnreachable, reasonOf } from "./errors.ts";
 import { type ClientCluster, otherBrokersAnswer } from "./kafkajs/client_cluster.ts";
 
-/** How long a question is asked again while the answer may pass by itself; `persist` patience mostly has no limit. */
+/** How long errors that may pass are retried; with `persist` patience most are retried without a limit. */
 const PASSING_TIMEOUT_MS = 15_000;
 const RETRY_DELAY_MS = 100;
 
@@ -32,12 +32,12 @@ export class RetriedCalls {
     this.#patience = patience;
   }
 
-  /** From here on a broker that does not answer is asked again where others answer. */
+  /** From now on, a broker that does not answer is retried if others answer. */
   noteConnected(): void {
     this.#isConnected = true;
   }
 
-  /** From here on nothing is asked again. */
+  /** Ends the retries: the next error is thrown. */
   close(): void {
     this.#isClosed = true;
   }
@@ -45,7 +45,7 @@ export class RetriedCalls {
   /**
    * Retries errors that pass by themselves, such as a group coordinator that is being chosen, for 15 s; also a broker
    * that does not answer while others do, since the cluster may still find out that it died. With `persist` patience,
-   * a cluster that does not answer is retried without end. Looks leaders that moved up again.
+   * a cluster that does not answer is retried without end. Refreshes the metadata when a leader has moved.
    *
    * @param passingToo a reason that may pass by itself here; retried for 15 s whatever the patience.
    * @throws the last error, explained.

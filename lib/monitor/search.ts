@@ -1,6 +1,6 @@
 /**
- * Searches a whole journal for records while it is followed: backward from its end, a piece at a time, and among the
- * lines that are appended meanwhile.
+ * Searches a whole journal while it is being followed: backward from its end, a piece at a time, plus the lines that
+ * are appended meanwhile.
  *
  * @module
  */
@@ -21,12 +21,12 @@ export class JournalSearch implements Disposable {
     this.#records = new FoundRecords(query);
   }
 
-  /** Takes a line that was appended to the journal. */
+  /** Searches a line that was just appended to the journal. */
   noteAppended(line: Uint8Array): void {
     if (!this.#isEnded) this.#records.noteNewer(line);
   }
 
-  /** Goes through what is there, until {@link Symbol.dispose}. */
+  /** Searches the existing files, newest lines first, until done or disposed. */
   async run(folder: string): Promise<void> {
     for await (const { lines, readBytes, totalBytes } of linesBackward(folder)) {
       if (this.#isEnded) return;

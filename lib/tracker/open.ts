@@ -70,7 +70,7 @@ export interface OpenedTracker extends AsyncDisposable {
   readonly notReadyReason: string | undefined;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
-  /** Told of each record that was sent to the dead-letter topic, and why: the reason is one of the contract's. */
+  /** Called for each record that was sent to the dead-letter topic, with one of the contract's reasons. */
   onDeadLettered: (
     record: KafkaRecord,
     failure: { readonly reason: string; readonly message: string },

@@ -4,8 +4,8 @@
  *
  *     tracker.status.tmp   created, written, closed; then renamed to tracker.status
  *
- * On a full disk there is no room for a new file: the content then takes the place of the old one's bytes, which
- * needs none. Otherwise a full disk would look like a tracker that is gone.
+ * A full disk has no room for a new file, so there the old file's bytes are overwritten. Otherwise a full disk would
+ * look like a tracker that is gone.
  *
  * @module
  */
@@ -155,7 +155,7 @@ export class StatusFile {
   async #overwrite(content: Uint8Array): Promise<void> {
     const { isFile, size } = await Deno.lstat(this.#path);
     if (!isFile) throw new Error(`"${this.#path}" is not a regular file`);
-    // Blanks after the object: one write, and no reader finds the end of an older status.
+    // Padded with spaces, so that a single write also covers the end of a longer old status.
     const padded = new Uint8Array(Math.max(size, content.length)).fill(SPACE);
     padded.set(content);
     using file = await Deno.open(this.#path, { write: true });

@@ -48,6 +48,6 @@ export interface TrackerOptions {
   readonly onJoined: (memberId: string) => void;
   /** Told of what was journaled, after it is on the disk. */
   readonly onJournaled: (records: readonly KafkaRecord[]) => void;
-  /** Told of each record that was sent to the dead-letter topic. */
+  /** Called for each record that was sent to the dead-letter topic. */
   readonly onDeadLettered?: (record: KafkaRecord, failure: RecordFailure) => void;
 }

@@ -20,7 +20,7 @@ export class ComparedTopic {
   /** As they were at the start. */
   readonly offsets: readonly OffsetRange[];
   readonly #cluster: TopicCluster;
-  /** By partition, one past the last offset when last asked; records that an open transaction holds back count. */
+  /** High watermark of each partition when last asked: it includes records held back by an open transaction. */
   #ends: ReadonlyMap<number, number>;
 
   private constructor(

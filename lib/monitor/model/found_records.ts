@@ -7,19 +7,19 @@
 import { type RecentEvent, recentEvent } from "./recent_event.ts";
 import { EventScanner } from "./scan.ts";
 
-/** Undefined text: records that failed. */
 export interface Query {
+  /** Matched anywhere in a line, in any case; undefined matches the records that failed. */
   readonly text: string | undefined;
 }
 
-/** What was found so far, and how far the search has come. */
+/** The records found so far, and how much of the journal has been searched. */
 export interface Found {
   readonly query: Query;
   /** Newest first. */
   readonly events: readonly RecentEvent[];
   readonly readBytes: number;
   readonly totalBytes: number;
-  /** `limited`: older records match, too, and are left out. */
+  /** `limited`: the search ended at a bound, and older records may match. */
   readonly progress: "searching" | "complete" | "limited";
 }
 
@@ -51,22 +51,29 @@ export class FoundRecords {
   }
 
   get isFull(): boolean {
-    return this.#newer.length + this.#older.length >= FOUND_COUNT_MAX ||
-      this.#bytes >= FOUND_BYTES_MAX;
+    return this.#count >= FOUND_COUNT_MAX || this.#bytes >= FOUND_BYTES_MAX;
   }
 
-  /** Takes a line older than all so far. */
+  get #isOverfull(): boolean {
+    return this.#count > FOUND_COUNT_MAX || this.#bytes > FOUND_BYTES_MAX;
+  }
+
+  get #count(): number {
+    return this.#newer.length + this.#older.length;
+  }
+
+  /** Adds a line that is older than all so far, if it matches. */
   noteOlder(line: Uint8Array): void {
     const event = this.#matching(line);
     if (event !== undefined) this.#older.push(event);
   }
 
-  /** Takes a line that was written just now. */
+  /** Adds a line that was just appended, if it matches. */
   noteNewer(line: Uint8Array): void {
     const event = this.#matching(line);
     if (event === undefined) return;
     this.#newer.push(event);
-    while (this.#newer.length + this.#older.length > FOUND_COUNT_MAX) this.#drop();
+    while (this.#isOverfull) this.#drop();
   }
 
   /** Forgets the oldest. */
@@ -91,7 +98,7 @@ export class FoundRecords {
   }
 }
 
-/** The search passes lines that are being appended, too: they come twice. */
+/** A line that is appended during the search can be seen twice: by the search, and as new. */
 function nameOf({ topic, partition, offset, timestampMs }: RecentEvent): string {
   return `${topic}/${partition}@${offset} ${timestampMs}`;
 }

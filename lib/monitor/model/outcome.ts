@@ -1,5 +1,5 @@
 /**
- * How a run ended, for its report: what came, and whether anything is known to be lost. Pure.
+ * Sums up a run for its report: how many records, and whether any are known to be lost. Pure.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export function outcomeOf(snapshot: Snapshot): Outcome {
   return { isFinished, problems, sentence: `${countsOf(snapshot)} ${lossesOf(problems)}` };
 }
 
-/** How many records had not been read when the tracker stopped; undefined where that is not known. */
+/** Returns the lag at the moment the tracker stopped; undefined if it is not known. */
 export function lagAtStop({ status }: Snapshot): number | undefined {
   if (status.kind !== "old" && status.kind !== "fresh") return undefined;
   if (status.status.state !== "stopped") return undefined;

@@ -1,5 +1,5 @@
 /**
- * Names what keeps records from being journaled, in the two words that a dashboard has room for. Pure.
+ * Names the problem that keeps records from being journaled, short enough for a dashboard's title. Pure.
  *
  * @module
  */
@@ -11,9 +11,9 @@ export type TroubleName =
   | "NO TRACKER"
   | "BROKER AWAY"
   | "DISK FULL"
-  /** It goes on once someone has removed the cause. */
+  /** Continues once someone has removed the cause. */
   | "BLOCKED"
-  /** It goes on by itself once the cluster or another program lets it. */
+  /** Continues by itself once the cluster or another program allows it. */
   | "HELD UP"
   /** It ended with an error. */
   | "FAILED";
@@ -26,7 +26,7 @@ export interface Trouble {
   readonly sinceMs: number;
 }
 
-/** When a trouble was seen; `toMs` is undefined while it lasts. */
+/** The time during which a trouble was seen; `toMs` is undefined while it lasts. */
 export interface TroublePeriod {
   readonly name: TroubleName;
   readonly fromMs: number;
@@ -52,8 +52,8 @@ export interface TroubleEvidence {
 }
 
 /**
- * What the tracker calls its reasons (`lib/tracker/standing.ts`). The status file has them in words only, of
- * earlier versions too.
+ * Patterns of the tracker's reasons (`lib/tracker/standing.ts`): the status file carries them as text only, also in
+ * earlier versions.
  */
 const BROKER_AWAY = /^no broker has answered/;
 const DISK_FULL = /no space left|\bENOSPC\b|\bEDQUOT\b|os error (?:28|122)\b|quota exceeded/i;
@@ -80,10 +80,10 @@ export function troubleOf(
   return name && { name, reason, sinceMs: nowMs };
 }
 
-/** Of more, the oldest are forgotten. */
+/** Older periods are dropped. */
 const PERIOD_COUNT_MAX = 50;
 
-/** The troubles that were seen while the monitor looked on. */
+/** The troubles seen since the monitor was started. */
 export class TroubleHistory {
   #periods: readonly TroublePeriod[] = [];
 
@@ -92,7 +92,7 @@ export class TroubleHistory {
     return this.#periods;
   }
 
-  /** Notes what is wrong now; undefined where nothing is. */
+  /** Records the current trouble; undefined if there is none. */
   note(trouble: Trouble | undefined, nowMs: number): void {
     const last = this.#periods.at(-1);
     const current = last?.toMs === undefined ? last : undefined;

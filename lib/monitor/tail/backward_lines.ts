@@ -13,7 +13,7 @@ import { TAIL_FILES } from "./tail_files.ts";
 const ACTIVE = "tracker.events";
 const SEGMENT = /^tracker\.events\.(\d{6,15})$/;
 const ARCHIVE = /^tracker\.archive\.(\d{6,15})\.zst$/;
-/** Some milliseconds of work: so long nothing else is done. */
+/** A few milliseconds of work, during which the event loop is blocked. */
 const PIECE_BYTES = 512 * 1024;
 const NEWLINE = 0x0a;
 
@@ -32,8 +32,8 @@ interface Source {
 }
 
 /**
- * Reads what is there now. A segment that is removed or damaged meanwhile is left out, and so is a line longer than the
- * bound, and one without its end.
+ * Reads the files that exist now. Skips segments that are removed or damaged meanwhile, lines longer than the bound, and
+ * a last line without a newline.
  */
 export async function* linesBackward(folder: string): AsyncGenerator<LinePiece, void, void> {
   const sources = sourcesIn(folder);
@@ -51,7 +51,7 @@ export async function* linesBackward(folder: string): AsyncGenerator<LinePiece, 
   }
 }
 
-/** Newest first; a segment that is there both plain and compressed once. */
+/** Returns the segments, newest first; one that exists both plain and compressed is listed once. */
 function sourcesIn(folder: string): readonly Source[] {
   const byNumber = new Map<number, Source>();
   for (const name of TAIL_FILES.list(folder)) {
@@ -80,7 +80,7 @@ async function open(
   }
 }
 
-/** The lines of a file, and the share of it that is still to be read. */
+/** Yields a file's lines from its end, and the share of it that is left to read. */
 async function* pieces(
   file: ReadableFile,
 ): AsyncGenerator<{ readonly lines: readonly Uint8Array[]; readonly restShare: number }> {
@@ -90,11 +90,11 @@ async function* pieces(
   while (end > 0) {
     const start = Math.max(0, end - pieceBytes);
     const bytes = await readOrNone(file, start, end);
-    // Its writer has cut it, or it is damaged.
+    // The file was truncated, or is damaged.
     if (bytes.length < end - start) return;
     const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
     if (start > 0 && (first === 0 || first === bytes.length)) {
-      // One line, or none that ends: a longer piece, up to the bound; past that the line is left out.
+      // The piece holds no whole line: try a longer one, up to the bound; past that, skip the line.
       if (pieceBytes < LINE_BYTES_MAX) pieceBytes *= 2;
       else end = start;
       continue;
@@ -113,7 +113,7 @@ async function readOrNone(file: ReadableFile, start: number, end: number): Promi
   }
 }
 
-/** Those that end with a newline, the last one first. */
+/** Returns the lines that end with a newline, last one first. */
 function linesIn(bytes: Uint8Array): readonly Uint8Array[] {
   const lines: Uint8Array[] = [];
   let start = 0;

@@ -47,13 +47,14 @@ p.lead { font-size: 1.15rem; }
 svg { width: 100%; height: auto; } svg .hover { fill-opacity: 0; }
 svg g:hover > .hover { fill: currentColor; fill-opacity: .12; }
 @media (max-width: 600px) { body { margin: 1rem auto; padding: 0 .6rem; } section { padding: .6rem; }
-  section svg { min-width: 42rem; } dl { gap: .5rem; grid-template-columns: 1fr 1fr; } } svg text { fill: var(--dim); font-size: 12px; }
+  section svg { min-width: 42rem; } dl { gap: .5rem; grid-template-columns: 1fr 1fr; } }
+svg text { fill: var(--dim); font-size: 12px; }
 footer { color: var(--dim); margin: 1rem 0; }
 `;
 
 /**
- * A whole HTML document: the report of a run that has finished, else what is known now. It has no script, and its policy
- * lets it load nothing.
+ * Returns a whole HTML document: a report if the run has finished, otherwise the current figures. It has no script, and
+ * its content policy allows no requests.
  */
 export function formatHtml(
   snapshot: Snapshot,
@@ -258,7 +259,7 @@ function failures({ errorKinds, deadLetters }: Snapshot): string {
   );
 }
 
-/** Of a finished run only those that failed: the others say nothing that the figures do not. */
+/** Lists only failed records of a finished run: the figures cover the others. */
 function recentEvents(
   { recentEvents, recentFailedEvents }: Snapshot,
   { isFinished }: Outcome,

@@ -51,7 +51,7 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     NAME_WIDTH_MAX,
     Math.max(0, ...shown.map(({ order }) => columnsOf(printable(order?.customerName ?? "")))),
   );
-  // The same word on each line tells nothing.
+  // A status that is the same on each line would waste the room.
   const hasStatus = new Set(shown.flatMap(({ order }) => order?.status ?? [])).size > 1;
   return {
     title: titleOf(snapshot, controls.filter, events.length),
@@ -143,15 +143,14 @@ function wholeText({ line }: RecentEvent): readonly string[] {
   }
 }
 
-function filteredEvents(
-  { recentEvents, found }: Snapshot,
-  filter: string,
-): readonly RecentEvent[] {
+function filteredEvents(snapshot: Snapshot, filter: string): readonly RecentEvent[] {
+  const { recentEvents } = snapshot;
   if (filter === "") return recentEvents.toReversed();
   const decoder = new TextDecoder();
   const recent = recentEvents.filter(({ line }) => contains(decoder.decode(line), filter))
     .toReversed();
-  return found?.query.text === filter ? merged(recent, found.events) : recent;
+  const found = searchFor(snapshot, filter);
+  return found === undefined ? recent : merged(recent, found.events);
 }
 
 /** Every record that failed, newest first, as far as it is known. */
@@ -161,7 +160,7 @@ export function failedEvents(
   return merged(recentFailedEvents.toReversed(), foundFailed?.events ?? []);
 }
 
-/** Both lists, newest first. What is in the longer one and the recent one is there once. */
+/** Merges recent records into the found ones, newest first and without duplicates. */
 function merged(
   recent: readonly RecentEvent[],
   found: readonly RecentEvent[],
@@ -170,13 +169,13 @@ function merged(
   return [...recent.filter((event) => !places.has(placeOf(event))), ...found];
 }
 
-/** How far back was looked: a number of records alone would not tell. */
-export function reachOf({ progress, readBytes, totalBytes }: Found): string {
+/** Describes how much of the journal a search covers. */
+function reachOf({ progress, readBytes, totalBytes }: Found): string {
   switch (progress) {
     case "complete":
       return `in the whole journal (${inBytes(totalBytes)})`;
     case "limited":
-      return "and older ones, which are left out";
+      return "(newest only; older matches are not listed)";
     case "searching":
       return `so far, ${Math.floor(100 * readBytes / Math.max(1, totalBytes))} % of ${
         inBytes(totalBytes)
