@@ -104,7 +104,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
         superseded++;
       }
       if (current.get(offset)?.epoch === epoch) twice.push(place);
-      if (superseded > 0 && !facts.groupWasReset && !isMarked(line)) unmarked.push(place);
+      if (superseded > 0 && !isMarked(line)) unmarked.push(place);
       const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
       if (offset < last && !mayGoBack) unordered.push(place);
       last = Math.max(last, offset);
@@ -120,8 +120,12 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
   return held;
 }
 
-/** Whether a line's mark says that its partition was truncated there or, where another member read that part, before. */
+/**
+ * Whether a line's mark says that its partition was truncated there or, where another member read that part, before. A
+ * group can be reset only while its trackers are stopped, and a mark that waits for the next line then is lost.
+ */
 function isMarked({ partition, offset, mark }: JournalLine): boolean {
+  if (mark.includes("the group was reset")) return true;
   return [...mark.matchAll(/partition (\d+) was truncated at offset (\d+)/g)]
     .some(([, truncated, from]) => Number(truncated) === partition && Number(from) <= offset);
 }
