@@ -87,7 +87,7 @@ export interface BrokerProcess {
  */
 export async function startBrokerProcess(options: BrokerProcessOptions): Promise<BrokerProcess> {
   const { port, dataDir, onProgress, signal } = options;
-  if (!isPortFree(port)) throw portInUse(port);
+  if (!isPortFree(port)) throw new PortInUseError(port);
 
   const jarsDir = await kafkaJars({ onProgress, signal });
   if (options.quickStart) await makeClassArchive(jarsDir, recordClasses);
@@ -129,7 +129,7 @@ async function startWith(
     const reason = await reasonOfEnd(dataDir, await child.stderrText);
     const isPortTaken = place.controllerPorts.some((taken) => reason.includes(`:${taken}`));
     if (isPortTaken && membership === undefined && attempt < START_ATTEMPTS_MAX) continue;
-    if (reason.includes("Address already in use")) throw portInUse(port);
+    if (reason.includes("Address already in use")) throw new PortInUseError(port);
     throw new Error(
       `Cannot start a broker on port ${port}: it ended before it answered: "${reason}" (its log: ${
         logPath(dataDir)
@@ -417,11 +417,13 @@ async function endOf(stream: ReadableStream<Uint8Array>): Promise<string> {
   return text;
 }
 
-/** The same words wherever a broker is to be started. */
-export function portInUse(port: number): Error {
-  return new Error(
-    `port ${port} is in use by another program: choose another with --port`,
-  );
+/** Another program listens on the port, or on another one that the broker needs. */
+export class PortInUseError extends Error {
+  override readonly name = "PortInUseError";
+
+  constructor(port: number) {
+    super(`port ${port} is in use by another program: choose another with --port`);
+  }
 }
 
 function folderInUse(dataDir: string): Error {

@@ -5,7 +5,7 @@
  */
 
 import { startBrokerCluster } from "./broker_cluster.ts";
-import { portInUse, startBrokerProcess } from "./broker_process.ts";
+import { PortInUseError, startBrokerProcess } from "./broker_process.ts";
 import { composeAnswers, startComposeBroker } from "./compose_broker.ts";
 import { hasMaven, JAVA_VERSION_MIN, javaVersion } from "./java.ts";
 import { answersKafka } from "./kafka_probe.ts";
@@ -56,7 +56,7 @@ export async function ensureBroker(
       `No Kafka broker answers at ${address}, and one can only be started at localhost: start that broker, or set KAFKA_BROKER to one that runs`,
     );
   }
-  if (!isPortFree(port)) throw portInUse(port);
+  if (!isPortFree(port)) throw new PortInUseError(port);
 
   if (await composeAnswers()) {
     log(`no Kafka broker answers at ${address}: starting one with Docker Compose`);

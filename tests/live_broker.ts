@@ -9,7 +9,7 @@
  */
 
 import { startBrokerProcess } from "../dev/broker_process.ts";
-import { freePort } from "../dev/local_port.ts";
+import { onFreePorts } from "./on_free_ports.ts";
 
 const DELETE_ATTEMPTS_MAX = 50;
 
@@ -41,7 +41,10 @@ async function startForThisFile(): Promise<LiveBroker> {
 
   const dataDir = await Deno.makeTempDir({ prefix: "orderflow-broker-" });
   try {
-    const broker = await startBrokerProcess({ port: freePort(), dataDir, quickStart: true });
+    const broker = await onFreePorts(
+      1,
+      ([port = 0]) => startBrokerProcess({ port, dataDir, quickStart: true }),
+    );
     // At unload nothing can be awaited.
     globalThis.addEventListener("unload", () => {
       killSync(broker.pid);

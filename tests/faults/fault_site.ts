@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { ConfigResourceTypes } from "kafkajs";
 import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process.ts";
 import { spawnBoundToUs } from "../../dev/child_process.ts";
-import { freePort } from "../../dev/local_port.ts";
+import { onFreePorts } from "../on_free_ports.ts";
 import type { Program } from "../../dev/programs.ts";
 import { FaultyProxy } from "../../dev/faulty_proxy.ts";
 import { Random } from "../../lib/shop/random.ts";
@@ -89,12 +89,10 @@ export class FaultBroker implements AsyncDisposable {
     const dataDir = await Deno.makeTempDir({ prefix: "orderflow-faults-" });
     const all = { ...SETTINGS, ...settings };
     try {
-      const process = await startBrokerProcess({
-        port: freePort(),
-        dataDir,
-        quickStart: true,
-        settings: all,
-      });
+      const process = await onFreePorts(
+        1,
+        ([port = 0]) => startBrokerProcess({ port, dataDir, quickStart: true, settings: all }),
+      );
       return new FaultBroker(process, { dataDir, settings: all });
     } catch (error) {
       deleteSync(dataDir);

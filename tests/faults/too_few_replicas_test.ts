@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { freePorts, startBrokerCluster } from "../../dev/broker_cluster.ts";
+import { startBrokerCluster } from "../../dev/broker_cluster.ts";
+import { onFreePorts } from "../on_free_ports.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
@@ -21,7 +22,10 @@ const PATIENCE_MS = 60_000;
  */
 Deno.test("dead letters wait while min.insync.replicas is not met, say so, and go unchanged when it is", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "orderflow-replicas-" });
-  const cluster = await startBrokerCluster({ ports: freePorts(NODES), dataDir, quickStart: true });
+  const cluster = await onFreePorts(
+    NODES,
+    (ports) => startBrokerCluster({ ports, dataDir, quickStart: true }),
+  );
   const connection = { brokers: cluster.address.split(","), clientId: "test" };
   const producer = new ReliableProducer(connection);
   try {

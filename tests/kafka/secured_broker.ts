@@ -17,7 +17,7 @@ import {
 } from "kafkajs";
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
-import { freePorts } from "../../dev/broker_cluster.ts";
+import { onFreePorts } from "../on_free_ports.ts";
 import { startBrokerProcess } from "../../dev/broker_process.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
@@ -74,29 +74,31 @@ export async function startSecuredBroker(): Promise<SecuredBroker> {
     deleteSync(folder);
   });
   await makeCertificates(folder);
-  const ports = freePorts(LISTENERS.length + 1);
-  const address = (name: string) => `${LOOPBACK}:${ports[LISTENERS.indexOf(name)]}`;
   const ca = await Deno.readTextFile(join(folder, "ca.pem"));
-  const broker = await startBrokerProcess({
-    port: ports[LISTENERS.indexOf("PLAINTEXT")] ?? 0,
-    dataDir: join(folder, "broker"),
-    quickStart: true,
-    settings: {
-      ...listenerSettings(address, `${LOOPBACK}:${ports.at(-1)}`),
-      "ssl.keystore.type": "PEM",
-      "ssl.keystore.location": join(folder, "broker.pem"),
-      "ssl.truststore.type": "PEM",
-      "ssl.truststore.certificates": ca,
-      "listener.name.ssl.ssl.client.auth": "required",
-      "listener.name.stale.ssl.keystore.type": "PEM",
-      "listener.name.stale.ssl.keystore.location": join(folder, "stale.pem"),
-      "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
-      ...saslSettings("sasl_ssl"),
-      ...saslSettings("expiring"),
-      "listener.name.expiring.connections.max.reauth.ms": String(SESSION_MS),
-      "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-      "super.users": "User:ANONYMOUS",
-    },
+  const { broker, address } = await onFreePorts(LISTENERS.length + 1, async (ports) => {
+    const address = (name: string) => `${LOOPBACK}:${ports[LISTENERS.indexOf(name)]}`;
+    const broker = await startBrokerProcess({
+      port: ports[LISTENERS.indexOf("PLAINTEXT")] ?? 0,
+      dataDir: join(folder, "broker"),
+      quickStart: true,
+      settings: {
+        ...listenerSettings(address, `${LOOPBACK}:${ports.at(-1)}`),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": join(folder, "broker.pem"),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.certificates": ca,
+        "listener.name.ssl.ssl.client.auth": "required",
+        "listener.name.stale.ssl.keystore.type": "PEM",
+        "listener.name.stale.ssl.keystore.location": join(folder, "stale.pem"),
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+        ...saslSettings("sasl_ssl"),
+        ...saslSettings("expiring"),
+        "listener.name.expiring.connections.max.reauth.ms": String(SESSION_MS),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+      },
+    });
+    return { broker, address };
   });
   pid = broker.pid;
   const kafka = new Kafka({ brokers: [address("PLAINTEXT")], logLevel: 0 });

@@ -1,0 +1,23 @@
+import { freePorts } from "../dev/broker_cluster.ts";
+import { PortInUseError } from "../dev/broker_process.ts";
+
+const ATTEMPTS_MAX = 5;
+
+/**
+ * Starts brokers on free ports. A broker takes seconds to listen, and tests run side by side, so another program may
+ * have taken a port by then: others are tried.
+ *
+ * @throws as `start` does, of the last attempt.
+ */
+export async function onFreePorts<Started>(
+  count: number,
+  start: (ports: readonly number[]) => Promise<Started>,
+): Promise<Started> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await start(freePorts(count));
+    } catch (error) {
+      if (!(error instanceof PortInUseError) || attempt >= ATTEMPTS_MAX) throw error;
+    }
+  }
+}

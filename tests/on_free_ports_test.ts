@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { startBrokerProcess } from "../dev/broker_process.ts";
+import { onFreePorts } from "./on_free_ports.ts";
+
+Deno.test("onFreePorts() tries other ports where one of them was taken meanwhile, and gives up in the end", async () => {
+  const dataDir = join(Deno.makeTempDirSync({ prefix: "orderflow-ports-" }), "unused");
+  const tried: number[] = [];
+  const startOnTaken = async (port = 0) => {
+    tried.push(port);
+    using _taken = Deno.listen({ hostname: "127.0.0.1", port });
+    await startBrokerProcess({ port, dataDir });
+  };
+  await onFreePorts(1, async ([port]) => tried.length < 2 ? await startOnTaken(port) : undefined);
+  assert.equal(new Set(tried).size, 2);
+  await assert.rejects(onFreePorts(1, ([port]) => startOnTaken(port)), /is in use by another/);
+  await Deno.remove(join(dataDir, ".."), { recursive: true });
+});
