@@ -29,7 +29,7 @@ import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
 import { denoStorage, type Storage } from "./storage.ts";
-import { surviveFileLimit } from "./file_limit.ts";
+import { surviveFileLimit } from "../file_limit.ts";
 import type { JournalOptions } from "./open_journal.ts";
 import { Stall } from "./stall.ts";
 import { SupersededRuns } from "./superseded_runs.ts";

@@ -27,7 +27,7 @@ import {
   topicOption,
 } from "../cli/cli.ts";
 import type { LogLevelName } from "../log.ts";
-import { printErrorLine, printLine } from "../terminal.ts";
+import { printErrorLine, printResult } from "../terminal.ts";
 import { describeTotals } from "./display.ts";
 import { describeUndecided, type UndecidedRecords } from "./end_of_topic.ts";
 import type { TrackerTotals } from "./metrics.ts";
@@ -56,8 +56,9 @@ export function reportTotals(
   },
 ): number {
   const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
-  if (json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
-  else for (const line of describeTotals(totals)) printLine(line);
+  printResult(
+    json ? [JSON.stringify({ ...totals, undecided: undecidedCount })] : describeTotals(totals),
+  );
   if (undecidedCount === 0) return EXIT_OK;
   printErrorLine(describeUndecided(topic, undecided));
   return EXIT_FAILURE;
