@@ -74,6 +74,7 @@ async function track(options: TrackOptions): Promise<number> {
     deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
     schema: options.schema,
     logLevel: options.logLevel,
+    logValues: options.logValues,
     showsDeadLetters: !options.json, // with --quiet the totals count them
   });
   // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
@@ -85,6 +86,7 @@ async function track(options: TrackOptions): Promise<number> {
   using display = shown && new TrackerDisplay(tracker.metrics, {
     schema: options.schema,
     hasDeadLetters: options.deadLetters !== NO_TOPIC,
+    logValues: options.logValues,
   });
   tracker.onJournaled = (records) => display?.show(records);
   tracker.onDeadLettered = (record, failure) => display?.showBad(record, failure);

@@ -51,6 +51,8 @@ export interface OpenTrackerOptions {
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
+  /** Whether log lines may quote values of records. Default: false. */
+  readonly logValues?: boolean;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
   /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */

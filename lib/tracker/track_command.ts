@@ -44,6 +44,7 @@ export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly deadLetters: string;
   readonly schema: "order" | "none";
   readonly quiet: boolean;
+  readonly logValues: boolean;
   readonly healthPort?: number;
   readonly healthHost: string;
 }
@@ -121,6 +122,11 @@ export function trackCommand(): Command {
     .addOption(
       new Option("--health-host <address>", "address to serve them on")
         .default("0.0.0.0"),
+    )
+    .option(
+      "--log-values",
+      "quote values of bad records in log lines, which may contain personal data",
+      false,
     )
     .addOption(logLevelOption());
 }
