@@ -12,6 +12,7 @@
 
 import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli/cli.ts";
 import { connectionOf } from "./lib/cli/connection_options.ts";
+import { loggerOf } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine } from "./lib/terminal.ts";
 import { TrackerDisplay } from "./lib/tracker/display.ts";
@@ -59,8 +60,9 @@ async function track(options: TrackOptions): Promise<number> {
   });
   await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
     hostname: options.healthHost,
-    port: options.healthPort,
+    ...options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
+    log: loggerOf("tracker"),
   });
   const opening = openTracker({
     connection,

@@ -13,7 +13,6 @@ import {
   createCommand,
   EXIT_FAILURE,
   EXIT_OK,
-  integerParser,
   jsonOption,
   keepOption,
   logLevelOption,
@@ -26,6 +25,7 @@ import {
   type SegmentOptions,
   topicOption,
 } from "../cli/cli.ts";
+import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
 import type { LogLevelName } from "../log.ts";
 import { printErrorLine, printResult } from "../terminal.ts";
 import { describeTotals } from "./display.ts";
@@ -45,7 +45,7 @@ export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly schema: "order" | "none";
   readonly quiet: boolean;
   readonly logValues: boolean;
-  readonly healthPort?: number;
+  readonly healthPort?: ListenAddress;
   readonly healthHost: string;
 }
 
@@ -114,14 +114,17 @@ export function trackCommand(): Command {
     .addOption(quietOption())
     .addOption(
       new Option(
-        "--health-port <port>",
+        "--health-port <[host:]port>",
         "serve GET /live and GET /ready on this port (default: off)",
       )
-        .argParser(integerParser({ min: 1, max: 65_535 })),
+        .argParser(parseListenAddress),
     )
     .addOption(
-      new Option("--health-host <address>", "address to serve them on")
-        .default("0.0.0.0"),
+      new Option(
+        "--health-host <address>",
+        "address to serve them on, where --health-port has none",
+      )
+        .default("127.0.0.1"),
     )
     .option(
       "--log-values",
