@@ -49,6 +49,7 @@ export {
   PermanentError,
   type RetryPolicy,
 } from "./lib/tracker/handler.ts";
+export type { LatencySummary } from "./lib/latency.ts";
 export { decodeEvent, type JournaledRecord } from "./lib/journal/line.ts";
 export { readJournal, type ReadJournalOptions } from "./lib/journal/reader.ts";
 export { FolderMonitor, type MonitorFigures } from "./lib/monitor/figures.ts";

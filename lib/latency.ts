@@ -8,10 +8,15 @@ import { build, type Histogram } from "hdr-histogram-js";
 
 /** Percentiles, in milliseconds. */
 export interface LatencySummary {
+  /** The median. */
   readonly p50: number;
+  /** 95 % of the latencies are at most this. */
   readonly p95: number;
+  /** 99 % of the latencies are at most this. */
   readonly p99: number;
+  /** 99.9 % of the latencies are at most this. */
   readonly p999: number;
+  /** The highest latency. */
   readonly max: number;
 }
 

@@ -9,7 +9,7 @@ import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import type { KafkaRecord } from "../record.ts";
 import { type JudgedRecord, judgeRecord, takeAnyRecord } from "./judge.ts";
-import { loggedMessageOf, type RecordFailure } from "./failures.ts";
+import { loggedMessageOf } from "./failures.ts";
 import type { TrackerCounts, TrackerTotals } from "./metrics.ts";
 
 /** Good records per second up to which each one is shown. */
@@ -21,6 +21,12 @@ const PIPE_INTERVAL_MS = 10_000;
 const ITEMS_SHOWN_MAX = 4;
 const NAME_LENGTH_MAX = 40;
 const REASON_LENGTH_MAX = 200;
+
+interface ShownFailure {
+  readonly reason: string;
+  readonly message: string;
+  readonly messageWithoutValues?: string;
+}
 
 export class TrackerDisplay implements Disposable {
   readonly #metrics: TrackerCounts;
@@ -70,7 +76,7 @@ export class TrackerDisplay implements Disposable {
   }
 
   /** Shows a record that was sent to the dead-letter topic, in one line. */
-  showBad(record: KafkaRecord, failure: RecordFailure): void {
+  showBad(record: KafkaRecord, failure: ShownFailure): void {
     if (!this.#badShown.hasRoom()) return;
     this.#badShown.take();
     printLine(describeFailure(record, failure, { logValues: this.#logValues }));
@@ -129,7 +135,7 @@ function placeOf({ topic, partition, offset }: KafkaRecord): string {
 
 function describeFailure(
   record: KafkaRecord,
-  failure: RecordFailure,
+  failure: ShownFailure,
   { logValues }: { readonly logValues: boolean },
 ): string {
   const message = loggedMessageOf(failure, { logValues });

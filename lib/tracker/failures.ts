@@ -37,7 +37,7 @@ export interface RecordFailure {
 
 /** Returns what a log may say of a failure. */
 export function loggedMessageOf(
-  { message, messageWithoutValues }: RecordFailure,
+  { message, messageWithoutValues }: Pick<RecordFailure, "message" | "messageWithoutValues">,
   { logValues }: { readonly logValues: boolean },
 ): string | undefined {
   return logValues ? message : messageWithoutValues;

@@ -20,7 +20,6 @@ import {
 } from "./dead_letter_topic.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { type EndOfTopic, reachedEnd, type UndecidedRecords } from "./end_of_topic.ts";
-import type { RecordFailure } from "./failures.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/open_journal.ts";
@@ -73,8 +72,15 @@ export interface OpenedTracker extends AsyncDisposable {
   readonly notReadyReason: string | undefined;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
-  /** Told of each record that was sent to the dead-letter topic. */
-  onDeadLettered: (record: KafkaRecord, failure: RecordFailure) => void;
+  /** Told of each record that was sent to the dead-letter topic, and why: the reason is one of the contract's. */
+  onDeadLettered: (
+    record: KafkaRecord,
+    failure: {
+      readonly reason: string;
+      readonly message: string;
+      readonly messageWithoutValues?: string;
+    },
+  ) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
   run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<RunEnd>;
 }

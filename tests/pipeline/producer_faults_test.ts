@@ -121,9 +121,8 @@ Deno.test({
         count: summary.acknowledged,
       });
       const { windows, acknowledged, seconds } = summary;
-      assert.equal(windows.length, Math.floor(seconds / 5));
-      const inWindows = windows.reduce((sum, window) => sum + window.acknowledged, 0);
-      assert.ok(inWindows > 2 * rate && inWindows <= acknowledged, `${inWindows} in windows`);
+      assert.ok(windows.length >= Math.floor(seconds / 5));
+      assert.equal(windows.reduce((sum, window) => sum + window.acknowledged, 0), acknowledged);
     } finally {
       await broker.stop();
       await Deno.remove(dataDir, { recursive: true });
