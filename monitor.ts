@@ -109,7 +109,11 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
-  printLine(format(snapshot, { folder: logs, commandLine: ["monitor", ...Deno.args].join(" ") }));
+  const text = format(snapshot, {
+    folder: logs,
+    commandLine: ["monitor", ...Deno.args].join(" "),
+  });
+  if (!printLine(text)) return EXIT_FAILURE;
   const { isFinished, problems } = outcomeOf(snapshot);
   // A run that has finished is not stale: there is nothing more to come.
   if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
@@ -133,7 +137,7 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
     return 0;
   }
   const print = (line: string) => {
-    if (!printLine(line)) shutdown.request("nobody reads any more");
+    if (!printLine(line)) shutdown.request("standard output accepts nothing");
   };
   const show = options.json ? showJsonLines : showTextLines;
   await Promise.all([

@@ -5,7 +5,8 @@
  */
 
 import { CommanderError, InvalidArgumentError, Option } from "commander";
-import { printErrorLine } from "../terminal.ts";
+import { surviveFileLimit } from "../file_limit.ts";
+import { isStandardOutputIncomplete, printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -30,13 +31,19 @@ export function logLevelOption(): Option {
 /**
  * Runs a program to its end and leaves with its exit code: 0 or what it returns, 1 for a failure,
  * 2 for a usage error. An error becomes one line on standard error; its stack and causes are shown
- * with `--log-level debug` only.
+ * with `--log-level debug` only. A standard output that lacks the result is a failure too.
  */
 export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<void> {
   // In a bundle a thread of the program runs the program's own file.
   if ("WorkerGlobalScope" in globalThis) return;
+  surviveFileLimit();
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault(); // the runtime would print a stack trace
+    Deno.exit(reportError(event.reason));
+  });
   try {
-    Deno.exit((await main(Deno.args)) ?? EXIT_OK);
+    const code = (await main(Deno.args)) ?? EXIT_OK;
+    Deno.exit(code === EXIT_OK && isStandardOutputIncomplete() ? EXIT_FAILURE : code);
   } catch (error) {
     Deno.exit(reportError(error));
   }
@@ -45,7 +52,7 @@ export async function runProgram(main: (args: string[]) => Promise<number | void
 /** Says the error in one line and returns the exit code that fits it. */
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return EXIT_OK;
+    if (error.exitCode === 0) return isStandardOutputIncomplete() ? EXIT_FAILURE : EXIT_OK;
     printErrorLine(`${oneLine(error.message)} (--help shows the options)`);
     return EXIT_USAGE;
   }

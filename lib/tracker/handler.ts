@@ -111,7 +111,12 @@ async function callOnce(
     const message = isLate
       ? `the handler took longer than ${policy.timeoutMs / 1_000} s`
       : `the handler failed: ${error instanceof Error ? error.message : String(error)}`;
-    return { reason, message, isPermanent: error instanceof PermanentError };
+    // A handler's own message may quote the order.
+    const messageWithoutValues = isLate
+      ? message
+      : `the handler failed: ${error instanceof Error ? error.name : typeof error}`;
+    const isPermanent = error instanceof PermanentError;
+    return { reason, message, messageWithoutValues, isPermanent };
   } finally {
     clearTimeout(timer);
     stop.removeEventListener("abort", onStop);

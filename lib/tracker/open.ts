@@ -50,6 +50,8 @@ export interface OpenTrackerOptions {
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
+  /** Whether log lines may quote values of records. Default: false. */
+  readonly logValues?: boolean;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
   /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
@@ -73,7 +75,11 @@ export interface OpenedTracker extends AsyncDisposable {
   /** Called for each record that was sent to the dead-letter topic, with one of the contract's reasons. */
   onDeadLettered: (
     record: KafkaRecord,
-    failure: { readonly reason: string; readonly message: string },
+    failure: {
+      readonly reason: string;
+      readonly message: string;
+      readonly messageWithoutValues?: string;
+    },
   ) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
   run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<RunEnd>;
