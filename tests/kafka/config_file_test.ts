@@ -130,6 +130,15 @@ Deno.test("a setting of security that a backslash has joined to the line before 
   }
 });
 
+Deno.test("a lone backslash joins nothing: the setting after it is one of its own, as in Java", () => {
+  for (const between of ["", "\n", "# a comment\n", "  \\\n\n"]) {
+    assert.deepEqual(
+      read(`\\\n${between}security.protocol=SSL\n`),
+      { settings: { "security.protocol": "SSL" }, warnings: [] },
+    );
+  }
+});
+
 Deno.test("a \\u without four hexadecimal digits is refused, as Java refuses it", () => {
   for (const escape of ["\\u", "\\u00g0", "\\uu0041", "\\u12"]) {
     assert.match(refusal(`a=b\nclient.id=${SECRET}${escape}`), /line 2 has a \\u without/);
@@ -174,7 +183,7 @@ Deno.test("readProperties() knows the line of each setting, and those that were 
       value,
       continuations.map(({ line }) => line),
     ]),
-    [[3, "a", "12", [4]], [5, "b", "1", [7]], [8, "c", "", []]],
+    [[3, "a", "12", [4]], [7, "b", "1", []], [8, "c", "", []]],
   );
 });
 
