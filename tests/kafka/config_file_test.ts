@@ -187,6 +187,39 @@ Deno.test("readProperties() knows the line of each setting, and those that were 
   );
 });
 
+Deno.test("settings of other Kafka clients are named in the warning too", () => {
+  const names = ["metadata.broker.list", "queue.buffering.max.ms", "message.timeout.ms", "debug"];
+  const { warnings } = read(
+    ["security.protocol=SSL", ...names.map((name) => `${name}=1`)].join("\n"),
+  );
+  assert.equal(warnings.length, 1);
+  for (const name of names) assert.ok(warnings[0]?.includes(`${name} (line `), warnings[0]);
+});
+
+Deno.test("connectionOf() refuses a file that sets no broker where none is given otherwise, and names its slips", async () => {
+  const path = await Deno.makeTempFile();
+  const connect = (text: string, broker?: readonly string[]) => {
+    Deno.writeTextFileSync(path, text);
+    return connectionOf({ config: path, ...(broker && { broker }) }, { clientId: "c" }).brokers;
+  };
+  assert.throws(() => connect("client.id=x\n"), {
+    name: "UsageError",
+    message:
+      `${path} sets no broker: add bootstrap.servers=host:port to it, or name one with --broker or KAFKA_BROKER`,
+  });
+  assert.throws(
+    () => connect("acks=1\nbootstrap.server=a:1\n"),
+    /acks.*did you mean bootstrap\.servers\?/,
+  );
+  assert.throws(
+    () => connect("bootstrap.servers=\n"),
+    /^UsageError: bootstrap\.servers: expected host:port/,
+  );
+  assert.deepEqual(connect("client.id=x\n", ["b:1"]), ["b:1"]);
+  assert.deepEqual(connect("bootstrap.servers=SASL_SSL://a:1, b:2\n"), ["a:1", "b:2"]);
+  await Deno.remove(path);
+});
+
 /** A program with this file and environment; never gets as far as a broker. */
 async function run(text: string, env: Readonly<Record<string, string>> = {}) {
   const cwd = await Deno.makeTempDir();
