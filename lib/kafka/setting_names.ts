@@ -4,6 +4,8 @@
  * @module
  */
 
+import { editDistance } from "../edit_distance.ts";
+
 /** Those of producer, consumer, and admin client of Kafka 4.3, as their `configNames()` list them. */
 const JAVA_CLIENT_SETTINGS = `
   acks allow.auto.create.topics auto.commit.interval.ms auto.offset.reset batch.size
@@ -157,29 +159,12 @@ export function meantSetting(name: string): string | undefined {
     candidates.find((known) => isMisspelled(letters(name), letters(known)));
 }
 
-/** By the number of characters to insert, to remove, or to replace. */
 function isMisspelled(name: string, known: string): boolean {
   const distanceMax = Math.min(MISSPELLING_MAX, Math.floor(known.length / 4));
   return Math.abs(name.length - known.length) <= distanceMax &&
-    distance(name, known) <= distanceMax;
+    editDistance(name, known) <= distanceMax;
 }
 
 function letters(name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, "");
-}
-
-function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= one.length; at++) {
-    const next = [at];
-    for (let to = 1; to <= other.length; to++) {
-      next.push(Math.min(
-        (row[to] ?? 0) + 1,
-        (next[to - 1] ?? 0) + 1,
-        (row[to - 1] ?? 0) + (one[at - 1] === other[to - 1] ? 0 : 1),
-      ));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }
