@@ -38,6 +38,7 @@ import { chaosSite, type DemoSite, demoSite } from "./demo/site.ts";
 import { openView } from "./demo/view.ts";
 import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
 import { deleteTopicsAt } from "./topics.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
@@ -60,6 +61,7 @@ interface DemoOptions {
 
 async function main(args: string[]): Promise<number> {
   const { orders, rate, bad, chaos, seed = randomSeed() } = parseOptions(args);
+  requireUnix("the demo");
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
     onSecond: () => printErrorLine("left at once: no proof"),

@@ -31,6 +31,7 @@ import { MEASURES_MEMORY } from "./soak/process_usage.ts";
 import { describeSoak } from "./soak/report.ts";
 import { runSoak, soakHolds, type SoakMoment, type SoakResult } from "./soak/run.ts";
 import { deleteTopicsAt } from "./topics.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
@@ -44,6 +45,7 @@ export interface SoakSettings {
 
 async function main(args: string[]): Promise<number> {
   const settings = parseOptions(args);
+  requireUnix("the soak");
   const result = await soak(settings);
   return result === undefined || soakHolds(result) ? EXIT_OK : EXIT_FAILURE;
 }
