@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
 /**
  * The soak: the pipeline under a steady load for a long time. It fails where memory or open handles of a program
  * grow, where a record is lost or repeated, or where the monitor has not counted them all.
