@@ -123,7 +123,10 @@ async function untilMonitored(monitor: Program, received: number): Promise<void>
 }
 
 async function startTracker(site: Site): Promise<Program> {
-  return await site.start("tracker", ["--rotate", `${ROTATE_BYTES / 1_000}kB`, "--quiet"]);
+  return await site.start("tracker", [
+    ...["--rotate", `${ROTATE_BYTES / 1_000}kB`],
+    ...["--quiet", "--log-level", "info"], // no line per order, but that it has started
+  ]);
 }
 
 /** As logrotate's `copytruncate` does it: a copy beside the closed segments, and the file at length 0. */

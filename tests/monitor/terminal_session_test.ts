@@ -64,10 +64,9 @@ test("a SIGTSTP that comes twice, as deno task passes it on, hides the dashboard
     await terminal.signal("SIGTSTP");
     await terminal.shows(/The dashboard is hidden|"kill -CONT/);
     if (!await terminal.isStopped()) return true;
-    // On a busy machine two signals may become one.
+    // On a busy machine two signals may become one, or the second come after it goes on.
     await terminal.signal("SIGCONT");
-    await terminal.shows(/received +10 /);
-    return false;
+    return (await terminal.shows(/received +10 |The dashboard is hidden/)).includes("is hidden");
   });
   await assertGivenBack(terminal);
   await terminal.press("Enter");
