@@ -67,6 +67,7 @@ async function track(options: TrackOptions): Promise<number> {
   const opening = openTracker({
     connection,
     topic: options.topic,
+    createTopics: options.createTopics,
     groupId: options.group,
     logs: options.logs,
     rotateBytes: options.rotate,

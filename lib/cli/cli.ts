@@ -9,8 +9,10 @@ import { surviveFileLimit } from "../file_limit.ts";
 import { isStandardOutputIncomplete, printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import { UsageError } from "../usage_error.ts";
+import { parseAge, parseDuration, parseSize } from "./quantities.ts";
 
 export { createCommand, OPTION_GROUPS } from "./command.ts";
+export { durationParser, parseAge, parseDuration, parseMinutes, parseSize } from "./quantities.ts";
 export { Argument, Command } from "commander";
 export { Option };
 
@@ -79,48 +81,6 @@ function printCauses(error: unknown): void {
   }
 }
 
-/** Parses `250ms`, `30s`, `2m`, `1h` into milliseconds. */
-export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-  const amount = Number(match?.[1]);
-  const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ""];
-  if (unitMs === undefined || !(amount > 0)) {
-    throw new InvalidArgumentError("expected a time such as 250ms, 30s, 2m or 1h");
-  }
-  return amount * unitMs;
-}
-
-/** Parses a number of minutes, fractions allowed. */
-export function parseMinutes(text: string): number {
-  const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
-  if (!(minutes > 0)) throw new InvalidArgumentError("expected a number of minutes above 0");
-  return minutes;
-}
-
-/** Parses `12h`, `30d`, `52w` (also `s` and `m`) into milliseconds: how long something is kept. */
-export function parseAge(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/.exec(text);
-  const amount = Number(match?.[1]);
-  const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }[
-    match?.[2] ?? ""
-  ];
-  if (unitMs === undefined || !(amount > 0)) {
-    throw new InvalidArgumentError("expected a time such as 12h, 30d or 52w");
-  }
-  return amount * unitMs;
-}
-
-/** Parses `64kB`, `256MB`, `1GB` (powers of 1,000) or `256MiB` (of 1,024) into bytes, from 1 kB on. */
-export function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([kMGT])(i?)B$/i.exec(text);
-  const power = "kmgt".indexOf(match?.[2]?.toLowerCase() ?? "?") + 1;
-  const bytes = Math.round(Number(match?.[1]) * (match?.[3] ? 1024 : 1000) ** power);
-  if (!(bytes >= 1000 && Number.isSafeInteger(bytes))) {
-    throw new InvalidArgumentError("expected a size from 1kB on, such as 256MB, 1GB or 512MiB");
-  }
-  return bytes;
-}
-
 /** Parses a rate: a number of orders a second, fractions allowed, or `max`. */
 export function parseRate(text: string): number | "max" {
   if (text === "max") return "max";
@@ -143,7 +103,7 @@ export function parseRamp(
         `expected stages RATE:TIME with commas, such as 100:10s,1000:30s,0:5s; got "${stage}"`,
       );
     }
-    return { target, durationMs: /^0+(ms|s|m|h)$/.test(time) ? 0 : parseDuration(time) };
+    return { target, durationMs: /^0+(ms|s|m|h|d)$/.test(time) ? 0 : parseDuration(time) };
   });
   if (!stages.some(({ target }, index) => target > 0 && lastsFrom(stages, index))) {
     throw new InvalidArgumentError("expected at least one stage in which orders are due");

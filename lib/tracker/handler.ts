@@ -6,7 +6,7 @@
  * @module
  */
 
-import { delay } from "../async.ts";
+import { delay, startTimer } from "../async.ts";
 import type { KafkaRecord } from "../record.ts";
 import type { Order } from "../order/schema.ts";
 import type { FailureReason, RecordFailure } from "./failures.ts";
@@ -96,7 +96,7 @@ async function callOnce(
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   let isLate = false;
-  const timer = setTimeout(() => {
+  const timer = startTimer(() => {
     isLate = true;
     call.abort(new DOMException("the handler took too long", "TimeoutError"));
   }, policy.timeoutMs);

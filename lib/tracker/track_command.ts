@@ -35,6 +35,7 @@ import type { TrackerTotals } from "./metrics.ts";
 /** As the command line has them. */
 export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly topic: string;
+  readonly createTopics: boolean;
   readonly json: boolean;
   readonly logLevel: LogLevelName;
   readonly group: string;
@@ -76,6 +77,11 @@ export function trackCommand(): Command {
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
+    .option(
+      "--create-topics",
+      "create the topic, with three partitions, where it does not exist (default: an error)",
+      false,
+    )
     .addOption(
       new Option("--group <name>", "consumer group")
         .env("KAFKA_CONSUMER_GROUP").default("order-tracker-group"),

@@ -73,6 +73,7 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
   const endLog = await startLog({ service: "order-verify", level: options.logLevel });
   const connection = connectionOf(options, { clientId: "orderflow-verify" });
   await using cluster = await ClusterClient.connect(connection, "probe");
+  await cluster.requireTopic(topic);
   await cluster.requirePermission("Read", topic);
   const verification = await verifyJournals({
     cluster,
