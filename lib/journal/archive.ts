@@ -59,12 +59,15 @@ interface Block {
 export class ArchiveReader implements ReadableFile {
   readonly #file: ReadableFile;
   readonly #blocks: readonly Block[];
+  /** Where the lengths lead no further; undefined where they lead to the end of the file. */
+  readonly damagedAt: number | undefined;
   #position = 0;
   #unpacked: { readonly block: Block; readonly bytes: Uint8Array } | undefined;
 
-  private constructor(file: ReadableFile, blocks: readonly Block[]) {
+  private constructor(file: ReadableFile, blocks: readonly Block[], damagedAt?: number) {
     this.#file = file;
     this.#blocks = blocks;
+    this.damagedAt = damagedAt;
   }
 
   /**
@@ -83,7 +86,7 @@ export class ArchiveReader implements ReadableFile {
       for (let at = 0; at < bytes;) {
         const block = await readHeader(file, at, blocks.at(-1)?.end ?? 0);
         if (block === undefined || block.frameEnd > bytes) {
-          if (isPartial) break;
+          if (isPartial) return new ArchiveReader(file, blocks, at);
           throw new ArchiveDamagedError(`the archive is damaged at byte ${at}`);
         }
         blocks.push(block);
