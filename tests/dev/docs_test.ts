@@ -59,6 +59,7 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     ...programs.map((name) => [name] as const),
     ["tracker", "verify"],
     ["tracker", "redrive"],
+    ["tracker", "search"],
   ];
   const helps = new Map<string, string>();
   for (const [name, ...args] of commands) {
@@ -180,7 +181,7 @@ interface Place {
 /** Options and commands with which a program ends by itself. */
 const ENDING = new Set([
   ...["--count", "--duration", "--ramp", "--exit-at-end", "--once", "--html"],
-  ...["verify", "redrive"],
+  ...["verify", "redrive", "search"],
 ]);
 
 async function runCommand(

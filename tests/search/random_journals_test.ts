@@ -65,7 +65,7 @@ class Source {
   json(value: unknown): string {
     const style = this.below(4);
     return JSON.stringify(value).replace(
-      /[^\x00-\x1f"\\{}[\]:,\d.]|\\u[0-9a-f]{4}/g,
+      /[^"\\{}[\]:,\d.]|\\u[0-9a-f]{4}/g,
       (character) => {
         if (character.startsWith("\\u")) {
           return style === 1 ? character.toUpperCase().replace("U", "u") : character;
