@@ -116,7 +116,12 @@ async function writeJournal(
   }
   while (open > 0) await new Promise((resolve) => setTimeout(resolve, 50));
   await journal.close();
-  return { orderId, offset: offset - 1, timestampMs: STARTED_MS + (offset - 1) * 10, count: offset };
+  return {
+    orderId,
+    offset: offset - 1,
+    timestampMs: STARTED_MS + (offset - 1) * 10,
+    count: offset,
+  };
 }
 
 interface Way {
@@ -141,10 +146,20 @@ async function searchAll(
   });
   const since = new Date(timestampMs - 90).toISOString();
   const ways: readonly Way[] = [
-    { name: "grep -F, an id", command: "sh", args: ["-c", `cat /dev/null; grep -hF ${orderId} '${plain}'/tracker.events*`] },
+    {
+      name: "grep -F, an id",
+      command: "sh",
+      args: ["-c", `grep -hF ${orderId} '${plain}'/tracker.events*`],
+    },
     way("search TEXT, an id", plain, orderId),
     way("search --order-id", plain, "--order-id", orderId),
-    way("search --where, every value parsed", plain, "--where", "total > 1000000 || sequence == 0", "--json"),
+    way(
+      "search --where, every value parsed",
+      plain,
+      "--where",
+      "total > 1000000 || sequence == 0",
+      "--json",
+    ),
     way("search --offset", plain, "--offset", `0:${offset}`),
     way("search --since, the last ten", plain, "--since", since),
     way("search --order-id, archives", compressed, "--order-id", orderId),
@@ -185,7 +200,9 @@ function describe(
   return [
     "## Searching a journal",
     "",
-    `${withThousands(megabytes)} MB, ${withThousands(lines)} lines of real orders in segments of 128 MB, ${ROUNDS} rounds, ` +
+    `${withThousands(megabytes)} MB, ${
+      withThousands(lines)
+    } lines of real orders in segments of 128 MB, ${ROUNDS} rounds, ` +
     "medians; the file cache is warm. The id is that of the last order.",
     "",
     table(["", "seconds", "less the start, to grep's", "CPU seconds", "peak MiB"], rows),
