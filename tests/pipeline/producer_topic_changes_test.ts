@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
+import { setQuota } from "../faults/quota.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, createTopics, type Site, until, withAdmin } from "../site.ts";
 import { recordsOf } from "./topic_records.ts";
@@ -80,4 +81,28 @@ Deno.test("producer to a topic that is grown and created again with fewer partit
       in_deleted_topic: lost,
     },
   );
+});
+
+Deno.test("producer over its quota says that it is throttled, for how long, and takes it for no outage", async () => {
+  await using site = await createSite();
+  // No other test's producer has this client id: quotas are the cluster's.
+  const clientId = site.topic;
+  const config = join(site.folder, "config", "client.properties");
+  await Deno.mkdir(join(site.folder, "config"));
+  await Deno.writeTextFile(config, `bootstrap.servers=${site.broker}\nclient.id=${clientId}\n`);
+  await setQuota(site.broker, { clientId, name: "producer_byte_rate", byteRate: 50_000 });
+  try {
+    const { code, stdout, stderr } = await site.run("producer", [
+      ...["--rate", "max", "--count", "500", "--json", "--config", config],
+    ]);
+    assert.equal(code, 0, stderr);
+    const { acknowledged, throttled_ms: throttledMs = 0, seconds } = JSON.parse(stdout);
+    assert.equal(acknowledged, 500);
+    assert.ok(throttledMs > 1_000 && throttledMs <= seconds * 1_000, stdout);
+    const warnings = stderr.match(/The brokers throttle this producer/g) ?? [];
+    assert.ok(warnings.length >= 1 && warnings.length <= 1 + seconds / 5, stderr);
+    assert.doesNotMatch(stderr, /No acknowledgement/);
+  } finally {
+    await setQuota(site.broker, { clientId, name: "producer_byte_rate", byteRate: undefined });
+  }
 });
