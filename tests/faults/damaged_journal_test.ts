@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createShop } from "../../lib/shop/shop.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, type JournalLine, readTopic, type Site } from "../site.ts";
 import {
   assertAllCommitted,
   assertHolds,
   between,
-  brokerOfFile,
   logged,
   scaled,
   seededChoices,
@@ -15,7 +15,7 @@ import {
   withDeadline,
 } from "./fault_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /**
  * Without its checkpoint a journal has a new id, and a commit of the old one counts as another tracker's:

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Program } from "../../dev/programs.ts";
 import type { Random } from "../../lib/shop/random.ts";
+import { liveBroker } from "../live_broker.ts";
 import {
   countJournalLines,
   createSite,
@@ -15,7 +16,6 @@ import {
 import {
   assertAllCommitted,
   between,
-  brokerOfFile,
   createDeadLetterTopic,
   difference,
   limitDeadLetters,
@@ -31,7 +31,7 @@ import {
 } from "./fault_site.ts";
 import { sendFullRecords } from "./full_records.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const MEMBER_COUNT = 3;
 const PARTITION_COUNT = 6;

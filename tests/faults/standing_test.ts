@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Transaction } from "kafkajs";
 import { spawnBoundToUs } from "../../dev/child_process.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, createTopics, type Site, until, withAdmin } from "../site.ts";
 import {
-  brokerOfFile,
   committedOffsets,
   createDeadLetterTopic,
   FaultBroker,
@@ -18,7 +18,7 @@ import { setQuota } from "./quota.ts";
 import { lagOf, look, readStatus, startWatched } from "./standing_site.ts";
 import { joinStubbornly } from "./stubborn_member.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /** What is promised: the right word within this time. */
 const SAID_WITHIN_MS = 5_000;
