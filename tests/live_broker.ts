@@ -12,8 +12,10 @@
 import { join } from "node:path";
 import { listsBroker } from "../dev/kafka_probe.ts";
 
-/** The files of a test run have nothing in common but the process: its environment holds the address. */
+/** The files of a test run, in threads of their own, share the process: its environment holds the address. */
 const SHARED_BROKER = "ORDERFLOW_SHARED_BROKER";
+/** One file at a time asks for the broker, so that it is started once. */
+const LOCKS = join(import.meta.dirname ?? ".", "..", ".kafka");
 const PROBE_TIMEOUT_MS = 5_000;
 const DELETE_ATTEMPTS_MAX = 50;
 
@@ -41,6 +43,9 @@ async function findOrStart(): Promise<LiveBroker> {
   const named = Deno.env.get("KAFKA_TEST_BROKER");
   if (named) return { address: named };
 
+  await Deno.mkdir(LOCKS, { recursive: true });
+  using lock = await Deno.open(join(LOCKS, "tests.lock"), { create: true, write: true });
+  await lock.lock(true);
   // A test run that was started by a test has a broker of its own.
   const [pid, shared] = (Deno.env.get(SHARED_BROKER) ?? "").split(" ");
   if (shared && pid === String(Deno.pid) && await listsBroker(shared, PROBE_TIMEOUT_MS)) {

@@ -13,8 +13,12 @@ import { deleteSync, killSync } from "./live_broker.ts";
 import { onFreePorts } from "./on_free_ports.ts";
 
 const WATCH_MS = 200;
-/** As a cluster sets it for short sessions; tests with killed members would have to wait 6 s. */
-const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
+const SETTINGS = {
+  // Trackers whose sessions end soon: a test that kills one would have to wait 6 s for its partitions.
+  "group.min.session.timeout.ms": "500",
+  // Compaction looks for work this often, instead of every 15 s.
+  "log.cleaner.backoff.ms": "200",
+} as const;
 
 const parent = Deno.ppid;
 const dataDir = await Deno.makeTempDir({ prefix: "orderflow-broker-" });

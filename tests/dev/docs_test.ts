@@ -60,11 +60,13 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     ["tracker", "verify"],
     ["tracker", "redrive"],
   ];
-  const helps = new Map<string, string>();
-  for (const [name, ...args] of commands) {
-    helps.set([name, ...args].join(" "), await helpOf(name, args));
-  }
-  return helps;
+  return new Map(
+    await Promise.all(
+      commands.map(async ([name, ...args]) =>
+        [[name, ...args].join(" "), await helpOf(name, args)] as const
+      ),
+    ),
+  );
 }
 
 const helps = await helpOfAll();

@@ -100,7 +100,7 @@ Deno.test("a journal cut in its last two lines, zeroed, or with a bad checkpoint
   const append = (bytes: Uint8Array) => Deno.writeFileSync(journal, bytes, { append: true });
   let oldCheckpoint = new Uint8Array();
 
-  const cuts = scaled({ long: 24, short: 4 });
+  const cuts = scaled({ long: 24, short: 2 });
   const damages: readonly (readonly [name: string, damage: () => void])[] = [
     ...Array.from({ length: cuts }, () =>
       [

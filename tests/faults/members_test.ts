@@ -35,7 +35,7 @@ const broker = await liveBroker();
 
 const MEMBER_COUNT = 3;
 const PARTITION_COUNT = 6;
-const RECORD_COUNT = scaled({ long: 100_000, short: 20_000 });
+const RECORD_COUNT = scaled({ long: 100_000, short: 12_000 });
 const FULL_RECORD_COUNT = 120;
 const RATE = scaled({ long: 2_000, short: 1_500 });
 /** So many lines are journaled, by all together, between one change and the next. */

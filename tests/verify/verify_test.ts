@@ -584,10 +584,11 @@ Deno.test("verifyJournals() agrees with a model that holds all in memory", async
 
     const expected = { missing: 0, duplicated: 0, across: 0, mismatched: 0, expired: 0 };
     let lineCount = 0;
+    const linesOf = journals.map((lines) =>
+      Map.groupBy(lines, ({ record }) => `${record.partition} ${record.offset}`)
+    );
     for (const { partition, offset } of records) {
-      const found = journals.map((lines) =>
-        lines.filter(({ record }) => record.partition === partition && record.offset === offset)
-      );
+      const found = linesOf.map((lines) => lines.get(`${partition} ${offset}`) ?? []);
       const counts = found.map((lines) => lines.length);
       const count = counts.reduce((sum, each) => sum + each, 0);
       lineCount += count;
