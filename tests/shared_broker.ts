@@ -13,12 +13,8 @@ import { deleteSync, killSync } from "./live_broker.ts";
 import { onFreePorts } from "./on_free_ports.ts";
 
 const WATCH_MS = 200;
-const SETTINGS = {
-  // Trackers whose sessions end soon: a test that kills one would have to wait 6 s for its partitions.
-  "group.min.session.timeout.ms": "500",
-  // Compaction looks for work this often, instead of every 15 s.
-  "log.cleaner.backoff.ms": "200",
-} as const;
+/** For trackers whose sessions end soon: a test that kills one would have to wait 6 s for its partitions. */
+const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
 
 const parent = Deno.ppid;
 const dataDir = await Deno.makeTempDir({ prefix: "orderflow-broker-" });
