@@ -1,5 +1,5 @@
 /**
- * What the figures mean: a score whose parts are named, and a verdict with its reasons. Pure.
+ * Says what the figures mean: a verdict with its reasons. Pure.
  *
  * @module
  */
@@ -22,17 +22,6 @@ const RATE_LOW = 0.1;
 /** An error of the tracker itself is of now for so long. */
 export const LAST_ERROR_RED_MS = 60_000;
 const LAST_ERROR_YELLOW_MS = 300_000;
-
-const SUCCESS_POINTS_MAX = 50;
-const ERROR_POINTS_MAX = 20;
-const POINTS_PER_ERROR = 2;
-const RATE_POINTS = [
-  { atLeast: 0.5, points: 30 },
-  { atLeast: 0.3, points: 25 },
-  { atLeast: 0.1, points: 15 },
-] as const;
-const RATE_POINTS_MAX = 30;
-const RATE_POINTS_ABOVE_ZERO = 10;
 
 /** `counting`: the journal is not read to where now is, so nothing can be said of now. */
 export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_data";
@@ -85,19 +74,6 @@ export interface Health {
   readonly checks: readonly Check[];
 }
 
-export interface QualityPart {
-  readonly name: "success" | "throughput" | "errors";
-  readonly points: number;
-  readonly pointsMax: number;
-  readonly reason: string;
-}
-
-export interface Quality {
-  /** 0 to 100: the sum of the parts, rounded. */
-  readonly score: number;
-  readonly parts: readonly QualityPart[];
-}
-
 /** What is judged. Ages are in milliseconds; undefined where the thing never was. */
 export interface Evidence {
   readonly received: number;
@@ -122,15 +98,12 @@ export interface Evidence {
   readonly lostStatusAgeMs: number | undefined;
   readonly trouble: Trouble | undefined;
   readonly unreadableLines: number;
+  /** Why the status file cannot be read; undefined where it can, or there is none. */
+  readonly statusProblem: string | undefined;
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
   /** Whether they were there when the monitor came. */
   readonly isFirstCount: boolean;
-}
-
-export function judgeQuality(evidence: Evidence): Quality {
-  const parts = [successPart(evidence), throughputPart(evidence), errorsPart(evidence)];
-  return { score: Math.round(parts.reduce((sum, { points }) => sum + points, 0)), parts };
 }
 
 export function judgeHealth(evidence: Evidence): Health {
@@ -153,7 +126,7 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   }
   if (evidence.received === 0) {
     const reasons = [noDataReason(evidence, state), ...saidReasons(evidence)];
-    return { status: "no_data", state, reasons, checks };
+    return { status: "no_data", state, reasons: [...reasons, ...fileReasons(evidence)], checks };
   }
   if (lostStatusAgeMs !== undefined) {
     const lost = `the tracker has not said anything for ${duration(lostStatusAgeMs)}: ` +
@@ -162,7 +135,8 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   }
   if (newestAgeMs > STALE_AFTER_MS) {
     const stale = `no data for ${duration(newestAgeMs)} (stale after ${duration(STALE_AFTER_MS)})`;
-    return { status: "stale", state, reasons: [stale, ...stateReasons(evidence, state)], checks };
+    const reasons = [stale, ...stateReasons(evidence, state), ...fileReasons(evidence)];
+    return { status: "stale", state, reasons, checks };
   }
   const troubles = troublesOf(evidence, state);
   return {
@@ -178,9 +152,7 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
       ...checks.slice(1).filter(({ level, name }) =>
         level !== "good" && (name !== "throughput" || state === "running")
       ).map(({ reason }) => reason),
-      ...(evidence.unreadableLines > 0
-        ? [`${counted(evidence.unreadableLines, "line")} could not be read`]
-        : []),
+      ...fileReasons(evidence),
     ],
     checks,
   };
@@ -265,6 +237,16 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
   }
   if (state === "silent") return ["the tracker did not say that it stopped"];
   return [];
+}
+
+/** What cannot be read. */
+function fileReasons({ unreadableLines, statusProblem }: Evidence): readonly string[] {
+  return [
+    ...(unreadableLines > 0 ? [`${counted(unreadableLines, "line")} could not be read`] : []),
+    ...(statusProblem === undefined
+      ? []
+      : [`the tracker's status file cannot be read: ${statusProblem}`]),
+  ];
 }
 
 /** What the tracker itself says of its state. */
@@ -352,43 +334,7 @@ function lastErrorCheck({ lastErrorAgeMs }: Evidence): Check {
   };
 }
 
-function successPart({ window, successPercent }: Evidence): QualityPart {
-  const inWindow = window.received > 0;
-  const rate = inWindow
-    ? 100 * (window.received - window.failed) / window.received
-    : successPercent;
-  return {
-    name: "success",
-    points: rate === undefined ? 0 : round1(rate / 100 * SUCCESS_POINTS_MAX),
-    pointsMax: SUCCESS_POINTS_MAX,
-    reason: rate === undefined
-      ? "no message yet"
-      : `${percent(rate)} ${inWindow ? `in ${duration(JUDGED_WINDOW_MS)}` : "of all"}`,
-  };
-}
-
-function throughputPart({ messagesPerSecond: rate }: Evidence): QualityPart {
-  const step = RATE_POINTS.find(({ atLeast }) => rate >= atLeast);
-  return {
-    name: "throughput",
-    points: step?.points ?? (rate > 0 ? RATE_POINTS_ABOVE_ZERO : 0),
-    pointsMax: RATE_POINTS_MAX,
-    reason: `${rate} msg/s`,
-  };
-}
-
-function errorsPart({ window, trackerErrorsInWindow }: Evidence): QualityPart {
-  const errors = window.failed + trackerErrorsInWindow;
-  return {
-    name: "errors",
-    points: Math.max(0, ERROR_POINTS_MAX - POINTS_PER_ERROR * errors),
-    pointsMax: ERROR_POINTS_MAX,
-    reason: `${errors === 0 ? "no errors" : counted(errors, "error")} in ${
-      duration(JUDGED_WINDOW_MS)
-    }`,
-  };
-}
-
-function round1(value: number): number {
+/** To one digit. */
+export function round1(value: number): number {
   return Math.round(value * 10) / 10;
 }

@@ -74,7 +74,7 @@ class Facts {
   superseded = 0;
   expired = 0;
   unreadable = 0;
-  unreadableSample: string | undefined = undefined;
+  unreadableLines = new RecentLines({ countMax: 1, lineBytesMax: SAMPLE_BYTES_MAX });
   firstEventMs = Infinity;
   newestEventMs = -Infinity;
   aheadOfClock = 0;
@@ -104,6 +104,7 @@ class Facts {
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
     copy.recentFailedLines = this.recentFailedLines.copy();
+    copy.unreadableLines = this.unreadableLines.copy();
     copy.topics = new Map();
     for (const [topic, partitions] of this.topics) {
       const copies = new Map<number, MutablePartition>();
@@ -143,7 +144,7 @@ export class JournalModel implements LineSink {
     const facts = this.#facts;
     if (!this.#scanner.scan(bytes, start, end, whole)) {
       facts.unreadable++;
-      facts.unreadableSample = sampleOf(bytes, start, end);
+      facts.unreadableLines.note(bytes, start, end);
       return;
     }
     const event: EventFacts = this.#scanner;
@@ -176,6 +177,7 @@ export class JournalModel implements LineSink {
   settle(): void {
     this.#facts.recentLines.settle();
     this.#facts.recentFailedLines.settle();
+    this.#facts.unreadableLines.settle();
   }
 
   get totals(): Totals {
@@ -199,7 +201,8 @@ export class JournalModel implements LineSink {
 
   /** The beginning of the latest unreadable line: not safe to show as it is. */
   get unreadableSample(): string | undefined {
-    return this.#facts.unreadableSample;
+    const line = this.#facts.unreadableLines.lines().at(-1);
+    return line && DECODER.decode(line);
   }
 
   /** Events stamped further ahead of the monitor's clock than clocks differ; they are in no window. */
@@ -330,8 +333,4 @@ function endOf(bytes: Uint8Array, start: number, end: number): string {
 function expiredCount(lineEnd: string): number {
   const [, from, to] = EXPIRY_MARK.exec(lineEnd) ?? [];
   return from === undefined || to === undefined ? 0 : Math.max(0, Number(to) - Number(from) + 1);
-}
-
-function sampleOf(bytes: Uint8Array, start: number, end: number): string {
-  return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
 }

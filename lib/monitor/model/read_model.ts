@@ -12,18 +12,17 @@ import {
   type Health,
   JUDGED_WINDOW_MS,
   judgeHealth,
-  judgeQuality,
   LAST_ERROR_RED_MS,
-  type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
+import { judgeQuality, type Quality } from "./quality.ts";
+import { type Chart, chartOf, round2, successPercent } from "./chart.ts";
 import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
 import type { Found } from "./found_records.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
-import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
@@ -38,7 +37,6 @@ export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
 
 /** As many as leave each step of a chart whole seconds. */
 const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
-const FULL_SECOND_MS = 1000;
 
 /** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
 export interface Snapshot {
@@ -135,20 +133,6 @@ export interface LastError {
   readonly text: string;
 }
 
-/** Points over a window, oldest first; the last one is of the last full second, or of what has passed of its step. */
-export interface Chart {
-  readonly received: number;
-  readonly failed: number;
-  /** Of the whole window. */
-  readonly totalSuccessRatePercent: number | undefined;
-  readonly startMs: number;
-  readonly stepMs: number;
-  readonly messagesPerSecond: readonly number[];
-  readonly failedCounts: readonly number[];
-  /** Undefined for a step without messages. */
-  readonly successRatePercent: readonly (number | undefined)[];
-}
-
 export class ReadModel {
   readonly journal = new JournalModel();
   readonly log = new LogModel();
@@ -198,7 +182,7 @@ export class ReadModel {
     );
     const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
     const said = saidBy({ status, metrics, newestMs, nowMs });
-    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said, status });
     const latest = this.#latest ?? journal;
     this.#troubles.note(evidence.trouble, nowMs);
     return {
@@ -257,11 +241,12 @@ export class ReadModel {
   }
 
   #evidence(
-    { nowMs, messagesPerSecond, behindBytes, said }: {
+    { nowMs, messagesPerSecond, behindBytes, said, status }: {
       readonly nowMs: number;
       readonly messagesPerSecond: number;
       readonly behindBytes: number;
       readonly said: SaidFigures;
+      readonly status: StatusReading;
     },
   ): Evidence {
     const { journal, log } = this;
@@ -296,6 +281,7 @@ export class ReadModel {
           : undefined,
       }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,
+      statusProblem: status.kind === "unreadable" ? status.reason : undefined,
     };
   }
 
@@ -356,44 +342,4 @@ export class ReadModel {
       endMs: nowMs,
     });
   }
-}
-
-/** Steps count from the first event on, and up to the end. */
-function chartOf(
-  steps: readonly WindowCounts[],
-  { startMs, stepMs, firstEventMs = startMs, endMs }: {
-    readonly startMs: number;
-    readonly stepMs: number;
-    readonly firstEventMs: number | undefined;
-    readonly endMs: number;
-  },
-): Chart {
-  const secondsOf = (index: number) => {
-    const stepStartMs = startMs + index * stepMs;
-    const fromMs = Math.max(stepStartMs, firstEventMs);
-    const toMs = Math.min(stepStartMs + stepMs, endMs);
-    return Math.min(stepMs, Math.max(FULL_SECOND_MS, toMs - fromMs)) / 1000;
-  };
-  const received = steps.reduce((sum, step) => sum + step.received, 0);
-  const failed = steps.reduce((sum, step) => sum + step.failed, 0);
-  return {
-    received,
-    failed,
-    totalSuccessRatePercent: successPercent({ received, failed }),
-    startMs,
-    stepMs,
-    failedCounts: steps.map(({ failed }) => failed),
-    messagesPerSecond: steps.map(({ received }, index) => round2(received / secondsOf(index))),
-    successRatePercent: steps.map(successPercent),
-  };
-}
-
-function successPercent(
-  { received, failed }: { readonly received: number; readonly failed: number },
-): number | undefined {
-  return received === 0 ? undefined : 100 * (received - failed) / received;
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
 }

@@ -266,6 +266,10 @@ export function parseLine(
   start: number,
   end: number,
 ): Readonly<Record<string, unknown>> | undefined {
+  // Without a brace at its beginning it is none: an exception a line would cost minutes where there are millions.
+  let first = start;
+  while (first < end && isBlank(byteAt(bytes, first))) first++;
+  if (first === end || bytes[first] !== OPEN_BRACE) return undefined;
   let text: string;
   try {
     text = STRICT_DECODER.decode(bytes.subarray(start, end));
@@ -282,6 +286,11 @@ function ascii(text: string): Uint8Array {
 
 function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
+}
+
+/** Whether JSON allows the byte between tokens. */
+function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
 
 function isCount(value: unknown): value is number {

@@ -11,9 +11,9 @@ import {
   levelOf,
   milliseconds,
   percent,
-  type Quality,
   statusName,
 } from "../../model/health.ts";
+import type { Quality } from "../../model/quality.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import { column, columnsOf, type Line, span, type Tone, wrapped } from "../parts/line.ts";
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
