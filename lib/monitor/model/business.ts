@@ -27,6 +27,20 @@ export interface Revenue {
   readonly perMinuteCents: number;
 }
 
+/** Whether anything is known of orders: a topic may have none. */
+export function hasOrders(
+  { business: { ordersByStatus, revenue, topProducts, topCustomers } }: {
+    readonly business: {
+      readonly ordersByStatus: ReadonlyMap<string, number>;
+      readonly revenue: readonly Revenue[];
+      readonly topProducts: readonly Counted[];
+      readonly topCustomers: readonly Counted[];
+    };
+  },
+): boolean {
+  return ordersByStatus.size + revenue.length + topProducts.length + topCustomers.length > 0;
+}
+
 interface Takings {
   totalCents: number;
   /** Cents by minute since the epoch, the newest ones. */

@@ -14,6 +14,7 @@ import { type EventFacts, EventScanner } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import { LineRuns } from "./line_runs.ts";
+import { Traffic } from "./traffic.ts";
 
 /** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
@@ -84,6 +85,7 @@ class Facts {
   topics = new Map<string, Map<number, MutablePartition>>();
   partitionCount = 0;
   business = new Business();
+  traffic = new Traffic();
   lastFailed: FailedEvent | undefined = undefined;
   recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
@@ -101,6 +103,7 @@ class Facts {
     copy.history = this.history.copy();
     copy.kinds = new Map(this.kinds);
     copy.business = this.business.copy();
+    copy.traffic = this.traffic.copy();
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
     copy.recentFailedLines = this.recentFailedLines.copy();
@@ -148,6 +151,7 @@ export class JournalModel implements LineSink {
       return;
     }
     const event: EventFacts = this.#scanner;
+    facts.traffic.note(event);
     if (event.failed) {
       facts.failed++;
       noteFailure(facts, event);
@@ -233,6 +237,10 @@ export class JournalModel implements LineSink {
 
   get business(): Business {
     return this.#facts.business;
+  }
+
+  get traffic(): Traffic {
+    return this.#facts.traffic;
   }
 
   get lastFailed(): FailedEvent | undefined {

@@ -27,6 +27,8 @@ import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
+import { LagHistory, type LagSeries } from "./lag_history.ts";
+import type { TrafficView } from "./traffic.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
@@ -71,6 +73,8 @@ export interface Snapshot {
     /** By orders. */
     readonly topCustomers: readonly Counted[];
   };
+  /** Bytes and keys of all records. */
+  readonly traffic: TrafficView;
   /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
   /** By reason, from the log, as far back as its files go. */
@@ -124,6 +128,8 @@ export interface PartitionView {
   readonly messagesPerSecond: number;
   /** Undefined where it is not known. */
   readonly lag: number | undefined;
+  /** A value a second of the last minute; empty where it was never known. */
+  readonly lagSeries: LagSeries;
 }
 
 export interface LastError {
@@ -140,6 +146,7 @@ export class ReadModel {
   #latest: JournalModel | undefined;
   #nowMs = Infinity;
   readonly #troubles = new TroubleHistory();
+  readonly #lags = new LagHistory();
 
   /** The time, before lines are handed in. */
   tick(nowMs: number): void {
@@ -208,6 +215,7 @@ export class ReadModel {
         topProducts: journal.business.topProducts.map((each) => ({ ...each })),
         topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
       },
+      traffic: journal.traffic.view(nowMs),
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),
       lastError: this.#lastError(),
@@ -294,10 +302,15 @@ export class ReadModel {
   #partitions(nowMs: number, said: SaidFigures): readonly PartitionView[] {
     const { partitions } = this.journal;
     const topics = new Set(partitions.map(({ topic }) => topic));
+    const lags = new Map(
+      partitions.map((each) => [placeOf(each), said.lagOf(each, topics.size === 1)]),
+    );
+    this.#lags.note(nowMs, lags);
     return partitions.map(({ window, ...partition }) => ({
       ...partition,
       messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
-      lag: said.lagOf(partition, topics.size === 1),
+      lag: lags.get(placeOf(partition)),
+      lagSeries: this.#lags.of(placeOf(partition)),
     }));
   }
 
@@ -342,4 +355,10 @@ export class ReadModel {
       endMs: nowMs,
     });
   }
+}
+
+function placeOf(
+  { topic, partition }: { readonly topic: string; readonly partition: number },
+): string {
+  return `${topic}/${partition}`;
 }

@@ -45,6 +45,11 @@ export class Tally {
     this.#place(counted);
   }
 
+  /** How many names were counted: {@link TALLY_NAMES_MAX} at most. */
+  get size(): number {
+    return this.#byName.size;
+  }
+
   /** At most {@link TALLY_TOP_COUNT}, largest first. */
   get top(): readonly Counted[] {
     return this.#top;

@@ -9,7 +9,8 @@ import { BEHIND_BYTES_MIN, duration, levelOf, statusName } from "../model/health
 import type { Snapshot } from "../model/read_model.ts";
 import { GLYPHS } from "./parts/glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
-import { columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
+import { onlyTopic } from "./parts/list_pane.ts";
+import { column, columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
 import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./parts/pane.ts";
 import { detailPane, focusedPane } from "./panes.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
@@ -33,6 +34,7 @@ const LIST_ROWS_MIN = 5;
 const BODY_ROWS_WITH_CHARTS = 20;
 const SIDE_SHARE = 0.47;
 const FOLDER_WIDTH_MAX = 24;
+const TOPIC_WIDTH_MAX = 24;
 
 /** Exactly `rows` lines of exactly `columns` columns. */
 export function frameLines(spec: FrameSpec): readonly Line[] {
@@ -122,6 +124,7 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
     ? "no message yet"
     : `newest message ${duration(takenAtMs - newestEventMs)} old`;
   const behindBytes = files.journal?.behindBytes ?? 0;
+  const topic = onlyTopic(snapshot);
   return [
     span(" orderflow ", "strong"),
     span(`${GLYPHS[glyphs].mark} ${statusName(health)}`, levelOf(health)),
@@ -132,6 +135,9 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
     ...(behindBytes >= BEHIND_BYTES_MIN
       ? [span(behindText(snapshot, behindBytes), "warning"), span("  ")]
       : []),
+    ...(topic === undefined
+      ? []
+      : [span(column(printable(topic), TOPIC_WIDTH_MAX).trimEnd()), span(" in ", "dim")]),
     span(`${endOf(printable(folder), FOLDER_WIDTH_MAX)}  `),
     span(`${age}  every ${intervalMs} ms`, "dim"),
   ];

@@ -6,7 +6,7 @@
 
 import { toDecimal } from "../../order/money.ts";
 import { counted, inBytes, withThousands } from "../../text.ts";
-import { REVENUE_MINUTES } from "../model/business.ts";
+import { hasOrders, REVENUE_MINUTES } from "../model/business.ts";
 import { duration, levelOf, milliseconds, percent, statusName } from "../model/health.ts";
 import { lagAtStop, type Outcome, outcomeOf } from "../model/outcome.ts";
 import { VERSION } from "../../version.ts";
@@ -18,6 +18,9 @@ import { logText } from "../model/log_model.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import { niceMax } from "./scale.ts";
+
+/** Shown of a value without an order. */
+const VALUE_LENGTH_MAX = 120;
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
@@ -88,7 +91,7 @@ ${tiles(snapshot, outcome)}
 <main>
 ${outcome.isFinished ? "" : healthSection(snapshot) + quality(snapshot)}
 ${charts(snapshot)}
-${business(snapshot, outcome)}
+${hasOrders(snapshot) ? business(snapshot, outcome) : traffic(snapshot, outcome)}
 ${partitions(snapshot)}
 ${failures(snapshot)}
 ${recentEvents(snapshot, outcome)}
@@ -164,7 +167,6 @@ function business(
   { isFinished }: Outcome,
 ): string {
   const { revenue, ordersByStatus, topProducts, topCustomers } = business;
-  if (ordersByStatus.size === 0 && revenue.length === 0) return "";
   const runMinutes = Math.max(1_000, newestEventMs - firstEventMs) / 60_000;
   return section(
     "Business",
@@ -192,6 +194,37 @@ function business(
         ),
       ].map((column) => `<div>${column}</div>`).join("")
     }</div>`,
+    "wide",
+  );
+}
+
+/** Bytes, keys, and rates: what there is to say of a topic without orders. */
+function traffic({ traffic, totals, ...rates }: Snapshot, { isFinished }: Outcome): string {
+  if (totals.received === 0) return "";
+  const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount } = traffic;
+  const { firstEventMs = 0, newestEventMs = 0 } = rates;
+  const runSeconds = Math.max(1_000, newestEventMs - firstEventMs) / 1_000;
+  const perSecond = isFinished ? Math.round(valueBytes / runSeconds) : valueBytesPerSecond;
+  return section(
+    "Values and keys",
+    `<div class="columns"><div>${
+      table(["values", "#"], [
+        ["in all", inBytes(valueBytes)],
+        [isFinished ? "a second" : "a second, of the last minute", inBytes(perSecond)],
+        ["mean", inBytes(Math.round(valueBytes / totals.received))],
+        ["largest", inBytes(valueBytesMax)],
+      ])
+    }</div><div>${
+      table(["keys", "#"], [
+        ["different", `${withThousands(keyCount)}${traffic.areKeysCapped ? " or more" : ""}`],
+        ["records without a key", withThousands(keylessCount)],
+      ])
+    }</div><div>${
+      table(
+        ["most frequent keys", "#records"],
+        traffic.topKeys.map(({ label, count }) => countRow([label, count])),
+      )
+    }</div></div>`,
     "wide",
   );
 }
@@ -274,17 +307,26 @@ function recentEvents(
   ]);
   return section(
     isFinished ? "Latest failed records" : "Recent records",
-    table(["at (UTC)", "", "record", "#amount", "what", "order"], rows),
+    table(
+      events.some(({ order }) => order !== undefined)
+        ? ["at (UTC)", "", "record", "#amount", "what", "order"]
+        : ["at (UTC)", "", "record", "#size", "key and value", ""],
+      rows,
+    ),
     "wide",
   );
 }
 
 /** Amount, what there is to say, and the order's id. */
 function whatOf(
-  { failed, kind, error = "", order }: RecentEvent,
+  { failed, kind, error = "", order, content }: RecentEvent,
 ): readonly [amount: string, what: string, orderId: string] {
   const { total, currency = "", status = "", customerName = "", orderId = "" } = order ?? {};
   if (failed) return ["", text(`${kind}: ${error}`), text(orderId)];
+  if (content !== undefined) {
+    const { key = "(no key)", valueBytes } = content;
+    return [inBytes(valueBytes), text(`${key}: ${content.text.slice(0, VALUE_LENGTH_MAX)}`), ""];
+  }
   return [
     total === undefined ? "" : text(`${total.toFixed(2)} ${currency}`),
     text([customerName, status].filter((part) => part !== "").join(", ")),

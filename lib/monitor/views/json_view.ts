@@ -70,6 +70,7 @@ export function formatJson(snapshot: Snapshot): string {
       name: label,
       orders: count,
     })),
+    traffic: trafficOf(snapshot),
     errors_by_kind: Object.fromEntries(snapshot.errorKinds),
     dead_letters_by_reason: Object.fromEntries(snapshot.deadLetters),
     last_error: lastError === undefined ? null : {
@@ -94,6 +95,8 @@ export function formatJson(snapshot: Snapshot): string {
         customer_id: event.order.customerId,
         item_count: event.order.itemCount,
       },
+      key: event.content?.key,
+      value_bytes: event.content?.valueBytes,
     })),
     recent_logs: snapshot.recentLogs.map(({ timestampMs, level, message, error, details }) => ({
       at: isoTime(timestampMs),
@@ -118,6 +121,23 @@ export function formatJson(snapshot: Snapshot): string {
       log: fileOf(snapshot.files.log),
     },
   });
+}
+
+/** Keys are those of records without an order. */
+function trafficOf({ traffic, totals }: Snapshot) {
+  return {
+    value_bytes: traffic.valueBytes,
+    value_bytes_per_second: traffic.valueBytesPerSecond,
+    value_bytes_mean: totals.received === 0
+      ? null
+      : Math.round(traffic.valueBytes / totals.received),
+    value_bytes_max: traffic.valueBytesMax,
+    records_without_order: traffic.plainCount,
+    records_without_key: traffic.keylessCount,
+    distinct_keys: traffic.keyCount,
+    distinct_keys_capped: traffic.areKeysCapped,
+    top_keys: traffic.topKeys.map(({ label, count }) => ({ key: label, records: count })),
+  };
 }
 
 /** What the tracker last said of itself: since its start, not of the whole journal. */

@@ -24,7 +24,7 @@ export const NAME_WIDTH = 13;
 const REASONS_WIDTH = 60;
 
 /** A name, a value in a column of its own, and what there is to say of it. */
-interface Fact {
+export interface Fact {
   readonly name: string;
   readonly value: string;
   readonly note: string;
@@ -32,7 +32,7 @@ interface Fact {
   readonly noteTone?: Tone;
 }
 
-function factLines(facts: readonly Fact[]): readonly Line[] {
+export function factLines(facts: readonly Fact[]): readonly Line[] {
   const valueWidth = Math.max(...facts.map(({ value }) => columnsOf(value)));
   return facts.map(({ name, value, note, tone = "strong", noteTone = "dim" }) => [
     span(column(name, NAME_WIDTH), "dim"),

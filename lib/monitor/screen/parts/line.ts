@@ -112,15 +112,22 @@ export function wrapped(text: string, width: number): readonly string[] {
   return [...lines, line];
 }
 
-/** The text in pieces of at most so many columns, broken anywhere. */
-export function chunked(text: string, width: number): readonly string[] {
-  const pieces: string[] = [];
-  for (let rest = text; rest !== "" || pieces.length === 0;) {
-    const piece = columnsOf(rest) <= width ? rest : prefix(rest, width);
-    // A character wider than the width would never fit.
-    if (piece === "" && rest !== "") return [...pieces, "…"];
-    pieces.push(piece);
-    rest = rest.slice(piece.length);
+/** Returns the line in pieces of at most so many columns, broken anywhere. */
+export function chunked(line: Line, width: number): readonly Line[] {
+  const pieces: Span[][] = [[]];
+  let left = width;
+  for (const { text, tone } of line) {
+    for (let rest = text; rest !== "";) {
+      const part = columnsOf(rest) <= left ? rest : prefix(rest, left);
+      // A character wider than the width would never fit.
+      if (part === "" && left === width) return [...pieces, [span("…", tone)]];
+      if (part !== "") pieces.at(-1)?.push({ text: part, tone });
+      rest = rest.slice(part.length);
+      left -= columnsOf(part);
+      if (rest === "") break;
+      pieces.push([]);
+      left = width;
+    }
   }
   return pieces;
 }
