@@ -54,6 +54,9 @@ export interface SaidStatus {
   readonly ageMs: number;
 }
 
+/** From here on a latency is said in seconds, minutes, hours. */
+const LONG_MS = 10_000;
+
 export type Level = "good" | "warning" | "bad";
 
 export interface Check {
@@ -167,8 +170,9 @@ export function duration(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** `0.4 ms`, `12 ms`: no digits that nobody reads. */
+/** `0.4 ms`, `12 ms`, `23 min`: no digits that nobody reads. */
 export function milliseconds(ms: number): string {
+  if (ms >= LONG_MS) return duration(ms);
   return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
 }
 

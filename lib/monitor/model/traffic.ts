@@ -47,8 +47,10 @@ export class Traffic {
   #keylessCount = 0;
   #keys = new Tally();
   #firstMs = Infinity;
-  /** Bytes by second since the epoch, in the order in which the seconds came. */
+  /** Bytes by second since the epoch, in the order in which the seconds came, but for the latest. */
   #seconds = new Map<number, number>();
+  #second = NaN;
+  #secondBytes = 0;
 
   copy(): Traffic {
     const copy = new Traffic();
@@ -59,6 +61,8 @@ export class Traffic {
     copy.#keys = this.#keys.copy();
     copy.#firstMs = this.#firstMs;
     copy.#seconds = new Map(this.#seconds);
+    copy.#second = this.#second;
+    copy.#secondBytes = this.#secondBytes;
     return copy;
   }
 
@@ -73,10 +77,8 @@ export class Traffic {
     if (Number.isNaN(timestampMs)) return;
     if (timestampMs < this.#firstMs) this.#firstMs = timestampMs;
     const second = Math.floor(timestampMs / SECOND_MS);
-    this.#seconds.set(second, (this.#seconds.get(second) ?? 0) + valueBytes);
-    if (this.#seconds.size <= SECONDS_MAX) return;
-    const [oldest] = this.#seconds.keys();
-    if (oldest !== undefined) this.#seconds.delete(oldest);
+    if (second !== this.#second) this.#begin(second);
+    this.#secondBytes += valueBytes;
   }
 
   view(nowMs: number): TrafficView {
@@ -92,13 +94,25 @@ export class Traffic {
     };
   }
 
+  /** Puts the bytes of the latest second to the others. */
+  #begin(second: number): void {
+    const known = this.#seconds.get(this.#second) ?? 0;
+    if (!Number.isNaN(this.#second)) this.#seconds.set(this.#second, known + this.#secondBytes);
+    this.#second = second;
+    this.#secondBytes = 0;
+    if (this.#seconds.size <= SECONDS_MAX) return;
+    const [oldest] = this.#seconds.keys();
+    if (oldest !== undefined) this.#seconds.delete(oldest);
+  }
+
   #bytesPerSecond(nowMs: number): number {
     const spanMs = Math.min(RATE_WINDOW_MS, Math.max(SECOND_MS, nowMs - this.#firstMs));
-    let bytes = 0;
-    for (const [second, added] of this.#seconds) {
+    const isOfWindow = (second: number) => {
       const ageMs = nowMs - second * SECOND_MS;
-      if (ageMs < RATE_WINDOW_MS && ageMs >= -CLOCK_SKEW_MS) bytes += added;
-    }
+      return ageMs < RATE_WINDOW_MS && ageMs >= -CLOCK_SKEW_MS;
+    };
+    let bytes = isOfWindow(this.#second) ? this.#secondBytes : 0;
+    for (const [second, added] of this.#seconds) if (isOfWindow(second)) bytes += added;
     return Math.round(bytes / (spanMs / SECOND_MS));
   }
 }

@@ -109,7 +109,8 @@ function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
 
 export function healthPane({ snapshot }: FrameSpec, { width, height }: Extent): Pane {
   const { health, quality } = snapshot;
-  const facts = isCounting(snapshot) ? [] : [
+  // The room goes to why, while something is wrong.
+  const facts = isCounting(snapshot) || health.trouble !== undefined ? [] : [
     ...factLines(health.checks.map(({ name, value, level }) => ({
       name,
       value,
