@@ -96,7 +96,7 @@ function ofLog(metrics: TrackerMetrics | undefined, nowMs: number): SaidFigures 
 }
 
 /** Undefined where one of them is not known. */
-function sumOf(lags: Iterable<number | undefined>): number | undefined {
+export function sumOf(lags: Iterable<number | undefined>): number | undefined {
   let sum = 0;
   for (const lag of lags) {
     if (lag === undefined) return undefined;
