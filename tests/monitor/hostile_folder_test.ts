@@ -76,6 +76,21 @@ Deno.test("a line without an end takes no more memory than the bound, and only i
   assert.deepEqual(delivered, [64 * 1024]);
 });
 
+Deno.test("a log that is no file is said, and the journal is read all the same", async () => {
+  for (const [obstacle, create] of Object.entries(OBSTACLES)) {
+    using logs = new Logs();
+    create(join(logs.path, "tracker.log"));
+    logs.orders(3);
+    using follower = new Follower(logs.path);
+    await follower.catchUp();
+    const { totals, health } = follower.snapshot();
+    assert.equal(totals.received, 3, obstacle);
+    // What a link leads to may come later.
+    const isSaid = health.reasons.some((reason) => /tracker\.log": /.test(reason));
+    assert.equal(isSaid, obstacle !== "a link that leads nowhere", obstacle);
+  }
+});
+
 Deno.test("a status file that cannot be read is said", async () => {
   using logs = new Logs();
   logs.orders(1);

@@ -101,8 +101,8 @@ export interface Evidence {
   readonly lostStatusAgeMs: number | undefined;
   readonly trouble: Trouble | undefined;
   readonly unreadableLines: number;
-  /** Why the status file cannot be read; undefined where it can, or there is none. */
-  readonly statusProblem: string | undefined;
+  /** Why the log, or the status file, cannot be read. */
+  readonly fileProblems: readonly string[];
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
   /** Whether they were there when the monitor came. */
@@ -244,12 +244,10 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
 }
 
 /** What cannot be read. */
-function fileReasons({ unreadableLines, statusProblem }: Evidence): readonly string[] {
+function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly string[] {
   return [
     ...(unreadableLines > 0 ? [`${counted(unreadableLines, "line")} could not be read`] : []),
-    ...(statusProblem === undefined
-      ? []
-      : [`the tracker's status file cannot be read: ${statusProblem}`]),
+    ...fileProblems,
   ];
 }
 

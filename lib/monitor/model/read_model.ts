@@ -171,10 +171,11 @@ export class ReadModel {
   }
 
   snapshot(
-    { nowMs, journalFile, logFile, status = { kind: "absent" } }: {
+    { nowMs, journalFile, logFile, logProblem, status = { kind: "absent" } }: {
       readonly nowMs: number;
       readonly journalFile?: TailStatus;
       readonly logFile?: TailStatus;
+      readonly logProblem?: string | undefined;
       readonly status?: StatusReading;
     },
   ): Snapshot {
@@ -189,7 +190,13 @@ export class ReadModel {
     );
     const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
     const said = saidBy({ status, metrics, newestMs, nowMs });
-    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said, status });
+    const fileProblems = [
+      ...(logProblem === undefined ? [] : [logProblem]),
+      ...(status.kind === "unreadable"
+        ? [`the tracker's status file cannot be read: ${status.reason}`]
+        : []),
+    ];
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said, fileProblems });
     const latest = this.#latest ?? journal;
     this.#troubles.note(evidence.trouble, nowMs);
     return {
@@ -249,12 +256,12 @@ export class ReadModel {
   }
 
   #evidence(
-    { nowMs, messagesPerSecond, behindBytes, said, status }: {
+    { nowMs, messagesPerSecond, behindBytes, said, fileProblems }: {
       readonly nowMs: number;
       readonly messagesPerSecond: number;
       readonly behindBytes: number;
       readonly said: SaidFigures;
-      readonly status: StatusReading;
+      readonly fileProblems: readonly string[];
     },
   ): Evidence {
     const { journal, log } = this;
@@ -289,7 +296,7 @@ export class ReadModel {
           : undefined,
       }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,
-      statusProblem: status.kind === "unreadable" ? status.reason : undefined,
+      fileProblems,
     };
   }
 

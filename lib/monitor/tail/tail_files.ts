@@ -73,20 +73,22 @@ export const TAIL_FILES: TailFiles = {
     const own = present(path, () => Deno.lstatSync(path));
     if (own === undefined) return undefined;
     const info = own.isSymlink ? present(path, () => followed(path)) : own;
-    if (info === undefined) return "it is a link that leads nowhere";
+    if (info === undefined) return LEADS_NOWHERE;
     if (info.isDirectory) return "it is a folder";
     return info.isFile ? undefined : NOT_REGULAR;
   },
   open(path) {
-    // Opening a pipe would wait for a writer.
-    if (TAIL_FILES.stat(path)?.isRegular === false) {
-      throw new UnreadableError(path, new Error(NOT_REGULAR));
+    // Opening a pipe would wait for a writer. What a link leads to may come later.
+    const obstacle = TAIL_FILES.obstacle(path);
+    if (obstacle !== undefined && obstacle !== LEADS_NOWHERE) {
+      throw new UnreadableError(path, new Error(obstacle));
     }
     const file = present(path, () => Deno.openSync(path));
     return file === undefined ? undefined : new OpenTailFile(path, file);
   },
 };
 
+const LEADS_NOWHERE = "it is a link that leads nowhere";
 const NOT_REGULAR = "it is not a regular file";
 
 /** Returns what a name leads to; undefined for a link that leads to itself. */
