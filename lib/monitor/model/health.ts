@@ -30,7 +30,7 @@ export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_
 export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
- * What the tracker is doing. While its status file is fresh the tracker itself says so: `starting`, `waiting`, `blocked`, and
+ * What the tracker is doing. While its status file is fresh, it is the tracker's own state: `starting`, `waiting`, `blocked`, and
  * `stopping` are its own words (`lib/tracker/standing.ts`). Else it is what it seems to be doing: `running` messages come in;
  * `idle` none come in, but its log goes on; `stopped` it said its totals and ended; `silent` neither journal nor log go on;
  * `absent` there never was anything.
@@ -54,7 +54,7 @@ export interface SaidStatus {
   readonly ageMs: number;
 }
 
-/** From here on a latency is said in seconds, minutes, hours. */
+/** Longer latencies are shown in seconds, minutes, or hours. */
 const LONG_MS = 10_000;
 
 export type Level = "good" | "warning" | "bad";
@@ -72,7 +72,7 @@ export interface Health {
   readonly state: TrackerState;
   /** What keeps records from being journaled now. */
   readonly trouble: Trouble | undefined;
-  /** In words, the most important first; never empty. */
+  /** Sentences, the most important first; never empty. */
   readonly reasons: readonly string[];
   readonly checks: readonly Check[];
 }
@@ -105,7 +105,7 @@ export interface Evidence {
   readonly fileProblems: readonly string[];
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
-  /** Whether they were there when the monitor came. */
+  /** Whether they existed when the monitor was started. */
   readonly isFirstCount: boolean;
 }
 
@@ -161,7 +161,7 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   };
 }
 
-/** A time in words, in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
+/** Formats a time in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
 export function duration(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -170,26 +170,26 @@ export function duration(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** `0.4 ms`, `12 ms`, `23 min`: no digits that nobody reads. */
+/** Formats a latency with few digits: `0.4 ms`, `12 ms`, `23 min`. */
 export function milliseconds(ms: number): string {
   if (ms >= LONG_MS) return duration(ms);
   return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
 }
 
-/** As it is shown: `NO DATA`; the trouble's name where there is one: `BROKER AWAY`. */
+/** Returns the verdict as shown: `NO DATA`; with a trouble, its name: `BROKER AWAY`. */
 export function statusName(
   { status, trouble }: Pick<Health, "status" | "trouble">,
 ): string {
   return trouble?.name ?? status.replace("_", " ").toUpperCase();
 }
 
-/** How good or bad the verdict is. */
+/** Returns how good or bad the verdict is. */
 export function levelOf({ status, trouble }: Pick<Health, "status" | "trouble">): Level {
   if (trouble !== undefined || status === "unhealthy") return "bad";
   return status === "healthy" ? "good" : "warning";
 }
 
-/** A percentage for people: `100`, `99.8`; never rounded up to 100. */
+/** Formats a percentage: `100 %`, `99.8 %`; never rounds up to 100. */
 export function percent(value: number): string {
   return `${Math.floor(value * 10) / 10} %`;
 }
@@ -243,7 +243,7 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
   return [];
 }
 
-/** What cannot be read. */
+/** Returns what cannot be read. */
 function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly string[] {
   return [
     ...(unreadableLines > 0 ? [`${counted(unreadableLines, "line")} could not be read`] : []),
@@ -251,7 +251,7 @@ function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly stri
   ];
 }
 
-/** What the tracker itself says of its state. */
+/** Returns the reason that the tracker gives for its state. */
 function saidReasons({ status }: Evidence): readonly string[] {
   return status?.reason === undefined ? [] : [`the tracker is ${status.state}: ${status.reason}`];
 }

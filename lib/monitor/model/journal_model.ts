@@ -1,5 +1,5 @@
 /**
- * What the journal's lines say, counted: the only source of totals.
+ * Counts the journal's lines: the only source of totals.
  *
  * Pure: lines and the time are handed in.
  *

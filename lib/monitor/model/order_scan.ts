@@ -1,8 +1,7 @@
 /**
- * What the monitor shows of an order, taken from the bytes of its JSON text: status, total, currency, who
- * bought and what.
+ * Reads what the monitor shows of an order from the bytes of its JSON text: status, total, currency, customer, and items.
  *
- * A text that is not as expected is parsed whole, and that decides.
+ * A text that is not as expected is parsed whole instead.
  *
  * @module
  */

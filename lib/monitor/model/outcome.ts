@@ -11,7 +11,7 @@ import { sumOf } from "./said_figures.ts";
 import { withinMax } from "./within_max.ts";
 
 export interface Outcome {
-  /** Whether the tracker has stopped in order. */
+  /** Whether the tracker stopped cleanly. */
   readonly isFinished: boolean;
   /** What is wrong, the most important first; empty where nothing is. */
   readonly problems: readonly string[];
@@ -25,7 +25,7 @@ export function outcomeOf(snapshot: Snapshot): Outcome {
   return { isFinished, problems, sentence: `${countsOf(snapshot)} ${lossesOf(problems)}` };
 }
 
-/** What the tracker last said before it stopped; undefined where it did not say that, or has not stopped. */
+/** The tracker's last figures before it stopped. */
 export interface LastWords {
   /** Undefined where it is not known. */
   readonly lag: number | undefined;
@@ -34,6 +34,7 @@ export interface LastWords {
   lagOf(place: { readonly topic: string; readonly partition: number }): number | undefined;
 }
 
+/** Returns undefined if the tracker has not stopped, or wrote no status file. */
 export function lastWordsOf({ status }: Snapshot): LastWords | undefined {
   if (status.kind !== "old" && status.kind !== "fresh") return undefined;
   const { state, topic, partitions, latency_ms: latencyMs } = status.status;

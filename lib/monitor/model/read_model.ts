@@ -1,5 +1,5 @@
 /**
- * The monitor's one model behind all its faces: the journal's facts and the log's, and what they mean at a given time.
+ * The one model behind all views: combines what journal, log, and status file say, and judges it at a given time.
  *
  * Pure: lines, file states and the time are handed in.
  *
@@ -40,7 +40,7 @@ export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
 /** As many as leave each step of a chart whole seconds. */
 const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
 
-/** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
+/** Everything that a view shows, at one moment. Texts from messages are raw: not safe to print. */
 export interface Snapshot {
   readonly takenAtMs: number;
   readonly health: Health;
@@ -80,9 +80,9 @@ export interface Snapshot {
   /** By reason, from the log, as far back as its files go. */
   readonly deadLetters: ReadonlyMap<string, number>;
   readonly lastError: LastError | undefined;
-  /** What the tracker last said of itself in its log. */
+  /** The latest metrics in the tracker's log. */
   readonly metrics: TrackerMetrics | undefined;
-  /** What it says of itself now. */
+  /** The tracker's status file. */
   readonly status: StatusReading;
   /** Sum over partitions; undefined where it is not known. */
   readonly lag: number | undefined;
@@ -148,7 +148,7 @@ export class ReadModel {
   readonly #troubles = new TroubleHistory();
   readonly #lags = new LagHistory();
 
-  /** The time, before lines are handed in. */
+  /** Sets the time; call it before lines are added. */
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     this.journal.tick(nowMs);
@@ -165,7 +165,7 @@ export class ReadModel {
     return this.#latest;
   }
 
-  /** All that was there at the start is counted. */
+  /** Call it once everything that existed at the start is counted. */
   forgetLatest(): void {
     this.#latest = undefined;
   }

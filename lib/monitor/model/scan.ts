@@ -1,5 +1,5 @@
 /**
- * What the monitor needs of a journal line, taken from its bytes.
+ * Reads what the monitor needs of a journal line from its bytes.
  *
  * A JSON.parse of a 3 kB line costs 10 µs and more garbage than the figures are worth, so the scanner walks the line as the
  * contract writes it:
@@ -19,7 +19,7 @@ import { type OrderFacts, OrderScanner } from "./order_scan.ts";
 import { TextPool } from "./text_pool.ts";
 import { parseTimestamp, timestampOf } from "./timestamp.ts";
 
-/** A record as its journal line tells it. Overwritten by the next scan: copy what is kept. */
+/** A record as its journal line describes it. Overwritten by the next scan: copy what you keep. */
 export interface EventFacts {
   /** When the tracker received it, in milliseconds since the epoch; NaN where the line's text is no time. */
   readonly timestampMs: number;
@@ -32,7 +32,7 @@ export interface EventFacts {
   /** The reason of a failed one, as the tracker wrote it: not safe to show as it is. */
   readonly error: string | undefined;
   readonly order: OrderFacts;
-  /** Whether the line has an order, good or not. */
+  /** Whether the line has an order, valid or not. */
   readonly hasOrder: boolean;
   readonly valueBytes: number;
   /** Of a record without an order: the key's beginning as text, or in base64; undefined where it has none. */
@@ -334,7 +334,7 @@ function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
 }
 
-/** Whether JSON allows the byte between tokens. */
+/** Tells whether JSON allows the byte between tokens. */
 function isBlank(byte: number): boolean {
   return byte === SPACE || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }

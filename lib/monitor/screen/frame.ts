@@ -1,5 +1,5 @@
 /**
- * What the screen shows: a snapshot and what a person has set, as lines that fill it exactly. Pure.
+ * Draws the screen: a snapshot and the person's settings, as lines that fill it exactly. Pure.
  *
  * @module
  */
@@ -22,15 +22,15 @@ import { healthPane, messagesPane } from "./panes/summary.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
-/** Where there are fewer, nothing stands beside the messages; the title has the health. */
+/** Narrower screens show the messages only; the title has the health. */
 const COLUMNS_FOR_TWO = 56;
-/** From here on there is room for the business, the partitions and the log beside the records. */
+/** Larger screens show business, partitions, and log next to the records. */
 const COLUMNS_LARGE = 110;
 const ROWS_LARGE = 32;
 const SUMMARY_ROWS = 9;
 const CHART_ROWS_SMALL = 5;
 const LIST_ROWS_MIN = 5;
-/** Where there is less room than this, charts would leave none for the records. */
+/** With fewer rows, charts would leave no room for the records. */
 const BODY_ROWS_WITH_CHARTS = 20;
 const SIDE_SHARE = 0.47;
 const FOLDER_WIDTH_MAX = 24;

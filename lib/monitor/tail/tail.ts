@@ -225,7 +225,7 @@ export class Tail implements Disposable {
   }
 
   /**
-   * A closed segment that begins as the generation in hand and holds more of it: the copy that was made just before
+   * A closed segment that begins like the current generation and holds more of it: the copy that was made just before
    * a truncation, with lines that we had not read.
    */
   #findContinuation(): OpenSource | undefined {

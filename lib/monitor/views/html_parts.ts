@@ -1,5 +1,5 @@
 /**
- * What the page is put together from: boxes, tables, and texts that cannot be markup. Pure.
+ * Building blocks of the page: boxes, tables, and escaped texts. Pure.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The monitor's figures as one page that needs nothing beside itself: for a run's report.
+ * The monitor's figures as a self-contained page: the report of a run.
  *
  * @module
  */
@@ -103,7 +103,7 @@ ${recentLogs(snapshot)}
 
 const UNKNOWN = { lag: undefined, latencyMs: undefined };
 
-/** The figures that are asked for first, large. */
+/** Returns the most important figures, in large type. */
 function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
   const { totals, quality } = snapshot;
   const { lag, latencyMs: latency } = isFinished ? lastWordsOf(snapshot) ?? UNKNOWN : snapshot;
@@ -308,7 +308,7 @@ function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
   ].join("; ");
 }
 
-/** What the file went through while it was followed. */
+/** Returns what happened to the file while it was followed. */
 function fileEvents(journal: TailStatus | undefined): readonly string[] {
   const events = [
     [journal?.rotationCount ?? 0, "rotation"],

@@ -10,7 +10,7 @@ import { printable } from "../../text.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 
-/** A snapshot as JSON. Characters that a terminal would obey are written as escapes: the values stay the same. */
+/** Formats a snapshot as JSON. Control characters are written as escapes; the values stay the same. */
 export function formatJson(snapshot: Snapshot): string {
   const { totals, health, quality, window, lastError } = snapshot;
   const chart = snapshot.charts["5m"];
@@ -140,7 +140,7 @@ function trafficOf({ traffic, totals }: Snapshot) {
   };
 }
 
-/** What the tracker last said of itself: since its start, not of the whole journal. */
+/** Returns the latest metrics in the tracker's log; they count from its start, not over the whole journal. */
 function trackerOf({ metrics }: Snapshot) {
   if (metrics === undefined) return null;
   return {
@@ -154,7 +154,7 @@ function trackerOf({ metrics }: Snapshot) {
   };
 }
 
-/** What the tracker's status file says, and whether it says it of now; null where there is none. */
+/** Returns the tracker's status file, and whether it is fresh; null if there is none. */
 function statusOf({ status: reading, takenAtMs }: Snapshot) {
   if (reading.kind === "absent") return null;
   if (reading.kind === "unreadable") return { fresh: false, error: reading.reason };

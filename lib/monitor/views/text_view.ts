@@ -51,7 +51,7 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
   return lines.join("\n");
 }
 
-/** How far a journal was counted, for a person who waits. */
+/** Returns how far a journal has been counted. */
 export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
   return `counting: ${inBytes(readBytes)} of ${inBytes(readBytes + behindBytes)}`;
 }
@@ -76,7 +76,7 @@ export function formatStatusLine(snapshot: Snapshot): string {
   return parts.join("  ");
 }
 
-/** The lines that say what happened between two snapshots, beside the figures: health, files, unreadable lines. */
+/** Returns lines about what happened between two snapshots: health, files, unreadable lines. */
 export function formatChanges(before: Snapshot | undefined, after: Snapshot): readonly string[] {
   const changes: string[] = [];
   const { status, state, reasons } = after.health;
@@ -98,7 +98,7 @@ export function formatChanges(before: Snapshot | undefined, after: Snapshot): re
   return changes.map((change) => `${time}  ${change}`);
 }
 
-/** Whether a status line would say something else than the one before. */
+/** Tells whether a status line would differ from the one before. */
 export function isChanged(before: Snapshot, after: Snapshot): boolean {
   return before.totals.received !== after.totals.received ||
     before.totals.failed !== after.totals.failed ||
@@ -205,7 +205,7 @@ function businessLines({ business }: Snapshot): readonly string[] {
   ];
 }
 
-/** What there is to say of a topic without orders. */
+/** Describes a topic without orders. */
 function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
   if (totals.received === 0) return [];
   const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount, topKeys } =

@@ -20,7 +20,7 @@ import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 /** Of the column of names. */
 export const NAME_WIDTH = 13;
-/** From here on there is room for reasons beside the parts of the score. */
+/** Wider panes show a reason with each part of the score. */
 const REASONS_WIDTH = 60;
 
 /** A name, a value in a column of its own, and what there is to say of it. */
@@ -88,7 +88,7 @@ export function messagesPane({ snapshot }: FrameSpec): Pane {
   };
 }
 
-/** What the journal's file went through: nothing of it is hidden. */
+/** Returns what happened to the journal's file. */
 function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
   const events = [
     [journal?.truncationCount ?? 0, "truncation"],
