@@ -155,7 +155,7 @@ test("dashboard's panes are one Tab apart in a small terminal; Enter opens an or
   await terminal.press("Escape");
   await terminal.shows(/─ Recent records ─/);
   await terminal.press("Tab");
-  await terminal.shows(/─ Log ─[^]*WARN +A record was sent to the dead-letter topic: total/);
+  await terminal.shows(/─ Log ─[^]*WARN +total - A record was sent to the dead-letter topic/);
   await terminal.press("Tab");
   await terminal.shows(/─ Partitions ─[^]* 0 +120 +2 +119 [^]* 7 /);
   await terminal.press("Tab");
