@@ -25,6 +25,9 @@ const LENGTHS_BYTES = 8;
 /** 500 MB/s and a ninth of the size for orders; level 9 gains a third, and takes five times as long. */
 const LEVEL = 3;
 
+/** Node takes no smaller pieces to unpack into. */
+const CHUNK_BYTES_MIN = 64;
+
 /** The archive is not what was written. */
 export class ArchiveDamagedError extends Error {
   override readonly name = "ArchiveDamagedError";
@@ -166,7 +169,10 @@ function unpackFrame(frame: Uint8Array, { start, end, frameStart, frameEnd }: Bl
   if (frame.length === frameEnd - frameStart) {
     try {
       // In one piece: pieces of the default 16 KiB would be copied together.
-      const options = { maxOutputLength: end - start, chunkSize: end - start + 1 };
+      const options = {
+        maxOutputLength: end - start,
+        chunkSize: Math.max(end - start + 1, CHUNK_BYTES_MIN),
+      };
       bytes = zstdDecompressSync(frame, options);
     } catch (error) {
       cause = error;
