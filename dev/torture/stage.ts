@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import process from "node:process";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
@@ -27,7 +28,7 @@ const PARTITIONS = 3;
 const OWN_DISK_BYTES = 256 * 1024 * 1024;
 const STOP_TIMEOUT_MS = 30_000;
 const RESTART_MS = 1_000;
-const PERSIST_MS = 30_000;
+const PERSIST_MS = 60_000;
 const POLL_MS = 100;
 const ANY_TIMESTAMP = String(2n ** 63n - 1n);
 const BROKER_SETTINGS = {
@@ -109,6 +110,7 @@ export class Stage implements AsyncDisposable {
     this.proxy = proxy;
     this.facts = {
       incarnations: { main: 0, other: 0 },
+      formerTopics: new Map(),
       truncatedUntilMs: new Map(),
       groupWasReset: false,
       lettersWereDeleted: false,
@@ -198,16 +200,34 @@ export class Stage implements AsyncDisposable {
     // Two of three nodes have each partition; the third keeps the quorum while both are disturbed.
     const replicationFactor = Math.min(2, this.setup.nodes);
     const topic = { topic: TOPICS[role], numPartitions: PARTITIONS, replicationFactor };
-    await this.#create(topic, TOPIC_CONFIG);
-    const ask = () => this.admin.fetchTopicMetadata({ topics: [topic.topic] });
-    const { topics: [found] } = await persist(ask);
+    const { topics: [found] } = await persist(async () => {
+      await this.#create(topic, TOPIC_CONFIG);
+      return await this.admin.fetchTopicMetadata({ topics: [topic.topic] });
+    });
     this.partitionCounts[role] = found?.partitions.length ?? PARTITIONS;
   }
 
   async createDeadLetterTopic(role: TopicRole): Promise<void> {
     const { deadLetterPartitions: numPartitions, deadLetterConfig } = this.setup;
     const config = { "retention.ms": "-1", ...deadLetterConfig };
-    await this.#create({ topic: deadLettersOf(TOPICS[role]), numPartitions }, config);
+    await persist(() =>
+      this.#create({ topic: deadLettersOf(TOPICS[role]), numPartitions }, config)
+    );
+  }
+
+  /** Does nothing where there is none. */
+  async deleteTopic(topic: string): Promise<void> {
+    await persist(async () => {
+      const names = await this.admin.listTopics();
+      if (names.includes(topic)) await this.admin.deleteTopics({ topics: [topic] });
+    });
+  }
+
+  /** Gives the topics of a role the configuration that they began with. */
+  async restoreConfigs(role: TopicRole): Promise<void> {
+    await this.configure(TOPICS[role], TOPIC_CONFIG);
+    const config = { "retention.ms": "-1", ...this.setup.deadLetterConfig };
+    await this.configure(deadLettersOf(TOPICS[role]), config);
   }
 
   async #create(
@@ -216,7 +236,7 @@ export class Stage implements AsyncDisposable {
   ): Promise<void> {
     const topics = [{ ...topic, configEntries: entriesOf(config) }];
     // kafkajs's own wait for leaders can fail for a new topic.
-    await persist(() => this.admin.createTopics({ topics, waitForLeaders: false }));
+    await this.admin.createTopics({ topics, waitForLeaders: false });
   }
 
   /** Replaces a topic's configuration. */
@@ -330,6 +350,20 @@ export function deadLettersOf(topic: string): string {
 
 export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
+}
+
+/** Returns the id of the topic as a broker's disk has it, in the journal's notation. Brokers that are away may have an old one. */
+export function topicIdOf({ nodes, facts }: Stage, topic: string): string {
+  for (const { dataDir } of nodes) {
+    for (const { name } of Deno.readDirSync(join(dataDir, "kafka"))) {
+      if (name.replace(/-\d+$/, "") !== topic) continue;
+      const text = Deno.readTextFileSync(join(dataDir, "kafka", name, "partition.metadata"));
+      const [, id = ""] = /^topic_id: (.+)$/m.exec(text) ?? [];
+      const hex = Buffer.from(id, "base64url").toString("hex");
+      if (!facts.formerTopics.has(hex)) return hex;
+    }
+  }
+  throw new Error(`No broker has a partition of ${topic} on its disk`);
 }
 
 /** Tries again where the cluster cannot do it at the moment. */
