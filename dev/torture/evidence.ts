@@ -18,15 +18,7 @@ import type {
   TopicEvidence,
   TopicRecord,
 } from "./promises.ts";
-import {
-  deadLettersOf,
-  delay,
-  ROLES,
-  type Stage,
-  topicIdOf,
-  type TopicRole,
-  TOPICS,
-} from "./stage.ts";
+import { deadLettersOf, delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const READ_TIMEOUT_MS = 60_000;
 const ARCHIVE_HEADER_BYTES = 16;
@@ -204,6 +196,20 @@ function detailsOf({ key, timestamp, headers }: {
 
 function hashOf(bytes: Uint8Array | null): string {
   return bytes === null ? "null" : createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Returns the id of the topic as a broker's disk has it, in the journal's notation. Brokers that are away may have an old one. */
+export function topicIdOf({ nodes, facts }: Stage, topic: string): string {
+  for (const { dataDir } of nodes) {
+    for (const { name } of Deno.readDirSync(join(dataDir, "kafka"))) {
+      if (name.replace(/-\d+$/, "") !== topic) continue;
+      const text = Deno.readTextFileSync(join(dataDir, "kafka", name, "partition.metadata"));
+      const [, id = ""] = /^topic_id: (.+)$/m.exec(text) ?? [];
+      const hex = Buffer.from(id, "base64url").toString("hex");
+      if (!facts.formerTopics.has(hex)) return hex;
+    }
+  }
+  throw new Error(`No broker has a partition of ${topic} on its disk`);
 }
 
 function readJournal(folder: string): Omit<JournalEvidence, "name" | "isGuest"> {

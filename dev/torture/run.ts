@@ -12,7 +12,7 @@ import { type Acknowledged, writeLast, writeLoad } from "./load.ts";
 import type { Dice, Nemesis } from "./nemesis.ts";
 import { lagsOf, watchReadiness } from "./readiness.ts";
 import type { Schedule } from "./schedule.ts";
-import { delay, ROLES, signal, Stage, TOPICS } from "./stage.ts";
+import { deadLettersOf, delay, ROLES, signal, Stage, TOPIC_CONFIG, TOPICS } from "./stage.ts";
 
 /** How long everything may take to catch up once all is well. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
@@ -98,7 +98,8 @@ async function heal(stage: Stage): Promise<void> {
   for (const role of ROLES) {
     await stage.createTopic(role);
     await stage.createDeadLetterTopic(role);
-    await stage.restoreConfigs(role);
+    await stage.configure(TOPICS[role], TOPIC_CONFIG);
+    await stage.configure(deadLettersOf(TOPICS[role]), stage.deadLetterConfig);
   }
   for (const slot of stage.trackers) {
     slot.program?.signal("SIGCONT");

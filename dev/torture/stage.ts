@@ -5,7 +5,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import process from "node:process";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
@@ -161,6 +160,10 @@ export class Stage implements AsyncDisposable {
     }
   }
 
+  get deadLetterConfig(): Readonly<Record<string, string>> {
+    return { "retention.ms": "-1", ...this.setup.deadLetterConfig };
+  }
+
   /** Where the programs connect. */
   get address(): string {
     return this.proxy?.address ?? this.#ports.map((port) => `127.0.0.1:${port}`).join(",");
@@ -208,11 +211,9 @@ export class Stage implements AsyncDisposable {
   }
 
   async createDeadLetterTopic(role: TopicRole): Promise<void> {
-    const { deadLetterPartitions: numPartitions, deadLetterConfig } = this.setup;
-    const config = { "retention.ms": "-1", ...deadLetterConfig };
-    await persist(() =>
-      this.#create({ topic: deadLettersOf(TOPICS[role]), numPartitions }, config)
-    );
+    const topic = deadLettersOf(TOPICS[role]);
+    const { deadLetterPartitions: numPartitions } = this.setup;
+    await persist(() => this.#create({ topic, numPartitions }, this.deadLetterConfig));
   }
 
   /** Does nothing where there is none. */
@@ -221,13 +222,6 @@ export class Stage implements AsyncDisposable {
       const names = await this.admin.listTopics();
       if (names.includes(topic)) await this.admin.deleteTopics({ topics: [topic] });
     });
-  }
-
-  /** Gives the topics of a role the configuration that they began with. */
-  async restoreConfigs(role: TopicRole): Promise<void> {
-    await this.configure(TOPICS[role], TOPIC_CONFIG);
-    const config = { "retention.ms": "-1", ...this.setup.deadLetterConfig };
-    await this.configure(deadLettersOf(TOPICS[role]), config);
   }
 
   async #create(
@@ -350,20 +344,6 @@ export function deadLettersOf(topic: string): string {
 
 export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
-}
-
-/** Returns the id of the topic as a broker's disk has it, in the journal's notation. Brokers that are away may have an old one. */
-export function topicIdOf({ nodes, facts }: Stage, topic: string): string {
-  for (const { dataDir } of nodes) {
-    for (const { name } of Deno.readDirSync(join(dataDir, "kafka"))) {
-      if (name.replace(/-\d+$/, "") !== topic) continue;
-      const text = Deno.readTextFileSync(join(dataDir, "kafka", name, "partition.metadata"));
-      const [, id = ""] = /^topic_id: (.+)$/m.exec(text) ?? [];
-      const hex = Buffer.from(id, "base64url").toString("hex");
-      if (!facts.formerTopics.has(hex)) return hex;
-    }
-  }
-  throw new Error(`No broker has a partition of ${topic} on its disk`);
 }
 
 /** Tries again where the cluster cannot do it at the moment. */

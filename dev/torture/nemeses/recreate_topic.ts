@@ -1,6 +1,7 @@
+import { topicIdOf } from "../evidence.ts";
 import { writeBurst } from "../load.ts";
 import type { Nemesis } from "../nemesis.ts";
-import { topicIdOf, TOPICS } from "../stage.ts";
+import { TOPICS } from "../stage.ts";
 
 /** So far past the old end that a tracker which knows of nothing reads on. */
 const BURST_MORE = 20;
