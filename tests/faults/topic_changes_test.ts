@@ -159,22 +159,6 @@ Deno.test("a topic written in transactions: what was committed once, and --exit-
 });
 
 /**
- * Goal: transactions that end while the tracker runs are journaled as they end.
- * Method: tracker first, transactions then, the last of them aborted.
- * Invariants: as above; the group's offsets are the topic's end.
- */
-Deno.test("transactions under a running tracker: what was committed once, all offsets committed", async () => {
-  await using site = await createSite({ broker: broker.address, partitions: 4 });
-  const random = seededChoices();
-  using tracker = startFaultTracker(site);
-  await writeTransactions(site, randomTransactions(random, scaled({ long: 400, short: 60 })));
-  await writeTransactions(site, [{ partitions: [0, 1, 2, 3], count: 5, isCommitted: false }]);
-  await untilAllCommitted(site);
-  await stopTracker(tracker);
-  await assertSameRecords(site);
-});
-
-/**
  * Goal: offsets that a compacted topic no longer has stop nobody.
  * Method: many records of few keys, and tombstones, until the cleaner has taken most of them away.
  * Invariants: the journal is what the topic has left; --exit-at-end ends, and again with nothing new.
