@@ -49,10 +49,8 @@ const broker = await brokerOfFile({
  */
 for (
   const { title, isRunning, countAfter } of [
-    { title: "with fewer records, while the tracker runs", isRunning: true, countAfter: 600 },
     { title: "with more records, while the tracker runs", isRunning: true, countAfter: 4_000 },
     { title: "with fewer records, between runs", isRunning: false, countAfter: 600 },
-    { title: "with more records, between runs", isRunning: false, countAfter: 4_000 },
   ]
 ) {
   Deno.test(`a topic created again ${title}, is read from its beginning, and marked`, async () => {
