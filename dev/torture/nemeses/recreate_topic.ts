@@ -20,18 +20,19 @@ export default {
       const signal = (name: Deno.Signal) => {
         for (const { program } of stage.trackers) program?.signal(name);
       };
-      formerTopics.set(topicIdOf(stage, topic), incarnations[role]);
-      incarnations[role]++; // what is on its way now belongs to neither
+      const id = topicIdOf(stage, topic);
+      const incarnation = incarnations[role]++; // what is on its way now belongs to neither
       if (unseen < 0.5) signal("SIGSTOP");
       try {
         await stage.deleteTopic(topic);
+        formerTopics.set(id, incarnation);
         if (unseen >= 0.5) await stage.wait(how * 2_000);
         await stage.createTopic(role);
         if (unseen < 0.5) await writeBurst(stage, { role, ends });
       } finally {
         signal("SIGCONT");
+        incarnations[role]++;
       }
-      incarnations[role]++;
       const unnoticed = unseen < 0.5 ? ", unseen by the trackers" : "";
       stage.tell(`topic "${role}" deleted and created again${unnoticed}`);
     });
