@@ -9,8 +9,6 @@ import { PROMISES } from "./promises.ts";
 import { answers, delay, GROUP, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const SAMPLE_EVERY_MS = 1_000;
-/** Read so often in a row, a status that is not replaced in one step is seen half written now and then. */
-const STATUS_READS = 200;
 /** 15 s are promised; the group is asked once a second, and an answer can take another. */
 const STANDSTILL_MAX_MS = 15_000 + 2_000;
 
@@ -20,9 +18,9 @@ export async function watchReadiness(stage: Stage, until: AbortSignal): Promise<
   while (!until.aborted) {
     await delay(SAMPLE_EVERY_MS);
     for (const { name, logs } of stage.trackers) {
-      const broken = brokenStatus(join(logs, "tracker.status"));
-      if (broken !== undefined) {
-        stage.facts.violations.push(`${PROMISES.status}: ${name}: ${broken}`);
+      const status = await Deno.readTextFile(join(logs, "tracker.status")).catch(() => undefined);
+      if (status !== undefined && !isWhole(status)) {
+        stage.facts.violations.push(`${PROMISES.status}: ${name}: "${status.slice(0, 100)}"`);
       }
     }
     for (const role of ROLES) {
@@ -51,18 +49,12 @@ export async function watchReadiness(stage: Stage, until: AbortSignal): Promise<
   }
 }
 
-function brokenStatus(path: string): string | undefined {
-  for (let read = 0; read < STATUS_READS; read++) {
-    let status: string | undefined;
-    try {
-      status = Deno.readTextFileSync(path);
-      JSON.parse(status);
-    } catch (error) {
-      if (status === undefined) return undefined; // the tracker has not started yet
-      return `${error}: "${status.slice(0, 100)}"`;
-    }
+function isWhole(status: string): boolean {
+  try {
+    return typeof JSON.parse(status).state === "string";
+  } catch {
+    return false;
   }
-  return undefined;
 }
 
 interface Lag {
