@@ -5,7 +5,7 @@
  */
 
 import type { Admin, Kafka } from "kafkajs";
-import { delay } from "./stage.ts";
+import { delay } from "../../lib/async.ts";
 
 const PERSIST_MS = 60_000;
 const RETRY_MS = 100;
