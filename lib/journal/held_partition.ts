@@ -165,9 +165,9 @@ export class HeldPartition {
     return superseded;
   }
 
-  /** Notes a truncation for the next line; of two the lower one counts. */
+  /** Notes a truncation for the next line; of two the lower one counts, and at one offset the later one. */
   noteTruncation(truncation: NotedTruncation): void {
-    if (truncation.offset >= (this.#truncation?.offset ?? Infinity)) return;
+    if (truncation.offset > (this.#truncation?.offset ?? Infinity)) return;
     this.#truncation = { offset: truncation.offset, epoch: truncation.epoch };
   }
 
