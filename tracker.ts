@@ -6,6 +6,7 @@
  *     deno task tracker --exit-at-end --json      what is there now, then the totals
  *     deno task tracker verify                    does the journal hold every record exactly once?
  *     deno task tracker redrive --dry-run         which dead letters would go back to the topic?
+ *     deno task tracker search CUST-000270        the journal's records with this text
  *
  * @module
  */
@@ -24,6 +25,7 @@ import {
   type RedriveCommandOptions,
   runRedrive,
 } from "./lib/resend/redrive_command.ts";
+import { runSearch, searchCommand, type SearchCommandOptions } from "./lib/search/command.ts";
 import { reportTotals, trackCommand, type TrackOptions } from "./lib/tracker/track_command.ts";
 import { runVerify, verifyCommand, type VerifyCommandOptions } from "./lib/verify/command.ts";
 
@@ -40,6 +42,11 @@ async function main(args: string[]): Promise<number> {
   program.addCommand(
     redriveCommand().action(async (options: RedriveCommandOptions) => {
       exitCode = await runRedrive(options);
+    }),
+  );
+  program.addCommand(
+    searchCommand().action(async (text: string | undefined, options: SearchCommandOptions) => {
+      exitCode = await runSearch(text, options);
     }),
   );
   await program.parseAsync(args, { from: "user" });

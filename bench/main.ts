@@ -1,6 +1,6 @@
 /**
  * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`, `deno task bench
- * monitor`, `deno task bench soak`.
+ * monitor`, `deno task bench search`, `deno task bench soak`.
  *
  * @module
  */
@@ -11,6 +11,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): 
   {
     producer: () => import("./producer/bench.ts"),
     monitor: () => import("./monitor.ts"),
+    search: () => import("./search.ts"),
     soak: () => import("./soak.ts"),
     tracker: () => import("./tracker.ts"),
   };

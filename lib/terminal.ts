@@ -52,6 +52,17 @@ export function printLine(line: string): boolean {
   return write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
 }
 
+/**
+ * Writes bytes to standard output as they are. For a terminal they must have passed `printable`, like any text.
+ *
+ * @returns false if they cannot be written. Unless the reader has left, standard error says so, the first time.
+ */
+export function printBytes(bytes: Uint8Array): boolean {
+  const cleared = clearedStatus(Deno.stdout);
+  if (cleared !== "") write(Deno.stdout, cleared);
+  return write(Deno.stdout, bytes, { isQuietWhenClosed: true });
+}
+
 /** Writes the result of a run to standard output, or to standard error if standard output does not accept it. */
 export function printResult(lines: readonly string[]): void {
   if (printLine(lines.join("\n")) || outputFailure === undefined) return;
@@ -81,12 +92,12 @@ export function writeControl(text: string): boolean {
 }
 
 /**
- * Shows a line that the next line or status replaces. Does nothing where standard output is not a
+ * Shows a line that the next line or status replaces. Does nothing where the stream is not a
  * terminal: a pipe gets whole lines only.
  */
-export function showStatus(line: string): void {
-  if (!isTerminal()) return;
-  write(Deno.stdout, `\r${CONTROL}K${line.slice(0, columns() - 1)}`);
+export function showStatus(line: string, stream = Deno.stdout): void {
+  if (!stream.isTerminal()) return;
+  write(stream, `\r${CONTROL}K${line.slice(0, columns() - 1)}`);
   statusShown = true;
 }
 
@@ -128,9 +139,15 @@ function columns(): number {
   }
 }
 
-function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): boolean {
+function write(
+  stream: typeof Deno.stdout | typeof Deno.stderr,
+  content: string | Uint8Array,
+  { isQuietWhenClosed = false } = {},
+): boolean {
   const isOutput = stream === Deno.stdout;
-  let bytes: Uint8Array = ENCODER.encode(isOutput && isLineTorn ? `\n${text}` : text);
+  let bytes: Uint8Array = typeof content === "string"
+    ? ENCODER.encode(isOutput && isLineTorn ? `\n${content}` : content)
+    : content;
   const { length } = bytes;
   try {
     while (bytes.length > 0) bytes = bytes.subarray(writeSome(stream, bytes));
@@ -139,7 +156,7 @@ function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): b
   } catch (error) {
     if (isOutput) {
       if (bytes.length < length) isLineTorn = true;
-      if (!isClosedTerminal(stream, error)) noteOutputFailure(error);
+      if (!isClosedTerminal(stream, error)) noteOutputFailure(error, { isQuietWhenClosed });
     }
     return false; // what standard error does not accept cannot be said anywhere
   }
@@ -160,12 +177,13 @@ function writeSome(stream: typeof Deno.stdout | typeof Deno.stderr, bytes: Uint8
 const WRITE_RETRY_MS = 5;
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
-function noteOutputFailure(error: unknown): void {
+function noteOutputFailure(error: unknown, { isQuietWhenClosed = false }): void {
   if (outputFailure !== undefined) return;
   const kind = error instanceof Deno.errors.BrokenPipe ? "closed" : "refused";
   const message = error instanceof Error ? error.message : String(error);
   const reason = message.replace(/ \(os error \d+\)$/, "");
   outputFailure = { kind, reason };
+  if (kind === "closed" && isQuietWhenClosed) return;
   printErrorLine(`Cannot write to standard output: ${reason}`);
 }
 

@@ -125,6 +125,7 @@ const WALLS: Readonly<Record<string, readonly string[]>> = {
   "lib/monitor": ["lib/journal", "lib/order"],
   "lib/producer": ["lib/cli", "lib/kafka", "lib/order", "lib/shop"],
   "lib/tracker": ["lib/cli", "lib/journal", "lib/kafka", "lib/order"],
+  "lib/search": ["lib/cli", "lib/journal"],
   "lib/cli": ["lib/kafka"],
 };
 

@@ -292,6 +292,7 @@ export function manifest(): unknown {
           },
           partitions: { type: "array", items: partitionShare() },
           leader_epochs: { type: "array", items: partitionEpochs() },
+          record_times: recordTimes(),
           created: time("RFC 3339."),
           journal: text("The journal's id, a UUID."),
           chain: count("Manifests are numbered in the order in which they were made."),
@@ -309,6 +310,18 @@ export function manifest(): unknown {
         },
       },
     },
+  };
+}
+
+function recordTimes(): unknown {
+  const timestamp = { type: "number", description: "Milliseconds since the epoch." };
+  return {
+    type: "object",
+    description:
+      "No record's timestamp lies outside this range, which includes both ends. Left out by earlier versions, and " +
+      "where a line has no timestamp.",
+    required: ["min", "max"],
+    properties: { min: timestamp, max: timestamp },
   };
 }
 

@@ -163,6 +163,17 @@ export function choicesParser<Choice extends string>(
   };
 }
 
+/** Returns the parser of an option that can be repeated: the first value replaces the default, each further one is added. */
+export function listParser<Value>(
+  parse: (text: string) => Value,
+): (text: string) => readonly Value[] {
+  const values: Value[] = [];
+  return (text) => {
+    values.push(parse(text));
+    return [...values];
+  };
+}
+
 /** Parses a whole number within bounds; both ends belong to the range. */
 export function integerParser(
   { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },

@@ -45,6 +45,27 @@ export interface AccountData {
   readonly partitions: readonly PartitionShare[];
   /** Partitions with a known epoch, or with superseded offsets; absent where there is none. */
   readonly leader_epochs?: readonly PartitionEpochs[];
+  /** No record's timestamp lies outside; absent where that is not known of each, or there is no record. */
+  readonly record_times?: RecordTimes;
+}
+
+/** A range of record timestamps in milliseconds since the epoch, both ends included. */
+export interface RecordTimes {
+  readonly min: number;
+  readonly max: number;
+}
+
+const NO_TIMES: RecordTimes = { min: Infinity, max: -Infinity };
+const ANY_TIMES: RecordTimes = { min: -Infinity, max: Infinity };
+
+/** Returns the range of timestamps of some records. */
+export function recordTimesOf(records: Iterable<{ readonly timestampMs: number }>): RecordTimes {
+  let { min, max } = NO_TIMES;
+  for (const { timestampMs } of records) {
+    min = Math.min(min, timestampMs);
+    max = Math.max(max, timestampMs);
+  }
+  return { min, max };
 }
 
 export type OffsetPair = readonly [start: number, end: number];
@@ -100,11 +121,13 @@ interface Share {
 
 export class SegmentAccount {
   #lines = 0;
+  #times = NO_TIMES;
   readonly #shares = new Map<string, Share>();
 
   static from(data: AccountData): SegmentAccount {
     const account = new SegmentAccount();
     account.#lines = data.lines;
+    account.#times = data.record_times ?? (data.lines === 0 ? NO_TIMES : ANY_TIMES);
     for (const { partition, held, superseded } of offsetsIn(data)) {
       const share = account.#shareOf(partition, held);
       for (const interval of superseded) share.superseded.add(interval);
@@ -125,10 +148,15 @@ export class SegmentAccount {
   /** A line that is a record's. */
   addRecord(
     partition: JournalPartition,
-    { offset, leaderEpoch }: { readonly offset: number; readonly leaderEpoch: number | undefined },
+    { offset, leaderEpoch, timestampMs }: {
+      readonly offset: number;
+      readonly leaderEpoch: number | undefined;
+      readonly timestampMs: number | undefined;
+    },
   ): void {
     const share = this.#shareOf(partition);
     this.#lines++;
+    this.#addTimes(timestampMs === undefined ? ANY_TIMES : { min: timestampMs, max: timestampMs });
     share.records++;
     share.first = Math.min(share.first, offset);
     share.last = Math.max(share.last, offset);
@@ -145,11 +173,12 @@ export class SegmentAccount {
    * looked at. Returns whether these are records; where not, nothing was counted.
    */
   addAppend(
-    { intervals, epochs, lines, lineEnds, ...partition }: JournalPartition & {
+    { intervals, epochs, lines, lineEnds, recordTimes, ...partition }: JournalPartition & {
       readonly intervals: readonly Interval[];
       readonly epochs: readonly EpochStart[];
       readonly lines: Uint8Array;
       readonly lineEnds: ArrayLike<number>;
+      readonly recordTimes?: RecordTimes;
     },
   ): boolean {
     const share = this.#shareOf(partition);
@@ -160,6 +189,7 @@ export class SegmentAccount {
       if (first.kind !== "record" || last.kind !== "record") return false;
       share.first = Math.min(share.first, first.offset);
       share.last = Math.max(share.last, last.offset);
+      this.#addTimes(recordTimes ?? ANY_TIMES);
     }
     this.#lines += lineCount;
     share.records += lineCount;
@@ -194,7 +224,16 @@ export class SegmentAccount {
         superseded: offsetPairs(superseded.intervals),
       }]
     );
-    return { lines: this.#lines, partitions, ...(epochs.length > 0 && { leader_epochs: epochs }) };
+    return {
+      lines: this.#lines,
+      partitions,
+      ...(epochs.length > 0 && { leader_epochs: epochs }),
+      ...(Number.isFinite(this.#times.min + this.#times.max) && { record_times: this.#times }),
+    };
+  }
+
+  #addTimes({ min, max }: RecordTimes): void {
+    this.#times = { min: Math.min(this.#times.min, min), max: Math.max(this.#times.max, max) };
   }
 
   #shareOf(of: JournalPartition, held?: HeldPartition): Share {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { RecordTimes } from "./account.ts";
 import { splitAppend } from "./split_append.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
 import type { EpochStart } from "./held_partition.ts";
@@ -29,6 +30,8 @@ export interface JournalAppend extends JournalPartition {
   readonly lines: Uint8Array;
   /** The end of each line, just past its newline; the last one is the length of `lines`. */
   readonly lineEnds: ArrayLike<number>;
+  /** No timestamp of the records lies outside; where it is left out, the segment's manifest has no such range. */
+  readonly recordTimes?: RecordTimes;
 }
 
 /** The append was not made, because the journal was closed or abandoned before. */

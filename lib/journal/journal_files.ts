@@ -16,8 +16,15 @@
 
 import { ArchiveDamagedError, ArchiveReader } from "./archive.ts";
 import { LINE_BYTES_MAX } from "../limits.ts";
-import { activePath, ARCHIVE_ENDING, archivePath, closedPath, listSegments } from "./segments.ts";
-import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
+import {
+  distinct,
+  findSegments,
+  type JournalFilesOptions,
+  openClosed,
+  type ResolvedOptions,
+} from "./segment_listing.ts";
+import { removedPath } from "./segments.ts";
+import { denoStorage, type ReadableFile } from "./storage.ts";
 
 interface Segment {
   readonly path: string;
@@ -32,6 +39,8 @@ interface Segment {
   readonly end: number;
   /** The last line of the segment that is being written may be half there. */
   readonly isActive: boolean;
+  /** The length that it had when it was closed, where that is known. */
+  readonly closedBytes?: number | undefined;
 }
 
 /** Positions in the row of all segments. */
@@ -49,17 +58,18 @@ export interface JournalLine extends PositionRange {
 export interface JournalLines {
   readonly journal: number;
   readonly lines: Iterable<JournalLine>;
+  /** The lines, each with its newline; undefined where some are not in memory as a whole. */
+  readonly bytes: Uint8Array | undefined;
   /** Where the last of them ends. */
   readonly end: number;
 }
 
 const READ_BYTES = 512 * 1024;
-const LISTINGS_MAX = 10;
 const NEWLINE = 0x0a;
 
 export class JournalFiles implements Disposable {
   readonly #segments: readonly Segment[];
-  readonly #storage: Storage;
+  readonly #options: ResolvedOptions;
   /** Those that were given, each once. */
   readonly directories: readonly string[];
   /** Bytes after the last newline of the active segments: a line in the making, or what a crash left of one. */
@@ -68,30 +78,31 @@ export class JournalFiles implements Disposable {
   private constructor(
     segments: readonly Segment[],
     directories: readonly string[],
-    storage: Storage,
+    options: ResolvedOptions,
   ) {
     this.#segments = segments;
-    this.#storage = storage;
+    this.#options = options;
     this.directories = directories;
   }
 
   /** @throws {Error} where a folder holds no journal. */
   static async open(
     directories: readonly string[],
-    storage: Storage = denoStorage,
+    { storage = denoStorage, ...rest }: JournalFilesOptions = {},
   ): Promise<JournalFiles> {
+    const options = { storage, ...rest };
     const segments: Segment[] = [];
     try {
       let journal = 0;
       const each = await distinct(directories);
       for (const directory of each) {
-        for (const { bytes, ...segment } of await findSegments(storage, directory)) {
+        for (const { bytes, ...segment } of await findSegments(options, directory)) {
           const start = segments.at(-1)?.end ?? 0;
           segments.push({ ...segment, directory, journal, start, end: start + bytes });
         }
         journal++;
       }
-      return new JournalFiles(segments, each, storage);
+      return new JournalFiles(segments, each, options);
     } catch (error) {
       for (const { file } of segments) file?.close();
       throw error;
@@ -138,12 +149,18 @@ export class JournalFiles implements Disposable {
     ranges: readonly PositionRange[],
   ): AsyncGenerator<JournalLines> {
     if (ranges.length === 0) return;
-    const file = segment.file ?? await openClosed(this.#storage, segment);
-    if (file === undefined) return;
+    const { onUnreadable } = this.#options;
+    let file: ReadableFile | undefined;
     try {
+      file = segment.file ?? await openClosed(this.#options.storage, segment);
+      if (onUnreadable !== undefined) await this.#requireWhole(segment, file);
+      if (file === undefined) return;
       for (const range of ranges) yield* this.#readRange(segment, file, range);
+    } catch (error) {
+      if (onUnreadable === undefined || !(error instanceof Error)) throw error;
+      onUnreadable(segment.path, error);
     } finally {
-      if (file !== segment.file) file.close();
+      if (file !== segment.file) file?.close();
     }
   }
 
@@ -161,7 +178,7 @@ export class JournalFiles implements Disposable {
     await file.seek(start - segment.start);
     while (bufferStart + filled < end) {
       if (filled === buffer.length) buffer = grown(buffer);
-      const count = await readOrNull(file, buffer.subarray(filled, end - bufferStart));
+      const count = await this.#readOrNull(file, buffer.subarray(filled, end - bufferStart));
       if (count === null) break; // a tracker that could not write has cut what it had written
       filled += count;
       const bytes = buffer.subarray(0, filled);
@@ -171,6 +188,7 @@ export class JournalFiles implements Disposable {
         yield {
           journal,
           lines: linesIn(whole, { position: bufferStart, start: lineStart }),
+          bytes: lineStart === bufferStart ? whole : undefined,
           end: bufferStart + linesEnd,
         };
         lineStart = bufferStart + linesEnd;
@@ -185,7 +203,40 @@ export class JournalFiles implements Disposable {
     if (segment.isActive) this.tornBytes += lineEnd - lineStart;
     else {
       const cut = { bytes: undefined, start: lineStart, end: lineEnd }; // its newline is missing
-      yield { journal, lines: [cut], end: lineEnd };
+      yield { journal, lines: [cut], bytes: undefined, end: lineEnd };
+    }
+  }
+
+  /** Reports a segment that is not what it was when it was closed, as far as that shows at once. */
+  async #requireWhole(segment: Segment, file: ReadableFile | undefined): Promise<void> {
+    const { storage, onUnreadable = () => {} } = this.#options;
+    const { path, directory, number, closedBytes } = segment;
+    if (file === undefined) {
+      const isRemoved = await storage.stat(removedPath(directory, number)) !== undefined;
+      if (!isRemoved) onUnreadable(path, new Error("the segment is missing"));
+      return;
+    }
+    const { bytes } = await file.stat();
+    if (file instanceof ArchiveReader && file.damagedAt !== undefined) {
+      onUnreadable(
+        path,
+        new ArchiveDamagedError(`the archive is damaged at byte ${file.damagedAt}`),
+      );
+    } else if (closedBytes !== undefined && closedBytes !== bytes) {
+      const reason = `the segment was changed: it has ${bytes} bytes, and had ${closedBytes}`;
+      onUnreadable(path, new Error(reason));
+    }
+  }
+
+  /** Null where an archive is damaged: nothing after it can be read. */
+  async #readOrNull(file: ReadableFile, into: Uint8Array): Promise<number | null> {
+    try {
+      return await file.read(into);
+    } catch (error) {
+      if (error instanceof ArchiveDamagedError && this.#options.onUnreadable === undefined) {
+        return null;
+      }
+      throw error;
     }
   }
 }
@@ -209,134 +260,6 @@ function* linesIn(
     used = newline + 1;
     lineStart = end;
   }
-}
-
-/** Null where an archive is damaged: nothing after it can be read. */
-async function readOrNull(file: ReadableFile, into: Uint8Array): Promise<number | null> {
-  try {
-    return await file.read(into);
-  } catch (error) {
-    if (error instanceof ArchiveDamagedError) return null;
-    throw error;
-  }
-}
-
-/** @throws {Error} where a folder holds no journal. */
-export async function requireJournals(
-  directories: readonly string[],
-  storage: Storage = denoStorage,
-): Promise<void> {
-  for (const directory of directories) await listed(storage, directory);
-}
-
-interface FoundSegment {
-  readonly number: number;
-  readonly path: string;
-  readonly isActive: boolean;
-  /** Of the active segment only. */
-  readonly file: ReadableFile | undefined;
-  readonly bytes: number;
-}
-
-/** Lists a folder's segments until two listings agree: one may be closed, and renamed, in between. */
-async function findSegments(
-  storage: Storage,
-  directory: string,
-): Promise<readonly FoundSegment[]> {
-  for (let listing = 0; listing < LISTINGS_MAX; listing++) {
-    const before = await listed(storage, directory);
-    const found: FoundSegment[] = [];
-    try {
-      for (const segment of before) found.push(await examined(storage, segment));
-      if (areSame(before, await listed(storage, directory))) return found;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-    for (const { file } of found) file?.close();
-  }
-  throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
-}
-
-/** The size of a segment; of an active one, which may just be appended to, with the file that has it. */
-async function examined(
-  storage: Storage,
-  { number, path, isActive }: ListedSegment,
-): Promise<FoundSegment> {
-  const file = await openSegment(storage, path);
-  const { bytes } = await file.stat();
-  if (!isActive) file.close();
-  return { number, path, isActive, file: isActive ? file : undefined, bytes };
-}
-
-/** A closed segment, plain or compressed since; undefined where it was removed. */
-async function openClosed(
-  storage: Storage,
-  { directory, number }: Segment,
-): Promise<ReadableFile | undefined> {
-  // An archive is complete before the plain segment is removed.
-  for (const path of [closedPath(directory, number), archivePath(directory, number)]) {
-    try {
-      return await openSegment(storage, path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return undefined;
-}
-
-/** An archive that is damaged is read as far as it can be; that it is, `checkManifests` says. */
-async function openSegment(storage: Storage, path: string): Promise<ReadableFile> {
-  const file = await storage.open(path, "read");
-  return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
-}
-
-interface ListedSegment {
-  readonly number: number;
-  readonly path: string;
-  readonly isActive: boolean;
-  readonly identity: string;
-}
-
-async function listed(storage: Storage, directory: string): Promise<ListedSegment[]> {
-  try {
-    const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
-    const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
-      .sort(([a], [b]) => a - b);
-    const segments = inOrder.map(([number, path]) => ({ number, path, isActive: false }));
-    if (active !== undefined) {
-      segments.push({ number: nextNumber, path: activePath(directory), isActive: true });
-    }
-    const found: ListedSegment[] = [];
-    for (const segment of segments) {
-      const facts = await storage.stat(segment.path);
-      if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
-    }
-    if (found.length > 0) return found;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
-      throw error;
-    }
-  }
-  throw new Error(
-    `no journal in "${directory}": run the tracker first, or name its folder with --logs`,
-  );
-}
-
-function areSame(before: readonly ListedSegment[], after: readonly ListedSegment[]): boolean {
-  return before.length === after.length &&
-    before.every(({ path, identity }, index) =>
-      path === after[index]?.path && identity === after[index]?.identity
-    );
-}
-
-/** The same folder given twice is one journal. */
-async function distinct(directories: readonly string[]): Promise<readonly string[]> {
-  const byRealPath = new Map<string, string>();
-  for (const directory of directories) {
-    const realPath = await Deno.realPath(directory).catch(() => directory);
-    if (!byRealPath.has(realPath)) byRealPath.set(realPath, directory);
-  }
-  return [...byRealPath.values()];
 }
 
 function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

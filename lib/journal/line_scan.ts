@@ -18,6 +18,8 @@ export type ScannedLine =
     readonly offset: number;
     /** Leader epoch of the record's batch; undefined where the line has none. */
     readonly leaderEpoch: number | undefined;
+    /** The record's timestamp, rounded where it is beyond 2^53; undefined where the line has none. */
+    readonly timestampMs: number | undefined;
   }
   /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */
   | { readonly kind: "foreign" }
@@ -116,10 +118,17 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function classify(bytes: Uint8Array): ScannedLine {
   try {
     const record = decodeEvent(DECODER.decode(bytes));
-    const { topic, topicId = "", partition, offset, leaderEpoch } = record;
+    const { topic, topicId = "", partition, offset, leaderEpoch, details } = record;
     // One past the highest offset has to be a whole number too.
     if (!Number.isSafeInteger(offset + 1)) return { kind: "foreign" };
-    return { kind: "record", partition: { topic, topicId, partition }, offset, leaderEpoch };
+    const { timestampMs } = details ?? {};
+    return {
+      kind: "record",
+      partition: { topic, topicId, partition },
+      offset,
+      leaderEpoch,
+      timestampMs,
+    };
   } catch {
     return { kind: bytes.includes(NUL) ? "torn" : "foreign" };
   }
@@ -132,7 +141,7 @@ const LINE_START =
   /^\{"timestamp":"[^"\\]*","event_type":"[^"\\]*","kafka_topic":"([\w.-]+)","kafka_partition":(\d+),"kafka_offset":(\d+),/;
 /** Within a string a quote has a backslash before it, and the last brace is the line's own: this is no value's inside. */
 const LINE_END =
-  /"kafka_timestamp":(?:-?\d+|"-?\d+"),"kafka_topic_id":"([^"\\]+)"(?:,"kafka_leader_epoch":(\d{1,10}))?\}$/;
+  /"kafka_timestamp":"?(-?(?:0|[1-9]\d{0,17}))"?,"kafka_topic_id":"([^"\\]+)"(?:,"kafka_leader_epoch":(\d{1,10}))?\}$/;
 
 /**
  * As {@link classify}, fifteen times as fast for a line as our own tracker writes it: only its start and its
@@ -144,7 +153,7 @@ export function quickClassify(bytes: Uint8Array): ScannedLine {
   const start = LINE_START.exec(text.toString("latin1", 0, LINE_START_BYTES));
   const end = LINE_END.exec(text.toString("latin1", Math.max(0, length - LINE_END_BYTES)));
   const [, topic, partition, offset] = start ?? [];
-  const [, topicId, leaderEpoch] = end ?? [];
+  const [, timestamp, topicId, leaderEpoch] = end ?? [];
   if (topic === undefined || topicId === undefined) return classify(bytes);
   const areExact = Number.isSafeInteger(Number(partition)) &&
     Number.isSafeInteger(Number(offset) + 1);
@@ -154,5 +163,6 @@ export function quickClassify(bytes: Uint8Array): ScannedLine {
     partition: { topic, topicId, partition: Number(partition) },
     offset: Number(offset),
     leaderEpoch: leaderEpoch === undefined ? undefined : Number(leaderEpoch),
+    timestampMs: Number(timestamp),
   };
 }

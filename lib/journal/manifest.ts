@@ -9,11 +9,14 @@
  *                       "held":[[0,1000]]}],
  *       "leader_epochs": [{"topic","topic_id","partition","starts":[[7,0],[9,640]],
  *                          "superseded":[[640,900]]}],               absent where no epoch is known
+ *       "record_times": {"min":1795417200000,"max":1795417263000},        absent where it is not known
  *       "created": "<RFC 3339>", "journal": "<UUID>",
  *       "chain": 7, "previous": {"segment":"tracker.events.000006","sha256"}}}       null for the first
  *
  * `leader_epochs` says in which leader epoch the held offsets were appended (those from 640 on in epoch 9), and which
  * offsets of earlier segments are not held since, because the log was truncated.
+ *
+ * `record_times` says that no record's timestamp lies outside; versions before 0.4.0 do not write it.
  *
  * `segment.sha256` is what `sha256sum` says of the segment, and `previous.sha256` what it says of the manifest
  * made before: whoever changes a segment or a manifest has to make all that come after anew. Manifests are
@@ -30,6 +33,7 @@ import {
   offsetsIn,
   type PartitionEpochs,
   type PartitionShare,
+  type RecordTimes,
 } from "./account.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
 import { decodeSealed, encodeSealed } from "./sealed_text.ts";
@@ -56,6 +60,7 @@ export interface ManifestBody {
   };
   readonly partitions: readonly PartitionShare[];
   readonly leader_epochs?: readonly PartitionEpochs[];
+  readonly record_times?: RecordTimes;
   readonly created: string;
   readonly journal: string;
   readonly chain: number;

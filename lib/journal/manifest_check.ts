@@ -229,7 +229,7 @@ async function checkSegment(
 /** What of a segment is not what its manifest says. */
 async function differenceOf(
   file: ReadableFile,
-  { segment: expected, partitions }: Manifest,
+  { segment: expected, partitions, record_times }: Manifest,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const options = signal === undefined ? {} : { signal };
@@ -240,7 +240,11 @@ async function differenceOf(
   if (found.sha256 !== expected.sha256) {
     return `the segment was changed: its SHA-256 is ${found.sha256}, and was ${expected.sha256}`;
   }
-  const claimed = { lines: expected.lines, partitions };
+  const claimed = {
+    lines: expected.lines,
+    partitions,
+    ...(record_times !== undefined && { record_times }),
+  };
   const reason = differenceOfAccounts(found.account.data(), claimed);
   if (reason === undefined) return undefined;
   // A line that was damaged before the segment was closed is a record at a glance only.
@@ -258,6 +262,12 @@ function differenceOfAccounts(found: AccountData, claimed: AccountData): string 
     );
   const [inSegment, inManifest] = [linesOf(found), linesOf(claimed)];
   const index = inSegment.findIndex((share, index) => share !== inManifest[index]);
-  if (index === -1 && inSegment.length === inManifest.length) return undefined;
-  return "its manifest is wrong: it does not say which offsets the segment has";
+  if (index !== -1 || inSegment.length !== inManifest.length) {
+    return "its manifest is wrong: it does not say which offsets the segment has";
+  }
+  // An append can be split between two segments, whose ranges are then both wider than their lines'.
+  const { record_times: inLines = claimed.record_times } = found;
+  const covers = claimed.record_times === undefined || inLines === undefined ||
+    (claimed.record_times.min <= inLines.min && claimed.record_times.max >= inLines.max);
+  return covers ? undefined : "its manifest is wrong: records have timestamps outside its range";
 }

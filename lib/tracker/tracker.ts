@@ -21,6 +21,7 @@ import type { EncodedRecords } from "./encode.ts";
 import { EncoderPool } from "./encoder_pool.ts";
 import { epochStartsIn } from "./epochs/held_runs.ts";
 import { TruncationCheck } from "./epochs/truncation_check.ts";
+import { recordTimesOf } from "../journal/account.ts";
 import { firstGap, gapsIn } from "../journal/intervals.ts";
 import { JournalReopenedError } from "../journal/append_queue.ts";
 import { loggedMessageOf } from "./failures.ts";
@@ -304,6 +305,7 @@ export class Tracker {
         epochs: epochStartsIn(batch),
         lines,
         lineEnds,
+        recordTimes: recordTimesOf(fresh),
       });
       this.#appends.set(partition, { isCurrent: batch.isCurrent, settled: append.catch(() => {}) });
       await append;

@@ -13,6 +13,7 @@ import {
   EXIT_FAILURE,
   EXIT_OK,
   jsonOption,
+  listParser,
   logLevelOption,
   Option,
   OPTION_GROUPS,
@@ -57,7 +58,7 @@ export function verifyCommand(): Command {
     .optionsGroup(OPTION_GROUPS.journal)
     .addOption(
       new Option("--logs <folder>", "folder of a journal; repeat to judge several together")
-        .default(["logs"], "logs").argParser(collectFolders()),
+        .default(["logs"], "logs").argParser(listParser(String)),
     )
     .option(
       "--ledger <file>",
@@ -98,13 +99,4 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
   }
   await endLog();
   return ok ? EXIT_OK : EXIT_FAILURE;
-}
-
-/** The first folder replaces the default, each further one is added. */
-function collectFolders(): (folder: string) => readonly string[] {
-  const folders: string[] = [];
-  return (folder) => {
-    folders.push(folder);
-    return [...folders];
-  };
 }

@@ -37,7 +37,8 @@ import type { HeldPartition } from "../journal/held_partition.ts";
 import { checkManifests, type ManifestsChecked } from "../journal/manifest_check.ts";
 import { denoStorage, type Storage } from "../journal/storage.ts";
 import { ComparedTopic, type TopicCluster } from "./compared_topic.ts";
-import { JournalFiles, type JournalLine, requireJournals } from "../journal/journal_files.ts";
+import { JournalFiles, type JournalLine } from "../journal/journal_files.ts";
+import { requireJournals } from "../journal/segment_listing.ts";
 import { type CheckedLine, LineChecker } from "./line_check.ts";
 import { type JudgedLine, PartitionAccount } from "./partition_account.ts";
 import { recheck, type UnprovenPage } from "./recheck.ts";
@@ -100,7 +101,7 @@ export async function compareJournals(options: CompareOptions): Promise<Verifica
   const verifier = await Verifier.begin(options);
   await verifier.readTopic();
   await verifier.lookForTrackers();
-  using files = await JournalFiles.open(directories, storage);
+  using files = await JournalFiles.open(directories, { storage });
   await verifier.readJournals(files);
   await verifier.checkSegments(files.directories);
   options.signal?.throwIfAborted();

@@ -8,7 +8,7 @@ import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import { TopicReader } from "../kafka/topic_reader.ts";
 import { compareJournals, type CompareOptions, type VerifyScope } from "./compare.ts";
-import { requireJournals } from "../journal/journal_files.ts";
+import { requireJournals } from "../journal/segment_listing.ts";
 import type { Verification } from "./verification.ts";
 
 export type { VerifyProgress, VerifyScope } from "./compare.ts";

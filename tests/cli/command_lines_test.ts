@@ -139,6 +139,7 @@ const COMMANDS: readonly (readonly [ProgramName, ...string[]])[] = [
     .map((name) => [name] as const),
   ["tracker", "verify"],
   ["tracker", "redrive"],
+  ["tracker", "search"],
 ];
 
 for (const [name, ...command] of COMMANDS) {

@@ -61,6 +61,7 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     ...programs.map((name) => [name] as const),
     ["tracker", "verify"],
     ["tracker", "redrive"],
+    ["tracker", "search"],
   ];
   return new Map(
     await Promise.all(
@@ -184,7 +185,7 @@ interface Place {
 /** Options and commands with which a program ends by itself. */
 const ENDING = new Set([
   ...["--count", "--duration", "--ramp", "--exit-at-end", "--once", "--html"],
-  ...["verify", "redrive"],
+  ...["verify", "redrive", "search"],
 ]);
 
 async function runCommand(

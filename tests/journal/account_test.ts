@@ -4,9 +4,9 @@ import { appendOf, encodedLines, lineOf, partition } from "./fixture.ts";
 
 Deno.test("SegmentAccount counts the lines of each partition, the first and last offset, and what is held", () => {
   const account = new SegmentAccount();
-  account.addRecord(partition(0), { offset: 7, leaderEpoch: undefined });
-  account.addRecord(partition(0), { offset: 3, leaderEpoch: undefined });
-  account.addRecord(partition(0), { offset: 5, leaderEpoch: undefined });
+  account.addRecord(partition(0), { offset: 7, leaderEpoch: undefined, timestampMs: 1 });
+  account.addRecord(partition(0), { offset: 3, leaderEpoch: undefined, timestampMs: 1 });
+  account.addRecord(partition(0), { offset: 5, leaderEpoch: undefined, timestampMs: 1 });
   account.addForeign(2);
   assert.equal(account.addAppend(appendOf(1, { start: 10, end: 13 })), true);
   assert.equal(account.addAppend(appendOf(1, { start: 13, end: 14 })), true);
@@ -41,7 +41,7 @@ Deno.test("SegmentAccount has null offsets for a partition that is held and has 
   // And is counted on from there.
   for (const offset of [0, 11]) {
     const again = SegmentAccount.from(account.data());
-    again.addRecord(partition(0), { offset, leaderEpoch: undefined });
+    again.addRecord(partition(0), { offset, leaderEpoch: undefined, timestampMs: 1 });
     const [more] = again.data().partitions;
     assert.deepEqual([more?.first_offset, more?.last_offset], [offset, offset]);
   }
@@ -92,7 +92,11 @@ Deno.test("SegmentAccount tells partitions apart by topic, id, and number, and s
   ]] as const;
   const account = new SegmentAccount();
   for (const [topic, topicId, partition] of keys) {
-    account.addRecord({ topic, topicId, partition }, { offset: 1, leaderEpoch: undefined });
+    account.addRecord({ topic, topicId, partition }, {
+      offset: 1,
+      leaderEpoch: undefined,
+      timestampMs: 1,
+    });
   }
   assert.deepEqual(
     account.data().partitions.map(({ topic, topic_id, partition, records }) => [

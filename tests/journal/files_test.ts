@@ -88,7 +88,7 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
       return names;
     },
   };
-  using files = await JournalFiles.open([folder.path], storage);
+  using files = await JournalFiles.open([folder.path], { storage });
   assert.deepEqual(await readAll(files), ["a", "b"]);
 });
 
@@ -107,7 +107,7 @@ Deno.test("JournalFiles and checkManifests() have two files open at most, howeve
     return file;
   };
   {
-    using files = await JournalFiles.open([folder.path], storage);
+    using files = await JournalFiles.open([folder.path], { storage });
     const texts: (string | undefined)[] = [];
     for await (const { lines } of files.readAll()) texts.push(...textsOf(lines));
     assert.equal(texts.length, 51);

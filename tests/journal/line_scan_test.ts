@@ -44,6 +44,7 @@ for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) 
         partition: { topic: "orders", topicId: TOPIC_ID, partition: 7 },
         offset: Number(offset),
         leaderEpoch: undefined,
+        timestampMs: 1756684800000,
       });
     }
     const numbers = [

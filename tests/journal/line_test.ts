@@ -83,6 +83,7 @@ Deno.test("the leader epoch of a record is written after its topic id, and read 
       partition: { topic: "orders", topicId: "aa", partition: 2 },
       offset: 41,
       leaderEpoch,
+      timestampMs: 1_795_417_200_000,
     });
   }
   assert.doesNotMatch(encode({}), /kafka_leader_epoch/);

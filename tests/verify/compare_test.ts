@@ -159,7 +159,11 @@ Deno.test("verify accepts what a truncated log has put in order: superseded line
 Deno.test("verify takes a record of a new epoch for missing where a removed segment had its offset in an earlier one", async () => {
   const account = new SegmentAccount();
   for (const { offset, leaderEpoch } of RECORDS) {
-    account.addRecord({ topic: TOPIC, topicId: TOPIC_ID, partition: 0 }, { offset, leaderEpoch });
+    account.addRecord({ topic: TOPIC, topicId: TOPIC_ID, partition: 0 }, {
+      offset,
+      leaderEpoch,
+      timestampMs: undefined,
+    });
   }
   const { lines, ...data } = account.data();
   const name = "tracker.events.000001";

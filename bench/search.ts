@@ -1,0 +1,205 @@
+/**
+ * How fast `tracker search` finds records, beside `grep -F` on the same files in the same round.
+ *
+ *     deno task bench search
+ *     deno task bench search --megabytes 300
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { argsOfTask } from "../dev/programs.ts";
+import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
+import { recordTimesOf } from "../lib/journal/account.ts";
+import { openJournal } from "../lib/journal/open_journal.ts";
+import type { KafkaRecord } from "../lib/record.ts";
+import { createShop } from "../lib/shop/shop.ts";
+import { printLine } from "../lib/terminal.ts";
+import { withThousands } from "../lib/text.ts";
+import { encodeRecords } from "../lib/tracker/encode.ts";
+import { measure, type Measured } from "./measured_command.ts";
+import { median, table, writeSection } from "./results.ts";
+
+const ROUNDS = 3;
+const BATCH_RECORDS = 1_000;
+const SEGMENT_BYTES = 128_000_000;
+const TOPIC_ID = "0123456789abcdef0123456789abcdef";
+const STARTED_MS = Date.UTC(2026, 0, 1);
+
+export async function main(args: string[]): Promise<void> {
+  const { megabytes } = createCommand({
+    name: "bench search",
+    description: "Searches a journal in several ways, beside grep.",
+    examples: [["deno task bench search --megabytes 100"]],
+  })
+    .optionsGroup(OPTION_GROUPS.load)
+    .addOption(
+      new Option("--megabytes <n>", "size of the journal in MB").default(1_000)
+        .argParser(integerParser({ min: 1 })),
+    )
+    .parse(args, { from: "user" }).opts<{ megabytes: number }>();
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
+  try {
+    const compressed = join(folder, "compressed");
+    const plain = join(folder, "plain");
+    await writeJournal(plain, megabytes * 1_000_000, { compress: false });
+    const last = await writeJournal(compressed, megabytes * 1_000_000, { compress: true });
+    const results = await searchAll({ plain, compressed, last });
+    const report = describe(results, { megabytes, lines: last.count });
+    printLine(`\n${report}`);
+    await writeSection("search", report);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+interface Last {
+  readonly orderId: string;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly count: number;
+}
+
+/** Writes orders of the shop, 10 ms apart, by the journal itself. Returns the last one. */
+async function writeJournal(
+  directory: string,
+  bytes: number,
+  { compress }: { readonly compress: boolean },
+): Promise<Last> {
+  printLine(`writing a journal of ${withThousands(bytes / 1e6)} MB`);
+  const shop = createShop({ seed: 1 });
+  const encoder = new TextEncoder();
+  let open = 0;
+  const journal = await openJournal({
+    directory,
+    rotateBytes: SEGMENT_BYTES,
+    compress,
+    onNotice: ({ kind }) => {
+      if (kind === "rotated") open++;
+      if (kind === (compress ? "compressed" : "sealed")) open--;
+    },
+  });
+  let offset = 0;
+  let orderId = "";
+  for (let written = 0; written < bytes;) {
+    const records = Array.from({ length: BATCH_RECORDS }, (): KafkaRecord => {
+      const timestampMs = STARTED_MS + offset * 10;
+      const order = shop.nextOrder(timestampMs);
+      orderId = order.order_id;
+      return {
+        topic: "orders",
+        partition: 0,
+        offset: offset++,
+        key: encoder.encode(order.customer_info.customer_id),
+        value: encoder.encode(JSON.stringify(order)),
+        headers: [],
+        timestampMs,
+        leaderEpoch: 0,
+      };
+    });
+    const encoded = encodeRecords(records, {
+      schema: "order",
+      receivedAt: new Date(STARTED_MS + offset * 10),
+      topicId: TOPIC_ID,
+    });
+    await journal.append({
+      topic: "orders",
+      topicId: TOPIC_ID,
+      partition: 0,
+      intervals: [{ start: offset - BATCH_RECORDS, end: offset }],
+      epochs: [{ epoch: 0, start: offset - BATCH_RECORDS }],
+      recordTimes: recordTimesOf(records),
+      lines: encoded.lines,
+      lineEnds: encoded.lineEnds,
+    });
+    written += encoded.lines.length;
+  }
+  while (open > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  await journal.close();
+  return {
+    orderId,
+    offset: offset - 1,
+    timestampMs: STARTED_MS + (offset - 1) * 10,
+    count: offset,
+  };
+}
+
+interface Way {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+async function searchAll(
+  { plain, compressed, last }: {
+    readonly plain: string;
+    readonly compressed: string;
+    readonly last: Last;
+  },
+): Promise<ReadonlyMap<string, readonly Measured[]>> {
+  const { orderId, offset, timestampMs } = last;
+  const tracker = [Deno.execPath(), ...await argsOfTask("tracker")];
+  const way = (name: string, logs: string, ...criteria: readonly string[]): Way => ({
+    name,
+    command: tracker[0] ?? "",
+    args: [...tracker.slice(1), "search", "--logs", logs, ...criteria],
+  });
+  const since = new Date(timestampMs - 90).toISOString();
+  const ways: readonly Way[] = [
+    {
+      name: "grep -F, an id",
+      command: "sh",
+      args: ["-c", `grep -hF ${orderId} '${plain}'/tracker.events*`],
+    },
+    way("search TEXT, an id", plain, orderId),
+    way("search --order-id", plain, "--order-id", orderId),
+    way("search --where, a text", plain, "--where", 'items[*].item_id == "ITEM-00499"', "--count"),
+    way("search --offset", plain, "--offset", `0:${offset}`),
+    way("search --since, the last ten", plain, "--since", since),
+    way("search --order-id, archives", compressed, "--order-id", orderId),
+    way("search --offset, archives", compressed, "--offset", "0:1000"),
+    way("start alone (--help)", plain, "--help"),
+  ];
+  const results = new Map(ways.map(({ name }) => [name, [] as Measured[]]));
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const { name, command, args } of ways) {
+      // Exit code 1: nothing was found.
+      const accepting = ["-c", `"$@"; code=$?; [ $code -le 1 ]`, "sh", command, ...args];
+      const measured = await measure("sh", accepting);
+      results.get(name)?.push(measured);
+      printLine(`round ${round}  ${name.padEnd(36)} ${measured.seconds.toFixed(2)} s`);
+    }
+  }
+  return results;
+}
+
+function describe(
+  results: ReadonlyMap<string, readonly Measured[]>,
+  { megabytes, lines }: { readonly megabytes: number; readonly lines: number },
+): string {
+  const medianOf = (name: string, figure: (measured: Measured) => number) =>
+    median((results.get(name) ?? []).map(figure));
+  const start = medianOf("start alone (--help)", ({ cpuSeconds }) => cpuSeconds);
+  const grep = medianOf("grep -F, an id", ({ cpuSeconds }) => cpuSeconds);
+  const rows = [...results.keys()].map((name) => {
+    const cpuSeconds = medianOf(name, (each) => each.cpuSeconds);
+    return [
+      name,
+      medianOf(name, ({ seconds }) => seconds).toFixed(2),
+      cpuSeconds.toFixed(2),
+      name.startsWith("search") ? ((cpuSeconds - start) / grep).toFixed(1) : "",
+      medianOf(name, ({ peakMiB }) => peakMiB).toFixed(0),
+    ];
+  });
+  return [
+    "## Searching a journal",
+    "",
+    `${withThousands(megabytes)} MB, ${
+      withThousands(lines)
+    } lines of real orders in segments of 128 MB, ${ROUNDS} rounds, ` +
+    "medians; the file cache is warm. The id is that of the last order. The ratio is of CPU seconds, " +
+    "on which other programs on the machine have the least influence.",
+    "",
+    table(["", "seconds", "CPU seconds", "less the start, to grep's", "peak MiB"], rows),
+  ].join("\n");
+}

@@ -1,0 +1,175 @@
+/**
+ * Lists the segments of a journal that a tracker may be writing to, and opens them.
+ *
+ * @module
+ */
+
+import { ArchiveReader } from "./archive.ts";
+import { activePath, ARCHIVE_ENDING, archivePath, closedPath, listSegments } from "./segments.ts";
+import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
+
+/** A segment that is there, before it is opened. */
+export interface SegmentName {
+  readonly directory: string;
+  readonly number: number;
+  readonly path: string;
+  readonly isActive: boolean;
+}
+
+export interface Foreknown {
+  /** Whether it is to be read; a segment that is not is never opened. */
+  readonly isWanted: boolean;
+  /** The length that it had when it was closed. */
+  readonly bytes?: number | undefined;
+}
+
+export interface JournalFilesOptions {
+  readonly storage?: Storage;
+  /** What is known of a segment before it is opened. Default: nothing, and all are read. */
+  readonly foreknow?: (segment: SegmentName) => Foreknown;
+  /**
+   * Called with each segment that cannot be read, or not to its end, and the error. Left out, an archive is read as far
+   * as it can be, which `checkManifests` reports, and every other error is thrown.
+   */
+  readonly onUnreadable?: (path: string, error: Error) => void;
+}
+
+export type ResolvedOptions = JournalFilesOptions & { readonly storage: Storage };
+
+const LISTINGS_MAX = 10;
+
+/** @throws {Error} where a folder holds no journal. */
+export async function requireJournals(
+  directories: readonly string[],
+  storage: Storage = denoStorage,
+): Promise<void> {
+  for (const directory of directories) await listed(storage, directory);
+}
+
+export interface FoundSegment {
+  readonly number: number;
+  readonly path: string;
+  readonly isActive: boolean;
+  readonly closedBytes: number | undefined;
+  /** Of the active segment only. */
+  readonly file: ReadableFile | undefined;
+  readonly bytes: number;
+}
+
+/** Lists a folder's segments until two listings agree: one may be closed, and renamed, in between. */
+export async function findSegments(
+  options: ResolvedOptions,
+  directory: string,
+): Promise<readonly FoundSegment[]> {
+  const { storage } = options;
+  for (let listing = 0; listing < LISTINGS_MAX; listing++) {
+    const before = await listed(storage, directory);
+    const found: FoundSegment[] = [];
+    try {
+      for (const segment of before) found.push(...await examined(options, segment));
+      if (areSame(before, await listed(storage, directory))) return found;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    for (const { file } of found) file?.close();
+  }
+  throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
+}
+
+/**
+ * The size of a segment; of an active one, which may just be appended to, with the file that has it. None where it
+ * is not wanted, or cannot be opened.
+ */
+async function examined(
+  { storage, foreknow, onUnreadable }: ResolvedOptions,
+  segment: ListedSegment,
+): Promise<readonly FoundSegment[]> {
+  const { number, path, isActive } = segment;
+  const { isWanted, bytes: closedBytes } = foreknow?.(segment) ?? { isWanted: true };
+  if (!isWanted) return [];
+  try {
+    const file = await openSegment(storage, path);
+    const { bytes } = await file.stat();
+    if (!isActive) file.close();
+    return [{ number, path, isActive, closedBytes, file: isActive ? file : undefined, bytes }];
+  } catch (error) {
+    const isLeftOut = onUnreadable !== undefined && error instanceof Error &&
+      !(error instanceof Deno.errors.NotFound);
+    if (!isLeftOut) throw error;
+    onUnreadable(path, error);
+    return [];
+  }
+}
+
+/** A closed segment, plain or compressed since; undefined where it was removed. */
+export async function openClosed(
+  storage: Storage,
+  { directory, number }: Pick<SegmentName, "directory" | "number">,
+): Promise<ReadableFile | undefined> {
+  // An archive is complete before the plain segment is removed.
+  for (const path of [closedPath(directory, number), archivePath(directory, number)]) {
+    try {
+      return await openSegment(storage, path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** An archive that is damaged is read as far as it can be; that it is, `checkManifests` says. */
+async function openSegment(storage: Storage, path: string): Promise<ReadableFile> {
+  const file = await storage.open(path, "read");
+  return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
+}
+
+interface ListedSegment extends SegmentName {
+  readonly identity: string;
+}
+
+async function listed(storage: Storage, directory: string): Promise<ListedSegment[]> {
+  try {
+    const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
+    const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
+      .sort(([a], [b]) => a - b);
+    const segments = inOrder.map(([number, path]) => ({
+      directory,
+      number,
+      path,
+      isActive: false,
+    }));
+    if (active !== undefined) {
+      segments.push({ directory, number: nextNumber, path: activePath(directory), isActive: true });
+    }
+    const found: ListedSegment[] = [];
+    for (const segment of segments) {
+      const facts = await storage.stat(segment.path);
+      if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
+    }
+    if (found.length > 0) return found;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
+      throw error;
+    }
+  }
+  throw new Error(
+    `no journal in "${directory}": run the tracker first, or name its folder with --logs`,
+  );
+}
+
+function areSame(before: readonly ListedSegment[], after: readonly ListedSegment[]): boolean {
+  return before.length === after.length &&
+    before.every(({ path, identity }, index) =>
+      path === after[index]?.path && identity === after[index]?.identity
+    );
+}
+
+/** The same folder given twice is one journal. */
+export async function distinct(directories: readonly string[]): Promise<readonly string[]> {
+  const byRealPath = new Map<string, string>();
+  for (const directory of directories) {
+    const realPath = await Deno.realPath(directory).catch(() => directory);
+    if (!byRealPath.has(realPath)) byRealPath.set(realPath, directory);
+  }
+  return [...byRealPath.values()];
+}

@@ -1,0 +1,81 @@
+/**
+ * Tells by its bytes that a line cannot match, before it is parsed. It never says so of a line that does match.
+ *
+ * A text that a record must contain stands in the line byte for byte, unless one of its characters is escaped. Only
+ * `"`, `\`, `/`, and control characters have short escapes, so the longest part without them is looked for. Any other
+ * character can be written as `\u00e9` by whoever made the value, and in a value within a line the escape itself can be
+ * escaped (`\\u00e9`, `\u005cu00e9`). So a line is parsed too if it has a `\u` escape of a character of the text, or of
+ * one that an escape is made of; and if a text is looked for in keys and headers, also where those are base64.
+ *
+ * @module
+ */
+
+import { ByteSearch, PATTERN_BYTES_MAX } from "../byte_search.ts";
+import type { Query } from "./query.ts";
+
+/** A text that a matching record contains, and whether it can stand in base64. */
+interface RequiredText {
+  readonly text: string;
+  readonly isInBase64?: boolean;
+}
+
+const ENCODER = new TextEncoder();
+// deno-lint-ignore no-control-regex -- they have short escapes
+const SHORT_ESCAPES = /["\\/\u0000-\u001f]/;
+const ESCAPE_START = "\\u";
+const ESCAPE_CHARACTERS = "\\u0123456789abcdefABCDEF";
+const BASE64_FIELD = '_base64"';
+/** Of up to four bytes each. */
+const CHARACTERS_MAX = PATTERN_BYTES_MAX / 4;
+
+export class Prefilter {
+  readonly #search: ByteSearch;
+  readonly #escapedUnits: ReadonlySet<number>;
+
+  private constructor({ text, isInBase64 = false }: RequiredText) {
+    const patterns = [text, ESCAPE_START, ...(isInBase64 ? [BASE64_FIELD] : [])];
+    this.#search = new ByteSearch(patterns.map((pattern) => ENCODER.encode(pattern)));
+    const units = `${text}${ESCAPE_CHARACTERS}`;
+    this.#escapedUnits = new Set(Array.from(units.split(""), (unit) => unit.charCodeAt(0)));
+  }
+
+  /** Returns the filter by the longest text that the query asks for; undefined where it asks for none. */
+  static of(query: Query): Prefilter | undefined {
+    const longest = requiredTexts(query)
+      .flatMap(({ text, ...rest }) =>
+        text.split(SHORT_ESCAPES).map((part) => ({ text: part, ...rest }))
+      )
+      .map(({ text, ...rest }) => ({ text: [...text].slice(0, CHARACTERS_MAX).join(""), ...rest }))
+      .reduce((a, b) => b.text.length > a.text.length ? b : a, { text: "" });
+    return longest.text === "" ? undefined : new Prefilter(longest);
+  }
+
+  /** Visits the lines in `bytes` that may match, in order. The bytes are whole lines. */
+  visit(bytes: Uint8Array, onLine: (line: Uint8Array) => boolean): void {
+    this.#search.visit(bytes, (position) => {
+      if (!this.#isCandidate(bytes, position)) return position + 1;
+      const start = bytes.lastIndexOf(0x0a, position) + 1;
+      const end = bytes.indexOf(0x0a, position);
+      return onLine(bytes.subarray(start, end)) ? end : bytes.length;
+    });
+  }
+
+  #isCandidate(bytes: Uint8Array, position: number): boolean {
+    if (bytes[position] !== 0x5c) return true;
+    const digits = String.fromCharCode(...bytes.subarray(position + 2, position + 6));
+    return this.#escapedUnits.has(Number.parseInt(digits, 16));
+  }
+}
+
+function requiredTexts(
+  { text = "", orderId = "", customer = "", key = "", headers = [], failed, reasons, where }: Query,
+): readonly RequiredText[] {
+  return [
+    { text, isInBase64: true },
+    ...[orderId, customer, key].map((each) => ({ text: each })),
+    ...headers.flatMap(({ name, value = "" }) => [{ text: name }, { text: value }]),
+    // In the type of the event, or as the name of the reason's field.
+    { text: failed === true || reasons !== undefined ? "error" : "" },
+    ...(where?.requiredTexts ?? []).map((each) => ({ text: each })),
+  ];
+}
