@@ -18,6 +18,8 @@ export type ProxyMode =
   | { readonly kind: "delay"; readonly delayMs: number }
   /** Connections are taken, and nothing goes through, until the mode changes. */
   | { readonly kind: "black-hole" }
+  /** Answers get lost: nothing that the broker sends goes through, until the mode changes. */
+  | { readonly kind: "mute" }
   /** Data goes on in pieces of this size, each in a turn of its own. */
   | { readonly kind: "slice"; readonly sliceBytes: number }
   /** Each connection is reset once so many bytes have passed, in the middle of an answer. */
@@ -113,7 +115,9 @@ export class FaultyProxy implements AsyncDisposable {
     // One piece at a time, in order; the sender is held up meanwhile, as by a slow line.
     from.on("data", (piece) => {
       from.pause();
-      this.#forward(connection, to, Buffer.from(piece)).catch(ignore).finally(() => from.resume());
+      const isAnswer = to === connection.sockets[0];
+      this.#forward(connection, { to, isAnswer, piece: Buffer.from(piece) }).catch(ignore)
+        .finally(() => from.resume());
     });
     from.on("close", () => {
       this.#connections.delete(connection);
@@ -121,9 +125,15 @@ export class FaultyProxy implements AsyncDisposable {
     });
   }
 
-  async #forward(connection: Connection, to: Socket, piece: Buffer): Promise<void> {
+  async #forward(connection: Connection, { to, isAnswer, piece }: {
+    readonly to: Socket;
+    readonly isAnswer: boolean;
+    readonly piece: Buffer;
+  }): Promise<void> {
     if (this.#mode.kind === "delay") await delay(this.#mode.delayMs);
-    const isSwallowed = () => this.#mode.kind === "black-hole" || connection.isForgotten;
+    const isSwallowed = () =>
+      this.#mode.kind === "black-hole" || (this.#mode.kind === "mute" && isAnswer) ||
+      connection.isForgotten;
     while (isSwallowed() && !to.destroyed && !this.#isClosed) await delay(POLL_MS);
     const mode = this.#mode;
     if (mode.kind === "limit") {

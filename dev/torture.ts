@@ -65,12 +65,8 @@ async function main(args: string[]): Promise<number> {
     await Deno.mkdir(folder, { recursive: true });
     await writeSchedule(`${folder}/schedule.json`, schedule);
     printLine(describe(schedule));
-    const judgment = await runSchedule(schedule, {
-      nemeses,
-      tell: printLine,
-      stop,
-      keepAt: folder,
-    });
+    const judgment = await runSchedule(schedule, { nemeses, tell: printLine, stop, keepAt: folder })
+      .catch((error) => ({ violations: [`It could not be judged: ${error}`], counts: {} }));
     report(schedule, judgment);
     if (judgment.violations.length === 0) {
       await Deno.remove(folder, { recursive: true });

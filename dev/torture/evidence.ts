@@ -32,7 +32,7 @@ export async function gatherEvidence(
 ): Promise<Evidence> {
   const roles = ROLES.filter((role) => stage.trackers.some(({ topic }) => topic === role));
   const topics: TopicEvidence[] = [];
-  for (const role of roles) topics.push(await topicEvidence(stage, role));
+  for (const role of roles) topics.push(await topicEvidence(stage, { role, acknowledged }));
   const journals = [
     ...stage.trackers.map(({ name, logs }) => ({ ...readJournal(logs), name, isGuest: false })),
     ...stage.guests.filter(({ logs }) => exists(join(logs, "tracker.events")))
@@ -63,10 +63,14 @@ function readLines(path: string): readonly string[] {
   return exists(path) ? Deno.readTextFileSync(path).split("\n").slice(0, -1) : [];
 }
 
-async function topicEvidence(stage: Stage, role: TopicRole): Promise<TopicEvidence> {
+async function topicEvidence(stage: Stage, { role, acknowledged }: {
+  readonly role: TopicRole;
+  readonly acknowledged: readonly Acknowledged[];
+}): Promise<TopicEvidence> {
   const topic = TOPICS[role];
   const deadLetters = deadLettersOf(topic);
   const records = await readTopic(stage, topic);
+  const heldBack = await readHeldBack(stage, { role, acknowledged, records });
   const letters = await readTopic(stage, deadLetters);
   const run = async (args: readonly string[]) => {
     const { exitCode, output } = await stage.run("tracker", [...args, "--topic", topic, "--json"]);
@@ -82,6 +86,7 @@ async function topicEvidence(stage: Stage, role: TopicRole): Promise<TopicEviden
     topic,
     id: topicIdOf(stage, topic),
     records,
+    heldBack,
     letters,
     verified,
     redrives,
@@ -89,8 +94,28 @@ async function topicEvidence(stage: Stage, role: TopicRole): Promise<TopicEviden
   };
 }
 
-/** Reads every committed record of a topic. */
-async function readTopic(stage: Stage, topic: string): Promise<readonly TopicRecord[]> {
+/** Reads on to the end without regard to transactions, where a partition's last record was not among the committed ones. */
+async function readHeldBack(stage: Stage, { role, acknowledged, records }: {
+  readonly role: TopicRole;
+  readonly acknowledged: readonly Acknowledged[];
+  readonly records: readonly TopicRecord[];
+}): Promise<readonly TopicRecord[]> {
+  const ends = new Map<number, number>();
+  for (const { partition, offset } of records) ends.set(partition, offset + 1);
+  const last = acknowledged.slice(-stage.partitionCounts.main - stage.partitionCounts.other);
+  const isHidden = ({ role: its, partition, offset }: Acknowledged) =>
+    its === role && offset >= (ends.get(partition) ?? 0);
+  if (!last.some(isHidden)) return [];
+  const all = await readTopic(stage, TOPICS[role], { readUncommitted: true });
+  return all.filter(({ partition, offset }) => offset >= (ends.get(partition) ?? 0));
+}
+
+/** Reads every committed record of a topic, or every record. */
+async function readTopic(
+  stage: Stage,
+  topic: string,
+  { readUncommitted = false } = {},
+): Promise<readonly TopicRecord[]> {
   const records: TopicRecord[] = [];
   const ends = new Map(
     (await stage.admin.fetchTopicOffsets(topic)).filter(({ high, low }) => high !== low)
@@ -99,7 +124,12 @@ async function readTopic(stage: Stage, topic: string): Promise<readonly TopicRec
   if (ends.size === 0) return [];
   const groupId = `judge-${crypto.randomUUID()}`;
   const retry = { retries: 30 };
-  const consumer = stage.kafka.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT_MS, retry });
+  const consumer = stage.kafka.consumer({
+    groupId,
+    readUncommitted,
+    maxWaitTimeInMs: FETCH_WAIT_MS,
+    retry,
+  });
   let emptyFetches = 0;
   consumer.on(consumer.events.FETCH, () => void emptyFetches++);
   let crash = "";
@@ -113,7 +143,8 @@ async function readTopic(stage: Stage, topic: string): Promise<readonly TopicRec
       for (const message of messages) {
         const offset = Number(message.offset);
         records.push({ partition, offset, ...contentOf(message) });
-        if (offset + 1 >= (ends.get(partition) ?? 0)) ends.delete(partition);
+        // The ends are those of the committed records.
+        if (offset + 1 >= (ends.get(partition) ?? 0) && !readUncommitted) ends.delete(partition);
       }
       return Promise.resolve();
     },
@@ -167,14 +198,15 @@ function hashOf(bytes: Uint8Array | null): string {
   return bytes === null ? "null" : createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Returns the id of the topic as a broker's disk has it, in the journal's notation. */
-function topicIdOf(stage: Stage, topic: string): string {
-  for (const { dataDir } of stage.nodes) {
+/** Returns the id of the topic as a broker's disk has it, in the journal's notation. Brokers that are away may have an old one. */
+export function topicIdOf({ nodes, facts }: Stage, topic: string): string {
+  for (const { dataDir } of nodes) {
     for (const { name } of Deno.readDirSync(join(dataDir, "kafka"))) {
       if (name.replace(/-\d+$/, "") !== topic) continue;
       const text = Deno.readTextFileSync(join(dataDir, "kafka", name, "partition.metadata"));
       const [, id = ""] = /^topic_id: (.+)$/m.exec(text) ?? [];
-      return Buffer.from(id, "base64url").toString("hex");
+      const hex = Buffer.from(id, "base64url").toString("hex");
+      if (!facts.formerTopics.has(hex)) return hex;
     }
   }
   throw new Error(`No broker has a partition of ${topic} on its disk`);

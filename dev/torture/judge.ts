@@ -39,7 +39,7 @@ export function judge(evidence: Evidence): Judgment {
     judgeLetters(topic, { held, evidence, verdict });
     judgeRedrive(topic, evidence, verdict);
     const wasSkipped = [...skippedBy(held, evidence.facts).values()].some((offset) => offset > 0);
-    if (!wasSkipped && !isVerified(topic.verified)) {
+    if (!wasSkipped && !isVerified(topic, evidence.facts)) {
       verdict.violate(PROMISES.verify, [topic.verified]);
     }
   }
@@ -76,8 +76,8 @@ function nameOf({ partition, offset, epoch }: Place): string {
 type Held = ReadonlyMap<string, JournalLine>;
 
 /**
- * Judges the lines of each partition in their order. A line supersedes those at or above its offset that have a lower
- * leader epoch: that log was truncated.
+ * Judges the lines of each partition in their order. A line supersedes those that have a lower leader epoch, at or above
+ * its offset or the one that its mark names: that log was truncated.
  */
 function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, verdict }: {
   readonly journal: JournalEvidence;
@@ -91,6 +91,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
   const twice: string[] = [];
   const unmarked: string[] = [];
   const unordered: string[] = [];
+  const foreign: string[] = [];
   for (const own of Map.groupBy(lines, (it) => `${it.topicId}/${it.partition}`).values()) {
     const current = new Map<number, JournalLine>();
     let last = -1;
@@ -98,36 +99,58 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
       const { partition, offset, epoch } = line;
       const place = `${journal.name} ${role}/${nameOf(line)}`;
       let superseded = 0;
-      for (let above = offset; above <= last || current.has(above); above++) {
+      const from = Math.min(offset, truncatedFrom(line));
+      for (let above = from; above <= last || current.has(above); above++) {
         if ((current.get(above)?.epoch ?? epoch) >= epoch) continue;
         current.delete(above);
         superseded++;
       }
       if (current.get(offset)?.epoch === epoch) twice.push(place);
-      if (superseded > 0 && !isMarked(line)) unmarked.push(place);
+      if (superseded > 0 && truncatedFrom(line) > offset) unmarked.push(place);
       const mayGoBack = facts.groupWasReset || facts.truncatedUntilMs.has(`${role}/${partition}`);
       if (offset < last && !mayGoBack) unordered.push(place);
       last = Math.max(last, offset);
       current.set(offset, line);
       verdict.count("superseded lines", superseded);
     }
+    foreign.push(...foreignIn(own, { role, evidence }).map((it) => `${journal.name} ${it}`));
     if (own[0]?.topicId !== id) continue;
     for (const line of current.values()) held.set(nameOf(line), line);
   }
   verdict.violate(PROMISES.identity, twice);
   verdict.violate(PROMISES.truncated, unmarked);
   verdict.violate(PROMISES.once, unordered);
+  verdict.violate(PROMISES.recreated, foreign);
   return held;
 }
 
-/**
- * Whether a line's mark says that its partition was truncated there or, where another member read that part, before. A
- * group can be reset only while its trackers are stopped, and a mark that waits for the next line then is lost.
- */
-function isMarked({ partition, offset, mark }: JournalLine): boolean {
-  if (mark.includes("the group was reset")) return true;
-  return [...mark.matchAll(/partition (\d+) was truncated at offset (\d+)/g)]
-    .some(([, truncated, from]) => Number(truncated) === partition && Number(from) <= offset);
+/** Returns the lines of a partition of a topic that was deleted which are not as it was acknowledged: of the next topic. */
+function foreignIn(
+  lines: readonly JournalLine[],
+  { role, evidence: { facts, acknowledged } }: {
+    readonly role: string;
+    readonly evidence: Evidence;
+  },
+): readonly string[] {
+  const [first] = lines;
+  const incarnation = facts.formerTopics.get(first?.topicId ?? "");
+  if (incarnation === undefined) return [];
+  if (facts.truncatedUntilMs.has(`${role}/${first?.partition}`)) return [];
+  const values = new Map(
+    acknowledged.filter((it) =>
+      it.role === role && it.incarnation === incarnation && it.partition === first?.partition
+    ).map(({ offset, sha256 }) => [offset, sha256]),
+  );
+  return lines.filter(({ offset, value }) => (values.get(offset) ?? value) !== value)
+    .map((line) => `${role}/${nameOf(line)} is of another topic`);
+}
+
+/** From where on the partition was truncated before the line, as its mark says: lower where another member read that part. */
+function truncatedFrom({ partition, mark }: JournalLine): number {
+  return Math.min(
+    ...[...mark.matchAll(/partition (\d+) was truncated at offset (\d+)/g)]
+      .map(([, truncated, from]) => Number(truncated) === partition ? Number(from) : Infinity),
+  );
 }
 
 /** Each record is held by a journal, as it is; and each line that is held has its record. */
@@ -194,11 +217,13 @@ function skippedBy(held: readonly Held[], { groupWasReset }: Facts): ReadonlyMap
 }
 
 function judgeAcknowledged(
-  { role, records }: TopicEvidence,
+  { role, records, heldBack }: TopicEvidence,
   { facts, acknowledged, producers }: Evidence,
   verdict: Verdict,
 ): void {
-  const values = new Map(records.map((it) => [`${it.partition}/${it.offset}`, it.value]));
+  const values = new Map(
+    [...records, ...heldBack].map((it) => [`${it.partition}/${it.offset}`, it.value]),
+  );
   const mustBeThere = [...acknowledged, ...producers.flatMap(({ ledger }) => ledger)].filter((it) =>
     it.role === role && it.incarnation === facts.incarnations[role] &&
     it.sentAtMs > (facts.truncatedUntilMs.get(`${role}/${it.partition}`) ?? -1)
@@ -213,13 +238,21 @@ function judgeAcknowledged(
   );
 }
 
-/** Where a member died two journals have some records; `tracker verify` says so with code 1. */
-function isVerified(verified: string): boolean {
+/**
+ * Where a member died two journals have some records, and a log that lost the end of a transaction holds back all that
+ * comes after it, for good: `tracker verify` says so with code 1.
+ */
+function isVerified({ role, heldBack, verified }: TopicEvidence, facts: Facts): boolean {
   if (verified.startsWith("code 0: ")) return true;
   if (!verified.startsWith("code 1: {")) return false;
   const found = JSON.parse(verified.slice("code 1: ".length));
-  const { missing, mismatched, unexplained, undecided, out_of_order } = found;
-  const faults = missing + mismatched + unexplained + undecided + out_of_order;
+  const { missing, mismatched, unexplained, out_of_order } = found;
+  const isHeldBack = ({ partition }: { readonly partition: number }) =>
+    facts.truncatedUntilMs.has(`${role}/${partition}`) &&
+    heldBack.some((record) => record.partition === partition);
+  const partitions: readonly { partition: number; undecided: number }[] = found.partitions;
+  if (!partitions.every((each) => each.undecided === 0 || isHeldBack(each))) return false;
+  const faults = missing + mismatched + unexplained + out_of_order;
   return faults === 0 && found.duplicated === found.duplicated_across_journals;
 }
 

@@ -14,6 +14,8 @@ import { delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const PAUSE_MS = 60;
 const BATCH_MAX = 12;
+/** Some 500 kB of orders. */
+const BURST_MAX = 400;
 
 /** A record that a broker acknowledged. */
 export interface Acknowledged {
@@ -67,17 +69,38 @@ export async function writeLoad(
   return acknowledged;
 }
 
-/** Ends each partition with one more record, so that what was lost before it has a successor. */
-export async function writeLast(stage: Stage): Promise<void> {
+/** Fills partitions quickly with one order, up to an offset of each, and no further than `BURST_MAX`. */
+export async function writeBurst(
+  stage: Stage,
+  { role, ends }: { readonly role: TopicRole; readonly ends: ReadonlyMap<number, number> },
+): Promise<void> {
+  const value = JSON.stringify(createShop({ seed: 1 }).nextOrder(Date.now()));
+  const producer = stage.kafka.producer({ retry: { retries: 5 } });
+  await producer.connect();
+  for (const [partition, end] of ends) {
+    const messages = Array.from({ length: Math.min(end, BURST_MAX) }, () => ({ value, partition }));
+    if (messages.length > 0) await producer.send({ topic: TOPICS[role], messages });
+  }
+  await producer.disconnect();
+}
+
+/** Ends each partition with one more record, so that what was lost before it has a successor; returns these records. */
+export async function writeLast(stage: Stage): Promise<readonly Acknowledged[]> {
+  const value = Buffer.from("last");
+  const written: Acknowledged[] = [];
   const producer = stage.kafka.producer({ retry: { retries: 30 } });
   await producer.connect();
   for (const role of ROLES) {
     for (let partition = 0; partition < stage.partitionCounts[role]; partition++) {
-      const messages = [{ key: "last", value: "last", partition }];
-      await producer.send({ topic: TOPICS[role], messages });
+      const messages = [{ key: "last", value, partition }];
+      const [answer] = await producer.send({ topic: TOPICS[role], messages });
+      const incarnation = stage.facts.incarnations[role];
+      const place = { role, incarnation, sentAtMs: performance.now(), partition };
+      written.push({ ...place, offset: Number(answer?.baseOffset), sha256: sha256(value) });
     }
   }
   await producer.disconnect();
+  return written;
 }
 
 function sha256(bytes: Buffer | null): string {

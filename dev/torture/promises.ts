@@ -30,6 +30,8 @@ type Role = Acknowledged["role"];
 export interface Facts {
   /** Twice the number of times that each topic was created again. */
   readonly incarnations: Record<Role, number>;
+  /** By topic id: the incarnation of a topic that was deleted. */
+  readonly formerTopics: Map<string, number>;
   /** By `role/partition`: what was acknowledged before this time may be gone. */
   readonly truncatedUntilMs: Map<string, number>;
   groupWasReset: boolean;
@@ -75,6 +77,8 @@ export interface TopicEvidence {
   readonly topic: string;
   readonly id: string;
   readonly records: readonly TopicRecord[];
+  /** Records at the ends of partitions that an open transaction holds back from readers of committed records. */
+  readonly heldBack: readonly TopicRecord[];
   readonly letters: readonly TopicRecord[];
   /** How `tracker verify` ended, and how two redrives did; each begins with `code N: `. */
   readonly verified: string;

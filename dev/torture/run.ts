@@ -8,14 +8,16 @@ import { join } from "node:path";
 import { gatherEvidence } from "./evidence.ts";
 import { judge } from "./judge.ts";
 import { type Evidence, type Judgment, PROMISES } from "./promises.ts";
-import { writeLast, writeLoad } from "./load.ts";
+import { type Acknowledged, writeLast, writeLoad } from "./load.ts";
 import type { Dice, Nemesis } from "./nemesis.ts";
 import { lagsOf, watchReadiness } from "./readiness.ts";
 import type { Schedule } from "./schedule.ts";
-import { delay, ROLES, signal, Stage } from "./stage.ts";
+import { deadLettersOf, delay, ROLES, signal, Stage, TOPIC_CONFIG, TOPICS } from "./stage.ts";
 
 /** How long everything may take to catch up once all is well. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
+/** That of a redrive ends after 30 s; brokers look every 10 s for those that have to. */
+const TRANSACTIONS_TIMEOUT_MS = 45_000;
 const POLL_MS = 500;
 
 export interface RunOptions {
@@ -61,10 +63,12 @@ export async function runSchedule(schedule: Schedule, options: RunOptions): Prom
 
   tell("healing");
   healing.abort();
-  const acknowledged = await load;
+  const loaded = await load;
   await Promise.all(strikes);
   await heal(stage);
-  await writeLast(stage);
+  const last = await writeLast(stage);
+  const acknowledged = [...loaded, ...last];
+  await transactionsEnded(stage, last);
   await catchUp(stage);
   watched.abort();
   await watch;
@@ -94,12 +98,28 @@ async function heal(stage: Stage): Promise<void> {
   for (const role of ROLES) {
     await stage.createTopic(role);
     await stage.createDeadLetterTopic(role);
+    await stage.configure(TOPICS[role], TOPIC_CONFIG);
+    await stage.configure(deadLettersOf(TOPICS[role]), stage.deadLetterConfig);
   }
   for (const slot of stage.trackers) {
     slot.program?.signal("SIGCONT");
     if (slot.topic !== slot.setup.topic) await stage.stopTracker(slot);
     slot.topic = slot.setup.topic;
     if (slot.program === undefined) await stage.startTracker(slot);
+  }
+}
+
+/** Waits until readers of committed records see the last record of each partition. One that lost its end may never show it. */
+async function transactionsEnded(stage: Stage, last: readonly Acknowledged[]): Promise<void> {
+  const deadline = performance.now() + TRANSACTIONS_TIMEOUT_MS;
+  for (const role of ROLES) {
+    const own = last.filter((record) => record.role === role);
+    const isShown = async () => {
+      const ends = await stage.admin.fetchTopicOffsets(TOPICS[role]).catch(() => []);
+      const of = new Map(ends.map(({ partition, high }) => [partition, Number(high)]));
+      return own.every(({ partition, offset }) => offset < (of.get(partition) ?? 0));
+    };
+    while (!await isShown() && performance.now() < deadline) await delay(POLL_MS);
   }
 }
 

@@ -13,6 +13,7 @@ import { freePorts } from "../broker_cluster.ts";
 import { FaultyProxy } from "../faulty_proxy.ts";
 import { freePort } from "../local_port.ts";
 import { type Program, type ProgramName, startProgram } from "../programs.ts";
+import { administer, createTopic, entriesOf } from "./administer.ts";
 import type { Facts } from "./promises.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
 
@@ -27,7 +28,6 @@ const PARTITIONS = 3;
 const OWN_DISK_BYTES = 256 * 1024 * 1024;
 const STOP_TIMEOUT_MS = 30_000;
 const RESTART_MS = 1_000;
-const PERSIST_MS = 30_000;
 const POLL_MS = 100;
 const ANY_TIMESTAMP = String(2n ** 63n - 1n);
 const BROKER_SETTINGS = {
@@ -109,6 +109,7 @@ export class Stage implements AsyncDisposable {
     this.proxy = proxy;
     this.facts = {
       incarnations: { main: 0, other: 0 },
+      formerTopics: new Map(),
       truncatedUntilMs: new Map(),
       groupWasReset: false,
       lettersWereDeleted: false,
@@ -159,6 +160,10 @@ export class Stage implements AsyncDisposable {
     }
   }
 
+  get deadLetterConfig(): Readonly<Record<string, string>> {
+    return { "retention.ms": "-1", ...this.setup.deadLetterConfig };
+  }
+
   /** Where the programs connect. */
   get address(): string {
     return this.proxy?.address ?? this.#ports.map((port) => `127.0.0.1:${port}`).join(",");
@@ -198,31 +203,37 @@ export class Stage implements AsyncDisposable {
     // Two of three nodes have each partition; the third keeps the quorum while both are disturbed.
     const replicationFactor = Math.min(2, this.setup.nodes);
     const topic = { topic: TOPICS[role], numPartitions: PARTITIONS, replicationFactor };
-    await this.#create(topic, TOPIC_CONFIG);
-    const ask = () => this.admin.fetchTopicMetadata({ topics: [topic.topic] });
-    const { topics: [found] } = await persist(ask);
+    const { topics: [found] } = await administer(this.kafka, async (admin) => {
+      await createTopic(admin, topic, TOPIC_CONFIG);
+      return await admin.fetchTopicMetadata({ topics: [topic.topic] });
+    });
     this.partitionCounts[role] = found?.partitions.length ?? PARTITIONS;
   }
 
   async createDeadLetterTopic(role: TopicRole): Promise<void> {
-    const { deadLetterPartitions: numPartitions, deadLetterConfig } = this.setup;
-    const config = { "retention.ms": "-1", ...deadLetterConfig };
-    await this.#create({ topic: deadLettersOf(TOPICS[role]), numPartitions }, config);
+    const topic = deadLettersOf(TOPICS[role]);
+    const { deadLetterPartitions: numPartitions } = this.setup;
+    await administer(
+      this.kafka,
+      (admin) => createTopic(admin, { topic, numPartitions }, this.deadLetterConfig),
+    );
   }
 
-  async #create(
-    topic: { topic: string; numPartitions: number; replicationFactor?: number },
-    config: Readonly<Record<string, string>>,
-  ): Promise<void> {
-    const topics = [{ ...topic, configEntries: entriesOf(config) }];
-    // kafkajs's own wait for leaders can fail for a new topic.
-    await persist(() => this.admin.createTopics({ topics, waitForLeaders: false }));
+  /** Does nothing where there is none. */
+  async deleteTopic(topic: string): Promise<void> {
+    await administer(this.kafka, async (admin) => {
+      const names = await admin.listTopics();
+      if (names.includes(topic)) await admin.deleteTopics({ topics: [topic] });
+    });
   }
 
   /** Replaces a topic's configuration. */
   async configure(name: string, config: Readonly<Record<string, string>>): Promise<void> {
     const resource = { type: ConfigResourceTypes.TOPIC, name, configEntries: entriesOf(config) };
-    await persist(() => this.admin.alterConfigs({ validateOnly: false, resources: [resource] }));
+    await administer(
+      this.kafka,
+      (admin) => admin.alterConfigs({ validateOnly: false, resources: [resource] }),
+    );
   }
 
   async addSlot(name: string, setup: TrackerSetup, group = GROUP): Promise<TrackerSlot> {
@@ -332,19 +343,6 @@ export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
 }
 
-/** Tries again where the cluster cannot do it at the moment. */
-async function persist<Result>(work: () => Promise<Result>): Promise<Result> {
-  const deadline = performance.now() + PERSIST_MS;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await delay(POLL_MS);
-    }
-  }
-}
-
 /** Returns how often a tracker has started, by its log. */
 function startCountOf({ logs }: TrackerSlot): number {
   try {
@@ -373,10 +371,6 @@ export function signal({ process }: Node, name: Deno.Signal): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound || error instanceof TypeError)) throw error;
   }
-}
-
-function entriesOf(config: Readonly<Record<string, string>>) {
-  return Object.entries(config).map(([name, value]) => ({ name, value }));
 }
 
 async function command(name: string, ...args: string[]): Promise<void> {

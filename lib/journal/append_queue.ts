@@ -128,8 +128,12 @@ export class AppendQueue {
     for (const { reject } of refused) reject(errorOf());
   }
 
-  has(partition: JournalPartition): boolean {
-    return this.#all().some((append) => isSamePartition(append, partition));
+  /** @throws {RangeError} if an append of the partition is queued. */
+  requireNone(partition: JournalPartition): void {
+    if (!this.#all().some((append) => isSamePartition(append, partition))) return;
+    throw new RangeError(
+      `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
+    );
   }
 
   /**

@@ -8,7 +8,8 @@
  *       "fingerprint": {"headSha256","tailSha256"},
  *       "closed": [[1, 1073741824], [2, 1073740000]],           closed segments: number, bytes
  *       "topics": [{"id","name","partitions":[
- *         {"partition":0,"intervals":[[0,1000]],"epochs":[[7,0],[9,640]]}]}],    offsets 640 to 999: epoch 9
+ *         {"partition":0,"intervals":[[0,1000]],"epochs":[[7,0],[9,640]],        offsets 640 to 999: epoch 9
+ *          "truncated":[9,1000]}]}],      the log was truncated at 1000, where epoch 9 was; no line says so yet
  *       "active": {"lines","partitions":[...]}}}              what the active segment has, for its manifest
  *
  * Version 1 has no epochs. A version that cannot know about epochs must not read them as if it did: it would hold
@@ -67,10 +68,13 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
     topics: Array.from(checkpoint.held.topics(), ({ topic, topicId, partitions }) => ({
       id: topicId,
       name: topic,
-      partitions: Array.from(partitions, ([partition, { offsets, epochs }]) => ({
+      partitions: Array.from(partitions, ([partition, { offsets, epochs, truncation }]) => ({
         partition,
         intervals: offsetPairs(offsets.intervals),
         ...(epochs.length > 0 && { epochs: epochPairs(epochs) }),
+        ...(truncation !== undefined && {
+          truncated: [truncation.epoch ?? null, truncation.offset],
+        }),
       })),
     })),
     ...(checkpoint.active !== undefined && { active: checkpoint.active }),
@@ -96,6 +100,7 @@ interface Body {
       readonly partition: number;
       readonly intervals: readonly OffsetPair[];
       readonly epochs?: readonly EpochPair[];
+      readonly truncated?: EpochPair;
     }[];
   }[];
   readonly active?: AccountData;
@@ -104,10 +109,15 @@ interface Body {
 function fromBody(body: Body): Checkpoint {
   const held = new HeldOffsets();
   for (const { id, name, partitions } of body.topics) {
-    for (const { partition, intervals, epochs = [] } of partitions) {
+    for (const { partition, intervals, epochs = [], truncated } of partitions) {
+      const [epoch, offset] = truncated ?? [];
       held.set(
         { topic: name, topicId: id, partition },
-        HeldPartition.from(intervalsOf(intervals), epochStarts(epochs)),
+        HeldPartition.from(
+          intervalsOf(intervals),
+          epochStarts(epochs),
+          offset === undefined ? undefined : { offset, epoch: epoch ?? undefined },
+        ),
       );
     }
   }

@@ -9,6 +9,7 @@ import {
   type EpochStart,
   HeldPartition,
   type LineEffect,
+  type NotedTruncation,
 } from "./held_partition.ts";
 import { type Interval, IntervalSet, type JournalPartition } from "./intervals.ts";
 
@@ -74,6 +75,21 @@ export class HeldOffsets {
       );
     }
     return this.#find(partition)?.truncate(offset) ?? [];
+  }
+
+  /** {@link HeldPartition.truncation} */
+  truncationOf(partition: JournalPartition): NotedTruncation | undefined {
+    return this.#find(partition)?.truncation;
+  }
+
+  /** Notes the truncations that are noted in `other` for the next lines. */
+  noteTruncationsOf(other: HeldOffsets): void {
+    for (const { topic, topicId, partitions } of other.topics()) {
+      for (const [partition, { truncation }] of partitions) {
+        if (truncation === undefined) continue;
+        this.partition({ topic, topicId, partition }).noteTruncation(truncation);
+      }
+    }
   }
 
   /** {@link HeldPartition.establish} */

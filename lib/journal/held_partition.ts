@@ -40,6 +40,14 @@ export interface EpochRun extends Interval {
   readonly epoch: number | undefined;
 }
 
+/** Where a partition's log was truncated. */
+export interface NotedTruncation {
+  /** The first offset that was superseded. */
+  readonly offset: number;
+  /** Leader epoch of the record that was superseded there; undefined where it is not known. */
+  readonly epoch: number | undefined;
+}
+
 /** What one journal line does to what is held. */
 export interface LineEffect {
   /** Whether the record was held already. */
@@ -60,12 +68,18 @@ export class HeldPartition {
    * in an unknown epoch.
    */
   #epochs: EpochStart[] = [];
+  #truncation: NotedTruncation | undefined;
 
   /** Returns what is held as it was read back: sorted intervals, and {@link epochs} of them. */
-  static from(intervals: readonly Interval[], epochs: readonly EpochStart[]): HeldPartition {
+  static from(
+    intervals: readonly Interval[],
+    epochs: readonly EpochStart[],
+    truncation?: NotedTruncation,
+  ): HeldPartition {
     const held = new HeldPartition();
     for (const interval of intervals) held.#offsets.add(interval);
     held.#epochs = [...epochs];
+    held.#truncation = truncation;
     return held;
   }
 
@@ -77,6 +91,11 @@ export class HeldPartition {
   /** Where each epoch begins, sorted by `start`. What is held before the first entry has an unknown epoch. */
   get epochs(): readonly EpochStart[] {
     return this.#epochs;
+  }
+
+  /** The log was truncated here, and no record was added since: the next line has to say so. */
+  get truncation(): NotedTruncation | undefined {
+    return this.#truncation;
   }
 
   /** Epoch of the highest held offset; undefined where it is not known, or nothing is held. */
@@ -113,6 +132,7 @@ export class HeldPartition {
 
   #add(interval: Interval, epoch: number | undefined): readonly EpochRun[] {
     if (interval.start >= (this.#offsets.end ?? 0)) {
+      this.#truncation = undefined;
       this.#offsets.add(interval);
       if (epoch !== this.lastEpoch) this.#epochs.push({ epoch, start: interval.start });
       return NOTHING;
@@ -120,6 +140,7 @@ export class HeldPartition {
     requireInterval(interval);
     const superseded = epoch === undefined ? NOTHING : this.#supersede(interval, epoch);
     const gaps = gapsIn(this.#offsets.within(interval), interval);
+    if (gaps.length > 0) this.#truncation = undefined;
     for (const gap of gaps) this.#offsets.add(gap);
     const isLabeled = gaps.map((gap) => this.#label(gap, epoch));
     if (superseded.length > 0 || isLabeled.includes(true)) this.#normalize();
@@ -139,7 +160,15 @@ export class HeldPartition {
   truncate(offset: number): readonly EpochRun[] {
     const superseded = this.#runsFrom(offset);
     this.remove([{ start: offset, end: Infinity }]);
+    const [first] = superseded;
+    if (first !== undefined) this.noteTruncation({ offset, epoch: first.epoch });
     return superseded;
+  }
+
+  /** Notes a truncation for the next line; of two the lower one counts, and at one offset the later one. */
+  noteTruncation(truncation: NotedTruncation): void {
+    if (truncation.offset > (this.#truncation?.offset ?? Infinity)) return;
+    this.#truncation = { offset: truncation.offset, epoch: truncation.epoch };
   }
 
   /** Holds these offsets no more, whatever their epochs. */

@@ -23,7 +23,7 @@ import {
 import { ActiveSegment, SegmentDisplacedError } from "./active_segment.ts";
 import { FolderLock } from "./folder_lock.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
-import type { EpochStart } from "./held_partition.ts";
+import type { EpochStart, NotedTruncation } from "./held_partition.ts";
 import type { Interval, JournalPartition } from "./intervals.ts";
 import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
@@ -182,16 +182,23 @@ export class Journal {
    */
   async truncate(partition: JournalPartition, offset: number): Promise<void> {
     this.#requireOpen();
-    if (this.#queue.has(partition)) {
-      throw new RangeError(
-        `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
-      );
-    }
+    this.#queue.requireNone(partition);
     const runs = this.#held.truncate(partition, offset);
     if (runs.length === 0) return;
     this.#superseded.add(partition, runs);
     this.#account?.supersede(partition, runs);
     await this.checkpoint();
+  }
+
+  /** Returns where a partition's log was truncated, as long as no line has been appended since: the next one says it. */
+  truncationOf(partition: JournalPartition): NotedTruncation | undefined {
+    return this.#held.truncationOf(partition);
+  }
+
+  /** Keeps a truncation for the partition's next line, over restarts. {@link truncate} does so itself. */
+  noteTruncation(partition: JournalPartition, truncation: NotedTruncation): void {
+    this.#held.partition(partition).noteTruncation(truncation);
+    this.#checkpoints.hasten();
   }
 
   /**
@@ -348,33 +355,26 @@ export class Journal {
       isHashed: this.#options.rotateBytes !== undefined,
     });
     this.#superseded.removeFrom(recovered.held, recovered.active.account);
+    recovered.held.noteTruncationsOf(this.#held);
     const forgottenOffsetCount = this.#held.countNotIn(recovered.held);
-    const newId = recovered.id !== this.#id;
-    this.#id = recovered.id;
+    const journalId = recovered.id;
+    const newId = journalId !== this.#id;
+    this.#id = journalId;
     this.#held = recovered.held;
     this.#account = recovered.active.account;
     this.#upkeep = this.#upkeepOf(recovered);
     this.#upkeep.start();
     this.#displaced = undefined;
     this.#checkpoints.hasten();
-    this.#onNotice({
-      kind: "reopened",
-      directory,
-      reason,
-      journalId: this.#id,
-      newId,
-      forgottenOffsetCount,
-    });
+    const outcome = { journalId, newId, forgottenOffsetCount };
+    this.#onNotice({ kind: "reopened", directory, reason, ...outcome });
     this.#stall.end(this.#segment.path);
     this.#queue.refuseAll(() =>
       new JournalReopenedError(`The journal's files were read again, because ${reason}`)
     );
   }
 
-  /**
-   * Writes a checkpoint as soon as no group of appends is being written. Never throws: a journal without one is
-   * whole, and slower to open.
-   */
+  /** Writes a checkpoint as soon as no appends are being written. Never throws: without one, opening takes longer. */
   checkpoint(): Promise<void> {
     if (this.#stall.reason === undefined) return this.#checkpoints.request();
     this.#checkpoints.postpone();

@@ -1,7 +1,8 @@
 /**
  * What was noticed of each partition, for the next line that is written of it: that it is not read on from
  * where it was left, that records expired, that its log was truncated. A mark stays until its line is
- * written, or the partition is another member's, who notices for itself what there is to notice.
+ * written, or the partition is another member's, who notices for itself what there is to notice. Truncations
+ * are kept by the journal, over restarts, since a later line would else supersede earlier ones without a word.
  *
  * @module
  */
@@ -9,7 +10,8 @@
 import type { ConsumedBatch } from "../kafka/consumer/api.ts";
 import type { KafkaRecord } from "../record.ts";
 import { truncationMark } from "./epochs/truncation_check.ts";
-import type { NotedTruncation } from "./epochs/commit_note.ts";
+import type { NotedTruncation } from "../journal/held_partition.ts";
+import type { JournalPartition } from "../journal/intervals.ts";
 
 /** What was noticed of a partition. */
 export interface Mark {
@@ -28,15 +30,19 @@ export interface TakenMarks {
   settle(outcome: { readonly isWritten: boolean }): void;
 }
 
-type MarkedBatch = Pick<ConsumedBatch, "partition" | "isCurrent">;
+type MarkedBatch = Pick<ConsumedBatch, "topic" | "topicId" | "partition" | "isCurrent">;
 
 export class PartitionMarks {
   readonly #marks = new Map<number, readonly Mark[]>();
   /** The batch under way that has the partition's marks. */
   readonly #marked = new Map<number, MarkedBatch>();
-  readonly #truncations = new Map<number, NotedTruncation>();
   /** Partitions of which a batch under way has the mark of a truncation. */
   readonly #marking = new Set<number>();
+  readonly #truncationOf: (partition: JournalPartition) => NotedTruncation | undefined;
+
+  constructor(truncationOf: (partition: JournalPartition) => NotedTruncation | undefined) {
+    this.#truncationOf = truncationOf;
+  }
 
   /** Returns false where the mark waits already: each join decides anew where to read on. */
   add(partition: number, mark: Mark): boolean {
@@ -46,28 +52,17 @@ export class PartitionMarks {
     return true;
   }
 
-  addTruncation(partition: number, truncation: NotedTruncation): void {
-    this.#truncations.set(partition, truncation);
-  }
-
-  /** A truncation that is not marked yet: it is kept with every commit until its line is written. */
-  truncationOf(partition: number): NotedTruncation | undefined {
-    return this.#truncations.get(partition);
-  }
-
   /** Forgets the partitions that are another member's. */
   keepOnly(partitions: ReadonlySet<number>): void {
-    for (const partition of [...this.#marks.keys(), ...this.#truncations.keys()]) {
-      if (partitions.has(partition)) continue;
-      this.#marks.delete(partition);
-      this.#truncations.delete(partition);
+    for (const partition of this.#marks.keys()) {
+      if (!partitions.has(partition)) this.#marks.delete(partition);
     }
   }
 
   /** @param first the first record that is new; records that the journal holds get no line. */
   take(batch: MarkedBatch, first: KafkaRecord | undefined): TakenMarks {
     const { partition } = batch;
-    const truncation = this.#takeTruncation(partition, first);
+    const truncation = this.#takeTruncation(batch, first);
     const taken = first === undefined ? [] : this.#takeMarks(batch);
     const right = taken.filter(({ below }) => (first?.offset ?? Infinity) < below);
     const texts = [...(truncation ? [truncation] : []), ...right.map(({ text }) => text)];
@@ -75,10 +70,7 @@ export class PartitionMarks {
       text: texts.length === 0 ? undefined : texts.join("; "),
       confirmed: right.filter(({ below }) => below < Infinity).map(({ text }) => text),
       settle: ({ isWritten }) => {
-        if (truncation !== undefined) {
-          this.#marking.delete(partition);
-          if (isWritten) this.#truncations.delete(partition);
-        }
+        if (truncation !== undefined) this.#marking.delete(partition);
         if (this.#marked.get(partition) === batch) this.#marked.delete(partition);
         if (isWritten) this.#drop(partition, taken);
       },
@@ -93,8 +85,9 @@ export class PartitionMarks {
     return marks;
   }
 
-  #takeTruncation(partition: number, first: KafkaRecord | undefined): string | undefined {
-    const truncation = this.#truncations.get(partition);
+  #takeTruncation(batch: MarkedBatch, first: KafkaRecord | undefined): string | undefined {
+    const { partition } = batch;
+    const truncation = this.#truncationOf(batch);
     if (truncation === undefined || first === undefined || this.#marking.has(partition)) {
       return undefined;
     }

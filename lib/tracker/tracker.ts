@@ -49,7 +49,7 @@ export class Tracker {
   readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
-  readonly #marks = new PartitionMarks();
+  readonly #marks: PartitionMarks;
   readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
@@ -59,12 +59,13 @@ export class Tracker {
   constructor(options: TrackerOptions) {
     this.#options = options;
     this.#failed.promise.catch(() => {}); // it is run() that reports it
-    const { partitionLogs } = options;
+    const { partitionLogs, journal } = options;
+    this.#marks = new PartitionMarks((place) => journal.truncationOf(place));
     this.#truncationCheck = partitionLogs && new TruncationCheck({
       ...options,
       logs: partitionLogs,
       settled: (partition) => this.#appends.get(partition)?.settled ?? Promise.resolve(),
-      onTruncated: (partition, truncation) => this.#marks.addTruncation(partition, truncation),
+      onTruncated: (place, truncation) => journal.noteTruncation(place, truncation),
       onGap: (gap) => this.#noteGap(gap),
     });
     this.#consumer = options.openConsumer({
@@ -114,9 +115,10 @@ export class Tracker {
   }
 
   #commitNote(topicId: string, { partition, epoch }: CommitPoint): string {
-    const truncation = this.#marks.truncationOf(partition);
+    const { journal, topic } = this.#options;
+    const truncation = journal.truncationOf({ topic, topicId, partition });
     return formatCommitNote({
-      journalId: this.#options.journal.id,
+      journalId: journal.id,
       topicId,
       ...(epoch !== undefined && { leaderEpoch: epoch }),
       ...(truncation !== undefined && { truncation }),

@@ -106,29 +106,6 @@ Deno.test("dead-letter topic deleted and created again: only its partition waits
   await assertAllDeadLettered(site);
 });
 
-/**
- * Goal: a tracker that waits for its dead letters can be stopped, and the next one sends them.
- * Method: SIGTERM while the dead-letter topic refuses; limit raised; next tracker.
- * Invariants: the stop takes bounded time and leaves the commit where it was; then as above.
- */
-Deno.test("a tracker stopped while dead letters are refused leaves them to the next one", async () => {
-  await using site = await createSite({ broker: broker.address });
-  await createDeadLetterTopic(site, 100);
-  const count = await sendOrders(site);
-  {
-    using tracker = startFaultTracker(site);
-    await assertOnlyPartitionZeroWaits(site);
-    await stopTracker(tracker);
-    assert.equal((await committedOffsets(site)).get(0), 0);
-  }
-  await limitDeadLetters(site, 1_000_000);
-  using next = startFaultTracker(site);
-  await untilAllCommitted(site);
-  await stopTracker(next);
-  assert.equal(await assertSameRecords(site), count);
-  await assertAllDeadLettered(site);
-});
-
 async function untilJoined(site: Site): Promise<void> {
   await until(
     "the tracker has joined",

@@ -94,52 +94,6 @@ Deno.test("two trackers of one group, on a topic each, read all of their topics"
 });
 
 /**
- * Goal: a group can be moved from one topic to another, member by member.
- * Method: three trackers on one topic, while records flow into both; one after another is stopped and started again
- * on the other topic, with its own folder. What is sent to the first topic ends before its last tracker does.
- * Invariants: of both topics each record is in one journal only.
- */
-Deno.test("trackers that are moved from one topic to another, one by one, read both topics, each record once", async () => {
-  await using before = await createSite({ broker: broker.address, partitions: 4 });
-  await using after = await siteInGroupOf(before, { partitions: 4 });
-  const names = ["first", "second", "third"];
-  const members = names.map((name) => ({ name, tracker: startTracker(before, name) }));
-  try {
-    await untilHeld(before, [1, 1, 2]);
-    const flow = ["--rate", "200", "--key", "none"];
-    const producers = [
-      fill(before, { count: 1_000, args: flow }),
-      fill(after, { count: 1_600, args: flow }),
-    ];
-    for (const [index, member] of members.entries()) {
-      if (index === names.length - 1) {
-        await producers[0];
-        await untilAllCommitted(before);
-      }
-      await stopTracker(member.tracker);
-      // The same folder: a journal may hold several topics.
-      member.tracker = startFaultTracker(after, {
-        logs: join(before.folder, member.name),
-        deadLetters: false,
-        sessionTimeoutMs: CALM_SESSION_MS,
-      });
-      await until("it reads the other topic", async () => {
-        const held = await partitionsHeld(after);
-        return [...held?.values() ?? []].filter(({ length }) => length > 0).length === index + 1;
-      }, PATIENCE_MS);
-    }
-    await Promise.all(producers);
-    await untilAllCommitted(after);
-    for (const { tracker } of members) await stopTracker(tracker);
-  } finally {
-    for (const { tracker } of members) tracker[Symbol.dispose]();
-  }
-  const folders = names.map((name) => join(before.folder, name));
-  await assertReadOnce(before, await journaledNames(before, folders));
-  await assertReadOnce(after, await journaledNames(after, folders));
-});
-
-/**
  * Goal: Java's consumers with the RoundRobinAssignor and trackers share a group, whoever is its leader.
  * Method: a console consumer first, which then is the leader, and three trackers; then the console consumer leaves,
  * a tracker becomes the leader, and the console consumer joins again. Records are sent in each phase.

@@ -49,10 +49,8 @@ const broker = await brokerOfFile({
  */
 for (
   const { title, isRunning, countAfter } of [
-    { title: "with fewer records, while the tracker runs", isRunning: true, countAfter: 600 },
     { title: "with more records, while the tracker runs", isRunning: true, countAfter: 4_000 },
     { title: "with fewer records, between runs", isRunning: false, countAfter: 600 },
-    { title: "with more records, between runs", isRunning: false, countAfter: 4_000 },
   ]
 ) {
   Deno.test(`a topic created again ${title}, is read from its beginning, and marked`, async () => {
@@ -156,22 +154,6 @@ Deno.test("a topic written in transactions: what was committed once, and --exit-
   await assertSameRecords(site);
   assert.deepEqual(logged(site.logs, /not read on/), [], "nothing unexpected was noticed");
   assert.deepEqual(marksOf(await readJournal(site.logs)), []);
-});
-
-/**
- * Goal: transactions that end while the tracker runs are journaled as they end.
- * Method: tracker first, transactions then, the last of them aborted.
- * Invariants: as above; the group's offsets are the topic's end.
- */
-Deno.test("transactions under a running tracker: what was committed once, all offsets committed", async () => {
-  await using site = await createSite({ broker: broker.address, partitions: 4 });
-  const random = seededChoices();
-  using tracker = startFaultTracker(site);
-  await writeTransactions(site, randomTransactions(random, scaled({ long: 400, short: 60 })));
-  await writeTransactions(site, [{ partitions: [0, 1, 2, 3], count: 5, isCommitted: false }]);
-  await untilAllCommitted(site);
-  await stopTracker(tracker);
-  await assertSameRecords(site);
 });
 
 /**

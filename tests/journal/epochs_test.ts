@@ -312,6 +312,44 @@ Deno.test("What was truncated stays superseded when the files are read again whi
   }
 });
 
+Deno.test("A truncation is known until a record is appended: the lowest, over restarts, and over files that were replaced", async () => {
+  using folder = new TestFolder();
+  const known = async (journal: Journal) => {
+    using copy = crashed(folder);
+    await using it = await opened(copy);
+    const truncation = it.journal.truncationOf(partition(0));
+    assert.deepEqual(truncation, journal.truncationOf(partition(0)), "over a restart");
+    return truncation;
+  };
+  await using it = await opened(folder, { clock: fastClock() });
+  const { journal } = it;
+  await journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
+  assert.equal(await known(journal), undefined);
+  await journal.truncate(partition(0), 6);
+  await journal.truncate(partition(0), 8);
+  await journal.truncate(partition(0), 4);
+  journal.noteTruncation(partition(0), { offset: 5, epoch: 1 });
+  await journal.checkpoint();
+  assert.deepEqual(await known(journal), { offset: 4, epoch: 1 });
+  // Who compares a journal of an earlier version with the log knows better in which epoch nothing was established.
+  journal.noteTruncation(partition(0), { offset: 4, epoch: undefined });
+  await journal.checkpoint();
+  assert.deepEqual(await known(journal), { offset: 4, epoch: undefined });
+
+  Deno.removeSync(folder.checkpoint);
+  Deno.renameSync(folder.active, folder.file("old"));
+  Deno.copyFileSync(folder.file("old"), folder.active);
+  const next = appendInEpoch(0, { start: 7, end: 9 }, 2);
+  await assert.rejects(journal.append(next), JournalReopenedError);
+  await journal.checkpoint();
+  assert.deepEqual(await known(journal), { offset: 4, epoch: undefined });
+  await journal.append(next);
+  assert.equal(await known(journal), undefined);
+  journal.noteTruncation(partition(0), { offset: 9, epoch: 2 });
+  await journal.append(appendInEpoch(0, { start: 4, end: 5 }, 2));
+  assert.equal(await known(journal), undefined, "a record in a gap is one, too");
+});
+
 Deno.test("Journal.establishEpoch() names the epochs of an earlier version's records, over a restart", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);

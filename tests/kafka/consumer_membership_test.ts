@@ -168,6 +168,37 @@ Deno.test("GroupConsumer asks again for where to begin, while the cluster does n
   }]);
 });
 
+Deno.test("GroupConsumer joins again where a join got no assignment, though its heartbeats are taken", async () => {
+  await using cluster = createCluster();
+  await using member = await startMember(cluster);
+  (await member.batch()).finish(true);
+  (await member.batch()).finish(true);
+  await isCommitted(member, 2);
+  let failures = 2;
+  cluster.script.syncGroup = () =>
+    failures-- > 0 ? { errorCode: ERROR.coordinatorNotAvailable } : undefined;
+  cluster.rebalance();
+  await hasJoined(member, 2);
+  cluster.topic(TOPIC).partition(0).append(["three"]);
+  (await member.batch()).finish(true);
+  await isCommitted(member, 3);
+});
+
+Deno.test("GroupConsumer waits for a leader that assigns for longer than another request may take", async () => {
+  await using cluster = createCluster();
+  await using member = await startMember(cluster);
+  (await member.batch()).finish(true);
+  (await member.batch()).finish(true);
+  await isCommitted(member, 2);
+  cluster.script.syncGroup = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 3_300));
+    return undefined;
+  };
+  cluster.rebalance();
+  await hasJoined(member, 2);
+  assert.equal(cluster.requests.joinGroup.length, 2);
+});
+
 Deno.test("GroupConsumer joins as a new member when the group has forgotten it", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);

@@ -48,8 +48,8 @@ function batchOf(given: Partial<ConsumedBatch> & { readonly records?: readonly K
 }
 
 /** A tracker on a journal of its own, whose consumer is the test. */
-async function createTracked(options: Partial<TrackerOptions> = {}) {
-  const folder = new TestFolder();
+async function createTracked(options: Partial<TrackerOptions> = {}, kept?: TestFolder) {
+  const folder = kept ?? new TestFolder();
   const storage = new FaultyStorage();
   const { journal, [Symbol.asyncDispose]: close } = await opened(folder, { storage });
   const consumer: { hooks?: ConsumerHooks } = {};
@@ -91,7 +91,7 @@ async function createTracked(options: Partial<TrackerOptions> = {}) {
     async [Symbol.asyncDispose]() {
       await tracker.stop();
       await close();
-      folder[Symbol.dispose]();
+      if (kept === undefined) folder[Symbol.dispose]();
     },
   };
 }
@@ -288,6 +288,31 @@ Deno.test("Tracker: a topic created again between two runs is marked on its firs
   assert.deepEqual(tracked.marks(), [undefined, again, undefined]);
   assert.equal(journal.holdsNamesake({ topic, topicId, partition: 1 }), false, "of no other one");
 });
+
+for (const ending of ["a stop", "a crash after its line"]) {
+  Deno.test(`Tracker: the truncation of a log is marked on the next line, and only there, over ${ending}`, async () => {
+    using folder = new TestFolder();
+    const inEpoch = (offset: number, leaderEpoch: number) => ({ ...record(offset), leaderEpoch });
+    {
+      await using first = await createTracked({}, folder);
+      const records = [inEpoch(0, 1), inEpoch(1, 1)];
+      assert.equal(await first.hooks.onBatch(batchOf({ records })), true);
+      await first.journal.truncate({ ...TOPIC, partition: 0 }, 1);
+      Deno.copyFileSync(folder.checkpoint, folder.file("copy"));
+      const next = batchOf({ records: [inEpoch(1, 2)] });
+      if (ending !== "a stop") assert.equal(await first.hooks.onBatch(next), true);
+    }
+    if (ending !== "a stop") Deno.renameSync(folder.file("copy"), folder.checkpoint);
+    await using second = await createTracked({}, folder);
+    for (const offset of ending === "a stop" ? [1, 2] : [2]) {
+      const records = [inEpoch(offset, 2)];
+      assert.equal(await second.hooks.onBatch(batchOf({ records })), true);
+    }
+    const mark = "partition 0 was truncated at offset 1: its records of leader epoch 1 were " +
+      "replaced in leader epoch 2";
+    assert.deepEqual(second.marks(), [undefined, undefined, mark, undefined]);
+  });
+}
 
 Deno.test("Tracker: what was noticed of a partition is not said later, when it comes back from another member", async () => {
   await using tracked = await createTracked();

@@ -4,6 +4,7 @@ import { pick } from "../schedule.ts";
 
 const MODES: readonly ProxyMode[] = [
   { kind: "black-hole" },
+  { kind: "mute" },
   { kind: "delay", delayMs: 300 },
   { kind: "slice", sliceBytes: 50 },
   { kind: "limit", bytesMax: 20_000 },
@@ -12,7 +13,7 @@ const MODES: readonly ProxyMode[] = [
 
 export default {
   nodes: 1,
-  does: "delays, slices, swallows, cuts, or refuses every connection to the broker",
+  does: "delays, slices, swallows, cuts, or refuses every connection to the broker, or its answers",
   visible: "delays",
   async strike(stage, [which, how, end]) {
     const { proxy } = stage;
@@ -24,6 +25,8 @@ export default {
       else if (end < 0.8) proxy?.cutAll();
       stage.tell(`network: ${mode.kind}`);
       await stage.wait(500 + how * 8_000);
+      // Requests have been served whose answers nobody gets any more.
+      if (mode.kind === "mute") proxy?.resetAll();
       proxy?.setMode({ kind: "pass" });
       stage.tell("network: everything passes again");
     });

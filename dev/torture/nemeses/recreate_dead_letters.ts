@@ -8,7 +8,7 @@ export default {
     const topic = deadLettersOf(TOPICS.main);
     await stage.exclusively("dead letters", async () => {
       stage.facts.lettersWereDeleted = true;
-      await stage.admin.deleteTopics({ topics: [topic] });
+      await stage.deleteTopic(topic);
       await stage.wait(how * 4_000);
       await stage.createDeadLetterTopic("main");
       stage.tell("the dead-letter topic was deleted and created again");

@@ -10,7 +10,7 @@ export default {
     const run = { cwd, incarnation: stage.facts.incarnations.main, sentAtMs: performance.now() };
     const program = await stage.run("producer", [
       ...["--topic", TOPICS.main, "--json", "--duration", "8s", "--ledger", "logs/ledger.jsonl"],
-      ...["--rate", String(20 + Math.floor(rate * 300)), "--bad", String(Math.floor(bad * 20))],
+      ...["--rate", String(20 + Math.floor(rate * 300)), "--bad", String(1 + Math.floor(bad * 20))],
       ...["--compression", how < 0.3 ? "gzip" : "none"],
     ], cwd);
     const signal = pick(["SIGKILL", "SIGTERM", "none"] as const, end);

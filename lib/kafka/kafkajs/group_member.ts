@@ -6,6 +6,7 @@
  */
 
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
+import syncGroupModule from "kafkajs/src/protocol/requests/syncGroup/index.js";
 
 /** kafkajs's membership of a group. */
 export interface GroupMember {
@@ -103,6 +104,17 @@ function abandoned(): Error {
   return Object.assign(new Error("the consumer was disconnected"), { retriable: false });
 }
 
+/** How kafkajs defines a request: its bytes, and what is made of the answer. */
+interface RequestDefinition {
+  protocol(options: { readonly version: number }): (fields: object) => object;
+}
+
+/**
+ * A coordinator answers SyncGroup once the leader has assigned the partitions, or is known to be gone: after its session,
+ * 10 s by default. With the timeout of other requests a member would give up while a busy leader is still assigning.
+ */
+const SYNC_TIMEOUT_MS = 15_000;
+
 let isHooked = false;
 
 /**
@@ -124,7 +136,14 @@ export function hookGroupMembers(): void {
     if (ABANDONED.has(cluster)) throw abandoned();
     REJOIN_REQUESTS.delete(cluster);
     GROUPS.set(cluster, group);
-    await joinAndSync.call(group);
+    try {
+      await joinAndSync.call(group);
+    } catch (error) {
+      // kafkajs goes on fetching. If JoinGroup was answered and SyncGroup was not, its heartbeats are taken, as those of a
+      // member of the new generation, and its commits refused, as those of the old one: it would never join again.
+      REJOIN_REQUESTS.add(cluster);
+      throw error;
+    }
     if (!ABANDONED.has(cluster)) return;
     await group.leave().catch(() => {}); // else its session ends by itself
     await cluster.disconnect();
@@ -136,10 +155,21 @@ export function hookGroupMembers(): void {
     JOINING.set(this, joining);
     return joining;
   };
+  giveSyncMoreTime();
   prototype.heartbeat = async function (this: ConsumerGroup, options): Promise<void> {
     if (REJOIN_REQUESTS.delete(this.cluster)) {
       throw rebalanceInProgress("the group's assignment is out of date");
     }
     await heartbeat.call(this, options);
+  };
+}
+
+/** Concerns all clients of this process; it only makes them wait longer. */
+function giveSyncMoreTime(): void {
+  const definition = syncGroupModule as RequestDefinition;
+  const { protocol } = definition;
+  definition.protocol = (options) => {
+    const create = protocol(options);
+    return (fields) => ({ ...create(fields), requestTimeout: SYNC_TIMEOUT_MS });
   };
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { NotedTruncation } from "../../journal/held_partition.ts";
+
 /** What a commit carries in its metadata. */
 export interface CommitNote {
   readonly journalId: string;
@@ -12,13 +14,6 @@ export interface CommitNote {
   readonly leaderEpoch?: number;
   /** The log was truncated, and no record that came in place of the old ones has been journaled since. */
   readonly truncation?: NotedTruncation;
-}
-
-export interface NotedTruncation {
-  /** The first offset that was superseded. */
-  readonly offset: number;
-  /** Leader epoch of the record that was superseded there; undefined where it is not known. */
-  readonly epoch: number | undefined;
 }
 
 const PREFIX = "orderflow";

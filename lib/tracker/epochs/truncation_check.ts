@@ -28,9 +28,10 @@ import type { PartitionLogs } from "../../kafka/partition_logs.ts";
 import type { EpochEnd } from "../../kafka/protocol/offset_for_leader_epoch.ts";
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";
 import type { Logger } from "../../log.ts";
+import type { NotedTruncation } from "../../journal/held_partition.ts";
 import type { JournalPartition } from "../../journal/intervals.ts";
 import type { Journal } from "../../journal/journal.ts";
-import { type NotedTruncation, parseCommitNote } from "./commit_note.ts";
+import { parseCommitNote } from "./commit_note.ts";
 import { heldRuns } from "./held_runs.ts";
 import { establishEpochs } from "./unknown_epochs.ts";
 
@@ -47,7 +48,7 @@ export interface TruncationCheckOptions {
   /** Resolves when no append of the partition is under way. */
   readonly settled: (partition: number) => Promise<unknown>;
   /** Called where a log was truncated, and where a commit says so and nothing has been journaled since. */
-  readonly onTruncated: (partition: number, truncation: NotedTruncation) => void;
+  readonly onTruncated: (place: JournalPartition, truncation: NotedTruncation) => void;
   /** Called where records were deleted before they were read. */
   readonly onGap: (gap: { partition: number; from: number; to: number }) => void;
 }
@@ -146,7 +147,7 @@ export class TruncationCheck implements LogCheck {
     }
     if (offset < committed.offset) this.#committed.set(partition, { ...committed, offset });
     else if (note.truncation !== undefined && (journal.end(place) ?? 0) <= offset) {
-      onTruncated(partition, note.truncation);
+      onTruncated(place, note.truncation);
     }
     return offset < committed.offset;
   }
@@ -341,7 +342,7 @@ export class TruncationCheck implements LogCheck {
   #tell(partition: number, truncation: Truncation): void {
     const { log, onTruncated } = this.#options;
     const { offset, leaderEpoch } = truncation;
-    onTruncated(partition, truncation);
+    onTruncated({ ...this.#topic, partition }, truncation);
     const name = `${this.#topic.topicId} ${partition} ${offset} ${leaderEpoch}`;
     if (this.#logged.has(name)) return;
     this.#logged.add(name);

@@ -7,7 +7,8 @@ import type { EpochRun } from "../../../lib/kafka/protocol/record_batch.ts";
 import { type Logger, loggerOf } from "../../../lib/log.ts";
 import { TruncationCheck } from "../../../lib/tracker/epochs/truncation_check.ts";
 import type { Journal } from "../../../lib/journal/journal.ts";
-import { formatCommitNote, type NotedTruncation } from "../../../lib/tracker/epochs/commit_note.ts";
+import type { NotedTruncation } from "../../../lib/journal/held_partition.ts";
+import { formatCommitNote } from "../../../lib/tracker/epochs/commit_note.ts";
 import { appendOf, opened, partition, TestFolder } from "../../journal/fixture.ts";
 
 const PLACE = partition(0);
