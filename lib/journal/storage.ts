@@ -203,6 +203,7 @@ async function requireNoLink(path: string, file: Deno.FsFile): Promise<void> {
 
 class DenoFile implements StoredFile {
   readonly #file: Deno.FsFile;
+  #isLocked = false;
 
   constructor(file: Deno.FsFile) {
     this.#file = file;
@@ -232,12 +233,22 @@ class DenoFile implements StoredFile {
     return factsOf(await this.#file.stat());
   }
 
-  tryLock(): Promise<boolean> {
-    return this.#file.tryLock(true);
+  async tryLock(): Promise<boolean> {
+    return this.#isLocked = await this.#file.tryLock(true);
   }
 
   close(): void {
+    if (this.#isLocked) this.#unlock();
     this.#file.close();
+  }
+
+  /** Closing is not enough: a child process that starts right now has the file open for an instant, and so the lock. */
+  #unlock(): void {
+    try {
+      this.#file.unlockSync();
+    } catch {
+      // An operation on the file is under way; the lock ends with it.
+    }
   }
 }
 

@@ -220,3 +220,24 @@ Deno.test("no file that is written from its beginning is written through a symbo
   assert.ok(Deno.lstatSync(member).isFile);
   assert.equal(Deno.readTextFileSync(target), untouched);
 });
+
+Deno.test("a lock is free as soon as its file is closed, also while child processes start", async () => {
+  using folder = new TestFolder();
+  const path = folder.file("lock");
+  let isDone = false;
+  const starting = (async () => {
+    while (!isDone) {
+      await Promise.all(Array.from({ length: 8 }, () => new Deno.Command("true").output()));
+    }
+  })();
+  try {
+    for (let round = 0; round < 1_000; round++) {
+      const file = await denoStorage.open(path, "lock");
+      assert.ok(await file.tryLock(), `round ${round}`);
+      file.close();
+    }
+  } finally {
+    isDone = true;
+    await starting;
+  }
+});
