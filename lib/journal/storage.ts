@@ -156,7 +156,7 @@ const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
 export const denoStorage: Storage = {
   async open(path, mode) {
     // Emptying a file in place would follow a symbolic link, and keep the mode of what was there.
-    if (mode === "replace") await this.remove(path);
+    if (mode === "replace") await removeIfThere(path);
     const file = await Deno.open(path, OPEN_OPTIONS[mode]);
     if (mode === "lock") await requireNoLink(path, file);
     return new DenoFile(file);
@@ -170,13 +170,7 @@ export const denoStorage: Storage = {
     }
   },
   rename: (from, to) => Deno.rename(from, to),
-  async remove(path) {
-    try {
-      await Deno.remove(path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  },
+  remove: removeIfThere,
   async list(directory) {
     const names: string[] = [];
     for await (const { name } of Deno.readDir(directory)) names.push(name);
@@ -190,6 +184,14 @@ export const denoStorage: Storage = {
     await opened.sync();
   },
 };
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
 
 /** Throws, and closes the file, if it was opened through a symbolic link: what is written would go elsewhere. */
 async function requireNoLink(path: string, file: Deno.FsFile): Promise<void> {

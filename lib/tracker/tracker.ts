@@ -380,17 +380,13 @@ export class Tracker {
 
   /** Records expired while this tracker had the partition, before it could read them. */
   #noteGap({ partition, from, to }: { partition: number; from: number; to: number }): void {
-    const { journal, topic } = this.#options;
+    const { journal, log, topic } = this.#options;
     const held = journal.heldIntervals({ topic, topicId: this.#topicId ?? "", partition });
     if (firstGap(held, from) >= to) return;
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
     if (!this.#marks.add(partition, { text: mark, below: Infinity })) return;
-    this.#options.log.warn("A partition is not read on from where it was left", {
-      topic: this.#options.topic,
-      partition,
-      offset: to,
-      mark,
-    });
+    const place = { topic, partition, offset: to };
+    log.warn("A partition is not read on from where it was left", { ...place, mark });
   }
 }
 
