@@ -49,7 +49,7 @@ export class Tracker {
   readonly #consumer: TrackerConsumer;
   readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
-  readonly #marks: PartitionMarks;
+  readonly #marks = new PartitionMarks((place) => this.#options.journal.truncationOf(place));
   readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
   readonly #failed = Promise.withResolvers<never>();
@@ -60,7 +60,6 @@ export class Tracker {
     this.#options = options;
     this.#failed.promise.catch(() => {}); // it is run() that reports it
     const { partitionLogs, journal } = options;
-    this.#marks = new PartitionMarks((place) => journal.truncationOf(place));
     this.#truncationCheck = partitionLogs && new TruncationCheck({
       ...options,
       logs: partitionLogs,
@@ -118,8 +117,7 @@ export class Tracker {
     const { journal, topic } = this.#options;
     const truncation = journal.truncationOf({ topic, topicId, partition });
     return formatCommitNote({
-      journalId: journal.id,
-      topicId,
+      ...{ journalId: journal.id, topicId },
       ...(epoch !== undefined && { leaderEpoch: epoch }),
       ...(truncation !== undefined && { truncation }),
     });
