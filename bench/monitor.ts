@@ -9,12 +9,12 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 import { argsOfTask } from "../dev/programs.ts";
 import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
 import { EventWriter } from "../lib/journal/line.ts";
+import { amountOf } from "./amount.ts";
 import { measure, type Measured } from "./measured_command.ts";
 import { median, table, writeSection } from "./results.ts";
 
@@ -24,17 +24,13 @@ const FOLLOW_SECONDS = 20;
 const FOLLOWED_RATES = [100, 50_000];
 
 export async function main(args: string[]): Promise<void> {
-  const { megabytes } = createCommand({
-    name: "bench monitor",
+  const megabytes = amountOf(args, {
+    benchmark: "monitor",
     description: "Counts a journal in several ways, and follows one that grows.",
-    examples: [["deno task bench monitor --megabytes 100"]],
-  })
-    .optionsGroup(OPTION_GROUPS.load)
-    .addOption(
-      new Option("--megabytes <n>", "size of the journal in MB").default(1_000)
-        .argParser(integerParser({ min: 1 })),
-    )
-    .parse(args, { from: "user" }).opts<{ megabytes: number }>();
+    option: "megabytes",
+    meaning: "size of the journal in MB",
+    initial: 1_000,
+  });
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   try {
     const journal = join(folder, "tracker.events");

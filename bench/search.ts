@@ -9,7 +9,6 @@
 
 import { join } from "node:path";
 import { argsOfTask } from "../dev/programs.ts";
-import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 import { recordTimesOf } from "../lib/journal/account.ts";
 import { openJournal } from "../lib/journal/open_journal.ts";
 import type { KafkaRecord } from "../lib/record.ts";
@@ -17,6 +16,7 @@ import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
 import { encodeRecords } from "../lib/tracker/encode.ts";
+import { amountOf } from "./amount.ts";
 import { measure, type Measured } from "./measured_command.ts";
 import { median, table, writeSection } from "./results.ts";
 
@@ -27,17 +27,13 @@ const TOPIC_ID = "0123456789abcdef0123456789abcdef";
 const STARTED_MS = Date.UTC(2026, 0, 1);
 
 export async function main(args: string[]): Promise<void> {
-  const { megabytes } = createCommand({
-    name: "bench search",
+  const megabytes = amountOf(args, {
+    benchmark: "search",
     description: "Searches a journal in several ways, beside grep.",
-    examples: [["deno task bench search --megabytes 100"]],
-  })
-    .optionsGroup(OPTION_GROUPS.load)
-    .addOption(
-      new Option("--megabytes <n>", "size of the journal in MB").default(1_000)
-        .argParser(integerParser({ min: 1 })),
-    )
-    .parse(args, { from: "user" }).opts<{ megabytes: number }>();
+    option: "megabytes",
+    meaning: "size of the journal in MB",
+    initial: 1_000,
+  });
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   try {
     const compressed = join(folder, "compressed");

@@ -9,12 +9,12 @@
  */
 
 import { join } from "node:path";
-import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 import { startBrokerProcess } from "../dev/broker_process.ts";
 import { kafkaJars } from "../dev/kafka_jars.ts";
 import { freePort } from "../dev/local_port.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
+import { amountOf } from "./amount.ts";
 import { measure, type Measured } from "./measured_command.ts";
 import { median, table, writeSection } from "./results.ts";
 
@@ -28,17 +28,14 @@ interface Contender {
 }
 
 export async function main(args: string[]): Promise<void> {
-  const { orders } = createCommand({
-    name: "bench tracker",
+  const orders = amountOf(args, {
+    benchmark: "tracker",
     description: "Drains a topic in three ways.",
-    examples: [["deno task bench tracker --orders 100000"]],
-  })
-    .optionsGroup(OPTION_GROUPS.load)
-    .addOption(
-      new Option("--orders <n>", "records in the topic").default(500_000)
-        .argParser(integerParser({ min: 1_000 })),
-    )
-    .parse(args, { from: "user" }).opts<{ orders: number }>();
+    option: "orders",
+    meaning: "records in the topic",
+    initial: 500_000,
+    min: 1_000,
+  });
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   const broker = await startBrokerProcess({ port: freePort(), dataDir: join(folder, "broker") });
   try {

@@ -63,11 +63,6 @@ export class PartitionQueue<Item> {
     for (const item of items) this.#items.push(item);
   }
 
-  /** Puts an item in the place of the first one. */
-  replaceFirst(item: Item): void {
-    this.#items[0] = item;
-  }
-
   /** Removes the first items. */
   drop(count: number): void {
     this.#items.splice(0, count);

@@ -33,11 +33,6 @@ const KEY = /^(?:\\.|[^\\=: \t\f])*/s;
 const WELL_ESCAPED = /^(?:[^\\]|\\[^u]|\\u[0-9a-fA-F]{4}|\\$)*$/s;
 const SEPARATOR = /^[ \t\f]*(?:[=:][ \t\f]*)?/;
 
-/** The settings of a file's text; a key that comes twice has its last value. Never throws. */
-export function parseProperties(text: string): ReadonlyMap<string, string> {
-  return new Map(readProperties(text).map(({ key, value }) => [key, value]));
-}
-
 /** Every setting of a file's text, in the file's order. Never throws. */
 export function readProperties(text: string): readonly Property[] {
   return [...logicalLines(text)].map(({ line, text, continuations }) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseProperties } from "../../lib/kafka/properties.ts";
+import { readProperties } from "../../lib/kafka/properties.ts";
 import { securityOf } from "../../lib/kafka/security.ts";
 // Tests on one secured broker, which takes its time to start.
 import "./security/entering.ts";
@@ -11,10 +11,10 @@ import "./security/sessions.ts";
 import "./security/tokens.ts";
 import "./security/secrets.ts";
 
-Deno.test("parseProperties() reads what java.util.Properties reads", () => {
+Deno.test("readProperties() reads what java.util.Properties reads", () => {
   const text =
     "# a comment\n! another\n\n  a = 1 \nb:2\nc 3\nd\\ e=f\\u00e9\\n\nlong=x,\\\n   y\nempty=\neven=\\\\\nlast";
-  assert.deepEqual([...parseProperties(text)], [
+  assert.deepEqual(readProperties(text).map(({ key, value }) => [key, value]), [
     ["a", "1 "],
     ["b", "2"],
     ["c", "3"],

@@ -5,6 +5,7 @@
  */
 
 import { isJsonObject, type JsonObject } from "../../../json.ts";
+import { recordRows } from "../../../journal/record_text.ts";
 import { inBytes, printable } from "../../../text.ts";
 import type { RecentEvent } from "../../model/recent_event.ts";
 import { type FieldMark, jsonLines } from "../parts/json_lines.ts";
@@ -42,7 +43,9 @@ export function recordLines(
 /** Everything but the value. */
 function factLines(fields: JsonObject): readonly Line[] {
   const sentAtMs = Number(fields["kafka_timestamp"]);
-  const epoch = fields["kafka_leader_epoch"];
+  const { kafka_leader_epoch: epoch, message_size: size } = fields;
+  const rows = recordRows(fields);
+  const isKept = !rows.some(([name]) => name === "value");
   return [
     fact("received", textOf(fields["timestamp"])),
     fact(
@@ -54,10 +57,8 @@ function factLines(fields: JsonObject): readonly Line[] {
         ...(typeof epoch === "number" ? [`leader epoch ${epoch}`] : []),
       ].join(", "),
     ),
-    fact("key", keyText(fields)),
-    ...headersOf(fields["kafka_headers"]).map((header) => fact("header", header)),
-    ...(typeof fields["mark"] === "string" ? [fact("mark", fields["mark"])] : []),
-    fact("value", valueText(fields)),
+    ...rows.map(([name, text]) => fact(name, text)),
+    ...(isKept && typeof size === "number" ? [fact("value", inBytes(size))] : []),
   ];
 }
 
@@ -65,36 +66,6 @@ const TIME_MS_MAX = 8.64e15;
 
 function fact(name: string, text: string): Line {
   return [span(column(name, NAME_WIDTH), "dim"), span(printable(text))];
-}
-
-function keyText(fields: JsonObject): string {
-  const { kafka_key: key, kafka_key_base64: base64, kafka_key_omitted: omitted } = fields;
-  if (typeof key === "string") return key;
-  if (typeof base64 === "string") return `${base64} (base64)`;
-  return omitted === undefined ? "none" : `left out: ${textOf(omitted)}`;
-}
-
-/** `name: value` each. */
-function headersOf(headers: unknown): readonly string[] {
-  if (!Array.isArray(headers)) return [];
-  return headers.filter(isJsonObject).map((header) => {
-    const { key, value, value_base64: base64, value_omitted: omitted } = header;
-    const text = typeof base64 === "string"
-      ? `${base64} (base64)`
-      : omitted !== undefined
-      ? `left out: ${textOf(omitted)}`
-      : value === null
-      ? "null"
-      : textOf(value);
-    return `${textOf(key)}: ${text}`;
-  });
-}
-
-function valueText(fields: JsonObject): string {
-  const { message_size: size, value_null: isNull, value_omitted: omitted } = fields;
-  if (isNull === true) return "null (a tombstone)";
-  if (omitted !== undefined) return `left out: ${textOf(omitted)}`;
-  return typeof size === "number" ? inBytes(size) : "";
 }
 
 /** The order, else any other JSON, else the text as it came. */
