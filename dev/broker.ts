@@ -30,7 +30,7 @@ import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_DATA = ".kafka/data";
-/** What the programs use by default, so that they can be started in any order. */
+/** The programs' default topics. They are created here so that the programs can start in any order. */
 const PROGRAM_TOPICS = [
   { topic: "orders", partitionCount: 3 },
   { topic: "orders-dlq", partitionCount: 3, config: DEAD_LETTER_TOPIC_CONFIG },

@@ -80,7 +80,7 @@ async function main(args: string[]): Promise<number> {
     if (shutdown.requested.aborted) return EXIT_OK;
     const site = chaos ? chaosSite(broker) : demoSite(broker);
     await using cleanup = new AsyncDisposableStack();
-    // Nothing is left behind on a broker that may be somebody's, except the evidence of a proof that does not hold.
+    // On a broker that the demo did not start, its topics are deleted, unless the proof fails: then they are evidence.
     if (!broker.startedHere) cleanup.defer(() => deleteTopics(site));
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,

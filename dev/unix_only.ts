@@ -1,5 +1,5 @@
 /**
- * What does not work on Windows: everything that ends processes with signals, and a broker from Kafka's jars.
+ * Refuses to run on Windows what ends processes with signals or starts a broker from Kafka's jars.
  *
  * @module
  */

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What a timer can wait at most, 24.8 days: it counts milliseconds in 31 bits, and a longer one fires at once. */
+/** The longest delay of a timer, 24.8 days: it counts milliseconds in 31 bits, and a longer one fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Calls the action after this time, or after 24.8 days if that is sooner. */

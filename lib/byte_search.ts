@@ -22,7 +22,7 @@ const PAGE_BYTES = 64 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
 /** Room behind the searched bytes for a pattern and a vector. */
 const PADDING_BYTES = PAGE_BYTES;
-/** Of a longer pattern its beginning is enough, since matches are rare. */
+/** A longer pattern is searched for by its beginning, since matches are rare. */
 export const PATTERN_BYTES_MAX = 64;
 
 type Code = readonly number[];

@@ -219,7 +219,7 @@ export class Stage implements AsyncDisposable {
     );
   }
 
-  /** Does nothing where there is none. */
+  /** Does nothing if there is none. */
   async deleteTopic(topic: string): Promise<void> {
     await administer(this.kafka, async (admin) => {
       const names = await admin.listTopics();

@@ -62,7 +62,7 @@ interface Block {
 export class ArchiveReader implements ReadableFile {
   readonly #file: ReadableFile;
   readonly #blocks: readonly Block[];
-  /** Where the lengths lead no further; undefined where they lead to the end of the file. */
+  /** The byte at which the chain of lengths breaks; undefined if it reaches the end of the file. */
   readonly damagedAt: number | undefined;
   #position = 0;
   #unpacked: { readonly block: Block; readonly bytes: Uint8Array } | undefined;

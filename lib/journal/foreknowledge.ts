@@ -1,5 +1,5 @@
 /**
- * What manifests say of a journal's closed segments, so that a reader opens only those that can hold what it looks for.
+ * Reads the manifests of a journal's closed segments, so that a search opens only segments that can hold a match.
  *
  * @module
  */

@@ -44,7 +44,7 @@ export interface EpochRun extends Interval {
 export interface NotedTruncation {
   /** The first offset that was superseded. */
   readonly offset: number;
-  /** Leader epoch of the record that was superseded there; undefined where it is not known. */
+  /** Leader epoch of the record that was superseded there; undefined if it is not known. */
   readonly epoch: number | undefined;
 }
 

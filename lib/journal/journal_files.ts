@@ -58,7 +58,7 @@ export interface JournalLine extends PositionRange {
 export interface JournalLines {
   readonly journal: number;
   readonly lines: Iterable<JournalLine>;
-  /** The lines, each with its newline; undefined where some are not in memory as a whole. */
+  /** The lines, each with its newline; undefined if some are not in memory as a whole. */
   readonly bytes: Uint8Array | undefined;
   /** Where the last of them ends. */
   readonly end: number;

@@ -18,7 +18,7 @@ export type ScannedLine =
     readonly offset: number;
     /** Leader epoch of the record's batch; undefined where the line has none. */
     readonly leaderEpoch: number | undefined;
-    /** The record's timestamp, rounded where it is beyond 2^53; undefined where the line has none. */
+    /** The record's timestamp, rounded beyond 2^53; undefined if the line has none. */
     readonly timestampMs: number | undefined;
   }
   /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */

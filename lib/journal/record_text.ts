@@ -1,5 +1,5 @@
 /**
- * What a line of a journal says of a record beside its value, as rows for a person. Their texts are not yet safe for a
+ * Describes a journaled record's key, headers, and mark as rows for a person. Their texts are not yet safe for a
  * terminal.
  *
  * @module

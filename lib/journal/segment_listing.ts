@@ -17,7 +17,7 @@ export interface SegmentName {
 }
 
 export interface Foreknown {
-  /** Whether it is to be read; a segment that is not is never opened. */
+  /** Whether to read it; otherwise it is never opened. */
   readonly isWanted: boolean;
   /** The length that it had when it was closed. */
   readonly bytes?: number | undefined;
@@ -25,7 +25,7 @@ export interface Foreknown {
 
 export interface JournalFilesOptions {
   readonly storage?: Storage;
-  /** What is known of a segment before it is opened. Default: nothing, and all are read. */
+  /** Returns what is known about a segment before it is opened. By default all segments are read. */
   readonly foreknow?: (segment: SegmentName) => Foreknown;
   /**
    * Called with each segment that cannot be read, or not to its end, and the error. Left out, an archive is read as far
@@ -51,7 +51,7 @@ export interface FoundSegment {
   readonly path: string;
   readonly isActive: boolean;
   readonly closedBytes: number | undefined;
-  /** Of the active segment only. */
+  /** Only for the active segment. */
   readonly file: ReadableFile | undefined;
   readonly bytes: number;
 }
@@ -101,7 +101,7 @@ async function examined(
   }
 }
 
-/** A closed segment, plain or compressed since; undefined where it was removed. */
+/** Opens a closed segment, which may have been compressed meanwhile; undefined if it was removed. */
 export async function openClosed(
   storage: Storage,
   { directory, number }: Pick<SegmentName, "directory" | "number">,

@@ -27,7 +27,7 @@ export function missingTopic(
   });
 }
 
-/** Returns the existing name that differs least, or undefined where there is none. Kafka's own topics do not count. */
+/** Returns the most similar existing name, or undefined if there is none. Kafka's internal topics do not count. */
 export function nearestTopic(topic: string, existing: readonly string[]): string | undefined {
   const distances = existing
     .filter((name) => !name.startsWith("__"))

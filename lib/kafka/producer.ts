@@ -136,7 +136,7 @@ export class ReliableProducer {
     }
   }
 
-  /** Has later sends look up the topic's partitions anew. Those in flight are not affected. */
+  /** Makes later sends fetch the topic's metadata again. Sends in flight are not affected. */
   renew(): void {
     const session = this.#session;
     if (session === undefined || session.isDiscarded) return;
@@ -207,7 +207,7 @@ export class ReliableProducer {
  * costs only its own producer its sequence numbers.
  */
 export interface ProducerPoolOptions {
-  /** Of the topic at the start; producers for as many partitions are connected ahead. */
+  /** The topic's partition count at the start: as many producers are connected ahead. */
   readonly partitionCount: number;
   /** Producers at most. */
   readonly producerCount: number;

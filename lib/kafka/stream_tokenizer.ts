@@ -27,7 +27,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: "\t",
   v: "\v",
 };
-/** What Java makes of a backslash at the very end. */
+/** Java reads a backslash at the very end as this character. */
 const END_OF_TEXT = "\uffff";
 
 /** Yields the tokens of a text. Never throws: like Java, it ends a quoted token at the end of its line. */

@@ -36,7 +36,7 @@ export class Follower implements Disposable {
     },
   };
   #hasCounted = false;
-  /** Why the log cannot be read; undefined where it can, or there is none. */
+  /** Why the log cannot be read; undefined if it can, or if there is none. */
   #logProblem: string | undefined;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */

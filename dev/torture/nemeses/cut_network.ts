@@ -25,7 +25,7 @@ export default {
       else if (end < 0.8) proxy?.cutAll();
       stage.tell(`network: ${mode.kind}`);
       await stage.wait(500 + how * 8_000);
-      // Requests have been served whose answers nobody gets any more.
+      // The broker has handled requests whose responses are now lost.
       if (mode.kind === "mute") proxy?.resetAll();
       proxy?.setMode({ kind: "pass" });
       stage.tell("network: everything passes again");

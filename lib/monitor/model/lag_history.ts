@@ -11,14 +11,14 @@ export const LAG_HISTORY_SECONDS = 60;
 /** A longer time without a look is a gap: nothing is known of it. */
 const GAP_SECONDS_MAX = 15;
 
-/** Oldest first; undefined where the lag was not known. */
+/** Oldest first; undefined while the lag was not known. */
 export type LagSeries = readonly (number | undefined)[];
 
 export class LagHistory {
   #series = new Map<string, LagSeries>();
   #second = NaN;
 
-  /** @param lags by partition; undefined where it is not known. */
+  /** @param lags by partition; undefined if not known. */
   note(nowMs: number, lags: ReadonlyMap<string, number | undefined>): void {
     const second = Math.floor(nowMs / 1000);
     const passed = Number.isNaN(this.#second) ? 1 : second - this.#second;

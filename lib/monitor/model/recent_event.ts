@@ -27,7 +27,7 @@ export interface RecentEvent {
   readonly failed: boolean;
   readonly error?: string;
   readonly order?: RecentOrder;
-  /** Of a record without an order. */
+  /** Only for a record without an order. */
   readonly content?: RecentContent;
   /** The journal's line, or its beginning where it is too long to be kept. */
   readonly line: Uint8Array;

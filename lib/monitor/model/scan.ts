@@ -35,7 +35,7 @@ export interface EventFacts {
   /** Whether the line has an order, valid or not. */
   readonly hasOrder: boolean;
   readonly valueBytes: number;
-  /** Of a record without an order: the key's beginning as text, or in base64; undefined where it has none. */
+  /** The beginning of the key of a record without an order, as text or in base64; undefined if it has none. */
   readonly key: string | undefined;
 }
 
@@ -312,7 +312,7 @@ export function parseLine(
   start: number,
   end: number,
 ): Readonly<Record<string, unknown>> | undefined {
-  // Without a brace at its beginning it is none: an exception a line would cost minutes where there are millions.
+  // An exception for each of millions of lines would take minutes, so a line without a brace is not parsed.
   let first = start;
   while (first < end && isBlank(byteAt(bytes, first))) first++;
   if (first === end || bytes[first] !== OPEN_BRACE) return undefined;

@@ -13,7 +13,10 @@ export class TextPool {
   readonly #bytes: (Uint8Array | undefined)[] = new Array(POOL_SIZE);
   readonly #texts: string[] = new Array(POOL_SIZE);
 
-  /** Returns the text between the quotes at `start` and `end - 1`; undefined where it has escapes, or is too long, or none. */
+  /**
+   * Returns the text between the quotes at `start` and `end - 1`; undefined if there is none, or if it is too long or has
+   * escapes.
+   */
   of(bytes: Uint8Array, start: number, end: number, bytesMax: number): string | undefined {
     if (bytes[start] !== QUOTE || end - start - 2 > bytesMax) return undefined;
     let hash = 0;

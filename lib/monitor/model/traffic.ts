@@ -22,7 +22,7 @@ export interface TrafficView {
   readonly valueBytesMax: number;
   /** Records without an order; the others' keys are not counted. */
   readonly plainCount: number;
-  /** Those of them that have no key. */
+  /** How many of them have no key. */
   readonly keylessCount: number;
   /** Different keys, up to {@link TALLY_NAMES_MAX}. */
   readonly keyCount: number;
@@ -31,7 +31,7 @@ export interface TrafficView {
   readonly topKeys: readonly Counted[];
 }
 
-/** What is counted of a record. */
+/** The facts that are counted for each record. */
 export interface RecordFacts {
   readonly valueBytes: number;
   readonly hasOrder: boolean;

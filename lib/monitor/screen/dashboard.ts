@@ -127,7 +127,7 @@ class Dashboard implements Disposable {
     this.#draw();
   }
 
-  /** The snapshot on the screen, of now or of the pause, with the search results. */
+  /** The snapshot on the screen, current or paused, with the search results. */
   get #shown(): Snapshot {
     return {
       ...this.#held ?? this.#live,

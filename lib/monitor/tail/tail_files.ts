@@ -78,7 +78,7 @@ export const TAIL_FILES: TailFiles = {
     return info.isFile ? undefined : NOT_REGULAR;
   },
   open(path) {
-    // Opening a pipe would wait for a writer. What a link leads to may come later.
+    // Opening a pipe would wait for a writer. The target of a link may appear later.
     const obstacle = TAIL_FILES.obstacle(path);
     if (obstacle !== undefined && obstacle !== LEADS_NOWHERE) {
       throw new UnreadableError(path, new Error(obstacle));

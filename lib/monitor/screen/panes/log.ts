@@ -21,7 +21,7 @@ import {
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const LEVEL_WIDTH = 6;
-/** Of the mark, the time, and the level. */
+/** Width of the mark, the time, and the level. */
 const PREFIX_WIDTH = 11 + LEVEL_WIDTH;
 
 export const LOG_PANE: ListPane = {

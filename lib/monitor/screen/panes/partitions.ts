@@ -14,7 +14,7 @@ import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const PLACE_WIDTH_MAX = 24;
 const COLUMN_GAP = 2;
-/** Of the lag's course: with less room it is left out. */
+/** The lag chart's minimum width; it is left out if there is less room. */
 const SPARKLINE_WIDTH = { min: 6, max: 30 } as const;
 
 const COLUMN_NAMES = ["received", "failed", "offset", "msg/s", "lag"] as const;
@@ -63,7 +63,7 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { width, height }: Exte
   };
 }
 
-/** Returns each partition's lag over the last minute, all on one scale; undefined where there is no room or no lag. */
+/** Charts each partition's lag over the last minute on one scale; undefined if there is no room or no lag. */
 function lagCourses(
   partitions: readonly PartitionView[],
   { width, glyphs }: { readonly width: number; readonly glyphs: GlyphName },

@@ -11,7 +11,7 @@ import type { RecentEvent } from "../../model/recent_event.ts";
 import { type FieldMark, jsonLines } from "../parts/json_lines.ts";
 import { column, type Line, span } from "../parts/line.ts";
 
-/** Of a line too long to be kept whole. */
+/** How much is shown of a line that is too long to be kept whole. */
 const BEGINNING_LENGTH = 4_000;
 const NAME_WIDTH = 11;
 
@@ -95,8 +95,8 @@ function textLines(text: string, error: string): readonly Line[] {
 }
 
 /**
- * One failure as the tracker writes it: `total (total): expected 14.5, got 1; items (required): ...`. What it quotes of
- * the message may look like another one.
+ * Matches one failure as the tracker writes it: `total (total): expected 14.5, got 1; items (required): ...`. A value
+ * that it quotes may look like another failure.
  */
 const FAILURE =
   /(?:^|; )([^\s();]+) \(([a-z-]+)\): ((?:"(?:[^"\\]|\\.)*"|[^"])*?)(?=; [^\s();]+ \([a-z-]+\): |; and \d+ more$|$)/gs;

@@ -15,7 +15,7 @@ export interface FieldMark {
   readonly note: string;
 }
 
-/** What is nested deeper stands on one line. */
+/** Deeper values are written on one line. */
 const DEPTH_MAX = 32;
 const LINES_MAX = 5_000;
 const INDENT = "  ";
@@ -101,7 +101,7 @@ class Writer {
     this.#add([span(`${close}${place.end}`, "dim")], { ...place, path: NO_PATH, start: [] });
   }
 
-  /** Whether nothing in it is nested or marked. */
+  /** Returns true if nothing in it is nested or marked. */
   #isFlat(value: object, path: string): boolean {
     return Object.values(value).every((each) => typeof each !== "object" || each === null) &&
       !this.#marks.some((mark) => isWithin(mark.path, path));
