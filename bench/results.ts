@@ -22,6 +22,7 @@ export async function writeSection(name: string, markdown: string): Promise<void
     ? [`${text.trimEnd()}\n\n`, ""]
     : [text.slice(0, from), text.slice(to + end.length + 1)];
   await Deno.writeTextFile(PATH, rest.join(section));
+  await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", PATH] }).output();
 }
 
 function describeMachine(): string {

@@ -37,6 +37,8 @@ export interface JournalFilesOptions {
 export type ResolvedOptions = JournalFilesOptions & { readonly storage: Storage };
 
 const LISTINGS_MAX = 10;
+/** A journal whose only segment is closed, and renamed, during the first listing is seen by the second. */
+const EMPTY_LISTINGS_MAX = 2;
 
 /** @throws {Error} where a folder holds no journal. */
 export async function requireJournals(
@@ -127,26 +129,12 @@ interface ListedSegment extends SegmentName {
   readonly identity: string;
 }
 
-async function listed(storage: Storage, directory: string): Promise<ListedSegment[]> {
+async function listed(storage: Storage, directory: string): Promise<readonly ListedSegment[]> {
   try {
-    const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
-    const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
-      .sort(([a], [b]) => a - b);
-    const segments = inOrder.map(([number, path]) => ({
-      directory,
-      number,
-      path,
-      isActive: false,
-    }));
-    if (active !== undefined) {
-      segments.push({ directory, number: nextNumber, path: activePath(directory), isActive: true });
+    for (let listing = 0; listing < EMPTY_LISTINGS_MAX; listing++) {
+      const found = await listedOnce(storage, directory);
+      if (found.length > 0) return found;
     }
-    const found: ListedSegment[] = [];
-    for (const segment of segments) {
-      const facts = await storage.stat(segment.path);
-      if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
-    }
-    if (found.length > 0) return found;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
       throw error;
@@ -155,6 +143,27 @@ async function listed(storage: Storage, directory: string): Promise<ListedSegmen
   throw new Error(
     `no journal in "${directory}": run the tracker first, or name its folder with --logs`,
   );
+}
+
+async function listedOnce(storage: Storage, directory: string): Promise<readonly ListedSegment[]> {
+  const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
+  const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
+    .sort(([a], [b]) => a - b);
+  const segments = inOrder.map(([number, path]) => ({
+    directory,
+    number,
+    path,
+    isActive: false,
+  }));
+  if (active !== undefined) {
+    segments.push({ directory, number: nextNumber, path: activePath(directory), isActive: true });
+  }
+  const found: ListedSegment[] = [];
+  for (const segment of segments) {
+    const facts = await storage.stat(segment.path);
+    if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
+  }
+  return found;
 }
 
 function areSame(before: readonly ListedSegment[], after: readonly ListedSegment[]): boolean {

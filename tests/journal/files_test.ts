@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { denoStorage, type Storage } from "../../lib/journal/storage.ts";
 import { JournalFiles, type JournalLine } from "../../lib/journal/journal_files.ts";
+import { requireJournals } from "../../lib/journal/segment_listing.ts";
 import { packBlock } from "../../lib/journal/archive.ts";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { FaultyStorage, TestFolder } from "./fixture.ts";
@@ -90,6 +91,24 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
   };
   using files = await JournalFiles.open([folder.path], { storage });
   assert.deepEqual(await readAll(files), ["a", "b"]);
+});
+
+Deno.test("a journal whose only segment is closed while it is listed is found", async () => {
+  using folder = new TestFolder();
+  Deno.writeTextFileSync(folder.active, "a\n");
+  let isClosed = false;
+  const storage: Storage = {
+    ...denoStorage,
+    async list(directory) {
+      const names = await denoStorage.list(directory);
+      if (!isClosed) Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
+      isClosed = true;
+      return names;
+    },
+  };
+  await requireJournals([folder.path], storage);
+  using empty = new TestFolder();
+  await assert.rejects(requireJournals([empty.path], storage), /no journal in/);
 });
 
 Deno.test("JournalFiles and checkManifests() have two files open at most, however many segments there are", async () => {
