@@ -86,7 +86,7 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     hasDeadLetters: options.deadLetters !== NO_TOPIC,
   });
-  tracker.onJournaled = (records) => display?.show(records);
+  tracker.onJournaledRecords = (records) => display?.show(records);
   tracker.onDeadLettered = (record, failure) => display?.showBad(record, failure);
 
   const { undecided } = await tracker.run({

@@ -31,3 +31,22 @@ export async function withinTime<Result>(
     clearTimeout(timer);
   }
 }
+
+/** Work without a pause between two turns of other work. */
+const WORK_MS_MAX = 8;
+
+/** Lets timers, input, and heartbeats have their turn during long work. */
+export class Turns {
+  #lastAtMs = performance.now();
+
+  /** Whether the work has gone on for long enough. */
+  get isDue(): boolean {
+    return performance.now() - this.#lastAtMs >= WORK_MS_MAX;
+  }
+
+  /** A turn costs a millisecond or more, even where nobody waits for it. */
+  async next(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve));
+    this.#lastAtMs = performance.now();
+  }
+}
