@@ -35,18 +35,26 @@ export async function withinTime<Result>(
 /** Work without a pause between two turns of other work. */
 const WORK_MS_MAX = 8;
 
-/** Lets timers, input, and heartbeats have their turn during long work. */
-export class Turns {
-  #lastAtMs = performance.now();
+/**
+ * Lets timers, input, and heartbeats have their turn during long work. What works at the same time shares the time
+ * between two turns.
+ */
+export class Turns implements Disposable {
+  static #workers = 0;
+  static #lastAtMs = 0;
 
-  /** Whether the work has gone on for long enough. */
-  get isDue(): boolean {
-    return performance.now() - this.#lastAtMs >= WORK_MS_MAX;
+  constructor() {
+    if (Turns.#workers++ === 0) Turns.#lastAtMs = performance.now();
   }
 
-  /** A turn costs a millisecond or more, even where nobody waits for it. */
+  /** Waits for a turn if one is due: it costs a millisecond or more, even where nobody waits for it. */
   async next(): Promise<void> {
+    if (performance.now() - Turns.#lastAtMs < WORK_MS_MAX) return;
     await new Promise((resolve) => setTimeout(resolve));
-    this.#lastAtMs = performance.now();
+    Turns.#lastAtMs = performance.now();
+  }
+
+  [Symbol.dispose](): void {
+    Turns.#workers--;
   }
 }

@@ -41,7 +41,8 @@ export async function encodeRecords(
   fresh: FreshRecords,
   context: EncodeContext,
 ): Promise<EncodedRecords> {
-  const encoder = new Encoder(fresh, context);
+  using turns = new Turns();
+  const encoder = new Encoder(fresh, context, turns);
   if (fresh.spans === undefined) await encoder.addRecords(fresh.records);
   else for (const span of fresh.spans) await encoder.addSpan(span);
   return encoder.encoded;
@@ -51,7 +52,7 @@ class Encoder {
   readonly #fresh: FreshRecords;
   readonly #context: EncodeContext;
   #mark: string | undefined;
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
   readonly #failures: EncodedRecords["failures"][number][] = [];
   #lines: Uint8Array;
   #length = 0;
@@ -61,10 +62,11 @@ class Encoder {
   /** By leader epoch. */
   readonly #texts = new Map<number | undefined, readonly Uint8Array[]>();
 
-  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext) {
+  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext, turns: Turns) {
     this.#fresh = fresh;
     this.#context = context;
     this.#mark = mark;
+    this.#turns = turns;
     const { recordCountMax, byteCount } = fresh.size;
     this.#lines = new Uint8Array(
       Math.ceil(byteCount * LINE_BYTES_A_VALUE_BYTE) + recordCountMax * LINE_BYTES_BESIDE,
@@ -85,7 +87,7 @@ class Encoder {
   async addRecords(records: Iterable<KafkaRecord>): Promise<void> {
     for (const record of records) {
       this.#addRecord(record);
-      if (this.#turns.isDue) await this.#turns.next();
+      await this.#turns.next();
     }
   }
 
@@ -118,7 +120,7 @@ class Encoder {
         if (record.offset >= this.#fresh.start) this.#addRecord(record);
         place = { position: end, recordsLeft: place.recordsLeft - 1 };
       }
-      if (this.#turns.isDue) await this.#turns.next();
+      await this.#turns.next();
     }
   }
 

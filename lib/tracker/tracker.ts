@@ -375,11 +375,11 @@ export class Tracker {
 
 async function failuresOf(records: readonly KafkaRecord[]): Promise<readonly DeadLetter[]> {
   const letters: DeadLetter[] = [];
-  const turns = new Turns();
+  using turns = new Turns();
   for (const record of records) {
     const { failure } = judgeRecord(record);
     if (failure !== undefined) letters.push({ record, failure });
-    if (turns.isDue) await turns.next();
+    await turns.next();
   }
   return letters;
 }

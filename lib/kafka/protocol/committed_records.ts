@@ -64,7 +64,7 @@ export async function* committedRecords(
   if ((batches.at(-1)?.lastOffset ?? -1) < start) {
     throw new CorruptBatchError(`there is no whole batch at offset ${start}`);
   }
-  const turns = new Turns();
+  using turns = new Turns();
   let spans: RecordSpan[] = [];
   let bytes = 0;
   for (const batch of committedBatches(batches, abortedTransactions)) {
@@ -80,7 +80,7 @@ export async function* committedRecords(
       spans.push(span);
       bytes += span.bytes.length;
     }
-    if (turns.isDue) await turns.next();
+    await turns.next();
   }
   yield new SpannedRecords(spans, fetched, { isLast: true });
 }

@@ -28,14 +28,14 @@ export class Cursor {
     return this.#bytes.subarray(this.#at);
   }
 
-  /** How many bytes were read. */
-  get position(): number {
-    return this.#at;
-  }
-
   set rest(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#at = 0;
+  }
+
+  /** How many bytes were read. */
+  get position(): number {
+    return this.#at;
   }
 
   skipByte(): void {

@@ -63,10 +63,10 @@ export async function* decompressInSteps(
   codec: number,
   data: Uint8Array,
 ): AsyncGenerator<Uint8Array> {
-  const turns = new Turns();
+  using turns = new Turns();
   for await (const step of stepsOf(codec, data)) {
     yield step;
-    if (turns.isDue) await turns.next();
+    await turns.next();
   }
 }
 
