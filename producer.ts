@@ -30,7 +30,7 @@ import { generateOrders } from "./lib/producer/run.ts";
 import { createShop } from "./lib/shop/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { tracedSend } from "./lib/telemetry.ts";
-import { printErrorLine, printLine } from "./lib/terminal.ts";
+import { printErrorLine, printResult } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
 const FLUSH_TIMEOUT_MS = 15_000;
@@ -53,7 +53,8 @@ async function main(args: string[]): Promise<number> {
     return EXIT_OK;
   }
   const { producers, partitionCount, startOffsets, messageBytesMax } = opened;
-  const outputs = openOutputs(options);
+  const log = loggerOf("producer");
+  const outputs = openOutputs({ ...options, log });
   const shop = createShop(options);
 
   const startedAtMs = performance.now();
@@ -65,7 +66,7 @@ async function main(args: string[]): Promise<number> {
     display?.showWindow(window);
   }, WINDOW_MS);
   using outage = new OutageWatch({
-    log: loggerOf("producer"),
+    log,
     unsettledCount: () => accounts.generated - accounts.acknowledged - accounts.notAcknowledged,
   });
   const delivery = new Delivery({
@@ -129,7 +130,7 @@ async function main(args: string[]): Promise<number> {
   clearInterval(windowTimer);
   accounts.closeLastWindow();
 
-  outputs.close(accounts);
+  const shortfalls = outputs.close(accounts);
   if (isFlushed) await producers.close();
   report(accounts, options);
   if (accounts.notAcknowledged > 0) {
@@ -139,8 +140,9 @@ async function main(args: string[]): Promise<number> {
       } not acknowledged: see ${outputs.undeliveredPath}`,
     );
   }
+  for (const shortfall of shortfalls) printErrorLine(shortfall);
   await endLog();
-  return accounts.notAcknowledged > 0 ? EXIT_FAILURE : EXIT_OK;
+  return accounts.notAcknowledged + shortfalls.length > 0 ? EXIT_FAILURE : EXIT_OK;
 }
 
 function createAccounts(
@@ -157,8 +159,7 @@ function createAccounts(
 
 function report(accounts: Accounts, { json }: ProducerOptions): void {
   const summary = accounts.summary();
-  if (json) printLine(JSON.stringify(summary));
-  else for (const line of describeSummary(summary)) printLine(line);
+  printResult(json ? [JSON.stringify(summary)] : describeSummary(summary));
 }
 
 if (import.meta.main) await runProgram(main);

@@ -12,6 +12,7 @@
 
 import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli/cli.ts";
 import { connectionOf } from "./lib/cli/connection_options.ts";
+import { loggerOf } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { printErrorLine } from "./lib/terminal.ts";
 import { TrackerDisplay } from "./lib/tracker/display.ts";
@@ -59,12 +60,14 @@ async function track(options: TrackOptions): Promise<number> {
   });
   await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
     hostname: options.healthHost,
-    port: options.healthPort,
+    ...options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
+    log: loggerOf("tracker"),
   });
   const opening = openTracker({
     connection,
     topic: options.topic,
+    createTopics: options.createTopics,
     groupId: options.group,
     logs: options.logs,
     rotateBytes: options.rotate,
@@ -74,6 +77,7 @@ async function track(options: TrackOptions): Promise<number> {
     deadLetterTopic: options.deadLetters === NO_TOPIC ? undefined : options.deadLetters,
     schema: options.schema,
     logLevel: options.logLevel,
+    logValues: options.logValues,
     showsDeadLetters: !options.json, // with --quiet the totals count them
   });
   // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
@@ -85,6 +89,7 @@ async function track(options: TrackOptions): Promise<number> {
   using display = shown && new TrackerDisplay(tracker.metrics, {
     schema: options.schema,
     hasDeadLetters: options.deadLetters !== NO_TOPIC,
+    logValues: options.logValues,
   });
   tracker.onJournaledRecords = (records) => display?.show(records);
   tracker.onDeadLettered = (record, failure) => display?.showBad(record, failure);

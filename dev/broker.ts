@@ -7,8 +7,8 @@
  *     deno task broker --nodes 3
  *
  * Uses Docker Compose where an engine answers, else Kafka's jars on Java 17 or newer, which Maven
- * fetches once. The programs create their topics themselves. Without `--quiet` Deno would name each
- * of the permitted commands that this machine doesn't have.
+ * fetches once. Creates the topics `orders` and `orders-dlq`, so that the programs can be started in any
+ * order. Without `--quiet` Deno would name each of the permitted commands that this machine doesn't have.
  *
  * @module
  */
@@ -22,12 +22,19 @@ import {
   OPTION_GROUPS,
   runProgram,
 } from "../lib/cli/cli.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../lib/tracker/dead_letter_config.ts";
 import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
 import { printErrorLine, printLine } from "../lib/terminal.ts";
+import { createTopics } from "./create_topics.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_DATA = ".kafka/data";
+/** What the programs use by default, so that they can be started in any order. */
+const PROGRAM_TOPICS = [
+  { topic: "orders", partitionCount: 3 },
+  { topic: "orders-dlq", partitionCount: 3, config: DEAD_LETTER_TOPIC_CONFIG },
+];
 
 async function main(args: string[]): Promise<number> {
   const { address, dataDir, nodes } = parseOptions(args);
@@ -49,6 +56,7 @@ async function main(args: string[]): Promise<number> {
     return EXIT_OK;
   }
 
+  await createProgramTopics(broker);
   describe(broker, dataDir);
   const endedByItself = await Promise.race([
     broker.ended.then(() => true),
@@ -61,6 +69,18 @@ async function main(args: string[]): Promise<number> {
   }
   printLine("the broker has stopped; its data stays for the next start");
   return EXIT_OK;
+}
+
+/** A broker without them is still of use. */
+async function createProgramTopics({ address }: EnsuredBroker): Promise<void> {
+  const [first = ""] = address.split(",");
+  try {
+    await createTopics(first, PROGRAM_TOPICS);
+    printLine("the topics orders and orders-dlq are there");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    printErrorLine(`the topics orders and orders-dlq cannot be created: ${reason}`);
+  }
 }
 
 /** As many ports in a row, the address's first. */

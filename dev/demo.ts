@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE
 /**
  * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
  *
@@ -6,8 +6,8 @@
  *     deno task demo --orders 300 --rate 100 --bad 10
  *     deno task demo --chaos                     the broker and the tracker killed, the network cut
  *
- * Starts a broker where none answers. On a broker that it did not start it keeps to a topic, a group and
- * a folder of its own.
+ * Starts a broker where none answers. On a broker that it did not start it keeps to topics, a group, and a folder of
+ * its own, and deletes the topics when the proof holds.
  *
  * @module
  */
@@ -34,9 +34,11 @@ import {
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
-import { chaosSite, demoSite } from "./demo/site.ts";
+import { chaosSite, type DemoSite, demoSite } from "./demo/site.ts";
 import { openView } from "./demo/view.ts";
 import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
+import { deleteTopicsAt } from "./topics.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
@@ -59,6 +61,7 @@ interface DemoOptions {
 
 async function main(args: string[]): Promise<number> {
   const { orders, rate, bad, chaos, seed = randomSeed() } = parseOptions(args);
+  requireUnix("the demo");
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
     onSecond: () => printErrorLine("left at once: no proof"),
@@ -76,6 +79,9 @@ async function main(args: string[]): Promise<number> {
   try {
     if (shutdown.requested.aborted) return EXIT_OK;
     const site = chaos ? chaosSite(broker) : demoSite(broker);
+    await using cleanup = new AsyncDisposableStack();
+    // Nothing is left behind on a broker that may be somebody's, except the evidence of a proof that does not hold.
+    if (!broker.startedHere) cleanup.defer(() => deleteTopics(site));
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
     );
@@ -113,9 +119,23 @@ async function main(args: string[]): Promise<number> {
       return EXIT_OK;
     }
     for (const line of describeProof(proof, site)) printLine(line);
-    return proofHolds(proof) ? EXIT_OK : EXIT_FAILURE;
+    if (proofHolds(proof)) return EXIT_OK;
+    cleanup.move();
+    return EXIT_FAILURE;
   } finally {
     await broker.stop();
+  }
+}
+
+async function deleteTopics(site: DemoSite): Promise<void> {
+  const names = `${site.topic} and ${site.deadLetterTopic}`;
+  try {
+    await deleteTopicsAt(site.broker, site);
+    printLine(`the topics ${names} were deleted again; the journal stays in ${site.logs}/`);
+  } catch (error) {
+    printErrorLine(
+      `the topics ${names} cannot be deleted: ${error instanceof Error ? error.message : error}`,
+    );
   }
 }
 

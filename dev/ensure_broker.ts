@@ -10,6 +10,7 @@ import { composeAnswers, startComposeBroker } from "./compose_broker.ts";
 import { hasMaven, JAVA_VERSION_MIN, javaVersion } from "./java.ts";
 import { answersKafka } from "./kafka_probe.ts";
 import { isLocal, isPortFree, parseAddress } from "./local_port.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const PROBE_TIMEOUT_MS = 2_000;
 
@@ -103,6 +104,7 @@ export async function startNodes(
 
 /** @throws {Error} naming what to install, when a broker cannot be run from its jars. */
 async function requireJava(why: string): Promise<void> {
+  requireUnix("a broker from Kafka's jars");
   const version = await javaVersion();
   if (version !== undefined && version >= JAVA_VERSION_MIN && await hasMaven()) return;
 

@@ -68,7 +68,8 @@ function listedNodes(answer: DataView): readonly number[] {
   return nodeIds;
 }
 
-function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Array {
+/** Returns the bytes of a request. */
+export function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Array {
   const clientId = new TextEncoder().encode("orderflow-probe");
   const length = 2 + 2 + 4 + 2 + clientId.length + body.length;
   const bytes = new Uint8Array(LENGTH_BYTES + length);
@@ -84,7 +85,7 @@ function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Arr
 }
 
 /** The body of the answer, or undefined where nothing, or nothing of Kafka, answers in time. */
-async function ask(
+export async function ask(
   address: string,
   bytes: Uint8Array,
   timeoutMs: number,

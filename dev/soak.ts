@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
 /**
  * The soak: the pipeline under a steady load for a long time. It fails where memory or open handles of a program
  * grow, where a record is lost or repeated, or where the monitor has not counted them all.
@@ -22,15 +22,16 @@ import {
   parseSize,
   runProgram,
 } from "../lib/cli/cli.ts";
-import { ClusterClient } from "../lib/kafka/cluster.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { isTerminal, printErrorLine, printLine, showStatus, styled } from "../lib/terminal.ts";
 import { describeProof } from "./demo/proof.ts";
-import { type DemoSite, soakSite } from "./demo/site.ts";
+import { soakSite } from "./demo/site.ts";
 import { ensureBroker } from "./ensure_broker.ts";
 import { MEASURES_MEMORY } from "./soak/process_usage.ts";
 import { describeSoak } from "./soak/report.ts";
 import { runSoak, soakHolds, type SoakMoment, type SoakResult } from "./soak/run.ts";
+import { deleteTopicsAt } from "./topics.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
@@ -43,7 +44,9 @@ export interface SoakSettings {
 }
 
 async function main(args: string[]): Promise<number> {
-  const result = await soak(parseOptions(args));
+  const settings = parseOptions(args);
+  requireUnix("the soak");
+  const result = await soak(settings);
   return result === undefined || soakHolds(result) ? EXIT_OK : EXIT_FAILURE;
 }
 
@@ -89,14 +92,15 @@ export async function soak(
     });
     if (result === undefined) {
       printLine("stopped before the first order: there is nothing to prove");
-      await deleteTopics(site);
+      await deleteTopicsAt(site.broker, site);
       return undefined;
     }
     for (const line of describeSoak(result)) printLine(line);
     for (const line of describeProof(result.proof, site)) printLine(line);
     const holds = soakHolds(result);
     printLine(holds ? styled("The soak holds.", "green") : styled("The soak FAILED.", "red"));
-    if (holds) await deleteTopics(site);
+    // A soak that holds leaves its journal, and nothing in the cluster.
+    if (holds) await deleteTopicsAt(site.broker, site);
     return result;
   } finally {
     await broker.stop();
@@ -150,13 +154,6 @@ function sampleShower(durationMs: number): (moment: SoakMoment) => void {
 function clock(ms: number): string {
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-}
-
-/** A soak that holds leaves its journal, and nothing in the cluster. */
-async function deleteTopics({ broker, topic, deadLetterTopic }: DemoSite): Promise<void> {
-  const connection = { brokers: [broker], clientId: "orderflow-soak" };
-  await using cluster = await ClusterClient.connect(connection, "probe");
-  for (const name of [topic, deadLetterTopic]) await cluster.deleteTopic(name);
 }
 
 if (import.meta.main) await runProgram(main);

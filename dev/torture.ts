@@ -28,6 +28,7 @@ import { loadNemeses } from "./torture/nemesis.ts";
 import { runSchedule } from "./torture/run.ts";
 import { makeSchedule, type Schedule } from "./torture/schedule.ts";
 import { shrink } from "./torture/shrink.ts";
+import { requireUnix } from "./unix_only.ts";
 
 const SHRINK_MINUTES = 15;
 const RESULTS_FOLDER = "logs/torture";
@@ -43,6 +44,7 @@ interface Options {
 
 async function main(args: string[]): Promise<number> {
   const options = parseOptions(args);
+  requireUnix("the torture");
   using shutdown = listenForShutdown({
     onFirst: () => printErrorLine("ending the faults: everything heals, then the judge decides"),
     onSecond: () => printErrorLine("stopped at once: nothing was judged"),

@@ -4,6 +4,14 @@
  * @module
  */
 
+/** What a timer can wait at most, 24.8 days: it counts milliseconds in 31 bits, and a longer one fires at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** Calls the action after this time, or after 24.8 days if that is sooner. */
+export function startTimer(action: () => void, ms: number): ReturnType<typeof setTimeout> {
+  return setTimeout(action, Math.min(ms, TIMER_MS_MAX));
+}
+
 /** Resolves after so many milliseconds, or as soon as the signal is aborted; it never rejects. */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
@@ -13,7 +21,7 @@ export function delay(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener("abort", end);
       resolve();
     };
-    const timer = setTimeout(end, ms);
+    const timer = startTimer(end, ms);
     signal?.addEventListener("abort", end);
   });
 }
@@ -24,7 +32,7 @@ export async function withinTime<Result>(
   timeoutMs: number,
 ): Promise<Result | undefined> {
   const { promise: timedOut, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), timeoutMs);
+  const timer = startTimer(() => resolve(undefined), timeoutMs);
   try {
     return await Promise.race([promise, timedOut]);
   } finally {

@@ -15,7 +15,7 @@ import {
   type Sink,
   withFilter,
 } from "@logtape/logtape";
-import { getRotatingFileSink } from "@logtape/file";
+import { LogFile } from "./log_file.ts";
 import { activeSpanIds, isTelemetryOn } from "./telemetry.ts";
 import { printConsoleLine, printErrorLine } from "./terminal.ts";
 import { printable } from "./text.ts";
@@ -27,8 +27,6 @@ export type LogLevelName = "debug" | "info" | "warn" | "error";
 
 const ROOT_CATEGORY = "orderflow";
 const LETTERS = "letters";
-const LOG_BYTES_MAX = 16 * 1024 * 1024;
-const LOG_FILES_MAX = 5;
 
 /**
  * The logger of one part of the program. A message is a fixed sentence; values go into properties,
@@ -83,14 +81,9 @@ export async function startLog(
 }
 
 function openLogFile({ service, file }: { service: string; file: string }): Sink & Disposable {
-  // The log tells of customers' records too, so it is made as private as the journal.
-  Deno.openSync(file, { create: true, append: true, mode: 0o600 }).close();
-  return getRotatingFileSink(file, {
-    maxSize: LOG_BYTES_MAX,
-    maxFiles: LOG_FILES_MAX,
-    bufferSize: 0,
-    formatter: (record) => formatLogEntry(record, service),
-  });
+  const log = new LogFile(file);
+  const sink = (record: LogRecord) => log.append(formatLogEntry(record, service));
+  return Object.assign(sink, { [Symbol.dispose]: () => log.close() });
 }
 
 /** A log that fails must not stop the work, nor be silent: it says so once on standard error and goes on trying. */

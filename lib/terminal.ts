@@ -21,16 +21,45 @@ const STYLE_CODES: Readonly<Record<Style, number>> = {
   cyan: 36,
 };
 
+/** Why standard output stopped accepting text. */
+export interface OutputFailure {
+  /** `closed`: the reader of the pipe has left. `refused`: the write failed, as on a full disk. */
+  readonly kind: "closed" | "refused";
+  readonly reason: string;
+}
+
+let outputFailure: OutputFailure | undefined;
+let isResultLost = false;
+/** A failed write left a line without its end. */
+let isLineTorn = false;
+
+/** Returns the first failure to write to standard output; undefined while all writes succeeded. */
+export function standardOutputFailure(): OutputFailure | undefined {
+  return outputFailure;
+}
+
+/** Returns whether standard output lacks something that makes the run a failure: its result, or text for a full disk. */
+export function isStandardOutputIncomplete(): boolean {
+  return isResultLost || outputFailure?.kind === "refused";
+}
+
 /**
  * Writes a line to standard output.
  *
- * @returns false where nobody reads any more (`| head`), which is no error.
+ * @returns false if it cannot be written; the first time, standard error says so.
  */
 export function printLine(line: string): boolean {
   return write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
 }
 
-/** Writes a line to standard error. */
+/** Writes the result of a run to standard output, or to standard error if standard output does not accept it. */
+export function printResult(lines: readonly string[]): void {
+  if (printLine(lines.join("\n")) || outputFailure === undefined) return;
+  isResultLost = true;
+  for (const line of lines) printErrorLine(line);
+}
+
+/** Writes a line to standard error; does nothing if that cannot be written. */
 export function printErrorLine(line: string): void {
   write(Deno.stderr, `${clearedStatus(Deno.stderr)}${line}\n`);
 }
@@ -100,19 +129,51 @@ function columns(): number {
 }
 
 function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): boolean {
-  let bytes: Uint8Array = ENCODER.encode(text);
+  const isOutput = stream === Deno.stdout;
+  let bytes: Uint8Array = ENCODER.encode(isOutput && isLineTorn ? `\n${text}` : text);
+  const { length } = bytes;
   try {
-    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    while (bytes.length > 0) bytes = bytes.subarray(writeSome(stream, bytes));
+    if (isOutput) isLineTorn = false;
     return true;
   } catch (error) {
-    if (!isWithoutReader(stream, error)) throw error;
-    return false;
+    if (isOutput) {
+      if (bytes.length < length) isLineTorn = true;
+      if (!isClosedTerminal(stream, error)) noteOutputFailure(error);
+    }
+    return false; // what standard error does not accept cannot be said anywhere
   }
 }
 
-/** Nobody reads any more: the other end of a pipe was closed, or the terminal was. */
-function isWithoutReader(stream: typeof Deno.stdout | typeof Deno.stderr, error: unknown): boolean {
-  if (error instanceof Deno.errors.BrokenPipe) return true;
+/** A descriptor that another process made non-blocking refuses a write while the reader is slow: waits for it. */
+function writeSome(stream: typeof Deno.stdout | typeof Deno.stderr, bytes: Uint8Array): number {
+  while (true) {
+    try {
+      return stream.writeSync(bytes);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(PAUSE, 0, 0, WRITE_RETRY_MS);
+    }
+  }
+}
+
+const WRITE_RETRY_MS = 5;
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
+function noteOutputFailure(error: unknown): void {
+  if (outputFailure !== undefined) return;
+  const kind = error instanceof Deno.errors.BrokenPipe ? "closed" : "refused";
+  const message = error instanceof Error ? error.message : String(error);
+  const reason = message.replace(/ \(os error \d+\)$/, "");
+  outputFailure = { kind, reason };
+  printErrorLine(`Cannot write to standard output: ${reason}`);
+}
+
+/** The terminal was closed, which is no failure: SIGHUP asks for the stop. */
+function isClosedTerminal(
+  stream: typeof Deno.stdout | typeof Deno.stderr,
+  error: unknown,
+): boolean {
   return wasTerminal.has(stream) && error instanceof Error && "code" in error &&
     error.code === "EIO";
 }

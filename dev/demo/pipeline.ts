@@ -9,9 +9,9 @@ import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import type { OffsetRange } from "../../lib/kafka/cluster_answers.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { printable, withThousands } from "../../lib/text.ts";
-import { DEAD_LETTER_TOPIC_CONFIG } from "../../lib/tracker/dead_letter_topic.ts";
 import { verifyJournals } from "../../lib/verify/verify.ts";
 import { type Program, startProgram } from "../programs.ts";
+import { createTopics } from "../topics.ts";
 import type { Proof } from "./proof.ts";
 import type { DemoSite } from "./site.ts";
 import type { DemoView } from "./view.ts";
@@ -41,7 +41,6 @@ export interface RunningPrograms {
   startTracker(): Promise<void>;
 }
 
-const PARTITIONS = 3;
 /** Of a program that SIGTERM reached before it listened for signals: it had done nothing yet. */
 const STOPPED_AT_START_EXIT_CODE = 128 + 15;
 const POLL_MS = 250;
@@ -61,11 +60,7 @@ export async function runPipeline(
 ): Promise<Proof | undefined> {
   const connection = { brokers: [site.broker], clientId: "orderflow-demo" };
   await using cluster = await ClusterClient.connect(connection, "probe");
-  const { partitionCount } = await cluster.ensureTopic(site.topic, { partitionCount: PARTITIONS });
-  await cluster.ensureTopic(site.deadLetterTopic, {
-    partitionCount,
-    config: DEAD_LETTER_TOPIC_CONFIG,
-  });
+  await createTopics(cluster, site);
   const before = await offsetsNow(cluster, site);
 
   const start = () => startTracker(site, { view, args: trackerArgs });

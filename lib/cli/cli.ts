@@ -5,11 +5,14 @@
  */
 
 import { CommanderError, InvalidArgumentError, Option } from "commander";
-import { printErrorLine } from "../terminal.ts";
+import { surviveFileLimit } from "../file_limit.ts";
+import { isStandardOutputIncomplete, printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import { UsageError } from "../usage_error.ts";
+import { parseAge, parseDuration, parseSize } from "./quantities.ts";
 
 export { createCommand, OPTION_GROUPS } from "./command.ts";
+export { durationParser, parseAge, parseDuration, parseMinutes, parseSize } from "./quantities.ts";
 export { Argument, Command } from "commander";
 export { Option };
 
@@ -30,13 +33,19 @@ export function logLevelOption(): Option {
 /**
  * Runs a program to its end and leaves with its exit code: 0 or what it returns, 1 for a failure,
  * 2 for a usage error. An error becomes one line on standard error; its stack and causes are shown
- * with `--log-level debug` only.
+ * with `--log-level debug` only. A standard output that lacks the result is a failure too.
  */
 export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<void> {
   // In a bundle a thread of the program runs the program's own file.
   if ("WorkerGlobalScope" in globalThis) return;
+  surviveFileLimit();
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault(); // the runtime would print a stack trace
+    Deno.exit(reportError(event.reason));
+  });
   try {
-    Deno.exit((await main(Deno.args)) ?? EXIT_OK);
+    const code = (await main(Deno.args)) ?? EXIT_OK;
+    Deno.exit(code === EXIT_OK && isStandardOutputIncomplete() ? EXIT_FAILURE : code);
   } catch (error) {
     Deno.exit(reportError(error));
   }
@@ -45,7 +54,7 @@ export async function runProgram(main: (args: string[]) => Promise<number | void
 /** Says the error in one line and returns the exit code that fits it. */
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return EXIT_OK;
+    if (error.exitCode === 0) return isStandardOutputIncomplete() ? EXIT_FAILURE : EXIT_OK;
     printErrorLine(`${oneLine(error.message)} (--help shows the options)`);
     return EXIT_USAGE;
   }
@@ -72,48 +81,6 @@ function printCauses(error: unknown): void {
   }
 }
 
-/** Parses `250ms`, `30s`, `2m`, `1h` into milliseconds. */
-export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
-  const amount = Number(match?.[1]);
-  const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ""];
-  if (unitMs === undefined || !(amount > 0)) {
-    throw new InvalidArgumentError("expected a time such as 250ms, 30s, 2m or 1h");
-  }
-  return amount * unitMs;
-}
-
-/** Parses a number of minutes, fractions allowed. */
-export function parseMinutes(text: string): number {
-  const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
-  if (!(minutes > 0)) throw new InvalidArgumentError("expected a number of minutes above 0");
-  return minutes;
-}
-
-/** Parses `12h`, `30d`, `52w` (also `s` and `m`) into milliseconds: how long something is kept. */
-export function parseAge(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/.exec(text);
-  const amount = Number(match?.[1]);
-  const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }[
-    match?.[2] ?? ""
-  ];
-  if (unitMs === undefined || !(amount > 0)) {
-    throw new InvalidArgumentError("expected a time such as 12h, 30d or 52w");
-  }
-  return amount * unitMs;
-}
-
-/** Parses `64kB`, `256MB`, `1GB` (powers of 1,000) or `256MiB` (of 1,024) into bytes, from 1 kB on. */
-export function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([kMGT])(i?)B$/i.exec(text);
-  const power = "kmgt".indexOf(match?.[2]?.toLowerCase() ?? "?") + 1;
-  const bytes = Math.round(Number(match?.[1]) * (match?.[3] ? 1024 : 1000) ** power);
-  if (!(bytes >= 1000 && Number.isSafeInteger(bytes))) {
-    throw new InvalidArgumentError("expected a size from 1kB on, such as 256MB, 1GB or 512MiB");
-  }
-  return bytes;
-}
-
 /** Parses a rate: a number of orders a second, fractions allowed, or `max`. */
 export function parseRate(text: string): number | "max" {
   if (text === "max") return "max";
@@ -136,7 +103,7 @@ export function parseRamp(
         `expected stages RATE:TIME with commas, such as 100:10s,1000:30s,0:5s; got "${stage}"`,
       );
     }
-    return { target, durationMs: /^0+(ms|s|m|h)$/.test(time) ? 0 : parseDuration(time) };
+    return { target, durationMs: /^0+(ms|s|m|h|d)$/.test(time) ? 0 : parseDuration(time) };
   });
   if (!stages.some(({ target }, index) => target > 0 && lastsFrom(stages, index))) {
     throw new InvalidArgumentError("expected at least one stage in which orders are due");

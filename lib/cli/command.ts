@@ -5,7 +5,7 @@
  */
 
 import { Command, Help } from "commander";
-import { coloursWanted } from "../terminal.ts";
+import { coloursWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
 /** What a command's help says besides its options. */
@@ -44,6 +44,7 @@ export function createCommand({ name, description, examples = [] }: CommandText)
     .showSuggestionAfterError(true)
     .configureOutput({
       outputError: () => {},
+      writeOut: (text) => void printLine(text.replace(/\n$/, "")),
       getOutHasColors: coloursWanted,
       getErrHasColors: () => false,
     })

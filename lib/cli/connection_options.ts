@@ -29,15 +29,35 @@ export function connectionOf(
   const { settings, warnings } = config === undefined
     ? NO_FILE
     : readConfigFile(readText(config), { path: config, isProtocolNamed });
-  if (warnings.length > 0) printErrorLine(`WARN ${printable(warnings.join("; "))}`);
   const properties = new Map([...settings, ...environment]);
   refuseRunOnValues(properties);
+  if (config !== undefined && broker === undefined && !properties.has("bootstrap.servers")) {
+    throw new UsageError(
+      [
+        `${config} sets no broker: add bootstrap.servers=host:port to it, ` +
+        "or name one with --broker or KAFKA_BROKER",
+        ...warnings,
+      ].join("; "),
+    );
+  }
+  if (warnings.length > 0) printErrorLine(`WARN ${printable(warnings.join("; "))}`);
   const security = securityOf(properties, readText);
   return {
-    brokers: broker ?? parseBrokers(properties.get("bootstrap.servers") ?? DEFAULT_BROKER),
+    brokers: broker ?? bootstrapServers(properties),
     clientId: properties.get("client.id") ?? clientId,
     ...(security !== undefined && { security }),
   };
+}
+
+/** Kafka's tools take a protocol before the address, and ignore it: `PLAINTEXT://host:port`. */
+function bootstrapServers(properties: ReadonlyMap<string, string>): readonly string[] {
+  const text = properties.get("bootstrap.servers") ?? DEFAULT_BROKER;
+  try {
+    return parseBrokers(text.replace(/(^|,)\s*[\w%.-]*:\/\//g, "$1"));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`bootstrap.servers: ${reason}`, { cause: error });
+  }
 }
 
 /** Settings whose value may stand in a message or be sent to the brokers as a name. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { splitAppend } from "./split_append.ts";
 import type { HeldOffsets } from "./held_offsets.ts";
 import type { EpochStart } from "./held_partition.ts";
 import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
@@ -45,8 +46,8 @@ export class JournalReopenedError extends Error {
 
 interface QueuedAppend {
   readonly append: JournalAppend;
-  resolve(): void;
-  reject(error: Error): void;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class AppendQueue {
@@ -76,9 +77,18 @@ export class AppendQueue {
     return new Promise((resolve, reject) => this.#waiting.push({ append, resolve, reject }));
   }
 
-  /** Moves the first queued appends into the group: at least one, and further ones up to `bytesMax` bytes in all. */
-  takeGroup(bytesMax = Infinity): void {
-    const limit = Math.min(GROUP_BYTES_MAX, bytesMax);
+  /**
+   * Makes a group of the first appends that wait, at least of one, for a segment that has `roomBytes` left. An append
+   * that is larger than a segment is split: what fits comes first, its rest in the next groups.
+   */
+  takeGroup(
+    { roomBytes, segmentBytesMax }: {
+      readonly roomBytes: number;
+      readonly segmentBytesMax: number;
+    },
+  ): void {
+    const splitBytes = this.#splitFirst({ roomBytes, segmentBytesMax });
+    const limit = Math.min(GROUP_BYTES_MAX, splitBytes ?? segmentBytesMax);
     let bytes = 0;
     let count = 0;
     for (const { append } of this.#waiting) {
@@ -87,6 +97,22 @@ export class AppendQueue {
       count++;
     }
     this.#group.push(...this.#waiting.splice(0, count));
+  }
+
+  /** Returns the size of the first append if it was split. */
+  #splitFirst(
+    { roomBytes, segmentBytesMax }: { roomBytes: number; segmentBytesMax: number },
+  ): number | undefined {
+    const [first] = this.#waiting;
+    if (first === undefined || first.append.lines.length <= segmentBytesMax) return undefined;
+    const isRoomLeft = (first.append.lineEnds[0] ?? 0) <= roomBytes;
+    const parts = splitAppend(first.append, isRoomLeft ? roomBytes : segmentBytesMax);
+    if (parts === undefined) return undefined;
+    const [head, tail] = parts;
+    // The append is on the disk when its last part is; a refusal is the last part's as well.
+    const settlesLater = { resolve() {}, reject() {} };
+    this.#waiting.splice(0, 1, { append: head, ...settlesLater }, { ...first, append: tail });
+    return head.lines.length;
   }
 
   resolveGroup(): void {

@@ -29,7 +29,7 @@ import type { NoticeListener } from "./notice.ts";
 import { recover, type RecoveredJournal } from "./recovery.ts";
 import { fingerprint, joined } from "./segments.ts";
 import { denoStorage, type Storage } from "./storage.ts";
-import { surviveFileLimit } from "./file_limit.ts";
+import { surviveFileLimit } from "../file_limit.ts";
 import type { JournalOptions } from "./open_journal.ts";
 import { Stall } from "./stall.ts";
 import { SupersededRuns } from "./superseded_runs.ts";
@@ -45,6 +45,7 @@ const CLOSE_TIMEOUT_MS = 10_000;
 export class Journal {
   readonly directory: string;
   readonly #options: Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">;
+  readonly #segmentBytesMax: number;
   readonly #onNotice: NoticeListener;
   readonly #storage: Storage;
   readonly #clock: Clock;
@@ -80,6 +81,7 @@ export class Journal {
   ) {
     this.directory = directory;
     this.#options = options;
+    this.#segmentBytesMax = options.rotateBytes ?? Infinity;
     this.#onNotice = onNotice;
     this.#storage = storage;
     this.#clock = clock;
@@ -253,7 +255,8 @@ export class Journal {
 
   async #work(): Promise<void> {
     while (!this.#queue.isEmpty) {
-      this.#queue.takeGroup(this.#options.rotateBytes);
+      const roomBytes = this.#segmentBytesMax - this.#segment.bytes;
+      this.#queue.takeGroup({ roomBytes, segmentBytesMax: this.#segmentBytesMax });
       await this.#writeGroup();
       if (this.#stall.reason === undefined) this.#checkpoints.writeIfDue();
     }
@@ -293,10 +296,8 @@ export class Journal {
     const parts = group.map(({ lines }) => lines).filter(({ length }) => length > 0);
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (bytes > 0) {
-      const { rotateBytes = Infinity } = this.#options;
-      if (this.#segment.bytes > 0 && this.#segment.bytes + bytes > rotateBytes) {
-        await this.#rotate();
-      }
+      const isTooLarge = this.#segment.bytes + bytes > this.#segmentBytesMax;
+      if (isTooLarge && this.#segment.bytes > 0) await this.#rotate();
       const together = parts.length > 1 && bytes <= COPIED_BYTES_MAX;
       await this.#segment.append(together ? [joined(...parts)] : parts);
     }

@@ -6,7 +6,7 @@
 
 import { ActiveSegment } from "./active_segment.ts";
 import type { Clock } from "./clock.ts";
-import { surviveFileLimit } from "./file_limit.ts";
+import { surviveFileLimit } from "../file_limit.ts";
 import { FolderLock, JournalLockedError } from "./folder_lock.ts";
 import { Journal } from "./journal.ts";
 import type { NoticeListener } from "./notice.ts";

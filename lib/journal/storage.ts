@@ -17,9 +17,9 @@ export type OpenMode =
   | "rewrite"
   /** As `append`; the file must not exist. */
   | "create"
-  /** Writing; emptied where it exists. */
+  /** Writing to a new file, in place of one that exists. */
   | "replace"
-  /** Reading and writing; created where it is missing. */
+  /** Reading and writing; created where it is missing. Throws if it is a symbolic link. */
   | "lock";
 
 export interface FileFacts {
@@ -148,14 +148,18 @@ const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
   append: { read: true, append: true },
   rewrite: { read: true, write: true },
   create: { read: true, append: true, createNew: true, mode: MODE },
-  replace: { write: true, create: true, truncate: true, mode: MODE },
+  replace: { write: true, createNew: true, mode: MODE },
   lock: { read: true, write: true, create: true, mode: MODE },
 };
 
 /** The real disk. */
 export const denoStorage: Storage = {
   async open(path, mode) {
-    return new DenoFile(await Deno.open(path, OPEN_OPTIONS[mode]));
+    // Emptying a file in place would follow a symbolic link, and keep the mode of what was there.
+    if (mode === "replace") await this.remove(path);
+    const file = await Deno.open(path, OPEN_OPTIONS[mode]);
+    if (mode === "lock") await requireNoLink(path, file);
+    return new DenoFile(file);
   },
   async stat(path) {
     try {
@@ -186,6 +190,14 @@ export const denoStorage: Storage = {
     await opened.sync();
   },
 };
+
+/** Throws, and closes the file, if it was opened through a symbolic link: what is written would go elsewhere. */
+async function requireNoLink(path: string, file: Deno.FsFile): Promise<void> {
+  const [named, opened] = await Promise.all([Deno.lstat(path), file.stat()]);
+  if (!named.isSymlink && named.ino === opened.ino && named.dev === opened.dev) return;
+  file.close();
+  throw new Error(`Cannot lock "${path}": it is a symbolic link. Remove it, and start again.`);
+}
 
 class DenoFile implements StoredFile {
   readonly #file: Deno.FsFile;

@@ -27,6 +27,7 @@ import {
   type PartitionEnds,
   type PartitionEndsAnswer,
 } from "./partition_ends.ts";
+import { missingTopic } from "./missing_topic.ts";
 import { isPermitted, type TopicOperation } from "./permissions.ts";
 import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_protocol.ts";
 
@@ -37,6 +38,9 @@ const NO_ERROR_CODE = 0;
 const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
+/** How long a broker may not know a topic that another one has created. */
+const TOPIC_KNOWN_TIMEOUT_MS = 1_000;
+
 const log = loggerOf("kafka");
 
 export class ClusterClient implements AsyncDisposable {
@@ -150,13 +154,27 @@ export class ClusterClient implements AsyncDisposable {
   /** As {@link findTopic}; @throws {RefusedError} where there is no such topic. */
   async describeTopic(topic: string): Promise<TopicDescription> {
     const description = await this.findTopic(topic);
-    if (description === undefined) {
-      throw new RefusedError(
-        `topic "${topic}" does not exist: create it, or name another with --topic`,
-        { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
-      );
-    }
+    if (description === undefined) throw missingTopic(topic);
     return description;
+  }
+
+  /**
+   * Returns a topic that has to be there when the work begins. One that was just created is waited for, since the
+   * broker that is asked may not know it yet.
+   *
+   * @param advice what to do where it is missing.
+   * @throws {RefusedError} naming the nearest existing topic, where there is no such topic.
+   */
+  async requireTopic(topic: string, advice?: string): Promise<TopicDescription> {
+    const deadline = Date.now() + TOPIC_KNOWN_TIMEOUT_MS;
+    for (;;) {
+      const description = await this.findTopic(topic);
+      if (description !== undefined) return description;
+      if (Date.now() > deadline) break;
+      await delay(TOPIC_APPEARS_POLL_MS);
+    }
+    const existing = await this.#calls.call("listing the topics", () => this.#admin.listTopics());
+    throw missingTopic(topic, { existing, ...(advice !== undefined && { advice }) });
   }
 
   /** The topic, created with these settings where it was missing. */

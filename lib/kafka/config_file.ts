@@ -47,7 +47,7 @@ export function readConfigFile(
   { path, isProtocolNamed }: ConfigFileOptions,
 ): ConfigFile {
   const properties = readProperties(text);
-  const settings = new Map(properties.map(({ key, value }) => [key, trimmed(key, value)]));
+  const settings = new Map(properties.map(({ key, value }) => [key, trimmedValue(key, value)]));
   const isProtocolClear = isProtocolNamed || settings.has("security.protocol");
   const refusals = properties.flatMap((property) => refusalsOf(property, isProtocolClear));
   if (refusals.length > 0) throw new UsageError(`${path}: ${refusals.join("; ")}`);
@@ -60,7 +60,7 @@ export function readConfigFile(
 }
 
 /** Kafka's `ConfigDef` trims every value. A password of our own naming is taken as it is. */
-function trimmed(key: string, value: string): string {
+export function trimmedValue(key: string, value: string): string {
   return key === "password" ? value : value.replace(/^[\0- ]+|[\0- ]+$/g, "");
 }
 

@@ -2,7 +2,7 @@
  * Java's .properties files, in which every Kafka tool takes its settings.
  *
  * Reads them as `java.util.Properties` does, with three differences: a byte order mark is left out, UTF-8 and UTF-16
- * are understood beside Latin-1, and what Java refuses or misreads keeps its line number, so that it can be named.
+ * are understood as well as Latin-1, and what Java refuses or misreads keeps its line number, so that it can be named.
  *
  * Format: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Properties.html#load(java.io.Reader)
  *
@@ -74,25 +74,24 @@ interface LogicalLine extends NaturalLine {
   readonly continuations: readonly NaturalLine[];
 }
 
-/** Lines without comments and blank ones; a line that ends in an odd number of backslashes goes on in the next. */
+/**
+ * Yields lines without comments and blank ones. A line that ends in an odd number of backslashes continues in the next
+ * one, unless there is nothing before the backslash: the next line is then a new one, which can be a comment or blank.
+ */
 function* logicalLines(text: string): Generator<LogicalLine> {
   let begun: { line: number; text: string; continuations: NaturalLine[] } | undefined;
   for (const [index, natural] of text.split(/\r\n|\n|\r/).entries()) {
     const line = index + 1;
-    const isContinuation = begun !== undefined;
     const own = withoutLeadingBlanks(natural);
-    // Java takes a line that has nothing yet for a new one: a comment after a lone backslash is a comment.
-    if ((begun?.text ?? "") === "" && /^[#!]/.test(own)) continue;
-    if (!isContinuation && own === "") continue;
-    begun ??= { line, text: "", continuations: [] };
-    if (isContinuation) begun.continuations.push({ line, text: own });
-    const goesOn = /(?:^|[^\\])(?:\\\\)*\\$/.test(own);
-    begun.text += goesOn ? own.slice(0, -1) : own;
-    if (goesOn) continue;
-    if (begun.text !== "") yield begun;
-    begun = undefined;
+    if (begun === undefined && (own === "" || /^[#!]/.test(own))) continue;
+    const continues = /(?:^|[^\\])(?:\\\\)*\\$/.test(own);
+    if (begun === undefined) begun = { line, text: "", continuations: [] };
+    else begun.continuations.push({ line, text: own });
+    begun.text += continues ? own.slice(0, -1) : own;
+    if (!continues) yield begun;
+    if (!continues || begun.text === "") begun = undefined;
   }
-  if (begun !== undefined && begun.text !== "") yield begun;
+  if (begun !== undefined) yield begun;
 }
 
 /** A mark stands before a line where files were joined, as `cat` does it. */

@@ -8,6 +8,7 @@
 
 import { X509Certificate } from "node:crypto";
 import { UsageError } from "../usage_error.ts";
+import { parseJaasOptions } from "./jaas.ts";
 
 /** How a cluster is entered; without either part, in plain text and anonymous. */
 export interface Security {
@@ -159,9 +160,10 @@ function saslOf(properties: Properties): Sasl {
         } (a program of your own can give OAUTHBEARER tokens)`,
     );
   }
-  const jaas = properties.get("sasl.jaas.config") ?? "";
-  const username = properties.get("username") ?? jaasValue(jaas, "username");
-  const password = properties.get("password") ?? jaasValue(jaas, "password");
+  const jaas = properties.get("sasl.jaas.config");
+  const options = jaas === undefined ? undefined : parseJaasOptions(jaas);
+  const username = properties.get("username") ?? options?.get("username");
+  const password = properties.get("password") ?? options?.get("password");
   if (username === undefined || password === undefined) {
     throw new UsageError(
       `SASL needs a user name and a password: set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, ` +
@@ -176,9 +178,3 @@ const MECHANISM_NAMES: Readonly<Record<string, "plain" | "scram-sha-256" | "scra
   "SCRAM-SHA-256": "scram-sha-256",
   "SCRAM-SHA-512": "scram-sha-512",
 };
-
-/** An option of a login module: `... username="alice" password="it's \"mine\"";` */
-function jaasValue(jaas: string, name: string): string | undefined {
-  const match = new RegExp(`\\b${name}\\s*=\\s*(?:"((?:\\\\.|[^"\\\\])*)"|([^\\s;"]+))`).exec(jaas);
-  return match?.[1]?.replace(/\\(.)/g, "$1") ?? match?.[2];
-}

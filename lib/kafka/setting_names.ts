@@ -1,8 +1,10 @@
 /**
- * The names of the settings that Kafka's Java clients know.
+ * The names of the settings that Kafka's Java clients and librdkafka know.
  *
  * @module
  */
+
+import { editDistance } from "../edit_distance.ts";
 
 /** Those of producer, consumer, and admin client of Kafka 4.3, as their `configNames()` list them. */
 const JAVA_CLIENT_SETTINGS = `
@@ -63,6 +65,29 @@ const LIBRDKAFKA_SECURITY_SETTINGS = `
   enable.ssl.certificate.verification enable.sasl.oauthbearer.unsecure.jwt
 `.trim().split(/\s+/);
 
+/** Other names of librdkafka, which `kcat` and most clients that are not Java's take. */
+const LIBRDKAFKA_SETTINGS = `
+  api.version.fallback.ms api.version.request api.version.request.timeout.ms auto.commit.enable
+  batch.num.messages broker.address.family broker.address.ttl
+  broker.version.fallback builtin.features compression.codec compression.level
+  consume.callback.max.messages coordinator.query.interval.ms debug delivery.report.only.error
+  enable.auto.offset.store enable.gapless.guarantee enable.partition.eof enable.random.seed
+  fetch.error.backoff.ms fetch.message.max.bytes fetch.queue.backoff.ms fetch.wait.max.ms
+  group.protocol.type internal.termination.signal log.connection.close log.queue log.thread.name
+  log_level max.in.flight message.copy.max.bytes message.max.bytes message.send.max.retries
+  message.timeout.ms metadata.broker.list metadata.request.timeout.ms offset.store.method
+  offset.store.path offset.store.sync.interval.ms partitioner plugin.library.paths
+  produce.offset.report queue.buffering.backpressure.threshold queue.buffering.max.kbytes
+  queue.buffering.max.messages queue.buffering.max.ms queued.max.messages.kbytes
+  queued.min.messages queuing.strategy receive.message.max.bytes reconnect.backoff.jitter.ms
+  request.required.acks socket.blocking.max.ms socket.keepalive.enable socket.max.fails
+  socket.nagle.disable socket.receive.buffer.bytes socket.send.buffer.bytes socket.timeout.ms
+  statistics.interval.ms sticky.partitioning.linger.ms topic.blacklist
+  topic.metadata.propagation.max.ms topic.metadata.refresh.fast.cnt
+  topic.metadata.refresh.fast.interval.ms topic.metadata.refresh.interval.ms
+  topic.metadata.refresh.sparse
+`.trim().split(/\s+/);
+
 /** Settings that take effect here. The last four are names of our own, behind the environment variables. */
 const APPLIED_SETTINGS: ReadonlySet<string> = new Set([
   "bootstrap.servers",
@@ -88,6 +113,7 @@ const APPLIED_SETTINGS: ReadonlySet<string> = new Set([
 const KNOWN_SETTINGS: ReadonlySet<string> = new Set([
   ...JAVA_CLIENT_SETTINGS,
   ...LIBRDKAFKA_SECURITY_SETTINGS,
+  ...LIBRDKAFKA_SETTINGS,
   ...APPLIED_SETTINGS,
 ]);
 const FOREIGN_SETTINGS: ReadonlySet<string> = new Set(
@@ -133,29 +159,12 @@ export function meantSetting(name: string): string | undefined {
     candidates.find((known) => isMisspelled(letters(name), letters(known)));
 }
 
-/** By the number of characters to insert, to remove, or to replace. */
 function isMisspelled(name: string, known: string): boolean {
   const distanceMax = Math.min(MISSPELLING_MAX, Math.floor(known.length / 4));
   return Math.abs(name.length - known.length) <= distanceMax &&
-    distance(name, known) <= distanceMax;
+    editDistance(name, known) <= distanceMax;
 }
 
 function letters(name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, "");
-}
-
-function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= one.length; at++) {
-    const next = [at];
-    for (let to = 1; to <= other.length; to++) {
-      next.push(Math.min(
-        (row[to] ?? 0) + 1,
-        (next[to - 1] ?? 0) + 1,
-        (row[to - 1] ?? 0) + (one[at - 1] === other[to - 1] ? 0 : 1),
-      ));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }

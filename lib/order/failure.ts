@@ -50,14 +50,19 @@ export interface OrderFailure {
 
 /**
  * The failures on one line for a log or a dead letter: at most 10 of them and 1,000 characters, and how
- * many more there are. It quotes the message; a terminal needs it made printable first.
+ * many more there are. It quotes the message; a terminal needs it made printable first. Without values it names
+ * each field and rule only, and nothing of the message.
  */
-export function describeFailures(failures: readonly OrderFailure[]): string {
+export function describeFailures(
+  failures: readonly OrderFailure[],
+  { withValues = true }: { readonly withValues?: boolean } = {},
+): string {
+  const describe = withValues ? describeFailure : describePlace;
   const lengthMax = DESCRIPTION_LENGTH_MAX - `; and ${failures.length} more`.length;
   let line = "";
   let described = 0;
   for (const failure of failures.slice(0, DESCRIBED_FAILURES_MAX)) {
-    const part = (described === 0 ? "" : "; ") + describeFailure(failure);
+    const part = (described === 0 ? "" : "; ") + describe(failure);
     if (line.length + part.length > lengthMax) break;
     line += part;
     described++;
@@ -66,8 +71,12 @@ export function describeFailures(failures: readonly OrderFailure[]): string {
   return left === 0 ? line : `${line}; and ${left} more`;
 }
 
-function describeFailure({ path, rule, expected, actual }: OrderFailure): string {
-  return `${path === "" ? "order" : path} (${rule}): expected ${expected}, got ${actual}`;
+function describeFailure(failure: OrderFailure): string {
+  return `${describePlace(failure)}: expected ${failure.expected}, got ${failure.actual}`;
+}
+
+function describePlace({ path, rule }: OrderFailure): string {
+  return `${path === "" ? "order" : path} (${rule})`;
 }
 
 /** Describes a value that breaks a rule. */

@@ -7,13 +7,15 @@
  * `sha256` is of the value's bytes, in hexadecimal. Lines stand in the order in which the answers came:
  * by offset within a partition, not across partitions. The file is new, for its owner alone, and on the
  * disk when the producer has ended; a process that was killed leaves out what it had not yet written, at
- * most a second's records, and may leave a last line without an end.
+ * most a second's records, and may leave a last line without an end. While the disk is full, lines wait in
+ * memory (`line_file.ts`).
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
 import type { DeliveryReport } from "./delivery.ts";
+import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
 
 export interface LedgerEntry {
   readonly order_id: string;
@@ -24,42 +26,37 @@ export interface LedgerEntry {
   readonly sha256: string;
 }
 
-const WRITE_CHARS_MIN = 64 * 1024;
-const WRITE_INTERVAL_MS = 1_000;
-const ENCODER = new TextEncoder();
+const COLLECTED_CHARS_MAX = 64 * 1024;
+
+export type LedgerFileOptions = Pick<LineFileOptions, "onFailure" | "onRecovery">;
 
 export class LedgerFile {
-  readonly #file: Deno.FsFile;
-  readonly #timer: ReturnType<typeof setInterval>;
-  #waiting = "";
+  readonly #file: LineFile;
 
   /** @throws {Deno.errors.AlreadyExists} where the file is there: the proof of another run is not written over. */
-  constructor(path: string) {
-    this.#file = Deno.openSync(path, { createNew: true, append: true, mode: 0o600 });
-    this.#timer = setInterval(() => this.#write(), WRITE_INTERVAL_MS);
+  constructor(path: string, { onFailure, onRecovery }: LedgerFileOptions) {
+    this.#file = new LineFile({
+      open: () => Deno.openSync(path, { read: true, append: true, createNew: true, mode: 0o600 }),
+      collectedCharsMax: COLLECTED_CHARS_MAX,
+      onFailure,
+      onRecovery,
+    });
+    this.#file.open();
   }
 
   /** Adds a line where the record was acknowledged. Costs some 4 microseconds, most of them for the hash. */
   add({ parcel, outcome }: DeliveryReport): void {
     if (outcome.kind !== "acknowledged") return;
     const sha256 = createHash("sha256").update(parcel.value).digest("hex");
-    this.#waiting += `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
-      `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"}\n`;
-    if (this.#waiting.length >= WRITE_CHARS_MIN) this.#write();
+    this.#file.add(
+      `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
+        `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"}`,
+    );
   }
 
-  /** Flushes what was written to the disk. */
-  close(): void {
-    clearInterval(this.#timer);
-    this.#write();
-    this.#file.syncDataSync();
-    this.#file.close();
-  }
-
-  #write(): void {
-    let bytes: Uint8Array = ENCODER.encode(this.#waiting);
-    this.#waiting = "";
-    while (bytes.length > 0) bytes = bytes.subarray(this.#file.writeSync(bytes));
+  /** Flushes what was written to the disk; returns what the file lacks, if anything. */
+  close(): Shortfall | undefined {
+    return this.#file.close();
   }
 }
 

@@ -6,10 +6,13 @@
 
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
+import { loggerOf } from "../log.ts";
 import { ProducerPool } from "../kafka/producer.ts";
 import type { ProducerOptions } from "./options.ts";
 
 const TOPIC_PARTITIONS = 3;
+
+const log = loggerOf("producer");
 
 export interface OpenedProducer extends TopicFacts {
   readonly producers: ProducerPool;
@@ -46,7 +49,10 @@ async function findTopic(
   connection: KafkaConnection,
 ): Promise<TopicFacts> {
   await using cluster = await ClusterClient.connect(connection, "probe");
-  const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  const { partitionCount, created } = await cluster.ensureTopic(topic, {
+    partitionCount: TOPIC_PARTITIONS,
+  });
+  if (created) log.info("The topic did not exist and was created", { topic, partitionCount });
   await cluster.requirePermission("Write", topic);
   const ranges = await cluster.allOffsets(topic);
   const messageBytesMax = badKinds.includes("oversize")

@@ -10,45 +10,41 @@
 
 import { dirname } from "node:path";
 import type { DeliveryReport, Parcel } from "./delivery.ts";
+import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
 
 const DECODER = new TextDecoder();
-const ENCODER = new TextEncoder();
 
 export class UndeliveredFile {
   readonly path: string;
-  #file: Deno.FsFile | undefined;
+  readonly #file: LineFile;
 
-  constructor(path: string) {
+  /** The file is made when the first line is written. */
+  constructor(path: string, options: Pick<LineFileOptions, "onFailure" | "onRecovery">) {
     this.path = path;
+    this.#file = new LineFile({ ...options, collectedCharsMax: 0, open: () => openFile(path) });
   }
 
-  /** Adds a line to the file, which is made when the first is needed. */
+  /** Adds a line for an order that was not acknowledged, and writes it at once. */
   add({ parcel, outcome }: DeliveryReport): void {
     if (outcome.kind === "acknowledged") return;
-    const file = this.#open();
-    const line = `{"timestamp":"${new Date().toISOString()}","fate":"${outcome.kind}"` +
-      `,"reason":${JSON.stringify(outcome.reason)},"partition":${parcel.partition}` +
-      `,"key":${JSON.stringify(parcel.key === null ? null : DECODER.decode(parcel.key))}` +
-      `,${contentOf(parcel)}}\n`;
-    let bytes: Uint8Array = ENCODER.encode(line);
-    while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+    this.#file.add(
+      `{"timestamp":"${new Date().toISOString()}","fate":"${outcome.kind}"` +
+        `,"reason":${JSON.stringify(outcome.reason)},"partition":${parcel.partition}` +
+        `,"key":${JSON.stringify(parcel.key === null ? null : DECODER.decode(parcel.key))}` +
+        `,${contentOf(parcel)}}`,
+    );
   }
 
-  /** Flushes what was written to the disk. */
-  close(): void {
-    this.#file?.syncDataSync();
-    this.#file?.close();
-    this.#file = undefined;
+  /** Flushes what was written to the disk; returns what the file lacks, if anything. */
+  close(): Shortfall | undefined {
+    return this.#file.close();
   }
+}
 
-  #open(): Deno.FsFile {
-    if (this.#file === undefined) {
-      Deno.mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-      // It holds customers' data, so it is for its owner alone.
-      this.#file = Deno.openSync(this.path, { create: true, append: true, mode: 0o600 });
-    }
-    return this.#file;
-  }
+/** It holds customers' data, so it is for its owner alone. */
+function openFile(path: string): Deno.FsFile {
+  Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return Deno.openSync(path, { read: true, append: true, create: true, mode: 0o600 });
 }
 
 /** What was spoilt may be no JSON, and would spoil the line. */

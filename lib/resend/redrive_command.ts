@@ -24,7 +24,7 @@ import {
 import { connectionOf } from "../cli/connection_options.ts";
 import { loggerOf, type LogLevelName, startLog } from "../log.ts";
 import { listenForShutdown } from "../shutdown.ts";
-import { isTerminal, printErrorLine, printLine, showStatus } from "../terminal.ts";
+import { isTerminal, printErrorLine, printResult, showStatus } from "../terminal.ts";
 import { withThousands } from "../text.ts";
 import type { FailureReason } from "../tracker/failures.ts";
 import { FAILURE_REASONS } from "../tracker/failures.ts";
@@ -133,8 +133,7 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
       showStatus(`${withThousands(redriven)} letters redriven, ${share} % of the topic read`);
     },
   });
-  if (options.json) printLine(JSON.stringify(summary));
-  else for (const line of describeSummary(summary)) printLine(line);
+  printResult(options.json ? [JSON.stringify(summary)] : describeSummary(summary));
   await endLog();
   return summary.complete && summary.refused === 0 ? EXIT_OK : EXIT_FAILURE;
 }

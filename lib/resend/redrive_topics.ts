@@ -8,7 +8,6 @@ import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import type { TopicDescription } from "../kafka/cluster_answers.ts";
-import { RefusedError } from "../kafka/errors.ts";
 import { transactionalIdOf } from "./redrive_session.ts";
 
 /** A broker that has just started may not know the topics yet. */
@@ -29,15 +28,11 @@ export async function findTopics(
   },
 ): Promise<{ readonly target: TopicDescription; readonly letters: TopicDescription }> {
   await using cluster = await ClusterClient.connect(connection, "probe");
-  const target = await cluster.describeTopic(topic);
-  const letters = await cluster.findTopic(deadLetterTopic);
-  if (letters === undefined) {
-    throw new RefusedError(
-      `topic "${deadLetterTopic}" does not exist: nothing was dead-lettered yet, ` +
-        `or it goes to another topic (--dead-letters)`,
-      { reason: "UNKNOWN_TOPIC_OR_PARTITION" },
-    );
-  }
+  const target = await cluster.requireTopic(topic);
+  const letters = await cluster.requireTopic(
+    deadLetterTopic,
+    "nothing was dead-lettered yet, or it goes to another topic (--dead-letters)",
+  );
   await cluster.requirePermission("Read", deadLetterTopic);
   if (!isDryRun) {
     await cluster.requirePermission("Write", topic);

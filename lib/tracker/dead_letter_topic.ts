@@ -8,18 +8,7 @@
 import type { ClusterClient } from "../kafka/cluster.ts";
 import type { TopicDescription } from "../kafka/cluster_answers.ts";
 import { RefusedError } from "../kafka/errors.ts";
-
-const LONG_MAX = "9223372036854775807";
-
-/** The setting without which a letter expires at once: it keeps its record's old timestamp. */
-const KEEPS_OLD_RECORDS = { "retention.ms": "-1" } as const;
-
-/** The settings of a new dead-letter topic: it keeps letters for ever, and accepts any timestamp. */
-export const DEAD_LETTER_TOPIC_CONFIG = {
-  ...KEEPS_OLD_RECORDS,
-  "message.timestamp.before.max.ms": LONG_MAX,
-  "message.timestamp.after.max.ms": LONG_MAX,
-} as const;
+import { DEAD_LETTER_TOPIC_CONFIG, KEEPS_OLD_RECORDS } from "./dead_letter_config.ts";
 
 /** What a letter must follow. */
 export interface DeadLetterTopic {
@@ -27,6 +16,8 @@ export interface DeadLetterTopic {
   /** Undefined where this user may not read the topic's settings. */
   readonly isCompacted: boolean | undefined;
 }
+
+export { DEAD_LETTER_TOPIC_CONFIG };
 
 type Cluster = Pick<ClusterClient, "ensureTopic" | "findTopic" | "topicConfig">;
 

@@ -9,6 +9,7 @@ import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, printableShort, withThousands } from "../text.ts";
 import type { KafkaRecord } from "../record.ts";
 import { type JudgedRecord, judgeRecord, takeAnyRecord } from "./judge.ts";
+import { loggedMessageOf } from "./failures.ts";
 import type { TrackerCounts, TrackerTotals } from "./metrics.ts";
 
 /** Good records per second up to which each one is shown. */
@@ -24,6 +25,7 @@ const REASON_LENGTH_MAX = 200;
 interface ShownFailure {
   readonly reason: string;
   readonly message: string;
+  readonly messageWithoutValues?: string;
 }
 
 export class TrackerDisplay implements Disposable {
@@ -31,6 +33,7 @@ export class TrackerDisplay implements Disposable {
   readonly #judge: (record: KafkaRecord) => JudgedRecord;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #areLettersShown: boolean;
+  readonly #logValues: boolean;
   readonly #shown = new PerSecond(SHOWN_PER_SECOND_MAX);
   readonly #badShown = new PerSecond(BAD_SHOWN_PER_SECOND_MAX);
   #countedReceived = 0;
@@ -39,13 +42,15 @@ export class TrackerDisplay implements Disposable {
   /** @param hasDeadLetters if {@link showBad} is called for each bad record. */
   constructor(
     metrics: TrackerCounts,
-    { schema, hasDeadLetters }: {
+    { schema, hasDeadLetters, logValues }: {
       readonly schema: "order" | "none";
       readonly hasDeadLetters: boolean;
+      readonly logValues: boolean;
     },
   ) {
     this.#metrics = metrics;
     this.#areLettersShown = hasDeadLetters;
+    this.#logValues = logValues;
     this.#judge = schema === "order" ? judgeRecord : takeAnyRecord;
     this.#timer = setInterval(
       () => this.#showCounts(),
@@ -64,7 +69,9 @@ export class TrackerDisplay implements Disposable {
       const judged = this.#judge(record);
       if (judged.failure !== undefined && this.#areLettersShown) continue;
       this.#shown.take();
-      for (const line of describeRecord(judged)) printLine(line);
+      for (const line of describeRecord(judged, { logValues: this.#logValues })) {
+        printLine(line);
+      }
     }
   }
 
@@ -72,7 +79,7 @@ export class TrackerDisplay implements Disposable {
   showBad(record: KafkaRecord, failure: ShownFailure): void {
     if (!this.#badShown.hasRoom()) return;
     this.#badShown.take();
-    printLine(describeFailure(record, failure));
+    printLine(describeFailure(record, failure, { logValues: this.#logValues }));
   }
 
   #showCounts(): void {
@@ -114,8 +121,11 @@ class PerSecond {
 }
 
 /** Describes a good record in a few lines and a bad one in a single line; everything that came in the message is made printable. */
-export function describeRecord({ record, order, failure }: JudgedRecord): readonly string[] {
-  if (failure !== undefined) return [describeFailure(record, failure)];
+export function describeRecord(
+  { record, order, failure }: JudgedRecord,
+  { logValues }: { readonly logValues: boolean },
+): readonly string[] {
+  if (failure !== undefined) return [describeFailure(record, failure, { logValues })];
   return order === undefined ? [`record  ${placeOf(record)}`] : describeOrder(order, record);
 }
 
@@ -123,10 +133,14 @@ function placeOf({ topic, partition, offset }: KafkaRecord): string {
   return styled(`${topic}[${partition}] offset ${offset}`, "dim");
 }
 
-function describeFailure(record: KafkaRecord, { reason, message }: ShownFailure): string {
-  return `${styled("bad record", "red")}  ${placeOf(record)}  ${reason}: ${
-    printableShort(message, REASON_LENGTH_MAX)
-  }`;
+function describeFailure(
+  record: KafkaRecord,
+  failure: ShownFailure,
+  { logValues }: { readonly logValues: boolean },
+): string {
+  const message = loggedMessageOf(failure, { logValues });
+  const what = message === undefined ? "" : `: ${printableShort(message, REASON_LENGTH_MAX)}`;
+  return `${styled("bad record", "red")}  ${placeOf(record)}  ${failure.reason}${what}`;
 }
 
 /** The amounts add up to the total. */

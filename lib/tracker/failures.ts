@@ -29,7 +29,18 @@ export const FAILURE_REASONS = Object.keys(KINDS) as readonly FailureReason[];
 
 export interface RecordFailure {
   readonly reason: FailureReason;
+  /** What was expected and seen; may quote the record. For the journal and the dead letter. */
   readonly message: string;
+  /** The same without any value of the record, for logs; left out where nothing can be said without one. */
+  readonly messageWithoutValues?: string;
+}
+
+/** Returns what a log may say of a failure. */
+export function loggedMessageOf(
+  { message, messageWithoutValues }: Pick<RecordFailure, "message" | "messageWithoutValues">,
+  { logValues }: { readonly logValues: boolean },
+): string | undefined {
+  return logValues ? message : messageWithoutValues;
 }
 
 /** Returns the reason of this name; `UNKNOWN` for any other text. */

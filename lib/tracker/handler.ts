@@ -6,7 +6,7 @@
  * @module
  */
 
-import { delay } from "../async.ts";
+import { delay, startTimer } from "../async.ts";
 import type { KafkaRecord } from "../record.ts";
 import type { Order } from "../order/schema.ts";
 import type { FailureReason, RecordFailure } from "./failures.ts";
@@ -96,7 +96,7 @@ async function callOnce(
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   let isLate = false;
-  const timer = setTimeout(() => {
+  const timer = startTimer(() => {
     isLate = true;
     call.abort(new DOMException("the handler took too long", "TimeoutError"));
   }, policy.timeoutMs);
@@ -111,7 +111,12 @@ async function callOnce(
     const message = isLate
       ? `the handler took longer than ${policy.timeoutMs / 1_000} s`
       : `the handler failed: ${error instanceof Error ? error.message : String(error)}`;
-    return { reason, message, isPermanent: error instanceof PermanentError };
+    // A handler's own message may quote the order.
+    const messageWithoutValues = isLate
+      ? message
+      : `the handler failed: ${error instanceof Error ? error.name : typeof error}`;
+    const isPermanent = error instanceof PermanentError;
+    return { reason, message, messageWithoutValues, isPermanent };
   } finally {
     clearTimeout(timer);
     stop.removeEventListener("abort", onStop);

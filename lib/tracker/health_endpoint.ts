@@ -7,6 +7,9 @@
  * @module
  */
 
+import type { Logger } from "../log.ts";
+import { type ProbeRequest, type ProbeResponse, ProbeServer } from "./probe_server.ts";
+
 /** Why a tracker does no work at the moment; undefined where it does, or rightly waits for records. */
 export type NotReadyReason = string | undefined;
 
@@ -16,45 +19,30 @@ export interface HealthEndpointOptions {
   readonly port: number;
   /** Asked at each `GET /ready`. */
   readonly notReadyReason: () => NotReadyReason;
+  readonly log: Logger;
 }
 
 export interface HealthEndpoint extends AsyncDisposable {
   readonly port: number;
 }
 
-/** How long a client that is slow to ask may hold up the end. */
-const CLOSE_TIMEOUT_MS = 1_000;
-
 /** @throws {HealthPortError} where the address cannot be listened on. */
 export function openHealthEndpoint(
-  { hostname, port, notReadyReason }: HealthEndpointOptions,
+  { hostname, port, notReadyReason, log }: HealthEndpointOptions,
 ): HealthEndpoint {
-  const cut = new AbortController();
-  const options = { hostname, port, signal: cut.signal, onListen: () => {} };
-  const server = listening(options, (request) => answer(request, notReadyReason));
-  return {
-    port: server.addr.port,
-    async [Symbol.asyncDispose]() {
-      const timer = setTimeout(() => cut.abort(), CLOSE_TIMEOUT_MS);
-      await Promise.race([server.shutdown(), server.finished]);
-      clearTimeout(timer);
-    },
-  };
-}
-
-/** The port of the health endpoint is taken, or may not be used. */
-export class HealthPortError extends Error {
-  override readonly name = "HealthPortError";
-}
-
-function listening(
-  options: Deno.ServeTcpOptions,
-  handler: (request: Request) => Response,
-): Deno.HttpServer<Deno.NetAddr> {
   try {
-    return Deno.serve(options, handler);
+    return new ProbeServer({
+      listen: () => Deno.listen({ hostname, port }),
+      answer: (request) => answer(request, notReadyReason),
+      onFailure: (error) =>
+        log.warn("The health port accepts no connections; it is opened again", {
+          hostname,
+          port,
+          error,
+        }),
+      onRecovery: () => log.info("The health port accepts connections again", { hostname, port }),
+    });
   } catch (error) {
-    const { hostname, port } = options;
     throw new HealthPortError(
       `cannot answer health probes at ${hostname}:${port} (${
         error instanceof Error ? error.message : String(error)
@@ -64,19 +52,28 @@ function listening(
   }
 }
 
-function answer(request: Request, notReadyReason: () => NotReadyReason): Response {
-  const { pathname } = new URL(request.url);
-  if (pathname !== "/live" && pathname !== "/ready") {
-    return json(404, { error: "only /live and /ready are here" });
-  }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return json(405, { error: "only GET is answered" }, { allow: "GET, HEAD" });
-  }
-  if (pathname === "/live") return json(200, { live: true });
-  const reason = notReadyReason();
-  return reason === undefined ? json(200, { ready: true }) : json(503, { ready: false, reason });
+/** The port of the health endpoint is taken, or may not be used. */
+export class HealthPortError extends Error {
+  override readonly name = "HealthPortError";
 }
 
-function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {
-  return Response.json(body, { status, headers: { ...headers, "cache-control": "no-store" } });
+function answer(
+  { method, path }: ProbeRequest,
+  notReadyReason: () => NotReadyReason,
+): ProbeResponse {
+  if (path !== "/live" && path !== "/ready") {
+    return { status: 404, body: { error: "only /live and /ready are here" } };
+  }
+  if (method !== "GET" && method !== "HEAD") {
+    return {
+      status: 405,
+      body: { error: "only GET is answered" },
+      headers: { allow: "GET, HEAD" },
+    };
+  }
+  if (path === "/live") return { status: 200, body: { live: true } };
+  const reason = notReadyReason();
+  return reason === undefined
+    ? { status: 200, body: { ready: true } }
+    : { status: 503, body: { ready: false, reason } };
 }

@@ -31,10 +31,14 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
   if (omittedValue !== undefined) {
     const message =
       `the value has ${omittedValue.size} bytes, more than the ${VALUE_BYTES_MAX} that are kept`;
-    return undeserializable(record, message, true);
+    return undeserializable(record, { message });
   }
-  if (value === null) return undeserializable(record, "the value is null (a tombstone)", true);
-  if (!isUtf8(value)) return undeserializable(record, "the value is not UTF-8", false);
+  if (value === null) {
+    return undeserializable(record, { message: "the value is null (a tombstone)" });
+  }
+  if (!isUtf8(value)) {
+    return undeserializable(record, { message: "the value is not UTF-8", isText: false });
+  }
   // Buffer's decoder is faster than TextDecoder and, like JSON, knows no byte order mark.
   const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8");
   const judgement = judgeOrderText(text);
@@ -56,12 +60,24 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
           leavesOrderOut: !isInteroperable(text),
           error: message,
         },
-        failure: { reason: "VALIDATION", message },
+        failure: {
+          reason: "VALIDATION",
+          message,
+          messageWithoutValues: describeFailures(judgement.failures, { withValues: false }),
+        },
       };
     }
+    // The parser's own message quotes the text.
     case "not-json":
+      return undeserializable(record, {
+        message: judgement.error,
+        messageWithoutValues: "the value is not valid JSON",
+      });
     case "not-an-object":
-      return undeserializable(record, judgement.error, true);
+      return undeserializable(record, {
+        message: judgement.error,
+        messageWithoutValues: "the value is not a JSON object",
+      });
   }
 }
 
@@ -71,7 +87,14 @@ export function takeAnyRecord(record: KafkaRecord): JudgedRecord {
   return { record, verdict: { eventType: "message.received", isText, deserialized: false } };
 }
 
-function undeserializable(record: KafkaRecord, message: string, isText: boolean): JudgedRecord {
+function undeserializable(
+  record: KafkaRecord,
+  { message, messageWithoutValues = message, isText = true }: {
+    readonly message: string;
+    readonly messageWithoutValues?: string;
+    readonly isText?: boolean;
+  },
+): JudgedRecord {
   return {
     record,
     verdict: {
@@ -80,6 +103,6 @@ function undeserializable(record: KafkaRecord, message: string, isText: boolean)
       deserialized: false,
       error: message,
     },
-    failure: { reason: "DESERIALIZATION", message },
+    failure: { reason: "DESERIALIZATION", message, messageWithoutValues },
   };
 }

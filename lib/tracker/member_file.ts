@@ -41,7 +41,8 @@ export class MemberFile {
   remember(memberId: string): void {
     const member: Member = { groupId: this.#groupId, memberId };
     try {
-      Deno.writeTextFileSync(this.#path, JSON.stringify(member), { mode: 0o600 });
+      this.forget(); // writing in place would follow a symbolic link
+      Deno.writeTextFileSync(this.#path, JSON.stringify(member), { createNew: true, mode: 0o600 });
     } catch (error) {
       this.#log.debug("The member id cannot be kept", { error });
     }

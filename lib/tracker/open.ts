@@ -34,8 +34,13 @@ import { Tracker } from "./tracker.ts";
 export interface OpenTrackerOptions {
   /** The way to the cluster. */
   readonly connection: KafkaConnection;
-  /** The topic to journal; created where it is missing. */
+  /** The topic to journal. */
   readonly topic: string;
+  /**
+   * Whether a topic that is missing is created, with three partitions. By default that is an error, since the name may
+   * be wrong.
+   */
+  readonly createTopics?: boolean | undefined;
   /** The consumer group. */
   readonly groupId: string;
   /** Folder of the journal and the log; one tracker at a time. */
@@ -50,6 +55,8 @@ export interface OpenTrackerOptions {
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
+  /** Whether log lines may quote values of records. Default: false. */
+  readonly logValues?: boolean;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
   /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
@@ -75,7 +82,11 @@ export interface OpenedTracker extends AsyncDisposable {
   /** Called for each record that was sent to the dead-letter topic, with one of the contract's reasons. */
   onDeadLettered: (
     record: KafkaRecord,
-    failure: { readonly reason: string; readonly message: string },
+    failure: {
+      readonly reason: string;
+      readonly message: string;
+      readonly messageWithoutValues?: string;
+    },
   ) => void;
   /** Runs until stopped, or until the topic's present end is journaled; then finishes what is in hand. */
   run(options: { readonly stop: AbortSignal; readonly exitAtEnd: boolean }): Promise<RunEnd>;
@@ -93,14 +104,15 @@ export interface RunEnd {
 const LOG_FILE = "tracker.log";
 const SERVICE = "order-tracker";
 const TOPIC_PARTITIONS = 3;
+const MISSING_TOPIC_ADVICE = "create it (--create-topics does), or name another with --topic";
 const METRICS_INTERVAL_MS = 30_000;
 
 /**
- * Opens a tracker, and creates the topics that are missing.
+ * Opens a tracker, and creates its dead-letter topic where that is missing.
  *
  * @throws {RangeError} where the topic is its own dead-letter topic.
  * @throws {BrokerUnreachableError} where no broker answers.
- * @throws {RefusedError} where the cluster refuses a topic.
+ * @throws {RefusedError} where the topic does not exist, or the cluster refuses it.
  * @throws {JournalLockedError} where another tracker has the folder.
  * @throws {JournalUnwritableError} where the folder cannot be written.
  */
@@ -170,16 +182,18 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
 }
 
 /**
- * Topics are made by whoever comes first: the tracker may be started before the producer. What may not be used is
- * refused here: a running consumer takes such an answer for one that may pass, and the first bad record may come late.
+ * Refuses a topic that does not exist, and what may not be used: a running consumer takes such an answer for one that
+ * may pass, and the first bad record may come late.
  *
  * @returns the dead-letter topic; undefined where bad records are only journaled.
  */
 async function prepareCluster(
-  { connection, topic, groupId, deadLetterTopic }: OpenTrackerOptions,
+  { connection, topic, createTopics, groupId, deadLetterTopic }: OpenTrackerOptions,
 ): Promise<DeadLetterTopic | undefined> {
   await using cluster = await ClusterClient.connect(connection, "probe");
-  const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS });
+  const { partitionCount } = createTopics
+    ? await cluster.ensureTopic(topic, { partitionCount: TOPIC_PARTITIONS })
+    : await cluster.requireTopic(topic, MISSING_TOPIC_ADVICE);
   await cluster.requirePermission("Read", topic);
   await cluster.requireGroup(groupId);
   await cluster.committedOffsets(groupId, topic);

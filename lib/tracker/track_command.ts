@@ -13,7 +13,6 @@ import {
   createCommand,
   EXIT_FAILURE,
   EXIT_OK,
-  integerParser,
   jsonOption,
   keepOption,
   logLevelOption,
@@ -26,8 +25,9 @@ import {
   type SegmentOptions,
   topicOption,
 } from "../cli/cli.ts";
+import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
 import type { LogLevelName } from "../log.ts";
-import { printErrorLine, printLine } from "../terminal.ts";
+import { printErrorLine, printResult } from "../terminal.ts";
 import { describeTotals } from "./display.ts";
 import { describeUndecided, type UndecidedRecords } from "./end_of_topic.ts";
 import type { TrackerTotals } from "./metrics.ts";
@@ -35,6 +35,7 @@ import type { TrackerTotals } from "./metrics.ts";
 /** As the command line has them. */
 export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly topic: string;
+  readonly createTopics: boolean;
   readonly json: boolean;
   readonly logLevel: LogLevelName;
   readonly group: string;
@@ -44,7 +45,8 @@ export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly deadLetters: string;
   readonly schema: "order" | "none";
   readonly quiet: boolean;
-  readonly healthPort?: number;
+  readonly logValues: boolean;
+  readonly healthPort?: ListenAddress;
   readonly healthHost: string;
 }
 
@@ -56,8 +58,9 @@ export function reportTotals(
   },
 ): number {
   const undecidedCount = undecided.reduce((sum, { recordCount }) => sum + recordCount, 0);
-  if (json) printLine(JSON.stringify({ ...totals, undecided: undecidedCount }));
-  else for (const line of describeTotals(totals)) printLine(line);
+  printResult(
+    json ? [JSON.stringify({ ...totals, undecided: undecidedCount })] : describeTotals(totals),
+  );
   if (undecidedCount === 0) return EXIT_OK;
   printErrorLine(describeUndecided(topic, undecided));
   return EXIT_FAILURE;
@@ -74,6 +77,11 @@ export function trackCommand(): Command {
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
+    .option(
+      "--create-topics",
+      "create the topic, with three partitions, where it does not exist (default: an error)",
+      false,
+    )
     .addOption(
       new Option("--group <name>", "consumer group")
         .env("KAFKA_CONSUMER_GROUP").default("order-tracker-group"),
@@ -112,14 +120,22 @@ export function trackCommand(): Command {
     .addOption(quietOption())
     .addOption(
       new Option(
-        "--health-port <port>",
+        "--health-port <[host:]port>",
         "serve GET /live and GET /ready on this port (default: off)",
       )
-        .argParser(integerParser({ min: 1, max: 65_535 })),
+        .argParser(parseListenAddress),
     )
     .addOption(
-      new Option("--health-host <address>", "address to serve them on")
-        .default("0.0.0.0"),
+      new Option(
+        "--health-host <address>",
+        "address to serve them on, where --health-port has none",
+      )
+        .default("127.0.0.1"),
+    )
+    .option(
+      "--log-values",
+      "quote values of bad records in log lines, which may contain personal data",
+      false,
     )
     .addOption(logLevelOption());
 }

@@ -22,6 +22,7 @@ import { epochStartsIn } from "./epochs/held_runs.ts";
 import { TruncationCheck } from "./epochs/truncation_check.ts";
 import { firstGap, gapsIn } from "../journal/intervals.ts";
 import { JournalReopenedError } from "../journal/append_queue.ts";
+import { loggedMessageOf } from "./failures.ts";
 import { type FreshRecords, tellApart } from "./fresh_records.ts";
 import { DEFAULT_RETRY_POLICY, runHandler } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
@@ -344,7 +345,7 @@ export class Tracker {
   }
 
   #logDeadLetters(letters: readonly DeadLetter[]): void {
-    const { log, onDeadLettered } = this.#options;
+    const { log, onDeadLettered, logValues = false } = this.#options;
     for (const { record, failure } of letters) {
       onDeadLettered?.(record, failure);
       letterLogOf(log).warn("A record was sent to the dead-letter topic", {
@@ -352,7 +353,7 @@ export class Tracker {
         partition: record.partition,
         offset: record.offset,
         reason: failure.reason,
-        error: failure.message,
+        error: loggedMessageOf(failure, { logValues }),
       });
     }
   }

@@ -38,6 +38,8 @@ export interface TrackerOptions {
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** Whether log lines may quote values of records. Default: false. */
+  readonly logValues?: boolean;
   /** What the topic holds: orders, which are validated, or anything, which is only journaled. */
   readonly schema: "order" | "none";
   /** Called for each good order after it is on the disk; its offset is committed when it has returned. */

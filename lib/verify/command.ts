@@ -21,7 +21,7 @@ import {
 import { ClusterClient } from "../kafka/cluster.ts";
 import { connectionOf } from "../cli/connection_options.ts";
 import { type LogLevelName, startLog } from "../log.ts";
-import { isTerminal, printLine } from "../terminal.ts";
+import { isTerminal, printResult } from "../terminal.ts";
 import { checkLedger } from "./ledger_check.ts";
 import { progressReporter } from "./progress.ts";
 import { describeLedger, describeVerification } from "./report.ts";
@@ -73,6 +73,7 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
   const endLog = await startLog({ service: "order-verify", level: options.logLevel });
   const connection = connectionOf(options, { clientId: "orderflow-verify" });
   await using cluster = await ClusterClient.connect(connection, "probe");
+  await cluster.requireTopic(topic);
   await cluster.requirePermission("Read", topic);
   const verification = await verifyJournals({
     cluster,
@@ -86,12 +87,14 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
     : await checkLedger({ cluster, connection, topic, path });
   const ok = verification.ok && (ledger?.ok ?? true);
   if (json) {
-    printLine(
+    printResult([
       JSON.stringify(ledger === undefined ? verification : { ...verification, ledger, ok }),
-    );
+    ]);
   } else {
-    if (ledger !== undefined) printLine(describeLedger(ledger));
-    for (const line of describeVerification(verification)) printLine(line);
+    printResult([
+      ...(ledger === undefined ? [] : [describeLedger(ledger)]),
+      ...describeVerification(verification),
+    ]);
   }
   await endLog();
   return ok ? EXIT_OK : EXIT_FAILURE;

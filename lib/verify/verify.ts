@@ -28,6 +28,7 @@ export interface VerifyOptions extends VerifyTopicOptions {
 /** {@link verifyJournals} through a connection of its own. */
 export async function verifyTopic(options: VerifyTopicOptions): Promise<Verification> {
   await using cluster = await ClusterClient.connect(options.connection, "probe");
+  await cluster.requireTopic(options.topic);
   return await verifyJournals({ ...options, cluster });
 }
 

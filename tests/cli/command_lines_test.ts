@@ -57,7 +57,7 @@ const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
   ],
   ["producer", ["--config", "config/none.properties"], /cannot read config\/none\.properties/],
   ["tracker", ["--config", "none.properties"], /cannot read none\.properties/],
-  ["monitor", ["--interval", "soon"], /expected a time such as/],
+  ["monitor", ["--interval", "1000h"], /expected a time such as .*, from 100ms to 24h/],
   ["demo", ["--orders", "none"], /expected a whole number of at least 1/],
   ["broker", ["--port", "99999"], /expected a whole number from 1 to 65535/],
 ];

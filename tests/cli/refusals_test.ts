@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, createTopics } from "../site.ts";
+import { createSite, createTopics, type Site } from "../site.ts";
 
 await liveBroker();
 
@@ -31,10 +31,8 @@ Deno.test("producer and tracker on a topic name that the broker refuses: one cle
   await createTopics(admin, [{ topic: `${site.topic}_x`, numPartitions: 1 }]);
   for (const name of ["producer", "tracker"] as const) {
     const { code, stderr } = await site.run(name, [
-      "--topic",
-      `${site.topic}.x`,
-      "--log-level",
-      "warn",
+      ...["--topic", `${site.topic}.x`, "--log-level", "warn"],
+      ...(name === "tracker" ? ["--create-topics"] : []),
     ]);
     assert.equal(code, 1);
     assertOneErrorLine(stderr, new RegExp(`^error: creating topic "${site.topic}\\.x" failed: .*`));
@@ -43,11 +41,43 @@ Deno.test("producer and tracker on a topic name that the broker refuses: one cle
   await admin.disconnect();
 });
 
-Deno.test("tracker verify on a topic that does not exist: one clear line and exit code 1", async () => {
-  await using site = await createSite({ partitions: 0 });
+Deno.test("tracker and verify never create the topic that they read: exit code 1, and the nearest name", async () => {
+  await using site = await createSite();
   await Deno.mkdir(site.logs);
   await Deno.writeTextFile(join(site.logs, "tracker.events"), "");
-  const { code, stderr } = await site.run("tracker", ["verify", "--json"]);
-  assert.equal(code, 1);
-  assertOneErrorLine(stderr, /^error: topic ".*" does not exist/);
+  const slip = `${site.topic}x`;
+  for (
+    const [args, advice] of [
+      [["--exit-at-end"], "create it \\(--create-topics does\\), or name another with --topic"],
+      [["verify", "--json"], "create it, or name another with --topic"],
+    ] as const
+  ) {
+    const { code, stderr, stdout } = await site.run("tracker", [...args, "--topic", slip]);
+    assert.deepEqual([code, stdout], [1, ""]);
+    const hint = `the nearest existing name is "${site.topic}"`;
+    assertOneErrorLine(
+      stderr,
+      new RegExp(`^error: topic "${slip}" does not exist: ${advice}; ${hint}\n$`),
+    );
+  }
+  const existing = await topicsOf(site);
+  assert.deepEqual(existing.filter((name) => name.startsWith(slip)), []);
 });
+
+Deno.test("tracker --create-topics creates the topic and its dead-letter topic", async () => {
+  await using site = await createSite({ partitions: 0 });
+  const { code, stderr } = await site.run("tracker", ["--create-topics", "--exit-at-end"]);
+  assert.equal(code, 0, stderr);
+  const existing = await topicsOf(site);
+  for (const topic of [site.topic, site.deadLetterTopic]) assert.ok(existing.includes(topic));
+});
+
+async function topicsOf({ kafka }: Site): Promise<readonly string[]> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await admin.listTopics();
+  } finally {
+    await admin.disconnect();
+  }
+}

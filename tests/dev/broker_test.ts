@@ -262,6 +262,31 @@ Deno.test({
       const pid = await brokerPid(dataDir);
       assert.ok(pid !== undefined);
 
+      await t.step("the topics of the programs are there, with the settings of each", async () => {
+        const brokers = [`127.0.0.1:${port}`];
+        const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin();
+        await admin.connect();
+        await until(
+          "both topics",
+          PROGRAM_START_TIMEOUT_MS,
+          async () =>
+            (await admin.listTopics()).filter((name) => /^orders/.test(name)).length === 2,
+        );
+        const { resources } = await admin.describeConfigs({
+          includeSynonyms: false,
+          resources: ["orders", "orders-dlq"].map((name) => ({
+            type: ConfigResourceTypes.TOPIC,
+            name,
+            configNames: ["retention.ms"],
+          })),
+        });
+        await admin.disconnect();
+        assert.deepEqual(
+          resources.map(({ configEntries }) => configEntries[0]?.configValue),
+          ["604800000", "-1"],
+        );
+      });
+
       await t.step("a second one finds nothing to start", async () => {
         const second = await brokerProgram(args).output();
         assert.equal(

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { Kafka, logLevel } from "kafkajs";
 import { freePort } from "../../dev/local_port.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
@@ -112,7 +113,7 @@ Deno.test("demo --chaos: broker and tracker killed, the network cut, and the pro
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo on a broker that it did not start keeps to a topic, a group and a folder of its own", async () => {
+Deno.test("demo on a broker that it did not start keeps to topics, a group, and a folder of its own, and deletes the topics", async () => {
   await using demo = await createDemoFolder(shared.address);
   const ended = await demo.run(["--orders", "20", "--rate", "max"]);
   assertProof(ended, 20);
@@ -120,4 +121,11 @@ Deno.test("demo on a broker that it did not start keeps to a topic, a group and 
     /topic (orderflow-demo-\w+), group \1, folder logs\/\1\//.exec(ended.stdout) ?? [];
   assert.notEqual(topic, "", ended.stdout);
   assert.equal((await readJournal(join(demo.folder, "logs", topic))).length, 20);
+  const admin = new Kafka({ brokers: [shared.address], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  await until("its topics are deleted", async () => {
+    const existing = await admin.listTopics();
+    return !existing.some((name) => name.startsWith(topic));
+  });
+  await admin.disconnect();
 });

@@ -31,6 +31,40 @@ const PERMISSIONS = {
   ],
 } as const;
 
+/** Of the tasks for development, which run from the checkout only. */
+const DEVELOPMENT_PERMISSIONS = {
+  broker: [
+    "--allow-net",
+    "--allow-read",
+    "--allow-write", // --data may be anywhere
+    "--allow-run=java,mvn,docker,setpriv",
+    "--allow-env=KAFKA_BROKER",
+  ],
+  demo: [
+    "--allow-net",
+    "--allow-read",
+    "--allow-write=.kafka,logs",
+    "--allow-run", // Deno itself is not permitted by its name where a launcher starts it: see SECURITY.md
+    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE",
+  ],
+  soak: [
+    "--allow-net",
+    "--allow-read",
+    "--allow-write=.kafka,logs",
+    "--allow-run",
+    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
+  ],
+} as const;
+
+for (const [name, expected] of Object.entries(DEVELOPMENT_PERMISSIONS)) {
+  Deno.test(`deno task ${name} asks for no more than it needs`, () => {
+    assert.deepEqual(
+      permissionsIn(tasks[name]?.command.split(" && ").at(-1) ?? ""),
+      [...expected].sort(),
+    );
+  });
+}
+
 function permissionsIn(command: string): readonly string[] {
   return command.split(" ").filter((word) => /^(-A$|--allow-)/.test(word)).sort();
 }

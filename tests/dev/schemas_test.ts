@@ -129,6 +129,8 @@ function assertLinesFit(name: string, path: string, lineCount: number): void {
   }
 }
 
+const SILENT = { onFailure() {}, onRecovery() {} };
+
 const PARCEL: Parcel = {
   orderId: "406ca90b-6d7c-4b39-8a6b-0f6f0a4b2a11",
   sequence: 1,
@@ -140,13 +142,13 @@ const PARCEL: Parcel = {
 
 Deno.test("the published schemas take what the producer keeps: its ledger, and the orders that did not arrive", () =>
   withFolder((folder) => {
-    const ledger = new LedgerFile(join(folder, "ledger.jsonl"));
+    const ledger = new LedgerFile(join(folder, "ledger.jsonl"), SILENT);
     const outcome = { kind: "acknowledged", offset: 17, sentAtMs: 0, answeredAtMs: 1 } as const;
     ledger.add({ parcel: PARCEL, outcome });
     ledger.close();
     assertLinesFit("ledger-line.schema.json", join(folder, "ledger.jsonl"), 1);
 
-    const undelivered = new UndeliveredFile(join(folder, "undelivered.jsonl"));
+    const undelivered = new UndeliveredFile(join(folder, "undelivered.jsonl"), SILENT);
     const outcomes: readonly Outcome[] = [
       { kind: "failed", reason: "too large" },
       { kind: "undelivered", reason: "no broker" },

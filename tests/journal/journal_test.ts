@@ -364,7 +364,7 @@ Deno.test("Appends that wait together fill a segment to its size and never beyon
 
 Deno.test("Rotation overwrites no file that has taken its number", async () => {
   using folder = new TestFolder();
-  await using it = await opened(folder, { rotateBytes: 500 });
+  await using it = await opened(folder, { rotateBytes: 600 });
   await it.journal.append(appendOf(0, { start: 0, end: 2 }));
   Deno.writeTextFileSync(folder.file("tracker.events.000001"), "mine\n");
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
@@ -376,7 +376,7 @@ Deno.test("A rotation that fails halfway is finished, and done once", async () =
   for (const failing of ["rename", "create", "syncDirectory"] as const) {
     using folder = new TestFolder();
     const storage = new FaultyStorage();
-    await using it = await opened(folder, { storage, clock: fastClock(), rotateBytes: 500 });
+    await using it = await opened(folder, { storage, clock: fastClock(), rotateBytes: 600 });
     await it.journal.append(appendOf(0, { start: 0, end: 2 }));
     let failures = 3;
     const failSome = () => {

@@ -124,7 +124,8 @@ class Run {
 
   async #write(journal: Awaited<ReturnType<typeof openJournal>>, number: number): Promise<void> {
     for (let offset = this.#committed[number] ?? 0;;) {
-      const count = 1 + Math.floor(this.#random() * 4);
+      // One in eight is larger than a segment, and is split.
+      const count = 1 + Math.floor(this.#random() * (this.#random() < 1 / 8 ? 24 : 4));
       const offsets = Array.from({ length: count }, (_, index) => offset + index)
         .filter((offset) => !journal.holds({ ...partition(number), offset }));
       const first = offsets[0];

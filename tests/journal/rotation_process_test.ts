@@ -1,6 +1,7 @@
 /** The tracker as a process, its journal in small segments, on a live broker. */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { checkManifests } from "../../lib/journal/manifest_check.ts";
 import { liveBroker } from "../live_broker.ts";
 import { assertJournalIsTopic, createSite, until } from "../site.ts";
@@ -8,7 +9,8 @@ import { assertJournalIsTopic, createSite, until } from "../site.ts";
 await liveBroker();
 
 const ORDERS = 30_000;
-/** 94 MB of lines; a batch of one partition is never split, and may be larger than a segment. */
+const SEGMENT_BYTES_MAX = 4_000_000;
+/** 94 MB of lines. */
 const SEGMENTS_MIN = 12;
 
 function namesIn(folder: string, start: string): readonly string[] {
@@ -36,6 +38,9 @@ Deno.test("tracker --rotate, killed with SIGKILL in mid-run, loses and splits no
 
   const closed = namesIn(site.logs, "tracker.events.");
   assert.ok(closed.length >= SEGMENTS_MIN, `${closed.length} segments`);
+  for (const name of closed) {
+    assert.ok((await Deno.stat(join(site.logs, name))).size <= SEGMENT_BYTES_MAX, name);
+  }
   assert.equal(namesIn(site.logs, "tracker.manifest.").length, closed.length);
   const { segments } = await checkManifests(site.logs);
   assert.deepEqual(segments, closed.map((name) => ({ name, state: "plain", ok: true })));

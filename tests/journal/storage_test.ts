@@ -9,6 +9,8 @@ import {
   type Storage,
   writeAll,
 } from "../../lib/journal/storage.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { MemberFile } from "../../lib/tracker/member_file.ts";
 import { FaultyStorage, TestFolder } from "./fixture.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -195,4 +197,26 @@ Deno.test("denoStorage flushes a file's data, and a directory, by the system's o
   // Windows cannot open a directory.
   assert.deepEqual(calls, Deno.build.os === "windows" ? ["syncData"] : ["syncData", "sync"]);
   await assert.rejects(denoStorage.syncDirectory(folder.file("missing")), Deno.errors.NotFound);
+});
+
+Deno.test("no file that is written from its beginning is written through a symbolic link", async () => {
+  using folder = new TestFolder();
+  const target = folder.file("target");
+  const untouched = "not ours";
+  Deno.writeTextFileSync(target, untouched);
+  const path = folder.file("tracker.checkpoint");
+  Deno.symlinkSync(target, `${path}.new`);
+  await replaceFile(denoStorage, path, "new");
+  assert.equal(Deno.readTextFileSync(path), "new");
+  assert.ok(Deno.lstatSync(path).isFile);
+
+  const lock = folder.file("tracker.lock");
+  Deno.symlinkSync(target, lock);
+  await assert.rejects(denoStorage.open(lock, "lock"), /it is a symbolic link/);
+
+  const member = folder.file("tracker.member");
+  Deno.symlinkSync(target, member);
+  new MemberFile({ logs: folder.path, groupId: "group", log: loggerOf("test") }).remember("m");
+  assert.ok(Deno.lstatSync(member).isFile);
+  assert.equal(Deno.readTextFileSync(target), untouched);
 });

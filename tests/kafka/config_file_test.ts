@@ -130,6 +130,15 @@ Deno.test("a setting of security that a backslash has joined to the line before 
   }
 });
 
+Deno.test("a lone backslash joins nothing: the setting after it is one of its own, as in Java", () => {
+  for (const between of ["", "\n", "# a comment\n", "  \\\n\n"]) {
+    assert.deepEqual(
+      read(`\\\n${between}security.protocol=SSL\n`),
+      { settings: { "security.protocol": "SSL" }, warnings: [] },
+    );
+  }
+});
+
 Deno.test("a \\u without four hexadecimal digits is refused, as Java refuses it", () => {
   for (const escape of ["\\u", "\\u00g0", "\\uu0041", "\\u12"]) {
     assert.match(refusal(`a=b\nclient.id=${SECRET}${escape}`), /line 2 has a \\u without/);
@@ -174,8 +183,41 @@ Deno.test("readProperties() knows the line of each setting, and those that were 
       value,
       continuations.map(({ line }) => line),
     ]),
-    [[3, "a", "12", [4]], [5, "b", "1", [7]], [8, "c", "", []]],
+    [[3, "a", "12", [4]], [7, "b", "1", []], [8, "c", "", []]],
   );
+});
+
+Deno.test("settings of other Kafka clients are named in the warning too", () => {
+  const names = ["metadata.broker.list", "queue.buffering.max.ms", "message.timeout.ms", "debug"];
+  const { warnings } = read(
+    ["security.protocol=SSL", ...names.map((name) => `${name}=1`)].join("\n"),
+  );
+  assert.equal(warnings.length, 1);
+  for (const name of names) assert.ok(warnings[0]?.includes(`${name} (line `), warnings[0]);
+});
+
+Deno.test("connectionOf() refuses a file that sets no broker where none is given otherwise, and names its slips", async () => {
+  const path = await Deno.makeTempFile();
+  const connect = (text: string, broker?: readonly string[]) => {
+    Deno.writeTextFileSync(path, text);
+    return connectionOf({ config: path, ...(broker && { broker }) }, { clientId: "c" }).brokers;
+  };
+  assert.throws(() => connect("client.id=x\n"), {
+    name: "UsageError",
+    message:
+      `${path} sets no broker: add bootstrap.servers=host:port to it, or name one with --broker or KAFKA_BROKER`,
+  });
+  assert.throws(
+    () => connect("acks=1\nbootstrap.server=a:1\n"),
+    /acks.*did you mean bootstrap\.servers\?/,
+  );
+  assert.throws(
+    () => connect("bootstrap.servers=\n"),
+    /^UsageError: bootstrap\.servers: expected host:port/,
+  );
+  assert.deepEqual(connect("client.id=x\n", ["b:1"]), ["b:1"]);
+  assert.deepEqual(connect("bootstrap.servers=SASL_SSL://a:1, b:2\n"), ["a:1", "b:2"]);
+  await Deno.remove(path);
 });
 
 /** A program with this file and environment; never gets as far as a broker. */

@@ -43,3 +43,28 @@ Deno.test("securityOf() refuses Java's own key stores and encrypted keys, and sa
     (error: Error) => /decrypt/.test(error.message) && !error.message.includes("hush"),
   );
 });
+
+Deno.test("securityOf() takes user and password from sasl.jaas.config as Kafka does, or refuses it without a secret", () => {
+  const saslOf = (options: string) =>
+    securityOf(
+      new Map([
+        ["sasl.mechanism", "PLAIN"],
+        ["sasl.jaas.config", `PlainLoginModule required ${options}`],
+      ]),
+      () => "",
+    )?.sasl;
+  const alice = (password: string) => ({ mechanism: "plain", username: "alice", password });
+  assert.deepEqual(saslOf(`username="alice" password='sec;ret';`), alice("sec;ret"));
+  assert.deepEqual(saslOf(`username=alice password="a\\tb\\101";`), alice("a\tbA"));
+  assert.deepEqual(
+    saslOf(`my.username="bob" my.password="x" username="alice" password="1" password="2";`),
+    alice("2"),
+  );
+  for (const refused of [`username="alice" password="p@ss"`, `username="alice" password=p@ss;`]) {
+    assert.throws(
+      () => saslOf(refused),
+      (error: Error) => error.name === "UsageError" && !error.message.includes("p@"),
+      refused,
+    );
+  }
+});

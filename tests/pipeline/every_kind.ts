@@ -89,6 +89,8 @@ export async function sendEveryKind(broker: string, topic: string): Promise<void
   const random = new Random(9);
   const many = Array.from({ length: 400 }, () => textRecord(order()));
   for (const record of kinds()) many.splice(random.uint32() % many.length, 0, record);
-  await producer.send({ ...place, records: many });
+  for (let at = 0; at < many.length; at += 100) {
+    await producer.send({ ...place, records: many.slice(at, at + 100) });
+  }
   await producer.close();
 }

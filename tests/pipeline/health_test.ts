@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { freePort, LOOPBACK } from "../../dev/local_port.ts";
 import type { Program } from "../../dev/programs.ts";
+import { loggerOf } from "../../lib/log.ts";
 import { openHealthEndpoint } from "../../lib/tracker/health_endpoint.ts";
 import { brokerOfFile } from "../faults/fault_site.ts";
 import { createSite, hasCommand, until } from "../site.ts";
@@ -112,14 +113,14 @@ Deno.test("a second member that the group has no partition for is ready too", as
 
 Deno.test("a health port that is taken is one plain line and exit code 1, before anything is touched", async () => {
   await using site = await createSite({ broker: broker.address });
-  using taken = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+  using taken = Deno.listen({ hostname: LOOPBACK, port: 0 });
   const { port } = taken.addr;
   const { code, stderr } = await site.run("tracker", ["--health-port", String(port)]);
   assert.equal(code, 1);
   assert.match(
     stderr,
     new RegExp(
-      `^error: cannot answer health probes at 0\\.0\\.0\\.0:${port} \\(.*\\): name another port .*\n$`,
+      `^error: cannot answer health probes at 127\\.0\\.0\\.1:${port} \\(.*\\): name another port .*\n$`,
     ),
   );
   await assert.rejects(Deno.stat(site.logs), Deno.errors.NotFound);
@@ -130,6 +131,7 @@ Deno.test("probes change nothing, and only the two paths are there", async () =>
     hostname: LOOPBACK,
     port: 0,
     notReadyReason: () => "starting",
+    log: loggerOf("test"),
   });
   const ask = async (method: string, path: string) => {
     const response = await fetch(`http://${LOOPBACK}:${endpoint.port}${path}`, { method });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { startProgram } from "../../dev/programs.ts";
 import { LOOPBACK } from "../../dev/local_port.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, type Site } from "../site.ts";
+import { createSite, type JournalLine, type Site } from "../site.ts";
 
 await liveBroker();
 
@@ -126,23 +126,25 @@ const BAD_PERCENT = 20;
 
 async function runPipeline(site: Site, env: Readonly<Record<string, string>>) {
   const cluster = ["--broker", site.broker, "--topic", site.topic, "--json"];
+  let stderr = "";
   const run = async (name: "producer" | "tracker", args: readonly string[]) => {
     const { exitCode, output } = await startProgram(name, [...cluster, ...args], {
       cwd: site.folder,
       env,
     });
     assert.equal(await exitCode, 0, output.stderr);
+    stderr += output.stderr;
     return JSON.parse(output.stdout);
   };
   const produced = await run("producer", [
     ...["--rate", "100", "--count", String(ORDER_COUNT)],
-    ...["--bad", String(BAD_PERCENT), "--bad-kinds", "malformed-json"],
+    ...["--bad", String(BAD_PERCENT), "--bad-kinds", "malformed-json,bad-email"],
   ]);
   const tracked = await run("tracker", [
     ...["--group", site.group, "--logs", site.logs, "--exit-at-end"],
     ...["--dead-letters", site.deadLetterTopic],
   ]);
-  return { produced, tracked };
+  return { produced, tracked, stderr };
 }
 
 /** The traceparent headers in the journal, one a record that has one. */
@@ -207,10 +209,21 @@ Deno.test("with OTEL_DENO the counts are those of the programs, and a trace lead
   }
 });
 
+/** The journal has what was expected and seen; what leaves the machine names fields and rules. */
+function assertNoValues(journal: readonly JournalLine[], logs: readonly string[]): void {
+  const errors = journal.flatMap(({ error }) => typeof error === "string" ? [error] : []);
+  assert.ok(errors.some((error) => /\(email\): expected .*, got "/.test(error)), "values are kept");
+  for (const log of logs) {
+    for (const error of errors) assert.ok(!log.includes(error), error);
+    assert.doesNotMatch(log, / got |in JSON|@/);
+    assert.match(log, /customer_info\.email \(email\)|the value is not valid JSON/);
+  }
+}
+
 Deno.test("with OTEL_DENO each warning of a dead letter is exported, and stands in tracker.log, with the span it came from", async () => {
   await using receiver = new Receiver();
   await using site = await createSite();
-  const { tracked } = await runPipeline(site, receiver.env);
+  const { tracked, stderr } = await runPipeline(site, receiver.env);
   assert.ok(tracked.dead_lettered > 0, "some are bad");
 
   const processes = receiver.named(`process ${site.topic}`);
@@ -224,6 +237,7 @@ Deno.test("with OTEL_DENO each warning of a dead letter is exported, and stands 
   const kept = (await Deno.readTextFile(join(site.logs, "tracker.log"))).trimEnd().split("\n")
     .map((line) => JSON.parse(line)).filter(({ message }) => /dead-letter topic/.test(message));
   assert.equal(kept.length, tracked.dead_lettered);
+  assertNoValues(await site.journal(), [stderr, JSON.stringify(kept), JSON.stringify(exported)]);
   for (const { metadata } of kept) {
     assert.ok(spanIds.has(`${metadata.trace_id}/${metadata.span_id}`));
   }

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import type { DeliveryReport, Outcome } from "../../lib/producer/delivery.ts";
 import { LedgerFile, readLedger } from "../../lib/producer/ledger.ts";
 
+const SILENT = { onFailure() {}, onRecovery() {} };
+
 function report(sequence: number, outcome: Outcome): DeliveryReport {
   const value = new TextEncoder().encode(`value ${sequence}`);
   return {
@@ -31,7 +33,7 @@ async function withFolder(test: (folder: string) => Promise<void>): Promise<void
 Deno.test("LedgerFile writes each acknowledged record once, for its owner alone, and readLedger() reads them again", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
-    const ledger = new LedgerFile(path);
+    const ledger = new LedgerFile(path, SILENT);
     for (let sequence = 1; sequence <= 5_000; sequence++) {
       ledger.add(
         report(sequence, {
@@ -62,15 +64,15 @@ Deno.test("LedgerFile writes each acknowledged record once, for its owner alone,
 Deno.test("LedgerFile does not write over a ledger that is there", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
-    new LedgerFile(path).close();
-    assert.throws(() => new LedgerFile(path), Deno.errors.AlreadyExists);
+    new LedgerFile(path, SILENT).close();
+    assert.throws(() => new LedgerFile(path, SILENT), Deno.errors.AlreadyExists);
     await Promise.resolve();
   }));
 
 Deno.test("readLedger() leaves out a last line that was cut, and refuses any other that is no entry", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
-    const ledger = new LedgerFile(path);
+    const ledger = new LedgerFile(path, SILENT);
     for (const sequence of [1, 2]) {
       ledger.add(
         report(sequence, { kind: "acknowledged", offset: sequence, sentAtMs: 0, answeredAtMs: 0 }),
@@ -99,7 +101,7 @@ Deno.test("LedgerFile.close() flushes to the disk, after the last line is writte
       syncDataSync.call(this);
     };
     try {
-      const ledger = new LedgerFile(join(folder, "ledger.jsonl"));
+      const ledger = new LedgerFile(join(folder, "ledger.jsonl"), SILENT);
       ledger.add(report(1, { kind: "acknowledged", offset: 1, sentAtMs: 0, answeredAtMs: 0 }));
       ledger.close();
     } finally {

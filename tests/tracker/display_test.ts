@@ -6,10 +6,13 @@ import { judgeRecord } from "../../lib/tracker/judge.ts";
 const SHOWN_ORDER_COUNT = 100;
 
 function linesOf(value: Uint8Array): readonly string[] {
-  return describeRecord(judgeRecord({
-    ...{ topic: "orders", partition: 0, offset: 7, timestampMs: 0, key: null, headers: [] },
-    value,
-  }));
+  return describeRecord(
+    judgeRecord({
+      ...{ topic: "orders", partition: 0, offset: 7, timestampMs: 0, key: null, headers: [] },
+      value,
+    }),
+    { logValues: false },
+  );
 }
 
 Deno.test("describeRecord() shows amounts of an order that add up to its total", () => {

@@ -113,3 +113,14 @@ Deno.test("runHandler() keeps nothing of a call that has ended, however long it 
   const grownMb = (Deno.memoryUsage().rss - before) / 1024 ** 2;
   assert.ok(grownMb < 30, `${grownMb} MB for 30,000 calls`);
 });
+
+Deno.test("runHandler() does not time out at once where the time is longer than a timer can wait", async () => {
+  for (const timeoutMs of [2 ** 31, Infinity]) {
+    const attempts: number[] = [];
+    const outcome = await run(async (_, { attempt }) => {
+      attempts.push(attempt);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }, { timeoutMs });
+    assert.deepEqual([outcome, attempts], [{ kind: "handled" }, [1]]);
+  }
+});

@@ -1,0 +1,36 @@
+/**
+ * The topics of a demo or a soak.
+ *
+ * @module
+ */
+
+import { ClusterClient } from "../lib/kafka/cluster.ts";
+import { ensureDeadLetterTopic } from "../lib/tracker/dead_letter_topic.ts";
+
+const PARTITIONS = 3;
+
+export interface TopicPair {
+  readonly topic: string;
+  readonly deadLetterTopic: string;
+}
+
+/** Creates the topics that are missing, as the producer and the tracker would. */
+export async function createTopics(
+  cluster: ClusterClient,
+  { topic, deadLetterTopic }: TopicPair,
+): Promise<void> {
+  const { partitionCount } = await cluster.ensureTopic(topic, { partitionCount: PARTITIONS });
+  await ensureDeadLetterTopic(cluster, deadLetterTopic, partitionCount);
+}
+
+/** Deletes those of the topics that are there. */
+export async function deleteTopicsAt(
+  address: string,
+  { topic, deadLetterTopic }: TopicPair,
+): Promise<void> {
+  const connection = { brokers: address.split(","), clientId: "orderflow-dev" };
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  for (const name of [topic, deadLetterTopic]) {
+    if (await cluster.findTopic(name) !== undefined) await cluster.deleteTopic(name);
+  }
+}

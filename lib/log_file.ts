@@ -1,0 +1,81 @@
+/**
+ * A log file that rotates: `tracker.log`, and before it `tracker.log.1` (the newest) to `tracker.log.5`. Each of
+ * them is created for its owner alone, also after a rotation.
+ *
+ * @module
+ */
+
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+const ROTATED_COUNT_MAX = 5;
+const MODE = 0o600;
+const ENCODER = new TextEncoder();
+
+export class LogFile {
+  readonly #path: string;
+  readonly #bytesMax: number;
+  /** Undefined after a failure, until the next line. */
+  #file: Deno.FsFile | undefined;
+  #bytes = 0;
+  /** A failed write left a line without its end. */
+  #isTorn = false;
+
+  /** @throws the file system's error. */
+  constructor(path: string, { bytesMax = LOG_BYTES_MAX }: { readonly bytesMax?: number } = {}) {
+    this.#path = path;
+    this.#bytesMax = bytesMax;
+    this.#open();
+  }
+
+  /**
+   * Appends a line, newline included, and flushes it to the disk.
+   *
+   * @throws the file system's error; the next line is tried as if nothing had happened.
+   */
+  append(line: string): void {
+    let bytes: Uint8Array = ENCODER.encode(this.#isTorn ? `\n${line}` : line);
+    if (this.#bytes > 0 && this.#bytes + bytes.length > this.#bytesMax) this.#rotate();
+    const file = this.#file ?? this.#open();
+    try {
+      while (bytes.length > 0) {
+        const count = file.writeSync(bytes);
+        bytes = bytes.subarray(count);
+        this.#bytes += count;
+        this.#isTorn = bytes.length > 0;
+      }
+      file.syncDataSync();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+
+  #open(): Deno.FsFile {
+    const file = Deno.openSync(this.#path, { create: true, append: true, mode: MODE });
+    this.#bytes = file.statSync().size;
+    return this.#file = file;
+  }
+
+  /** A file that cannot be renamed grows on: its lines are worth more than its bound. */
+  #rotate(): void {
+    this.close();
+    for (let index = ROTATED_COUNT_MAX - 1; index > 0; index--) {
+      rename(`${this.#path}.${index}`, `${this.#path}.${index + 1}`);
+    }
+    if (rename(this.#path, `${this.#path}.1`)) this.#isTorn = false;
+  }
+}
+
+/** Returns whether the file was renamed. */
+function rename(from: string, to: string): boolean {
+  try {
+    Deno.renameSync(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}

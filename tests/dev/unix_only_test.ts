@@ -1,0 +1,10 @@
+import assert from "node:assert/strict";
+import { requireUnix } from "../../dev/unix_only.ts";
+
+Deno.test("what cannot work on Windows is refused there in one line, and nowhere else", () => {
+  assert.throws(
+    () => requireUnix("the demo", "windows"),
+    /^Error: the demo needs signals, which Windows does not have: use WSL.*$/,
+  );
+  for (const os of ["linux", "darwin", "freebsd"] as const) requireUnix("the demo", os);
+});
