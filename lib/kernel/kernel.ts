@@ -51,12 +51,20 @@ export interface WrittenLines extends RecordsPlace {
   readonly isStopped: boolean;
 }
 
-interface KernelExports {
+/** Where the areas of the memory begin, how large they are, and what `writeLines` did. */
+type KernelNumber =
+  | `INPUT${"" | "_BYTES"}`
+  | `PLAN${"" | "_BYTES"}`
+  | `TEXT${"S" | "_BYTES"}`
+  | `ROW${"S" | "_BYTES"}`
+  | "OUTPUT"
+  | "outputLength"
+  | "position"
+  | "recordsLeft"
+  | "rowCount";
+
+interface KernelExports extends Readonly<Record<KernelNumber, WebAssembly.Global>> {
   readonly memory: WebAssembly.Memory;
-  readonly position: WebAssembly.Global;
-  readonly recordsLeft: WebAssembly.Global;
-  readonly outputLength: WebAssembly.Global;
-  readonly rowCount: WebAssembly.Global;
   crc32c(crc: number, length: number): number;
   areRecords(length: number, count: number): number;
   isSure(length: number): number;
@@ -72,9 +80,6 @@ interface KernelExports {
   ): number;
 }
 
-type Area = "INPUT" | "OUTPUT" | "PLAN" | "ROWS" | "TEXTS";
-type AreaSize = "INPUT_BYTES" | "PLAN_BYTES" | "TEXT_BYTES" | "ROW_BYTES";
-
 const STOPPED = 1;
 const BROKEN = 3;
 const CRC_BYTES_A_CALL = 256 * 1024;
@@ -83,7 +88,6 @@ const CRC_BYTES_A_CALL = 256 * 1024;
 class Kernel {
   readonly #exports: KernelExports;
   readonly #memory: Uint8Array;
-  readonly #sizes: Readonly<Record<Area | AreaSize, number>>;
   #input: Uint8Array | undefined;
   #plan: Uint8Array | undefined;
   #texts: readonly Uint8Array[] | undefined;
@@ -94,32 +98,20 @@ class Kernel {
     // The one parse boundary: the module's test compares it with its source.
     this.#exports = exports as unknown as KernelExports;
     this.#memory = new Uint8Array(this.#exports.memory.buffer);
-    const sizeOf = (name: Area | AreaSize) =>
-      Number((exports[name] as WebAssembly.Global | undefined)?.value);
-    this.#sizes = {
-      INPUT: sizeOf("INPUT"),
-      INPUT_BYTES: sizeOf("INPUT_BYTES"),
-      OUTPUT: sizeOf("OUTPUT"),
-      PLAN: sizeOf("PLAN"),
-      PLAN_BYTES: sizeOf("PLAN_BYTES"),
-      ROWS: sizeOf("ROWS"),
-      ROW_BYTES: sizeOf("ROW_BYTES"),
-      TEXTS: sizeOf("TEXTS"),
-      TEXT_BYTES: sizeOf("TEXT_BYTES"),
-    };
   }
 
-  /** So many bytes {@link areRecords}, {@link isSure}, and {@link writeLines} take at most. */
+  /** How many bytes {@link areRecords} and {@link writeLines} take at most. */
   get inputBytesMax(): number {
-    return this.#sizes.INPUT_BYTES;
+    return this.#exports.INPUT_BYTES.value;
   }
 
   /** Returns the CRC-32C of bytes of any length, as an unsigned number. */
   crc32c(bytes: Uint8Array): number {
+    const { INPUT } = this.#exports;
     let crc = 0;
     for (let at = 0; at < bytes.length; at += CRC_BYTES_A_CALL) {
       const part = bytes.subarray(at, at + CRC_BYTES_A_CALL);
-      this.#memory.set(part, this.#sizes.INPUT);
+      this.#memory.set(part, INPUT.value);
       crc = this.#exports.crc32c(crc, part.length);
     }
     this.#input = undefined;
@@ -135,7 +127,7 @@ class Kernel {
 
   /** Whether a value is UTF-8 and surely follows a plan. */
   isSure(value: Uint8Array, plan: Uint8Array): boolean {
-    if (value.length > this.#sizes.INPUT_BYTES) return false;
+    if (value.length > this.inputBytesMax) return false;
     this.#input = undefined;
     this.#load(value);
     this.#loadPlan(plan);
@@ -166,14 +158,14 @@ class Kernel {
       plan !== undefined,
     );
     if (outcome === BROKEN) throw new RangeError("a record ends past its batch");
-    const { OUTPUT, ROWS, ROW_BYTES } = this.#sizes;
+    const { OUTPUT, ROWS, ROW_BYTES, rowCount, outputLength } = this.#exports;
     const { buffer } = this.#memory;
-    const lineCount = this.#exports.rowCount.value;
+    const rowBytes = rowCount.value * ROW_BYTES.value;
     return {
-      lines: this.#memory.subarray(OUTPUT, OUTPUT + this.#exports.outputLength.value),
-      lineCount,
-      timestamps: new Float64Array(buffer, ROWS, lineCount * ROW_BYTES / 8),
-      lineEnds: new Uint32Array(buffer, ROWS, lineCount * ROW_BYTES / 4),
+      lines: this.#memory.subarray(OUTPUT.value, OUTPUT.value + outputLength.value),
+      lineCount: rowCount.value,
+      timestamps: new Float64Array(buffer, ROWS.value, rowBytes / 8),
+      lineEnds: new Uint32Array(buffer, ROWS.value, rowBytes / 4),
       position: this.#exports.position.value,
       recordsLeft: this.#exports.recordsLeft.value,
       isStopped: outcome === STOPPED,
@@ -181,31 +173,32 @@ class Kernel {
   }
 
   #load(bytes: Uint8Array): void {
-    if (this.#input === bytes) return;
-    if (bytes.length > this.#sizes.INPUT_BYTES) {
-      throw new RangeError("too many bytes for the kernel");
-    }
-    this.#memory.set(bytes, this.#sizes.INPUT);
+    if (this.#input !== bytes) this.#copy(bytes, "INPUT");
     this.#input = bytes;
   }
 
   #loadPlan(plan: Uint8Array): void {
-    if (this.#plan === plan) return;
-    if (plan.length > this.#sizes.PLAN_BYTES) throw new RangeError("the plan is too large");
-    this.#memory.set(plan, this.#sizes.PLAN);
+    if (this.#plan !== plan) this.#copy(plan, "PLAN");
     this.#plan = plan;
+  }
+
+  #copy(bytes: Uint8Array, area: "INPUT" | "PLAN"): void {
+    if (bytes.length > this.#exports[`${area}_BYTES`].value) {
+      throw new RangeError(`${bytes.length} bytes are too many for the kernel`);
+    }
+    this.#memory.set(bytes, this.#exports[area].value);
   }
 
   #loadTexts(texts: readonly Uint8Array[]): void {
     if (this.#texts === texts) return;
-    const { TEXTS, TEXT_BYTES } = this.#sizes;
-    const view = new DataView(this.#memory.buffer, TEXTS, TEXT_BYTES);
+    const { TEXTS, TEXT_BYTES } = this.#exports;
+    const view = new DataView(this.#memory.buffer, TEXTS.value, TEXT_BYTES.value);
     let at = texts.length * 8;
     texts.forEach((text, index) => {
-      if (at + text.length > TEXT_BYTES) throw new RangeError("the texts are too large");
+      if (at + text.length > TEXT_BYTES.value) throw new RangeError("the texts are too large");
       view.setUint32(index * 8, at, true);
       view.setUint32(index * 8 + 4, text.length, true);
-      this.#memory.set(text, TEXTS + at);
+      this.#memory.set(text, TEXTS.value + at);
       at += text.length;
     });
     this.#texts = texts;

@@ -106,7 +106,7 @@ class Encoder {
       plan: this.#context.schema === "order" ? ORDER_PLAN : undefined,
       start: this.#fresh.start,
     };
-    let place = { position: 0, recordsLeft: bytes.length === 0 ? 0 : batch.recordCount };
+    let place = { position: 0, recordsLeft: batch.recordCount };
     while (place.recordsLeft > 0) {
       let isStopped = this.#mark !== undefined;
       if (!isStopped) {

@@ -41,9 +41,8 @@ export async function* decodeRecords(
 ): AsyncGenerator<Iterable<KafkaRecord>, void, void> {
   const { codec, payload } = batch;
   const place = { batch, topic, partition };
-  if (payload.length === 0) return;
   try {
-    const whole = decompressAtOnce(codec, payload);
+    const whole = wholePayload(batch);
     if (whole === undefined) yield* recordsInSteps(decompressInSteps(codec, payload), place);
     else yield recordsIn(new Cursor(whole), place);
   } catch (cause) {
@@ -57,11 +56,10 @@ export async function* decodeRecords(
  * @throws {CorruptBatchError} where the records are not what was stored; {Error} where they cannot be decompressed.
  */
 export function spanOf(batch: RecordBatch): RecordSpan | undefined {
-  const { codec, payload, recordCount } = batch;
   try {
-    const bytes = payload.length === 0 ? payload : decompressAtOnce(codec, payload);
-    if (bytes === undefined) return undefined;
-    if (!kernel().areRecords(bytes, bytes.length === 0 ? 0 : recordCount)) {
+    const bytes = wholePayload(batch);
+    if (bytes === undefined || bytes.length > kernel().inputBytesMax) return undefined;
+    if (!kernel().areRecords(bytes, batch.recordCount)) {
       throw new CorruptBatchError(`the batch at offset ${batch.baseOffset} has broken records`);
     }
     return { batch, bytes };
@@ -95,6 +93,11 @@ export function recordAt(
   const cursor = new Cursor(bytes.subarray(position));
   const record = decodeRecord(cursor, { batch, topic, partition });
   return { record, end: position + cursor.position };
+}
+
+/** Compaction may leave a batch without records. */
+function wholePayload({ codec, payload }: RecordBatch): Uint8Array | undefined {
+  return payload.length === 0 ? payload : decompressAtOnce(codec, payload);
 }
 
 function unreadable({ codec, baseOffset }: RecordBatch, cause: unknown): unknown {
