@@ -75,31 +75,34 @@ Deno.test("importing mod.ts changes nothing that another user of kafkajs has", a
 });
 
 Deno.test("the example in a module's documentation runs, and prints what it says", async (t) => {
-  for (const name of ["mod.ts", "lib/shop/shop.ts"]) {
-    await t.step(name, async () => {
-      const folder = await Deno.makeTempDir({ prefix: "orderflow-example-" });
-      try {
-        const path = join(folder, "example.ts");
-        await Deno.writeTextFile(path, exampleOf(join(PROJECT, name)));
-        const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-          args: [
-            "run",
-            "--check",
-            "--no-prompt",
-            "--allow-env",
-            "--allow-read",
-            "--config",
-            CONFIG,
-            path,
-          ],
-          env: { NO_COLOR: "1" },
-        }).output();
-        assert.equal(code, 0, new TextDecoder().decode(stderr));
-        assert.notEqual(stdout.length, 0);
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
+  const folder = await Deno.makeTempDir({ prefix: "orderflow-example-" });
+  const deno = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [...args],
+      env: { NO_COLOR: "1" },
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    return stdout;
+  };
+  try {
+    const paths = new Map(
+      ["mod.ts", "lib/shop/shop.ts"].map((name, index) => [name, join(folder, `${index}.ts`)]),
+    );
+    for (const [name, path] of paths) {
+      await Deno.writeTextFile(path, exampleOf(join(PROJECT, name)));
+    }
+    await t.step("types", async () => {
+      await deno("check", "--config", CONFIG, ...paths.values());
     });
+    const permissions = ["--no-prompt", "--allow-env", "--allow-read"];
+    for (const [name, path] of paths) {
+      await t.step(name, async () => {
+        const output = await deno("run", "--no-check", ...permissions, "--config", CONFIG, path);
+        assert.notEqual(output.length, 0);
+      });
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 

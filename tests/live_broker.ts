@@ -1,33 +1,37 @@
 /**
- * A real broker for the tests of one file.
+ * A real broker that the tests of all files share, each with topics and groups of its own.
  *
  *     const broker = await liveBroker();
  *
- * To be awaited at the top of the file: a process that began outside every test is no leak of a test.
+ * To be awaited at the top of the file: a process that began outside every test is no leak of a test. A test that
+ * kills or stops its broker, or needs other settings, starts one of its own (`faults/fault_site.ts`).
  *
  * @module
  */
 
-import { startBrokerProcess } from "../dev/broker_process.ts";
-import { onFreePorts } from "./on_free_ports.ts";
+import { join } from "node:path";
+import { listsBroker } from "../dev/kafka_probe.ts";
 
+/** The files of a test run, in threads of their own, share the process: its environment holds the address. */
+const SHARED_BROKER = "ORDERFLOW_SHARED_BROKER";
+/** One file at a time asks for the broker, so that it is started once. */
+const LOCKS = join(import.meta.dirname ?? ".", "..", ".kafka");
+const PROBE_TIMEOUT_MS = 5_000;
 const DELETE_ATTEMPTS_MAX = 50;
 
 export interface LiveBroker {
   /** `host:port`, or several with commas when `KAFKA_TEST_BROKER` has them. */
   readonly address: string;
-  /** True for a broker of this file alone; one named by `KAFKA_TEST_BROKER` must not be disturbed. */
-  readonly ownBroker: boolean;
 }
 
-let started: Promise<LiveBroker> | undefined;
+let found: Promise<LiveBroker> | undefined;
 
 /**
- * The broker that `KAFKA_TEST_BROKER` names, else one that is started for this file, on a free port and
- * in a temporary folder, and ended with it. The same one for every call.
+ * The broker that `KAFKA_TEST_BROKER` names, else one that is started with the first file that asks, on a free port
+ * and in a temporary folder, and ended with the test run. The same one for every call.
  */
 export function liveBroker(): Promise<LiveBroker> {
-  return started ??= startForThisFile();
+  return found ??= findOrStart();
 }
 
 /** A name for a topic or a group that no other test has. */
@@ -35,26 +39,38 @@ export function uniqueName(prefix: string): string {
   return `${prefix}-${crypto.randomUUID().slice(0, 8)}`;
 }
 
-async function startForThisFile(): Promise<LiveBroker> {
-  const address = Deno.env.get("KAFKA_TEST_BROKER");
-  if (address) return { address, ownBroker: false };
+async function findOrStart(): Promise<LiveBroker> {
+  const named = Deno.env.get("KAFKA_TEST_BROKER");
+  if (named) return { address: named };
 
-  const dataDir = await Deno.makeTempDir({ prefix: "orderflow-broker-" });
-  try {
-    const broker = await onFreePorts(
-      1,
-      ([port = 0]) => startBrokerProcess({ port, dataDir, quickStart: true }),
-    );
-    // At unload nothing can be awaited.
-    globalThis.addEventListener("unload", () => {
-      killSync(broker.pid);
-      deleteSync(dataDir);
-    });
-    return { address: broker.address, ownBroker: true };
-  } catch (error) {
-    deleteSync(dataDir);
-    throw error;
+  await Deno.mkdir(LOCKS, { recursive: true });
+  using lock = await Deno.open(join(LOCKS, "tests.lock"), { create: true, write: true });
+  await lock.lock(true);
+  // A test run that was started by a test has a broker of its own.
+  const [pid, shared] = (Deno.env.get(SHARED_BROKER) ?? "").split(" ");
+  if (shared && pid === String(Deno.pid) && await listsBroker(shared, PROBE_TIMEOUT_MS)) {
+    return { address: shared };
   }
+  const address = await startShared();
+  Deno.env.set(SHARED_BROKER, `${Deno.pid} ${address}`);
+  return { address };
+}
+
+async function startShared(): Promise<string> {
+  const script = join(import.meta.dirname ?? ".", "shared_broker.ts");
+  const program = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-check", "--no-prompt", "--allow-all", script],
+    stdin: "null",
+    stdout: "piped",
+    detached: true, // out of Ctrl-C's reach: it ends after the tests
+  }).spawn();
+  program.unref();
+  let output = "";
+  for await (const text of program.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    if (output.endsWith("\n")) return output.trim();
+  }
+  throw new Error("the tests' broker cannot be started, its reason is above");
 }
 
 export function killSync(pid: number): void {

@@ -36,7 +36,7 @@ export class ProgressWatch {
       const watched = this.#partitions.get(partition);
       if (watched === undefined) {
         this.#partitions.set(partition, { committed, advancedAtMs: nowMs });
-      } else if (lag === 0 || watched.committed !== committed) {
+      } else if (hasAdvanced({ partition, committed, lag }, watched)) {
         watched.committed = committed;
         watched.advancedAtMs = nowMs;
       }
@@ -49,10 +49,18 @@ export class ProgressWatch {
     if (watched !== undefined) watched.advancedAtMs = nowMs;
   }
 
-  /** How long a partition has stood still, in milliseconds; 0 where that is too short to tell. */
-  stillMs(partition: number, nowMs: number): number {
-    const watched = this.#partitions.get(partition);
-    const stillMs = watched === undefined ? 0 : nowMs - watched.advancedAtMs;
+  /**
+   * How long a partition has stood still, in milliseconds; 0 if that is too short to tell, or if it has advanced since
+   * it was last observed.
+   */
+  stillMs(now: ObservedPartition, nowMs: number): number {
+    const watched = this.#partitions.get(now.partition);
+    if (watched === undefined || hasAdvanced(now, watched)) return 0;
+    const stillMs = nowMs - watched.advancedAtMs;
     return stillMs < STILL_AFTER_MS ? 0 : stillMs;
   }
+}
+
+function hasAdvanced({ committed, lag }: ObservedPartition, watched: Watched): boolean {
+  return lag === 0 || watched.committed !== committed;
 }

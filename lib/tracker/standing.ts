@@ -40,7 +40,7 @@ export interface Observation {
   readonly blockedLetters: ReadonlyMap<number, BlockedLetter>;
   readonly handlerCalls: ReadonlyMap<number, HandlerCall>;
   /** How long a partition stands still although there may be records, in milliseconds; 0 where it moves. */
-  readonly stillMs: (partition: number) => number;
+  readonly stillMs: (partition: PartitionStanding) => number;
   /** How long partitions have been without a member, in milliseconds. */
   readonly unassignedMs: number;
 }
@@ -175,7 +175,7 @@ function partitionReason(
   if (unreadable !== undefined) {
     return blocked(`${here} cannot be read at offset ${unreadable.offset}: ${unreadable.reason}`);
   }
-  const stillForMs = stillMs(partition);
+  const stillForMs = stillMs(standing);
   const call = handlerCalls.get(partition);
   if (call !== undefined && call.forMs >= SLOW_CALL_MS) {
     return blocked(

@@ -167,8 +167,9 @@ export class StandingWatch {
   #sayStill(partitions: readonly PartitionStanding[], nowMs: number): void {
     const { log, topic } = this.#options;
     const { partitionReasons } = this.standing;
-    for (const { partition, lag } of partitions) {
-      const stillMs = this.#progress.stillMs(partition, nowMs);
+    for (const standing of partitions) {
+      const { partition, lag } = standing;
+      const stillMs = this.#progress.stillMs(standing, nowMs);
       if (stillMs === 0) {
         if (this.#saidStill.delete(partition)) {
           log.info("The partition advances again", { topic, partition });

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { dirname, join, relative } from "node:path";
 import { argsOfTask, type ProgramName, startProgram } from "../../dev/programs.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
+import { until } from "../site.ts";
 
 const broker = await liveBroker();
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-/** A program that runs until it is stopped is stopped after so long; others end by themselves. */
+/** A program that runs until it is stopped is stopped so long after its first word; others end by themselves. */
 const RUN_MS = 4_000;
-const SCRIPT_SECONDS_MAX = 60;
+/** Only a program that hangs takes so long, on a machine with much else to do too. */
+const SCRIPT_SECONDS_MAX = 300;
 
 const PAGES = [
   ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"],
@@ -60,11 +62,13 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     ["tracker", "verify"],
     ["tracker", "redrive"],
   ];
-  const helps = new Map<string, string>();
-  for (const [name, ...args] of commands) {
-    helps.set([name, ...args].join(" "), await helpOf(name, args));
-  }
-  return helps;
+  return new Map(
+    await Promise.all(
+      commands.map(async ([name, ...args]) =>
+        [[name, ...args].join(" "), await helpOf(name, args)] as const
+      ),
+    ),
+  );
 }
 
 const helps = await helpOfAll();
@@ -188,12 +192,22 @@ async function runCommand(
   { folder, env }: Place,
 ): Promise<Ended> {
   const program = await startProgram(name as ProgramName, args, { cwd: folder, env });
+  let hasEnded = false;
+  const ended = program.exitCode.finally(() => hasEnded = true);
   const isEnding = args.some((arg) => ENDING.has(arg.split("=")[0] ?? ""));
+  if (!isEnding) {
+    // Before that nobody listens for the signal, and it would end the program as it ends any other.
+    await until(
+      "it has started",
+      () => hasEnded || program.output.stdout + program.output.stderr !== "",
+      SCRIPT_SECONDS_MAX * 1_000,
+    );
+  }
   const timer = setTimeout(
     () => program.signal("SIGINT"),
     isEnding ? SCRIPT_SECONDS_MAX * 1_000 : RUN_MS,
   );
-  const code = await program.exitCode;
+  const code = await ended;
   clearTimeout(timer);
   return { code, ...program.output };
 }

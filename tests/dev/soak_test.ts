@@ -9,6 +9,7 @@ import {
 } from "../../dev/soak/run.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
+import { ownProcess } from "../own_process.ts";
 import type { Verification } from "../../lib/verify/verification.ts";
 
 const broker = await liveBroker();
@@ -103,19 +104,31 @@ Deno.test({
   name: "usageOf() counts the memory and the handles of a process, and knows when it has ended",
   ignore: !COUNTS_HANDLES,
   async fn() {
-    const before = await usageOf(Deno.pid);
+    const process = ownProcess(
+      `for await (const _ of Deno.stdin.readable) {
+         const files = Array.from({ length: 100 }, () => Deno.openSync(Deno.execPath()));
+         console.log(files.length);
+       }`,
+      { stdin: "piped", stdout: "piped" },
+    ).spawn();
+    const [input, output] = [process.stdin.getWriter(), process.stdout.getReader()];
+    const openHundred = async () => {
+      await input.write(new Uint8Array([1]));
+      assert.equal((await output.read()).done, false);
+    };
+    // It has started when it has opened the first hundred.
+    await openHundred();
+    const before = await usageOf(process.pid);
     assert.ok((before?.residentMiB ?? 0) > 20);
-    const files = Array.from({ length: 100 }, () => Deno.openSync(Deno.execPath()));
-    const after = await usageOf(Deno.pid);
-    for (const file of files) file.close();
-    // The pipes to ps and ls are handles too, and come and go.
+    await openHundred();
+    const after = await usageOf(process.pid);
     const opened = (after?.handles ?? 0) - (before?.handles ?? 0);
     assert.ok(Math.abs(opened - 100) < 10, `${opened} more`);
 
-    const ended = new Deno.Command(Deno.execPath(), { args: ["--version"], stdout: "null" })
-      .spawn();
-    await ended.status;
-    assert.equal(await usageOf(ended.pid), undefined);
+    await input.close();
+    await output.cancel();
+    await process.status;
+    assert.equal(await usageOf(process.pid), undefined);
   },
 });
 

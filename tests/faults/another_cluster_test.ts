@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, readJournal, readTopic } from "../site.ts";
 import {
   assertAllCommitted,
@@ -13,7 +14,7 @@ import {
 } from "./fault_site.ts";
 
 /** Each on a folder of its own, and so with a cluster id of its own. */
-const here = await brokerOfFile();
+const here = await liveBroker();
 const there = await brokerOfFile();
 
 /**

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createShop } from "../../lib/shop/shop.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, type JournalLine, readTopic, type Site } from "../site.ts";
 import {
   assertAllCommitted,
   assertHolds,
   between,
-  brokerOfFile,
   logged,
   scaled,
   seededChoices,
@@ -15,7 +15,7 @@ import {
   withDeadline,
 } from "./fault_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /**
  * Without its checkpoint a journal has a new id, and a commit of the old one counts as another tracker's:
@@ -100,7 +100,7 @@ Deno.test("a journal cut in its last two lines, zeroed, or with a bad checkpoint
   const append = (bytes: Uint8Array) => Deno.writeFileSync(journal, bytes, { append: true });
   let oldCheckpoint = new Uint8Array();
 
-  const cuts = scaled({ long: 24, short: 4 });
+  const cuts = scaled({ long: 24, short: 2 });
   const damages: readonly (readonly [name: string, damage: () => void])[] = [
     ...Array.from({ length: cuts }, () =>
       [

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { createShop } from "../../lib/shop/shop.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until, withAdmin } from "../site.ts";
 import {
   assertAllDeadLettered,
   assertSameRecords,
-  brokerOfFile,
   committedOffsets,
   createDeadLetterTopic,
   limitDeadLetters,
@@ -16,7 +16,7 @@ import {
 } from "./fault_site.ts";
 import { sendFullRecords } from "./full_records.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const GOOD_A_PARTITION = 3_000;
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Program } from "../../dev/programs.ts";
+import { liveBroker } from "../live_broker.ts";
 import {
   countJournalLines,
   createSite,
@@ -12,7 +13,6 @@ import {
 } from "../site.ts";
 import {
   assertSameRecords,
-  brokerOfFile,
   committedOffsets,
   fill,
   logged,
@@ -25,7 +25,7 @@ import {
 } from "./fault_site.ts";
 import { mountSmallDisk, succeeds } from "../small_disk.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const RECORD_COUNT = 6_000;
 const ROOM_BYTES = 6 * 1024 * 1024;

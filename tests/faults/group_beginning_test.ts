@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { liveBroker } from "../live_broker.ts";
 import { countJournalLines, createSite, readJournal, type Site, until } from "../site.ts";
 import {
-  brokerOfFile,
   committedOffsets,
   IS_LONG,
   logged,
@@ -16,7 +16,7 @@ import {
 } from "./fault_site.ts";
 import { addPartitions, deleteOffsets, joinAsForeigner, sendTo, untilHeld } from "./group_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /** Long enough that no member loses its partitions because the machine is busy. */
 const CALM_SESSION_MS = 10_000;

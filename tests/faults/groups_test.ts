@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Program } from "../../dev/programs.ts";
 import { encodeSubscription } from "../../lib/kafka/protocol/consumer_protocol.ts";
+import { liveBroker } from "../live_broker.ts";
 import {
   countJournalLines,
   createSite,
@@ -13,7 +14,6 @@ import {
   until,
 } from "../site.ts";
 import {
-  brokerOfFile,
   fill,
   logged,
   marksOf,
@@ -32,7 +32,7 @@ import {
   untilHeld,
 } from "./group_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /** Long enough that no member loses its partitions, and reads records again, because the machine is busy. */
 const CALM_SESSION_MS = 20_000;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, journaledRecord, type Site, until, visitJournal } from "../site.ts";
 import {
   assertDeadLettersAreOf,
   assertSameRecords,
-  brokerOfFile,
   fill,
   logged,
   nameOf,
@@ -16,7 +16,7 @@ import {
 } from "./fault_site.ts";
 import { type Deed, deedOf, HANDLER_POLICY, isGivenUp } from "./faulty_handler.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const ORDER_COUNT = scaled({ long: 5_000, short: 300 });
 /** Some orders are sent again as they were: chosen anew each time, one that takes long could be among them. */

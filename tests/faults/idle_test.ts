@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, hasCommand, until } from "../site.ts";
-import { brokerOfFile, fill, say, scaled, trackToEnd, untilAllCommitted } from "./fault_site.ts";
+import { fill, say, scaled, trackToEnd, untilAllCommitted } from "./fault_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
-const MEASURED_MS = 10_000;
+const MEASURED_MS = scaled({ long: 10_000, short: 5_000 });
 /** The short form runs beside other things: its bound is only there to notice a loop. */
 const PERCENT_MAX = scaled({ long: 5, short: 25 });
 const TICKS_A_SECOND = 100;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until } from "../site.ts";
 import {
   assertAllCommitted,
   assertAllDeadLettered,
   assertSameRecords,
   between,
-  brokerOfFile,
   type Failpoint,
   fill,
   logged,
@@ -18,10 +18,10 @@ import {
   withDeadline,
 } from "./fault_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
-const RECORD_COUNT = scaled({ long: 200_000, short: 40_000 });
-const KILL_COUNT = scaled({ long: 25, short: 7 });
+const RECORD_COUNT = scaled({ long: 200_000, short: 30_000 });
+const KILL_COUNT = scaled({ long: 25, short: 5 });
 /** Rounds with a kill of each kind: before the flush, during a slow one, before and after the dead letters. */
 const ROUND_COUNT = scaled({ long: 5, short: 1 });
 const BEFORE_FLUSH: readonly Failpoint[] = ["before-write", "torn-write", "before-sync"];

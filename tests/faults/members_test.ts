@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Program } from "../../dev/programs.ts";
 import type { Random } from "../../lib/shop/random.ts";
+import { liveBroker } from "../live_broker.ts";
 import {
   countJournalLines,
   createSite,
@@ -15,7 +16,6 @@ import {
 import {
   assertAllCommitted,
   between,
-  brokerOfFile,
   createDeadLetterTopic,
   difference,
   limitDeadLetters,
@@ -31,11 +31,11 @@ import {
 } from "./fault_site.ts";
 import { sendFullRecords } from "./full_records.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const MEMBER_COUNT = 3;
 const PARTITION_COUNT = 6;
-const RECORD_COUNT = scaled({ long: 100_000, short: 20_000 });
+const RECORD_COUNT = scaled({ long: 100_000, short: 12_000 });
 const FULL_RECORD_COUNT = 120;
 const RATE = scaled({ long: 2_000, short: 1_500 });
 /** So many lines are journaled, by all together, between one change and the next. */

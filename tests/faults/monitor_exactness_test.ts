@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Program } from "../../dev/programs.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until } from "../site.ts";
 import {
-  brokerOfFile,
   fill,
   PATIENCE_MS,
   say,
@@ -13,7 +13,7 @@ import {
   withDeadline,
 } from "./fault_site.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 const ROUND_RECORDS = scaled({ long: 250_000, short: 10_000 });
 const BAD_PERCENT = 2;

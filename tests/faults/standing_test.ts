@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Transaction } from "kafkajs";
 import { spawnBoundToUs } from "../../dev/child_process.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, createTopics, type Site, until, withAdmin } from "../site.ts";
 import {
-  brokerOfFile,
   committedOffsets,
   createDeadLetterTopic,
   FaultBroker,
@@ -18,7 +18,7 @@ import { setQuota } from "./quota.ts";
 import { lagOf, look, readStatus, startWatched } from "./standing_site.ts";
 import { joinStubbornly } from "./stubborn_member.ts";
 
-const broker = await brokerOfFile();
+const broker = await liveBroker();
 
 /** What is promised: the right word within this time. */
 const SAID_WITHIN_MS = 5_000;
@@ -203,32 +203,30 @@ Deno.test("a transaction that is committed meanwhile is waited for, by --exit-at
  */
 Deno.test("a quota that is used up: throttled is what it says, and the member keeps its place", async () => {
   const clientId = "orderflow-tracker";
-  await using site = await createSite({ broker: broker.address });
+  // The quota is of all trackers on the broker.
+  await using own = await FaultBroker.start();
+  await using site = await createSite({ broker: own.address });
   await fill(site, { count: 1_500 });
-  await setQuota(broker.address, { clientId, consumerByteRate: 15_000 });
-  try {
-    const tracker = await startWatched(site);
-    await until("it has joined", () => logged(site.logs, /Joined/).length > 0);
-    const startedAtMs = performance.now();
-    await tracker.untilStatus(
-      "throttled is said",
-      ({ reason }) => /throttled/.test(reason ?? ""),
-      SAID_WITHIN_MS + SLACK_MS,
-    );
-    await until("15 s have passed", async () => {
-      const { ready = true, reason = "" } = await tracker.readiness() ?? {};
-      assert.ok(ready || /throttled/.test(reason), reason);
-      return performance.now() - startedAtMs > 15_000;
-    });
-    assert.deepEqual(logged(site.logs, /No answer/), []);
-    assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
-    await setQuota(broker.address, { clientId, consumerByteRate: undefined });
-    await tracker.untilStatus("no lag is left", (status) => lagOf(status) === 0);
-    await tracker.untilStatus("nothing holds it up", ({ reason }) => reason === undefined);
-    assert.equal(tracker.status()?.counters["received"], 1_500);
-  } finally {
-    await setQuota(broker.address, { clientId, consumerByteRate: undefined });
-  }
+  await setQuota(own.address, { clientId, consumerByteRate: 15_000 });
+  const tracker = await startWatched(site);
+  await until("it has joined", () => logged(site.logs, /Joined/).length > 0);
+  const startedAtMs = performance.now();
+  await tracker.untilStatus(
+    "throttled is said",
+    ({ reason }) => /throttled/.test(reason ?? ""),
+    SAID_WITHIN_MS + SLACK_MS,
+  );
+  await until("15 s have passed", async () => {
+    const { ready = true, reason = "" } = await tracker.readiness() ?? {};
+    assert.ok(ready || /throttled/.test(reason), reason);
+    return performance.now() - startedAtMs > 15_000;
+  });
+  assert.deepEqual(logged(site.logs, /No answer/), []);
+  assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
+  await setQuota(own.address, { clientId, consumerByteRate: undefined });
+  await tracker.untilStatus("no lag is left", (status) => lagOf(status) === 0);
+  await tracker.untilStatus("nothing holds it up", ({ reason }) => reason === undefined);
+  assert.equal(tracker.status()?.counters["received"], 1_500);
 });
 
 /**

@@ -42,6 +42,10 @@ async function journalPastCheckpoint(
   return folder;
 }
 
+/** The short form leaves out three of four bytes in the middle of a line, other ones each time. */
+const STEP = Deno.env.get("ORDERFLOW_FAULTS") === "long" ? 1 : 4;
+const EDGE_BYTES = 16;
+
 for (const checkpoint of ["old", "missing"] as const) {
   Deno.test(`A journal cut at any byte of its last two lines keeps the whole ones (checkpoint ${checkpoint})`, async () => {
     using whole = await journalPastCheckpoint(2, 5);
@@ -50,7 +54,11 @@ for (const checkpoint of ["old", "missing"] as const) {
     const lineBytes = lineOf(partition(0), 0).length;
     assert.equal(bytes.length, 5 * lineBytes);
     using folder = new TestFolder();
+    const phase = Math.floor(Math.random() * STEP);
     for (let length = 3 * lineBytes; length <= bytes.length; length++) {
+      const inLine = length % lineBytes;
+      const isAtEdge = Math.min(inLine, lineBytes - inLine) <= EDGE_BYTES;
+      if (!isAtEdge && length % STEP !== phase) continue;
       folder.copyFrom(whole);
       Deno.truncateSync(folder.active, length);
       const lineCount = Math.floor(length / lineBytes);

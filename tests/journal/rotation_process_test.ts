@@ -8,9 +8,9 @@ import { assertJournalIsTopic, createSite, until } from "../site.ts";
 
 await liveBroker();
 
-const ORDERS = 30_000;
-const SEGMENT_BYTES_MAX = 4_000_000;
-/** 94 MB of lines. */
+const ORDERS = 10_000;
+const SEGMENT_BYTES_MAX = 1_000_000;
+/** 31 MB of lines. */
 const SEGMENTS_MIN = 12;
 
 function namesIn(folder: string, start: string): readonly string[] {
@@ -22,7 +22,7 @@ Deno.test("tracker --rotate, killed with SIGKILL in mid-run, loses and splits no
   await using site = await createSite();
   await site.run("producer", ["--count", String(ORDERS), "--rate", "max", "--json"]);
   await Deno.mkdir(site.logs);
-  const args = ["--rotate", "4MB", "--json"];
+  const args = ["--rotate", "1MB", "--json"];
   for (const segmentsMin of [2, 5, 8]) {
     const tracker = await site.start("tracker", args);
     await until(
@@ -54,7 +54,7 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
   await using site = await createSite();
   await site.run("producer", ["--count", String(ORDERS), "--rate", "max", "--json"]);
   await Deno.mkdir(site.logs);
-  const args = ["--rotate", "4MB", "--compress", "--json"];
+  const args = ["--rotate", "1MB", "--compress", "--json"];
   const killed = await site.start("tracker", args);
   await until("an archive", () => namesIn(site.logs, "tracker.archive.").length >= 4);
   killed.signal("SIGKILL");
@@ -82,7 +82,7 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
     );
     return Date.now() - (mtime?.getTime() ?? 0) > 1_000;
   });
-  const removing = await site.start("tracker", ["--rotate", "4MB", "--keep", "1s", "--json"]);
+  const removing = await site.start("tracker", ["--rotate", "1MB", "--keep", "1s", "--json"]);
   await until("all is removed", () => namesIn(site.logs, "tracker.archive.").length === 0);
   removing.signal("SIGTERM");
   assert.equal(await removing.exitCode, 0);
@@ -94,7 +94,7 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
   const before = (await site.journal()).length;
   const { code, stdout } = await site.run("tracker", [
     "--rotate",
-    "4MB",
+    "1MB",
     "--exit-at-end",
     "--json",
   ]);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { classArchive } from "../../dev/class_archive.ts";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, hasCommand } from "../site.ts";
@@ -46,9 +47,16 @@ for (const codec of ["gzip", "snappy", "lz4", "zstd"]) {
     ignore: !hasJava,
     fn: async () => {
       await using site = await createSite({ partitions: 1 });
+      const jars = await kafkaJars();
+      const classes = await classArchive(jars);
+      const quickJava = [
+        ...["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"],
+        ...(classes ? [`-XX:SharedArchiveFile=${classes}`] : []),
+      ];
       const { success, stderr: said } = await new Deno.Command("java", {
         args: [
-          ...["-cp", `${await kafkaJars()}/*`, "org.apache.kafka.tools.ProducerPerformance"],
+          ...quickJava,
+          ...["-cp", `${jars}/*`, "org.apache.kafka.tools.ProducerPerformance"],
           ...[
             "--topic",
             site.topic,

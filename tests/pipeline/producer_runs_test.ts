@@ -17,7 +17,7 @@ async function produce(site: Site, args: readonly string[]): Promise<ProducerSum
 
 for (
   const args of [
-    ["--rate", "700", "--count", "2000"],
+    ["--rate", "700", "--count", "1000"],
     ["--rate", "max", "--count", "2000", "--countries", "FR,US,SE"],
     ["--ramp", "400:2s,0:1s", "--bad", "20"],
   ]
@@ -26,7 +26,7 @@ for (
     const usual = ["--seed", "42", "--start-time", "2026-01-31T08:00:00Z", ...args];
     await using first = await createSite();
     await using second = await createSite();
-    const summaries = [await produce(first, usual), await produce(second, usual)];
+    const summaries = await Promise.all([produce(first, usual), produce(second, usual)]);
     const untimed = async (site: Site) =>
       (await readTopic(site)).map(({ timestampMs: _, ...record }) => record);
     const topic = await untimed(first);

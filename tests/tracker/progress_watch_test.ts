@@ -7,12 +7,12 @@ Deno.test("ProgressWatch: a partition with lag whose commit does not change stan
   const watch = new ProgressWatch();
   for (let ms = 0; ms < STILL_AFTER_MS; ms += 1_000) {
     watch.observe([STANDING], ms);
-    assert.equal(watch.stillMs(0, ms), 0);
+    assert.equal(watch.stillMs(STANDING, ms), 0);
   }
   watch.observe([STANDING], STILL_AFTER_MS);
-  assert.equal(watch.stillMs(0, STILL_AFTER_MS), STILL_AFTER_MS);
+  assert.equal(watch.stillMs(STANDING, STILL_AFTER_MS), STILL_AFTER_MS);
   watch.observe([{ ...STANDING, committed: 6 }], STILL_AFTER_MS + 1_000);
-  assert.equal(watch.stillMs(0, STILL_AFTER_MS + 1_000), 0);
+  assert.equal(watch.stillMs({ ...STANDING, committed: 6 }, STILL_AFTER_MS + 1_000), 0);
 });
 
 Deno.test("ProgressWatch: without lag there is nothing to advance to; an unknown lag may hide records", () => {
@@ -20,7 +20,7 @@ Deno.test("ProgressWatch: without lag there is nothing to advance to; an unknown
     const watch = new ProgressWatch();
     watch.observe([{ ...STANDING, lag }], 0);
     watch.observe([{ ...STANDING, lag }], 60_000);
-    assert.equal(watch.stillMs(0, 60_000) > 0, isStill, `lag ${lag}`);
+    assert.equal(watch.stillMs({ ...STANDING, lag }, 60_000) > 0, isStill, `lag ${lag}`);
   }
 });
 
@@ -29,17 +29,25 @@ Deno.test("ProgressWatch: records that come after a long rest have 10 s to be co
   watch.observe([{ ...STANDING, lag: 0 }], 0);
   watch.observe([{ ...STANDING, lag: 0 }], 60_000);
   watch.observe([STANDING], 61_000);
-  assert.equal(watch.stillMs(0, 69_000), 0);
-  assert.ok(watch.stillMs(0, 70_000) > 0);
+  assert.equal(watch.stillMs(STANDING, 69_000), 0);
+  assert.ok(watch.stillMs(STANDING, 70_000) > 0);
 });
 
 Deno.test("ProgressWatch: a handler that finishes records is progress; a partition that was lost is forgotten", () => {
   const watch = new ProgressWatch();
   watch.observe([STANDING], 0);
   watch.noteProgress(0, 9_000);
-  assert.equal(watch.stillMs(0, 18_000), 0);
-  assert.ok(watch.stillMs(0, 19_000) > 0);
+  assert.equal(watch.stillMs(STANDING, 18_000), 0);
+  assert.ok(watch.stillMs(STANDING, 19_000) > 0);
   watch.observe([], 20_000);
   watch.observe([STANDING], 21_000);
-  assert.equal(watch.stillMs(0, 30_000), 0);
+  assert.equal(watch.stillMs(STANDING, 30_000), 0);
+});
+
+Deno.test("ProgressWatch: what was committed since the last look counts, so that no lag of 0 is called a standstill", () => {
+  const watch = new ProgressWatch();
+  watch.observe([STANDING], 0);
+  assert.equal(watch.stillMs({ ...STANDING, committed: 8, lag: 0 }, 30_000), 0);
+  assert.equal(watch.stillMs({ ...STANDING, committed: 6 }, 30_000), 0);
+  assert.equal(watch.stillMs(STANDING, 30_000), 30_000);
 });

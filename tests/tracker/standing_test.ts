@@ -209,7 +209,7 @@ Deno.test("assess() gives each partition its own reason, and names what someone 
         { ...MOVING, partition: 2 },
       ],
     }),
-    stillMs: (partition) => partition === 0 ? 20_000 : 0,
+    stillMs: ({ partition }) => partition === 0 ? 20_000 : 0,
   });
   assert.equal(
     standing.reason,

@@ -288,8 +288,9 @@ Deno.test("verifyJournals() passes over the holes that a real compaction leaves"
   const logs = site.writeJournal(records.map((record) => site.lineOf(record)));
   const deadline = Date.now() + 60_000;
   let compacted = 0;
-  for (let turn = 0; compacted === 0; turn++) {
-    assert.ok(Date.now() < deadline, "the broker compacts the topic within a minute");
+  // The broker may begin with the first segments while the last is not closed.
+  for (let turn = 0; compacted < 60; turn++) {
+    assert.ok(Date.now() < deadline, `all is compacted within a minute: ${compacted} so far`);
     await new Promise((resolve) => setTimeout(resolve, 500));
     // A segment is closed by the next record, and only closed ones are compacted.
     if (turn < 3) records.push(...await site.send(0, keyed(0, 1)));
@@ -307,7 +308,6 @@ Deno.test("verifyJournals() passes over the holes that a real compaction leaves"
     assert.equal(verification.ok, true);
     compacted = verification.compacted;
   }
-  assert.ok(compacted >= 60, `the superseded records are gone: ${compacted}`);
 });
 
 Deno.test("verifyJournals() judges several journals together and names what two of them hold", async () => {
@@ -584,10 +584,11 @@ Deno.test("verifyJournals() agrees with a model that holds all in memory", async
 
     const expected = { missing: 0, duplicated: 0, across: 0, mismatched: 0, expired: 0 };
     let lineCount = 0;
+    const linesOf = journals.map((lines) =>
+      Map.groupBy(lines, ({ record }) => `${record.partition} ${record.offset}`)
+    );
     for (const { partition, offset } of records) {
-      const found = journals.map((lines) =>
-        lines.filter(({ record }) => record.partition === partition && record.offset === offset)
-      );
+      const found = linesOf.map((lines) => lines.get(`${partition} ${offset}`) ?? []);
       const counts = found.map((lines) => lines.length);
       const count = counts.reduce((sum, each) => sum + each, 0);
       lineCount += count;
