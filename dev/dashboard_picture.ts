@@ -1,7 +1,7 @@
 /**
  * Draws the dashboard as SVG from the journal and log of a run, for the documentation. While a tracker runs:
  *
- *     deno run --allow-read --allow-env dev/dashboard_picture.ts --logs logs > docs/images/dashboard.svg
+ *     deno run --allow-read --allow-env dev/dashboard_picture.ts --logs logs --seconds 25 > docs/images/dashboard.svg
  *     deno run --allow-read --allow-env dev/dashboard_picture.ts --columns 80 --rows 24 --keys e
  *
  * @module
@@ -20,6 +20,7 @@ interface PictureOptions {
   readonly columns: number;
   readonly rows: number;
   readonly keys: string;
+  readonly seconds: number;
 }
 
 const CELL = { width: 8.4, height: 16.5 } as const;
@@ -41,7 +42,7 @@ const STYLE = "text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Deja
   `monospace;font-size:${FONT_SIZE}px;white-space:pre}`;
 
 async function main(args: string[]): Promise<number> {
-  const { logs, columns, rows, keys } = createCommand({
+  const { logs, columns, rows, keys, seconds } = createCommand({
     name: "dashboard_picture",
     description: "Draws the dashboard as SVG.",
   })
@@ -49,9 +50,19 @@ async function main(args: string[]): Promise<number> {
     .addOption(new Option("--columns <n>").default(120).argParser(integerParser({ min: 40 })))
     .addOption(new Option("--rows <n>").default(36).argParser(integerParser({ min: 12 })))
     .option("--keys <characters>", "pressed before it is drawn", "")
+    .addOption(
+      new Option("--seconds <n>", "follow the tracker for this long before drawing")
+        .default(0).argParser(integerParser({ min: 0 })),
+    )
     .parse(args, { from: "user" }).opts<PictureOptions>();
   using follower = new Follower(logs);
   await follower.catchUp();
+  // Courses over time are known from what was seen.
+  for (let look = 0; look < seconds * 1000 / INTERVAL_MS; look++) {
+    follower.snapshot();
+    await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
+    await follower.catchUp();
+  }
   const snapshot = follower.snapshot();
   const controls = Array.from(keys).reduce(
     (after: Controls, text) =>

@@ -103,12 +103,13 @@ async function main(args: string[]): Promise<number> {
       view,
       stop: shutdown.requested,
       ...(stage && {
-        meanwhile: ({ killTracker, startTracker }) =>
+        meanwhile: ({ killTracker, startTracker, untilFlowing }) =>
           makeTroubles({
             stage,
             seed,
             killTracker,
             startTracker,
+            untilFlowing,
             say: view.chaos,
             signal: shutdown.requested,
           }),

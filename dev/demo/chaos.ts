@@ -30,6 +30,8 @@ export interface Troubles {
   readonly killTracker: () => Promise<void>;
   /** A new one on the same folder. */
   readonly startTracker: () => Promise<void>;
+  /** Resolves when orders are sent and journaled: a trouble that meets programs at their start would only end them. */
+  readonly untilFlowing: () => Promise<void>;
   /** Told what happens, as it happens. */
   readonly say: (news: ChaosNews) => void;
   readonly signal: AbortSignal;
@@ -145,7 +147,7 @@ export async function startChaosStage(
 
 /** Makes each trouble once, in an order and at times that the seed decides; ends early when it is told to. */
 export async function makeTroubles(troubles: Troubles): Promise<void> {
-  const { seed, say, signal } = troubles;
+  const { seed, say, signal, untilFlowing } = troubles;
   const random = new Random(seed);
   const order = TROUBLES.map((trouble) => ({ trouble, at: random.unit() }))
     .sort((one, other) => one.at - other.at);
@@ -154,6 +156,7 @@ export async function makeTroubles(troubles: Troubles): Promise<void> {
     isTrouble: false,
   });
   for (const [index, { trouble }] of order.entries()) {
+    await untilFlowing();
     await elapsed(between(random, CALM_MS_MIN, CALM_MS_MAX), signal);
     if (signal.aborted) return;
     const number = `${index + 1} of ${order.length}`;
@@ -161,6 +164,7 @@ export async function makeTroubles(troubles: Troubles): Promise<void> {
     await trouble.make(troubles, random);
     say({ text: `${number} over: ${trouble.after}`, isTrouble: false });
   }
+  await untilFlowing();
   await elapsed(CALM_MS_MIN, signal);
 }
 

@@ -39,6 +39,8 @@ export interface RunningPrograms {
   killTracker(): Promise<void>;
   /** A new one on the same folder. */
   startTracker(): Promise<void>;
+  /** Resolves when further orders have been sent and journaled, or when that does not happen in time. */
+  untilFlowing(): Promise<void>;
 }
 
 /** Of a program that SIGTERM reached before it listened for signals: it had done nothing yet. */
@@ -46,6 +48,8 @@ const STOPPED_AT_START_EXIT_CODE = 128 + 15;
 const POLL_MS = 250;
 /** How long the tracker may take to journal what is in the topic after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
+/** How long producer and tracker may take to start, or to go on after a trouble. */
+const FLOWING_TIMEOUT_MS = 60_000;
 /** Records of the tracker that are shown in full; then counts tell. */
 const TRACKER_RECORDS_MAX = 5;
 /** The same for bad records. */
@@ -93,6 +97,7 @@ export async function runPipeline(
     async startTracker() {
       tracker = await start();
     },
+    untilFlowing: () => progress.untilFlowing(stop),
   });
   if (meanwhile !== undefined) stopProducer();
   const producerExit = await producer.exitCode;
@@ -192,6 +197,8 @@ function sumOfHighs(ranges: readonly OffsetRange[]): number {
 }
 
 interface Progress {
+  /** Resolves when more is in the topic and journaled than at the time of the call. */
+  untilFlowing(stop: AbortSignal): Promise<void>;
   /** Resolves with true when the group has committed these offsets, with false when that takes too long. */
   untilJournaled(after: DemoOffsets, tracker: Program): Promise<boolean>;
 }
@@ -205,6 +212,7 @@ function showProgress(
     view: DemoView;
   },
 ): Progress {
+  let counts = { inTopic: 0, journaled: 0 };
   const countNow = async () => {
     // In this order, so that no more is shown as journaled than as sent.
     const committed = await cluster.committedOffsets(site.group, site.topic);
@@ -214,11 +222,14 @@ function showProgress(
       const offset = committed.find((commit) => commit.partition === partition)?.offset ?? start;
       return { partition, count: Math.max(0, offset - start), offset };
     });
-    const inTopic = sumOfHighs(ranges) - sumOfHighs(before.orders);
-    show(inTopic, journaled.reduce((sum, { count }) => sum + count, 0));
+    counts = {
+      inTopic: sumOfHighs(ranges) - sumOfHighs(before.orders),
+      journaled: journaled.reduce((sum, { count }) => sum + count, 0),
+    };
+    show(counts);
     return journaled;
   };
-  const show = (inTopic: number, journaled: number) => {
+  const show = ({ inTopic, journaled }: typeof counts) => {
     view.progress(
       `${withThousands(inTopic)}${orders === undefined ? "" : ` of ${withThousands(orders)}`} ` +
         "orders in the topic, " +
@@ -233,6 +244,14 @@ function showProgress(
     }
   })();
   return {
+    async untilFlowing(stop) {
+      const { inTopic, journaled } = counts;
+      const deadline = Date.now() + FLOWING_TIMEOUT_MS;
+      while (Date.now() < deadline && !stop.aborted) {
+        if (counts.inTopic > inTopic && counts.journaled > journaled) return;
+        await delay(POLL_MS);
+      }
+    },
     async untilJournaled(after, tracker) {
       isPolling = false;
       await polling;

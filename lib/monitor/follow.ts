@@ -36,6 +36,8 @@ export class Follower implements Disposable {
     },
   };
   #hasCounted = false;
+  /** Why the log cannot be read; undefined where it can, or there is none. */
+  #logProblem: string | undefined;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
   constructor(folder: string) {
@@ -45,9 +47,9 @@ export class Follower implements Disposable {
   }
 
   /**
-   * Reads all that is there.
+   * Reads all that is there. A log that cannot be read is a reason of the verdict: the figures are the journal's.
    *
-   * @throws {UnreadableError} where the folder or a file is there and cannot be read.
+   * @throws {UnreadableError} where the folder or the journal is there and cannot be read.
    */
   async catchUp(signal?: AbortSignal): Promise<void> {
     this.#model.tick(Date.now());
@@ -56,7 +58,17 @@ export class Follower implements Disposable {
       await this.#countFirst(signal);
     }
     await this.#journal.catchUp(this.#sink, signal);
-    await this.#log.catchUp(this.#model.log, signal);
+    await this.#readLog(signal);
+  }
+
+  async #readLog(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#log.catchUp(this.#model.log, signal);
+      this.#logProblem = undefined;
+    } catch (error) {
+      if (!(error instanceof UnreadableError)) throw error;
+      this.#logProblem = error.message;
+    }
   }
 
   /** Searches the whole journal, until the search is ended with {@link endSearch}. */
@@ -77,7 +89,7 @@ export class Follower implements Disposable {
   /** What happens now is known at once, and the totals when all that was written before is counted. */
   async #countFirst(signal: AbortSignal | undefined): Promise<void> {
     readLatestLines(join(this.#folder, JOURNAL_NAME), this.#model.latest);
-    await this.#log.catchUp(this.#model.log, signal);
+    await this.#readLog(signal);
     await readArchives(this.#folder, this.#model.journal, signal);
     // The tail looks at the folder at once: no segment can become an archive in between.
     await this.#journal.catchUp(this.#sink, signal);
@@ -106,6 +118,7 @@ export class Follower implements Disposable {
       status: readStatus(this.#folder, nowMs),
       journalFile: this.#journal.status(),
       logFile: this.#log.status(),
+      logProblem: this.#logProblem,
     });
   }
 

@@ -109,7 +109,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
     [screenOf(snapshot), [
       /latency p50 +12 ms +p99 80 ms/,
       /lag +7 +said 5 s ago/,
-      /orders\/1 +50 +10 +49 +0\.5 +4/,
+      / 1 +50 +10 +49 +0\.5 +4/,
       /A record was sent to the dead-letter topic - orders\/1@14, reason TIMEOUT/,
       /dead letters +3 +VALIDATION 2, TIMEOUT 1/,
       /failed +10 +validation 10/,

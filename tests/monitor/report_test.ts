@@ -76,6 +76,25 @@ Deno.test("the report says what was lost, and by what the tracker ended", () => 
   assert.match(formatHtml(snapshot, { folder: "logs" }), /class="bad">FINISHED WITH PROBLEMS/);
 });
 
+Deno.test("the report has lag and latency as they were when the tracker stopped, and no rate of now", () => {
+  const timestamp = new Date(NOW_MS - 3_600_000).toISOString();
+  const stopped = {
+    timestamp,
+    state: "stopped",
+    topic: "orders",
+    latency_ms: { p50: 12, p99: 90.5, max: 90 },
+    partitions: [{ partition: 0, position: 110, committed: 110, lag: 7 }],
+  };
+  const status = judgeStatus(JSON.stringify(stopped), NOW_MS);
+  const html = formatHtml(finishedRun().snapshot({ nowMs: NOW_MS, status }), { folder: "logs" });
+  const page = html.replace(/<style>.*<\/style>/s, "").replace(/<[^>]*>/g, " ").replace(
+    /\s+/g,
+    " ",
+  );
+  assert.match(page, /latency p50 12 ms end to end; p99 90 ms lag 7 when the tracker stopped/);
+  assert.match(page, /partition received failed last offset lag orders\/0 100 1 109 7 /);
+});
+
 Deno.test("monitor --html exits 0 for a finished run, and 1 where something is wrong with it", async () => {
   const codeOf = async (logs: Logs) => {
     const { code } = await new Deno.Command(Deno.execPath(), {

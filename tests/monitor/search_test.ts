@@ -74,7 +74,7 @@ Deno.test("a search looks through the whole journal, newest first, and takes wha
     intervalMs: 500,
     notice: "",
   }).map(toText).join("\n");
-  assert.match(frame, /Records, 1 match in the whole journal \([\d.]+ [kM]B\)[^]*orders\/0@7/);
+  assert.match(frame, /Records, 1 match in the whole journal \([\d.]+ [kM]B\)[^]*ok 0@7 /);
 });
 
 Deno.test("a search keeps a bounded number of records, and says that there are more", async () => {

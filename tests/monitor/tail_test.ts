@@ -362,6 +362,7 @@ async function runAgainstModel(seed: number): Promise<void> {
   const files: TailFiles = {
     list: (folder) => (between(), TAIL_FILES.list(folder)),
     stat: (path) => (between(), TAIL_FILES.stat(path)),
+    obstacle: (path) => (between(), TAIL_FILES.obstacle(path)),
     open(path) {
       between();
       const file = TAIL_FILES.open(path);

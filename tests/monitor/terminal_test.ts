@@ -155,9 +155,9 @@ test("dashboard's panes are one Tab apart in a small terminal; Enter opens an or
   await terminal.press("Escape");
   await terminal.shows(/─ Recent records ─/);
   await terminal.press("Tab");
-  await terminal.shows(/─ Log ─[^]*WARN +A record was sent to the dead-letter topic: total/);
+  await terminal.shows(/─ Log ─[^]*WARN +total - A record was sent to the dead-letter topic/);
   await terminal.press("Tab");
-  await terminal.shows(/─ Partitions ─[^]*orders\/0 +120 +2 +119 [^]* 7 /);
+  await terminal.shows(/─ Partitions ─[^]* 0 +120 +2 +119 [^]* 7 /);
   await terminal.press("Tab");
   await terminal.shows(/─ Business ─[^]*1,711 EUR +[\d.,]+ a minute[^]*pending 118/);
   await terminal.press("Tab");
@@ -293,7 +293,7 @@ test("dashboard shows what a message would do to the terminal, and does not do i
   await using terminal = await startMonitor(logs, { columns: 160, rows: 45 });
   const recording = join(logs.path, "recording");
   await terminal.record(recording);
-  const text = await terminal.shows(/FAILED +orders\/0@0/);
+  const text = await terminal.shows(/FAILED +0@0/);
   assert.match(text, /order_id: \S*\]0;taken over/);
   assert.ok(!text.includes("\u202e"));
   await terminal.press("e");

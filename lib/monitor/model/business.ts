@@ -1,5 +1,5 @@
 /**
- * The business behind the messages: orders by status, what they come to by currency, who buys and what.
+ * Sums up the business behind the messages: orders by status, revenue by currency, top products and customers.
  *
  * Pure: orders and the time are handed in.
  *
@@ -12,7 +12,7 @@ import { type Counted, Tally } from "./tally.ts";
 
 /** The last minutes, by the events' own timestamps. */
 export const REVENUE_MINUTES = 5;
-/** Bounds against a hostile journal; what is beyond is counted together. */
+/** Bound against a hostile journal; further names are counted together. */
 const NAMES_MAX = 20;
 export const OTHER_NAME = "other";
 const MINUTE_MS = 60_000;
@@ -25,6 +25,20 @@ export interface Revenue {
   readonly totalCents: number;
   /** On average over the last {@link REVENUE_MINUTES} full minutes and the one begun, from the first amount on. */
   readonly perMinuteCents: number;
+}
+
+/** Tells whether the topic has any orders. */
+export function hasOrders(
+  { business: { ordersByStatus, revenue, topProducts, topCustomers } }: {
+    readonly business: {
+      readonly ordersByStatus: ReadonlyMap<string, number>;
+      readonly revenue: readonly Revenue[];
+      readonly topProducts: readonly Counted[];
+      readonly topCustomers: readonly Counted[];
+    };
+  },
+): boolean {
+  return ordersByStatus.size + revenue.length + topProducts.length + topCustomers.length > 0;
 }
 
 interface Takings {
@@ -51,7 +65,7 @@ export class Business {
     return copy;
   }
 
-  /** An order that the tracker processed; what it lacks is not counted. */
+  /** Counts an order that the tracker processed; missing fields are not counted. */
   note(order: OrderFacts, timestampMs: number): void {
     const { status, total, currency, customerId, customerName, items } = order;
     for (const { id, name, quantity } of items) this.#products.add(id, name ?? id, quantity);

@@ -1,5 +1,5 @@
 /**
- * What the figures mean: a score whose parts are named, and a verdict with its reasons. Pure.
+ * Says what the figures mean: a verdict with its reasons. Pure.
  *
  * @module
  */
@@ -23,17 +23,6 @@ const RATE_LOW = 0.1;
 export const LAST_ERROR_RED_MS = 60_000;
 const LAST_ERROR_YELLOW_MS = 300_000;
 
-const SUCCESS_POINTS_MAX = 50;
-const ERROR_POINTS_MAX = 20;
-const POINTS_PER_ERROR = 2;
-const RATE_POINTS = [
-  { atLeast: 0.5, points: 30 },
-  { atLeast: 0.3, points: 25 },
-  { atLeast: 0.1, points: 15 },
-] as const;
-const RATE_POINTS_MAX = 30;
-const RATE_POINTS_ABOVE_ZERO = 10;
-
 /** `counting`: the journal is not read to where now is, so nothing can be said of now. */
 export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_data";
 
@@ -41,7 +30,7 @@ export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_
 export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
- * What the tracker is doing. While its status file is fresh the tracker itself says so: `starting`, `waiting`, `blocked`, and
+ * What the tracker is doing. While its status file is fresh, it is the tracker's own state: `starting`, `waiting`, `blocked`, and
  * `stopping` are its own words (`lib/tracker/standing.ts`). Else it is what it seems to be doing: `running` messages come in;
  * `idle` none come in, but its log goes on; `stopped` it said its totals and ended; `silent` neither journal nor log go on;
  * `absent` there never was anything.
@@ -65,6 +54,9 @@ export interface SaidStatus {
   readonly ageMs: number;
 }
 
+/** Longer latencies are shown in seconds, minutes, or hours. */
+const LONG_MS = 10_000;
+
 export type Level = "good" | "warning" | "bad";
 
 export interface Check {
@@ -80,22 +72,9 @@ export interface Health {
   readonly state: TrackerState;
   /** What keeps records from being journaled now. */
   readonly trouble: Trouble | undefined;
-  /** In words, the most important first; never empty. */
+  /** Sentences, the most important first; never empty. */
   readonly reasons: readonly string[];
   readonly checks: readonly Check[];
-}
-
-export interface QualityPart {
-  readonly name: "success" | "throughput" | "errors";
-  readonly points: number;
-  readonly pointsMax: number;
-  readonly reason: string;
-}
-
-export interface Quality {
-  /** 0 to 100: the sum of the parts, rounded. */
-  readonly score: number;
-  readonly parts: readonly QualityPart[];
 }
 
 /** What is judged. Ages are in milliseconds; undefined where the thing never was. */
@@ -122,15 +101,12 @@ export interface Evidence {
   readonly lostStatusAgeMs: number | undefined;
   readonly trouble: Trouble | undefined;
   readonly unreadableLines: number;
+  /** Why the log, or the status file, cannot be read. */
+  readonly fileProblems: readonly string[];
   /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
-  /** Whether they were there when the monitor came. */
+  /** Whether they existed when the monitor was started. */
   readonly isFirstCount: boolean;
-}
-
-export function judgeQuality(evidence: Evidence): Quality {
-  const parts = [successPart(evidence), throughputPart(evidence), errorsPart(evidence)];
-  return { score: Math.round(parts.reduce((sum, { points }) => sum + points, 0)), parts };
 }
 
 export function judgeHealth(evidence: Evidence): Health {
@@ -153,7 +129,7 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   }
   if (evidence.received === 0) {
     const reasons = [noDataReason(evidence, state), ...saidReasons(evidence)];
-    return { status: "no_data", state, reasons, checks };
+    return { status: "no_data", state, reasons: [...reasons, ...fileReasons(evidence)], checks };
   }
   if (lostStatusAgeMs !== undefined) {
     const lost = `the tracker has not said anything for ${duration(lostStatusAgeMs)}: ` +
@@ -162,7 +138,8 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   }
   if (newestAgeMs > STALE_AFTER_MS) {
     const stale = `no data for ${duration(newestAgeMs)} (stale after ${duration(STALE_AFTER_MS)})`;
-    return { status: "stale", state, reasons: [stale, ...stateReasons(evidence, state)], checks };
+    const reasons = [stale, ...stateReasons(evidence, state), ...fileReasons(evidence)];
+    return { status: "stale", state, reasons, checks };
   }
   const troubles = troublesOf(evidence, state);
   return {
@@ -178,15 +155,13 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
       ...checks.slice(1).filter(({ level, name }) =>
         level !== "good" && (name !== "throughput" || state === "running")
       ).map(({ reason }) => reason),
-      ...(evidence.unreadableLines > 0
-        ? [`${counted(evidence.unreadableLines, "line")} could not be read`]
-        : []),
+      ...fileReasons(evidence),
     ],
     checks,
   };
 }
 
-/** A time in words, in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
+/** Formats a time in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
 export function duration(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -195,25 +170,26 @@ export function duration(ms: number): string {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
-/** `0.4 ms`, `12 ms`: no digits that nobody reads. */
+/** Formats a latency with few digits: `0.4 ms`, `12 ms`, `23 min`. */
 export function milliseconds(ms: number): string {
+  if (ms >= LONG_MS) return duration(ms);
   return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
 }
 
-/** As it is shown: `NO DATA`; the trouble's name where there is one: `BROKER AWAY`. */
+/** Returns the verdict as shown: `NO DATA`; with a trouble, its name: `BROKER AWAY`. */
 export function statusName(
   { status, trouble }: Pick<Health, "status" | "trouble">,
 ): string {
   return trouble?.name ?? status.replace("_", " ").toUpperCase();
 }
 
-/** How good or bad the verdict is. */
+/** Returns how good or bad the verdict is. */
 export function levelOf({ status, trouble }: Pick<Health, "status" | "trouble">): Level {
   if (trouble !== undefined || status === "unhealthy") return "bad";
   return status === "healthy" ? "good" : "warning";
 }
 
-/** A percentage for people: `100`, `99.8`; never rounded up to 100. */
+/** Formats a percentage: `100 %`, `99.8 %`; never rounds up to 100. */
 export function percent(value: number): string {
   return `${Math.floor(value * 10) / 10} %`;
 }
@@ -267,7 +243,15 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
   return [];
 }
 
-/** What the tracker itself says of its state. */
+/** Returns what cannot be read. */
+function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly string[] {
+  return [
+    ...(unreadableLines > 0 ? [`${counted(unreadableLines, "line")} could not be read`] : []),
+    ...fileProblems,
+  ];
+}
+
+/** Returns the reason that the tracker gives for its state. */
 function saidReasons({ status }: Evidence): readonly string[] {
   return status?.reason === undefined ? [] : [`the tracker is ${status.state}: ${status.reason}`];
 }
@@ -352,43 +336,7 @@ function lastErrorCheck({ lastErrorAgeMs }: Evidence): Check {
   };
 }
 
-function successPart({ window, successPercent }: Evidence): QualityPart {
-  const inWindow = window.received > 0;
-  const rate = inWindow
-    ? 100 * (window.received - window.failed) / window.received
-    : successPercent;
-  return {
-    name: "success",
-    points: rate === undefined ? 0 : round1(rate / 100 * SUCCESS_POINTS_MAX),
-    pointsMax: SUCCESS_POINTS_MAX,
-    reason: rate === undefined
-      ? "no message yet"
-      : `${percent(rate)} ${inWindow ? `in ${duration(JUDGED_WINDOW_MS)}` : "of all"}`,
-  };
-}
-
-function throughputPart({ messagesPerSecond: rate }: Evidence): QualityPart {
-  const step = RATE_POINTS.find(({ atLeast }) => rate >= atLeast);
-  return {
-    name: "throughput",
-    points: step?.points ?? (rate > 0 ? RATE_POINTS_ABOVE_ZERO : 0),
-    pointsMax: RATE_POINTS_MAX,
-    reason: `${rate} msg/s`,
-  };
-}
-
-function errorsPart({ window, trackerErrorsInWindow }: Evidence): QualityPart {
-  const errors = window.failed + trackerErrorsInWindow;
-  return {
-    name: "errors",
-    points: Math.max(0, ERROR_POINTS_MAX - POINTS_PER_ERROR * errors),
-    pointsMax: ERROR_POINTS_MAX,
-    reason: `${errors === 0 ? "no errors" : counted(errors, "error")} in ${
-      duration(JUDGED_WINDOW_MS)
-    }`,
-  };
-}
-
-function round1(value: number): number {
+/** To one digit. */
+export function round1(value: number): number {
   return Math.round(value * 10) / 10;
 }

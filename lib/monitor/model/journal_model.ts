@@ -1,5 +1,5 @@
 /**
- * What the journal's lines say, counted: the only source of totals.
+ * Counts the journal's lines: the only source of totals.
  *
  * Pure: lines and the time are handed in.
  *
@@ -14,6 +14,7 @@ import { type EventFacts, EventScanner } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import { LineRuns } from "./line_runs.ts";
+import { Traffic } from "./traffic.ts";
 
 /** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
@@ -74,7 +75,7 @@ class Facts {
   superseded = 0;
   expired = 0;
   unreadable = 0;
-  unreadableSample: string | undefined = undefined;
+  unreadableLines = new RecentLines({ countMax: 1, lineBytesMax: SAMPLE_BYTES_MAX });
   firstEventMs = Infinity;
   newestEventMs = -Infinity;
   aheadOfClock = 0;
@@ -84,6 +85,7 @@ class Facts {
   topics = new Map<string, Map<number, MutablePartition>>();
   partitionCount = 0;
   business = new Business();
+  traffic = new Traffic();
   lastFailed: FailedEvent | undefined = undefined;
   recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
@@ -101,9 +103,11 @@ class Facts {
     copy.history = this.history.copy();
     copy.kinds = new Map(this.kinds);
     copy.business = this.business.copy();
+    copy.traffic = this.traffic.copy();
     copy.recentFailed = this.recentFailed.copy();
     copy.recentLines = this.recentLines.copy();
     copy.recentFailedLines = this.recentFailedLines.copy();
+    copy.unreadableLines = this.unreadableLines.copy();
     copy.topics = new Map();
     for (const [topic, partitions] of this.topics) {
       const copies = new Map<number, MutablePartition>();
@@ -143,10 +147,11 @@ export class JournalModel implements LineSink {
     const facts = this.#facts;
     if (!this.#scanner.scan(bytes, start, end, whole)) {
       facts.unreadable++;
-      facts.unreadableSample = sampleOf(bytes, start, end);
+      facts.unreadableLines.note(bytes, start, end);
       return;
     }
     const event: EventFacts = this.#scanner;
+    facts.traffic.note(event);
     if (event.failed) {
       facts.failed++;
       noteFailure(facts, event);
@@ -176,6 +181,7 @@ export class JournalModel implements LineSink {
   settle(): void {
     this.#facts.recentLines.settle();
     this.#facts.recentFailedLines.settle();
+    this.#facts.unreadableLines.settle();
   }
 
   get totals(): Totals {
@@ -199,7 +205,8 @@ export class JournalModel implements LineSink {
 
   /** The beginning of the latest unreadable line: not safe to show as it is. */
   get unreadableSample(): string | undefined {
-    return this.#facts.unreadableSample;
+    const line = this.#facts.unreadableLines.lines().at(-1);
+    return line && DECODER.decode(line);
   }
 
   /** Events stamped further ahead of the monitor's clock than clocks differ; they are in no window. */
@@ -230,6 +237,10 @@ export class JournalModel implements LineSink {
 
   get business(): Business {
     return this.#facts.business;
+  }
+
+  get traffic(): Traffic {
+    return this.#facts.traffic;
   }
 
   get lastFailed(): FailedEvent | undefined {
@@ -330,8 +341,4 @@ function endOf(bytes: Uint8Array, start: number, end: number): string {
 function expiredCount(lineEnd: string): number {
   const [, from, to] = EXPIRY_MARK.exec(lineEnd) ?? [];
   return from === undefined || to === undefined ? 0 : Math.max(0, Number(to) - Number(from) + 1);
-}
-
-function sampleOf(bytes: Uint8Array, start: number, end: number): string {
-  return DECODER.decode(bytes.slice(start, Math.min(end, start + SAMPLE_BYTES_MAX)));
 }

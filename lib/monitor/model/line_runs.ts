@@ -24,17 +24,17 @@ export class LineRuns {
     return copy;
   }
 
-  /** Whether a line at this offset comes after all lines so far. */
+  /** Tells whether a line at this offset comes after all lines so far. */
   isNext(offset: number): boolean {
     return offset >= (this.#runs.at(-1)?.end ?? 0);
   }
 
-  /** Whether offsets are missing before a line that comes next; before the first one they may be. */
+  /** Tells whether offsets may be missing before the next line. */
   isGap(offset: number): boolean {
     return offset > (this.#runs.at(-1)?.end ?? 0);
   }
 
-  /** Notes a line that comes after all lines so far. */
+  /** Adds a line that comes after all lines so far. */
   add(offset: number): void {
     const last = this.#runs.at(-1);
     if (last?.end === offset) {

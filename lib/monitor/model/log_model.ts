@@ -1,6 +1,6 @@
 /**
- * What the tracker's log says: its metrics, dead letters, errors, and whether it stopped. No totals are taken from here:
- * those are the journal's.
+ * Collects what the tracker's log says: metrics, dead letters, errors, and whether it stopped. Totals come from the
+ * journal only.
  *
  * Pure: lines and the time are handed in.
  *
@@ -156,7 +156,7 @@ export class LogModel implements LineSink {
     return this.#facts.metrics;
   }
 
-  /** Whether the metrics are of a tracker that has ended. */
+  /** Whether the metrics are from a tracker that has ended. */
   get isOfEarlierTracker(): boolean {
     return this.#facts.isOfEarlierTracker;
   }

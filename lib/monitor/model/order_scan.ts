@@ -1,13 +1,13 @@
 /**
- * What the monitor shows of an order, taken from the bytes of its JSON text: status, total, currency, who
- * bought and what.
+ * Reads what the monitor shows of an order from the bytes of its JSON text: status, total, currency, customer, and items.
  *
- * A text that is not as expected is parsed whole, and that decides.
+ * A text that is not as expected is parsed whole instead.
  *
  * @module
  */
 
 import { isJsonObject } from "../../json.ts";
+import { isAt, TextPool } from "./text_pool.ts";
 
 /** Overwritten by the next scan. */
 export interface OrderFacts {
@@ -194,32 +194,6 @@ export class OrderScanner implements OrderFacts {
   }
 }
 
-const POOL_SIZE = 1 << 14;
-
-/** Texts that come again and again, decoded once. */
-class TextPool {
-  readonly #bytes: (Uint8Array | undefined)[] = new Array(POOL_SIZE);
-  readonly #texts: string[] = new Array(POOL_SIZE);
-
-  /** The text between the quotes at `start` and `end - 1`; undefined where it has escapes, or is too long, or none. */
-  of(bytes: Uint8Array, start: number, end: number, bytesMax: number): string | undefined {
-    if (bytes[start] !== QUOTE || end - start - 2 > bytesMax) return undefined;
-    let hash = 0;
-    for (let at = start + 1; at < end - 1; at++) {
-      const byte = bytes[at] ?? 0;
-      if (byte === BACKSLASH || byte === QUOTE) return undefined;
-      hash = (Math.imul(hash, 31) + byte) | 0;
-    }
-    const slot = (hash ^ (hash >>> 14)) & (POOL_SIZE - 1);
-    const known = this.#bytes[slot];
-    if (known === undefined || !isAt(bytes, start, end, known)) {
-      this.#bytes[slot] = bytes.slice(start, end);
-      this.#texts[slot] = DECODER.decode(bytes.subarray(start + 1, end - 1));
-    }
-    return this.#texts[slot];
-  }
-}
-
 /** Where a field stands: its key without the quotes, and its value. */
 interface FieldPlace {
   readonly keyStart: number;
@@ -268,14 +242,6 @@ function smallInteger(bytes: Uint8Array, start: number, end: number): number | u
     value = value * 10 + digit;
   }
   return value;
-}
-
-function isAt(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
-  if (end - start !== text.length) return false;
-  for (let index = 0; index < text.length; index++) {
-    if (bytes[start + index] !== text[index]) return false;
-  }
-  return true;
 }
 
 /** Where a string without escapes ends: the place of its closing quote. */

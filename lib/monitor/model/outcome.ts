@@ -5,10 +5,13 @@
  */
 
 import { counted, withThousands } from "../../text.ts";
+import type { LatencyStatus } from "../../tracker_status.ts";
 import type { Snapshot } from "./read_model.ts";
+import { sumOf } from "./said_figures.ts";
+import { withinMax } from "./within_max.ts";
 
 export interface Outcome {
-  /** Whether the tracker has stopped in order. */
+  /** Whether the tracker stopped cleanly. */
   readonly isFinished: boolean;
   /** What is wrong, the most important first; empty where nothing is. */
   readonly problems: readonly string[];
@@ -22,16 +25,26 @@ export function outcomeOf(snapshot: Snapshot): Outcome {
   return { isFinished, problems, sentence: `${countsOf(snapshot)} ${lossesOf(problems)}` };
 }
 
-/** Returns the lag at the moment the tracker stopped; undefined if it is not known. */
-export function lagAtStop({ status }: Snapshot): number | undefined {
+/** The tracker's last figures before it stopped. */
+export interface LastWords {
+  /** Undefined where it is not known. */
+  readonly lag: number | undefined;
+  readonly latencyMs: LatencyStatus | undefined;
+  /** Undefined where it is not known. */
+  lagOf(place: { readonly topic: string; readonly partition: number }): number | undefined;
+}
+
+/** Returns undefined if the tracker has not stopped, or wrote no status file. */
+export function lastWordsOf({ status }: Snapshot): LastWords | undefined {
   if (status.kind !== "old" && status.kind !== "fresh") return undefined;
-  if (status.status.state !== "stopped") return undefined;
-  let sum = 0;
-  for (const { lag } of status.status.partitions) {
-    if (lag === null) return undefined;
-    sum += lag;
-  }
-  return sum;
+  const { state, topic, partitions, latency_ms: latencyMs } = status.status;
+  if (state !== "stopped") return undefined;
+  const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
+  return {
+    lag: sumOf(lags.values()),
+    latencyMs: latencyMs === null ? undefined : withinMax(latencyMs),
+    lagOf: (place) => place.topic === topic ? lags.get(place.partition) : undefined,
+  };
 }
 
 function countsOf({ totals, deadLetters }: Snapshot): string {

@@ -1,5 +1,5 @@
 /**
- * The monitor's one model behind all its faces: the journal's facts and the log's, and what they mean at a given time.
+ * The one model behind all views: combines what journal, log, and status file say, and judges it at a given time.
  *
  * Pure: lines, file states and the time are handed in.
  *
@@ -12,22 +12,23 @@ import {
   type Health,
   JUDGED_WINDOW_MS,
   judgeHealth,
-  judgeQuality,
   LAST_ERROR_RED_MS,
-  type Quality,
   RATE_WINDOW_MS,
 } from "./health.ts";
+import { judgeQuality, type Quality } from "./quality.ts";
+import { type Chart, chartOf, round2, successPercent } from "./chart.ts";
 import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
 import type { Found } from "./found_records.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
-import type { WindowCounts } from "./sliding_window.ts";
 import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
+import { LagHistory, type LagSeries } from "./lag_history.ts";
+import type { TrafficView } from "./traffic.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
@@ -38,9 +39,8 @@ export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
 
 /** As many as leave each step of a chart whole seconds. */
 const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
-const FULL_SECOND_MS = 1000;
 
-/** Everything that a face shows, at one moment. Texts out of messages are as they came: not safe to show as they are. */
+/** Everything that a view shows, at one moment. Texts from messages are raw: not safe to print. */
 export interface Snapshot {
   readonly takenAtMs: number;
   readonly health: Health;
@@ -73,14 +73,16 @@ export interface Snapshot {
     /** By orders. */
     readonly topCustomers: readonly Counted[];
   };
+  /** Bytes and keys of all records. */
+  readonly traffic: TrafficView;
   /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
   /** By reason, from the log, as far back as its files go. */
   readonly deadLetters: ReadonlyMap<string, number>;
   readonly lastError: LastError | undefined;
-  /** What the tracker last said of itself in its log. */
+  /** The latest metrics in the tracker's log. */
   readonly metrics: TrackerMetrics | undefined;
-  /** What it says of itself now. */
+  /** The tracker's status file. */
   readonly status: StatusReading;
   /** Sum over partitions; undefined where it is not known. */
   readonly lag: number | undefined;
@@ -126,6 +128,8 @@ export interface PartitionView {
   readonly messagesPerSecond: number;
   /** Undefined where it is not known. */
   readonly lag: number | undefined;
+  /** A value a second of the last minute; empty where it was never known. */
+  readonly lagSeries: LagSeries;
 }
 
 export interface LastError {
@@ -135,20 +139,6 @@ export interface LastError {
   readonly text: string;
 }
 
-/** Points over a window, oldest first; the last one is of the last full second, or of what has passed of its step. */
-export interface Chart {
-  readonly received: number;
-  readonly failed: number;
-  /** Of the whole window. */
-  readonly totalSuccessRatePercent: number | undefined;
-  readonly startMs: number;
-  readonly stepMs: number;
-  readonly messagesPerSecond: readonly number[];
-  readonly failedCounts: readonly number[];
-  /** Undefined for a step without messages. */
-  readonly successRatePercent: readonly (number | undefined)[];
-}
-
 export class ReadModel {
   readonly journal = new JournalModel();
   readonly log = new LogModel();
@@ -156,8 +146,9 @@ export class ReadModel {
   #latest: JournalModel | undefined;
   #nowMs = Infinity;
   readonly #troubles = new TroubleHistory();
+  readonly #lags = new LagHistory();
 
-  /** The time, before lines are handed in. */
+  /** Sets the time; call it before lines are added. */
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     this.journal.tick(nowMs);
@@ -174,16 +165,17 @@ export class ReadModel {
     return this.#latest;
   }
 
-  /** All that was there at the start is counted. */
+  /** Call it once everything that existed at the start is counted. */
   forgetLatest(): void {
     this.#latest = undefined;
   }
 
   snapshot(
-    { nowMs, journalFile, logFile, status = { kind: "absent" } }: {
+    { nowMs, journalFile, logFile, logProblem, status = { kind: "absent" } }: {
       readonly nowMs: number;
       readonly journalFile?: TailStatus;
       readonly logFile?: TailStatus;
+      readonly logProblem?: string | undefined;
       readonly status?: StatusReading;
     },
   ): Snapshot {
@@ -198,7 +190,13 @@ export class ReadModel {
     );
     const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
     const said = saidBy({ status, metrics, newestMs, nowMs });
-    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said });
+    const fileProblems = [
+      ...(logProblem === undefined ? [] : [logProblem]),
+      ...(status.kind === "unreadable"
+        ? [`the tracker's status file cannot be read: ${status.reason}`]
+        : []),
+    ];
+    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said, fileProblems });
     const latest = this.#latest ?? journal;
     this.#troubles.note(evidence.trouble, nowMs);
     return {
@@ -224,6 +222,7 @@ export class ReadModel {
         topProducts: journal.business.topProducts.map((each) => ({ ...each })),
         topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
       },
+      traffic: journal.traffic.view(nowMs),
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),
       lastError: this.#lastError(),
@@ -257,11 +256,12 @@ export class ReadModel {
   }
 
   #evidence(
-    { nowMs, messagesPerSecond, behindBytes, said }: {
+    { nowMs, messagesPerSecond, behindBytes, said, fileProblems }: {
       readonly nowMs: number;
       readonly messagesPerSecond: number;
       readonly behindBytes: number;
       readonly said: SaidFigures;
+      readonly fileProblems: readonly string[];
     },
   ): Evidence {
     const { journal, log } = this;
@@ -296,6 +296,7 @@ export class ReadModel {
           : undefined,
       }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,
+      fileProblems,
     };
   }
 
@@ -308,10 +309,15 @@ export class ReadModel {
   #partitions(nowMs: number, said: SaidFigures): readonly PartitionView[] {
     const { partitions } = this.journal;
     const topics = new Set(partitions.map(({ topic }) => topic));
+    const lags = new Map(
+      partitions.map((each) => [placeOf(each), said.lagOf(each, topics.size === 1)]),
+    );
+    this.#lags.note(nowMs, lags);
     return partitions.map(({ window, ...partition }) => ({
       ...partition,
       messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
-      lag: said.lagOf(partition, topics.size === 1),
+      lag: lags.get(placeOf(partition)),
+      lagSeries: this.#lags.of(placeOf(partition)),
     }));
   }
 
@@ -358,42 +364,8 @@ export class ReadModel {
   }
 }
 
-/** Steps count from the first event on, and up to the end. */
-function chartOf(
-  steps: readonly WindowCounts[],
-  { startMs, stepMs, firstEventMs = startMs, endMs }: {
-    readonly startMs: number;
-    readonly stepMs: number;
-    readonly firstEventMs: number | undefined;
-    readonly endMs: number;
-  },
-): Chart {
-  const secondsOf = (index: number) => {
-    const stepStartMs = startMs + index * stepMs;
-    const fromMs = Math.max(stepStartMs, firstEventMs);
-    const toMs = Math.min(stepStartMs + stepMs, endMs);
-    return Math.min(stepMs, Math.max(FULL_SECOND_MS, toMs - fromMs)) / 1000;
-  };
-  const received = steps.reduce((sum, step) => sum + step.received, 0);
-  const failed = steps.reduce((sum, step) => sum + step.failed, 0);
-  return {
-    received,
-    failed,
-    totalSuccessRatePercent: successPercent({ received, failed }),
-    startMs,
-    stepMs,
-    failedCounts: steps.map(({ failed }) => failed),
-    messagesPerSecond: steps.map(({ received }, index) => round2(received / secondsOf(index))),
-    successRatePercent: steps.map(successPercent),
-  };
-}
-
-function successPercent(
-  { received, failed }: { readonly received: number; readonly failed: number },
-): number | undefined {
-  return received === 0 ? undefined : 100 * (received - failed) / received;
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
+function placeOf(
+  { topic, partition }: { readonly topic: string; readonly partition: number },
+): string {
+  return `${topic}/${partition}`;
 }

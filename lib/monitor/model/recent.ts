@@ -1,10 +1,10 @@
 /**
- * The latest few of many. Both rings cost nothing for what is pushed out again.
+ * Keeps the latest few of many values, at no cost for those that are dropped again.
  *
  * @module
  */
 
-/** The latest `countMax` values, oldest first. */
+/** Keeps the latest `countMax` values, oldest first. */
 export class Recent<T> {
   #values: T[] = [];
   readonly #countMax: number;
@@ -29,7 +29,7 @@ export class Recent<T> {
   }
 }
 
-/** The latest lines of a buffer that is reused: only those that are left when it is are copied out of it. */
+/** Keeps the latest lines of a reused buffer; copies only those that are still wanted when the buffer is reused. */
 export class RecentLines {
   readonly #countMax: number;
   readonly #lineBytesMax: number;
@@ -39,7 +39,7 @@ export class RecentLines {
   #bytes: Uint8Array = new Uint8Array(0);
   #kept: Recent<Uint8Array>;
 
-  /** @param lineBytesMax of a longer line, so many bytes are kept. */
+  /** @param lineBytesMax longer lines are cut to this many bytes. */
   constructor({ countMax, lineBytesMax }: { countMax: number; lineBytesMax: number }) {
     this.#countMax = countMax;
     this.#lineBytesMax = lineBytesMax;
@@ -56,7 +56,7 @@ export class RecentLines {
     this.#noted++;
   }
 
-  /** Copies what is still wanted: the bytes noted so far are about to change. */
+  /** Copies the lines that are still wanted, because the noted bytes are about to change. */
   settle(): void {
     for (
       let count = Math.max(0, this.#noted - this.#countMax);

@@ -12,6 +12,8 @@ import { parseTimestamp } from "./timestamp.ts";
 export const ERROR_LENGTH_MAX = 1000;
 /** Enough for the fields before a record's message. */
 const BEGINNING_BYTES = 600;
+/** Kept of a value without an order: as much as a wide screen shows. */
+const TEXT_LENGTH_MAX = 300;
 const DECODER = new TextDecoder();
 const ENCODER = new TextEncoder();
 
@@ -25,8 +27,17 @@ export interface RecentEvent {
   readonly failed: boolean;
   readonly error?: string;
   readonly order?: RecentOrder;
+  /** Of a record without an order. */
+  readonly content?: RecentContent;
   /** The journal's line, or its beginning where it is too long to be kept. */
   readonly line: Uint8Array;
+}
+
+export interface RecentContent {
+  readonly key?: string;
+  readonly valueBytes: number;
+  /** The value's beginning. */
+  readonly text: string;
 }
 
 export interface RecentOrder {
@@ -63,8 +74,13 @@ export function recentEvent(
   const fields = parseLine(line, 0, line.length);
   if (fields === undefined) return beginningOf(line);
   if (!scanner.scan(line, 0, line.length, false)) return undefined;
-  const { timestampMs, topic, partition, offset, kind, failed, error } = scanner;
+  const { timestampMs, topic, partition, offset, kind, failed, error, key, valueBytes } = scanner;
   const order = orderOf(fields["order_full"]);
+  const content = {
+    ...(key !== undefined && { key }),
+    valueBytes,
+    text: String(fields["raw_message"] ?? "").slice(0, TEXT_LENGTH_MAX),
+  };
   return {
     timestampMs,
     topic,
@@ -73,7 +89,7 @@ export function recentEvent(
     kind,
     failed,
     ...(error !== undefined && { error: error.slice(0, ERROR_LENGTH_MAX) }),
-    ...(order !== undefined && { order }),
+    ...(order === undefined ? { content } : { order }),
     line,
   };
 }

@@ -1,7 +1,7 @@
 /**
- * What the tracker says of itself: by its status file while that is fresh, else by its log's latest metrics where it
- * writes no status file (an earlier version, the founding project's), else nothing. A tracker whose status has
- * grown old is not believed any more: its lag is unknown, not what it was.
+ * Takes the tracker's own figures from its status file while that is fresh. A tracker without a status file (an earlier
+ * version, the founding project's) is read by its log's latest metrics. Once a status file is too old, the figures are
+ * unknown, not what they were.
  *
  * Pure.
  *
@@ -31,9 +31,9 @@ export interface SaidFigures {
   ): number | undefined;
 }
 
-/** Metrics are logged every 30 s: once two are missing, the last ones say nothing of now. */
+/** Metrics are logged every 30 s; once two are missing, the last ones are outdated. */
 const METRICS_VALID_MS = 65_000;
-/** Journal and log that go on for longer are of a tracker that writes no status. */
+/** If journal and log continue for longer than this, their tracker writes no status file. */
 const OUTLIVED_AFTER_MS = 5_000;
 
 export function saidBy(
@@ -95,8 +95,8 @@ function ofLog(metrics: TrackerMetrics | undefined, nowMs: number): SaidFigures 
   };
 }
 
-/** Undefined where one of them is not known. */
-function sumOf(lags: Iterable<number | undefined>): number | undefined {
+/** Returns undefined if one of them is not known. */
+export function sumOf(lags: Iterable<number | undefined>): number | undefined {
   let sum = 0;
   for (const lag of lags) {
     if (lag === undefined) return undefined;

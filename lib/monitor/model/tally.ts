@@ -1,10 +1,10 @@
 /**
- * Counts by name, with the largest at hand.
+ * Counts by name, and keeps the largest counts ready.
  *
  * @module
  */
 
-/** Bound against a hostile journal: names that come after so many are not counted. */
+/** Bound against a hostile journal: further names are not counted. */
 export const TALLY_NAMES_MAX = 50_000;
 export const TALLY_TOP_COUNT = 10;
 
@@ -43,6 +43,11 @@ export class Tally {
     counted.label = label;
     counted.count += count;
     this.#place(counted);
+  }
+
+  /** How many names were counted: {@link TALLY_NAMES_MAX} at most. */
+  get size(): number {
+    return this.#byName.size;
   }
 
   /** At most {@link TALLY_TOP_COUNT}, largest first. */

@@ -1,5 +1,5 @@
 /**
- * What a person has set on the screen, and what a key makes of it. Pure.
+ * The person's settings on the screen, and how keys change them. Pure.
  *
  * @module
  */

@@ -36,7 +36,7 @@ export async function openDashboard(options: DashboardOptions): Promise<void> {
   const ended = new AbortController();
   const signal = AbortSignal.any([options.signal, ended.signal]);
   const dashboard = new Dashboard(options);
-  // At once: whoever aborts may write to the terminal next.
+  // At once, because the caller may write to the terminal next.
   signal.addEventListener("abort", () => dashboard[Symbol.dispose]());
   try {
     await Promise.race([options.follower.follow(signal), dashboard.failed]);
@@ -127,7 +127,7 @@ class Dashboard implements Disposable {
     this.#draw();
   }
 
-  /** What the person sees: the moment of the pause or now, with what was searched for. */
+  /** The snapshot on the screen, of now or of the pause, with the search results. */
   get #shown(): Snapshot {
     return {
       ...this.#held ?? this.#live,

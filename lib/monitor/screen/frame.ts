@@ -1,5 +1,5 @@
 /**
- * What the screen shows: a snapshot and what a person has set, as lines that fill it exactly. Pure.
+ * Draws the screen: a snapshot and the person's settings, as lines that fill it exactly. Pure.
  *
  * @module
  */
@@ -9,7 +9,8 @@ import { BEHIND_BYTES_MIN, duration, levelOf, statusName } from "../model/health
 import type { Snapshot } from "../model/read_model.ts";
 import { GLYPHS } from "./parts/glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
-import { columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
+import { onlyTopic } from "./parts/list_pane.ts";
+import { column, columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
 import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./parts/pane.ts";
 import { detailPane, focusedPane } from "./panes.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
@@ -21,18 +22,19 @@ import { healthPane, messagesPane } from "./panes/summary.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
-/** Where there are fewer, nothing stands beside the messages; the title has the health. */
+/** Narrower screens show the messages only; the title has the health. */
 const COLUMNS_FOR_TWO = 56;
-/** From here on there is room for the business, the partitions and the log beside the records. */
+/** Larger screens show business, partitions, and log next to the records. */
 const COLUMNS_LARGE = 110;
 const ROWS_LARGE = 32;
 const SUMMARY_ROWS = 9;
 const CHART_ROWS_SMALL = 5;
 const LIST_ROWS_MIN = 5;
-/** Where there is less room than this, charts would leave none for the records. */
+/** With fewer rows, charts would leave no room for the records. */
 const BODY_ROWS_WITH_CHARTS = 20;
 const SIDE_SHARE = 0.47;
 const FOLDER_WIDTH_MAX = 24;
+const TOPIC_WIDTH_MAX = 24;
 
 /** Exactly `rows` lines of exactly `columns` columns. */
 export function frameLines(spec: FrameSpec): readonly Line[] {
@@ -122,6 +124,7 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
     ? "no message yet"
     : `newest message ${duration(takenAtMs - newestEventMs)} old`;
   const behindBytes = files.journal?.behindBytes ?? 0;
+  const topic = onlyTopic(snapshot);
   return [
     span(" orderflow ", "strong"),
     span(`${GLYPHS[glyphs].mark} ${statusName(health)}`, levelOf(health)),
@@ -132,6 +135,9 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
     ...(behindBytes >= BEHIND_BYTES_MIN
       ? [span(behindText(snapshot, behindBytes), "warning"), span("  ")]
       : []),
+    ...(topic === undefined
+      ? []
+      : [span(column(printable(topic), TOPIC_WIDTH_MAX).trimEnd()), span(" in ", "dim")]),
     span(`${endOf(printable(folder), FOLDER_WIDTH_MAX)}  `),
     span(`${age}  every ${intervalMs} ms`, "dim"),
   ];

@@ -1,5 +1,5 @@
 /**
- * What a person is told about the keys. Pure.
+ * The help about the keys. Pure.
  *
  * @module
  */
@@ -37,7 +37,7 @@ const HELP: readonly Hint[] = [
   ["Ctrl+Z", "stop; the shell's fg continues"],
   ["Tab, Shift+Tab", `next, previous pane: ${LIST_PANES.map(({ name }) => name).join(", ")}`],
   ["arrows, PgUp, PgDn", "move in the pane"],
-  ["Enter", "the record's order, or the log line, in full"],
+  ["Enter", "the record with key, headers, and value, or the log line"],
   ["e, E", "next older, next newer record that failed, of the whole journal"],
   ["/", "search the whole journal, and the latest log lines, for a text"],
   ["Space", "hold the screen; counting goes on"],

@@ -7,7 +7,7 @@
 import { printable } from "../../text.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { Controls, Subjects } from "./controls.ts";
-import { chunked, type Line, span, type Tone } from "./parts/line.ts";
+import { chunked } from "./parts/line.ts";
 import type { ListPane } from "./parts/list_pane.ts";
 import type { Extent, FrameSpec, Pane } from "./parts/pane.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
@@ -47,15 +47,10 @@ export function detailPane(
   { width }: Extent,
 ): Pane | undefined {
   if (key === undefined) return undefined;
-  const detail = LIST_PANES.values().map((pane) => pane.detail?.({ snapshot, key }))
+  const detail = LIST_PANES.values().map((pane) => pane.detail?.({ snapshot, key, width }))
     .find((found) => found !== undefined);
   if (detail === undefined) return undefined;
-  const inLines = (text: string, tone: Tone = "plain") =>
-    chunked(printable(text), width).map((piece): Line => [span(piece, tone)]);
-  const lines = [
-    ...(detail.problem === undefined ? [] : inLines(detail.problem, "bad")),
-    ...detail.lines.flatMap((text) => inLines(text)),
-  ];
+  const lines = detail.lines.flatMap((line) => chunked(line, width));
   const top = Math.min(detailTop, Math.max(0, lines.length - 1));
   return {
     title: [printable(detail.title), "Esc closes", detail.rank ?? ""]

@@ -6,22 +6,21 @@
  */
 
 import { join } from "node:path";
-import { zstdDecompressSync } from "node:zlib";
+import { ArchiveDamagedError, ArchiveReader } from "../../journal/archive.ts";
+import { denoStorage } from "../../journal/storage.ts";
 import { LINE_BYTES_MAX } from "../../limits.ts";
 import { LineBuffer } from "./line_buffer.ts";
-import type { LineSink } from "./line_sink.ts";
-import { TAIL_FILES, type TailFile } from "./tail_files.ts";
+import { deliverProblem, type LineSink } from "./line_sink.ts";
+import { TAIL_FILES } from "./tail_files.ts";
 
 const ARCHIVE = /^tracker\.archive\.(\d{6,})\.zst$/;
 const SEGMENT = /^tracker\.events\.(\d{6,})$/;
-const MAGIC = 0x184d2a50;
-const HEADER_BYTES = 16;
-const BLOCK_BYTES_MAX = 1024 * 1024;
-const ENCODER = new TextEncoder();
+const CHUNK_BYTES = 2 * 1024 * 1024;
 
 /**
- * Hands over every line of segments that are there as archives only, oldest first. One that cannot be read is one
- * unreadable line. Returns when a look at the folder finds no other: a segment may become an archive meanwhile.
+ * Hands over every line of segments that are there as archives only, oldest first. One that cannot be read, or not to
+ * its end, is one unreadable line. Returns when a look at the folder finds no other: a segment may become an archive
+ * meanwhile.
  */
 export async function readArchives(
   folder: string,
@@ -33,7 +32,15 @@ export async function readArchives(
     const name = archivesIn(folder).find((each) => !done.has(each));
     if (name === undefined) return;
     done.add(name);
-    await readArchive(join(folder, name), sink);
+    const path = join(folder, name);
+    sink.begin();
+    try {
+      await readArchive(path, sink, signal);
+    } catch (error) {
+      // Its keeper removed it meanwhile.
+      if (error instanceof Deno.errors.NotFound) continue;
+      deliverProblem(sink, `${path}: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }
 
@@ -48,58 +55,38 @@ function archivesIn(folder: string): readonly string[] {
     .map(({ name }) => name);
 }
 
-async function readArchive(path: string, sink: LineSink): Promise<void> {
-  sink.begin();
-  const file = TAIL_FILES.open(path);
-  if (file === undefined) return;
+/** @throws {Error} once what can be read is handed over, if that is not all. */
+async function readArchive(
+  path: string,
+  sink: LineSink,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const obstacle = TAIL_FILES.obstacle(path);
+  if (obstacle !== undefined) throw new Error(obstacle);
+  const { archive, damage } = await open(path);
   try {
-    await readLines(file, sink);
-  } catch (error) {
-    const line = ENCODER.encode(`${path}: ${error instanceof Error ? error.message : error}`);
-    sink.line(line, 0, line.length, true);
-    sink.settle();
+    const lines = new LineBuffer({ chunkBytes: CHUNK_BYTES, lineBytesMax: LINE_BYTES_MAX });
+    while (signal?.aborted !== true) {
+      const count = await archive.read(lines.room(sink));
+      if (count === null) break;
+      lines.accept(count, sink);
+    }
+    if (damage !== undefined) throw damage;
+    lines.finish(sink);
   } finally {
-    file.close();
+    archive.close();
   }
 }
 
-async function readLines(file: TailFile, sink: LineSink): Promise<void> {
-  const lines = new LineBuffer({ chunkBytes: 2 * BLOCK_BYTES_MAX, lineBytesMax: LINE_BYTES_MAX });
-  for await (const block of blocksOf(file)) {
-    for (let rest = block; rest.length > 0;) {
-      const room = lines.room(sink);
-      const part = rest.subarray(0, room.length);
-      room.set(part);
-      lines.accept(part.length, sink);
-      rest = rest.subarray(part.length);
-    }
-  }
-  lines.finish(sink);
-}
-
-/**
- * The blocks of an archive, unpacked. Each is a zstd frame of its own, and before it a skippable frame that says how
- * long it is, packed and not: `50 2A 4D 18 | 08 00 00 00 | u32 | u32`, little-endian.
- *
- * @throws {Error} naming the byte where it is not what the tracker wrote.
- */
-async function* blocksOf(file: TailFile): AsyncGenerator<Uint8Array> {
-  const size = file.size();
-  for (let at = 0; at < size;) {
-    const damaged = new Error(`the archive is damaged at byte ${at}`);
-    const header = new DataView(file.peek(HEADER_BYTES, at).buffer);
-    if (size - at < HEADER_BYTES || header.getUint32(0, true) !== MAGIC) throw damaged;
-    const frameBytes = header.getUint32(8, true);
-    const blockBytes = header.getUint32(12, true);
-    at += HEADER_BYTES;
-    if (frameBytes > size - at || blockBytes > BLOCK_BYTES_MAX) throw damaged;
-    const frame = new Uint8Array(frameBytes);
-    for (let read = 0; read < frameBytes;) {
-      const count = await file.read(frame.subarray(read), at + read);
-      if (count === 0) throw damaged;
-      read += count;
-    }
-    yield zstdDecompressSync(frame, { maxOutputLength: blockBytes });
-    at += frameBytes;
+/** Opens an archive as far as it is whole. */
+async function open(
+  path: string,
+): Promise<{ readonly archive: ArchiveReader; readonly damage?: ArchiveDamagedError }> {
+  const file = () => denoStorage.open(path, "read");
+  try {
+    return { archive: await ArchiveReader.open(await file()) };
+  } catch (damage) {
+    if (!(damage instanceof ArchiveDamagedError)) throw damage;
+    return { archive: await ArchiveReader.open(await file(), { isPartial: true }), damage };
   }
 }

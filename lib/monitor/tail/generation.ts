@@ -1,5 +1,5 @@
 /**
- * What was read of one file's content, whatever its name and inode, and whether a file is still that content.
+ * Remembers what was read of a file's content, and tells whether a file still has that content, whatever its name.
  *
  * @module
  */

@@ -7,6 +7,8 @@
 import type { LineSink } from "./line_sink.ts";
 
 const NEWLINE = 0x0a;
+/** Delivered of a line longer than the bound. */
+const BEGINNING_BYTES_MAX = 64 * 1024;
 
 export class LineBuffer {
   readonly #chunkBytes: number;
@@ -17,7 +19,7 @@ export class LineBuffer {
   /** In a line longer than the bound, whose beginning was delivered: skip to its end. */
   #isSkipping = false;
 
-  /** @param lineBytesMax a longer line is delivered cut, as not whole. */
+  /** @param lineBytesMax of a longer line only the beginning is delivered, as not whole. */
   constructor(
     { chunkBytes, lineBytesMax }: { readonly chunkBytes: number; readonly lineBytesMax: number },
   ) {
@@ -39,14 +41,17 @@ export class LineBuffer {
   /** Returns where to read to: behind the held bytes, in a buffer that grows with a long line and shrinks after it. */
   room(sink: LineSink): Uint8Array<ArrayBuffer> {
     if (this.#heldBytes >= this.#lineBytesMax && !this.#isSkipping) {
-      sink.line(this.#bytes, 0, this.#heldBytes, false);
+      sink.line(this.#bytes, 0, Math.min(this.#heldBytes, BEGINNING_BYTES_MAX), false);
       sink.settle();
       this.#isSkipping = true;
     }
     if (this.#isSkipping) this.#heldBytes = 0;
 
     // Twice what is held, and only once it is nearly full: a long line in many small pieces is copied a few times.
-    const roomy = Math.max(this.#chunkBytes, this.#heldBytes * 2);
+    const roomy = Math.max(
+      this.#chunkBytes,
+      Math.min(this.#heldBytes * 2, this.#lineBytesMax + this.#chunkBytes),
+    );
     const { length } = this.#bytes;
     if (length < this.#heldBytes + this.#chunkBytes / 2 || length > roomy * 4) {
       const bytes = new Uint8Array(roomy);

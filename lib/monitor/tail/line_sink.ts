@@ -18,3 +18,12 @@ export interface LineSink {
   /** The bytes of the lines so far are about to be reused. */
   settle(): void;
 }
+
+const ENCODER = new TextEncoder();
+
+/** Has a file that cannot be read counted as one unreadable line, which says why. */
+export function deliverProblem(sink: LineSink, problem: string): void {
+  const line = ENCODER.encode(problem);
+  sink.line(line, 0, line.length, false);
+  sink.settle();
+}

@@ -22,9 +22,10 @@
 
 import { join } from "node:path";
 import { LINE_BYTES_MAX } from "../../limits.ts";
+import { ClosedSegments } from "./closed_segments.ts";
 import { type Change, Generation, IDENTIFYING_BYTES, readHead, startsWith } from "./generation.ts";
 import { LineBuffer } from "./line_buffer.ts";
-import type { LineSink } from "./line_sink.ts";
+import { deliverProblem, type LineSink } from "./line_sink.ts";
 import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
 
 export interface TailOptions {
@@ -38,7 +39,7 @@ export interface TailOptions {
   readonly segments: "ascending" | "modified";
   /** Bytes read at once. Default 1 MiB. */
   readonly chunkBytes?: number;
-  /** A longer line is delivered cut, as not whole. Default 64 MiB. */
+  /** A longer line is delivered cut, as not whole. Default {@link LINE_BYTES_MAX}. */
   readonly lineBytesMax?: number;
   /** For tests: the file system. */
   readonly files?: TailFiles;
@@ -63,7 +64,6 @@ const CHUNK_BYTES = 1024 * 1024;
 /** Files remembered as read; those that are still there are also remembered by name. */
 const FINISHED_COUNT_MAX = 1000;
 const NEWLINE = 0x0a;
-const ENCODER = new TextEncoder();
 
 interface OpenSource {
   readonly path: string;
@@ -88,8 +88,7 @@ export class Tail implements Disposable {
   #generation = new Generation(0, new Uint8Array(0));
   readonly #lines: LineBuffer;
   readonly #finished: Finished[] = [];
-  /** Segments read to their end, by path, so that they are not opened again at each rotation. */
-  readonly #doneSegments = new Map<string, { identity: string; size: number }>();
+  readonly #segments: ClosedSegments;
 
   #readBytes = 0;
   #rotationCount = 0;
@@ -99,6 +98,7 @@ export class Tail implements Disposable {
   constructor(options: TailOptions) {
     this.#options = options;
     this.#files = options.files ?? TAIL_FILES;
+    this.#segments = new ClosedSegments({ ...options, files: this.#files });
     this.#livePath = join(options.folder, options.name);
     this.#lines = new LineBuffer({
       chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
@@ -221,18 +221,18 @@ export class Tail implements Disposable {
     this.#lines.finish(sink);
     this.#finished.push({ identity, head, position });
     if (this.#finished.length > FINISHED_COUNT_MAX) this.#finished.shift();
-    if (!source.live) this.#doneSegments.set(source.path, { identity, size });
+    if (!source.live) this.#segments.markRead(source.path, { identity, size });
   }
 
   /**
-   * A closed segment that begins as the generation in hand and holds more of it: the copy that was made just before
+   * A closed segment that begins like the current generation and holds more of it: the copy that was made just before
    * a truncation, with lines that we had not read.
    */
   #findContinuation(): OpenSource | undefined {
     const { head, position } = this.#generation;
     // Where no line was delivered yet, even a stranger with the same first bytes is as good as the copy.
     if (head.length < IDENTIFYING_BYTES && this.#lines.heldBytes < position) return undefined;
-    for (const path of this.#openSegmentPaths()) {
+    for (const path of this.#segments.unreadPaths()) {
       const file = this.#files.stat(path)?.isRegular ? this.#files.open(path) : undefined;
       if (file === undefined) continue;
       if (file.size() > position && startsWith(readHead(file), head)) {
@@ -245,7 +245,7 @@ export class Tail implements Disposable {
 
   /** Opens the oldest file with something unread, else the live one. Returns false where there is none. */
   #openNext(sink: LineSink): boolean {
-    for (const path of this.#openSegmentPaths()) {
+    for (const path of this.#segments.unreadPaths()) {
       if (this.#openUnread(path, sink)) return true;
     }
     const file = this.#files.open(this.#livePath);
@@ -258,12 +258,10 @@ export class Tail implements Disposable {
   }
 
   #openUnread(path: string, sink: LineSink): boolean {
-    const state = this.#files.stat(path);
-    if (state?.isRegular === false) {
-      const line = ENCODER.encode(`${path}: it is not a regular file`);
-      sink.line(line, 0, line.length, false);
-      sink.settle();
-      this.#doneSegments.set(path, state);
+    const obstacle = this.#files.obstacle(path);
+    if (obstacle !== undefined) {
+      deliverProblem(sink, `${path}: ${obstacle}`);
+      this.#segments.markRead(path);
       return false;
     }
     const file = this.#files.open(path);
@@ -272,7 +270,7 @@ export class Tail implements Disposable {
     const known = this.#finishedAs(file);
     const position = known?.position ?? 0;
     if (file.size() <= position) {
-      this.#doneSegments.set(path, { identity: file.identity, size: file.size() });
+      this.#segments.markRead(path, { identity: file.identity, size: file.size() });
       file.close();
       return false;
     }
@@ -303,38 +301,12 @@ export class Tail implements Disposable {
     );
   }
 
-  /** Closed segments that may hold something unread, oldest first. */
-  #openSegmentPaths(): string[] {
-    const { folder, name, segments } = this.#options;
-    const found: { path: string; number: number; modifiedMs: number }[] = [];
-    for (const fileName of this.#files.list(folder)) {
-      const number = segmentNumber(fileName, name);
-      if (number === undefined) continue;
-      const path = join(folder, fileName);
-      const state = this.#files.stat(path);
-      if (state === undefined) continue;
-      const done = this.#doneSegments.get(path);
-      if (done !== undefined && done.size === state.size && done.identity === state.identity) {
-        continue;
-      }
-      found.push({ path, number, modifiedMs: state.modifiedMs });
-    }
-    const byNumber = segments === "ascending";
-    found.sort((one, other) =>
-      byNumber
-        ? one.number - other.number
-        // Numbers that shift count from the newest: the highest is the oldest.
-        : one.modifiedMs - other.modifiedMs || other.number - one.number
-    );
-    return found.map(({ path }) => path);
-  }
-
   /**
    * Asked before the first bytes of a live file count, and while it is empty. Race: 1. we list the segments, and open the
    * live file; 2. its lines are rotated or copied away; 3. we read what came after them. The segment tells.
    */
   #hasUnreadSegment(): boolean {
-    return this.#openSegmentPaths().length > 0;
+    return this.#segments.unreadPaths().length > 0;
   }
 
   #behindBytes(): number {
@@ -348,7 +320,7 @@ export class Tail implements Disposable {
 
     const sizes = new Map<string, number>();
     if (liveState !== undefined) sizes.set(liveState.identity, liveState.size);
-    for (const path of this.#openSegmentPaths()) {
+    for (const path of this.#segments.unreadPaths()) {
       const state = this.#files.stat(path);
       if (state !== undefined) sizes.set(state.identity, state.size);
     }
@@ -389,11 +361,4 @@ export class Tail implements Disposable {
 /** A function, since a signal changes behind the compiler's back during an await. */
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
-}
-
-/** The number of a closed segment, or undefined where the name is none of `name`'s segments. */
-function segmentNumber(fileName: string, name: string): number | undefined {
-  if (!fileName.startsWith(`${name}.`)) return undefined;
-  const digits = fileName.slice(name.length + 1);
-  return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
 }

@@ -26,10 +26,12 @@ export interface TailFile {
 }
 
 export interface TailFiles {
-  /** Names of the files in a folder; none where the folder is missing. */
+  /** All names in a folder; none where the folder is missing. */
   list(folder: string): readonly string[];
-  /** Undefined where there is no such file, or it is a folder. */
+  /** Undefined where there is no such file, it is a folder, or a link that leads nowhere. */
   stat(path: string): FileState | undefined;
+  /** Says why what has this name cannot be read; undefined for a regular file, and where nothing has the name. */
+  obstacle(path: string): string | undefined;
   /**
    * Undefined where there is no such file.
    *
@@ -55,10 +57,10 @@ export class UnreadableError extends Error {
 export const TAIL_FILES: TailFiles = {
   list(folder) {
     const entries = present(folder, () => Array.from(Deno.readDirSync(folder)));
-    return entries?.filter((entry) => !entry.isDirectory).map((entry) => entry.name) ?? [];
+    return entries?.map((entry) => entry.name) ?? [];
   },
   stat(path) {
-    const info = present(path, () => Deno.statSync(path));
+    const info = present(path, () => followed(path));
     if (info === undefined || info.isDirectory) return undefined;
     return {
       identity: identityOf(info),
@@ -67,15 +69,37 @@ export const TAIL_FILES: TailFiles = {
       isRegular: info.isFile,
     };
   },
+  obstacle(path) {
+    const own = present(path, () => Deno.lstatSync(path));
+    if (own === undefined) return undefined;
+    const info = own.isSymlink ? present(path, () => followed(path)) : own;
+    if (info === undefined) return LEADS_NOWHERE;
+    if (info.isDirectory) return "it is a folder";
+    return info.isFile ? undefined : NOT_REGULAR;
+  },
   open(path) {
-    // Opening a pipe would wait for a writer.
-    if (TAIL_FILES.stat(path)?.isRegular === false) {
-      throw new UnreadableError(path, new Error("it is not a regular file"));
+    // Opening a pipe would wait for a writer. What a link leads to may come later.
+    const obstacle = TAIL_FILES.obstacle(path);
+    if (obstacle !== undefined && obstacle !== LEADS_NOWHERE) {
+      throw new UnreadableError(path, new Error(obstacle));
     }
     const file = present(path, () => Deno.openSync(path));
     return file === undefined ? undefined : new OpenTailFile(path, file);
   },
 };
+
+const LEADS_NOWHERE = "it is a link that leads nowhere";
+const NOT_REGULAR = "it is not a regular file";
+
+/** Returns what a name leads to; undefined for a link that leads to itself. */
+function followed(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.FilesystemLoop) return undefined;
+    throw error;
+  }
+}
 
 class OpenTailFile implements TailFile {
   readonly identity: string;

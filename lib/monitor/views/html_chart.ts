@@ -1,14 +1,15 @@
 /**
- * A chart as SVG, for the page. Pure.
+ * A chart for the page: bars as SVG, and texts around them, which keep their size at any width. Pure.
  *
  * @module
  */
 
 import { text } from "./html_parts.ts";
 
-const SIZE = { width: 1280, height: 200, left: 60, bottom: 22, top: 8 } as const;
+/** Of the drawing; the page stretches it. */
+const HEIGHT = 100;
 
-export interface SvgChart {
+export interface HtmlChart {
   /** What is shown, for those who do not see it. */
   readonly name: string;
   /** Oldest first. */
@@ -22,34 +23,37 @@ export interface SvgChart {
   readonly color: "accent" | "bad";
 }
 
-/** Bars with a scale, each with its value under the pointer. */
-export function svgChart({ name, values, notes, max, from, to, color }: SvgChart): string {
-  const { width, height, left, bottom, top } = SIZE;
-  const plotHeight = height - bottom - top;
-  const stepWidth = (width - left) / Math.max(1, values.length);
-  const y = (value: number) => round1(top + plotHeight * (1 - value / max));
-  const bars = values.map((value, index) => {
-    const start = round1(left + index * stepWidth);
-    const end = round1(left + (index + 1) * stepWidth);
-    return `<g><title>${text(notes[index] ?? "")}</title>` +
-      `<path class="hover" d="M${start} ${y(0)}V${top}H${end}V${y(0)}Z"/>` +
-      `${value > 0 ? `<path d="M${start} ${y(0)}V${y(value)}H${end}V${y(0)}Z"/>` : ""}</g>`;
-  }).join("");
-  const grid = [0, max / 2, max].map((value) =>
-    `<line x1="${left}" x2="${width}" y1="${y(value)}" y2="${y(value)}"` +
-    ` stroke="currentColor" stroke-opacity="0.15"/>` +
-    `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${labelOf(value)}</text>`
+export const CHART_STYLE = `
+.chart { display: grid; grid-template-columns: auto 1fr; column-gap: .5rem; color: var(--dim);
+  font-size: .8rem; font-variant-numeric: tabular-nums; }
+.chart svg { width: 100%; height: 11rem; display: block; color: CanvasText; }
+.chart .scale { display: flex; flex-direction: column; justify-content: space-between;
+  text-align: right; margin: -.6rem 0; min-width: 3rem; }
+.chart .ends { grid-column: 2; display: flex; justify-content: space-between; gap: 1rem; }
+.chart .ends span + span { text-align: right; }
+svg .hover { fill-opacity: 0; } svg g:hover > .hover { fill: currentColor; fill-opacity: .12; }
+svg line { stroke: currentColor; stroke-opacity: .15; vector-effect: non-scaling-stroke; }
+`;
+
+/** Returns bars with a scale, each with its value under the pointer. */
+export function htmlChart({ name, values, notes, max, from, to, color }: HtmlChart): string {
+  const y = (value: number) => Math.round(HEIGHT * 100 * (1 - value / max)) / 100;
+  const bars = values.map((value, index) =>
+    `<g><title>${text(notes[index] ?? "")}</title>` +
+    `<path class="hover" d="M${index} ${HEIGHT}V0H${index + 1}V${HEIGHT}Z"/>` +
+    `${value > 0 ? `<path d="M${index} ${HEIGHT}V${y(value)}H${index + 1}V${HEIGHT}Z"/>` : ""}</g>`
   ).join("");
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${text(name)}">${grid}` +
-    `<g fill="var(--${color})">${bars}</g>` +
-    `<text x="${left}" y="${height - 5}">${text(from)}</text>` +
-    `<text x="${width}" y="${height - 5}" text-anchor="end">${text(to)}</text></svg>`;
+  const width = Math.max(1, values.length);
+  const grid = [0, HEIGHT / 2, HEIGHT].map((at) =>
+    `<line x1="0" x2="${width}" y1="${at}" y2="${at}"/>`
+  ).join("");
+  const scale = [max, max / 2, 0].map((value) => `<span>${labelOf(value)}</span>`).join("");
+  return `<div class="chart"><div class="scale">${scale}</div>` +
+    `<svg viewBox="0 0 ${width} ${HEIGHT}" preserveAspectRatio="none" role="img"` +
+    ` aria-label="${text(name)}">${grid}<g fill="var(--${color})">${bars}</g></svg>` +
+    `<div class="ends"><span>${text(from)}</span><span>${text(to)}</span></div></div>`;
 }
 
 function labelOf(value: number): string {
   return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
-}
-
-function round1(value: number): number {
-  return Math.round(value * 10) / 10;
 }

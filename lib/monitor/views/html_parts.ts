@@ -1,30 +1,43 @@
 /**
- * What the page is put together from: boxes, tables, and texts that cannot be markup. Pure.
+ * Building blocks of the page: boxes, tables, and escaped texts. Pure.
  *
  * @module
  */
 
-import { printable } from "../../text.ts";
+import { printable, withThousands } from "../../text.ts";
 
 /** A titled box; `body` is HTML already. */
 export function section(title: string, body: string, className = ""): string {
   return `<section class="${className}"><h2>${text(title)}</h2>${body}</section>`;
 }
 
-/** Cells are HTML already. A heading that begins with `#` is of a column of numbers; nothing without rows. */
+/**
+ * Cells are HTML already; nothing without rows. A heading that begins with `#` is of a column of numbers, with `=` of
+ * times, with `+` of long texts.
+ */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
-  const isNumber = headings.map((heading) => heading.startsWith("#"));
-  const className = (index: number) => isNumber[index] ? "number" : "text";
+  const classNames = headings.map((heading) => COLUMN_CLASSES[heading.slice(0, 1)] ?? "text");
   const head = headings.map((heading, index) =>
-    `<th class="${className(index)}">${text(heading.replace("#", ""))}</th>`
+    `<th class="${classNames[index]}">${text(heading.replace(/^[#=+]/, ""))}</th>`
   ).join("");
   const body = rows.map((cells) =>
     `<tr>${
-      cells.map((cell, index) => `<td class="${className(index)}">${cell}</td>`).join("")
+      cells.map((cell, index) => `<td class="${classNames[index]}">${cell}</td>`).join("")
     }</tr>`
   ).join("");
   return `<table>${head === "" ? "" : `<tr>${head}</tr>`}${body}</table>`;
+}
+
+const COLUMN_CLASSES: Readonly<Record<string, string>> = {
+  "#": "number",
+  "=": "time",
+  "+": "text wide",
+};
+
+/** A name with its count, as cells. */
+export function countRow([name, count]: readonly [string, number]): readonly string[] {
+  return [text(name), withThousands(count)];
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

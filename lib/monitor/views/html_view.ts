@@ -1,23 +1,27 @@
 /**
- * The monitor's figures as one page that needs nothing beside itself: for a run's report.
+ * The monitor's figures as a self-contained page: the report of a run.
  *
  * @module
  */
 
-import { toDecimal } from "../../order/money.ts";
 import { counted, inBytes, withThousands } from "../../text.ts";
-import { REVENUE_MINUTES } from "../model/business.ts";
 import { duration, levelOf, milliseconds, percent, statusName } from "../model/health.ts";
-import { lagAtStop, type Outcome, outcomeOf } from "../model/outcome.ts";
+import { lastWordsOf, type Outcome, outcomeOf } from "../model/outcome.ts";
 import { VERSION } from "../../version.ts";
-import { svgChart } from "./html_chart.ts";
-import { section, table, text } from "./html_parts.ts";
+import { CHART_STYLE, htmlChart } from "./html_chart.ts";
+import { businessSection } from "./html_business.ts";
+import { countRow, section, table, text } from "./html_parts.ts";
 import { RECENT_COUNT } from "../model/journal_model.ts";
 import type { RecentEvent } from "../model/recent_event.ts";
 import { logText } from "../model/log_model.ts";
-import type { Snapshot } from "../model/read_model.ts";
+import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import { niceMax } from "./scale.ts";
+
+/** Of `2026-01-31 `. */
+const DATE_LENGTH = 11;
+/** Shown of a value without an order. */
+const VALUE_LENGTH_MAX = 120;
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
@@ -30,7 +34,7 @@ main { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 33rem), 1fr)); }
 section { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
 section.wide { grid-column: 1 / -1; }
-dl { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); margin: 1rem 0; }
+dl { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); margin: 1rem 0; }
 dl div { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; }
 dt { color: var(--dim); } dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 dd.note { font-size: .85rem; color: var(--dim); }
@@ -40,15 +44,13 @@ table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: normal; color: var(--dim); }
 th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
 td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
-td.text { overflow-wrap: break-word; }
+td.text { overflow-wrap: break-word; } td.time { white-space: nowrap; }
+td.wide { min-width: 14rem; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .warning { color: var(--warning); }
 p.lead { font-size: 1.15rem; }
-svg { width: 100%; height: auto; } svg .hover { fill-opacity: 0; }
-svg g:hover > .hover { fill: currentColor; fill-opacity: .12; }
 @media (max-width: 600px) { body { margin: 1rem auto; padding: 0 .6rem; } section { padding: .6rem; }
-  section svg { min-width: 42rem; } dl { gap: .5rem; grid-template-columns: 1fr 1fr; } }
-svg text { fill: var(--dim); font-size: 12px; }
+  dl { gap: .5rem; grid-template-columns: 1fr 1fr; } }
 footer { color: var(--dim); margin: 1rem 0; }
 `;
 
@@ -76,7 +78,7 @@ export function formatHtml(
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${text(title)}</title>
-<style>${STYLE}</style>
+<style>${STYLE}${CHART_STYLE}</style>
 </head>
 <body>
 <h1>orderflow <span class="${level}">${text(name)}</span></h1>
@@ -88,8 +90,8 @@ ${tiles(snapshot, outcome)}
 <main>
 ${outcome.isFinished ? "" : healthSection(snapshot) + quality(snapshot)}
 ${charts(snapshot)}
-${business(snapshot, outcome)}
-${partitions(snapshot)}
+${businessSection(snapshot, outcome)}
+${partitions(snapshot, outcome)}
 ${failures(snapshot)}
 ${recentEvents(snapshot, outcome)}
 ${recentLogs(snapshot)}
@@ -99,9 +101,12 @@ ${recentLogs(snapshot)}
 </html>`;
 }
 
-/** The figures that are asked for first, large. */
+const UNKNOWN = { lag: undefined, latencyMs: undefined };
+
+/** Returns the most important figures, in large type. */
 function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
-  const { totals, latencyMs: latency, lag, quality } = snapshot;
+  const { totals, quality } = snapshot;
+  const { lag, latencyMs: latency } = isFinished ? lastWordsOf(snapshot) ?? UNKNOWN : snapshot;
   const rate = totals.successRatePercent;
   const facts: readonly (readonly [name: string, value: string, note: string])[] = [
     ["received", withThousands(totals.received), ""],
@@ -118,9 +123,7 @@ function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
       latency?.p50 === undefined ? "unknown" : milliseconds(latency.p50),
       latency?.p99 === undefined ? "" : `end to end; p99 ${milliseconds(latency.p99)}`,
     ],
-    isFinished
-      ? ["lag", lagText(lagAtStop(snapshot)), "when the tracker stopped"]
-      : ["lag", lagText(lag), "as the tracker last said"],
+    ["lag", lagText(lag), isFinished ? "when the tracker stopped" : "as the tracker last said"],
     ...(isFinished ? [] : [["quality", `${quality.score}/100`, ""] as const]),
   ];
   return `<dl>${
@@ -159,60 +162,12 @@ function quality({ quality: { score, parts } }: Snapshot): string {
   );
 }
 
-function business(
-  { business, firstEventMs = 0, newestEventMs = 0 }: Snapshot,
-  { isFinished }: Outcome,
-): string {
-  const { revenue, ordersByStatus, topProducts, topCustomers } = business;
-  if (ordersByStatus.size === 0 && revenue.length === 0) return "";
-  const runMinutes = Math.max(1_000, newestEventMs - firstEventMs) / 60_000;
-  return section(
-    "Business",
-    `<div class="columns">${
-      [
-        table(
-          [
-            "revenue",
-            "#in all",
-            isFinished ? "#a minute" : `#a minute, of the last ${REVENUE_MINUTES}`,
-          ],
-          revenue.map(({ currency, totalCents, perMinuteCents }) => [
-            text(currency),
-            amount(totalCents),
-            amount(isFinished ? Math.round(totalCents / runMinutes) : perMinuteCents),
-          ]),
-        ) + table(["orders", "#"], ordersByStatus.entries().map(countRow).toArray()),
-        table(
-          ["top products", "#units"],
-          topProducts.map(({ label, count }) => countRow([label, count])),
-        ),
-        table(
-          ["top customers", "#orders"],
-          topCustomers.map(({ label, count }) => countRow([label, count])),
-        ),
-      ].map((column) => `<div>${column}</div>`).join("")
-    }</div>`,
-    "wide",
-  );
-}
-
-function amount(cents: number): string {
-  return toDecimal(cents).toLocaleString("en-US", {
-    minimumFractionDigits: 2,
-    maximumFractionDigits: 2,
-  });
-}
-
-function countRow([name, count]: readonly [string, number]): readonly string[] {
-  return [text(name), withThousands(count)];
-}
-
 function charts({ runChart: chart, firstEventMs, newestEventMs }: Snapshot): string {
   const { messagesPerSecond, failedCounts, startMs, stepMs } = chart;
   const ends = { from: time(firstEventMs), to: time(newestEventMs) };
   const noteOf = (index: number, value: string) =>
     `${time(startMs + index * stepMs).slice(0, 19)}: ${value}`;
-  const failures = chart.failed === 0 ? "<p>No record failed.</p>" : svgChart({
+  const failures = chart.failed === 0 ? "<p>No record failed.</p>" : htmlChart({
     ...ends,
     name: "failed records",
     color: "bad",
@@ -222,7 +177,7 @@ function charts({ runChart: chart, firstEventMs, newestEventMs }: Snapshot): str
   });
   return section(
     "Throughput, msg/s",
-    svgChart({
+    htmlChart({
       ...ends,
       name: "messages a second",
       color: "accent",
@@ -234,18 +189,28 @@ function charts({ runChart: chart, firstEventMs, newestEventMs }: Snapshot): str
   ) + section(`Failed records, each ${duration(stepMs)}`, failures, "wide");
 }
 
-function partitions({ partitions }: Snapshot): string {
+/** Rates are of a run that goes on. */
+function partitions(snapshot: Snapshot, { isFinished }: Outcome): string {
+  const lastWords = isFinished ? lastWordsOf(snapshot) : undefined;
+  const lagOf = (each: PartitionView) => isFinished ? lastWords?.lagOf(each) : each.lag;
   return section(
     "Partitions",
     table(
-      ["partition", "#received", "#failed", "#last offset", "#msg/s", "#lag"],
-      partitions.map((each) => [
+      [
+        "partition",
+        "#received",
+        "#failed",
+        "#last offset",
+        ...(isFinished ? [] : ["#msg/s"]),
+        "#lag",
+      ],
+      snapshot.partitions.map((each) => [
         text(`${each.topic}/${each.partition}`),
         withThousands(each.received),
         withThousands(each.failed),
         String(each.lastOffset),
-        String(each.messagesPerSecond),
-        each.lag === undefined ? "?" : withThousands(each.lag),
+        ...(isFinished ? [] : [String(each.messagesPerSecond)]),
+        lagText(lagOf(each)),
       ]),
     ),
   );
@@ -254,8 +219,10 @@ function partitions({ partitions }: Snapshot): string {
 function failures({ errorKinds, deadLetters }: Snapshot): string {
   return section(
     "Failures",
-    table(["kind", "#records"], errorKinds.entries().map(countRow).toArray()) +
-      table(["dead letters", "#records"], deadLetters.entries().map(countRow).toArray()),
+    errorKinds.size + deadLetters.size === 0
+      ? "<p>No record failed.</p>"
+      : table(["kind", "#records"], errorKinds.entries().map(countRow).toArray()) +
+        table(["dead letters", "#records"], deadLetters.entries().map(countRow).toArray()),
   );
 }
 
@@ -264,27 +231,47 @@ function recentEvents(
   { recentEvents, recentFailedEvents }: Snapshot,
   { isFinished }: Outcome,
 ): string {
-  const events = isFinished ? recentFailedEvents : recentEvents;
+  const events = (isFinished ? recentFailedEvents : recentEvents).slice(-RECENT_COUNT).toReversed();
   if (events.length === 0) return "";
-  const rows = events.slice(-RECENT_COUNT).toReversed().map((event) => [
-    text(time(event.timestampMs)),
-    `<span class="${event.failed ? "bad" : "good"}">${event.failed ? "FAILED" : "ok"}</span>`,
-    text(`${event.topic}/${event.partition}@${event.offset}`),
-    ...whatOf(event),
-  ]);
+  const timeOf = timesFor(events);
+  const hasOrders = events.some(({ order }) => order !== undefined);
+  const rows = events.map((event) => {
+    const [amount, what, orderId] = whatOf(event);
+    const place = text(`${event.topic}/${event.partition}@${event.offset}`);
+    const verdict = `<span class="${event.failed ? "bad" : "good"}">${
+      event.failed ? "FAILED" : "ok"
+    }</span>`;
+    const start = [timeOf(event.timestampMs), place];
+    return isFinished ? [...start, what, orderId] : [...start, verdict, amount, what, orderId];
+  });
+  const order = hasOrders ? "=order" : "";
   return section(
     isFinished ? "Latest failed records" : "Recent records",
-    table(["at (UTC)", "", "record", "#amount", "what", "order"], rows),
+    table(
+      isFinished ? ["=at (UTC)", "record", "+reason", order] : [
+        "=at (UTC)",
+        "record",
+        "",
+        hasOrders ? "#amount" : "#size",
+        hasOrders ? "+what" : "+key and value",
+        order,
+      ],
+      rows,
+    ),
     "wide",
   );
 }
 
-/** Amount, what there is to say, and the order's id. */
+/** Amount, or size of a value without an order; what there is to say; the order's id. */
 function whatOf(
-  { failed, kind, error = "", order }: RecentEvent,
+  { failed, kind, error = "", order, content }: RecentEvent,
 ): readonly [amount: string, what: string, orderId: string] {
   const { total, currency = "", status = "", customerName = "", orderId = "" } = order ?? {};
   if (failed) return ["", text(`${kind}: ${error}`), text(orderId)];
+  if (content !== undefined) {
+    const { key = "(no key)", valueBytes } = content;
+    return [inBytes(valueBytes), text(`${key}: ${content.text.slice(0, VALUE_LENGTH_MAX)}`), ""];
+  }
   return [
     total === undefined ? "" : text(`${total.toFixed(2)} ${currency}`),
     text([customerName, status].filter((part) => part !== "").join(", ")),
@@ -293,12 +280,21 @@ function whatOf(
 }
 
 function recentLogs({ recentLogs }: Snapshot): string {
+  const timeOf = timesFor(recentLogs);
   const rows = recentLogs.toReversed().map(({ timestampMs, level, ...log }) => [
-    text(time(timestampMs)),
+    timeOf(timestampMs),
     text(level),
     text(logText(log)),
   ]);
-  return section("Log", table(["at (UTC)", "level", "message"], rows), "wide");
+  return section("Log", table(["=at (UTC)", "level", "+message"], rows), "wide");
+}
+
+/** Returns how the times of a list are shown: without the date where all have the same one. */
+function timesFor(
+  list: readonly { readonly timestampMs: number }[],
+): (timeMs: number) => string {
+  const dates = new Set(list.map(({ timestampMs }) => time(timestampMs).slice(0, DATE_LENGTH)));
+  return (timeMs) => text(dates.size === 1 ? time(timeMs).slice(DATE_LENGTH) : time(timeMs));
 }
 
 function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
@@ -312,7 +308,7 @@ function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
   ].join("; ");
 }
 
-/** What the file went through while it was followed. */
+/** Returns what happened to the file while it was followed. */
 function fileEvents(journal: TailStatus | undefined): readonly string[] {
   const events = [
     [journal?.rotationCount ?? 0, "rotation"],

@@ -10,7 +10,7 @@ import { printable } from "../../text.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 
-/** A snapshot as JSON. Characters that a terminal would obey are written as escapes: the values stay the same. */
+/** Formats a snapshot as JSON. Control characters are written as escapes; the values stay the same. */
 export function formatJson(snapshot: Snapshot): string {
   const { totals, health, quality, window, lastError } = snapshot;
   const chart = snapshot.charts["5m"];
@@ -70,6 +70,7 @@ export function formatJson(snapshot: Snapshot): string {
       name: label,
       orders: count,
     })),
+    traffic: trafficOf(snapshot),
     errors_by_kind: Object.fromEntries(snapshot.errorKinds),
     dead_letters_by_reason: Object.fromEntries(snapshot.deadLetters),
     last_error: lastError === undefined ? null : {
@@ -94,6 +95,8 @@ export function formatJson(snapshot: Snapshot): string {
         customer_id: event.order.customerId,
         item_count: event.order.itemCount,
       },
+      key: event.content?.key,
+      value_bytes: event.content?.valueBytes,
     })),
     recent_logs: snapshot.recentLogs.map(({ timestampMs, level, message, error, details }) => ({
       at: isoTime(timestampMs),
@@ -120,7 +123,24 @@ export function formatJson(snapshot: Snapshot): string {
   });
 }
 
-/** What the tracker last said of itself: since its start, not of the whole journal. */
+/** Keys are those of records without an order. */
+function trafficOf({ traffic, totals }: Snapshot) {
+  return {
+    value_bytes: traffic.valueBytes,
+    value_bytes_per_second: traffic.valueBytesPerSecond,
+    value_bytes_mean: totals.received === 0
+      ? null
+      : Math.round(traffic.valueBytes / totals.received),
+    value_bytes_max: traffic.valueBytesMax,
+    records_without_order: traffic.plainCount,
+    records_without_key: traffic.keylessCount,
+    distinct_keys: traffic.keyCount,
+    distinct_keys_capped: traffic.areKeysCapped,
+    top_keys: traffic.topKeys.map(({ label, count }) => ({ key: label, records: count })),
+  };
+}
+
+/** Returns the latest metrics in the tracker's log; they count from its start, not over the whole journal. */
 function trackerOf({ metrics }: Snapshot) {
   if (metrics === undefined) return null;
   return {
@@ -134,7 +154,7 @@ function trackerOf({ metrics }: Snapshot) {
   };
 }
 
-/** What the tracker's status file says, and whether it says it of now; null where there is none. */
+/** Returns the tracker's status file, and whether it is fresh; null if there is none. */
 function statusOf({ status: reading, takenAtMs }: Snapshot) {
   if (reading.kind === "absent") return null;
   if (reading.kind === "unreadable") return { fresh: false, error: reading.reason };

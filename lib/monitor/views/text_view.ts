@@ -5,7 +5,7 @@
  */
 
 import { toDecimal } from "../../order/money.ts";
-import { REVENUE_MINUTES } from "../model/business.ts";
+import { hasOrders, REVENUE_MINUTES } from "../model/business.ts";
 import { styled } from "../../terminal.ts";
 import { counted, inBytes, printable, printableShort, withThousands } from "../../text.ts";
 import {
@@ -42,7 +42,7 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
     labelled("quality", qualityText(snapshot)),
     ...partitionLines(snapshot),
     ...lagLines(snapshot),
-    ...businessLines(snapshot),
+    ...(hasOrders(snapshot) ? businessLines(snapshot) : trafficLines(snapshot)),
     ...errorLines(snapshot),
     ...eventLines(snapshot),
     ...logLines(snapshot),
@@ -51,7 +51,7 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
   return lines.join("\n");
 }
 
-/** How far a journal was counted, for a person who waits. */
+/** Returns how far a journal has been counted. */
 export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
   return `counting: ${inBytes(readBytes)} of ${inBytes(readBytes + behindBytes)}`;
 }
@@ -76,7 +76,7 @@ export function formatStatusLine(snapshot: Snapshot): string {
   return parts.join("  ");
 }
 
-/** The lines that say what happened between two snapshots, beside the figures: health, files, unreadable lines. */
+/** Returns lines about what happened between two snapshots: health, files, unreadable lines. */
 export function formatChanges(before: Snapshot | undefined, after: Snapshot): readonly string[] {
   const changes: string[] = [];
   const { status, state, reasons } = after.health;
@@ -98,7 +98,7 @@ export function formatChanges(before: Snapshot | undefined, after: Snapshot): re
   return changes.map((change) => `${time}  ${change}`);
 }
 
-/** Whether a status line would say something else than the one before. */
+/** Tells whether a status line would differ from the one before. */
 export function isChanged(before: Snapshot, after: Snapshot): boolean {
   return before.totals.received !== after.totals.received ||
     before.totals.failed !== after.totals.failed ||
@@ -205,6 +205,27 @@ function businessLines({ business }: Snapshot): readonly string[] {
   ];
 }
 
+/** Describes a topic without orders. */
+function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
+  if (totals.received === 0) return [];
+  const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount, topKeys } =
+    traffic;
+  const mean = Math.round(valueBytes / totals.received);
+  const keys = [
+    `${withThousands(keyCount)}${traffic.areKeysCapped ? " or more" : ""} different`,
+    ...(keylessCount === 0 ? [] : [`${counted(keylessCount, "record")} without one`]),
+    ...(topKeys.length === 0 ? [] : [`most frequent ${topText(topKeys)}`]),
+  ];
+  return [
+    labelled(
+      "values",
+      `${inBytes(valueBytes)}, ${inBytes(valueBytesPerSecond)}/s in the last minute, ` +
+        `${inBytes(mean)} on average, ${inBytes(valueBytesMax)} at most`,
+    ),
+    labelled("keys", keys.join(", ")),
+  ];
+}
+
 /** `Tea 12, Mug 7`. */
 function topText(counted: readonly Counted[]): string {
   return counted.slice(0, TOP_SHOWN)
@@ -244,13 +265,21 @@ function eventText(event: RecentEvent): string {
   const place = `${printableShort(event.topic, 60)}/${event.partition}@${event.offset}`;
   const what = event.failed
     ? `${printableShort(event.kind, 40)}: ${printableShort(event.error ?? "", TEXT_LENGTH_MAX)}`
+    : order === undefined
+    ? contentText(event)
     : [
-      order?.orderId,
-      order?.status,
-      order?.total === undefined ? undefined : `${order.total} ${order.currency ?? ""}`.trim(),
-      order?.customerName,
+      order.orderId,
+      order.status,
+      order.total === undefined ? undefined : `${order.total} ${order.currency ?? ""}`.trim(),
+      order.customerName,
     ].filter((text) => text !== undefined).map((text) => printableShort(text, 60)).join("  ");
   return `${isoTime(event.timestampMs).slice(11, 19)}  ${place}  ${what}`;
+}
+
+function contentText({ content }: RecentEvent): string {
+  if (content === undefined) return "";
+  const { key = "(no key)", valueBytes, text } = content;
+  return `${printableShort(key, 40)}  ${inBytes(valueBytes)}  ${printableShort(text, 60)}`;
 }
 
 function logLines({ recentLogs }: Snapshot): readonly string[] {

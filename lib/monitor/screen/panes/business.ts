@@ -1,36 +1,45 @@
 /**
- * Revenue, orders by status, top products and customers. Pure.
+ * Revenue, orders by status, top products and customers; of a topic without orders its bytes and keys. Pure.
  *
  * @module
  */
 
 import { toDecimal } from "../../../order/money.ts";
 import { printable, withThousands } from "../../../text.ts";
-import { REVENUE_MINUTES } from "../../model/business.ts";
+import { hasOrders, REVENUE_MINUTES } from "../../model/business.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import type { Counted } from "../../model/tally.ts";
 import { column, columnsOf, type Line, span } from "../parts/line.ts";
 import type { ListPane } from "../parts/list_pane.ts";
 import type { FrameSpec, Pane } from "../parts/pane.ts";
 import { countsText, NAME_WIDTH } from "./summary.ts";
+import { trafficLines } from "./traffic.ts";
 
 /** Of products and customers. */
 const TOP_SHOWN = 5;
 
 export const BUSINESS_PANE: ListPane = {
   name: "business",
-  count: (snapshot) => businessLines(snapshot).length,
+  count: (snapshot) => linesOf(snapshot).length,
   draw,
 };
 
 function draw({ snapshot, controls }: FrameSpec): Pane {
   const isFocused = controls.focus === "business";
+  const lines = linesOf(snapshot).slice(isFocused ? controls.selected["business"] ?? 0 : 0);
+  if (!hasOrders(snapshot) && lines.length > 0) {
+    return { title: "Values and keys", isFocused, lines };
+  }
   return {
     title: "Business",
     isFocused,
-    lines: businessLines(snapshot).slice(isFocused ? controls.selected["business"] ?? 0 : 0),
+    lines,
     edge: ["", `a minute: the mean of the last ${REVENUE_MINUTES}`, ""],
   };
+}
+
+function linesOf(snapshot: Snapshot): readonly Line[] {
+  return hasOrders(snapshot) ? businessLines(snapshot) : trafficLines(snapshot);
 }
 
 function businessLines({ business }: Snapshot): readonly Line[] {

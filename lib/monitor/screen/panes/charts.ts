@@ -5,7 +5,8 @@
  */
 
 import { duration, percent } from "../../model/health.ts";
-import type { Chart, WindowName } from "../../model/read_model.ts";
+import type { Chart } from "../../model/chart.ts";
+import type { WindowName } from "../../model/read_model.ts";
 import { niceMax, percentFloor } from "../../views/scale.ts";
 import { chartRows } from "../parts/chart.ts";
 import { GLYPHS } from "../parts/glyphs.ts";

@@ -8,7 +8,8 @@ import { printable } from "../../../text.ts";
 import { type LogLine, logText } from "../../model/log_model.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import { GLYPHS } from "../parts/glyphs.ts";
-import { type Line, span } from "../parts/line.ts";
+import { jsonLines } from "../parts/json_lines.ts";
+import { columnsOf, type Line, span } from "../parts/line.ts";
 import {
   clock,
   contains,
@@ -20,6 +21,8 @@ import {
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const LEVEL_WIDTH = 6;
+/** Of the mark, the time, and the level. */
+const PREFIX_WIDTH = 11 + LEVEL_WIDTH;
 
 export const LOG_PANE: ListPane = {
   name: "log",
@@ -29,7 +32,7 @@ export const LOG_PANE: ListPane = {
   detail,
 };
 
-function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pane {
+function draw({ snapshot, controls, glyphs }: FrameSpec, { width, height }: Extent): Pane {
   const logs = filteredLogs(snapshot, controls.filter);
   const { top, selected, isFocused } = viewOf("log", controls, { count: logs.length, height });
   return {
@@ -43,17 +46,24 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
           level.padEnd(LEVEL_WIDTH),
           level === "ERROR" ? "bad" : level === "WARN" ? "warning" : "dim",
         ),
-        span(printable(logText(log))),
+        span(textWithin(log, width - PREFIX_WIDTH)),
       ];
       return isSelected ? line.map(({ text }) => span(text, "selected")) : line;
     }),
   };
 }
 
-function detail({ snapshot, key }: DetailSpec): Detail | undefined {
+/** Returns what differs from line to line first where not all of it fits: the error, else all as it is. */
+function textWithin(log: Omit<LogLine, "timestampMs" | "level">, width: number): string {
+  const text = printable(logText(log));
+  if (log.error === undefined || columnsOf(text) <= width) return text;
+  return printable(`${log.error} - ${log.message}`);
+}
+
+function detail({ snapshot, key, width }: DetailSpec): Detail | undefined {
   const log = snapshot.recentLogs.find((each) => keyOf(each) === key);
   if (log === undefined) return undefined;
-  return { title: `${log.level} at ${clock(log.timestampMs)}`, lines: inFull(log.line) };
+  return { title: `${log.level} at ${clock(log.timestampMs)}`, lines: inFull(log.line, width) };
 }
 
 /** Lines that look the same open the same text. */
@@ -61,12 +71,12 @@ function keyOf({ timestampMs, level, ...log }: LogLine): string {
   return `log ${timestampMs} ${level} ${logText(log)}`;
 }
 
-function inFull(line: Uint8Array): readonly string[] {
+function inFull(line: Uint8Array, width: number): readonly Line[] {
   const text = new TextDecoder().decode(line);
   try {
-    return JSON.stringify(JSON.parse(text), undefined, 2).split("\n");
+    return jsonLines(JSON.parse(text), { width });
   } catch {
-    return ["the line is too long to be shown whole; it begins:", text];
+    return [[span("the line is too long to be shown whole; it begins:")], [span(printable(text))]];
   }
 }
 

@@ -1,16 +1,23 @@
 /**
- * The partitions with their counts and lag. Pure.
+ * The partitions with their counts, their lag, and its course. Pure.
  *
  * @module
  */
 
 import { printable, withThousands } from "../../../text.ts";
+import type { PartitionView } from "../../model/read_model.ts";
+import { chartRows } from "../parts/chart.ts";
+import type { GlyphName } from "../parts/glyphs.ts";
 import { column, columnsOf, span } from "../parts/line.ts";
-import type { ListPane } from "../parts/list_pane.ts";
+import { type ListPane, onlyTopic } from "../parts/list_pane.ts";
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const PLACE_WIDTH_MAX = 24;
-const PARTITION_COLUMNS = ["partition", "received", "failed", "offset", "msg/s", "lag"] as const;
+const COLUMN_GAP = 2;
+/** Of the lag's course: with less room it is left out. */
+const SPARKLINE_WIDTH = { min: 6, max: 30 } as const;
+
+const COLUMN_NAMES = ["received", "failed", "offset", "msg/s", "lag"] as const;
 
 export const PARTITIONS_PANE: ListPane = {
   name: "partitions",
@@ -18,7 +25,7 @@ export const PARTITIONS_PANE: ListPane = {
   draw,
 };
 
-function draw({ snapshot, controls }: FrameSpec, { height }: Extent): Pane {
+function draw({ snapshot, controls, glyphs }: FrameSpec, { width, height }: Extent): Pane {
   const { partitions } = snapshot;
   const rowCount = height - 1;
   const top = Math.min(
@@ -29,28 +36,63 @@ function draw({ snapshot, controls }: FrameSpec, { height }: Extent): Pane {
   const range = shown.length === partitions.length
     ? ""
     : `, ${top + 1} to ${top + shown.length} of ${partitions.length}`;
+  const topic = onlyTopic(snapshot);
   const rows = shown.map((each) => [
-    column(`${printable(each.topic)}/${each.partition}`, PLACE_WIDTH_MAX).trimEnd(),
+    topic === undefined
+      ? column(`${printable(each.topic)}/${each.partition}`, PLACE_WIDTH_MAX).trimEnd()
+      : String(each.partition),
     withThousands(each.received),
     withThousands(each.failed),
     String(each.lastOffset),
     String(each.messagesPerSecond),
     each.lag === undefined ? "?" : withThousands(each.lag),
   ]);
-  const [head = [], ...lines] = aligned([PARTITION_COLUMNS, ...rows]);
+  const names = [topic === undefined ? "partition" : "part", ...COLUMN_NAMES];
+  const [head = "", ...lines] = aligned([names, ...rows]);
+  const courses = lagCourses(shown, { width: width - columnsOf(head) - COLUMN_GAP, glyphs });
   return {
     title: `Partitions${range}`,
     isFocused: controls.focus === "partitions",
-    lines: [[span(head.join("  "), "dim")], ...lines.map((cells) => [span(cells.join("  "))])],
+    lines: [
+      [span(courses === undefined ? head : `${head}  1 min`, "dim")],
+      ...lines.map((line, index) => [
+        span(line),
+        span(courses === undefined ? "" : `  ${courses[index] ?? ""}`, "accent"),
+      ]),
+    ],
   };
 }
 
+/** Returns each partition's lag over the last minute, all on one scale; undefined where there is no room or no lag. */
+function lagCourses(
+  partitions: readonly PartitionView[],
+  { width, glyphs }: { readonly width: number; readonly glyphs: GlyphName },
+): readonly string[] | undefined {
+  if (width < SPARKLINE_WIDTH.min) return undefined;
+  const lags = partitions.flatMap(({ lagSeries }) => lagSeries)
+    .filter((lag) => lag !== undefined);
+  if (lags.length === 0) return undefined;
+  const max = Math.max(1, lags.reduce((most, lag) => Math.max(most, lag), 0));
+  return partitions.map(({ lagSeries }) =>
+    chartRows({
+      values: lagSeries,
+      width: Math.min(SPARKLINE_WIDTH.max, width),
+      height: 1,
+      // Below 0, so that no lag is drawn as a line, and an unknown one as nothing.
+      min: -max / 8,
+      max,
+      glyphs,
+    })[0] ?? ""
+  );
+}
+
 /** Each column as wide as its widest cell: the first one's text at the left, numbers at the right. */
-function aligned(rows: readonly (readonly string[])[]): readonly (readonly string[])[] {
+function aligned(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, index) =>
     Math.max(...rows.map((cells) => columnsOf(cells[index] ?? "")))
   );
   return rows.map((cells) =>
     cells.map((cell, index) => column(cell, widths[index] ?? 0, index === 0 ? "left" : "right"))
+      .join(" ".repeat(COLUMN_GAP))
   );
 }

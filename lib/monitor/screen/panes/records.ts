@@ -16,17 +16,16 @@ import {
   type Detail,
   type DetailSpec,
   type ListPane,
+  onlyTopic,
   viewOf,
 } from "../parts/list_pane.ts";
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
+import { recordLines } from "./record_detail.ts";
 
 const PLACE_WIDTH_MAX = 24;
-const AMOUNT_WIDTH = 10;
 const CURRENCY_WIDTH = 3;
 const NAME_WIDTH_MAX = 32;
 const STATUS_WIDTH = 7;
-/** Of a line too long to be kept whole. */
-const BEGINNING_LENGTH = 4_000;
 
 export const RECORDS_PANE: ListPane = {
   name: "records",
@@ -43,60 +42,90 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
     height,
   });
   const shown = events.slice(top, top + height);
-  const placeWidth = Math.min(
-    PLACE_WIDTH_MAX,
-    Math.max(0, ...shown.map((event) => columnsOf(printable(placeOf(event))))),
-  );
-  const nameWidth = Math.min(
-    NAME_WIDTH_MAX,
-    Math.max(0, ...shown.map(({ order }) => columnsOf(printable(order?.customerName ?? "")))),
-  );
-  // A status that is the same on each line would waste the room.
-  const hasStatus = new Set(shown.flatMap(({ order }) => order?.status ?? [])).size > 1;
+  const columns = columnsFor(shown, onlyTopic(snapshot));
   return {
     title: titleOf(snapshot, controls.filter, events.length),
     isFocused,
     lines: shown.map((event, index) => {
       const isSelected = isFocused && top + index === selected;
       const mark = isSelected ? GLYPHS[glyphs].pointer : " ";
-      const line = eventLine(event, { mark, placeWidth, nameWidth, hasStatus });
+      const line = eventLine(event, { ...columns, mark });
       return isSelected ? line.map(({ text }): Span => span(text, "selected")) : line;
     }),
   };
 }
 
+/** How wide each column is, and which are left out: the room goes to what differs from line to line. */
 interface Columns {
-  readonly mark: string;
+  readonly topic: string | undefined;
+  readonly verdictWidth: number;
   readonly placeWidth: number;
+  readonly amountWidth: number;
   readonly nameWidth: number;
+  readonly sizeWidth: number;
   readonly hasStatus: boolean;
 }
 
-function eventLine(event: RecentEvent, columns: Columns): Line {
-  const { mark, placeWidth } = columns;
+function columnsFor(shown: readonly RecentEvent[], topic: string | undefined): Columns {
+  const widest = (texts: readonly string[]) => Math.max(0, ...texts.map(columnsOf));
+  const statuses = new Set(shown.flatMap(({ order }) => order?.status ?? []));
+  return {
+    topic,
+    verdictWidth: widest(shown.map(verdictOf)),
+    placeWidth: Math.min(PLACE_WIDTH_MAX, widest(shown.map((event) => placeText(event, topic)))),
+    amountWidth: widest(shown.map(amountOf)),
+    nameWidth: Math.min(NAME_WIDTH_MAX, widest(shown.map(nameOf))),
+    sizeWidth: widest(shown.map(({ content }) => content ? inBytes(content.valueBytes) : "")),
+    hasStatus: statuses.size > 1,
+  };
+}
+
+function eventLine(event: RecentEvent, columns: Columns & { readonly mark: string }): Line {
+  const { mark, verdictWidth, placeWidth, topic } = columns;
   return [
     span(`${mark} ${clock(event.timestampMs)} `, "dim"),
-    span(event.failed ? "FAILED " : "ok     ", event.failed ? "bad" : "good"),
-    span(column(printable(placeOf(event)), placeWidth)),
+    span(`${column(verdictOf(event), verdictWidth)} `, event.failed ? "bad" : "good"),
+    span(column(placeText(event, topic), placeWidth)),
     ...whatOf(event, columns),
   ];
 }
 
-function whatOf(
-  { failed, kind, error, order }: RecentEvent,
-  { nameWidth, hasStatus }: Columns,
-): Line {
-  if (failed) return [span(`  ${printable(kind)}: ${printable(error ?? "")}`)];
+function whatOf(event: RecentEvent, columns: Columns): Line {
+  const { failed, kind, error = "", order, content } = event;
+  if (failed) return [span(`  ${printable(kind)}: ${printable(error)}`)];
+  if (content !== undefined) {
+    return [
+      span(`  ${column(nameOf(event), columns.nameWidth)}`, "strong"),
+      span(`  ${column(inBytes(content.valueBytes), columns.sizeWidth, "right")}`, "dim"),
+      span(`  ${printable(content.text)}`),
+    ];
+  }
   if (order === undefined) return [];
-  const { total, currency = "", customerName = "", status = "", orderId = "" } = order;
-  const amount = total === undefined ? "" : total.toFixed(2);
+  const { currency = "", status = "", orderId = "" } = order;
   return [
-    span(`  ${column(amount, AMOUNT_WIDTH, "right")} `),
+    span(`  ${column(amountOf(event), columns.amountWidth, "right")} `),
     span(column(printable(currency), CURRENCY_WIDTH)),
-    span(`  ${column(printable(customerName), nameWidth)}`),
-    ...(hasStatus ? [span(`  ${column(printable(status), STATUS_WIDTH)}`)] : []),
+    span(`  ${column(nameOf(event), columns.nameWidth)}`),
+    ...(columns.hasStatus ? [span(`  ${column(printable(status), STATUS_WIDTH)}`)] : []),
     span(`  ${printable(orderId)}`, "dim"),
   ];
+}
+
+function verdictOf({ failed }: RecentEvent): string {
+  return failed ? "FAILED" : "ok";
+}
+
+function placeText(event: RecentEvent, topic: string | undefined): string {
+  return topic === undefined ? printable(placeOf(event)) : `${event.partition}@${event.offset}`;
+}
+
+function amountOf({ order }: RecentEvent): string {
+  return order?.total === undefined ? "" : order.total.toFixed(2);
+}
+
+/** Who bought; the key where there is no order. */
+function nameOf({ order, content }: RecentEvent): string {
+  return printable(order?.customerName ?? content?.key ?? "");
 }
 
 function titleOf(snapshot: Snapshot, filter: string, count: number): string {
@@ -112,7 +141,7 @@ function searchFor({ found }: Snapshot, filter: string): Found | undefined {
   return found?.query.text === filter ? found : undefined;
 }
 
-function detail({ snapshot, key }: DetailSpec): Detail | undefined {
+function detail({ snapshot, key, width }: DetailSpec): Detail | undefined {
   const failed = failedEvents(snapshot);
   const events = [...failed, ...snapshot.recentEvents, ...snapshot.found?.events ?? []];
   const event = events.find((each) => placeOf(each) === key);
@@ -124,23 +153,8 @@ function detail({ snapshot, key }: DetailSpec): Detail | undefined {
     ...(failedAt >= 0 && {
       rank: `error ${withThousands(failedAt + 1)} of ${withThousands(failed.length)} ${reach}`,
     }),
-    ...(event.failed && { problem: `FAILED, ${event.kind}: ${event.error ?? ""}` }),
-    lines: wholeText(event),
+    lines: recordLines(event, width),
   };
-}
-
-/** The order in full, else the message as it came. */
-function wholeText({ line }: RecentEvent): readonly string[] {
-  const text = new TextDecoder().decode(line);
-  try {
-    const { order_full, ...rest } = JSON.parse(text);
-    return JSON.stringify(order_full ?? rest, undefined, 2).split("\n");
-  } catch {
-    return [
-      "the line is too long to be shown whole; it begins:",
-      text.slice(0, BEGINNING_LENGTH),
-    ];
-  }
 }
 
 function filteredEvents(snapshot: Snapshot, filter: string): readonly RecentEvent[] {

@@ -11,20 +11,20 @@ import {
   levelOf,
   milliseconds,
   percent,
-  type Quality,
   statusName,
 } from "../../model/health.ts";
+import type { Quality } from "../../model/quality.ts";
 import type { Snapshot } from "../../model/read_model.ts";
 import { column, columnsOf, type Line, span, type Tone, wrapped } from "../parts/line.ts";
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 /** Of the column of names. */
 export const NAME_WIDTH = 13;
-/** From here on there is room for reasons beside the parts of the score. */
+/** Wider panes show a reason with each part of the score. */
 const REASONS_WIDTH = 60;
 
 /** A name, a value in a column of its own, and what there is to say of it. */
-interface Fact {
+export interface Fact {
   readonly name: string;
   readonly value: string;
   readonly note: string;
@@ -32,7 +32,7 @@ interface Fact {
   readonly noteTone?: Tone;
 }
 
-function factLines(facts: readonly Fact[]): readonly Line[] {
+export function factLines(facts: readonly Fact[]): readonly Line[] {
   const valueWidth = Math.max(...facts.map(({ value }) => columnsOf(value)));
   return facts.map(({ name, value, note, tone = "strong", noteTone = "dim" }) => [
     span(column(name, NAME_WIDTH), "dim"),
@@ -88,7 +88,7 @@ export function messagesPane({ snapshot }: FrameSpec): Pane {
   };
 }
 
-/** What the journal's file went through: nothing of it is hidden. */
+/** Returns what happened to the journal's file. */
 function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
   const events = [
     [journal?.truncationCount ?? 0, "truncation"],
@@ -109,7 +109,8 @@ function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
 
 export function healthPane({ snapshot }: FrameSpec, { width, height }: Extent): Pane {
   const { health, quality } = snapshot;
-  const facts = isCounting(snapshot) ? [] : [
+  // The room goes to why, while something is wrong.
+  const facts = isCounting(snapshot) || health.trouble !== undefined ? [] : [
     ...factLines(health.checks.map(({ name, value, level }) => ({
       name,
       value,

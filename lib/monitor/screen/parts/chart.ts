@@ -28,7 +28,7 @@ export function chartRows(spec: ChartSpec): readonly string[] {
   return spec.glyphs === "braille" ? brailleRows(spec) : barRows(spec);
 }
 
-/** The values as so many, each the mean of those that fall to it. */
+/** Resamples the values to `count`, each the mean of those it stands for. */
 export function resampled(
   values: readonly (number | undefined)[],
   count: number,

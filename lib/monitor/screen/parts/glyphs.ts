@@ -56,7 +56,7 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
   },
 };
 
-/** What the environment says of the terminal: the console of Linux has blocks and no braille, and only UTF-8 has either. */
+/** Returns the glyphs for a terminal: Linux's console has blocks but no braille, and both need UTF-8. */
 export function glyphsOf(
   env: {
     readonly TERM?: string | undefined;

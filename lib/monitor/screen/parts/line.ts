@@ -65,7 +65,7 @@ export function span(text: string, tone: Tone = "plain"): Span {
   return { text, tone };
 }
 
-/** The line cut or filled up to exactly so many columns; an ellipsis stands where something was left out. */
+/** Cuts or pads the line to exactly `width` columns; an ellipsis marks a cut. */
 export function fitted(line: Line, width: number): Line {
   const result: Span[] = [];
   let left = width;
@@ -91,7 +91,7 @@ export function fitted(line: Line, width: number): Line {
   return result;
 }
 
-/** The text in so many columns, at their left or right end. */
+/** Pads or cuts the text to `width` columns. */
 export function column(text: string, width: number, align: "left" | "right" = "left"): string {
   const columns = columnsOf(text);
   if (columns > width) return `${prefix(text, width - 1)}…`;
@@ -99,7 +99,7 @@ export function column(text: string, width: number, align: "left" | "right" = "l
   return align === "left" ? text + space : space + text;
 }
 
-/** The text in lines of at most so many columns, broken at its spaces where it has them. */
+/** Breaks the text at spaces into lines of at most `width` columns; longer words are not broken. */
 export function wrapped(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   let line = "";
@@ -112,15 +112,22 @@ export function wrapped(text: string, width: number): readonly string[] {
   return [...lines, line];
 }
 
-/** The text in pieces of at most so many columns, broken anywhere. */
-export function chunked(text: string, width: number): readonly string[] {
-  const pieces: string[] = [];
-  for (let rest = text; rest !== "" || pieces.length === 0;) {
-    const piece = columnsOf(rest) <= width ? rest : prefix(rest, width);
-    // A character wider than the width would never fit.
-    if (piece === "" && rest !== "") return [...pieces, "…"];
-    pieces.push(piece);
-    rest = rest.slice(piece.length);
+/** Breaks the line anywhere into pieces of at most `width` columns. */
+export function chunked(line: Line, width: number): readonly Line[] {
+  const pieces: Span[][] = [[]];
+  let left = width;
+  for (const { text, tone } of line) {
+    for (let rest = text; rest !== "";) {
+      const part = columnsOf(rest) <= left ? rest : prefix(rest, left);
+      // A character wider than the width would never fit.
+      if (part === "" && left === width) return [...pieces, [span("…", tone)]];
+      if (part !== "") pieces.at(-1)?.push({ text: part, tone });
+      rest = rest.slice(part.length);
+      left -= columnsOf(part);
+      if (rest === "") break;
+      pieces.push([]);
+      left = width;
+    }
   }
   return pieces;
 }

@@ -6,6 +6,7 @@
 
 import type { Snapshot } from "../../model/read_model.ts";
 import type { Controls } from "../controls.ts";
+import type { Line } from "./line.ts";
 import type { DrawPane } from "./pane.ts";
 
 export interface ListPane {
@@ -23,16 +24,17 @@ export interface ListPane {
 export interface DetailSpec {
   readonly snapshot: Snapshot;
   readonly key: string;
+  /** Of what is drawn, in columns. */
+  readonly width: number;
 }
 
-/** Texts are not safe to show as they are. */
 export interface Detail {
+  /** Not safe to show as it is. */
   readonly title: string;
   /** Which of how many it is. */
   readonly rank?: string;
-  /** Shown first, as something bad. */
-  readonly problem?: string;
-  readonly lines: readonly string[];
+  /** Safe to show, of any width. */
+  readonly lines: readonly Line[];
 }
 
 /** Returns which lines of a list are shown, so that the selected one is among them. */
@@ -43,6 +45,12 @@ export function viewOf(
 ): { readonly top: number; readonly selected: number; readonly isFocused: boolean } {
   const index = Math.min(selected[pane] ?? 0, Math.max(0, count - 1));
   return { top: Math.max(0, index - height + 1), selected: index, isFocused: focus === pane };
+}
+
+/** Returns the journal's topic where it has one only: then no line needs to name it. */
+export function onlyTopic({ partitions }: Snapshot): string | undefined {
+  const [first, ...others] = partitions;
+  return others.every(({ topic }) => topic === first?.topic) ? first?.topic : undefined;
 }
 
 /** Ignores case. */

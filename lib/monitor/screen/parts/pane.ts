@@ -22,7 +22,7 @@ export interface FrameSpec {
   /** The tracker's folder. */
   readonly folder: string;
   readonly intervalMs: number;
-  /** What the person is told beside the keys. */
+  /** A message shown next to the keys. */
   readonly notice: string;
 }
 

@@ -1,0 +1,118 @@
+/**
+ * Counts what any topic has, whatever its records mean: bytes and keys.
+ *
+ * Pure: records and the time are handed in.
+ *
+ * @module
+ */
+
+import { RATE_WINDOW_MS } from "./health.ts";
+import { CLOCK_SKEW_MS } from "./sliding_window.ts";
+import { type Counted, Tally, TALLY_NAMES_MAX } from "./tally.ts";
+
+/** Seconds kept: the window, and what may lie ahead of this machine's clock. */
+const SECONDS_MAX = (RATE_WINDOW_MS + CLOCK_SKEW_MS) / 1000 + 2;
+const SECOND_MS = 1000;
+
+export interface TrafficView {
+  /** Of the records' values. */
+  readonly valueBytes: number;
+  /** Over the last minute, or since the first record where that is less. */
+  readonly valueBytesPerSecond: number;
+  readonly valueBytesMax: number;
+  /** Records without an order; the others' keys are not counted. */
+  readonly plainCount: number;
+  /** Those of them that have no key. */
+  readonly keylessCount: number;
+  /** Different keys, up to {@link TALLY_NAMES_MAX}. */
+  readonly keyCount: number;
+  readonly areKeysCapped: boolean;
+  /** By records. */
+  readonly topKeys: readonly Counted[];
+}
+
+/** What is counted of a record. */
+export interface RecordFacts {
+  readonly valueBytes: number;
+  readonly hasOrder: boolean;
+  readonly key: string | undefined;
+  /** NaN where it is not known. */
+  readonly timestampMs: number;
+}
+
+export class Traffic {
+  #valueBytes = 0;
+  #valueBytesMax = 0;
+  #plainCount = 0;
+  #keylessCount = 0;
+  #keys = new Tally();
+  #firstMs = Infinity;
+  /** Bytes by second since the epoch, in the order in which the seconds came, but for the latest. */
+  #seconds = new Map<number, number>();
+  #second = NaN;
+  #secondBytes = 0;
+
+  copy(): Traffic {
+    const copy = new Traffic();
+    copy.#valueBytes = this.#valueBytes;
+    copy.#valueBytesMax = this.#valueBytesMax;
+    copy.#plainCount = this.#plainCount;
+    copy.#keylessCount = this.#keylessCount;
+    copy.#keys = this.#keys.copy();
+    copy.#firstMs = this.#firstMs;
+    copy.#seconds = new Map(this.#seconds);
+    copy.#second = this.#second;
+    copy.#secondBytes = this.#secondBytes;
+    return copy;
+  }
+
+  note({ valueBytes, hasOrder, key, timestampMs }: RecordFacts): void {
+    this.#valueBytes += valueBytes;
+    if (valueBytes > this.#valueBytesMax) this.#valueBytesMax = valueBytes;
+    if (!hasOrder) {
+      this.#plainCount++;
+      if (key === undefined) this.#keylessCount++;
+      else this.#keys.add(key, key, 1);
+    }
+    if (Number.isNaN(timestampMs)) return;
+    if (timestampMs < this.#firstMs) this.#firstMs = timestampMs;
+    const second = Math.floor(timestampMs / SECOND_MS);
+    if (second !== this.#second) this.#begin(second);
+    this.#secondBytes += valueBytes;
+  }
+
+  view(nowMs: number): TrafficView {
+    return {
+      valueBytes: this.#valueBytes,
+      valueBytesPerSecond: this.#bytesPerSecond(nowMs),
+      valueBytesMax: this.#valueBytesMax,
+      plainCount: this.#plainCount,
+      keylessCount: this.#keylessCount,
+      keyCount: this.#keys.size,
+      areKeysCapped: this.#keys.size >= TALLY_NAMES_MAX,
+      topKeys: this.#keys.top.map((each) => ({ ...each })),
+    };
+  }
+
+  /** Puts the bytes of the latest second to the others. */
+  #begin(second: number): void {
+    const known = this.#seconds.get(this.#second) ?? 0;
+    if (!Number.isNaN(this.#second)) this.#seconds.set(this.#second, known + this.#secondBytes);
+    this.#second = second;
+    this.#secondBytes = 0;
+    if (this.#seconds.size <= SECONDS_MAX) return;
+    const [oldest] = this.#seconds.keys();
+    if (oldest !== undefined) this.#seconds.delete(oldest);
+  }
+
+  #bytesPerSecond(nowMs: number): number {
+    const spanMs = Math.min(RATE_WINDOW_MS, Math.max(SECOND_MS, nowMs - this.#firstMs));
+    const isOfWindow = (second: number) => {
+      const ageMs = nowMs - second * SECOND_MS;
+      return ageMs < RATE_WINDOW_MS && ageMs >= -CLOCK_SKEW_MS;
+    };
+    let bytes = isOfWindow(this.#second) ? this.#secondBytes : 0;
+    for (const [second, added] of this.#seconds) if (isOfWindow(second)) bytes += added;
+    return Math.round(bytes / (spanMs / SECOND_MS));
+  }
+}

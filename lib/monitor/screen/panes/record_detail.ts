@@ -1,0 +1,150 @@
+/**
+ * A record in full: why it failed, its key and headers, and its value with the failing fields marked. Pure.
+ *
+ * @module
+ */
+
+import { isJsonObject, type JsonObject } from "../../../json.ts";
+import { inBytes, printable } from "../../../text.ts";
+import type { RecentEvent } from "../../model/recent_event.ts";
+import { type FieldMark, jsonLines } from "../parts/json_lines.ts";
+import { column, type Line, span } from "../parts/line.ts";
+
+/** Of a line too long to be kept whole. */
+const BEGINNING_LENGTH = 4_000;
+const NAME_WIDTH = 11;
+
+/** Returns safe texts. */
+export function recordLines(
+  { line, failed, kind, error = "" }: RecentEvent,
+  width: number,
+): readonly Line[] {
+  const text = new TextDecoder().decode(line);
+  const problem: readonly Line[] = failed
+    ? [[span(printable(`FAILED, ${kind}: ${error}`), "bad")]]
+    : [];
+  const fields = parsed(text);
+  if (!isJsonObject(fields)) {
+    return [
+      ...problem,
+      [span("the line is too long to be shown whole; it begins:")],
+      [span(printable(text.slice(0, BEGINNING_LENGTH)))],
+    ];
+  }
+  return [
+    ...problem,
+    ...factLines(fields),
+    [],
+    ...valueLines(fields, { error: failed ? error : "", width }),
+  ];
+}
+
+/** Everything but the value. */
+function factLines(fields: JsonObject): readonly Line[] {
+  const sentAtMs = Number(fields["kafka_timestamp"]);
+  const epoch = fields["kafka_leader_epoch"];
+  return [
+    fact("received", textOf(fields["timestamp"])),
+    fact(
+      "timestamp",
+      [
+        Number.isFinite(sentAtMs) && Math.abs(sentAtMs) <= TIME_MS_MAX
+          ? new Date(sentAtMs).toISOString()
+          : textOf(fields["kafka_timestamp"]),
+        ...(typeof epoch === "number" ? [`leader epoch ${epoch}`] : []),
+      ].join(", "),
+    ),
+    fact("key", keyText(fields)),
+    ...headersOf(fields["kafka_headers"]).map((header) => fact("header", header)),
+    ...(typeof fields["mark"] === "string" ? [fact("mark", fields["mark"])] : []),
+    fact("value", valueText(fields)),
+  ];
+}
+
+const TIME_MS_MAX = 8.64e15;
+
+function fact(name: string, text: string): Line {
+  return [span(column(name, NAME_WIDTH), "dim"), span(printable(text))];
+}
+
+function keyText(fields: JsonObject): string {
+  const { kafka_key: key, kafka_key_base64: base64, kafka_key_omitted: omitted } = fields;
+  if (typeof key === "string") return key;
+  if (typeof base64 === "string") return `${base64} (base64)`;
+  return omitted === undefined ? "none" : `left out: ${textOf(omitted)}`;
+}
+
+/** `name: value` each. */
+function headersOf(headers: unknown): readonly string[] {
+  if (!Array.isArray(headers)) return [];
+  return headers.filter(isJsonObject).map((header) => {
+    const { key, value, value_base64: base64, value_omitted: omitted } = header;
+    const text = typeof base64 === "string"
+      ? `${base64} (base64)`
+      : omitted !== undefined
+      ? `left out: ${textOf(omitted)}`
+      : value === null
+      ? "null"
+      : textOf(value);
+    return `${textOf(key)}: ${text}`;
+  });
+}
+
+function valueText(fields: JsonObject): string {
+  const { message_size: size, value_null: isNull, value_omitted: omitted } = fields;
+  if (isNull === true) return "null (a tombstone)";
+  if (omitted !== undefined) return `left out: ${textOf(omitted)}`;
+  return typeof size === "number" ? inBytes(size) : "";
+}
+
+/** The order, else any other JSON, else the text as it came. */
+function valueLines(
+  fields: JsonObject,
+  { error, width }: { readonly error: string; readonly width: number },
+): readonly Line[] {
+  const marks = failingFields(error);
+  const { order_full: order, raw_message: text, raw_message_base64: base64 } = fields;
+  if (order !== undefined) return jsonLines(order, { width, marks });
+  if (fields["value_null"] === true) return [];
+  const value = typeof text === "string" && base64 === undefined ? parsed(text) : undefined;
+  if (typeof value === "object" && value !== null) return jsonLines(value, { width, marks });
+  return textLines(textOf(text), error);
+}
+
+/** Marks where the JSON parser stopped. */
+function textLines(text: string, error: string): readonly Line[] {
+  const position = Number(/at position (\d+)/.exec(error)?.[1] ?? NaN);
+  if (!(position < text.length)) return text.split("\n").map((each) => [span(printable(each))]);
+  return [[
+    span(printable(text.slice(0, position))),
+    span("<-- here: ", "bad"),
+    span(printable(text.slice(position, position + 1)), "bad"),
+    span(printable(text.slice(position + 1))),
+  ]];
+}
+
+/**
+ * One failure as the tracker writes it: `total (total): expected 14.5, got 1; items (required): ...`. What it quotes of
+ * the message may look like another one.
+ */
+const FAILURE =
+  /(?:^|; )([^\s();]+) \(([a-z-]+)\): ((?:"(?:[^"\\]|\\.)*"|[^"])*?)(?=; [^\s();]+ \([a-z-]+\): |; and \d+ more$|$)/gs;
+
+function failingFields(error: string): readonly FieldMark[] {
+  return error.matchAll(FAILURE).map(([, path = "", rule = "", note = ""]) => ({
+    path: path === "order" ? "" : path,
+    note: `${rule}: ${note}`,
+  })).toArray();
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value) ?? "unknown";
+}
