@@ -12,35 +12,28 @@
 
 import { EXIT_FAILURE, EXIT_OK, runProgram } from "./lib/cli/cli.ts";
 import { connectionOf } from "./lib/cli/connection_options.ts";
-import { reasonOf } from "./lib/kafka/errors.ts";
-import { keyPartitioner } from "./lib/kafka/partitioner.ts";
-import { findStoredBatch } from "./lib/kafka/stored_batch.ts";
 import { loggerOf, startLog } from "./lib/log.ts";
 import { Accounts } from "./lib/producer/accounts.ts";
 import { BadOrders } from "./lib/producer/bad_orders.ts";
-import { Delivery } from "./lib/producer/delivery.ts";
+import { openDelivery } from "./lib/producer/cluster_delivery.ts";
 import { describeSummary, ProducerDisplay } from "./lib/producer/display.ts";
 import { openProducer } from "./lib/producer/open.ts";
 import { pacingOf, parseProducerOptions, type ProducerOptions } from "./lib/producer/options.ts";
-import { OutageWatch } from "./lib/producer/outage_watch.ts";
 import { openOutputs } from "./lib/producer/outputs.ts";
 import { orderParcels } from "./lib/producer/parcels.ts";
-import { orderRouter } from "./lib/producer/routing.ts";
+import { OrderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
 import { createShop } from "./lib/shop/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
-import { tracedSend } from "./lib/telemetry.ts";
 import { printErrorLine, printResult } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
 const FLUSH_TIMEOUT_MS = 15_000;
-/** Half of what a broker takes by default (`max.message.bytes`). */
-const BATCH_BYTES_MAX = 512 * 1024;
 const WINDOW_MS = 5_000;
 
 async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
-  const { topic, seed, compression } = options;
+  const { topic, seed } = options;
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: no new orders; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),
@@ -52,7 +45,7 @@ async function main(args: string[]): Promise<number> {
     report(createAccounts(options), options); // stopped before the first order
     return EXIT_OK;
   }
-  const { producers, partitionCount, startOffsets, messageBytesMax } = opened;
+  await using _cluster = opened;
   const log = loggerOf("producer");
   const outputs = openOutputs({ ...options, log });
   const shop = createShop(options);
@@ -65,53 +58,31 @@ async function main(args: string[]): Promise<number> {
     const window = accounts.closeWindow();
     display?.showWindow(window);
   }, WINDOW_MS);
-  using outage = new OutageWatch({
-    log,
-    unsettledCount: () => accounts.generated - accounts.acknowledged - accounts.notAcknowledged,
-  });
-  const delivery = new Delivery({
-    partitionCount,
-    batchBytesMax: BATCH_BYTES_MAX,
-    startOffsets,
-    send: (partition, records) =>
-      tracedSend({
-        topic,
-        partition,
-        records,
-        isPropagated: true,
-        reasonOf,
-        send: (records) =>
-          outage.watched(
-            partition,
-            () => producers.send({ topic, partition, records, compression }),
-          ),
-      }),
-    findStored: (partition, records, search) =>
-      outage.watched(
-        partition,
-        () => findStoredBatch(connection, { topic, partition, records, ...search }),
-      ),
-    onLookup: (result, recordCount) => accounts.noteLookup(result, recordCount),
-    onReport: (report) => {
+  const router = new OrderRouter(options.key, opened.found.partitionCount);
+  using deliveries = openDelivery({
+    connection,
+    options,
+    opened,
+    router,
+    accounts,
+    onReport(report) {
       accounts.settle(report);
       outputs.add(report);
       display?.show(report);
     },
   });
+  const { delivery } = deliveries;
 
   await generateOrders({
     nextParcel: orderParcels({
       shop,
-      route: orderRouter(options.key, {
-        partitionCount,
-        partitionOfKey: keyPartitioner(partitionCount),
-      }),
+      route: (order) => router.route(order),
       ...(options.bad !== undefined && {
         badOrders: new BadOrders({
           percent: options.bad,
           kinds: options.badKinds,
           seed,
-          oversizeBytes: messageBytesMax,
+          oversizeBytes: opened.messageBytesMax,
         }),
       }),
     }),
@@ -129,9 +100,11 @@ async function main(args: string[]): Promise<number> {
   if (!isFlushed) delivery.abandon(`no answer within ${FLUSH_TIMEOUT_MS / 1_000} s of the end`);
   clearInterval(windowTimer);
   accounts.closeLastWindow();
+  accounts.noteThrottled(opened.throttling.throttledMs);
+  accounts.noteTopic(delivery.topicId);
 
   const shortfalls = outputs.close(accounts);
-  if (isFlushed) await producers.close();
+  if (isFlushed) await opened.producers.close();
   report(accounts, options);
   if (accounts.notAcknowledged > 0) {
     printErrorLine(
@@ -142,7 +115,8 @@ async function main(args: string[]): Promise<number> {
   }
   for (const shortfall of shortfalls) printErrorLine(shortfall);
   await endLog();
-  return accounts.notAcknowledged + shortfalls.length > 0 ? EXIT_FAILURE : EXIT_OK;
+  const lostCount = accounts.notAcknowledged + accounts.lostWithTopic;
+  return lostCount + shortfalls.length > 0 ? EXIT_FAILURE : EXIT_OK;
 }
 
 function createAccounts(

@@ -66,3 +66,19 @@ export class Turns implements Disposable {
     Turns.#workers--;
   }
 }
+
+/**
+ * Returns a function that runs `work`, one run at a time. Calls during a run share the next one: the run under way may
+ * already have asked what they want to know, and its answer be older than the call.
+ */
+export function coalesced<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let running: Promise<Result> | undefined;
+  let following: Promise<Result> | undefined;
+  const start = (): Promise<Result> => {
+    following = undefined;
+    return running = work().finally(() => {
+      if (following === undefined) running = undefined;
+    });
+  };
+  return () => running === undefined ? start() : following ??= running.then(start, start);
+}

@@ -6,20 +6,16 @@
  * @module
  */
 
-import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
 import { orderParcels } from "../../lib/producer/parcels.ts";
-import { orderRouter } from "../../lib/producer/routing.ts";
+import { OrderRouter } from "../../lib/producer/routing.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
 
-const partitionCount = 3;
+const router = new OrderRouter("customer", 3);
 const count = Number(Deno.args[0]);
 const next = orderParcels({
   shop: createShop({ seed: 1 }),
-  route: orderRouter("customer", {
-    partitionCount,
-    partitionOfKey: keyPartitioner(partitionCount),
-  }),
+  route: (order) => router.route(order),
 });
 const startedAtMs = performance.now();
 let bytes = 0;

@@ -7,12 +7,13 @@
  * @module
  */
 
-import { keyPartitioner } from "../../lib/kafka/partitioner.ts";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { ProducerPool } from "../../lib/kafka/producer.ts";
+import { areStored, findStoredBatch } from "../../lib/kafka/stored_batch.ts";
 import { Accounts } from "../../lib/producer/accounts.ts";
 import { Delivery } from "../../lib/producer/delivery.ts";
 import { steadyPacing } from "../../lib/producer/pacing.ts";
-import { orderRouter } from "../../lib/producer/routing.ts";
+import { OrderRouter } from "../../lib/producer/routing.ts";
 import { generateOrders } from "../../lib/producer/run.ts";
 import type { ShopOrder } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
@@ -22,16 +23,15 @@ const ENCODER = new TextEncoder();
 
 const [broker = "", topic = "", countText = "", payloadPath = ""] = Deno.args;
 const partitionCount = PARTITIONS;
-const route = orderRouter("customer", {
-  partitionCount,
-  partitionOfKey: keyPartitioner(partitionCount),
-});
+const router = new OrderRouter("customer", partitionCount);
 const prepared = Deno.readTextFileSync(payloadPath).trimEnd().split("\n").map((line) => {
   const order = JSON.parse(line) as ShopOrder;
-  return { orderId: order.order_id, value: ENCODER.encode(line), ...route(order) };
+  return { orderId: order.order_id, value: ENCODER.encode(line), ...router.route(order) };
 });
 
-const producers = new ProducerPool({ brokers: [broker], clientId: "bench" }, {
+const connection = { brokers: [broker], clientId: "bench" };
+const cluster = await ClusterClient.connect(connection, "probe");
+const producers = new ProducerPool(connection, {
   partitionCount,
   producerCount: partitionCount,
 });
@@ -39,9 +39,13 @@ await producers.connect();
 const startedAtMs = performance.now();
 const accounts = new Accounts({ seed: 0, startedAtMs });
 const delivery = new Delivery({
-  partitionCount,
+  topic: await cluster.describeTopic(topic),
+  findTopic: () => cluster.findTopic(topic),
   batchBytesMax: 512 * 1024,
   send: (partition, records) => producers.send({ topic, partition, records }),
+  findStored: (partition, records, search) =>
+    findStoredBatch(connection, { topic, partition, records, ...search }),
+  areStored: (batches) => areStored(connection, { topic, batches }),
   onReport: (report) => accounts.settle(report),
 });
 let sequence = 0;

@@ -224,6 +224,9 @@ export function ledgerLine(): unknown {
       partition: count("The partition."),
       offset: count("The offset in the partition."),
       sha256: sha256("Of the record's value."),
+      topic_id: text(
+        "32 hexadecimal digits: the topic that stored the record. Earlier versions left it out.",
+      ),
     },
   };
 }

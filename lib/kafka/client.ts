@@ -15,6 +15,7 @@ import {
 import { loggerOf } from "../log.ts";
 import type { Sasl, Security, Tls } from "./security.ts";
 import { install } from "./kafkajs/install.ts";
+import type { TrafficObserver } from "./kafkajs/traffic.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
 
 /** How to reach a cluster. */
@@ -43,10 +44,15 @@ const CONNECTION_TIMEOUT_MS = 2_000;
 /** Steady, short waits: with kafkajs's own (up to 30 s) a consumer came back 9 s after its broker. */
 export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0 } as const;
 
-/** A kafkajs client for the cluster; nothing is connected yet. */
+/**
+ * A kafkajs client for the cluster; nothing is connected yet.
+ *
+ * @param observer of all its connections.
+ */
 export function openClient(
   { brokers, clientId, security }: KafkaConnection,
   patience: Patience,
+  observer?: Partial<TrafficObserver>,
 ): Kafka {
   const client = new Kafka({
     brokers: [...brokers],
@@ -64,7 +70,7 @@ export function openClient(
     logLevel: logLevel.INFO,
     logCreator: () => forwardLogEntry,
   });
-  install(client);
+  install(client, observer);
   return client;
 }
 

@@ -75,9 +75,17 @@ export class ReliableProducer {
   #session: Session | undefined;
   #isClosed = false;
 
-  /** Nothing is connected yet. */
-  constructor(connection: KafkaConnection) {
-    this.#client = openClient(connection, "persist");
+  /**
+   * Nothing is connected yet.
+   *
+   * @param onThrottled called when a broker accepts no request for so many milliseconds, because a quota is used up.
+   */
+  constructor(connection: KafkaConnection, onThrottled?: (throttleMs: number) => void) {
+    this.#client = openClient(
+      connection,
+      "persist",
+      onThrottled === undefined ? {} : { throttled: onThrottled },
+    );
     this.#lockout = lockoutOf(connection);
   }
 
@@ -126,6 +134,14 @@ export class ReliableProducer {
     } finally {
       if (session !== undefined) this.#leave(session);
     }
+  }
+
+  /** Has later sends look up the topic's partitions anew. Those in flight are not affected. */
+  renew(): void {
+    const session = this.#session;
+    if (session === undefined || session.isDiscarded) return;
+    session.isDiscarded = true;
+    if (session.sendsInFlight === 0) session.producer.disconnect().catch(() => {});
   }
 
   /** Ends the connections. Sends that are under way get no answer: their fate is unknown. */
@@ -190,30 +206,49 @@ export class ReliableProducer {
  * by side (kafkajs lets an idempotent producer have one request in flight a broker) and a rejected send
  * costs only its own producer its sequence numbers.
  */
-export class ProducerPool {
-  readonly #producers: readonly ReliableProducer[];
+export interface ProducerPoolOptions {
+  /** Of the topic at the start; producers for as many partitions are connected ahead. */
+  readonly partitionCount: number;
+  /** Producers at most. */
+  readonly producerCount: number;
+  /** As that of a {@link ReliableProducer}. */
+  readonly onThrottled?: (throttleMs: number) => void;
+}
 
-  /** As many producers as `producerCount` says, but no more than there are partitions. */
-  constructor(
-    connection: KafkaConnection,
-    { partitionCount, producerCount }: { partitionCount: number; producerCount: number },
-  ) {
-    this.#producers = Array.from(
-      { length: Math.min(partitionCount, producerCount) },
-      () => new ReliableProducer(connection),
-    );
+export class ProducerPool {
+  readonly #connection: KafkaConnection;
+  readonly #options: ProducerPoolOptions;
+  readonly #producers: ReliableProducer[] = [];
+
+  /** Nothing is connected yet. */
+  constructor(connection: KafkaConnection, options: ProducerPoolOptions) {
+    this.#connection = connection;
+    this.#options = options;
   }
 
   /** As {@link ReliableProducer.connect}. */
   async connect(): Promise<void> {
-    await Promise.all(this.#producers.map((producer) => producer.connect()));
+    const partitions = Array.from({ length: this.#options.partitionCount }, (_, index) => index);
+    const producers = new Set(partitions.map((partition) => this.#producerOf(partition)));
+    await Promise.all([...producers].map((producer) => producer.connect()));
   }
 
   /** As {@link ReliableProducer.send}. */
   async send(request: SendRequest): Promise<Acknowledgement> {
-    const producer = this.#producers[request.partition % this.#producers.length];
-    if (producer === undefined) throw new RangeError(`no partition ${request.partition}`);
-    return await producer.send(request);
+    return await this.#producerOf(request.partition).send(request);
+  }
+
+  #producerOf(partition: number): ReliableProducer {
+    const { producerCount, onThrottled } = this.#options;
+    return this.#producers[partition % producerCount] ??= new ReliableProducer(
+      this.#connection,
+      onThrottled,
+    );
+  }
+
+  /** As {@link ReliableProducer.renew}. */
+  renew(): void {
+    for (const producer of this.#producers) producer.renew();
   }
 
   async close(): Promise<void> {

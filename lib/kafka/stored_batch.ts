@@ -77,6 +77,38 @@ async function lookOnce(
   return undefined;
 }
 
+/** A batch and the place at which a broker said that it stored it. */
+export interface PlacedBatch {
+  readonly partition: number;
+  readonly baseOffset: number;
+  readonly records: readonly OutgoingRecord[];
+}
+
+/** Returns for each batch whether the topic has it at its place. */
+export async function areStored(
+  connection: KafkaConnection,
+  { topic, batches }: { readonly topic: string; readonly batches: readonly PlacedBatch[] },
+): Promise<readonly boolean[]> {
+  await using cluster = await ClusterClient.connect(connection, "probe");
+  const ranges = new Map((await cluster.allOffsets(topic)).map((each) => [each.partition, each]));
+  await using reader = await TopicReader.connect(connection, "probe");
+  const stored: boolean[] = [];
+  for (const { partition, baseOffset: start, records } of batches) {
+    const { low = 0, high = 0 } = ranges.get(partition) ?? {};
+    const end = start + records.length;
+    const wanted = new Map(records.map((record, index) => [start + index, fingerprint(record)]));
+    if (start >= low && end <= high) {
+      for await (const seen of reader.read({ topic, partition, start, end })) {
+        for (const record of seen) {
+          if (wanted.get(record.offset) === fingerprint(record)) wanted.delete(record.offset);
+        }
+      }
+    }
+    stored.push(wanted.size === 0);
+  }
+  return stored;
+}
+
 function follows(offset: number, matched: readonly number[]): boolean {
   const last = matched.at(-1);
   return last === undefined || offset === last + 1;

@@ -17,6 +17,8 @@ export interface ProducerSummary {
   readonly generated: number;
   /** The broker said, for the order's partition, that it stored the record. */
   readonly acknowledged: number;
+  /** Acknowledged orders whose topic was deleted during the run: they are gone. Absent if there are none. */
+  readonly lost_with_topic?: number;
   /** The broker said that it did not. */
   readonly failed: number;
   /** Never sent. */
@@ -45,6 +47,8 @@ export interface ProducerSummary {
   readonly behind_ms_max?: number;
   /** How long no order could be made because as many waited as `--buffer` lets, in milliseconds. */
   readonly buffer_full_ms: number;
+  /** How long brokers held back requests because a quota was used up, in milliseconds. Absent if they did not. */
+  readonly throttled_ms?: number;
   /** Orders that were due within `--warmup`, with their latencies. */
   readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary | null };
   /** Records that were spoilt on purpose, by kind. */
@@ -102,6 +106,8 @@ export class Accounts {
   readonly #counts = { acknowledged: 0, failed: 0, undelivered: 0, unknown: 0 };
   readonly #lookedUp = { found: 0, sent_again: 0 };
   readonly #bad: Partial<Record<BadKind, number>> = {};
+  /** By the id of the topic that stored them. */
+  readonly #acknowledgedByTopic = new Map<string, number>();
   #deadLettersExpected = 0;
   #generated = 0;
   #acknowledgedBytes = 0;
@@ -109,6 +115,8 @@ export class Accounts {
   #behindMs = 0;
   #behindMsMax = 0;
   #bufferFullMs = 0;
+  #throttledMs = 0;
+  #lostWithTopic = 0;
 
   constructor(options: AccountsOptions) {
     this.#options = options;
@@ -127,6 +135,11 @@ export class Accounts {
   get notAcknowledged(): number {
     const { failed, undelivered, unknown } = this.#counts;
     return failed + undelivered + unknown;
+  }
+
+  /** Acknowledged orders whose topic was deleted; see {@link noteTopic}. */
+  get lostWithTopic(): number {
+    return this.#lostWithTopic;
   }
 
   /** Orders that were due by now; Infinity where there is no plan. */
@@ -154,6 +167,16 @@ export class Accounts {
     this.#bufferFullMs += forMs;
   }
 
+  noteThrottled(totalMs: number): void {
+    this.#throttledMs = totalMs;
+  }
+
+  /** Takes the id of the topic that exists at the end of the run, undefined if it was deleted. */
+  noteTopic(topicId: string | undefined): void {
+    const left = topicId === undefined ? 0 : this.#acknowledgedByTopic.get(topicId) ?? 0;
+    this.#lostWithTopic = this.#counts.acknowledged - left;
+  }
+
   noteLookup(result: "found" | "sent_again", count: number): void {
     this.#lookedUp[result] += count;
   }
@@ -161,6 +184,8 @@ export class Accounts {
   settle({ parcel, outcome }: DeliveryReport): void {
     this.#counts[outcome.kind]++;
     if (outcome.kind !== "acknowledged") return;
+    const { topicId } = outcome;
+    this.#acknowledgedByTopic.set(topicId, (this.#acknowledgedByTopic.get(topicId) ?? 0) + 1);
     const latencyMs = outcome.answeredAtMs - parcel.plannedAtMs;
     this.#acknowledgedBytes += parcel.value.byteLength;
     this.#windowLatency.record(latencyMs);
@@ -212,6 +237,7 @@ export class Accounts {
     return {
       generated: this.#generated,
       ...this.#counts,
+      ...(this.#lostWithTopic > 0 && { lost_with_topic: this.#lostWithTopic }),
       seconds: round(seconds),
       rate: round(acknowledged / seconds),
       mb_per_second: round(this.#acknowledgedBytes / 1e6 / seconds),
@@ -224,6 +250,7 @@ export class Accounts {
         behind_ms_max: round(this.#behindMsMax),
       }),
       buffer_full_ms: round(this.#bufferFullMs),
+      ...(this.#throttledMs > 0 && { throttled_ms: round(this.#throttledMs) }),
       ...(warmupMs > 0 && {
         warmup: {
           acknowledged: this.#warmupLatency.count,

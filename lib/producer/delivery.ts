@@ -1,20 +1,26 @@
 /**
- * Delivery with a report for every order: what waits is collected into batches, a batch is sent to its
- * partition, the answer is awaited, and each order ends in exactly one account.
+ * Delivers orders and reports the outcome of each: collects them into batches, sends a batch to its partition, awaits
+ * the answer, and puts each order into exactly one account.
  *
  *     generated = acknowledged + failed + undelivered + unknown
  *
- * One send is in flight a partition, so that the order of a key is the order in which it was generated.
+ * One send is in flight per partition, so orders of a key are stored in the order in which they were generated.
+ *
+ * The topic can change during a run. When it has other partitions or another id, no batch is sent until those in flight
+ * have an outcome; then everything that waits is routed anew, in the order in which it was generated. While the topic
+ * does not exist, orders wait. An order is reported as acknowledged once it is known in which topic (`topic_watch.ts`).
  *
  * @module
  */
 
-import { withinTime } from "../async.ts";
+import { delay, withinTime } from "../async.ts";
 import { DeliveryError } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
+import type { PlacedBatch } from "../kafka/stored_batch.ts";
 import type { OutgoingRecord } from "../record.ts";
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";
 import type { BadKind } from "./bad_orders.ts";
+import { type SentBatch, type Topic, type TopicChange, TopicWatch } from "./topic_watch.ts";
 
 /** An order on its way. */
 export interface Parcel {
@@ -31,10 +37,14 @@ export interface Parcel {
 
 /** How an order's way ended. */
 export type Outcome =
-  /** The record is stored at this offset; when it was first sent, and when that was known, of `performance.now()`. */
+  /**
+   * The record was stored at this offset of this topic. `sentAtMs` is when it was first sent, `answeredAtMs` when the
+   * acknowledgement came, in milliseconds of `performance.now()`.
+   */
   | {
     readonly kind: "acknowledged";
     readonly offset: number;
+    readonly topicId: string;
     readonly sentAtMs: number;
     readonly answeredAtMs: number;
   }
@@ -67,54 +77,87 @@ export type FindStored = (
 ) => Promise<{ readonly baseOffset: number } | undefined>;
 
 export interface DeliveryOptions {
-  readonly partitionCount: number;
+  /** The topic at the start of the run. */
+  readonly topic: Topic;
+  /** Returns the topic as it is now; undefined if it does not exist. */
+  readonly findTopic: () => Promise<Topic | undefined>;
   /** Bound of a batch in bytes; a larger single order goes alone. Below `max.message.bytes`. */
   readonly batchBytesMax: number;
   readonly send: Send;
-  /** Left out, what has no answer that can be trusted is unknown at once. */
-  readonly findStored?: FindStored;
-  /** Where each partition ended before the run: what is older cannot be one of its records. Default: 0. */
+  readonly findStored: FindStored;
+  /** Runs all attempts to deliver a partition's next batch. Default: just that. */
+  readonly watched?: <Answer>(
+    partition: number,
+    deliver: () => Promise<Answer>,
+  ) => Promise<Answer>;
+  /** Returns for each batch whether the topic that exists now has it at its place. */
+  readonly areStored: (batches: readonly PlacedBatch[]) => Promise<readonly boolean[]>;
+  /** Where each partition ended before the run: older records cannot be of the run. Default: 0. */
   readonly startOffsets?: ReadonlyMap<number, number>;
+  /** Called when the topic has other partitions, or was deleted and created again. */
+  readonly onTopicChange?: (change: TopicChange) => void;
+  /** Called when the topic does not exist any more. */
+  readonly onTopicMissing?: () => void;
+  /** Returns the partition of an order after the topic changed. Default: the one that it has. */
+  readonly partitionOf?: (parcel: Parcel) => number;
   /** Called for each batch that was looked for: found in the topic, or sent again. */
   readonly onLookup?: (result: "found" | "sent_again", recordCount: number) => void;
-  /** Called once for every order, in the order of each partition. */
+  /** Called once for every order; acknowledged ones come in the order of their partition. */
   readonly onReport: (report: DeliveryReport) => void;
 }
 
 /** How often a batch is sent whose answers cannot be trusted, each time after it was looked for in vain. */
 const SENDS_MAX = 3;
+const TOPIC_POLL_MS = 200;
 
 interface Lane {
+  readonly partition: number;
   readonly queue: PartitionQueue<Parcel>;
   isDraining: boolean;
+  /** Whether the batch that failed last is known not to be stored, and waits to be routed anew. */
+  isReturned: boolean;
   /** One past the last record that is known to be stored. */
   nextOffset: number;
 }
 
 /** Where a batch is stored, and when it was first sent, of `performance.now()`. */
-interface StoredBatch {
+interface Stored extends SentBatch {
   readonly baseOffset: number;
   readonly sentAtMs: number;
 }
 
+interface AcknowledgedBatch extends Stored {
+  readonly lane: Lane;
+  readonly parcels: readonly Parcel[];
+  readonly answeredAtMs: number;
+}
+
 export class Delivery {
   readonly #options: DeliveryOptions;
-  readonly #lanes: readonly Lane[];
+  readonly #watch: TopicWatch<AcknowledgedBatch>;
+  readonly #lanes: Lane[] = [];
   #unsettledCount = 0;
+  /** Whether the topic has changed and nothing is sent until what is in flight has an outcome. */
+  #isPaused = false;
   #isAbandoned = false;
   #wakeSettled: (() => void)[] = [];
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
-    this.#lanes = Array.from({ length: options.partitionCount }, (_, partition) => ({
-      queue: new PartitionQueue<Parcel>({
-        toRecord: recordOf,
-        sizeOf: (parcel) => recordBytesMax({ ...parcel, headers: NO_HEADERS }),
-        sizer: new BatchSizer(options.batchBytesMax),
-      }),
-      isDraining: false,
-      nextOffset: options.startOffsets?.get(partition) ?? 0,
-    }));
+    this.#addLanes(options.topic);
+    this.#watch = new TopicWatch({
+      topic: options.topic,
+      findTopic: options.findTopic,
+      areStored: (batches) =>
+        options.areStored(batches.map(({ lane: { partition }, parcels, baseOffset }) => ({
+          partition,
+          baseOffset,
+          records: parcels.map(recordOf),
+        }))),
+      onConfirmed: (batch, topicId) => this.#reportStored(batch, topicId),
+      onChange: (change) => this.#changeTopic(change),
+      onMissing: () => options.onTopicMissing?.(),
+    });
   }
 
   /** Orders that wait or are in flight. */
@@ -122,57 +165,133 @@ export class Delivery {
     return this.#unsettledCount;
   }
 
-  /** Takes an order on; its report comes later. The order joins the next batch of its partition. */
-  accept(parcel: Parcel): void {
-    const lane = this.#lanes[parcel.partition];
-    if (lane === undefined) throw new RangeError(`no partition ${parcel.partition}`);
-    this.#unsettledCount++;
-    lane.queue.push(parcel);
-    if (!lane.isDraining) this.#drain(lane, parcel.partition);
+  /** The topic that has the orders' name now; undefined if there is none. As of the last answer, which `flush()` asks for. */
+  get topicId(): string | undefined {
+    return this.#watch.isMissing ? undefined : this.#watch.topic.topicId;
   }
 
-  /** Resolves at the next report, or at once where nothing is unsettled. */
-  nextReport(): Promise<void> {
+  /** Takes an order, which joins the next batch of its partition. Its report comes later. */
+  accept(parcel: Parcel): void {
+    this.#unsettledCount++;
+    this.#watch.start();
+    this.#enqueue(parcel);
+  }
+
+  /** Resolves when the next order is acknowledged or has failed, or at once if none waits. */
+  nextSettled(): Promise<void> {
     if (this.#unsettledCount === 0) return Promise.resolve();
     return new Promise((resolve) => this.#wakeSettled.push(resolve));
   }
 
-  /** Resolves when every order has its report, or with false when the time is over. */
+  /** Resolves with true when every order has its report, or with false when the time is over. */
   async flush(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
-    while (this.#unsettledCount > 0) {
+    for (;;) {
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) return false;
-      await withinTime(this.nextReport(), leftMs);
+      if (this.#unsettledCount > 0) {
+        await withinTime(this.nextSettled(), leftMs);
+        continue;
+      }
+      const topic = await withinTime(this.#watch.check().catch(() => undefined), leftMs);
+      if (topic !== undefined && this.#watch.unconfirmedCount === 0) break;
+      if (this.#watch.isMissing) {
+        this.#watch.confirmAll(); // they went with their topic
+        break;
+      }
+      await delay(TOPIC_POLL_MS);
     }
+    this.#watch.stop();
     return true;
   }
 
-  /** Gives up: what waits is undelivered, what is in flight is unknown; later answers are not counted. */
+  /**
+   * Gives up: orders that wait are undelivered, those in flight are unknown, or failed if the topic does not exist.
+   * Later answers are not counted.
+   */
   abandon(reason: string): void {
     this.#isAbandoned = true;
+    this.#watch.stop();
+    this.#watch.confirmAll();
+    const inFlight: Outcome = this.#watch.isMissing
+      ? { kind: "failed", reason: "the topic does not exist any more" }
+      : { kind: "unknown", reason };
     for (const { queue } of this.#lanes) {
-      const { inFlight, waiting } = queue;
+      const { inFlight: sent, waiting } = queue;
       queue.drop(queue.length);
-      for (const parcel of inFlight) this.#settle(parcel, { kind: "unknown", reason });
+      for (const parcel of sent) this.#settle(parcel, inFlight);
       for (const parcel of waiting) this.#settle(parcel, { kind: "undelivered", reason });
     }
   }
 
-  async #drain(lane: Lane, partition: number): Promise<void> {
+  #addLanes({ partitionCount }: Topic): void {
+    const { batchBytesMax, startOffsets } = this.#options;
+    const isFirst = this.#lanes.length === 0;
+    for (let partition = this.#lanes.length; partition < partitionCount; partition++) {
+      this.#lanes.push({
+        partition,
+        queue: new PartitionQueue<Parcel>({
+          toRecord: recordOf,
+          sizeOf: (parcel) => recordBytesMax({ ...parcel, headers: NO_HEADERS }),
+          sizer: new BatchSizer(batchBytesMax),
+        }),
+        isDraining: false,
+        isReturned: false,
+        nextOffset: isFirst ? startOffsets?.get(partition) ?? 0 : 0,
+      });
+    }
+  }
+
+  #enqueue(parcel: Parcel): void {
+    const lane = this.#lanes[parcel.partition];
+    if (lane === undefined) throw new RangeError(`no partition ${parcel.partition}`);
+    lane.queue.push(parcel);
+    if (!lane.isDraining && !this.#isPaused) this.#drain(lane);
+  }
+
+  #changeTopic(change: TopicChange): void {
+    this.#addLanes(change);
+    if (change.isRecreated) { for (const lane of this.#lanes) lane.nextOffset = 0; }
+    this.#isPaused = true;
+    this.#options.onTopicChange?.(change);
+    this.#routeAnewWhenQuiet();
+  }
+
+  /** Continues with the partitions that the topic has now, once nothing is in flight. */
+  #routeAnewWhenQuiet(): void {
+    if (!this.#isPaused || this.#lanes.some(({ isDraining }) => isDraining)) return;
+    this.#isPaused = false;
+    const waiting = this.#lanes.flatMap(({ queue }) => {
+      const parcels = queue.waiting;
+      queue.drop(queue.length);
+      return parcels;
+    });
+    const { partitionOf = ({ partition }) => partition } = this.#options;
+    for (const parcel of waiting.toSorted((one, other) => one.plannedAtMs - other.plannedAtMs)) {
+      this.#enqueue({ ...parcel, partition: partitionOf(parcel) });
+    }
+  }
+
+  async #drain(lane: Lane): Promise<void> {
     lane.isDraining = true;
     // Orders that become due in the same turn of the event loop go into one batch.
     await Promise.resolve();
-    while (lane.queue.length > 0 && !this.#isAbandoned) await this.#sendNext(lane, partition);
+    while (lane.queue.length > 0 && !this.#isPaused && !this.#isAbandoned) {
+      await this.#sendNext(lane);
+    }
     lane.isDraining = false;
+    this.#routeAnewWhenQuiet();
   }
 
-  async #sendNext(lane: Lane, partition: number): Promise<void> {
-    const outcome = await lane.queue.sendNext((records) => this.#send(lane, partition, records));
+  async #sendNext(lane: Lane): Promise<void> {
+    const { watched = (_, deliver) => deliver() } = this.#options;
+    const outcome = await lane.queue.sendNext((records) =>
+      watched(lane.partition, () => this.#send(lane, records))
+    );
     if (this.#isAbandoned) return;
     switch (outcome.kind) {
       case "stored":
-        return this.#settleStored(lane, outcome.items, outcome.answer);
+        return this.#noteStored(lane, outcome.items, outcome.answer);
       case "split":
         return;
       case "refused":
@@ -180,6 +299,10 @@ export class Delivery {
         return this.#settle(outcome.item, { kind: "failed", reason: outcome.error.message });
       case "failed": {
         const { items, error } = outcome;
+        if (lane.isReturned) {
+          lane.isReturned = false;
+          return;
+        }
         lane.queue.drop(items.length);
         const kind = error.fate === "refused" ? "failed" : "unknown";
         for (const parcel of items) this.#settle(parcel, { kind, reason: error.message });
@@ -188,64 +311,81 @@ export class Delivery {
   }
 
   /** Sends a batch, and looks for it in the topic where no answer came that can be trusted. */
-  async #send(
-    lane: Lane,
-    partition: number,
-    records: readonly OutgoingRecord[],
-  ): Promise<StoredBatch> {
+  async #send(lane: Lane, records: readonly OutgoingRecord[]): Promise<Stored> {
     const sentAtMs = performance.now();
     for (let sendCount = 1;; sendCount++) {
+      const { topicId } = this.#watch.topic;
       try {
-        const { baseOffset } = await this.#options.send(partition, records);
-        return { baseOffset, sentAtMs };
+        const { baseOffset } = await this.#options.send(lane.partition, records);
+        return { baseOffset, sentAtMs, topicId };
       } catch (error) {
-        const isWorthLooking = error instanceof DeliveryError && error.fate === "unknown" &&
-          sendCount < SENDS_MAX && !this.#isAbandoned;
-        const lookup = isWorthLooking
-          ? await this.#lookUp(lane, partition, records)
-          : "cannot-tell";
+        const isUnknown = error instanceof DeliveryError && error.fate === "unknown";
+        const lookup = isUnknown ? await this.#lookUp(lane, records) : "cannot-tell";
         if (lookup === "cannot-tell" || this.#isAbandoned) throw error;
+        lane.isReturned = lookup === undefined && this.#isPaused;
+        if (lane.isReturned || (lookup === undefined && sendCount === SENDS_MAX)) throw error;
         this.#options.onLookup?.(lookup === undefined ? "sent_again" : "found", records.length);
         if (lookup !== undefined) return { ...lookup, sentAtMs };
       }
     }
   }
 
+  /** Looks for a batch in the topic, and waits while there is none. */
   async #lookUp(
     lane: Lane,
-    partition: number,
     records: readonly OutgoingRecord[],
-  ): Promise<{ readonly baseOffset: number } | undefined | "cannot-tell"> {
-    const { findStored } = this.#options;
-    if (findStored === undefined) return "cannot-tell";
-    try {
-      return await findStored(partition, records, {
+  ): Promise<Omit<Stored, "sentAtMs"> | undefined | "cannot-tell"> {
+    for (;;) {
+      const topic = await this.#presentTopic();
+      if (topic === undefined) return "cannot-tell";
+      if (lane.partition >= topic.partitionCount) return undefined;
+      const found = await this.#options.findStored(lane.partition, records, {
         fromOffset: lane.nextOffset,
         isWanted: () => !this.#isAbandoned,
-      });
-    } catch {
-      return "cannot-tell"; // the batch is reported with the reason of its send
+      }).catch(() => "cannot-tell" as const); // it is reported with the reason of its send
+      if (typeof found === "object") return { ...found, topicId: topic.topicId };
+      // A topic that was created again meanwhile is searched, too.
+      const present = await this.#presentTopic();
+      if (present === undefined || present.topicId === topic.topicId) return found;
     }
   }
 
-  #settleStored(
-    lane: Lane,
-    batch: readonly Parcel[],
-    { baseOffset, sentAtMs }: StoredBatch,
+  /** Returns the topic once there is one, with every earlier acknowledgement confirmed; undefined if abandoned first. */
+  async #presentTopic(): Promise<Topic | undefined> {
+    while (!this.#isAbandoned) {
+      const topic = await this.#watch.check().catch(() => undefined);
+      if (topic !== undefined) return topic;
+      await delay(TOPIC_POLL_MS);
+    }
+    return undefined;
+  }
+
+  #noteStored(lane: Lane, parcels: readonly Parcel[], stored: Stored): void {
+    this.#watch.add({ ...stored, lane, parcels, answeredAtMs: performance.now() });
+    this.#unsettledCount -= parcels.length;
+    this.#wake();
+  }
+
+  #reportStored(
+    { lane, parcels, baseOffset, sentAtMs, answeredAtMs }: AcknowledgedBatch,
+    topicId: string,
   ): void {
-    lane.nextOffset = baseOffset + batch.length;
-    const answeredAtMs = performance.now();
-    let offset = baseOffset;
-    for (const parcel of batch) {
-      this.#settle(parcel, { kind: "acknowledged", offset: offset++, sentAtMs, answeredAtMs });
+    if (topicId === this.#watch.topic.topicId) lane.nextOffset = baseOffset + parcels.length;
+    const outcome = { kind: "acknowledged", topicId, sentAtMs, answeredAtMs } as const;
+    for (const [index, parcel] of parcels.entries()) {
+      this.#options.onReport({ parcel, outcome: { ...outcome, offset: baseOffset + index } });
     }
   }
 
   #settle(parcel: Parcel, outcome: Outcome): void {
     this.#unsettledCount--;
     this.#options.onReport({ parcel, outcome });
-    if (this.#wakeSettled.length === 0) return;
+    this.#wake();
+  }
+
+  #wake(): void {
     const wake = this.#wakeSettled;
+    if (wake.length === 0) return;
     this.#wakeSettled = [];
     for (const resolve of wake) resolve();
   }

@@ -115,6 +115,8 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
     ...describeWarmup(summary),
     ...describePlan(summary),
     ...describeBuffer(summary),
+    ...describeThrottling(summary),
+    ...describeLost(summary),
     ...describeBad(summary),
     ...describeLookups(summary),
     `seed ${summary.seed}`,
@@ -153,6 +155,18 @@ function describePlan(summary: ProducerSummary): readonly string[] {
 function describeBuffer({ buffer_full_ms: fullMs }: ProducerSummary): readonly string[] {
   if (fullMs < BUFFER_FULL_MS_MIN) return [];
   return [`the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no order made meanwhile`];
+}
+
+function describeThrottling({ throttled_ms: throttledMs = 0 }: ProducerSummary): readonly string[] {
+  if (throttledMs === 0) return [];
+  return [
+    `throttled by the brokers for ${(throttledMs / 1_000).toFixed(1)} s: a quota was used up`,
+  ];
+}
+
+function describeLost({ lost_with_topic: lost = 0 }: ProducerSummary): readonly string[] {
+  if (lost === 0) return [];
+  return [`${counted(lost, "acknowledged order")} lost: the topic was deleted during the run`];
 }
 
 function describeBad(

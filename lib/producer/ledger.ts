@@ -2,13 +2,14 @@
  * The producer's ledger: a line of JSON for every record that the broker acknowledged, so that what a
  * topic and a journal hold can be compared with what was promised to be there.
  *
- *     {"order_id":"406ca90b-...","sequence":1,"partition":2,"offset":17,"sha256":"9f86d081..."}
+ *     {"order_id":"406ca90b-...","sequence":1,"partition":2,"offset":17,"sha256":"9f86d081...","topic_id":"6fd3..."}
  *
- * `sha256` is of the value's bytes, in hexadecimal. Lines stand in the order in which the answers came:
- * by offset within a partition, not across partitions. The file is new, for its owner alone, and on the
- * disk when the producer has ended; a process that was killed leaves out what it had not yet written, at
- * most a second's records, and may leave a last line without an end. While the disk is full, lines wait in
- * memory (`line_file.ts`).
+ * `sha256` is of the value's bytes, in hexadecimal. `topic_id` tells the topic that stored the record from another one
+ * of the same name, created after it was deleted; earlier versions left it out. Lines stand in the order in which the
+ * answers came: by offset within a partition of one topic, not across partitions. The file is new, for its owner alone,
+ * and on the disk when the producer has ended; a process that was killed leaves out what it had not yet written, some
+ * second's records at most, and may leave a last line without an end. While the disk is full, lines wait in memory
+ * (`line_file.ts`).
  *
  * @module
  */
@@ -24,6 +25,7 @@ export interface LedgerEntry {
   readonly offset: number;
   /** Of the value, in hexadecimal. */
   readonly sha256: string;
+  readonly topic_id?: string;
 }
 
 const COLLECTED_CHARS_MAX = 64 * 1024;
@@ -50,7 +52,8 @@ export class LedgerFile {
     const sha256 = createHash("sha256").update(parcel.value).digest("hex");
     this.#file.add(
       `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
-        `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"}`,
+        `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"` +
+        `,"topic_id":"${outcome.topicId}"}`,
     );
   }
 
@@ -94,8 +97,12 @@ function parseEntry(
 
 function isEntry(value: unknown): value is LedgerEntry {
   if (typeof value !== "object" || value === null) return false;
-  const { order_id, sequence, partition, offset, sha256 } = value as Record<string, unknown>;
-  return typeof order_id === "string" && typeof sha256 === "string" &&
+  const { order_id, sequence, partition, offset, sha256, topic_id = "" } = value as Record<
+    string,
+    unknown
+  >;
+  return typeof topic_id === "string" && typeof order_id === "string" &&
+    typeof sha256 === "string" &&
     /^[0-9a-f]{64}$/.test(sha256) &&
     [sequence, partition, offset].every((number) => Number.isSafeInteger(number));
 }

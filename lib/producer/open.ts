@@ -9,17 +9,22 @@ import { ClusterClient } from "../kafka/cluster.ts";
 import { loggerOf } from "../log.ts";
 import { ProducerPool } from "../kafka/producer.ts";
 import type { ProducerOptions } from "./options.ts";
+import { ThrottleWatch } from "./throttle_watch.ts";
+import type { Topic } from "./topic_watch.ts";
 
 const TOPIC_PARTITIONS = 3;
 
 const log = loggerOf("producer");
 
-export interface OpenedProducer extends TopicFacts {
+export interface OpenedProducer extends TopicFacts, AsyncDisposable {
   readonly producers: ProducerPool;
+  readonly throttling: ThrottleWatch;
+  /** Returns the topic as it is now, undefined if it does not exist. */
+  readonly findTopic: () => Promise<Topic | undefined>;
 }
 
 interface TopicFacts {
-  readonly partitionCount: number;
+  readonly found: Topic;
   /** Where each partition ends before the run. */
   readonly startOffsets: ReadonlyMap<number, number>;
   readonly messageBytesMax: number;
@@ -35,23 +40,34 @@ export async function openProducer(
   options: Pick<ProducerOptions, "topic" | "badKinds" | "producers">,
   connection: KafkaConnection,
 ): Promise<OpenedProducer> {
-  const facts = await findTopic(options, connection);
+  await using stack = new AsyncDisposableStack();
+  const cluster = stack.use(await ClusterClient.connect(connection, "probe"));
+  const facts = await factsOf(options, cluster);
+  const throttling = new ThrottleWatch(log);
   const producers = new ProducerPool(connection, {
-    partitionCount: facts.partitionCount,
+    partitionCount: facts.found.partitionCount,
     producerCount: options.producers,
+    onThrottled: (throttleMs) => throttling.note(throttleMs),
   });
   await producers.connect();
-  return { ...facts, producers };
+  const opened = stack.move();
+  return {
+    ...facts,
+    producers,
+    throttling,
+    findTopic: () => cluster.findTopic(options.topic),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
-async function findTopic(
+async function factsOf(
   { topic, badKinds }: Pick<ProducerOptions, "topic" | "badKinds">,
-  connection: KafkaConnection,
+  cluster: ClusterClient,
 ): Promise<TopicFacts> {
-  await using cluster = await ClusterClient.connect(connection, "probe");
-  const { partitionCount, created } = await cluster.ensureTopic(topic, {
+  const { created, ...found } = await cluster.ensureTopic(topic, {
     partitionCount: TOPIC_PARTITIONS,
   });
+  const { partitionCount } = found;
   if (created) log.info("The topic did not exist and was created", { topic, partitionCount });
   await cluster.requirePermission("Write", topic);
   const ranges = await cluster.allOffsets(topic);
@@ -59,7 +75,7 @@ async function findTopic(
     ? await cluster.topicConfig(topic, "max.message.bytes")
     : undefined;
   return {
-    partitionCount,
+    found,
     startOffsets: new Map(ranges.map(({ partition, high }) => [partition, high])),
     messageBytesMax: Number(messageBytesMax ?? 0),
   };

@@ -1,14 +1,13 @@
 /**
- * Notices an outage: sends that stay without an acknowledgement. The client retries them silently for as long
+ * Notices an outage: batches that stay without an acknowledgement. The client retries them silently for as long
  * as it takes, so without this a producer says nothing while no broker responds.
  *
  * @module
  */
 
-import { DeliveryError } from "../kafka/errors.ts";
 import type { Logger } from "../log.ts";
 
-/** A send that takes longer than this is part of an outage. */
+/** A batch that takes longer than this is part of an outage. */
 const OUTAGE_MS = 5_000;
 const CHECK_INTERVAL_MS = 1_000;
 /** Five seconds, less what a timer of {@link CHECK_INTERVAL_MS} may be early. */
@@ -18,13 +17,15 @@ export interface OutageWatchOptions {
   readonly log: Logger;
   /** Returns how many orders wait or are in flight. */
   readonly unsettledCount: () => number;
+  /** Returns whether batches take long because a quota is used up, which is no outage. Default: never. */
+  readonly isThrottled?: () => boolean;
 }
 
 /** Warns every 5 s of an outage, and once when it is over, until it is disposed of. */
 export class OutageWatch implements Disposable {
   readonly #timer = setInterval(() => this.check(performance.now()), CHECK_INTERVAL_MS);
   readonly #options: OutageWatchOptions;
-  /** By partition: when the oldest send without an acknowledgement began. */
+  /** By partition: when the batch that has no outcome yet was first sent. */
   readonly #waitingSinceMs = new Map<number, number>();
   #outageSinceMs: number | undefined;
   #saidAtMs = -Infinity;
@@ -37,40 +38,28 @@ export class OutageWatch implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** Sends to a partition, or looks a send up there; the partition waits until one of them is answered. */
-  async watched<Answer>(partition: number, send: () => Promise<Answer>): Promise<Answer> {
-    if (!this.#waitingSinceMs.has(partition)) {
-      this.#waitingSinceMs.set(partition, performance.now());
-    }
-    try {
-      const answer = await send();
-      this.#waitingSinceMs.delete(partition);
-      this.check(performance.now());
-      return answer;
-    } catch (error) {
-      // A broker that refuses records responds.
-      const isRefused = error instanceof DeliveryError && error.fate === "refused";
-      if (isRefused) this.#waitingSinceMs.delete(partition);
-      throw error;
-    }
-  }
-
-  /** Logs what has changed; `nowMs` is a time of `performance.now()`. */
-  check(nowMs: number): void {
-    const { log, unsettledCount } = this.#options;
-    // A send that failed for good is in the accounts, and is not retried.
-    if (unsettledCount() === 0) {
-      this.#waitingSinceMs.clear();
-      return this.#endOutage();
-    }
-    const late = [...this.#waitingSinceMs].filter(([, sinceMs]) => nowMs - sinceMs >= OUTAGE_MS);
-    if (late.length === 0) {
-      if (this.#outageSinceMs === undefined) return;
-      log.warn("Acknowledgements arrive again", {
+  /**
+   * Watches a partition's batch until it is acknowledged or has failed for good. One that failed is in the accounts,
+   * and nothing waits for it any more.
+   */
+  async watched<Answer>(partition: number, deliver: () => Promise<Answer>): Promise<Answer> {
+    this.#waitingSinceMs.set(partition, performance.now());
+    const answer = await deliver().finally(() => this.#waitingSinceMs.delete(partition));
+    const nowMs = performance.now();
+    if (this.#outageSinceMs !== undefined && this.#late(nowMs).length === 0) {
+      this.#options.log.warn("Acknowledgements arrive again", {
         outage_seconds: seconds(nowMs - this.#outageSinceMs),
       });
-      return this.#endOutage();
+      this.#endOutage();
     }
+    return answer;
+  }
+
+  /** Logs an outage; `nowMs` is a time of `performance.now()`. */
+  check(nowMs: number): void {
+    const { log, unsettledCount } = this.#options;
+    const late = this.#late(nowMs);
+    if (late.length === 0) return this.#endOutage();
     const sinceMs = Math.min(...late.map(([, ms]) => ms));
     this.#outageSinceMs ??= sinceMs;
     if (nowMs - this.#saidAtMs < WARNING_INTERVAL_MS) return;
@@ -80,6 +69,13 @@ export class OutageWatch implements Disposable {
       partitions: late.map(([partition]) => partition).toSorted((one, other) => one - other),
       orders_waiting: unsettledCount(),
     });
+  }
+
+  /** Partitions with a batch that has waited for too long, and since when. */
+  #late(nowMs: number): readonly [number, number][] {
+    const { unsettledCount, isThrottled } = this.#options;
+    if (unsettledCount() === 0 || isThrottled?.()) return [];
+    return [...this.#waitingSinceMs].filter(([, sinceMs]) => nowMs - sinceMs >= OUTAGE_MS);
   }
 
   #endOutage(): void {

@@ -1,44 +1,62 @@
 /**
- * What decides about an order's partition, and so with which other orders it keeps its place in line.
+ * Chooses the key and the partition of each order, and so the orders among which it keeps its place.
  *
  * @module
  */
 
+import { keyPartitioner } from "../kafka/partitioner.ts";
 import type { ShopOrder } from "../shop/shop.ts";
 import type { Parcel } from "./delivery.ts";
 
-/** As `--key` has it: all orders of a customer in line, each order by its id, or no key at all. */
+/** The record's key, as `--key` names it: the customer's id, the order's id, or no key. */
 export type KeyKind = "customer" | "order" | "none";
 
-export interface RouterOptions {
-  readonly partitionCount: number;
-  readonly partitionOfKey: (key: Uint8Array) => number;
-}
+type Route = Pick<Parcel, "key" | "partition">;
 
 const ENCODER = new TextEncoder();
 
-/** A function from order to key and partition; orders without a key go to the partitions in turn. */
-export function orderRouter(
-  kind: KeyKind,
-  { partitionCount, partitionOfKey }: RouterOptions,
-): (order: ShopOrder) => Pick<Parcel, "key" | "partition"> {
-  const byKey = (text: string) => {
-    const key = ENCODER.encode(text);
-    return { key, partition: partitionOfKey(key) };
-  };
-  switch (kind) {
-    case "customer": {
-      // Customers come back: each is looked at once.
-      const known = new Map<string, Pick<Parcel, "key" | "partition">>();
-      return ({ customer_info: { customer_id: id } }) => {
-        let route = known.get(id);
-        if (route === undefined) known.set(id, route = byKey(id));
+export class OrderRouter {
+  readonly #kind: KeyKind;
+  /** Routes of the customers seen so far, by id. */
+  readonly #routes = new Map<string, Route>();
+  #partitionCount: number;
+  #partitionOfKey: (key: Uint8Array) => number;
+
+  constructor(kind: KeyKind, partitionCount: number) {
+    this.#kind = kind;
+    this.#partitionCount = partitionCount;
+    this.#partitionOfKey = keyPartitioner(partitionCount);
+  }
+
+  /** Routes to another number of partitions from now on. */
+  resize(partitionCount: number): void {
+    this.#partitionCount = partitionCount;
+    this.#partitionOfKey = keyPartitioner(partitionCount);
+    this.#routes.clear();
+  }
+
+  route(order: ShopOrder): Route {
+    switch (this.#kind) {
+      case "customer": {
+        const { customer_id: id } = order.customer_info;
+        let route = this.#routes.get(id);
+        if (route === undefined) this.#routes.set(id, route = this.#routeByKey(id));
         return route;
-      };
+      }
+      case "order":
+        return this.#routeByKey(order.order_id);
+      case "none":
+        return { key: null, partition: this.partitionOf({ key: null, sequence: order.sequence }) };
     }
-    case "order":
-      return (order) => byKey(order.order_id);
-    case "none":
-      return (order) => ({ key: null, partition: order.sequence % partitionCount });
+  }
+
+  /** Returns the partition of an order that has its key. Orders without a key take turns. */
+  partitionOf({ key, sequence }: Pick<Parcel, "key" | "sequence">): number {
+    return key === null ? sequence % this.#partitionCount : this.#partitionOfKey(key);
+  }
+
+  #routeByKey(text: string): Route {
+    const key = ENCODER.encode(text);
+    return { key, partition: this.#partitionOfKey(key) };
   }
 }

@@ -97,7 +97,7 @@ function orderMaker(
 
 async function waitForRoom({ delivery, accounts, stop }: RunOptions): Promise<void> {
   const sinceMs = performance.now();
-  await Promise.race([delivery.nextReport(), delay(SLEEP_MS_MAX, stop)]);
+  await Promise.race([delivery.nextSettled(), delay(SLEEP_MS_MAX, stop)]);
   accounts.noteBufferFull(performance.now() - sinceMs);
 }
 

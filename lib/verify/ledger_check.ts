@@ -24,11 +24,13 @@ export interface LedgerVerification {
   readonly different: number;
   /** Those whose place holds nothing: lost, or expired since. */
   readonly missing: number;
+  /** Those of the missing that another topic of this name had stored, which was deleted since; absent if there are none. */
+  readonly in_deleted_topic?: number;
   readonly ok: boolean;
 }
 
 export interface LedgerCheckOptions {
-  readonly cluster: Pick<ClusterClient, "allOffsets">;
+  readonly cluster: Pick<ClusterClient, "allOffsets" | "describeTopic">;
   readonly connection: KafkaConnection;
   readonly topic: string;
   readonly path: string;
@@ -97,15 +99,21 @@ class PartitionLedger {
 /** @throws {SyntaxError} where the file is no ledger. */
 export async function checkLedger(options: LedgerCheckOptions): Promise<LedgerVerification> {
   const { cluster, connection, topic, path } = options;
+  const { topicId } = await cluster.describeTopic(topic);
   const ledgers = new Map<number, PartitionLedger>();
+  let inDeletedTopic = 0;
   for await (const entry of readLedger(path)) {
+    if (entry.topic_id !== undefined && entry.topic_id !== topicId) {
+      inDeletedTopic++;
+      continue;
+    }
     const ledger = ledgers.get(entry.partition) ?? new PartitionLedger();
     ledgers.set(entry.partition, ledger);
     ledger.add(entry);
   }
   const held = new Map((await cluster.allOffsets(topic)).map((range) => [range.partition, range]));
   await using reader = await TopicReader.connect(connection, "probe");
-  let entries = 0;
+  let entries = inDeletedTopic;
   let inTopic = 0;
   let different = 0;
   for (const [partition, ledger] of ledgers) {
@@ -129,6 +137,7 @@ export async function checkLedger(options: LedgerCheckOptions): Promise<LedgerVe
     in_topic: inTopic,
     different,
     missing: entries - inTopic - different,
+    ...(inDeletedTopic > 0 && { in_deleted_topic: inDeletedTopic }),
     ok: inTopic === entries,
   };
 }

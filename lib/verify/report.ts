@@ -214,9 +214,13 @@ function describeVerdict(verification: Verification): string {
 
 /** The ledger's verdict on one line. */
 export function describeLedger(
-  { path, entries, in_topic, different, missing }: LedgerVerification,
+  { path, entries, in_topic, different, missing, in_deleted_topic: deleted = 0 }:
+    LedgerVerification,
 ): string {
+  const ofDeleted = deleted === 0
+    ? ""
+    : ` (${withThousands(deleted)} of them went with a topic of this name that was deleted)`;
   return `ledger ${printable(path)}: ${withThousands(entries)} acknowledged = ` +
     `${withThousands(in_topic)} in the topic + ${withThousands(different)} different + ` +
-    `${withThousands(missing)} missing`;
+    `${withThousands(missing)} missing${ofDeleted}`;
 }

@@ -29,14 +29,16 @@ const ALTER_CLIENT_QUOTAS_API_KEY = 49;
 
 export interface ClientQuota {
   readonly clientId: string;
-  /** Bytes a second that the client may fetch from a broker; undefined removes the quota. */
-  readonly consumerByteRate: number | undefined;
+  /** What the client may use of a broker, in bytes a second. */
+  readonly name: "consumer_byte_rate" | "producer_byte_rate";
+  /** Undefined removes the quota. */
+  readonly byteRate: number | undefined;
 }
 
 /** Sets or removes the quota, and returns once the broker has accepted it. */
 export async function setQuota(
   broker: string,
-  { clientId, consumerByteRate }: ClientQuota,
+  quota: ClientQuota,
 ): Promise<void> {
   const cluster = createCluster(openClient({ brokers: [broker], clientId: "quota" }, "probe"));
   await cluster.connect();
@@ -47,7 +49,7 @@ export async function setQuota(
         apiKey: ALTER_CLIENT_QUOTAS_API_KEY,
         apiVersion: 0,
         apiName: "AlterClientQuotas",
-        encode: () => Promise.resolve(encodeRequest(clientId, consumerByteRate)),
+        encode: () => Promise.resolve(encodeRequest(quota)),
       },
       response: {
         decode: (payload) => Promise.resolve(decodeResponse(payload)),
@@ -59,7 +61,7 @@ export async function setQuota(
   }
 }
 
-function encodeRequest(clientId: string, byteRate: number | undefined): Encoder {
+function encodeRequest({ clientId, name, byteRate }: ClientQuota): Encoder {
   const Encoder = encoderModule as new () => Encoder;
   const value = Buffer.alloc(8);
   value.writeDoubleBE(byteRate ?? 0);
@@ -69,7 +71,7 @@ function encodeRequest(clientId: string, byteRate: number | undefined): Encoder 
     .writeString("client-id")
     .writeString(clientId)
     .writeInt32(1) // operations
-    .writeString("consumer_byte_rate")
+    .writeString(name)
     .writeBuffer(value)
     .writeBoolean(byteRate === undefined) // remove
     .writeBoolean(false); // validate_only

@@ -207,7 +207,7 @@ Deno.test("a quota that is used up: throttled is what it says, and the member ke
   await using own = await FaultBroker.start();
   await using site = await createSite({ broker: own.address });
   await fill(site, { count: 1_500 });
-  await setQuota(own.address, { clientId, consumerByteRate: 15_000 });
+  await setQuota(own.address, { clientId, name: "consumer_byte_rate", byteRate: 15_000 });
   const tracker = await startWatched(site);
   await until("it has joined", () => logged(site.logs, /Joined/).length > 0);
   const startedAtMs = performance.now();
@@ -223,7 +223,7 @@ Deno.test("a quota that is used up: throttled is what it says, and the member ke
   });
   assert.deepEqual(logged(site.logs, /No answer/), []);
   assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
-  await setQuota(own.address, { clientId, consumerByteRate: undefined });
+  await setQuota(own.address, { clientId, name: "consumer_byte_rate", byteRate: undefined });
   await tracker.untilStatus("no lag is left", (status) => lagOf(status) === 0);
   await tracker.untilStatus("nothing holds it up", ({ reason }) => reason === undefined);
   assert.equal(tracker.status()?.counters["received"], 1_500);

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { Kafka } from "kafkajs";
 import { startBrokerProcess } from "../../dev/broker_process.ts";
 import { freePort } from "../../dev/local_port.ts";
+import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { DeliveryError } from "../../lib/kafka/errors.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import { fetchRaw } from "../../lib/kafka/kafkajs/raw_fetch.ts";
-import { findStoredBatch } from "../../lib/kafka/stored_batch.ts";
+import { areStored, findStoredBatch } from "../../lib/kafka/stored_batch.ts";
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";
 import { Delivery, type DeliveryReport, type Send } from "../../lib/producer/delivery.ts";
 import { liveBroker } from "../live_broker.ts";
@@ -186,14 +187,17 @@ class Intruder implements AsyncDisposable {
   }
 }
 
-function createDelivery(site: Site, wrap: (send: Send) => Send = (send) => send) {
+async function createDelivery(site: Site, wrap: (send: Send) => Send = (send) => send) {
   const { topic } = site;
   const connection = { brokers: [site.broker], clientId: "test" };
   const producer = new ReliableProducer(connection);
   const reports: DeliveryReport[] = [];
   const lookups: string[] = [];
+  const cluster = await ClusterClient.connect(connection, "probe");
   const delivery = new Delivery({
-    partitionCount: 1,
+    topic: await cluster.describeTopic(topic),
+    findTopic: () => cluster.findTopic(topic),
+    areStored: (batches) => areStored(connection, { topic, batches }),
     batchBytesMax: 10_000,
     send: wrap((partition, records) => producer.send({ topic, partition, records })),
     findStored: (partition, records, search) =>
@@ -216,7 +220,11 @@ function createDelivery(site: Site, wrap: (send: Send) => Send = (send) => send)
     }
     assert.equal(await delivery.flush(20_000), true);
   };
-  return { producer, sendSome, reports, lookups, skipSequence: () => ++sequence };
+  const close = async () => {
+    await producer.close();
+    await cluster[Symbol.asyncDispose]();
+  };
+  return { close, sendSome, reports, lookups, skipSequence: () => ++sequence };
 }
 
 for (
@@ -228,12 +236,12 @@ for (
   Deno.test(`Delivery by a producer that the broker finds ${name}: rebuilt, nothing lost, nothing twice`, async () => {
     await using site = await createSite({ partitions: 1 });
     await using intruder = new Intruder(site);
-    const { producer, sendSome, reports, lookups, skipSequence } = createDelivery(site);
+    const { close, sendSome, reports, lookups, skipSequence } = await createDelivery(site);
     await sendSome(3);
     await intruder.write({ sequence: skipSequence() }, as);
     await sendSome(5);
     await sendSome(4);
-    await producer.close();
+    await close();
     assert.deepEqual(lookups, ["sent_again"]);
     assert.ok(reports.every(({ outcome }) => outcome.kind === "acknowledged"));
     assertOnceAndInOrder(await recordsOf(site), 3 + 1 + 5 + 4);
@@ -243,7 +251,7 @@ for (
 Deno.test("Delivery of what was stored without an answer: found in the topic and not sent again", async () => {
   await using site = await createSite({ partitions: 1 });
   let sendCount = 0;
-  const { producer, sendSome, reports, lookups } = createDelivery(
+  const { close, sendSome, reports, lookups } = await createDelivery(
     site,
     (send) => async (partition, records) => {
       const answer = await send(partition, records);
@@ -255,7 +263,7 @@ Deno.test("Delivery of what was stored without an answer: found in the topic and
   await sendSome(3);
   await sendSome(5);
   await sendSome(4);
-  await producer.close();
+  await close();
   assert.deepEqual(lookups, ["found"]);
   assert.equal(sendCount, 3);
   const offsets = reports.map(({ outcome }) => outcome.kind === "acknowledged" && outcome.offset);

@@ -27,11 +27,29 @@ Deno.test("Accounts.summary() has the latencies of the warm-up apart", () => {
   for (const [plannedAtMs, answeredAtMs] of [[5, 7], [20, 30]] as const) {
     accounts.countGenerated();
     const times = { sentAtMs: plannedAtMs, answeredAtMs };
-    const outcome = { kind: "acknowledged", offset: 0, ...times } as const;
+    const outcome = { kind: "acknowledged", topicId: "topic", offset: 0, ...times } as const;
     accounts.settle({ parcel: { ...PARCEL, plannedAtMs }, outcome });
   }
   const { warmup, latency_ms: latency } = accounts.summary();
   assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms?.max, latency?.max], [1, 2, 10]);
+});
+
+Deno.test("Accounts: acknowledged orders whose topic was deleted are said to be lost", () => {
+  for (const [present, lost] of [["topic", 1], ["older topic", 2], [undefined, 3]] as const) {
+    const accounts = new Accounts({ seed: 0, startedAtMs: 0 });
+    for (const topicId of ["older topic", "topic", "topic"]) {
+      accounts.countGenerated();
+      const times = { sentAtMs: 0, answeredAtMs: 0 };
+      const outcome = { kind: "acknowledged", topicId, offset: 0, ...times } as const;
+      accounts.settle({ parcel: PARCEL, outcome });
+    }
+    accounts.noteTopic(present);
+    assert.deepEqual(accounts.summary().lost_with_topic, lost);
+    assert.match(
+      describeSummary(accounts.summary()).join("\n"),
+      /acknowledged orders? lost: the topic was/,
+    );
+  }
 });
 
 /** The order was due, sent, and answered this long after the start of a run that starts now. */
@@ -49,6 +67,7 @@ function acknowledge(
     parcel: { ...PARCEL, plannedAtMs },
     outcome: {
       kind: "acknowledged",
+      topicId: "topic",
       offset: 0,
       sentAtMs: plannedAtMs,
       answeredAtMs: plannedAtMs + latencyMs,

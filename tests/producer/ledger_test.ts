@@ -38,6 +38,7 @@ Deno.test("LedgerFile writes each acknowledged record once, for its owner alone,
       ledger.add(
         report(sequence, {
           kind: "acknowledged",
+          topicId: "0f".repeat(16),
           offset: sequence * 2,
           sentAtMs: 0,
           answeredAtMs: 0,
@@ -55,6 +56,7 @@ Deno.test("LedgerFile writes each acknowledged record once, for its owner alone,
         partition: expected % 3,
         offset: expected * 2,
         sha256: createHash("sha256").update(`value ${expected}`).digest("hex"),
+        topic_id: "0f".repeat(16),
       });
       expected++;
     }
@@ -75,7 +77,13 @@ Deno.test("readLedger() leaves out a last line that was cut, and refuses any oth
     const ledger = new LedgerFile(path, SILENT);
     for (const sequence of [1, 2]) {
       ledger.add(
-        report(sequence, { kind: "acknowledged", offset: sequence, sentAtMs: 0, answeredAtMs: 0 }),
+        report(sequence, {
+          kind: "acknowledged",
+          topicId: "0f".repeat(16),
+          offset: sequence,
+          sentAtMs: 0,
+          answeredAtMs: 0,
+        }),
       );
     }
     ledger.close();
@@ -102,7 +110,15 @@ Deno.test("LedgerFile.close() flushes to the disk, after the last line is writte
     };
     try {
       const ledger = new LedgerFile(join(folder, "ledger.jsonl"), SILENT);
-      ledger.add(report(1, { kind: "acknowledged", offset: 1, sentAtMs: 0, answeredAtMs: 0 }));
+      ledger.add(
+        report(1, {
+          kind: "acknowledged",
+          topicId: "0f".repeat(16),
+          offset: 1,
+          sentAtMs: 0,
+          answeredAtMs: 0,
+        }),
+      );
       ledger.close();
     } finally {
       Object.assign(prototype, { writeSync, syncDataSync });

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { configure, type LogRecord, reset } from "@logtape/logtape";
-import { DeliveryError } from "../../lib/kafka/errors.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { OutageWatch } from "../../lib/producer/outage_watch.ts";
+import { ThrottleWatch } from "../../lib/producer/throttle_watch.ts";
 
 /** Runs a test with what is logged meanwhile. */
-async function withLog(test: (lines: () => readonly string[]) => Promise<void>): Promise<void> {
+async function withLog(
+  test: (lines: () => readonly string[]) => Promise<void> | void,
+): Promise<void> {
   const records: LogRecord[] = [];
   await configure({
     sinks: { memory: (record) => void records.push(record) },
@@ -49,33 +51,54 @@ Deno.test("OutageWatch warns after 5 s without an acknowledgement, then every 5 
   });
 });
 
-Deno.test("OutageWatch takes a refusal for a response, and a failed send for none", async () => {
+Deno.test("OutageWatch does not name a partition whose batch has failed for good, while others wait", async () => {
   await withLog(async (lines) => {
     using watch = new OutageWatch({ log: loggerOf("test"), unsettledCount: () => 1 });
-    const failing = (fate: "refused" | "unknown") =>
-      watch.watched(0, () =>
-        Promise.reject(
-          new DeliveryError({ topic: "orders", partition: 0, fate, reason: "a test", cause: null }),
-        )).catch(() => {});
-    await failing("refused");
+    await watch.watched(0, () => Promise.reject(new Error("no answer"))).catch(() => {});
     watch.check(performance.now() + 60_000);
     assert.deepEqual(lines(), []);
-    await failing("unknown");
-    watch.check(performance.now() + 60_000);
+    watch.watched(1, () => new Promise(() => {}));
+    watch.check(performance.now() + 6_000);
+    assert.match(lines().join(), /"partitions":\[1\]/);
     assert.equal(lines().length, 1);
   });
 });
 
-Deno.test("OutageWatch says nothing once every order has its report, whatever became of the last send", async () => {
-  await withLog(async (lines) => {
+Deno.test("OutageWatch says nothing once every order has its report, and while a quota explains the wait", async () => {
+  await withLog((lines) => {
+    let isThrottled = true;
     let unsettled = 1;
-    using watch = new OutageWatch({ log: loggerOf("test"), unsettledCount: () => unsettled });
-    const error = new Error("no answer");
-    await watch.watched(0, () => Promise.reject(error)).catch(() => {});
-    watch.check(performance.now() + 6_000);
-    assert.equal(lines().length, 1);
+    using watch = new OutageWatch({
+      log: loggerOf("test"),
+      unsettledCount: () => unsettled,
+      isThrottled: () => isThrottled,
+    });
+    watch.watched(0, () => new Promise(() => {}));
+    watch.check(performance.now() + 60_000);
+    isThrottled = false;
     unsettled = 0;
-    for (let second = 7; second <= 30; second++) watch.check(performance.now() + second * 1_000);
+    watch.check(performance.now() + 70_000);
+    assert.deepEqual(lines(), []);
+    unsettled = 1;
+    watch.check(performance.now() + 80_000);
     assert.equal(lines().length, 1);
+  });
+});
+
+Deno.test("ThrottleWatch warns when a throttle begins and every 5 s, and counts the time in which any broker throttles", async () => {
+  await withLog((lines) => {
+    let nowMs = 0;
+    const watch = new ThrottleWatch(loggerOf("test"), () => nowMs);
+    assert.equal(watch.isThrottled, false);
+    // Each broker asks for 1.5 s, a second apart: together they throttle from 0 s to 11.5 s.
+    for (nowMs = 0; nowMs <= 10_000; nowMs += 1_000) watch.note(1_500);
+    assert.equal(lines().length, 3, lines().join("\n"));
+    assert.match(lines()[0] ?? "", /^warning The brokers throttle this producer/);
+    nowMs = 10_500;
+    assert.equal(watch.throttledMs, 10_500);
+    assert.equal(watch.isThrottled, true);
+    nowMs = 60_000;
+    assert.equal(watch.throttledMs, 11_500);
+    assert.equal(watch.isThrottled, false);
   });
 });

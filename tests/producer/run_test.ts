@@ -19,10 +19,14 @@ function createRun({ rate, bufferCount, send, count }: RunSetting) {
   const times: ParcelTimes[] = [];
   const stop = new AbortController();
   let unsettledMax = 0;
+  const topic = { topicId: "topic", partitionCount: 2 };
   const delivery = new Delivery({
-    partitionCount: 2,
+    topic,
+    findTopic: () => Promise.resolve(topic),
     batchBytesMax: 100,
     send,
+    findStored: () => Promise.resolve(undefined),
+    areStored: () => Promise.reject(new Error("the topic is the same")),
     onReport: (report) => accounts.settle(report),
   });
   const ended = generateOrders({

@@ -11,7 +11,10 @@ async function check(offsets: readonly number[]): Promise<unknown> {
     const lines = offsets.map((offset) => JSON.stringify({ ...entry, offset }) + "\n");
     await Deno.writeTextFile(path, lines.join(""));
     return await checkLedger({
-      cluster: { allOffsets: () => Promise.reject(new Error("the ledger is in order")) },
+      cluster: {
+        describeTopic: (topic) => Promise.resolve({ topic, topicId: "id", partitionCount: 1 }),
+        allOffsets: () => Promise.reject(new Error("the ledger is in order")),
+      },
       connection: { brokers: ["127.0.0.1:1"], clientId: "test" },
       topic: "orders",
       path,

@@ -26,15 +26,15 @@
  */
 
 import type { EachBatchPayload, Kafka } from "kafkajs";
-import { delay, withinTime } from "../../async.ts";
+import { coalesced, delay, withinTime } from "../../async.ts";
 import { openClient } from "../client.ts";
 import type { ClusterClient } from "../cluster.ts";
+import type { TopicDescription } from "../cluster_answers.ts";
 import type { FetchPlace } from "../kafkajs/fetch_bytes.ts";
 import { endsConsumer } from "../error_classifier.ts";
 import { explain, factOf, reasonOf } from "../errors.ts";
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 import type { FetchedPartition } from "../kafkajs/raw_fetch.ts";
-import { TopicIdentity } from "../topic_identity.ts";
 import type {
   Assignment,
   CommitPoint,
@@ -67,7 +67,8 @@ export class GroupConsumer {
   readonly #options: GroupConsumerOptions;
   readonly #client: Kafka;
   readonly #cluster: ClusterClient;
-  readonly #identity: TopicIdentity;
+  /** Finds the topic as it is at some time after the call. */
+  readonly #findTopic: () => Promise<TopicDescription | undefined>;
   readonly #groupWatch: GroupWatch;
   #session: Session | undefined;
   #membership: Membership | undefined;
@@ -87,7 +88,7 @@ export class GroupConsumer {
     this.#options = options;
     this.#client = openClient(connection, "persist");
     this.#cluster = cluster;
-    this.#identity = new TopicIdentity(cluster, topic);
+    this.#findTopic = coalesced(() => cluster.findTopic(topic));
     this.#prober = new Prober({ cluster, topic, lag: this.#lag, liveness: this.#liveness });
     this.#coordinator = new CoordinatorWatch(this.#sessionTimeoutMs());
     this.#groupWatch = new GroupWatch({
@@ -331,7 +332,7 @@ export class GroupConsumer {
   }
 
   async #confirmTopic(session: Session, membership: Membership): Promise<boolean> {
-    const description = await this.#identity.ask();
+    const description = await this.#findTopic();
     if (description?.topicId === membership.topicId) return true;
     if (!membership.isCurrent) return false;
     membership.end();

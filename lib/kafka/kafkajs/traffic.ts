@@ -24,20 +24,20 @@ export interface TrafficObserver {
  * @param cluster of kafkajs, before it has connected: as its consumer's partition assigner is given it, or
  *   as `createCluster` makes it.
  */
-export function observeTraffic(cluster: object, observer: TrafficObserver): void {
+export function observeTraffic(cluster: object, observer: Partial<TrafficObserver>): void {
   visitConnections(cluster, (connection) => observeConnection(connection, observer));
 }
 
-function observeConnection(connection: Connection, observer: TrafficObserver): void {
+function observeConnection(connection: Connection, observer: Partial<TrafficObserver>): void {
   const { requestQueue, connect, processData, send } = connection;
   const { maybeThrottle } = requestQueue;
   connection.processData = (bytes) => {
-    observer.heard();
+    observer.heard?.();
     processData.call(connection, bytes);
   };
   requestQueue.maybeThrottle = (throttleMs) => {
     if (throttleMs !== null && throttleMs !== undefined && throttleMs > 0) {
-      observer.throttled(throttleMs);
+      observer.throttled?.(throttleMs);
     }
     maybeThrottle.call(requestQueue, throttleMs);
   };
@@ -45,7 +45,7 @@ function observeConnection(connection: Connection, observer: TrafficObserver): v
     try {
       return await work;
     } catch (error) {
-      observer.failed(error);
+      observer.failed?.(error);
       throw error;
     }
   };

@@ -1,0 +1,245 @@
+/**
+ * Goal: whatever happens to the topic during a run, the accounts agree with it.
+ * Method: a topic in memory that is grown, created again with fewer, as many, or more partitions, once or twice in a row,
+ * or is away for a while, at random moments, while sends, acknowledgements, and lookups take random times and some
+ * acknowledgements are lost; from a seed.
+ * Invariants: each order is reported once; an acknowledged one is at its place in its topic; the topic at the end holds
+ * exactly the orders that are acknowledged there, each once, those of a key in order; offsets rise within a partition of
+ * a topic, as a ledger needs it.
+ */
+
+import assert from "node:assert/strict";
+import { DeliveryError } from "../../lib/kafka/errors.ts";
+import type { PlacedBatch } from "../../lib/kafka/stored_batch.ts";
+import { Delivery, type DeliveryReport } from "../../lib/producer/delivery.ts";
+import { OrderRouter } from "../../lib/producer/routing.ts";
+import { Random } from "../../lib/shop/random.ts";
+import type { OutgoingRecord } from "../../lib/record.ts";
+
+const DECODER = new TextDecoder();
+const ENCODER = new TextEncoder();
+
+interface MemoryTopic {
+  readonly topicId: string;
+  readonly logs: string[][];
+}
+
+/** A topic in memory, and all that had its name before. */
+class MemoryCluster {
+  readonly #random: Random;
+  readonly topics: MemoryTopic[] = [];
+  /** Undefined while the topic does not exist. */
+  topic: MemoryTopic | undefined;
+  /** The partitions whose last send was left without an answer: the next one gets one. */
+  readonly #unanswered = new Set<number>();
+  readonly #lastOffsets = new Map<number, number>();
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.create(3);
+  }
+
+  create(partitionCount: number): void {
+    const logs = Array.from({ length: partitionCount }, () => []);
+    this.topic = { topicId: `topic ${this.topics.length}`, logs };
+    this.topics.push(this.topic);
+  }
+
+  async pause(msMax = 20): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.#random.unit() * msMax));
+  }
+
+  async findTopic() {
+    await this.pause();
+    const topic = this.topic && {
+      topicId: this.topic.topicId,
+      partitionCount: this.topic.logs.length,
+    };
+    await this.pause();
+    return topic;
+  }
+
+  /** As kafkajs with the guards of `lib/kafka/producer.ts`: waits for the topic, distrusts offsets that went back. */
+  async send(partition: number, records: readonly OutgoingRecord[]) {
+    const isUnanswered = this.#random.unit() < 0.1 && !this.#unanswered.has(partition);
+    if (isUnanswered) this.#unanswered.add(partition);
+    else this.#unanswered.delete(partition);
+    await this.pause();
+    if (isUnanswered && this.#random.unit() < 0.5) throw unclear(partition);
+    while (this.topic === undefined) await this.pause();
+    const log = this.topic.logs[partition];
+    if (log === undefined) throw unclear(partition);
+    const baseOffset = log.length;
+    log.push(...records.map(textOf));
+    await this.pause();
+    if (isUnanswered || baseOffset <= (this.#lastOffsets.get(partition) ?? -1)) {
+      this.#lastOffsets.delete(partition);
+      throw unclear(partition);
+    }
+    this.#lastOffsets.set(partition, baseOffset);
+    return { baseOffset };
+  }
+
+  async findStored(
+    partition: number,
+    records: readonly OutgoingRecord[],
+    { fromOffset }: { readonly fromOffset: number },
+  ) {
+    await this.pause(50);
+    const log = this.topic?.logs[partition];
+    if (log === undefined) throw new Error("no such partition");
+    const baseOffset = log.indexOf(textOf(records[0]), fromOffset);
+    await this.pause();
+    return baseOffset < 0 ? undefined : { baseOffset };
+  }
+
+  async areStored(batches: readonly PlacedBatch[]) {
+    await this.pause(50);
+    if (this.topic === undefined) throw new Error("no such topic");
+    const { logs } = this.topic;
+    return batches.map(({ partition, baseOffset, records }) =>
+      records.every((record, index) => logs[partition]?.[baseOffset + index] === textOf(record))
+    );
+  }
+
+  /** What other people do to the topic. */
+  async change(): Promise<void> {
+    const count = 1 + Math.floor(this.#random.unit() * 5);
+    switch (Math.floor(this.#random.unit() * 4)) {
+      case 0: // grown
+        while (this.topic !== undefined && this.topic.logs.length < count) this.topic.logs.push([]);
+        return;
+      case 1: // created again at once
+        return this.create(count);
+      case 2: // created again twice
+        this.create(count);
+        await this.pause();
+        return this.create(3);
+      default: // away for a while
+        this.topic = undefined;
+        await this.pause(500);
+        this.create(count);
+    }
+  }
+}
+
+function unclear(partition: number): DeliveryError {
+  return new DeliveryError({
+    topic: "orders",
+    partition,
+    fate: "unknown",
+    reason: "UNTRUSTED_ANSWER",
+    cause: new Error("no answer that can be trusted"),
+  });
+}
+
+function textOf(record: Pick<OutgoingRecord, "value"> | undefined): string {
+  return DECODER.decode(record?.value ?? undefined);
+}
+
+const RUNS_AT_ONCE = 30;
+const ORDERS = 300;
+const KEYS = 20;
+
+function createDelivery(cluster: MemoryCluster) {
+  const reports: DeliveryReport[] = [];
+  const router = new OrderRouter("customer", 3);
+  const delivery = new Delivery({
+    topic: { topicId: "topic 0", partitionCount: 3 },
+    findTopic: () => cluster.findTopic(),
+    batchBytesMax: 300,
+    send: (partition, records) => cluster.send(partition, records),
+    findStored: (...query) => cluster.findStored(...query),
+    areStored: (batches) => cluster.areStored(batches),
+    onTopicChange: ({ partitionCount }) => router.resize(partitionCount),
+    partitionOf: (parcel) => router.partitionOf(parcel),
+    onReport: (report) => reports.push(report),
+  });
+  return { reports, router, delivery };
+}
+
+/** Delivers orders while the topic changes, and returns what was reported. */
+async function deliver(cluster: MemoryCluster, random: Random) {
+  const { reports, router, delivery } = createDelivery(cluster);
+  const changes = (async () => {
+    for (let change = 0; change < 3; change++) {
+      await cluster.pause(400);
+      await cluster.change();
+    }
+  })();
+  for (let sequence = 1; sequence <= ORDERS; sequence++) {
+    const key = ENCODER.encode(`key ${Math.floor(random.unit() * KEYS)}`);
+    const partition = router.partitionOf({ key, sequence });
+    const value = ENCODER.encode(`${DECODER.decode(key)}, order ${sequence}`);
+    const plannedAtMs = performance.now();
+    delivery.accept({ orderId: "", sequence, partition, key, value, plannedAtMs });
+    if (random.unit() < 0.2) await cluster.pause();
+  }
+  await changes;
+  assert.equal(await delivery.flush(30_000), true);
+  return { reports, topicId: delivery.topicId };
+}
+
+function assertTopicAgrees(cluster: MemoryCluster, reports: readonly DeliveryReport[]): void {
+  assert.equal(reports.length, ORDERS, "each order is reported");
+  assert.equal(new Set(reports.map(({ parcel }) => parcel.sequence)).size, ORDERS, "once");
+  const lastOffsets = new Map<number, number>();
+  let acknowledgedHere = 0;
+  for (const { parcel, outcome } of reports) {
+    assert.equal(outcome.kind, "acknowledged", JSON.stringify(outcome));
+    if (outcome.kind !== "acknowledged") continue;
+    // Of a topic that came and went between two answers nobody can say more than that it is gone.
+    if (outcome.topicId !== cluster.topic?.topicId) continue;
+    acknowledgedHere++;
+    const { topic: { logs } } = cluster;
+    assert.equal(logs[parcel.partition]?.[outcome.offset], textOf(parcel));
+    assert.ok(outcome.offset > (lastOffsets.get(parcel.partition) ?? -1), "offsets rise");
+    lastOffsets.set(parcel.partition, outcome.offset);
+  }
+  const logs = cluster.topic?.logs ?? [];
+  assert.equal(logs.flat().length, acknowledgedHere, "as many are there as acknowledged there");
+  for (const log of logs) {
+    const lastByKey = new Map<string, number>();
+    for (const value of log) {
+      const [key = "", sequence = 0] = [value.split(",")[0], Number(value.split(" ").at(-1))];
+      assert.ok(sequence > (lastByKey.get(key) ?? 0), `${value} is in the order of its key`);
+      lastByKey.set(key, sequence);
+    }
+  }
+}
+
+const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
+
+Deno.test(`Delivery to a topic that is grown, deleted, or created again agrees with it (ORDERFLOW_SEED=${seed})`, async () => {
+  const rounds = Deno.env.get("ORDERFLOW_FAULTS") === "long" ? 20 : 1;
+  for (let round = 0; round < rounds; round++) {
+    await Promise.all(Array.from({ length: RUNS_AT_ONCE }, async (_, run) => {
+      const random = new Random(seed, { stream: round * RUNS_AT_ONCE + run });
+      const cluster = new MemoryCluster(random);
+      const { reports, topicId } = await deliver(cluster, random);
+      assert.equal(topicId, cluster.topic?.topicId);
+      assertTopicAgrees(cluster, reports);
+    }));
+  }
+});
+
+Deno.test("Delivery to a topic that was deleted for good: what was stored is lost, nothing is unknown", async () => {
+  const cluster = new MemoryCluster(new Random(seed));
+  const { reports, delivery } = createDelivery(cluster);
+  const accept = (sequence: number) => {
+    const value = ENCODER.encode(`order ${sequence}`);
+    delivery.accept({ orderId: "", sequence, partition: 0, key: null, value, plannedAtMs: 0 });
+  };
+  for (let sequence = 1; sequence <= 5; sequence++) accept(sequence);
+  assert.equal(await delivery.flush(30_000), true);
+  cluster.topic = undefined;
+  for (let sequence = 6; sequence <= 50; sequence++) accept(sequence);
+  while (delivery.topicId !== undefined) await cluster.pause();
+  assert.equal(await delivery.flush(100), false);
+  delivery.abandon("a test");
+  const counts = new Map<string, number>();
+  for (const { outcome: { kind } } of reports) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  assert.deepEqual([...counts.keys()].sort(), ["acknowledged", "failed", "undelivered"]);
+  assert.equal(counts.get("acknowledged"), 5);
+  assert.equal(reports.length, 50);
+});
