@@ -98,7 +98,7 @@ async function track(options: TrackOptions): Promise<number> {
     hasDeadLetters: options.deadLetters !== NO_TOPIC,
     logValues: options.logValues,
   });
-  tracker.onJournaled = (records) => display?.show(records);
+  tracker.onJournaledRecords = (records) => display?.show(records);
   tracker.onDeadLettered = (record, failure) => display?.showBad(record, failure);
 
   const { undecided } = await tracker.run({

@@ -16,6 +16,7 @@ import { createShop } from "../lib/shop/shop.ts";
 import { printLine } from "../lib/terminal.ts";
 import { withThousands } from "../lib/text.ts";
 import { encodeRecords } from "../lib/tracker/encode.ts";
+import { freshList } from "../lib/tracker/fresh_records.ts";
 import { amountOf } from "./amount.ts";
 import { measure, type Measured } from "./measured_command.ts";
 import { median, table, writeSection } from "./results.ts";
@@ -93,7 +94,7 @@ async function writeJournal(
         leaderEpoch: 0,
       };
     });
-    const encoded = encodeRecords(records, {
+    const encoded = await encodeRecords(freshList(records, { topic: "orders", partition: 0 }), {
       schema: "order",
       receivedAt: new Date(STARTED_MS + offset * 10),
       topicId: TOPIC_ID,
@@ -104,7 +105,7 @@ async function writeJournal(
       partition: 0,
       intervals: [{ start: offset - BATCH_RECORDS, end: offset }],
       epochs: [{ epoch: 0, start: offset - BATCH_RECORDS }],
-      recordTimes: recordTimesOf(records),
+      recordTimes: recordTimesOf(encoded.timestampsMs),
       lines: encoded.lines,
       lineEnds: encoded.lineEnds,
     });

@@ -40,6 +40,33 @@ export async function withinTime<Result>(
   }
 }
 
+/** Work without a pause between two turns of other work. */
+const WORK_MS_MAX = 8;
+
+/**
+ * Lets timers, input, and heartbeats have their turn during long work. What works at the same time shares the time
+ * between two turns.
+ */
+export class Turns implements Disposable {
+  static #workers = 0;
+  static #lastAtMs = 0;
+
+  constructor() {
+    if (Turns.#workers++ === 0) Turns.#lastAtMs = performance.now();
+  }
+
+  /** Waits for a turn if one is due: it costs a millisecond or more, even where nobody waits for it. */
+  async next(): Promise<void> {
+    if (performance.now() - Turns.#lastAtMs < WORK_MS_MAX) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    Turns.#lastAtMs = performance.now();
+  }
+
+  [Symbol.dispose](): void {
+    Turns.#workers--;
+  }
+}
+
 /**
  * Returns a function that runs `work`, one run at a time. Calls during a run share the next one: the run under way may
  * already have asked what they want to know, and its answer be older than the call.

@@ -273,12 +273,12 @@ function sourceAttributes({ topic, partition }: Source): Attributes {
 /** A batch is on the disk. */
 export function noteJournaled(
   source: Source,
-  { records, flushMs }: { readonly records: readonly KafkaRecord[]; readonly flushMs: number },
+  { timestampsMs, flushMs }: { readonly timestampsMs: Float64Array; readonly flushMs: number },
 ): void {
-  if (!isMetering || records.length === 0) return;
+  if (!isMetering || timestampsMs.length === 0) return;
   const attributes = sourceAttributes(source);
-  const oldestMs = records.reduce((least, each) => Math.min(least, each.timestampMs), Infinity);
-  consumedMessages.add(records.length, attributes);
+  const oldestMs = timestampsMs.reduce((least, each) => Math.min(least, each), Infinity);
+  consumedMessages.add(timestampsMs.length, attributes);
   flushDuration.record(flushMs / 1_000);
   endToEndLatency.record(Math.max(0, Date.now() - oldestMs) / 1_000, attributes);
 }

@@ -5,7 +5,7 @@ import type { OutgoingRecord } from "../lib/record.ts";
 import { TopicReader } from "../lib/kafka/topic_reader.ts";
 import { decodeEvent } from "../lib/journal/line.ts";
 import { encodeRecords } from "../lib/tracker/encode.ts";
-import { packRecords, unpackRecords } from "../lib/tracker/packed_records.ts";
+import { freshList } from "../lib/tracker/fresh_records.ts";
 import { classify, quickClassify } from "../lib/journal/line_scan.ts";
 import { liveBroker } from "./live_broker.ts";
 import { createSite, createTopics, hasCommand, withAdmin } from "./site.ts";
@@ -65,8 +65,8 @@ Deno.test("timestamps of 64 bits are exact from the producer to the topic, the j
   const seen = (await Array.fromAsync(reader.read(range))).flat();
   assert.deepEqual(seen.map((record) => BigInt(exactOf(record))), TIMESTAMPS);
 
-  const crossed = unpackRecords(packRecords(seen, (length) => new Uint8Array(length)));
-  const { lines } = encodeRecords(crossed, {
+  const fresh = freshList(seen, { topic: site.topic, partition: 0 });
+  const { lines } = await encodeRecords(fresh, {
     receivedAt: new Date(0),
     topicId: "aa",
     schema: "none",

@@ -58,10 +58,10 @@ export interface RecordTimes {
 const NO_TIMES: RecordTimes = { min: Infinity, max: -Infinity };
 const ANY_TIMES: RecordTimes = { min: -Infinity, max: Infinity };
 
-/** Returns the range of timestamps of some records. */
-export function recordTimesOf(records: Iterable<{ readonly timestampMs: number }>): RecordTimes {
+/** Returns the range of the timestamps of some records, in milliseconds since the epoch. */
+export function recordTimesOf(timestampsMs: Iterable<number>): RecordTimes {
   let { min, max } = NO_TIMES;
-  for (const { timestampMs } of records) {
+  for (const timestampMs of timestampsMs) {
     min = Math.min(min, timestampMs);
     max = Math.max(max, timestampMs);
   }

@@ -16,7 +16,8 @@ import { type ClientCluster, createCluster, otherBrokersAnswer } from "./kafkajs
 import { committedBatches } from "./protocol/committed_records.ts";
 import { type FetchAnswer, fetchRaw } from "./kafkajs/raw_fetch.ts";
 import type { KafkaRecord } from "../record.ts";
-import { CorruptBatchError, decodeBatches, decodeRecords } from "./protocol/record_batch.ts";
+import { CorruptBatchError, decodeBatches } from "./protocol/record_batch.ts";
+import { decodeRecords } from "./protocol/records.ts";
 
 /** The offsets of a partition from `start` up to, not including, `end`. */
 export interface PartitionRange {

@@ -10,6 +10,8 @@ export const AMOUNT_MAX = 1e12;
 // What binary floating point may add to a sum of decimals. Large enough for sums up to a billion,
 // and far too small to let a second cent through.
 const FLOATING_POINT_SLACK = 1e-6;
+/** By how much an amount may differ from its sum: one cent. */
+export const AMOUNT_TOLERANCE = 0.01 + FLOATING_POINT_SLACK;
 
 /**
  * The amount in cents, rounded to the nearest one; a half is rounded away from zero, judged by the
@@ -39,5 +41,5 @@ export function toDecimal(cents: number): number {
  * where floating point makes it 0.010000000000000009. Never true of Infinity or NaN.
  */
 export function withinOneCent(left: number, right: number): boolean {
-  return Math.abs(left - right) <= 0.01 + FLOATING_POINT_SLACK;
+  return Math.abs(left - right) <= AMOUNT_TOLERANCE;
 }

@@ -5,9 +5,21 @@
  */
 
 import { isJsonObject, type JsonObject } from "../json.ts";
+import type { SumRule } from "../kernel/plan.ts";
 import { failure, isNumber, type OrderFailure, type OrderRule } from "./failure.ts";
 import { withinOneCent } from "./money.ts";
 import type { Order, OrderItem } from "./schema.ts";
+
+/** The sums, for the kernel; {@link sumsAgree} checks the same. */
+export const SUM_RULES: readonly SumRule[] = [
+  {
+    amount: "items.total_price",
+    operation: "product",
+    terms: ["items.quantity", "items.unit_price"],
+  },
+  { amount: "sub_total", operation: "sum", terms: ["items.total_price"] },
+  { amount: "total", operation: "sum", terms: ["sub_total", "tax", "shipping_fee"] },
+];
 
 /** What the sums are made of. */
 export type OrderAmounts = Pick<Order, "sub_total" | "tax" | "shipping_fee" | "total"> & {

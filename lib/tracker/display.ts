@@ -63,7 +63,7 @@ export class TrackerDisplay implements Disposable {
   }
 
   /** Shows records that were journaled, while there are few of them. */
-  show(records: readonly KafkaRecord[]): void {
+  show(records: Iterable<KafkaRecord>): void {
     for (const record of records) {
       if (!this.#shown.hasRoom()) return;
       const judged = this.#judge(record);

@@ -1,13 +1,20 @@
 /**
- * From records to journal lines: each value is judged, and written as a line.
+ * Encodes the records of a batch as journal lines. The kernel validates and writes nearly all of them from their bytes;
+ * those that it leaves alone are decoded, judged, and written here, one by one.
  *
  * @module
  */
 
+import { Turns } from "../async.ts";
+import { exactOf } from "../int64.ts";
+import { type EventContext, eventLine, lineTexts } from "../journal/line.ts";
+import { recordAt, type RecordSpan } from "../kafka/protocol/records.ts";
+import { kernel, type WrittenLines } from "../kernel/kernel.ts";
+import { ORDER_PLAN } from "../order/scan.ts";
 import type { KafkaRecord } from "../record.ts";
-import { type EventContext, EventWriter } from "../journal/line.ts";
-import { takeAnyRecord, verdictOf } from "./judge.ts";
 import type { RecordFailure } from "./failures.ts";
+import type { FreshRecords } from "./fresh_records.ts";
+import { judgeRecord, takeAnyRecord } from "./judge.ts";
 
 export interface EncodeContext extends EventContext {
   /** Whether values are judged as orders, or taken as they are. */
@@ -18,44 +25,146 @@ export interface EncodedRecords {
   /** Whole lines, in the records' order. */
   readonly lines: Uint8Array;
   /** Where each line ends, past its newline. */
-  readonly lineEnds: Uint32Array<ArrayBuffer>;
-  /** The records that failed, by their place in the list. */
-  readonly failures: readonly { readonly index: number; readonly failure: RecordFailure }[];
+  readonly lineEnds: Uint32Array;
+  /** The timestamp of each line's record, in milliseconds since the epoch. */
+  readonly timestampsMs: Float64Array;
+  /** The records that failed. */
+  readonly failures: readonly { readonly record: KafkaRecord; readonly failure: RecordFailure }[];
 }
 
-/** Room for a line: the value stands in it twice, once escaped (at most six-fold, which is rare). */
+/** A line has the value twice, once escaped, which makes it longer by an eighth or so. */
 const LINE_BYTES_A_VALUE_BYTE = 2.25;
-const LINE_BYTES_BESIDE = 640;
+const LINE_BYTES_BESIDE = 448;
 
-/** How many bytes the lines of the records will take, at a good guess. */
-export function roomFor(records: readonly KafkaRecord[]): number {
-  const valueBytes = records.reduce((sum, { value }) => sum + (value?.byteLength ?? 0), 0);
-  return Math.ceil(valueBytes * LINE_BYTES_A_VALUE_BYTE) + records.length * LINE_BYTES_BESIDE;
+/** Encodes records in order. A mark belongs to the first of them only. Other work has its turn meanwhile. */
+export async function encodeRecords(
+  fresh: FreshRecords,
+  context: EncodeContext,
+): Promise<EncodedRecords> {
+  using turns = new Turns();
+  const encoder = new Encoder(fresh, context, turns);
+  if (fresh.spans === undefined) await encoder.addRecords(fresh.records);
+  else for (const span of fresh.spans) await encoder.addSpan(span);
+  return encoder.encoded;
 }
 
-/**
- * Costs about 10 us an order of 1.3 kB. A mark belongs to the first record only.
- *
- * @param room bytes to write the lines to; where they are too few, others are taken.
- */
-export function encodeRecords(
-  records: readonly KafkaRecord[],
-  { mark, schema, ...context }: EncodeContext,
-  room: Uint8Array = new Uint8Array(roomFor(records)),
-): EncodedRecords {
-  const writer = new EventWriter(room);
-  const judge = schema === "order" ? verdictOf : takeAnyRecord;
-  const lineEnds = new Uint32Array(records.length);
-  const failures: { index: number; failure: RecordFailure }[] = [];
-  records.forEach((record, index) => {
-    const { verdict, failure } = judge(record);
-    writer.write(
-      record,
-      verdict,
-      index === 0 && mark !== undefined ? { ...context, mark } : context,
+class Encoder {
+  readonly #fresh: FreshRecords;
+  readonly #context: EncodeContext;
+  #mark: string | undefined;
+  readonly #turns: Turns;
+  readonly #failures: EncodedRecords["failures"][number][] = [];
+  #lines: Uint8Array;
+  #length = 0;
+  #lineEnds: Uint32Array;
+  #timestampsMs: Float64Array;
+  #count = 0;
+  /** By leader epoch. */
+  readonly #texts = new Map<number | undefined, readonly Uint8Array[]>();
+
+  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext, turns: Turns) {
+    this.#fresh = fresh;
+    this.#context = context;
+    this.#mark = mark;
+    this.#turns = turns;
+    const { recordCountMax, byteCount } = fresh.size;
+    this.#lines = new Uint8Array(
+      Math.ceil(byteCount * LINE_BYTES_A_VALUE_BYTE) + recordCountMax * LINE_BYTES_BESIDE,
     );
-    lineEnds[index] = writer.length;
-    if (failure !== undefined) failures.push({ index, failure });
-  });
-  return { lines: writer.lines, lineEnds, failures };
+    this.#lineEnds = new Uint32Array(recordCountMax);
+    this.#timestampsMs = new Float64Array(recordCountMax);
+  }
+
+  get encoded(): EncodedRecords {
+    return {
+      lines: this.#lines.subarray(0, this.#length),
+      lineEnds: this.#lineEnds.subarray(0, this.#count),
+      timestampsMs: this.#timestampsMs.subarray(0, this.#count),
+      failures: this.#failures,
+    };
+  }
+
+  async addRecords(records: Iterable<KafkaRecord>): Promise<void> {
+    for (const record of records) {
+      this.#addRecord(record);
+      await this.#turns.next();
+    }
+  }
+
+  async addSpan(span: RecordSpan): Promise<void> {
+    const { batch, bytes } = span;
+    const source = {
+      bytes,
+      baseOffset: batch.baseOffset,
+      timestamp: batch.appendTime === undefined
+        ? batch.baseTimestamp
+        : BigInt(exactOf(batch.appendTime)),
+      isAppendTime: batch.appendTime !== undefined,
+    };
+    const options = {
+      texts: this.#textsOf(batch.leaderEpoch),
+      plan: this.#context.schema === "order" ? ORDER_PLAN : undefined,
+      start: this.#fresh.start,
+    };
+    let place = { position: 0, recordsLeft: batch.recordCount };
+    while (place.recordsLeft > 0) {
+      let isStopped = this.#mark !== undefined;
+      if (!isStopped) {
+        const written = kernel().writeLines(source, place, options);
+        this.#addLines(written);
+        ({ isStopped } = written);
+        place = written;
+      }
+      if (isStopped && place.recordsLeft > 0) {
+        const { record, end } = recordAt(span, place.position, this.#fresh);
+        if (record.offset >= this.#fresh.start) this.#addRecord(record);
+        place = { position: end, recordsLeft: place.recordsLeft - 1 };
+      }
+      await this.#turns.next();
+    }
+  }
+
+  #textsOf(leaderEpoch: number | undefined): readonly Uint8Array[] {
+    const known = this.#texts.get(leaderEpoch);
+    if (known !== undefined) return known;
+    const { topic, partition } = this.#fresh;
+    const hasOrders = this.#context.schema === "order";
+    const texts = lineTexts({ topic, partition, leaderEpoch }, this.#context, { hasOrders });
+    this.#texts.set(leaderEpoch, texts);
+    return texts;
+  }
+
+  #addRecord(record: KafkaRecord): void {
+    const { schema, ...context } = this.#context;
+    const { verdict, failure } = (schema === "order" ? judgeRecord : takeAnyRecord)(record);
+    const mark = this.#mark;
+    this.#mark = undefined;
+    const line = eventLine(record, verdict, mark === undefined ? context : { ...context, mark });
+    this.#addBytes(ENCODER.encode(line));
+    this.#lineEnds[this.#count] = this.#length;
+    this.#timestampsMs[this.#count++] = record.timestampMs;
+    if (failure !== undefined) this.#failures.push({ record, failure });
+  }
+
+  #addLines({ lines, lineEnds, timestamps, lineCount }: WrittenLines): void {
+    const start = this.#length;
+    this.#addBytes(lines);
+    for (let index = 0; index < lineCount; index++) {
+      this.#timestampsMs[this.#count] = timestamps[index * 2] ?? 0;
+      this.#lineEnds[this.#count++] = start + (lineEnds[index * 4 + 2] ?? 0);
+    }
+  }
+
+  #addBytes(bytes: Uint8Array): void {
+    const end = this.#length + bytes.length;
+    if (end > this.#lines.length) {
+      const larger = new Uint8Array(Math.max(end, this.#lines.length * 2));
+      larger.set(this.#lines.subarray(0, this.#length));
+      this.#lines = larger;
+    }
+    this.#lines.set(bytes, this.#length);
+    this.#length = end;
+  }
 }
+
+const ENCODER = new TextEncoder();

@@ -6,7 +6,6 @@
 
 import { Buffer, isUtf8 } from "node:buffer";
 import { describeFailures } from "../order/failure.ts";
-import { isSurelyOrder } from "../order/scan.ts";
 import type { Order } from "../order/schema.ts";
 import { judgeOrderText } from "../order/validate.ts";
 import { VALUE_BYTES_MAX } from "../limits.ts";
@@ -80,12 +79,6 @@ export function judgeRecord(record: KafkaRecord): JudgedRecord {
         messageWithoutValues: "the value is not a JSON object",
       });
   }
-}
-
-/** As {@link judgeRecord}, for whom needs no order: faster where the record is a good one. */
-export function verdictOf(record: KafkaRecord): Pick<JudgedRecord, "verdict" | "failure"> {
-  const isGood = record.value !== null && isSurelyOrder(record.value);
-  return isGood ? { verdict: GOOD_ORDER } : judgeRecord(record);
 }
 
 /** Takes a value for what it is, with no rule to break: for topics that hold no orders. */

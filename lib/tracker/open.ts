@@ -75,8 +75,10 @@ export interface OpenedTracker extends AsyncDisposable {
   readonly metrics: TrackerCounts;
   /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
   readonly notReadyReason: string | undefined;
-  /** Told of what was journaled, after it is on the disk. */
+  /** Told of what was journaled, after it is on the disk. Decodes every record: see {@link onJournaledRecords}. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
+  /** As {@link onJournaled}; records are decoded as they are asked for, so looking at the first few costs little. */
+  onJournaledRecords: (records: Iterable<KafkaRecord>) => void;
   /** Called for each record that was sent to the dead-letter topic, with one of the contract's reasons. */
   onDeadLettered: (
     record: KafkaRecord,
@@ -131,7 +133,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   await member.leaveForTheDead(cluster);
   const metrics = new Metrics();
   const deadLetters = openDeadLetters(options, { found, cluster, opened, log });
-  let onJournaled: OpenedTracker["onJournaled"] = () => {};
+  let onJournaled: OpenedTracker["onJournaledRecords"] = () => {};
   let onDeadLettered: OpenedTracker["onDeadLettered"] = () => {};
   const tracker = new Tracker({
     ...options,
@@ -154,6 +156,9 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
       return isReady ? undefined : reason ?? "not ready";
     },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
+      onJournaled = (records) => listener([...records]);
+    },
+    set onJournaledRecords(listener: OpenedTracker["onJournaledRecords"]) {
       onJournaled = listener;
     },
     set onDeadLettered(listener: OpenedTracker["onDeadLettered"]) {

@@ -11,20 +11,20 @@
  */
 
 import type { Assignment, CommitPoint, ConsumedBatch } from "../kafka/consumer/api.ts";
-import { delay } from "../async.ts";
+import { delay, Turns } from "../async.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import { letterLogOf } from "../log.ts";
 import type { KafkaRecord } from "../record.ts";
 import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import { logConsumerNotice } from "./consumer_notices.ts";
-import type { EncodedRecords } from "./encode.ts";
-import { EncoderPool } from "./encoder_pool.ts";
+import { type EncodedRecords, encodeRecords } from "./encode.ts";
 import { epochStartsIn } from "./epochs/held_runs.ts";
 import { TruncationCheck } from "./epochs/truncation_check.ts";
 import { recordTimesOf } from "../journal/account.ts";
 import { firstGap, gapsIn } from "../journal/intervals.ts";
 import { JournalReopenedError } from "../journal/append_queue.ts";
 import { loggedMessageOf } from "./failures.ts";
+import { type FreshRecords, tellApart } from "./fresh_records.ts";
 import { DEFAULT_RETRY_POLICY, runHandler } from "./handler.ts";
 import { judgeRecord } from "./judge.ts";
 import type { DeadLetter } from "./letter.ts";
@@ -47,7 +47,6 @@ const CONFIRM_RETRY_MS = 250;
 export class Tracker {
   readonly #options: TrackerOptions;
   readonly #consumer: TrackerConsumer;
-  readonly #encoders = new EncoderPool();
   readonly #appends = new Map<number, PartitionAppend>();
   readonly #marks = new PartitionMarks((place) => this.#options.journal.truncationOf(place));
   readonly #truncationCheck: TruncationCheck | undefined;
@@ -110,7 +109,6 @@ export class Tracker {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#consumer.stop();
-    this.#encoders[Symbol.dispose]();
   }
 
   #commitNote(topicId: string, { partition, epoch }: CommitPoint): string {
@@ -187,47 +185,44 @@ export class Tracker {
 
   async #process(batch: ConsumedBatch): Promise<boolean> {
     const { journal, metrics } = this.#options;
-    const { topic, topicId, partition, records } = batch;
+    const { topic, topicId, partition } = batch;
     await this.#settledAppends(batch);
-    const fresh: KafkaRecord[] = [];
-    const held: KafkaRecord[] = [];
-    for (const record of records) {
-      const { offset } = record;
-      (journal.holds({ topic, topicId, partition, offset }) ? held : fresh).push(record);
-    }
-    const marks = this.#marks.take(batch, fresh[0]);
+    const { fresh, held } = tellApart(batch, journal);
+    const { first } = fresh;
+    const marks = this.#marks.take(batch, first);
     // Encoded while the batch before is written; written only after it.
     const [encoded, isSameTopic, isNext] = await Promise.all([
-      this.#encode(batch, fresh, marks.text),
+      encodeRecords(fresh, {
+        receivedAt: new Date(),
+        topicId,
+        schema: this.#options.schema,
+        ...(marks.text !== undefined && { mark: marks.text }),
+      }),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
     const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
-      (fresh.length === 0 || await this.#append(batch, fresh, encoded));
-    this.#encoders.giveBack(encoded.lines);
+      (first === undefined || await this.#append(batch, fresh, encoded));
     marks.settle({ isWritten });
     if (!isWritten) return false;
     for (const mark of marks.confirmed) {
       this.#options.log.warn("A partition was not read on from where it was left", {
         topic,
         partition,
-        offset: fresh[0]?.offset,
+        offset: first?.offset,
         mark,
       });
     }
 
-    const failed = encoded.failures.flatMap(({ index, failure }) => {
-      const record = fresh[index];
-      return record === undefined ? [] : [{ record, failure }];
-    });
-    metrics.countJournaled({ received: fresh.length, failed: failed.length });
+    const failed = encoded.failures;
+    metrics.countJournaled({ received: encoded.lineEnds.length, failed: failed.length });
     metrics.countAlreadyJournaled(held.length);
     noteRecords("failed", batch, failed.length);
     noteRecords("alreadyJournaled", batch, held.length);
 
     // What is in the journal but was not committed goes through this again: handlers and dead letters are
     // at least once.
-    const failedBefore = this.#options.schema === "none" ? [] : failuresOf(held);
+    const failedBefore = this.#options.schema === "none" ? [] : await failuresOf(held);
     const letters = [...failedBefore, ...failed];
     const unhandled = await this.#handle(batch, letters);
     if (unhandled === undefined) return false;
@@ -238,19 +233,6 @@ export class Tracker {
   async #settledAppends({ partition }: ConsumedBatch): Promise<void> {
     const append = this.#appends.get(partition);
     if (append !== undefined && !append.isCurrent()) await append.settled;
-  }
-
-  async #encode(
-    { topicId }: ConsumedBatch,
-    fresh: readonly KafkaRecord[],
-    mark: string | undefined,
-  ): Promise<EncodedRecords> {
-    return await this.#encoders.encode(fresh, {
-      receivedAt: new Date(),
-      topicId,
-      schema: this.#options.schema,
-      ...(mark !== undefined && { mark }),
-    });
   }
 
   /** Records of a topic that was created again must not be taken for those of the old one. */
@@ -283,14 +265,14 @@ export class Tracker {
 
   async #append(
     batch: ConsumedBatch,
-    fresh: readonly KafkaRecord[],
-    { lines, lineEnds }: EncodedRecords,
+    { first, records }: FreshRecords,
+    { lines, lineEnds, timestampsMs }: EncodedRecords,
   ): Promise<boolean> {
     const { journal, metrics, onJournaled, log } = this.#options;
     const { topic, topicId, partition } = batch;
     if (!batch.isCurrent()) return false;
     const intervals = gapsIn(journal.heldIntervals({ topic, topicId, partition }), {
-      start: fresh[0]?.offset ?? batch.endOffset,
+      start: first?.offset ?? batch.endOffset,
       end: batch.endOffset,
     });
     const appendedAtMs = performance.now();
@@ -303,7 +285,7 @@ export class Tracker {
         epochs: epochStartsIn(batch),
         lines,
         lineEnds,
-        recordTimes: recordTimesOf(fresh),
+        recordTimes: recordTimesOf(timestampsMs),
       });
       this.#appends.set(partition, { isCurrent: batch.isCurrent, settled: append.catch(() => {}) });
       await append;
@@ -315,10 +297,10 @@ export class Tracker {
       });
       return false;
     }
-    noteJournaled(batch, { records: fresh, flushMs: performance.now() - appendedAtMs });
+    noteJournaled(batch, { timestampsMs, flushMs: performance.now() - appendedAtMs });
     const now = Date.now();
-    for (const { timestampMs } of fresh) metrics.recordLatency(now - timestampMs);
-    onJournaled(fresh);
+    for (const timestampMs of timestampsMs) metrics.recordLatency(now - timestampMs);
+    onJournaled(records);
     return true;
   }
 
@@ -390,7 +372,13 @@ export class Tracker {
   }
 }
 
-function failuresOf(records: readonly KafkaRecord[]): readonly DeadLetter[] {
-  return records.map(judgeRecord)
-    .flatMap(({ record, failure }) => failure ? [{ record, failure }] : []);
+async function failuresOf(records: readonly KafkaRecord[]): Promise<readonly DeadLetter[]> {
+  const letters: DeadLetter[] = [];
+  using turns = new Turns();
+  for (const record of records) {
+    const { failure } = judgeRecord(record);
+    if (failure !== undefined) letters.push({ record, failure });
+    await turns.next();
+  }
+  return letters;
 }

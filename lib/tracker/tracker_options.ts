@@ -49,7 +49,7 @@ export interface TrackerOptions {
   /** Told of the id that this tracker has in its group, at each join. */
   readonly onJoined: (memberId: string) => void;
   /** Told of what was journaled, after it is on the disk. */
-  readonly onJournaled: (records: readonly KafkaRecord[]) => void;
+  readonly onJournaled: (records: Iterable<KafkaRecord>) => void;
   /** Called for each record that was sent to the dead-letter topic. */
   readonly onDeadLettered?: (record: KafkaRecord, failure: RecordFailure) => void;
 }

@@ -1,7 +1,7 @@
 /**
  * Judges a journal line by itself, before it is compared with the topic.
  *
- *     line -> fields -> record, verdict, and context -> EventWriter -> the same line again?
+ *     line -> fields -> record, verdict, and context -> eventLine() -> the same line again?
  *
  * A line that has a topic id says all that the tracker knew of a record, and the tracker writes it in one way only. So
  * a line is right by itself where the writer makes the same line of the record that was read from it. One comparison
@@ -20,8 +20,8 @@ import type { JsonObject } from "../json.ts";
 import { isInteroperable } from "../order/interoperable_json.ts";
 import { isSurelyOrder } from "../order/scan.ts";
 import {
+  eventLine,
   type EventType,
-  EventWriter,
   type JournaledRecord,
   parseEvent,
   recordOf,
@@ -70,12 +70,8 @@ const ENCODER = new TextEncoder();
 const VALUE_START = ',"raw_message":"';
 const VALUE_END = '","message_size":';
 const COPY_START = ',"order_full":';
-const ROOM_BYTES = 64 * 1024;
-/** Memory for longer lines is given back at once. */
-const KEPT_LINE_BYTES_MAX = 1024 * 1024;
 
 export class LineChecker {
-  readonly #writer = new EventWriter(ROOM_BYTES);
   /** Many lines share a moment of receipt. */
   #receivedAt = new Date(0);
   #receivedAtText = "";
@@ -145,7 +141,7 @@ export class LineChecker {
   /** Returns the tracker's verdict in a line that it writes of such a record; undefined where it writes another one. */
   #asWritten({ text, fields, record }: ParsedLine, line: Uint8Array): Verdict | undefined {
     const verdict = verdictOf(fields, record);
-    const rewritten = verdict && this.#rewritten(record, { verdict, fields, size: line.length });
+    const rewritten = verdict && this.#rewritten(record, { verdict, fields });
     if (rewritten === undefined) return undefined;
     const isSame = Buffer.compare(line, rewritten) === 0 ||
       normalForm(text) === normalForm(DECODER.decode(rewritten));
@@ -155,10 +151,9 @@ export class LineChecker {
   /** The line that the tracker writes of such a record, without the newline; undefined where it writes none. */
   #rewritten(
     { details, topicId, ...record }: JournaledRecord,
-    { verdict, fields, size }: {
+    { verdict, fields }: {
       readonly verdict: Verdict;
       readonly fields: JsonObject;
-      readonly size: number;
     },
   ): Uint8Array | undefined {
     const { timestamp, mark } = fields;
@@ -171,14 +166,12 @@ export class LineChecker {
     }
     const receivedAt = this.#receivedAt;
     if (Number.isNaN(receivedAt.getTime())) return undefined;
-    const writer = size > KEPT_LINE_BYTES_MAX ? new EventWriter() : this.#writer;
-    writer.clear();
-    writer.write({ ...record, ...details }, verdict, {
+    const line = eventLine({ ...record, ...details }, verdict, {
       receivedAt,
       topicId,
       ...(mark !== undefined && { mark }),
     });
-    return writer.lines.subarray(0, -1);
+    return ENCODER.encode(line.slice(0, -1));
   }
 }
 

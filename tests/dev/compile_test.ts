@@ -12,7 +12,7 @@ const BINARIES = {
   tracker: {
     packages: CLIENT,
     notPackages: ["@faker-js/faker"],
-    files: ["lib/journal", "lib/verify", "lib/resend", "encoder_pool.ts"],
+    files: ["lib/journal", "lib/verify", "lib/resend", "module.ts"],
   },
   monitor: {
     packages: ["commander"],

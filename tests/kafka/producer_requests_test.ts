@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
 import type { OutgoingRecord } from "../../lib/record.ts";
-import { decodeBatches, decodeRecords } from "../../lib/kafka/protocol/record_batch.ts";
+import { decodeBatches } from "../../lib/kafka/protocol/record_batch.ts";
+import { decodeRecords } from "../../lib/kafka/protocol/records.ts";
 import { type ProduceAnswer, ScriptedCluster } from "./scripted_cluster.ts";
 
 const TOPIC = "orders";

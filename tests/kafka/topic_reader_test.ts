@@ -5,11 +5,8 @@ import { CompressionTypes, Kafka, logLevel } from "kafkajs";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { install } from "../../lib/kafka/kafkajs/install.ts";
 import { fetchRaw } from "../../lib/kafka/kafkajs/raw_fetch.ts";
-import {
-  CorruptBatchError,
-  decodeBatches,
-  decodeRecords,
-} from "../../lib/kafka/protocol/record_batch.ts";
+import { CorruptBatchError, decodeBatches } from "../../lib/kafka/protocol/record_batch.ts";
+import { decodeRecords } from "../../lib/kafka/protocol/records.ts";
 import { type PartitionRange, TopicReader } from "../../lib/kafka/topic_reader.ts";
 import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { openClient } from "../../lib/kafka/client.ts";

@@ -4,6 +4,7 @@ import { openJournal } from "../../lib/journal/open_journal.ts";
 import { recordTimesOf } from "../../lib/journal/account.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
 import { encodeRecords } from "../../lib/tracker/encode.ts";
+import { freshList } from "../../lib/tracker/fresh_records.ts";
 import { JournalSearch, type SearchOptions } from "../../lib/search/search.ts";
 import type { Query } from "../../lib/search/query.ts";
 import { until } from "../journal/fixture.ts";
@@ -58,11 +59,14 @@ export async function writeJournal(
       (record.topic !== topic || record.partition !== partition || index === at + recordsAtATime)
     );
     const batch = records.slice(at, end === -1 ? records.length : end);
-    const { lines, lineEnds } = encodeRecords(batch, {
-      schema,
-      receivedAt: new Date(0),
-      topicId: TOPIC_ID,
-    });
+    const { lines, lineEnds, timestampsMs } = await encodeRecords(
+      freshList(batch, { topic, partition }),
+      {
+        schema,
+        receivedAt: new Date(0),
+        topicId: TOPIC_ID,
+      },
+    );
     await journal.append({
       topic,
       topicId: TOPIC_ID,
@@ -71,7 +75,7 @@ export async function writeJournal(
       epochs: [],
       lines,
       lineEnds,
-      recordTimes: recordTimesOf(batch),
+      recordTimes: recordTimesOf(timestampsMs),
     });
     at += batch.length;
   }

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { createShop } from "../../lib/shop/shop.ts";
 import { encodeRecords } from "../../lib/tracker/encode.ts";
+import { encodeBatch } from "../kafka/scripted/record_batches.ts";
+import { freshBatch } from "../kernel/fresh_batch.ts";
 import { hasCommand } from "../site.ts";
 
-const ENCODER = new TextEncoder();
 const ORDER = JSON.stringify(createShop({ seed: 3 }).nextOrder(0));
 
 /** A good order with another address, written as given. */
@@ -25,16 +26,14 @@ const VALUES: readonly (readonly [text: string, hasOrder: boolean])[] = [
   [ORDER.replace("{", '{"status":"pending",'), false],
 ];
 
-function linesOf(schema: "order" | "none"): Uint8Array {
-  const records = VALUES.map(([text], offset) => ({
-    ...{ topic: "orders", partition: 0, offset, timestampMs: 0, key: null, headers: [] },
-    value: ENCODER.encode(text),
-  }));
-  return encodeRecords(records, { receivedAt: new Date(0), topicId: "aa", schema }).lines;
+async function linesOf(schema: "order" | "none"): Promise<Uint8Array> {
+  const fresh = freshBatch(encodeBatch(VALUES.map(([value]) => ({ value }))));
+  const context = { receivedAt: new Date(0), topicId: "aa", schema };
+  return (await encodeRecords(fresh, context)).lines;
 }
 
-Deno.test("a line has order_full only where common JSON readers agree on it, and the raw message always", () => {
-  const lines = new TextDecoder().decode(linesOf("order")).trimEnd().split("\n");
+Deno.test("a line has order_full only where common JSON readers agree on it, and the raw message always", async () => {
+  const lines = new TextDecoder().decode(await linesOf("order")).trimEnd().split("\n");
   for (const [index, [text, hasOrder]] of VALUES.entries()) {
     const line = JSON.parse(lines[index] ?? "");
     assert.equal(line.raw_message, text);
@@ -64,7 +63,7 @@ for (const [command, args] of READERS) {
           stderr: "piped",
         }).spawn();
         const writer = process.stdin.getWriter();
-        await writer.write(linesOf(schema));
+        await writer.write(await linesOf(schema));
         await writer.close();
         const { code, stdout, stderr } = await process.output();
         assert.equal(code, 0, new TextDecoder().decode(stderr));

@@ -6,7 +6,7 @@ import type { KafkaRecord } from "../../lib/record.ts";
 import { EventWriter } from "../../lib/journal/line.ts";
 import { SegmentAccount } from "../../lib/journal/account.ts";
 import { encodeSealed } from "../../lib/journal/sealed_text.ts";
-import { verdictOf } from "../../lib/tracker/judge.ts";
+import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { describeVerification } from "../../lib/verify/report.ts";
 import type { Verification } from "../../lib/verify/verification.ts";
 import {
@@ -41,7 +41,7 @@ function recordOf(offset: number, fields: Partial<KafkaRecord> = {}): KafkaRecor
 
 function lineOf(record: KafkaRecord, { mark }: { readonly mark?: string } = {}): string {
   const writer = new EventWriter();
-  writer.write(record, verdictOf(record).verdict, {
+  writer.write(record, judgeRecord(record).verdict, {
     receivedAt: new Date(TIMESTAMP_MS),
     topicId: TOPIC_ID,
     ...(mark !== undefined && { mark }),
@@ -265,7 +265,7 @@ Deno.test("verify counts an order_full that earlier versions wrote as undetailed
     ] as const
   ) {
     const record = recordOf(3, { value: bytesOf(value) });
-    const { verdict } = verdictOf(record);
+    const { verdict } = judgeRecord(record);
     assert.equal(verdict.leavesOrderOut, isUndetailed);
     const writer = new EventWriter();
     writer.write(record, { ...verdict, leavesOrderOut: false }, {

@@ -14,7 +14,7 @@ import type { KafkaRecord } from "../../lib/record.ts";
 import { EventWriter } from "../../lib/journal/line.ts";
 import { ArchiveReader } from "../../lib/journal/archive.ts";
 import { readRange } from "../../lib/journal/storage.ts";
-import { verdictOf } from "../../lib/tracker/judge.ts";
+import { judgeRecord } from "../../lib/tracker/judge.ts";
 import {
   encodedLines,
   newSeed,
@@ -84,7 +84,7 @@ const RECORDS: readonly KafkaRecord[] = [
 
 function lineOf(record: KafkaRecord): string {
   const writer = new EventWriter();
-  writer.write(record, verdictOf(record).verdict, {
+  writer.write(record, judgeRecord(record).verdict, {
     receivedAt: new Date(TIMESTAMP_MS),
     topicId: TOPIC_ID,
     ...(record.offset === SUPERSEDED.offset && { mark: "the log was truncated" }),

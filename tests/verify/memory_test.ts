@@ -74,7 +74,7 @@ async function write(
   records: readonly KafkaRecord[],
   topicId: string,
 ): Promise<void> {
-  const writer = new EventWriter(BATCH_RECORDS * 400);
+  const writer = new EventWriter();
   const verdict = { eventType: "message.received", isText: true, deserialized: true } as const;
   const context = { receivedAt: new Date(TIMESTAMP_MS), topicId };
   for (const record of records) writer.write(record, verdict, context);

@@ -8,6 +8,7 @@ import type { KafkaConnection } from "../client.ts";
 import type { CommittedOffset } from "../cluster_answers.ts";
 import type { KafkaRecord } from "../../record.ts";
 import type { EpochRun } from "../protocol/record_batch.ts";
+import type { RecordSpan } from "../protocol/records.ts";
 import type { GroupNotice } from "./group_watch.ts";
 import type { PartitionLag } from "./lag.ts";
 import type { Hindrance } from "./liveness.ts";
@@ -34,7 +35,12 @@ export interface ConsumedBatch {
   readonly topic: string;
   readonly topicId: string;
   readonly partition: number;
+  /** Decoded where they are asked for. */
   readonly records: readonly KafkaRecord[];
+  /** The same records as bytes, among others from before `start`; absent where they came as records only. */
+  readonly spans?: readonly RecordSpan[] | undefined;
+  /** No record of the batch is before this offset. */
+  readonly start?: number;
   /** One past the last offset that the batch covers. */
   readonly endOffset: number;
   /** One past the last offset of the partition, when the batch was fetched. */

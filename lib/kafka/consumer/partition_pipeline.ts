@@ -125,15 +125,16 @@ export class PartitionPipeline {
     const fetched = fetchedIn(batch);
     let start = fetched?.start ?? 0;
     const parts = withHeartbeats(this.#partsOf(fetched), () => payload.heartbeat());
-    for await (const { records, isLast } of parts) {
+    for await (const part of parts) {
       if (!isCurrent()) break;
-      const lastOffset = isLast ? batch.lastOffset() : String(records.at(-1)?.offset);
+      const { isLast } = part;
+      const lastOffset = isLast ? batch.lastOffset() : String(part.lastOffset);
       const endOffset = Number(lastOffset) + 1;
       const epochRuns = epochRunsIn(fetched?.bytes ?? new Uint8Array(), { start, end: endOffset });
       const epoch = epochRuns.at(-1)?.epoch;
       const highWatermark = Number(batch.highWatermark);
-      const handedOver = { records, endOffset, epochRuns, highWatermark };
-      this.#handOver(handedOver, { safe: { offset: endOffset, epoch }, isCurrent });
+      const about = { start, endOffset, epochRuns, highWatermark, isCurrent };
+      this.#handOver(part, { ...about, safe: { offset: endOffset, epoch } });
       payload.resolveOffset(lastOffset);
       this.#next = { offset: endOffset, epoch };
       start = endOffset;
@@ -170,17 +171,23 @@ export class PartitionPipeline {
 
   /** Has the owner begin its work, beside the fetching of the next. */
   #handOver(
-    part: Pick<ConsumedBatch, "records" | "endOffset" | "epochRuns" | "highWatermark">,
-    { safe, isCurrent }: { readonly safe: Place; readonly isCurrent: () => boolean },
+    part: CommittedRecords,
+    { safe, ...about }:
+      & Pick<ConsumedBatch, "start" | "endOffset" | "epochRuns" | "highWatermark" | "isCurrent">
+      & { readonly safe: Place },
   ): void {
+    const { isCurrent } = about;
     const { topic, topicId, onBatch, lost, confirmTopic } = this.#options;
     this.#batchesInFlight++;
     this.#tail = onBatch({
       topic,
       topicId: topicId(),
       partition: this.partition,
-      ...part,
-      isCurrent,
+      get records() {
+        return part.records;
+      },
+      spans: part.spans,
+      ...about,
       lost,
       confirmTopic,
       checkLog: () => void (this.#isMisplaced = true),
@@ -205,7 +212,9 @@ export class PartitionPipeline {
   async *#partsOf(
     fetched: FetchedBytes | undefined,
   ): AsyncGenerator<CommittedRecords, void, void> {
-    if (fetched === undefined) return yield { records: [], isLast: true };
+    if (fetched === undefined) {
+      return yield { records: [], lastOffset: undefined, isLast: true };
+    }
     const { onUnreadable } = this.#options;
     try {
       for await (const part of committedRecords(fetched)) {

@@ -6,13 +6,15 @@
  */
 
 import type { KafkaRecord } from "../../record.ts";
+import { Turns } from "../../async.ts";
+import { CorruptBatchError, decodeBatches, type RecordBatch } from "./record_batch.ts";
 import {
-  CorruptBatchError,
-  decodeBatches,
   decodeRecords,
   isAbortMarker,
-  type RecordBatch,
-} from "./record_batch.ts";
+  recordsInSpans,
+  type RecordSpan,
+  spanOf,
+} from "./records.ts";
 
 /** Records of a producer whose transaction was aborted, from `firstOffset` to the transaction's end marker. */
 export interface AbortedTransaction {
@@ -32,7 +34,12 @@ export interface FetchedBytes {
 
 /** A part of what was fetched. */
 export interface CommittedRecords {
+  /** Decoded where they are asked for; their bytes are views. */
   readonly records: readonly KafkaRecord[];
+  /** The same records as bytes, among others from before `start`; undefined where a batch is too large for it. */
+  readonly spans?: readonly RecordSpan[];
+  /** The offset of the last record that the part had when it was written; undefined where it is empty. */
+  readonly lastOffset: number | undefined;
   /** Whether nothing comes after it. */
   readonly isLast: boolean;
 }
@@ -44,7 +51,7 @@ const RECORD_OVERHEAD_BYTES = 200;
 
 /**
  * Returns the committed records from `start` on, in order, in parts of bounded size: a batch may decompress to any size.
- * Their bytes are views. There is always a last part, which may be empty.
+ * There is always a last part, which may be empty.
  *
  * @throws {CorruptBatchError} where the bytes are not what was stored; {Error} where a batch cannot be
  * decompressed.
@@ -57,23 +64,74 @@ export async function* committedRecords(
   if ((batches.at(-1)?.lastOffset ?? -1) < start) {
     throw new CorruptBatchError(`there is no whole batch at offset ${start}`);
   }
-  let records: KafkaRecord[] = [];
+  using turns = new Turns();
+  let spans: RecordSpan[] = [];
   let bytes = 0;
   for (const batch of committedBatches(batches, abortedTransactions)) {
-    for await (const part of decodeRecords(batch, fetched)) {
-      if (bytes > PART_BYTES_MAX) {
-        yield { records, isLast: false };
-        records = [];
-        bytes = 0;
-      }
-      for (const record of part) {
-        if (record.offset < start) continue;
-        records.push(record);
-        bytes += (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
-      }
+    const span = spanOf(batch);
+    if (spans.length > 0 && (span === undefined || bytes > PART_BYTES_MAX)) {
+      yield new SpannedRecords(spans, fetched, { isLast: false });
+      spans = [];
+      bytes = 0;
+    }
+    if (span === undefined) {
+      yield* largeBatch(batch, fetched);
+    } else {
+      spans.push(span);
+      bytes += span.bytes.length;
+    }
+    await turns.next();
+  }
+  yield new SpannedRecords(spans, fetched, { isLast: true });
+}
+
+class SpannedRecords implements CommittedRecords {
+  readonly spans: readonly RecordSpan[];
+  readonly isLast: boolean;
+  readonly #fetched: FetchedBytes;
+  #records: readonly KafkaRecord[] | undefined;
+
+  constructor(
+    spans: readonly RecordSpan[],
+    fetched: FetchedBytes,
+    { isLast }: { readonly isLast: boolean },
+  ) {
+    this.spans = spans;
+    this.isLast = isLast;
+    this.#fetched = fetched;
+  }
+
+  get lastOffset(): number | undefined {
+    return this.spans.at(-1)?.batch.lastOffset;
+  }
+
+  get records(): readonly KafkaRecord[] {
+    this.#records ??= [...recordsInSpans(this.spans, this.#fetched)];
+    return this.#records;
+  }
+}
+
+/** The records of a batch that is decompressed in steps. */
+async function* largeBatch(
+  batch: RecordBatch,
+  { topic, partition, start }: FetchedBytes,
+): AsyncGenerator<CommittedRecords, void, void> {
+  let records: KafkaRecord[] = [];
+  let bytes = 0;
+  const part = () => ({ records, lastOffset: records.at(-1)?.offset, isLast: false });
+  for await (const step of decodeRecords(batch, { topic, partition })) {
+    if (bytes > PART_BYTES_MAX) {
+      yield part();
+      records = [];
+      bytes = 0;
+    }
+    for (const record of step) {
+      if (record.offset < start) continue;
+      records.push(record);
+      bytes += (record.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
     }
   }
-  yield { records, isLast: true };
+  if (records.length > 0) yield part();
 }
 
 /**

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { crc32c as signedCrc32c } from "@platformatic/wasm-utils/bundled";
+import { kernel } from "../../kernel/kernel.ts";
 
-/** The checksum of the bytes, as an unsigned number. Takes about 1 ms a MB. */
+/** Returns the checksum of the bytes, as an unsigned number. */
 export function crc32c(bytes: Uint8Array): number {
-  return signedCrc32c(bytes) >>> 0;
+  return kernel().crc32c(bytes);
 }

@@ -9,8 +9,9 @@ export class CorruptBatchError extends Error {
   override readonly name = "CorruptBatchError";
 }
 
-/** Seven bytes of seven bits each: below 2^53. */
-const EXACT_VARINT_BYTES = 7;
+const VARINT_BYTES_MAX = 5;
+/** Four bytes of seven bits each are a number that needs no care. */
+const SMALL_VARINT_BYTES = 4;
 const VARLONG_BYTES_MAX = 10;
 
 /** Reads on from byte to byte; an index past the end is a corrupt batch. */
@@ -32,16 +33,21 @@ export class Cursor {
     this.#at = 0;
   }
 
+  /** How many bytes were read. */
+  get position(): number {
+    return this.#at;
+  }
+
   skipByte(): void {
     this.#at++;
   }
 
-  /** Reads a zigzag varint of 64 bits: a number up to 2^53, else a bigint. */
+  /** Reads a zigzag varint of 64 bits: a number where it is short, else a bigint. */
   varlong(): number | bigint {
     const start = this.#at;
     let byteCount = 1;
     while ((this.#bytes[start + byteCount - 1] ?? 0) >= 0x80) byteCount++;
-    if (byteCount <= EXACT_VARINT_BYTES) return this.varint();
+    if (byteCount <= SMALL_VARINT_BYTES) return this.varint();
     if (byteCount > VARLONG_BYTES_MAX) {
       throw new CorruptBatchError("a number is longer than 64 bits");
     }
@@ -50,21 +56,22 @@ export class Cursor {
       zigzag |= BigInt((this.#bytes[start + index] ?? 0) & 0x7f) << BigInt(7 * index);
     }
     this.#at = start + byteCount;
-    return BigInt.asIntN(64, zigzag >> 1n ^ -(zigzag & 1n));
+    zigzag = BigInt.asUintN(64, zigzag);
+    const value = zigzag >> 1n ^ -(zigzag & 1n);
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
   }
 
-  /** A zigzag varint; exact up to 2^53. */
+  /** Reads a zigzag varint of 32 bits; as in Kafka, bits beyond them are dropped. */
   varint(): number {
-    let factor = 1;
     let zigzag = 0;
-    for (;;) {
+    for (let byteCount = 0; byteCount < VARINT_BYTES_MAX; byteCount++) {
       const byte = this.#bytes[this.#at++];
       if (byte === undefined) throw new CorruptBatchError("a record ends past its batch");
-      zigzag += (byte & 0x7f) * factor;
-      if (byte < 0x80) break;
-      factor *= 0x80;
+      zigzag |= (byte & 0x7f) << 7 * byteCount;
+      if (byte < 0x80) return zigzag >>> 1 ^ -(zigzag & 1);
     }
-    return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+    throw new CorruptBatchError("a number is longer than 32 bits");
   }
 
   /** Bytes after their length; null at length -1. */

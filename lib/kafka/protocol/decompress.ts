@@ -12,6 +12,7 @@ import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { lz4Decompress, snappyDecompress } from "@platformatic/wasm-utils/bundled";
+import { Turns } from "../../async.ts";
 import {
   decodeLz4Block,
   decodeSnappyBlock,
@@ -24,8 +25,6 @@ export const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 
 const AT_ONCE_BYTES_MAX = 4 * 1024 * 1024;
 const STEP_BYTES = 256 * 1024;
-/** Work of all steps, and of what is done with them, between two turns of other work. */
-const WORK_MS_MAX = 8;
 /** Input given to a stream at a time; it works on one output step at a time, however much that becomes. */
 const INPUT_BYTES = 16 * 1024;
 
@@ -64,13 +63,10 @@ export async function* decompressInSteps(
   codec: number,
   data: Uint8Array,
 ): AsyncGenerator<Uint8Array> {
-  let turnAtMs = performance.now();
+  using turns = new Turns();
   for await (const step of stepsOf(codec, data)) {
     yield step;
-    // A turn costs a millisecond or more, even where nobody waits for it.
-    if (performance.now() - turnAtMs < WORK_MS_MAX) continue;
-    await nextTurn();
-    turnAtMs = performance.now();
+    await turns.next();
   }
 }
 
@@ -96,11 +92,6 @@ function stepsOf(
 
 function unknownCodec(codec: number): Error {
   return new Error(`the compression codec ${codec} is not known`);
-}
-
-/** Lets timers and input have their turn. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }
 
 function* slicesOf(data: Uint8Array, byteCount: number): Generator<Uint8Array> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { KafkaRecord } from "../../../lib/record.ts";
-import { decodeBatches, decodeRecords } from "../../../lib/kafka/protocol/record_batch.ts";
+import { decodeBatches } from "../../../lib/kafka/protocol/record_batch.ts";
+import { decodeRecords } from "../../../lib/kafka/protocol/records.ts";
 import { encodeBatch } from "../scripted/record_batches.ts";
 
 const TIMESTAMP_MS = 1_756_684_800_000;
