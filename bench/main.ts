@@ -13,7 +13,7 @@ const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): 
     monitor: () => import("./monitor.ts"),
     search: () => import("./search.ts"),
     soak: () => import("./soak.ts"),
-    tracker: () => import("./tracker.ts"),
+    tracker: () => import("./tracker/bench.ts"),
   };
 
 async function main(args: string[]): Promise<void> {

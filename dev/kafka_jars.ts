@@ -27,6 +27,8 @@ export interface KafkaJarsOptions {
   readonly signal?: AbortSignal | undefined;
   /** Where the sets of jars are kept, `.kafka/jars` of the project by default. */
   readonly root?: string | undefined;
+  /** The list of jars, that of the broker and its tools by default. */
+  readonly pom?: string | undefined;
 }
 
 /**
@@ -36,16 +38,16 @@ export interface KafkaJarsOptions {
  * @throws {Error} when Maven fails, with Maven's first error line.
  */
 export async function kafkaJars(
-  { onProgress, signal, root = JARS_ROOT }: KafkaJarsOptions = {},
+  { onProgress, signal, root = JARS_ROOT, pom = POM_PATH }: KafkaJarsOptions = {},
 ): Promise<string> {
-  const folder = join(root, await hashOf(POM_PATH));
+  const folder = join(root, await hashOf(pom));
   if (await exists(folder)) return folder;
 
   await Deno.mkdir(root, { recursive: true });
   await deleteAbandoned(root);
   const download = join(root, `fetching-${Deno.pid}-${crypto.randomUUID()}`);
   try {
-    await runMaven(download, onProgress ?? (() => {}), signal);
+    await runMaven({ pom, download, onProgress: onProgress ?? (() => {}), signal });
     await keep(download, folder);
   } finally {
     await deleteIfThere(download);
@@ -53,17 +55,18 @@ export async function kafkaJars(
   return folder;
 }
 
-async function runMaven(
-  download: string,
-  onProgress: (message: string) => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function runMaven({ pom, download, onProgress, signal }: {
+  readonly pom: string;
+  readonly download: string;
+  readonly onProgress: (message: string) => void;
+  readonly signal: AbortSignal | undefined;
+}): Promise<void> {
   onProgress("fetching Kafka's jars through Maven, once");
   const maven = spawnBoundToUs("mvn", {
     args: [
       "--batch-mode",
       "--file",
-      POM_PATH,
+      pom,
       "dependency:copy-dependencies",
       `-DoutputDirectory=${download}`,
       "-DincludeScope=runtime",
