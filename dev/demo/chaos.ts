@@ -42,7 +42,7 @@ export interface ChaosNews {
 }
 
 interface Trouble {
-  /** What is done, and what can be seen of it. */
+  /** The fault and its visible effect. */
   readonly during: string;
   /** Why nothing is lost. */
   readonly after: string;

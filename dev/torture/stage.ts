@@ -91,7 +91,7 @@ export class Stage implements AsyncDisposable {
   /** Aborted when the faults end and everything heals. */
   readonly healing: AbortSignal;
   readonly partitionCounts: Record<TopicRole, number> = { main: PARTITIONS, other: PARTITIONS };
-  /** What the judge must know about the faults. */
+  /** Effects of the faults that the judge must know. */
   readonly facts: Facts;
   readonly #ports: readonly number[];
   readonly #controllerPorts: readonly number[];
@@ -261,7 +261,7 @@ export class Stage implements AsyncDisposable {
       slot.program = undefined;
       if (slot.isEnding) return;
       if (startCountOf(slot) > startCount) return this.#reportEnd(slot, code, output.stderr);
-      // It gives up if no broker answers at the start; whoever runs it must restart it.
+      // It gives up if no broker answers at the start, and must then be restarted.
       this.tell(`${slot.name} could not start: ${output.stderr.trim().slice(0, 80)}`);
       await delay(RESTART_MS);
       if (!slot.isEnding && slot.program === undefined) await this.startTracker(slot);

@@ -15,7 +15,7 @@ import type { JournaledRecord } from "../journal/line.ts";
 import { explainsLowerOffset } from "../tracker/start_position.ts";
 import { type EpochRun, HeldPartition } from "../journal/held_partition.ts";
 
-/** What a journal's earlier lines say about a line that is not superseded. */
+/** The result of checking a line that is not superseded against earlier lines of its journal. */
 export interface LinePosition {
   readonly superseded: readonly EpochRun[];
   /**

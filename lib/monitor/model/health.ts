@@ -72,7 +72,7 @@ export interface Check {
 export interface Health {
   readonly status: HealthStatus;
   readonly state: TrackerState;
-  /** What currently keeps records from being journaled. */
+  /** The problem that currently keeps records from being journaled. */
   readonly trouble: Trouble | undefined;
   /** Sentences, the most important first; never empty. */
   readonly reasons: readonly string[];

@@ -61,7 +61,7 @@ export interface Subjects {
   readonly panes: readonly {
     readonly name: string;
     readonly count: number;
-    /** What Enter opens, by line; empty if nothing opens. */
+    /** Keys of the items that Enter opens, by line; empty if nothing opens. */
     readonly keys: readonly string[];
   }[];
   /** Keys of failed records, newest first, whatever the filter. Covers the whole journal once it is searched. */
