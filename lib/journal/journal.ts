@@ -144,10 +144,7 @@ export class Journal {
     return this.#held.of(partition).end;
   }
 
-  /**
-   * Returns whether this partition holds records of another topic of the same name: deleted since, or another
-   * cluster's.
-   */
+  /** Returns whether this partition holds records of another topic of the same name (deleted, or another cluster's). */
   holdsNamesake(partition: JournalPartition): boolean {
     return this.#held.hasNamesake(partition);
   }
@@ -157,7 +154,7 @@ export class Journal {
     return this.#held.hasTopic(topic);
   }
 
-  /** Returns the offsets held of a partition now, sorted and disjoint. */
+  /** Returns the offsets held of a partition, sorted and disjoint. */
   heldIntervals(partition: JournalPartition): readonly Interval[] {
     return [...this.#held.of(partition).intervals];
   }
@@ -203,10 +200,7 @@ export class Journal {
     this.#checkpoints.hasten();
   }
 
-  /**
-   * Sets the leader epoch of held offsets whose epoch is unknown, from `start` up to the first with a known one.
-   * Call it for the highest epoch first.
-   */
+  /** Sets the unknown epochs of held offsets from `start` up to the first known one. Call it for the highest epoch first. */
   establishEpoch(
     partition: JournalPartition,
     epoch: { readonly epoch: number; readonly start: number },
