@@ -35,7 +35,7 @@ const DENO_TASK = [Deno.execPath(), "task"];
 const START_TIMEOUT_MS = 90_000;
 const NPX = ["npx", "-y", `deno@${Deno.version.deno}`, "task"];
 /** What the programs say when they are forced out. */
-const FORCED = /at once: |again: leaving|left at once|immediately/;
+const FORCED = /at once: |again: leaving|left at once|exited immediately|exiting immediately/;
 
 const noTerminal = await missingTerminal();
 const noNpx = noTerminal ??
