@@ -34,7 +34,7 @@ export function openOutputs(
   const watch = (path: string): LedgerFileOptions => ({
     onFailure: (error) =>
       log.error("An output file cannot be written; its lines wait in memory", { path, error }),
-    onRecovery: () => log.info("The output file can be written again", { path }),
+    onRecovery: () => log.warn("The output file can be written again", { path }),
   });
   const undelivered = new UndeliveredFile(UNDELIVERED_PATH, watch(UNDELIVERED_PATH));
   const ledgerFile = ledger === undefined
