@@ -58,6 +58,7 @@ function parseOptions(args: string[]): MonitorOptions {
     name: "monitor",
     description: "Shows what a tracker does, from its journal and its log: a dashboard on a " +
       "terminal, lines elsewhere.",
+    argumentAdvice: "with --html the page goes to standard output: --html > FILE",
     examples: EXAMPLES,
   })
     .optionsGroup(OPTION_GROUPS.data)

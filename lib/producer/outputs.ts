@@ -5,6 +5,7 @@
  */
 
 import type { Logger } from "../log.ts";
+import { systemReasonOf } from "../system_error.ts";
 import { counted } from "../text.ts";
 import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
@@ -107,5 +108,5 @@ function reasonOf(error: unknown): string {
     return "the program may write below logs/ only, as its --allow-write says";
   }
   if (error instanceof Deno.errors.NotFound) return "there is no such folder";
-  return error instanceof Error ? error.message : String(error);
+  return systemReasonOf(error);
 }

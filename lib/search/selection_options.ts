@@ -156,7 +156,15 @@ function parsePlace(text: string): Place {
 }
 
 function parseTimeOrAge(text: string): number {
-  return /^\d+(\.\d+)?[smhdw]$/.test(text) ? Date.now() - parseAge(text) : parseTime(text);
+  if (/^\d+(\.\d+)?[smhdw]$/.test(text)) return Date.now() - parseAge(text);
+  try {
+    return parseTime(text);
+  } catch {
+    throw new InvalidArgumentError(
+      "expected an age such as 2h or 30d, or a time in ISO 8601 with its zone, " +
+        "such as 2026-01-31T08:00:00Z, or a date (UTC)",
+    );
+  }
 }
 
 function parseCondition(text: string): Condition {

@@ -17,6 +17,7 @@
 
 import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer/api.ts";
 import type { Hindrance } from "../kafka/consumer/liveness.ts";
+import { wordsFor } from "../kafka/error_classifier.ts";
 import { counted } from "../text.ts";
 import type { BlockedLetter } from "./dead_letters.ts";
 import type { TrackerState } from "../tracker_status.ts";
@@ -158,7 +159,7 @@ export function hindranceText(hindrance: Hindrance, topic: string): string {
     case "unreachable":
       return `no broker has answered for ${seconds(hindrance.forMs)} s`;
     case "refused":
-      return `the cluster refuses this client: ${hindrance.reason}`;
+      return `the cluster refuses this client: ${wordsFor(hindrance.reason)}`;
     case "topic-missing":
       return `topic "${topic}" does not exist`;
     case "throttled":
@@ -169,7 +170,7 @@ export function hindranceText(hindrance: Hindrance, topic: string): string {
         : `the consumer group has been rebalancing for ${seconds(hindrance.forMs)} s`;
     case "failing":
       return `brokers answer, but nothing has succeeded for ${seconds(hindrance.forMs)} s` +
-        (hindrance.reason === undefined ? "" : ` (${hindrance.reason})`);
+        (hindrance.reason === undefined ? "" : ` (${wordsFor(hindrance.reason)})`);
   }
 }
 

@@ -80,6 +80,20 @@ const CASES: Readonly<
       "brokers answer, but nothing has succeeded for 8 s (LEADER_NOT_AVAILABLE)",
     ],
   ],
+  "failing, by the client's words": [
+    withConsumer({
+      hindrance: { kind: "failing", forMs: 8_000, reason: "KafkaJSConnectionClosedError" },
+    }),
+    ["waiting", false, "brokers answer, but nothing has succeeded for 8 s (a broker hung up)"],
+  ],
+  "locked out, by the client's words": [
+    withConsumer({ hindrance: { kind: "refused", reason: "KafkaJSSASLAuthenticationError" } }),
+    [
+      "waiting",
+      false,
+      "the cluster refuses this client: the user name or the password is wrong",
+    ],
+  ],
   "throttled, and moving": [
     withConsumer({ hindrance: { kind: "throttled", forMs: 1_000 } }),
     [
