@@ -52,7 +52,7 @@ const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
   [
     "monitor",
     ["--html", "page.html"],
-    /^unexpected argument "page\.html": the page goes to .* > FILE/,
+    /^unexpected argument "page\.html": with --html the page goes to .* > FILE/,
   ],
   [
     "tracker",
