@@ -23,7 +23,7 @@ import {
   type JournaledReason,
   type Query,
 } from "./query.ts";
-import { type Condition, parseWhere } from "./where.ts";
+import { parseWhere, type WhereCondition } from "./where.ts";
 
 /** As the command line has them. */
 export interface SelectionOptions {
@@ -39,7 +39,7 @@ export interface SelectionOptions {
   readonly until?: number;
   readonly failed: boolean;
   readonly reason?: readonly JournaledReason[];
-  readonly where?: Condition;
+  readonly where?: WhereCondition;
 }
 
 interface Place {
@@ -167,7 +167,7 @@ function parseTimeOrAge(text: string): number {
   }
 }
 
-function parseCondition(text: string): Condition {
+function parseCondition(text: string): WhereCondition {
   try {
     return parseWhere(text);
   } catch (error) {
