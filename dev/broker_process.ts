@@ -21,7 +21,7 @@ import { freePort, isPortFree, LOOPBACK } from "./local_port.ts";
 import { kafkaJars } from "./kafka_jars.ts";
 
 /** Recovery after SIGKILL can take much longer than the usual 2 s. */
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
 const PROBE_TIMEOUT_MS = 1_000;
 /** A broker that does not stop within this time is killed. */

@@ -41,9 +41,13 @@ export function readStatus(folder: string, nowMs: number): StatusReading {
   }
 }
 
+/** The shortest time until the next look, also if a reading has expired since it was judged. */
+const WAIT_MS_MIN = 10;
+
 /** Returns for how many milliseconds a reading stays valid, unless the file is replaced. */
 export function validForMs(reading: StatusReading, nowMs: number): number {
-  return reading.kind === "fresh" ? reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs : Infinity;
+  if (reading.kind !== "fresh") return Infinity;
+  return Math.max(WAIT_MS_MIN, reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs);
 }
 
 /** Decodes a status and judges its age. */
