@@ -88,6 +88,15 @@ export function assess(observation: Observation): Standing {
   };
 }
 
+/** Returns the partitions that do not move until someone has removed the cause. */
+export function blockedPartitions(observation: Observation): readonly number[] {
+  const { stallReason, consumer: { commitFailure, partitions } } = observation;
+  const isAll = stallReason !== undefined || commitFailure !== undefined;
+  return partitions
+    .filter((each) => isAll || partitionReason(each, observation)?.state === "blocked")
+    .map(({ partition }) => partition);
+}
+
 /** The most important one. */
 function overallReason(
   observation: Observation,
