@@ -89,11 +89,18 @@ function openServer(
       error instanceof Deno.errors.NotCapable
         ? `cannot serve the page at ${where}: this task may listen on ${LOOPBACK} only, because ` +
           "whoever reaches the page can read every record. To serve it there all the same: " +
-          `deno run --no-prompt --allow-net=${where} --allow-read monitor_web.ts --logs ${logs} --serve ${where}`
+          `deno run --no-prompt --allow-net=${where} --allow-read monitor_web.ts --logs ${
+            quoted(logs)
+          } --serve ${where}`
         : `cannot serve the page at ${where} (${messageOf(error)}): name another port with --serve`,
       { cause: error },
     );
   }
+}
+
+/** As a shell takes it. */
+function quoted(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function messageOf(error: unknown): string {

@@ -191,8 +191,8 @@ let searched;
 async function showSearch() {
   if (searched === undefined) return;
   const query = searched;
-  const found = await ask(`api/search?${query}`);
-  if (query !== searched) return;
+  const found = await askOrLose(`api/search?${query}`);
+  if (found === undefined || query !== searched) return;
   const reach = found.total_bytes === 0
     ? ""
     : ` in ${inBytes(found.read_bytes)} of ${inBytes(found.total_bytes)}, newest first`;
@@ -217,7 +217,7 @@ function beginSearch(query) {
   byId("end-search").hidden = query === undefined;
   setText(byId("progress"), query === undefined ? "" : "Searching");
   showTable(byId("found"), RECORD_COLUMNS, []);
-  showSearch().catch(showLost);
+  showSearch();
 }
 
 async function openRecord(place) {
@@ -272,23 +272,34 @@ function valueOf(line) {
   return line.order_full ? JSON.stringify(line.order_full, null, 2) : line.raw_message;
 }
 
-function showLost(error) {
-  const isLost = error !== undefined;
+function showLost(isLost) {
   document.body.classList.toggle("stale", isLost);
   const note = byId("connection");
   note.hidden = !isLost;
   setText(note, isLost ? "The monitor does not answer; trying again. The figures are old." : "");
 }
 
+/** As {@link ask}; undefined where there is no answer, which the page then says. */
+async function askOrLose(path) {
+  try {
+    const body = await ask(path);
+    showLost(false);
+    return body;
+  } catch {
+    showLost(true);
+    return undefined;
+  }
+}
+
 async function poll() {
   try {
-    show(await ask("api/figures"));
+    const answer = await askOrLose("api/figures");
+    if (answer === undefined) return;
+    show(answer);
     await showSearch();
-    showLost(undefined);
-  } catch (error) {
-    showLost(error);
+  } finally {
+    setTimeout(poll, POLL_MS);
   }
-  setTimeout(poll, POLL_MS);
 }
 
 byId("search").addEventListener("submit", (event) => {

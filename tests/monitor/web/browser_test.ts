@@ -67,6 +67,7 @@ async function assertInert(tab: Tab, origin: string): Promise<void> {
   assert.equal(await tab.evaluate("globalThis.hacked"), undefined);
   assert.match(String(await tab.evaluate("document.body.innerText")), /<script>.*\\u\{202e\}/);
   assert.deepEqual(tab.said, [], "nothing on the console");
+  assert.equal(await tab.evaluate(`document.querySelector("#connection").hidden`), true);
   assert.deepEqual(
     tab.requested.filter((url) => !url.startsWith(`${origin}/`) && url !== "data:,"),
     [],
