@@ -96,8 +96,8 @@ export class DurationHistogram {
   /** A duration below 0, as clocks that disagree give it, counts as 0. */
   record(durationMs: number): void {
     const seconds = Math.max(0, durationMs) / 1_000;
-    const found = DURATION_BOUNDARIES.findIndex((boundary) => seconds <= boundary);
-    const index = found === -1 ? DURATION_BOUNDARIES.length : found;
+    let index = 0;
+    while (seconds > (DURATION_BOUNDARIES[index] ?? Infinity)) index++;
     this.#counts[index] = (this.#counts[index] ?? 0) + 1;
     this.#sumSeconds += seconds;
   }
