@@ -21,6 +21,7 @@ import { TrackerDisplay } from "./lib/tracker/display.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
 import { Metrics } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
+import { startingMetrics } from "./lib/tracker/prometheus_metrics.ts";
 import {
   redriveCommand,
   type RedriveCommandOptions,
@@ -58,8 +59,8 @@ async function track(options: TrackOptions): Promise<number> {
   requireOtherDeadLetters(options);
   const shown = options.json || options.quiet ? undefined : options;
   const connection = connectionOf(options, { clientId: "orderflow-tracker" });
-  const health: { of: Pick<OpenedTracker, "notReadyReason"> } = {
-    of: { notReadyReason: "starting" },
+  const health: { of: Pick<OpenedTracker, "notReadyReason" | "prometheusMetrics"> } = {
+    of: { notReadyReason: "starting", prometheusMetrics: () => Promise.resolve(startingMetrics()) },
   };
   // Both before the rest: a long recovery of the journal is alive, not ready, and can be stopped.
   using _suspend = refuseSuspensionUnderTaskRunner();
@@ -71,6 +72,7 @@ async function track(options: TrackOptions): Promise<number> {
     hostname: options.healthHost,
     ...options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
+    metrics: () => health.of.prometheusMetrics(),
     log: loggerOf("tracker"),
   });
   const opening = openTracker({

@@ -14,6 +14,7 @@ export type ProgramName =
   | "producer"
   | "tracker"
   | "monitor"
+  | "monitor:web"
   | "broker"
   | "demo"
   | "soak"

@@ -79,6 +79,8 @@ export interface TrackerReport {
   /** Partitions of the topic that no member of the group has; null where that is not known. */
   readonly unassigned: readonly number[] | null;
   readonly open_transactions: readonly OpenTransactionStatus[];
+  /** Partitions that do not move until someone removes the cause; absent where there are none. */
+  readonly blocked_partitions?: readonly number[];
   /** From a record's timestamp to the disk, over the last minute; null where no record came. */
   readonly latency_ms: LatencyStatus | null;
   readonly counters: StatusCounters;

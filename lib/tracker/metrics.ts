@@ -5,7 +5,9 @@
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
+import { DurationHistogram } from "../prometheus.ts";
 import type { OpenTransactionStatus } from "../tracker_status.ts";
+import type { FailureReason } from "./failures.ts";
 
 /** The totals of a run, as `tracker --json` prints them: received = processed + failed. */
 export interface TrackerTotals {
@@ -70,10 +72,20 @@ export interface LagFigures {
   readonly openTransactions: readonly OpenTransactionStatus[];
 }
 
+/** A record that could not be processed, and why. */
+interface FailedRecord {
+  readonly failure: { readonly reason: FailureReason };
+}
+
 const LATENCY_WINDOW_MS = 30_000;
 const NO_LAG: LagFigures = { lag: new Map(), openTransactions: [] };
 
 export class Metrics implements TrackerCounts {
+  /** From a record's timestamp to the flushed journal, over the whole run. */
+  readonly endToEndLatency = new DurationHistogram();
+  /** From a batch's append to the flushed journal. */
+  readonly flushDuration = new DurationHistogram();
+  readonly #failures = new Map<FailureReason, number>();
   readonly #startedAtMs = performance.now();
   #lagFigures: () => LagFigures = () => NO_LAG;
   /** Latencies of this window, of the one before it, and of all windows before this one. */
@@ -94,9 +106,16 @@ export class Metrics implements TrackerCounts {
     return this.#failed;
   }
 
-  countJournaled({ received, failed }: { received: number; failed: number }): void {
+  /** Failed records by reason; a reason that has not occurred is absent. */
+  get failures(): ReadonlyMap<FailureReason, number> {
+    return this.#failures;
+  }
+
+  countJournaled(
+    { received, failed }: { received: number; failed: readonly FailedRecord[] },
+  ): void {
     this.#received += received;
-    this.#failed += failed;
+    this.#countFailed(failed);
   }
 
   countDeadLetters(count: number): void {
@@ -104,8 +123,15 @@ export class Metrics implements TrackerCounts {
   }
 
   /** Orders that were journaled as good, and that a handler could not process. */
-  countUnhandled(count: number): void {
-    this.#failed += count;
+  countUnhandled(failed: readonly FailedRecord[]): void {
+    this.#countFailed(failed);
+  }
+
+  #countFailed(failed: readonly FailedRecord[]): void {
+    this.#failed += failed.length;
+    for (const { failure: { reason } } of failed) {
+      this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
+    }
   }
 
   countAlreadyJournaled(count: number): void {
@@ -120,6 +146,7 @@ export class Metrics implements TrackerCounts {
   /** @param latencyMs from the record's timestamp to the flushed journal. */
   recordLatency(latencyMs: number): void {
     this.#latency.record(latencyMs);
+    this.endToEndLatency.record(latencyMs);
   }
 
   /**

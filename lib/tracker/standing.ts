@@ -106,6 +106,15 @@ function commonCause(
   return { state: "waiting", isReady: false, text: hindranceText(hindrance, topic) };
 }
 
+/** Returns the partitions that do not move until someone has removed the cause. */
+export function blockedPartitions(observation: Observation): readonly number[] {
+  const { stallReason, consumer: { commitFailure, partitions } } = observation;
+  const isAll = stallReason !== undefined || commitFailure !== undefined;
+  return partitions
+    .filter((each) => isAll || partitionReason(each, observation)?.state === "blocked")
+    .map(({ partition }) => partition);
+}
+
 /** Returns the most important one. */
 function overallReason(
   observation: Observation,

@@ -13,7 +13,13 @@ import type { BlockedLetter, DeadLetters } from "./dead_letters.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 import { ProgressWatch } from "./progress_watch.ts";
-import { assess, type HandlerCall, type Standing } from "./standing.ts";
+import {
+  assess,
+  blockedPartitions,
+  type HandlerCall,
+  type Observation,
+  type Standing,
+} from "./standing.ts";
 import type { OpenTransactionStatus, PartitionStatus, TrackerReport } from "../tracker_status.ts";
 
 export interface StandingWatchOptions {
@@ -82,13 +88,17 @@ export class StandingWatch {
 
   /** What the tracker is doing now. */
   get standing(): Standing {
+    return assess(this.#observation());
+  }
+
+  #observation(): Observation {
     const { topic, consumer, journal, deadLetters, stopping } = this.#options;
     const nowMs = performance.now();
     if (consumer.positions !== undefined) this.#hasJoined = true;
     const calls = [...this.#calls].map(([partition, { offset, sinceMs }]) =>
       [partition, { offset, forMs: nowMs - sinceMs } satisfies HandlerCall] as const
     );
-    return assess({
+    return {
       topic,
       isStopping: stopping.aborted,
       hasJoined: this.#hasJoined,
@@ -99,13 +109,15 @@ export class StandingWatch {
       handlerCalls: new Map(calls),
       stillMs: (partition) => this.#progress.stillMs(partition, nowMs),
       unassignedMs: nowMs - (this.#unassignedSinceMs ?? nowMs),
-    });
+    };
   }
 
   /** The same for `tracker.status`, with the figures. */
   get report(): TrackerReport {
     const { consumer, metrics } = this.#options;
-    const { state, isReady, reason, partitionReasons } = this.standing;
+    const observation = this.#observation();
+    const { state, isReady, reason, partitionReasons } = assess(observation);
+    const blocked = blockedPartitions(observation);
     const { partitions, unassigned } = consumer.standing;
     const latency = metrics.recentLatency();
     const { received, processed, failed, dead_lettered, already_journaled } = metrics.totals();
@@ -116,6 +128,7 @@ export class StandingWatch {
       partitions: partitions.map((each) => partitionOf(each, partitionReasons)),
       unassigned: unassigned ?? null,
       open_transactions: partitions.flatMap(openTransactionOf),
+      ...(blocked.length > 0 && { blocked_partitions: blocked }),
       latency_ms: latency === undefined
         ? null
         : { p50: latency.p50, p99: latency.p99, max: latency.max },

@@ -121,7 +121,7 @@ export function trackCommand(): Command {
     .addOption(
       new Option(
         "--health-port <[host:]port>",
-        "serve GET /live and GET /ready on this port (default: off)",
+        "serve GET /live, /ready, and /metrics on this port (default: off)",
       )
         .argParser(parseListenAddress),
     )

@@ -23,7 +23,8 @@ const DATE_LENGTH = 11;
 /** Characters shown of a value without an order. */
 const VALUE_LENGTH_MAX = 120;
 
-const STYLE = `
+/** Also of the live page. */
+export const PAGE_STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
   --warning: #8a6100; --accent: #2866b8; }
 @media (prefers-color-scheme: dark) { :root { --good: #6cc283; --bad: #ff7b72; --warning: #e3b341;
@@ -78,7 +79,7 @@ export function formatHtml(
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${text(title)}</title>
-<style>${STYLE}${CHART_STYLE}</style>
+<style>${PAGE_STYLE}${CHART_STYLE}</style>
 </head>
 <body>
 <h1>orderflow <span class="${level}">${text(name)}</span></h1>
