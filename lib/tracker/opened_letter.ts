@@ -1,5 +1,5 @@
 /**
- * Decodes dead letters: why a record was dead-lettered, where it came from, and the record as it was before.
+ * Decodes dead letters: the failure reason, the source, and the original record.
  * `lib/tracker/letter.ts` encodes them and describes the format.
  *
  * @module
@@ -24,7 +24,7 @@ import {
   SOURCE_TOPIC_ID_HEADER,
 } from "./letter.ts";
 
-/** Where the record came from. Anything that the letter does not state is undefined. */
+/** The source of the record. Anything that the letter does not state is undefined. */
 export interface LetterSource {
   readonly topic: string | undefined;
   readonly partition: number | undefined;
