@@ -5,13 +5,13 @@
  * topic, which show whether it can be trusted:
  *
  *     the commit's note          means                                     resume from
- *     this journal, this topic   our own commit                            the commit, or where the journal ends if
- *     lower another journal            another tracker had the partition         the commit
- *     another topic id           the topic was created again               the beginning
- *     none                       an operator reset the group, or another   the commit, or where the journal ends if
- *     lower                            program was a member of it
- *     no commit at all           the partition was added, its commit       the first offset that the journal does not
- *     hold                            expired, or the topic was created again
+ *     this journal, this topic   our own commit                            the commit, or the journal's end if lower
+ *     another journal            another tracker had the partition         the commit
+ *     another topic id           the topic was recreated                   the beginning
+ *     none                       an operator reset the group, or another   the commit, or the journal's end if lower
+ *                                program was a member of it
+ *     no commit at all           the partition was added, its commit       the first offset not in the journal
+ *                                expired, or the topic was recreated
  *
  * A group without commits begins where `--from` says. Its start is committed before any record is handed over; if that
  * is the topic's end, for all partitions at once. So a partition without a commit was never read, or its commit

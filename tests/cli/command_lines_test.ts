@@ -53,7 +53,7 @@ const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
   [
     "producer",
     ["--config", "elsewhere.properties"],
-    /may read the folders "logs" and "config" only/,
+    /may only read the folders "logs" and "config"/,
   ],
   ["producer", ["--config", "config/none.properties"], /cannot read config\/none\.properties/],
   ["tracker", ["--config", "none.properties"], /cannot read none\.properties/],
