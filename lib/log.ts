@@ -22,6 +22,7 @@ import { printable } from "./text.ts";
 
 export type { Logger };
 
+/** The levels of `--log-level`. */
 export type LogLevelName = "debug" | "info" | "warn" | "error";
 
 const ROOT_CATEGORY = "orderflow";

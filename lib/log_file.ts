@@ -16,7 +16,6 @@ export class LogFile {
   /** Undefined between a failure and the next line. */
   #file: Deno.FsFile | undefined;
   #bytes = 0;
-  /** True if a failed write left an incomplete line. */
   #isTorn = false;
 
   /** @throws the file system's error. */

@@ -189,7 +189,6 @@ export function integerParser(
   };
 }
 
-/** Parses a comma-separated list of `host:port`. */
 export function parseBrokers(text: string): readonly string[] {
   const brokers = text.split(",").map((broker) => broker.trim()).filter((broker) => broker !== "");
   for (const broker of brokers) {
@@ -207,7 +206,6 @@ export function parseBrokers(text: string): readonly string[] {
   return brokers;
 }
 
-/** Parses a topic name by Kafka's own rule. */
 export function parseTopic(text: string): string {
   if (!/^[a-zA-Z0-9._-]{1,249}$/.test(text) || text === "." || text === "..") {
     throw new InvalidArgumentError(
@@ -217,10 +215,8 @@ export function parseTopic(text: string): string {
   return text;
 }
 
-/** The value that stands for no topic. */
 export const NO_TOPIC = "none";
 
-/** Parses a topic name, or {@link NO_TOPIC}. */
 export function parseTopicOrNone(text: string): string {
   return text === NO_TOPIC ? NO_TOPIC : parseTopic(text);
 }

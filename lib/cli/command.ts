@@ -8,7 +8,6 @@ import { Command, Help } from "commander";
 import { colorsWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
-/** The texts of a command's help, besides its options. */
 export interface CommandText {
   readonly name: string;
   readonly description: string;
@@ -16,7 +15,6 @@ export interface CommandText {
   readonly examples?: readonly (readonly [command: string, effect?: string])[];
 }
 
-/** Headings of option groups in `--help`. */
 export const OPTION_GROUPS = {
   cluster: "Cluster:",
   load: "Load:",

@@ -7,7 +7,6 @@
 import { InvalidArgumentError } from "commander";
 
 export interface ListenAddress {
-  /** Absent if only a port was given. */
   readonly hostname?: string;
   readonly port: number;
 }

@@ -73,13 +73,11 @@ function rangeParser(
   };
 }
 
-/** Returns NaN if the text is not a time. */
 function timeOf(text: string, form: RegExp): number {
   const [, amount, unit = ""] = form.exec(text) ?? [];
   return Number(amount) * (TIME_UNITS_MS[unit] ?? NaN);
 }
 
-/** Returns NaN if the text is not a size. */
 function bytesOf(text: string): number {
   const [, amount, unit = "", binary] = /^(\d+(?:\.\d+)?)([kMGT])(i?)B$/i.exec(text) ?? [];
   return Math.round(

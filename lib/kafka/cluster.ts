@@ -33,7 +33,6 @@ import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_prot
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
 const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
-/** The state of a group in which every member has its assignment. */
 const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
@@ -99,7 +98,6 @@ export class ClusterClient implements AsyncDisposable {
     return { topic, topicId, partitionCount };
   }
 
-  /** Returns, by name, the topics that exist and that this user may describe. */
   async findTopics(topics: readonly string[]): Promise<ReadonlyMap<string, TopicDescription>> {
     const found = await this.#calls.call(
       `describing the topics ${topics.map((topic) => `"${topic}"`).join(", ")}`,
@@ -171,7 +169,6 @@ export class ClusterClient implements AsyncDisposable {
     throw missingTopic(topic, { existing, ...(advice !== undefined && { advice }) });
   }
 
-  /** Returns the topic, and creates it with these settings if it is missing. */
   async ensureTopic(
     topic: string,
     { partitionCount, config = {} }: TopicSettings,
@@ -296,7 +293,6 @@ export class ClusterClient implements AsyncDisposable {
     }, { alsoTransient: UNKNOWN_PARTITION });
   }
 
-  /** Returns the {@link offsets} of all partitions of a topic. */
   async allOffsets(topic: string): Promise<readonly OffsetRange[]> {
     const { partitionCount } = await this.describeTopic(topic);
     return await this.offsets(topic, Array.from({ length: partitionCount }, (_, index) => index));
@@ -315,7 +311,6 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** Returns the epoch of each partition's current leader. */
   async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
     const { partitions } = await this.#calls.call(
       `describing topic "${topic}"`,

@@ -29,6 +29,5 @@ export interface CommittedOffset {
 
 export interface TopicSettings {
   readonly partitionCount: number;
-  /** Kafka's topic settings by name, such as `retention.ms`. */
   readonly config?: Readonly<Record<string, string>>;
 }

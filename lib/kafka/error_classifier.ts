@@ -25,7 +25,6 @@ export type ErrorScope =
 
 export interface ErrorClass {
   readonly scope: ErrorScope;
-  /** The reason for the scope. */
   readonly why: string;
   /** True if the broker stored none of the request's records. */
   readonly storesNothing: boolean;

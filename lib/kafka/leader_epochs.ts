@@ -25,7 +25,6 @@ export interface LeaderEpochQuestion {
   /** A topic with the same name and another id is not asked. */
   readonly topicId: string;
   readonly partition: number;
-  /** The epoch whose end is asked for. */
   readonly epoch: number;
   /** Leaders of an older epoch are not asked: they lack what newer leaders have appended. Default: 0. */
   readonly leaderEpochMin?: number;

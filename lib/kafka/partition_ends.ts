@@ -14,7 +14,6 @@ export interface PartitionEnds {
   readonly lastStableOffset: number;
 }
 
-/** The ends of a partition, or the error of its leader. */
 export type PartitionEndsAnswer =
   | { readonly partition: number; readonly ends: PartitionEnds }
   | { readonly partition: number; readonly error: Error };

@@ -27,17 +27,14 @@ export class PartitionLogs implements AsyncDisposable {
     await reader?.[Symbol.asyncDispose]();
   }
 
-  /** {@link ClusterClient.epochEnd} */
   epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
     return this.#cluster.epochEnd(question);
   }
 
-  /** {@link ClusterClient.leaderEpochs} */
   leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
     return this.#cluster.leaderEpochs(topic);
   }
 
-  /** Returns the offset range of a partition. */
   async range(topic: string, partition: number): Promise<OffsetRange> {
     const [range] = await this.#cluster.offsets(topic, [partition]);
     if (range === undefined) throw new RangeError(`expected the offsets of ${topic}[${partition}]`);

@@ -12,7 +12,6 @@
 import { DeliveryError, isTooLarge, scopeOf } from "./errors.ts";
 import type { OutgoingRecord } from "../record.ts";
 
-/** The result of sending a batch. */
 export type SendOutcome<Item, Answer> =
   | { readonly kind: "stored"; readonly items: readonly Item[]; readonly answer: Answer }
   /** A batch of more than one record was refused: parts of it are sent next. */
@@ -53,7 +52,6 @@ export class PartitionQueue<Item> {
     return this.#items.slice(0, this.#inFlightCount);
   }
 
-  /** The items behind those in flight. */
   get waiting(): readonly Item[] {
     return this.#items.slice(this.#inFlightCount);
   }
@@ -62,7 +60,6 @@ export class PartitionQueue<Item> {
     for (const item of items) this.#items.push(item);
   }
 
-  /** Removes the first items. */
   drop(count: number): void {
     this.#items.splice(0, count);
   }

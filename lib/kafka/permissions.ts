@@ -4,7 +4,6 @@
  * @module
  */
 
-/** Kafka's operation names, as used in ACLs. */
 export type TopicOperation = "Read" | "Write";
 
 const BITS: Readonly<Record<TopicOperation, number>> = { Read: 3, Write: 4 };

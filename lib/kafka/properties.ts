@@ -9,7 +9,6 @@
  * @module
  */
 
-/** A setting with its escape sequences replaced. */
 export interface Property {
   /** The number of its first line in the file, from 1. */
   readonly line: number;

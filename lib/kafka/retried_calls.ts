@@ -37,7 +37,6 @@ export class RetriedCalls {
     this.#isConnected = true;
   }
 
-  /** Ends the retries: the next error is thrown. */
   close(): void {
     this.#isClosed = true;
   }

@@ -125,7 +125,6 @@ const SECURITY_WORD =
 /** Maximum edit distance between a misspelled name and the setting that was meant. */
 const MISSPELLING_MAX = 2;
 
-/** Reports whether this program uses the setting. */
 export function isApplied(name: string): boolean {
   return APPLIED_SETTINGS.has(name);
 }

@@ -25,7 +25,6 @@ export interface StoredBatchQuery {
   readonly partition: number;
   /** At least one. */
   readonly records: readonly OutgoingRecord[];
-  /** The offset at which the search begins. */
   readonly fromOffset: number;
   /** Called before each attempt; false cancels the search. */
   readonly isWanted: () => boolean;

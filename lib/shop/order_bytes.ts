@@ -201,7 +201,6 @@ export class OrderEncoder {
     this.#end = end + text.length;
   }
 
-  /** Writes a non-negative integer. */
   #whole(value: number): void {
     const slab = this.#slab;
     let length = 1;

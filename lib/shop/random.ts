@@ -86,7 +86,6 @@ export class WeightedIndex {
     this.#total = total;
   }
 
-  /** Creates an index weighted by {@link popularityWeight}. */
   static byPopularity(count: number): WeightedIndex {
     const weights = Float64Array.from(
       { length: count },

@@ -30,7 +30,6 @@ import { watchWanted } from "./wanted.ts";
 
 /** A record whose dead letter cannot be sent now; its partition waits. */
 export interface BlockedLetter {
-  /** The record's topic. */
   readonly topic: string;
   readonly partition: number;
   /** The offset of the first waiting record. */
@@ -41,13 +40,11 @@ export interface BlockedLetter {
 
 export interface DeadLettersOptions {
   readonly producer: Pick<ReliableProducer, "send">;
-  /** The dead-letter topic. */
   readonly topic: string;
   /** The dead-letter topic's last known partition count. */
   readonly partitionCount: number;
   /** True if the dead-letter topic is compacted; letters then get unique keys. */
   readonly isCompacted?: boolean;
-  /** The consumer group that reads the records. */
   readonly groupId?: string;
   /** Returns the current state of the dead-letter topic; undefined if it does not exist. */
   readonly describe?: () => Promise<DeadLetterTopic | undefined>;
@@ -58,9 +55,7 @@ export interface DeadLettersOptions {
 
 interface PendingLetter {
   readonly letter: DeadLetter;
-  /** The changes made so far. */
   adaptations: ReadonlySet<Adaptation>;
-  /** The reason for the last adaptation. */
   refusal: string | undefined;
 }
 
@@ -68,15 +63,12 @@ interface PendingLetter {
 interface LetterDelivery {
   readonly queue: PartitionQueue<PendingLetter>;
   readonly isWanted: () => boolean;
-  /** The partition of the dead-letter topic for the next batch. */
   target: number;
   /** Consecutive failures with an unclear cause. */
   unclearCount: number;
-  /** The last failure that was logged for these letters. */
   loggedFailure: string | undefined;
 }
 
-/** A send that has no answer yet. */
 interface Attempt {
   readonly startedAtMs: number;
   /** The last error that the client is retrying after. */
@@ -102,7 +94,6 @@ export class DeadLetters {
   readonly #refusals = new KnownRefusals();
   /** The last send to each partition of the dead-letter topic. */
   readonly #turns = new Map<number, Promise<unknown>>();
-  /** The deliveries in progress, by source partition. */
   readonly #deliveries = new Map<number, LetterDelivery>();
   /** Current failures, by partition of the dead-letter topic. */
   readonly #failures = new Map<number, string>();

@@ -31,9 +31,7 @@ export interface UndecidedRecords {
   readonly recordCount: number;
 }
 
-/** The result of waiting for the end of a topic. */
 export interface EndOfTopic {
-  /** False if stopped before the end. */
   readonly isReached: boolean;
   /** Records that were in the topic at the start and are not in the journal. */
   readonly undecided: readonly UndecidedRecords[];

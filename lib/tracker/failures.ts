@@ -6,7 +6,6 @@
 
 /** The headers of a letter, in the terms of Kafka Connect's sink tasks. */
 interface FailureKind {
-  /** Kafka Connect's processing stage. */
   readonly stage: string;
   /** Takes the place of Kafka Connect's exception class. */
   readonly exception: string;
@@ -42,7 +41,6 @@ export function loggedMessageOf(
   return logValues ? message : messageWithoutValues;
 }
 
-/** Returns the reason with this name, or `UNKNOWN`. */
 export function failureReasonOf(text: string | undefined): FailureReason {
   return FAILURE_REASONS.find((reason) => reason === text) ?? "UNKNOWN";
 }

@@ -81,11 +81,9 @@ export type Adaptation =
   | "value"
   | "headers"
   | "key"
-  /** The failure's message. */
   | "message";
 
 export interface LetterEncoding {
-  /** The partition of the dead-letter topic. */
   readonly partition: number;
   readonly groupId: string | undefined;
   readonly adaptations: ReadonlySet<Adaptation>;

@@ -92,7 +92,6 @@ export class KnownRefusals {
     this.#nowMs = nowMs;
   }
 
-  /** Records the refusal of a letter that was alone in its batch. */
   note(reason: string, { bytes, timestampMs }: { bytes: number; timestampMs: number }): void {
     const nowMs = this.#nowMs();
     const refusal = (bound: number): Refusal => ({ bound, untilMs: nowMs + REMEMBERED_MS });

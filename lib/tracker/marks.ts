@@ -19,9 +19,7 @@ export interface Mark {
   readonly below: number;
 }
 
-/** The marks of a batch's first new record. */
 export interface TakenMarks {
-  /** The text for the line; undefined if there is none. */
   readonly text: string | undefined;
   /** Marks that depended on the offset of the next record and are now confirmed. */
   readonly confirmed: readonly string[];
@@ -51,7 +49,6 @@ export class PartitionMarks {
     return true;
   }
 
-  /** Removes the marks of all other partitions. */
   keepOnly(partitions: ReadonlySet<number>): void {
     for (const partition of this.#marks.keys()) {
       if (!partitions.has(partition)) this.#marks.delete(partition);

@@ -112,7 +112,6 @@ export class Metrics implements TrackerCounts {
     this.#alreadyJournaled += count;
   }
 
-  /** Sets the source of lag and open transactions. */
   followLag(figures: () => LagFigures): void {
     this.#lagFigures = figures;
   }

@@ -21,13 +21,11 @@ import { counted } from "../text.ts";
 import type { BlockedLetter } from "./dead_letters.ts";
 import type { TrackerState } from "../tracker_status.ts";
 
-/** A handler's call in progress. */
 export interface HandlerCall {
   readonly offset: number;
   readonly forMs: number;
 }
 
-/** The state of the tracker's parts. */
 export interface Observation {
   readonly topic: string;
   readonly isStopping: boolean;

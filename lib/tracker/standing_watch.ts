@@ -44,7 +44,6 @@ export class StandingWatch {
   #unassignedSinceMs: number | undefined;
   /** The first offsets of logged open transactions, by partition. */
   readonly #saidTransactions = new Map<number, number>();
-  /** Partitions logged as not advancing. */
   readonly #saidStill = new Set<number>();
 
   constructor(options: StandingWatchOptions) {
@@ -80,7 +79,6 @@ export class StandingWatch {
     };
   }
 
-  /** The current state of the tracker. */
   get standing(): Standing {
     const { topic, consumer, journal, deadLetters, stopping } = this.#options;
     const nowMs = performance.now();

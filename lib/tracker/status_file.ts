@@ -60,12 +60,10 @@ export class StatusFile {
     this.#writeIfIdle();
   }
 
-  /** Sets the step shown while the tracker is starting. */
   noteStep(step: string): void {
     this.#report = () => ({ ...STARTING, reason: `starting: ${step}` });
   }
 
-  /** Sets the source of later reports. */
   follow(report: () => TrackerReport): void {
     this.#report = report;
   }

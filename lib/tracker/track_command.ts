@@ -49,7 +49,6 @@ export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly healthHost: string;
 }
 
-/** Prints the totals of a run; returns its exit code. */
 export function reportTotals(
   totals: TrackerTotals,
   { json, topic, undecided }: Pick<TrackOptions, "json" | "topic"> & {

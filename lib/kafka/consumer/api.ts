@@ -44,7 +44,6 @@ export interface ConsumedBatch {
   isCurrent(): boolean;
   /** Aborted when the partition may belong to another member, to cancel pending work. */
   readonly lost: AbortSignal;
-  /** Asks the cluster whether the topic is still the one that the batch was read from. */
   confirmTopic(): Promise<boolean>;
   /** Offsets of the record batches by leader epoch, including aborted and control batches. */
   readonly epochRuns?: readonly EpochRun[];
@@ -74,12 +73,10 @@ export type ConsumerNotice =
   | { readonly kind: "topic-changed"; readonly from: string; readonly to: string | undefined }
   | {
     readonly kind: "commit-failed";
-    /** By partition. */
     readonly offsets: ReadonlyMap<number, number>;
     readonly reason: string;
   };
 
-/** An offset to commit. */
 export interface CommitPoint {
   readonly partition: number;
   readonly offset: number;
@@ -87,11 +84,9 @@ export interface CommitPoint {
   readonly epoch: number | undefined;
 }
 
-/** The state of one of this member's partitions. */
 export interface PartitionStanding extends PartitionLag {
   /** One past the last safe offset, where this member would resume; undefined until the start is decided. */
   readonly position: number | undefined;
-  /** Set if the partition's next batch cannot be read. */
   readonly unreadable: UnreadableBatch | undefined;
 }
 
@@ -100,10 +95,8 @@ export interface UnreadableBatch {
   readonly reason: string;
 }
 
-/** The state of a group member at one moment. */
 export interface ConsumerStanding {
   readonly hindrance: Hindrance | undefined;
-  /** The partitions assigned to this member, in order. */
   readonly partitions: readonly PartitionStanding[];
   /** Why commits fail; undefined if they succeed. */
   readonly commitFailure: string | undefined;

@@ -58,7 +58,6 @@ export function assignRoundRobin(
   return new Map(sorted.map(({ memberId, assignment }) => [memberId, assignment]));
 }
 
-/** Returns the distinct topics of all members, sorted by name. */
 function topicsOf(members: readonly SubscribedMember[]): readonly string[] {
   return [...new Set(members.flatMap(({ topics }) => topics))].sort(compare);
 }
@@ -74,12 +73,9 @@ function compare(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** A topic at the time of an assignment. */
 export type TopicState = Pick<TopicMetadata, "topicId" | "partitionCount">;
 
-/** An assignment made by the group's leader. */
 export interface GroupAssignment {
-  /** The topics that any member subscribes to. */
   readonly subscribedTopics: readonly string[];
   /** The subscribed topics that exist and that this user may describe. */
   readonly topics: ReadonlyMap<string, TopicState>;
@@ -88,13 +84,11 @@ export interface GroupAssignment {
 }
 
 export interface RoundRobinOptions {
-  /** The consumer's connections, as kafkajs passes them to its assigners. */
   readonly cluster: ClientCluster;
   /** Called each time this member, as the leader, has assigned the group's partitions. */
   readonly onAssigned: (assignment: GroupAssignment) => void;
 }
 
-/** Returns {@link assignRoundRobin} as an assigner for kafkajs. */
 export function roundRobinAssigner({ cluster, onAssigned }: RoundRobinOptions): Assigner {
   return {
     name: PROTOCOL_NAME,

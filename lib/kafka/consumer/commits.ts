@@ -16,10 +16,8 @@ import type { CommitPoint } from "./api.ts";
 
 export interface CommitsOptions {
   readonly topic: string;
-  /** Commits through kafkajs. */
   readonly send: EachBatchPayload["commitOffsetsIfNecessary"];
   readonly metadataOf: (point: CommitPoint) => string;
-  /** Returns true if this member may still commit. */
   readonly isCurrent: () => boolean;
   readonly onCommitted: () => void;
   readonly onFailed: (points: readonly CommitPoint[], error: unknown) => void;
@@ -38,12 +36,10 @@ export class Commits {
     this.#options = options;
   }
 
-  /** Resolves when no commit is in progress. */
   get settled(): Promise<void> {
     return this.#underWay ?? Promise.resolve();
   }
 
-  /** True if nothing is waiting to be committed. */
   get isDone(): boolean {
     return this.#waiting.size === 0;
   }
@@ -54,7 +50,6 @@ export class Commits {
     this.#underWay ??= Promise.resolve().then(() => this.#commitAll());
   }
 
-  /** Must be called for each COMMIT_OFFSETS event. */
   noteConfirmed(partition: number, offset: string): void {
     this.#confirmed.set(partition, offset);
   }

@@ -21,7 +21,6 @@ export class CoordinatorWatch {
     this.#heardAtMs = now();
   }
 
-  /** Records that a heartbeat was answered or the group joined. */
   heard(): void {
     this.#heardAtMs = this.#now();
     this.#lateChecks = 0;

@@ -73,9 +73,7 @@ export class GroupConsumer {
   #session: Session | undefined;
   #membership: Membership | undefined;
   #isStopping = false;
-  /** The partitions that cannot be read now. */
   readonly #unreadable = new Map<number, UnreadableBatch>();
-  /** Why commits fail now. */
   #commitFailure: string | undefined;
   readonly #liveness = new Liveness();
   readonly #lag = new LagTracker();
@@ -111,7 +109,6 @@ export class GroupConsumer {
     return this.#groupWatch.unassigned;
   }
 
-  /** The current state of this member and its partitions. */
   get standing(): ConsumerStanding {
     const positions = this.#membership?.isPlaced ? this.#membership.positions() : undefined;
     return {

@@ -18,7 +18,6 @@ import type { GroupAssignment, TopicState } from "./assigner.ts";
 
 /** Reported once when it begins and once when it ends. */
 export type GroupNotice =
-  /** Partitions of the topic that no member of the group holds. */
   | { readonly kind: "unassigned"; readonly partitions: readonly number[] }
   | { readonly kind: "all-assigned" };
 
@@ -29,7 +28,6 @@ export interface GroupWatchOptions {
   readonly onNotice: (notice: GroupNotice) => void;
   /** Called if this member is the leader and must reassign partitions. */
   readonly requestRejoin: () => void;
-  /** Default: {@link INTERVAL_MS}. */
   readonly intervalMs?: number;
 }
 
@@ -37,13 +35,11 @@ const INTERVAL_MS = 5_000;
 /** Limit of the wait for a broker's answer in {@link GroupWatch.stop}. */
 const STOP_TIMEOUT_MS = 1_000;
 
-/** The group as known between two joins. */
 interface Membership {
   /** Undefined if another member is the leader. */
   readonly assignment: GroupAssignment | undefined;
   /** The topic's partitions that any member holds; undefined while not known. */
   held: ReadonlySet<number> | undefined;
-  /** The partitions that nobody held at the last check. */
   suspected: ReadonlySet<number> | undefined;
 }
 
@@ -51,7 +47,6 @@ export class GroupWatch {
   readonly #options: GroupWatchOptions;
   #membership: Membership | undefined;
   #unassigned: readonly number[] | undefined;
-  /** The partitions in the last notice. */
   #reported: readonly number[] = [];
   #isStopped = false;
   #wake: () => void = () => {};
@@ -66,7 +61,6 @@ export class GroupWatch {
     return this.#unassigned;
   }
 
-  /** Polls the group until {@link stop}. */
   start(): void {
     this.#running ??= this.#run();
   }

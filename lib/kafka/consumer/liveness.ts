@@ -76,7 +76,6 @@ export class Liveness implements TrafficObserver {
     if (REFUSALS.has(reason) || isAuthenticationFailure(error)) this.#refusal = reason;
   }
 
-  /** Records that a fetch, heartbeat, commit, or join succeeded. */
   succeeded(): void {
     this.#succeededAtMs = this.#now();
     this.#refusal = undefined;
@@ -122,7 +121,6 @@ export class Liveness implements TrafficObserver {
     return this.#now() - this.#heardAtMs;
   }
 
-  /** Why this member cannot read now; undefined if it can. */
   get hindrance(): Hindrance | undefined {
     const nowMs = this.#now();
     if (this.unheardMs >= SILENT_AFTER_MS) return { kind: "unreachable", forMs: this.unheardMs };

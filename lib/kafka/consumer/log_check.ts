@@ -16,7 +16,6 @@ export interface LogPosition {
   readonly topic: string;
   readonly topicId: string;
   readonly partition: number;
-  /** The next offset to be read. */
   readonly offset: number;
   /** Leader epoch of the record before it; undefined if not known. */
   readonly epoch: number | undefined;

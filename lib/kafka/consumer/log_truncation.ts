@@ -19,7 +19,6 @@ import type { EpochRun } from "../protocol/record_batch.ts";
 
 /** The point from which the log has other records than those that were read, or none. */
 export interface Divergence {
-  /** The first such offset. */
   readonly offset: number;
   /** Epoch of the record that was read at this offset; undefined if not known. */
   readonly epoch: number | undefined;
@@ -84,7 +83,6 @@ export function divergenceBefore(
   return answer.endOffset < offset ? answer.endOffset : undefined;
 }
 
-/** The relation of a batch to what was read before it. */
 export type BatchFit =
   /** The batch overlaps what was read, or continues the epoch of the last record. */
   | { readonly kind: "continues" }
@@ -95,7 +93,6 @@ export type BatchFit =
     readonly kind: "new epoch";
     /** The epoch of the last record before the batch. */
     readonly epoch: number;
-    /** One past that record. */
     readonly end: number;
   }
   /** The batch and what was read before it cannot be in the same log. */

@@ -28,7 +28,6 @@ export interface MembershipOptions extends
     "topic" | "groupId" | "commitMetadata" | "beginsAtEnd" | "startAt" | "logCheck"
   >,
   Pick<PipelineOptions, "isStopping" | "onBatch" | "onUnreadable"> {
-  /** The topic's partitions assigned to this member. */
   readonly partitions: readonly number[];
   readonly cluster: Pick<
     ClusterClient,
@@ -39,7 +38,6 @@ export interface MembershipOptions extends
   readonly commit: ReturnType<typeof committerOf>;
   readonly createCommits: (membership: Membership) => Commits;
   readonly confirmTopic: (membership: Membership) => Promise<boolean>;
-  /** Called when the starts of the partitions are decided. */
   readonly onPlaced: (assignment: Assignment) => void;
 }
 
@@ -85,7 +83,6 @@ export class Membership {
     return !this.#lost.signal.aborted;
   }
 
-  /** True once the starts are decided. */
   get isPlaced(): boolean {
     return this.#isPlaced;
   }
@@ -108,7 +105,6 @@ export class Membership {
     this.#lost.abort();
   }
 
-  /** Returns the next offset to read, by partition. */
   positions(): ReadonlyMap<number, number> {
     return new Map(
       [...this.pipelines.values()].flatMap(({ partition, position }) =>

@@ -18,7 +18,6 @@ export interface ProberOptions {
   readonly liveness: Liveness;
 }
 
-/** Information newer than this is not probed for. */
 const ASKED_AGAIN_AFTER_MS = 900;
 const NO_ERROR_CODE = 0;
 const UNKNOWN_TOPIC_ERROR_CODE = 3;

@@ -20,7 +20,6 @@ import {
 import { observeTraffic, type TrafficObserver } from "../kafkajs/traffic.ts";
 import { type GroupAssignment, roundRobinAssigner } from "./assigner.ts";
 
-/** The result of joining the group. */
 export interface Joined {
   readonly memberId: string;
   readonly partitions: readonly number[];
@@ -35,7 +34,6 @@ export interface SessionHooks extends FetchHooks {
   /** Members whose subscription cannot be decoded get no partitions. */
   readonly onUnreadableMembers: (memberIds: readonly string[]) => void;
   readonly onJoined: (joined: Joined) => void;
-  /** Called when the group's coordinator has answered. */
   readonly onHeartbeat: () => void;
   readonly onCommitted: (partition: number, offset: string) => void;
   readonly onBatch: (payload: EachBatchPayload) => Promise<void>;
@@ -63,11 +61,9 @@ export class Session {
   readonly consumer: Consumer;
   readonly #options: SessionOptions;
   readonly #ended = Promise.withResolvers<Error | undefined>();
-  /** kafkajs's connections, as passed to its partition assigner. */
   #cluster: ClientCluster | undefined;
   /** kafkajs's membership; set by the first join. */
   #member: GroupMember | undefined;
-  /** The last assignment that this member made as the group's leader. */
   #assigned: GroupAssignment | undefined;
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #isDisconnected = false;
@@ -97,7 +93,6 @@ export class Session {
     await withinTime(this.consumer.disconnect().catch(() => {}), DISCONNECT_TIMEOUT_MS);
   }
 
-  /** Makes the consumer rejoin the group at its next heartbeat. */
   requestRejoin(): void {
     if (this.#cluster !== undefined) requestRejoin(this.#cluster);
   }

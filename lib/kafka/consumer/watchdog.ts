@@ -9,17 +9,14 @@ import type { Hindrance, Liveness } from "./liveness.ts";
 
 /** Reports a hindrance, once when it begins and once when it ends. */
 export type HindranceNotice =
-  /** No broker has sent anything for `silentMs`. */
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
-  /** Something other than silence. */
   | { readonly kind: "hindered"; readonly hindrance: Hindrance }
   | { readonly kind: "unhindered"; readonly was: Hindrance["kind"] };
 
 export interface WatchdogOptions {
   readonly liveness: Liveness;
   readonly onNotice: (notice: HindranceNotice) => void;
-  /** Sends a heartbeat if one is due. */
   readonly heartbeat: () => Promise<void>;
   readonly rebuild: (reason: Error) => void;
 }

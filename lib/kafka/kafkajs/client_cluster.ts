@@ -34,7 +34,6 @@ interface DescribedGroup {
   readonly members: readonly { readonly memberAssignment: Uint8Array }[];
 }
 
-/** A request and the decoder of its response. */
 export interface ProtocolCall {
   readonly request: {
     readonly apiKey: number;
@@ -48,7 +47,6 @@ export interface ProtocolCall {
   };
 }
 
-/** kafkajs's connections to a cluster, as used by its own producers and consumers. */
 export interface ClientCluster {
   readonly brokerPool: {
     /** By node id, from the last metadata response. */

@@ -39,14 +39,12 @@ interface ClientCluster {
   findBroker(node: { readonly nodeId: string }): Promise<ClientBroker>;
 }
 
-/** The position of a fetch. */
 export interface FetchPlace {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
 }
 
-/** Callbacks between a consumer and its fetches. */
 export interface FetchHooks {
   /** Returns the leader epoch of the record before the offset, which the broker compares; undefined if not known. */
   readonly lastFetchedEpoch: (place: FetchPlace) => number | undefined;

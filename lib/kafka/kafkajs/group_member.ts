@@ -7,7 +7,6 @@
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import syncGroupModule from "kafkajs/src/protocol/requests/syncGroup/index.js";
 
-/** kafkajs's membership of a group. */
 export interface GroupMember {
   /** Sends a heartbeat unless the last one is younger than `interval` milliseconds. */
   heartbeat(options: { readonly interval: number }): Promise<void>;
@@ -15,7 +14,6 @@ export interface GroupMember {
 
 interface ConsumerGroup extends GroupMember {
   readonly cluster: { disconnect(): Promise<void> };
-  /** Replaced by each join. */
   readonly offsetManager: object | null;
   joinAndSync(): Promise<void>;
   heartbeat(options: { readonly interval: number }): Promise<void>;

@@ -26,7 +26,6 @@ interface ProduceFields {
   readonly compression: number;
   readonly producerId: { toString(): string };
   readonly producerEpoch: number;
-  /** Set by a transactional producer. */
   readonly transactionalId?: string;
   readonly topicData: readonly {
     readonly topic: string;
@@ -38,7 +37,6 @@ interface ProduceFields {
   }[];
 }
 
-/** An encoded body as expected by kafkajs. */
 interface EncodedBody {
   readonly buf: Buffer;
   readonly buffer: Buffer;

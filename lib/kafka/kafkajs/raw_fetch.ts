@@ -26,7 +26,6 @@ export interface FetchPosition {
   readonly bytesMax: number;
 }
 
-/** A broker's response for one partition. */
 export interface FetchedPartition {
   readonly topic: string;
   readonly partition: number;
@@ -56,7 +55,6 @@ export interface FetchResponse {
   readonly partitions: readonly FetchedPartition[];
 }
 
-/** The response to a request for one partition. */
 export interface FetchAnswer
   extends
     Pick<FetchedPartition, "errorCode" | "lastStableOffset" | "abortedTransactions" | "records"> {
@@ -208,7 +206,6 @@ function decodeAnswer(payload: unknown): FetchAnswer & { readonly clientSideThro
   };
 }
 
-/** Decodes a Fetch response, version 12. */
 export function decodeFetchResponse(payload: unknown): FetchResponse {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);

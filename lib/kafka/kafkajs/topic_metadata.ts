@@ -11,7 +11,6 @@ import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import type { ClientBroker, ClientCluster } from "./client_cluster.ts";
 
-/** The metadata of one topic. */
 export interface TopicMetadata {
   /** The protocol's error code; 0 means success. */
   readonly errorCode: number;

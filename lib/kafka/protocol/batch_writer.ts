@@ -32,7 +32,6 @@ const GZIP = 1;
 
 const compressed = promisify(gzip);
 
-/** A batch to be written. */
 export interface OutgoingBatch {
   readonly records: readonly OutgoingRecord[];
   /** 0 for none, 1 for gzip. */

@@ -7,7 +7,6 @@
  * @module
  */
 
-/** The maximum distance of an LZ4 match. */
 export const LZ4_WINDOW_BYTES = 64 * 1024;
 const LZ4_MATCH_MIN = 4;
 const LZ4_LENGTH_GOES_ON = 15;

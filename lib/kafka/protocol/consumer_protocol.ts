@@ -15,7 +15,6 @@
 
 import { Buffer } from "node:buffer";
 
-/** Partition numbers by topic. */
 export type TopicPartitions = ReadonlyMap<string, readonly number[]>;
 
 const VERSION = 0;

@@ -15,7 +15,6 @@
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 
-/** A question to the leader of one partition. */
 export interface EpochEndQuestion {
   readonly topic: string;
   readonly partition: number;
@@ -24,11 +23,9 @@ export interface EpochEndQuestion {
    * one that knows a newer one answers FENCED_LEADER_EPOCH.
    */
   readonly currentLeaderEpoch: number;
-  /** The epoch whose end is asked for. */
   readonly epoch: number;
 }
 
-/** The end of an epoch in a log. */
 export interface EpochEnd {
   /** The highest epoch in the log that is not above the requested one. */
   readonly epoch: number;
@@ -67,7 +64,6 @@ const REPLICA_ID_CONSUMER = -1;
 const ONE = 1;
 const UNDEFINED = -1;
 
-/** Encodes the request body for kafkajs. */
 export function encodeEpochEndRequest(
   { topic, partition, currentLeaderEpoch, epoch }: EpochEndQuestion,
 ): object {

@@ -14,14 +14,12 @@ const VARINT_BYTES_MAX = 5;
 
 export class SteppedBytes {
   readonly #steps: AsyncIterator<Uint8Array>;
-  /** Reads the buffered bytes. */
   readonly cursor = new Cursor(new Uint8Array());
 
   constructor(steps: AsyncIterator<Uint8Array>) {
     this.#steps = steps;
   }
 
-  /** Reports whether the whole next record is buffered. */
   hasRecord(): boolean {
     const length = this.#recordLength();
     return length !== undefined && length <= this.cursor.rest.length;

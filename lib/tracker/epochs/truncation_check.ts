@@ -49,7 +49,6 @@ export interface TruncationCheckOptions {
   readonly settled: (partition: number) => Promise<unknown>;
   /** Called if a log was truncated, or if a commit notes a truncation and nothing has been journaled since. */
   readonly onTruncated: (place: JournalPartition, truncation: NotedTruncation) => void;
-  /** Called if records were deleted before they were read. */
   readonly onGap: (gap: { partition: number; from: number; to: number }) => void;
 }
 
@@ -84,7 +83,6 @@ export class TruncationCheck implements LogCheck {
   readonly #disputes = new Map<number, Dispute>();
   /** Truncations already logged: held records and a commit may both reveal the same one. */
   readonly #logged = new Set<string>();
-  /** Partitions whose unknown epochs have been looked up. */
   readonly #established = new Set<string>();
   #hasAsked = false;
   #isUnanswerable = false;
@@ -237,7 +235,6 @@ export class TruncationCheck implements LogCheck {
     return truncations;
   }
 
-  /** Drops the held records that the log has replaced. */
   async #checkHeld(
     place: JournalPartition,
     divergingEpoch?: EpochEnd,

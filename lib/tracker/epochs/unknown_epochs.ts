@@ -32,7 +32,6 @@ export interface FoundEpochs {
   readonly leaderEpoch: number;
 }
 
-/** Maximum number of epochs looked up per log. */
 const EPOCHS_MAX = 1_000;
 
 /**
@@ -69,7 +68,6 @@ export async function establishEpochs(
 
 interface LogEpochs {
   readonly place: JournalPartition;
-  /** Lowest first, from the log's start to its end. */
   readonly runs: readonly EpochRun[];
   readonly leaderEpoch: number;
 }
