@@ -113,7 +113,7 @@ const CONTRACT_LEVELS: Readonly<Record<LogLevel, string>> = {
 };
 
 /** Formats a line of `tracker.log`: the contract's LogEntry. Within a span, its metadata includes the span's ids. */
-export function formatLogEntry(record: LogRecord, service: string): string {
+function formatLogEntry(record: LogRecord, service: string): string {
   const { error, ...properties } = record.properties;
   const metadata = { ...properties, ...activeSpanIds() };
   return JSON.stringify({

@@ -20,7 +20,7 @@ const REPEAT_WINDOW_MS = 1_000;
 const DISPATCH_MS = 25;
 
 /** Signals that request a stop. SIGHUP means that the terminal was closed. */
-export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 

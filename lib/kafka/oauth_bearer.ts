@@ -13,7 +13,7 @@ import { Buffer } from "node:buffer";
 import type { AuthenticationProviderArgs, Mechanism } from "kafkajs";
 
 /** Thrown if authentication with a token fails. The message never contains the token. */
-export class TokenError extends Error {
+class TokenError extends Error {
   override readonly name = "TokenError";
   /** `TOKEN_REJECTED` by the broker; `NO_TOKEN` if the program's token function failed. */
   readonly type: "TOKEN_REJECTED" | "NO_TOKEN";

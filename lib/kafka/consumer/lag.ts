@@ -36,7 +36,7 @@ export interface PartitionLag {
 /** Age up to which a partition's ends are considered current. */
 export const ENDS_VALID_MS = 5_000;
 /** Shorter transactions are normal. */
-export const TRANSACTION_NOTED_AFTER_MS = 2_000;
+const TRANSACTION_NOTED_AFTER_MS = 2_000;
 
 interface KnownEnds extends PartitionEnds {
   readonly heardAtMs: number;
