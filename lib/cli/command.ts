@@ -4,13 +4,16 @@
  * @module
  */
 
-import { Command, Help } from "commander";
+import { Command, CommanderError, Help } from "commander";
+import { editDistance } from "../edit_distance.ts";
 import { colorsWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
 export interface CommandText {
   readonly name: string;
   readonly description: string;
+  /** Advice for an argument that the command does not take. */
+  readonly argumentAdvice?: string;
   /** Example command lines with their effects, shown below the options. */
   readonly examples?: readonly (readonly [command: string, effect?: string])[];
 }
@@ -29,13 +32,18 @@ export const OPTION_GROUPS = {
 const GENERAL_GROUP = "General:";
 
 /** Creates a command. On an error it prints nothing itself: {@link runProgram} prints the line. */
-export function createCommand({ name, description, examples = [] }: CommandText): Command {
-  return new Command(name)
+export function createCommand(
+  { name, description, argumentAdvice, examples = [] }: CommandText,
+): Command {
+  const command: Command = new Command(name)
     .description(description)
     .optionsGroup(GENERAL_GROUP)
     .helpOption("-h, --help", "print this help")
     .version(VERSION, "--version", "print the version")
-    .exitOverride()
+    .exitOverride((error) => {
+      if (error.code !== "commander.excessArguments") throw error;
+      throw new CommanderError(error.exitCode, error.code, describeExcess(command, argumentAdvice));
+    })
     .showSuggestionAfterError(true)
     .configureOutput({
       outputError: () => {},
@@ -46,6 +54,23 @@ export function createCommand({ name, description, examples = [] }: CommandText)
     .configureHelp({ groupItems: generalGroupLast })
     .addHelpText("after", describeExamples(examples))
     .allowExcessArguments(false);
+  return command;
+}
+
+/** Slips are a letter or two. */
+const SLIP_DISTANCE_MAX = 2;
+
+function describeExcess({ args, commands, registeredArguments }: Command, advice?: string): string {
+  const excess = args[registeredArguments.length] ?? "";
+  if (commands.length === 0) {
+    return `unexpected argument "${excess}"${advice === undefined ? "" : `: ${advice}`}`;
+  }
+  const names = commands.map((each) => each.name());
+  const nearest = names.find((name) => editDistance(excess, name) <= SLIP_DISTANCE_MAX);
+  const hint = nearest === undefined
+    ? `: expected ${names.join(", ")}, or options only`
+    : `; did you mean "${nearest}"?`;
+  return `there is no command "${excess}"${hint}`;
 }
 
 /** Like commander's default, but lists `--version` and `--help` last. */

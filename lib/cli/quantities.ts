@@ -47,7 +47,8 @@ export const parseAge = rangeParser({ min: "1s", max: "5200w" }, {
 /** Parses `64kB`, `256MB`, `1GB` (powers of 1,000), or `256MiB` (of 1,024) into bytes. */
 export const parseSize = rangeParser({ min: "1kB", max: "1000TB" }, {
   parse: bytesOf,
-  describe: ({ min, max }) => `a size from ${min} to ${max}, such as 256MB, 1GB or 512MiB`,
+  describe: ({ min, max }) =>
+    `a size from ${min} on and up to ${max}, such as 256MB, 1GB or 512MiB`,
 });
 
 /** Parses a number of minutes, fractions allowed. */

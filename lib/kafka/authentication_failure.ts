@@ -49,6 +49,6 @@ class AuthenticationFailure {
   noteAccepted(atMs: number): void {
     if (this.#loggedAtMs === undefined || atMs < this.#refusedAtMs) return;
     this.#loggedAtMs = undefined;
-    log.info("The cluster accepts our credentials again; sends resume");
+    log.warn("The cluster accepts our credentials again; sends resume");
   }
 }
