@@ -62,11 +62,11 @@ async function track(options: TrackOptions): Promise<number> {
   const health: { of: Pick<OpenedTracker, "notReadyReason" | "prometheusMetrics"> } = {
     of: { notReadyReason: "starting", prometheusMetrics: () => Promise.resolve(startingMetrics()) },
   };
-  // Both before the rest: a long recovery of the journal is alive, not ready, and can be stopped.
+  // These first: during a long journal recovery the tracker must be live, not ready, and able to stop.
   using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
-    onSecond: () => printErrorLine("stopped at once: the next start reads on from the journal"),
+    onSecond: () => printErrorLine("stopped at once: the next start resumes from the journal"),
   });
   await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
     hostname: options.healthHost,
@@ -89,9 +89,9 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
     logValues: options.logValues,
-    showsDeadLetters: !options.json, // with --quiet the totals count them
+    showsDeadLetters: !options.json, // with --quiet, the totals include them
   });
-  // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
+  // Nothing is in progress before it is open, and the next start repeats an abandoned recovery.
   await using tracker = await shutdown.orStopped(opening);
   if (tracker === undefined) {
     return reportTotals(new Metrics().totals(), { ...options, undecided: [] });

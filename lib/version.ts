@@ -1,12 +1,12 @@
 /**
- * Which orderflow this is.
+ * The version of orderflow.
  *
  * @module
  */
 
 import project from "../deno.json" with { type: "json" };
 
-/** Put into a binary when it is built; a checkout has no need to say which it is. */
+/** Set in a compiled binary when it is built. */
 export const COMMIT_VARIABLE = "ORDERFLOW_COMMIT";
 
 /** `0.1.0 (commit 0123456789ab, Deno 2.9.6, linux x86_64)`; the commit of a binary only. */

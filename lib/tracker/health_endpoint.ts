@@ -12,7 +12,7 @@ import type { Logger } from "../log.ts";
 import { type ProbeRequest, type ProbeResponse, ProbeServer } from "../probe_server.ts";
 import { PROMETHEUS_CONTENT_TYPE } from "../prometheus.ts";
 
-/** Why a tracker does no work at the moment; undefined where it does, or rightly waits for records. */
+/** Why a tracker does no work now; undefined if it works, or waits for new records. */
 export type NotReadyReason = string | undefined;
 
 export interface HealthEndpointOptions {
@@ -30,7 +30,7 @@ export interface HealthEndpoint extends AsyncDisposable {
   readonly port: number;
 }
 
-/** @throws {HealthPortError} where the address cannot be listened on. */
+/** @throws {HealthPortError} if it cannot listen on the address. */
 export function openHealthEndpoint(
   { hostname, port, log, ...sources }: HealthEndpointOptions,
 ): HealthEndpoint {
@@ -56,7 +56,7 @@ export function openHealthEndpoint(
   }
 }
 
-/** The port of the health endpoint is taken, or may not be used. */
+/** Thrown if the port of the health endpoint is in use or not permitted. */
 export class HealthPortError extends Error {
   override readonly name = "HealthPortError";
 }

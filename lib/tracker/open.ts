@@ -132,7 +132,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
   const partitionLogs = opened.use(new PartitionLogs(cluster, options.connection));
   const member = new MemberFile({ ...options, log });
-  await member.leaveForTheDead(cluster);
+  await member.removeDeadMember(cluster);
   const metrics = new Metrics();
   const deadLetters = openDeadLetters(options, { found, cluster, opened, log });
   let onJournaled: OpenedTracker["onJournaled"] = () => {};

@@ -1,6 +1,6 @@
 /**
- * Watches what a tracker is doing: asks its parts whenever it is asked, notices once a second what stands still,
- * and logs what nobody else says.
+ * Reports the tracker's state on request, and checks once a second for partitions that do not advance and for open
+ * transactions, which it logs.
  *
  * @module
  */
@@ -33,7 +33,7 @@ export interface StandingWatchOptions {
 }
 
 const INTERVAL_MS = 1_000;
-/** A transaction that stays open for so long is worth a line in the log. */
+/** Transactions that are open for less time are not logged. */
 const TRANSACTION_SAID_AFTER_MS = 5_000;
 const NONE_BLOCKED: ReadonlyMap<number, BlockedLetter> = new Map();
 
@@ -48,9 +48,8 @@ export class StandingWatch {
   readonly #calls = new Map<number, RunningCall>();
   #hasJoined = false;
   #unassignedSinceMs: number | undefined;
-  /** By partition, the offset at which an open transaction was said to begin. */
+  /** The first offsets of logged open transactions, by partition. */
   readonly #saidTransactions = new Map<number, number>();
-  /** Partitions that were said to stand still. */
   readonly #saidStill = new Set<number>();
 
   constructor(options: StandingWatchOptions) {
@@ -64,7 +63,7 @@ export class StandingWatch {
     });
   }
 
-  /** Looks once a second, until what it returns is disposed of. */
+  /** Checks once a second until the result is disposed. */
   start(): Disposable {
     const timer = setInterval(() => this.#look(), INTERVAL_MS);
     return {
@@ -75,7 +74,7 @@ export class StandingWatch {
     };
   }
 
-  /** A handler was given a record, and has not finished it until what is returned is disposed of. */
+  /** Marks a record as being handled until the result is disposed. */
   handling({ partition, offset }: { partition: number; offset: number }): Disposable {
     this.#calls.set(partition, { offset, sinceMs: performance.now() });
     return {
@@ -86,7 +85,6 @@ export class StandingWatch {
     };
   }
 
-  /** What the tracker is doing now. */
   get standing(): Standing {
     return assess(this.#observation());
   }
@@ -112,7 +110,7 @@ export class StandingWatch {
     };
   }
 
-  /** The same for `tracker.status`, with the figures. */
+  /** The current state with the figures, for `tracker.status`. */
   get report(): TrackerReport {
     const { consumer, metrics } = this.#options;
     const observation = this.#observation();
