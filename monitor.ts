@@ -1,12 +1,12 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=TERM,LANG,LC_ALL,LC_CTYPE
 /**
- * Shows what a tracker does, from its two files and nothing else: no network, no writing.
+ * Shows what a tracker does, from its journal and log alone: it uses no network and writes nothing.
  *
- *     deno task monitor                                the dashboard; a line whenever something changed, without a terminal
- *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
+ *     deno task monitor                                a dashboard; without a terminal, a line for each change
+ *     deno task monitor --once                         the figures now; exit code 0 healthy, 1 unhealthy, 3 stale or empty
  *     deno task monitor --once --json | jq .health
- *     deno task monitor --json --interval 5s           one JSON object a line
- *     deno task monitor --html > report.html           a page; for a finished run, a report with exit code 0 unless something is wrong
+ *     deno task monitor --json --interval 5s           one JSON object per line
+ *     deno task monitor --html > report.html           a web page; for a finished run a report, with exit code 0 or 1
  *
  * @module
  */
@@ -31,6 +31,7 @@ import { formatProgress, formatText } from "./lib/monitor/views/text_view.ts";
 import { openDashboard } from "./lib/monitor/screen/dashboard.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
+import { printable } from "./lib/text.ts";
 import { UsageError } from "./lib/usage_error.ts";
 
 const PROGRESS_MS = 200;
@@ -58,6 +59,7 @@ function parseOptions(args: string[]): MonitorOptions {
     name: "monitor",
     description: "Shows what a tracker does, from its journal and its log: a dashboard on a " +
       "terminal, lines elsewhere.",
+    argumentAdvice: "with --html the page goes to standard output: --html > FILE",
     examples: EXAMPLES,
   })
     .optionsGroup(OPTION_GROUPS.data)
@@ -101,6 +103,9 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   const progress = setInterval(() => showStatus(formatProgress(follower.status())), PROGRESS_MS);
   await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
+  if (snapshot.health.state === "absent" && !isFolder(logs)) {
+    printErrorLine(`there is no folder "${printable(logs)}" (--logs): the tracker makes it`);
+  }
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
   const text = format(snapshot, {
     folder: logs,
@@ -108,9 +113,17 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   });
   if (!printLine(text)) return EXIT_FAILURE;
   const { isFinished, problems } = outcomeOf(snapshot);
-  // A run that has finished is not stale: there is nothing more to come.
+  // A finished run is not stale: nothing more will come.
   if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
   return EXIT_CODES[snapshot.health.status];
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 async function showUntilStopped(follower: Follower, options: MonitorOptions): Promise<number> {
@@ -125,12 +138,12 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
       folder: options.logs,
       intervalMs: options.interval,
       signal,
-      onQuit: () => shutdown.request("the person at the terminal left"),
+      onQuit: () => shutdown.request("the user quit the dashboard"),
     });
     return 0;
   }
   const print = (line: string) => {
-    if (!printLine(line)) shutdown.request("standard output accepts nothing");
+    if (!printLine(line)) shutdown.request("standard output cannot be written");
   };
   const show = options.json ? showJsonLines : showTextLines;
   await Promise.all([

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs,config --allow-write=logs --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs,config --allow-write=logs --allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*
 /**
  * The producer: makes realistic orders and sends them to Kafka with delivery guaranteed.
  *
@@ -17,6 +17,7 @@ import { Accounts } from "./lib/producer/accounts.ts";
 import { BadOrders } from "./lib/producer/bad_orders.ts";
 import { openDelivery } from "./lib/producer/cluster_delivery.ts";
 import { describeSummary, ProducerDisplay } from "./lib/producer/display.ts";
+import { openMetricsEndpoint, producerMetrics } from "./lib/producer/metrics.ts";
 import { openProducer } from "./lib/producer/open.ts";
 import { pacingOf, parseProducerOptions, type ProducerOptions } from "./lib/producer/options.ts";
 import { openOutputs } from "./lib/producer/outputs.ts";
@@ -25,6 +26,7 @@ import { OrderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
 import { createShop } from "./lib/shop/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { refuseSuspensionUnderTaskRunner } from "./lib/suspend.ts";
 import { printErrorLine, printResult } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
@@ -34,9 +36,16 @@ const WINDOW_MS = 5_000;
 async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
   const { topic, seed } = options;
+  using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: no new orders; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),
+  });
+  let metrics = () => producerMetrics(undefined);
+  await using _metrics = options.metricsPort && openMetricsEndpoint({
+    address: options.metricsPort,
+    metrics: () => metrics(),
+    log: loggerOf("producer"),
   });
   const endLog = await startLog({ service: "order-producer", level: options.logLevel });
   const connection = connectionOf(options, { clientId: "orderflow-producer" });
@@ -52,6 +61,8 @@ async function main(args: string[]): Promise<number> {
 
   const startedAtMs = performance.now();
   const accounts = createAccounts(options, startedAtMs);
+  const { throttling } = opened;
+  metrics = () => producerMetrics({ topic, accounts, throttledMs: throttling.throttledMs });
   const isShown = !options.json && !options.quiet;
   using display = isShown ? new ProducerDisplay({ topic, accounts }) : undefined;
   const windowTimer = setInterval(() => {

@@ -1,13 +1,13 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE
 /**
- * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
+ * The demo: a broker, the tracker, and the producer, then proof that nothing was lost between them.
  *
  *     deno task demo
  *     deno task demo --orders 300 --rate 100 --bad 10
- *     deno task demo --chaos                     the broker and the tracker killed, the network cut
+ *     deno task demo --chaos                     kills the broker and the tracker, cuts the network
  *
- * Starts a broker where none answers. On a broker that it did not start it keeps to topics, a group, and a folder of
- * its own, and deletes the topics when the proof holds.
+ * Starts a broker if none answers. On an existing broker, it uses its own topics, group, and folder, and deletes the
+ * topics if the proof holds.
  *
  * @module
  */
@@ -24,13 +24,7 @@ import {
   runProgram,
 } from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
-import {
-  hasPersonAtTerminal,
-  printErrorLine,
-  printLine,
-  showStatus,
-  styled,
-} from "../lib/terminal.ts";
+import { hasPersonAtTerminal, printErrorLine, printLine, styled } from "../lib/terminal.ts";
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
@@ -39,17 +33,17 @@ import { openView } from "./demo/view.ts";
 import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
 import { deleteTopicsAt } from "./topics.ts";
 import { requireUnix } from "./unix_only.ts";
+import { showWaiting } from "./waiting.ts";
 
 const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
 
-/** On a terminal: half a minute at a rate that a person can follow. */
+/** On a terminal: half a minute at a rate that people can follow. */
 const WATCHED = { orders: 300, rate: 10 } as const;
-/** Where nobody watches, it is short. */
+/** Short when not on a terminal. */
 const UNWATCHED = { orders: 200, rate: 50 } as const;
 const BAD_PERCENT = 4;
-const PROGRESS_INTERVAL_MS = 1_000;
 
 interface DemoOptions {
   readonly orders: number;
@@ -64,23 +58,23 @@ async function main(args: string[]): Promise<number> {
   requireUnix("the demo");
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
-    onSecond: () => printErrorLine("left at once: no proof"),
+    onSecond: () => printErrorLine("exited immediately: no proof"),
   });
 
   const start = {
     log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
     signal: shutdown.requested,
   };
-  const waiting = showWaiting();
+  const waiting = showWaiting("broker    ");
   const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start))
-    .finally(() => clearInterval(waiting));
+    .finally(() => waiting[Symbol.dispose]());
   if (opened === undefined) return EXIT_OK;
   const { broker, stage } = opened;
   try {
     if (shutdown.requested.aborted) return EXIT_OK;
     const site = chaos ? chaosSite(broker) : demoSite(broker);
     await using cleanup = new AsyncDisposableStack();
-    // On a broker that the demo did not start, its topics are deleted, unless the proof fails: then they are evidence.
+    // On an existing broker, the demo deletes its topics, unless the proof fails: then they are evidence.
     if (!broker.startedHere) cleanup.defer(() => deleteTopics(site));
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
@@ -90,11 +84,11 @@ async function main(args: string[]): Promise<number> {
       stop: shutdown.requested,
       onQuit: () => {
         if (shutdown.requested.aborted) return;
-        shutdown.request("the person at the terminal left");
+        shutdown.request("the user quit");
         sayThatItStops();
       },
     });
-    if (stage) view.line(`chaos     the same again with --seed ${seed}`);
+    if (stage) view.line(`chaos     repeat with --seed ${seed}`);
     const proof = await runPipeline({
       site,
       orders: stage ? undefined : orders,
@@ -142,7 +136,6 @@ async function deleteTopics(site: DemoSite): Promise<void> {
 
 interface Opened {
   readonly broker: EnsuredBroker;
-  /** With `--chaos` only. */
   readonly stage?: ChaosStage;
 }
 
@@ -158,21 +151,12 @@ async function findBroker(start: StartOptions): Promise<Opened> {
   return { broker: await ensureBroker({ ...start, address, dataDir: DATA_FOLDER }) };
 }
 
-/** Shows that something happens while the broker starts; only on a terminal. */
-function showWaiting(): ReturnType<typeof setInterval> {
-  const startedAtMs = performance.now();
-  return setInterval(() => {
-    const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
-    showStatus(`broker    waiting until it answers, usually about 10 s: ${seconds} s`);
-  }, PROGRESS_INTERVAL_MS);
-}
-
 function randomSeed(): number {
   return Math.floor(Math.random() * 1_000_000);
 }
 
 function sayThatItStops(): void {
-  printErrorLine("stopping in order; once more to leave at once");
+  printErrorLine("stopping cleanly; press again to exit immediately");
 }
 
 function parseOptions(args: string[]): DemoOptions {

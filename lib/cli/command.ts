@@ -1,22 +1,23 @@
 /**
- * A command and its help: options grouped by purpose, then examples to paste.
+ * Creates commands whose help groups options by purpose and ends with examples.
  *
  * @module
  */
 
-import { Command, Help } from "commander";
-import { coloursWanted, printLine } from "../terminal.ts";
+import { Command, CommanderError, Help } from "commander";
+import { editDistance } from "../edit_distance.ts";
+import { colorsWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
-/** What a command's help says besides its options. */
 export interface CommandText {
   readonly name: string;
   readonly description: string;
-  /** Command lines to paste, each with what it does; shown below the options. */
+  /** Advice for an argument that the command does not take. */
+  readonly argumentAdvice?: string;
+  /** Example command lines with their effects, shown below the options. */
   readonly examples?: readonly (readonly [command: string, effect?: string])[];
 }
 
-/** Headings of the options in `--help`, by purpose; what follows `optionsGroup(...)` is listed below it. */
 export const OPTION_GROUPS = {
   cluster: "Cluster:",
   load: "Load:",
@@ -30,30 +31,49 @@ export const OPTION_GROUPS = {
 
 const GENERAL_GROUP = "General:";
 
-/**
- * Returns a command that prints nothing by itself on an error: {@link runProgram} turns it into a line. Only its
- * own options count, not those of the command above it.
- */
-export function createCommand({ name, description, examples = [] }: CommandText): Command {
-  return new Command(name)
+/** Creates a command. On an error it prints nothing itself: {@link runProgram} prints the line. */
+export function createCommand(
+  { name, description, argumentAdvice, examples = [] }: CommandText,
+): Command {
+  const command: Command = new Command(name)
     .description(description)
     .optionsGroup(GENERAL_GROUP)
     .helpOption("-h, --help", "print this help")
     .version(VERSION, "--version", "print the version")
-    .exitOverride()
+    .exitOverride((error) => {
+      if (error.code !== "commander.excessArguments") throw error;
+      throw new CommanderError(error.exitCode, error.code, describeExcess(command, argumentAdvice));
+    })
     .showSuggestionAfterError(true)
     .configureOutput({
       outputError: () => {},
       writeOut: (text) => void printLine(text.replace(/\n$/, "")),
-      getOutHasColors: coloursWanted,
+      getOutHasColors: colorsWanted,
       getErrHasColors: () => false,
     })
     .configureHelp({ groupItems: generalGroupLast })
     .addHelpText("after", describeExamples(examples))
     .allowExcessArguments(false);
+  return command;
 }
 
-/** As commander's own, but `--version` and `--help` come after the options of the command. */
+/** Slips are a letter or two. */
+const SLIP_DISTANCE_MAX = 2;
+
+function describeExcess({ args, commands, registeredArguments }: Command, advice?: string): string {
+  const excess = args[registeredArguments.length] ?? "";
+  if (commands.length === 0) {
+    return `unexpected argument "${excess}"${advice === undefined ? "" : `: ${advice}`}`;
+  }
+  const names = commands.map((each) => each.name());
+  const nearest = names.find((name) => editDistance(excess, name) <= SLIP_DISTANCE_MAX);
+  const hint = nearest === undefined
+    ? `: expected ${names.join(", ")}, or options only`
+    : `; did you mean "${nearest}"?`;
+  return `there is no command "${excess}"${hint}`;
+}
+
+/** Like commander's default, but lists `--version` and `--help` last. */
 const generalGroupLast: Help["groupItems"] = (unsorted, visible, groupOf) => {
   const groups = Help.prototype.groupItems(unsorted, visible, groupOf);
   const general = groups.get(GENERAL_GROUP);

@@ -1,5 +1,5 @@
 /**
- * The options that select records of a journal, for each command that takes them.
+ * The options that select records of a journal, shared by several commands.
  *
  * @module
  */
@@ -23,9 +23,8 @@ import {
   type JournaledReason,
   type Query,
 } from "./query.ts";
-import { type Condition, parseWhere } from "./where.ts";
+import { parseWhere, type WhereCondition } from "./where.ts";
 
-/** As the command line has them. */
 export interface SelectionOptions {
   readonly logs: readonly string[];
   readonly orderId?: string;
@@ -39,12 +38,12 @@ export interface SelectionOptions {
   readonly until?: number;
   readonly failed: boolean;
   readonly reason?: readonly JournaledReason[];
-  readonly where?: Condition;
+  readonly where?: WhereCondition;
 }
 
 interface Place {
   readonly partition: number;
-  /** The first and the last, both included. */
+  /** First and last offset, both included. */
   readonly offsets: { readonly from: number; readonly to: number };
 }
 
@@ -156,10 +155,18 @@ function parsePlace(text: string): Place {
 }
 
 function parseTimeOrAge(text: string): number {
-  return /^\d+(\.\d+)?[smhdw]$/.test(text) ? Date.now() - parseAge(text) : parseTime(text);
+  if (/^\d+(\.\d+)?[smhdw]$/.test(text)) return Date.now() - parseAge(text);
+  try {
+    return parseTime(text);
+  } catch {
+    throw new InvalidArgumentError(
+      "expected an age such as 2h or 30d, or a time in ISO 8601 with its zone, " +
+        "such as 2026-01-31T08:00:00Z, or a date (UTC)",
+    );
+  }
 }
 
-function parseCondition(text: string): Condition {
+function parseCondition(text: string): WhereCondition {
   try {
     return parseWhere(text);
   } catch (error) {

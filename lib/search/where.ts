@@ -8,9 +8,9 @@
  *     operand    = path | number | string | true | false | null
  *     path       = name { "." name | "[" (index | "*" | string) "]" }
  *
- * Paths begin at the value; a first name `order_full` is the value itself. `[*]` stands for every element: a comparison
+ * Paths start at the value; a first name `order_full` is the value itself. `[*]` matches any element: a comparison
  * holds if it holds for one of them. A comparison with something absent is false. Values of different types are not
- * equal, and none is less than the other. A path alone holds where there is a value other than null and false.
+ * equal, and neither is less than the other. A path alone holds if there is a value other than null and false.
  *
  * @module
  */
@@ -23,8 +23,20 @@ export interface Condition {
   readonly requiredTexts: readonly string[];
 }
 
+/** A whole expression. */
+export interface WhereCondition extends Condition {
+  /** Returns the paths that were looked for in values and led nowhere in all of them: probably slips. */
+  readonly absentPaths: () => readonly string[];
+}
+
+interface PathUse {
+  readonly path: string;
+  isLookedFor: boolean;
+  isFound: boolean;
+}
+
 interface Operand {
-  /** The values it stands for: none where a path leads nowhere, several with `[*]`. */
+  /** The values it refers to: none if a path does not exist, several with `[*]`. */
   readonly valuesIn: (root: unknown) => readonly unknown[];
   readonly literal?: unknown;
 }
@@ -56,8 +68,8 @@ function isOrdered(value: unknown): boolean {
   return typeof value === "number" || typeof value === "string";
 }
 
-/** @throws {SyntaxError} where the text is no expression; the message names the column, from 1 on. */
-export function parseWhere(text: string): Condition {
+/** @throws {SyntaxError} if the text is not an expression; the message names the column, from 1. */
+export function parseWhere(text: string): WhereCondition {
   return new Parser(tokensOf(text)).parse();
 }
 
@@ -99,15 +111,20 @@ class Parser {
   readonly #tokens: readonly Token[];
   #index = 0;
   #depth = 0;
+  readonly #uses: PathUse[] = [];
 
   constructor(tokens: readonly Token[]) {
     this.#tokens = tokens;
   }
 
-  parse(): Condition {
+  parse(): WhereCondition {
     const condition = this.#or();
     if (this.#next.kind !== "end") throw this.#expected("&& or ||");
-    return condition;
+    const isAbsent = ({ isLookedFor, isFound }: PathUse) => isLookedFor && !isFound;
+    return {
+      ...condition,
+      absentPaths: () => [...new Set(this.#uses.filter(isAbsent).map(({ path }) => path))],
+    };
   }
 
   #or(): Condition {
@@ -177,6 +194,7 @@ class Parser {
 
   #path(first: string): Operand {
     const steps: Step[] = first === ROOT_NAME ? [] : [first];
+    const firstIndex = this.#index - 1;
     while (true) {
       if (this.#takes(".")) {
         if (this.#next.kind !== "name") throw this.#expected("a field's name");
@@ -184,7 +202,19 @@ class Parser {
       } else if (this.#takes("[")) {
         steps.push(this.#subscript());
         if (!this.#takes("]")) throw this.#expected("]");
-      } else return { valuesIn: (root) => steps.reduce(follow, [root]) };
+      } else {
+        const path = this.#tokens.slice(firstIndex, this.#index).map(({ text }) => text).join("");
+        const use: PathUse = { path, isLookedFor: false, isFound: false };
+        this.#uses.push(use);
+        return {
+          valuesIn(root) {
+            const values = steps.reduce(follow, [root]);
+            use.isLookedFor = true;
+            if (values.length > 0) use.isFound = true;
+            return values;
+          },
+        };
+      }
     }
   }
 
@@ -232,7 +262,7 @@ function follow(values: readonly unknown[], step: Step): readonly unknown[] {
   });
 }
 
-/** A string as JSON has it; one in single quotes has the same escapes. */
+/** Decodes a JSON string; one in single quotes has the same escapes. */
 function stringOf(text: string, column: number): string {
   const isSingle = text.startsWith("'");
   const inside = isSingle
@@ -245,7 +275,7 @@ function stringOf(text: string, column: number): string {
     const value: unknown = JSON.parse(`"${inside}"`);
     if (typeof value === "string") return value;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw errorAt(column, `expected the escapes of JSON in ${text}`);
 }

@@ -215,7 +215,7 @@ export class Tracker {
     }
 
     const failed = encoded.failures;
-    metrics.countJournaled({ received: encoded.lineEnds.length, failed: failed.length });
+    metrics.countJournaled({ received: encoded.lineEnds.length, failed });
     metrics.countAlreadyJournaled(held.length);
     noteRecords("failed", batch, failed.length);
     noteRecords("alreadyJournaled", batch, held.length);
@@ -297,7 +297,9 @@ export class Tracker {
       });
       return false;
     }
-    noteJournaled(batch, { timestampsMs, flushMs: performance.now() - appendedAtMs });
+    const flushMs = performance.now() - appendedAtMs;
+    noteJournaled(batch, { timestampsMs, flushMs });
+    metrics.flushDuration.record(flushMs);
     const now = Date.now();
     for (const timestampMs of timestampsMs) metrics.recordLatency(now - timestampMs);
     onJournaled(records);
@@ -329,7 +331,7 @@ export class Tracker {
       if (outcome.kind === "abandoned") return undefined;
       if (outcome.kind === "failed") unhandled.push({ record, failure: outcome.failure });
     }
-    metrics.countUnhandled(unhandled.length);
+    metrics.countUnhandled(unhandled);
     noteRecords("failed", batch, unhandled.length);
     return unhandled;
   }

@@ -16,13 +16,13 @@ const PERMISSIONS = {
     "--allow-net",
     "--allow-read=logs,config", // config: certificates, and the file of --config
     "--allow-write=logs",
-    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last
+    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last; INIT_CWD tells of a task runner
   ],
   tracker: [
     "--allow-net",
     "--allow-read", // --logs may be anywhere
     "--allow-write",
-    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
+    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*",
   ],
   monitor: [
     "--allow-read",
@@ -31,8 +31,12 @@ const PERMISSIONS = {
   ],
 } as const;
 
-/** Of the tasks for development, which run from the checkout only. */
-const DEVELOPMENT_PERMISSIONS = {
+/** Of the tasks that run from the checkout only. */
+const CHECKOUT_PERMISSIONS = {
+  "monitor:web": [
+    "--allow-net=127.0.0.1", // any port of it
+    "--allow-read",
+  ],
   broker: [
     "--allow-net",
     "--allow-read",
@@ -56,7 +60,7 @@ const DEVELOPMENT_PERMISSIONS = {
   ],
 } as const;
 
-for (const [name, expected] of Object.entries(DEVELOPMENT_PERMISSIONS)) {
+for (const [name, expected] of Object.entries(CHECKOUT_PERMISSIONS)) {
   Deno.test(`deno task ${name} asks for no more than it needs`, () => {
     assert.deepEqual(
       permissionsIn(tasks[name]?.command.split(" && ").at(-1) ?? ""),

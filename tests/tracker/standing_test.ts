@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PartitionStanding } from "../../lib/kafka/consumer/api.ts";
-import { assess, type Observation } from "../../lib/tracker/standing.ts";
+import { assess, blockedPartitions, type Observation } from "../../lib/tracker/standing.ts";
 
 const MOVING: PartitionStanding = {
   partition: 0,
@@ -78,6 +78,20 @@ const CASES: Readonly<
       "waiting",
       false,
       "brokers answer, but nothing has succeeded for 8 s (LEADER_NOT_AVAILABLE)",
+    ],
+  ],
+  "failing, by the client's words": [
+    withConsumer({
+      hindrance: { kind: "failing", forMs: 8_000, reason: "KafkaJSConnectionClosedError" },
+    }),
+    ["waiting", false, "brokers answer, but nothing has succeeded for 8 s (a broker closed the connection)"],
+  ],
+  "locked out, by the client's words": [
+    withConsumer({ hindrance: { kind: "refused", reason: "KafkaJSSASLAuthenticationError" } }),
+    [
+      "waiting",
+      false,
+      "the cluster refuses this client: the user name or the password is wrong",
     ],
   ],
   "throttled, and moving": [
@@ -186,7 +200,34 @@ Deno.test("assess() is content with a tracker that has read its partitions to th
     isReady: true,
     reason: undefined,
     partitionReasons: new Map(),
+    hasCommonCause: false,
   });
+});
+
+Deno.test("assess() explains a partition that stands still by what holds up the whole tracker", () => {
+  const still = withConsumer({ partitions: [{ ...MOVING, lag: 9 }] });
+  const away = { kind: "unreachable", forMs: 7_000 } as const;
+  const causes: readonly (readonly [Partial<Observation>, string])[] = [
+    [{ ...still, stallReason: "disk full" }, "the journal cannot be written: disk full"],
+    [withConsumer({ ...still.consumer, hindrance: away }), "no broker has answered for 7 s"],
+  ];
+  for (const [observed, text] of causes) {
+    const { partitionReasons, hasCommonCause } = assess({ ...WELL, ...observed, ...STILL });
+    assert.equal(partitionReasons.get(0), `orders[0] has not advanced for 12 s: ${text}`);
+    assert.ok(hasCommonCause);
+  }
+  assert.equal(assess({ ...WELL, ...still, ...STILL }).hasCommonCause, false);
+});
+
+Deno.test("blockedPartitions() returns those that someone has to help, and all where the tracker is blocked", () => {
+  assert.deepEqual(blockedPartitions(WELL), []);
+  const letter = { topic: "orders", partition: 1, offset: 4, error: "too large" };
+  assert.deepEqual(blockedPartitions({ ...WELL, blockedLetters: new Map([[1, letter]]) }), [1]);
+  assert.deepEqual(blockedPartitions({ ...WELL, stallReason: "disk full" }), [0, 1]);
+  const failing = withConsumer({ commitFailure: "fenced" });
+  assert.deepEqual(blockedPartitions({ ...WELL, ...failing }), [0, 1]);
+  const behindTransaction = withPartition({ openTransaction: OPEN });
+  assert.deepEqual(blockedPartitions({ ...WELL, ...behindTransaction, ...STILL }), []);
 });
 
 for (const [title, [observed, [state, isReady, reason]]] of Object.entries(CASES)) {
