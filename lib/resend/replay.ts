@@ -38,7 +38,6 @@ import {
   checkTarget,
   isEmpty,
   judgePlan,
-  neededPartitions,
   newTargetConfig,
   requirePartitions,
   type TargetCheck,
@@ -155,11 +154,11 @@ async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Pr
 async function knownPartitions(
   cluster: ClusterClient,
   source: ReplaySource,
-  { partitions }: Plan,
+  { partitions, partitionCount }: Plan,
 ): Promise<number> {
   const sources = Array.from(partitions.values(), (each) => each.source);
   const names = new Set(sources.map(({ topic }) => topic));
-  const counts = [neededPartitions(partitions.values()), await source.partitionCountOf(names)];
+  const counts = [partitionCount, await source.partitionCountOf(names)];
   for (const name of names) {
     const topic = await cluster.findTopic(name);
     const isSame = sources.some(({ topicId }) => topicId === topic?.topicId);

@@ -52,6 +52,8 @@ export interface Objection {
 export interface Plan {
   /** By {@link sourceKey}, in the order of their first lines. */
   readonly partitions: ReadonlyMap<string, PlannedPartition>;
+  /** By the lines of the records' topics, selected or not. */
+  readonly partitionCount: number;
   readonly count: number;
   readonly superseded: number;
   readonly repeated: number;
@@ -209,8 +211,14 @@ class Planner {
         }
       }
     }
+    const topics = new Set(Array.from(partitions.values(), ({ source }) => source.topic));
+    const counts = Array.from(
+      this.#scans.values(),
+      ({ source: { topic, partition } }) => topics.has(topic) ? partition + 1 : 0,
+    );
     return {
       ...totals,
+      partitionCount: Math.max(0, ...counts),
       partitions,
       objections,
       omitted: this.#omitted,

@@ -166,7 +166,7 @@ export function judgePlan(
   ];
 }
 
-/** Returns the partition count to send to. @throws {RefusedError} if records belong to a partition that is not there. */
+/** @throws {RefusedError} if records belong to a partition that is not there. */
 export function requirePartitions(
   { partitions }: Plan,
   { topic, partitionCount, keepsPartitions }: {
@@ -175,7 +175,7 @@ export function requirePartitions(
     readonly keepsPartitions: boolean;
   },
 ): void {
-  const needed = neededPartitions(partitions.values());
+  const needed = 1 + Math.max(...Array.from(partitions.values(), (each) => each.source.partition));
   if (!keepsPartitions || needed <= partitionCount) return;
   throw new RefusedError(
     `topic "${topic}" has ${counted(partitionCount, "partition")}, and there are records of ` +
@@ -183,12 +183,6 @@ export function requirePartitions(
       "records by their keys. Nothing was sent",
     { reason: "INVALID_PARTITIONS" },
   );
-}
-
-export function neededPartitions(
-  partitions: Iterable<{ readonly source: { readonly partition: number } }>,
-): number {
-  return Math.max(0, ...Array.from(partitions, ({ source }) => source.partition + 1));
 }
 
 /** Returns the settings of a new target: nothing of the records is refused, altered, or deleted. */

@@ -7,6 +7,8 @@ import assert from "node:assert/strict";
 import { Buffer, isUtf8 } from "node:buffer";
 import { join } from "node:path";
 import { type Program, startProgram } from "../../dev/programs.ts";
+import { loggerOf } from "../../lib/log.ts";
+import { replay, type ReplayOptions } from "../../lib/resend/replay.ts";
 import { replayLogTopicOf } from "../../lib/resend/replay_log.ts";
 import type { ReplaySummary } from "../../lib/resend/replay_summary.ts";
 import { uniqueName } from "../live_broker.ts";
@@ -95,12 +97,19 @@ export interface ReplaySite extends AsyncDisposable {
   write(lines: readonly string[], name?: string): Promise<string>;
   create(partitions: number, config?: Readonly<Record<string, string>>): Promise<void>;
   delete(): Promise<void>;
+  /** Deletes the records of these partitions, up to an offset, or all. */
+  deleteRecords(partitions: readonly number[], offset?: number): Promise<void>;
   start(args: readonly string[]): Promise<Program>;
-  run(args: readonly string[], stdin?: string): Promise<Ended>;
+  run(args: readonly string[]): Promise<Ended>;
   /** Runs a replay that ends with this exit code, and returns its summary. */
   replay(args: readonly string[], code?: number): Promise<ReplaySummary>;
+  /** As {@link ReplaySite.replay}, in this process. */
+  call(logs: string | readonly string[], options?: Partial<ReplayOptions>): Promise<ReplaySummary>;
   read(): Promise<readonly SeenRecord[]>;
 }
+
+/** What was said before anything was sent, in this process. */
+export const warnings: string[] = [];
 
 export async function createReplaySite(broker?: string): Promise<ReplaySite> {
   const site = await createSite({ partitions: 0, ...(broker !== undefined && { broker }) });
@@ -116,6 +125,14 @@ export async function createReplaySite(broker?: string): Promise<ReplaySite> {
   return {
     site,
     to,
+    deleteRecords: (partitions, offset = -1) =>
+      withAdmin(site, async (admin) => {
+        await admin.fetchTopicOffsets(to); // it has to know the leaders
+        await admin.deleteTopicRecords({
+          topic: to,
+          partitions: partitions.map((partition) => ({ partition, offset: String(offset) })),
+        });
+      }),
     start,
     run,
     async write(all, name = "logs") {
@@ -140,6 +157,25 @@ export async function createReplaySite(broker?: string): Promise<ReplaySite> {
       assert.equal(ended.code, code, `${ended.stderr}\n${ended.stdout}`);
       assert.equal(ended.stdout.trimEnd().split("\n").length, 1);
       return JSON.parse(ended.stdout);
+    },
+    async call(logs, options = {}) {
+      const { summary } = await replay({
+        connection: { brokers: site.broker.split(","), clientId: "orderflow-test" },
+        topic: to,
+        source: { directories: [logs].flat() },
+        query: {},
+        selection: "all",
+        isMoving: false,
+        manner: { partitions: "same", timestamps: "keep", mark: false },
+        create: {},
+        append: false,
+        isDryRun: false,
+        groups: [],
+        log: loggerOf("test"),
+        onWarning: (warning) => void warnings.push(warning),
+        ...options,
+      });
+      return summary;
     },
     read: () => readTopic({ kafka: site.kafka, topic: to }),
     async [Symbol.asyncDispose]() {
