@@ -102,6 +102,9 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   return await new Replay({ ...preparation, options, source, cluster, reader }).run();
 }
 
+/** A line can have any text for a name. */
+const TOPIC_NAME = /^[\w.-]{1,249}$/;
+
 interface Preparation {
   readonly found: TopicDescription | undefined;
   readonly plan: Plan;
@@ -159,10 +162,9 @@ async function knownPartitions(
   const sources = Array.from(partitions.values(), (each) => each.source);
   const names = new Set(sources.map(({ topic }) => topic));
   const counts = [partitionCount, await source.partitionCountOf(names)];
-  for (const name of names) {
-    const topic = await cluster.findTopic(name);
-    const isSame = sources.some(({ topicId }) => topicId === topic?.topicId);
-    if (topic !== undefined && isSame) counts.push(topic.partitionCount);
+  const existing = await cluster.findTopics([...names].filter((name) => TOPIC_NAME.test(name)));
+  for (const { topicId, partitionCount } of existing.values()) {
+    if (sources.some((each) => each.topicId === topicId)) counts.push(partitionCount);
   }
   return Math.max(...counts);
 }

@@ -68,7 +68,7 @@ export interface Plan {
 export type Judge = (hit: Hit) => readonly string[];
 
 export function sourceKey({ topic, topicId, partition }: SourcePartition): string {
-  return `${topic}/${topicId ?? ""}/${partition}`;
+  return `${partition}/${topic.length}/${topic}/${topicId ?? ""}`;
 }
 
 interface Run {
@@ -179,7 +179,7 @@ class Planner {
   async scan(): Promise<void> {
     const { source, signal, onRead } = this.#options;
     for await (const { journal, lines, bytes, end } of source.readAll()) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw new Error("stopped before anything was sent");
       const candidates = bytes && this.#candidatesIn(bytes);
       for (const line of lines) {
         const isCandidate = candidates?.has(line.bytes?.byteOffset ?? 0) ?? true;

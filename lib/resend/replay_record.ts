@@ -19,6 +19,8 @@ export interface Manner {
   readonly mark: boolean;
 }
 
+/** Kafka's own sign for none. */
+export const NO_TIMESTAMP = -1;
 const ENCODER = new TextEncoder();
 
 /** Returns a function that makes the record to send: byte for byte what the line says, in its partition of the target. */
@@ -41,7 +43,10 @@ export function recordMaker(
       key,
       value,
       headers: mark ? [...headers, from] : headers,
-      ...(timestamps === "keep" && { timestampMs, exactTimestampMs }),
+      ...(timestamps === "keep" && {
+        timestampMs: Number.isNaN(timestampMs) ? NO_TIMESTAMP : timestampMs,
+        exactTimestampMs,
+      }),
     };
   };
 }

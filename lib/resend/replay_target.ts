@@ -14,6 +14,7 @@ import type { Hit } from "../search/query.ts";
 import { counted, withThousands } from "../text.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../tracker/dead_letter_config.ts";
 import type { Judge, Plan } from "./replay_plan.ts";
+import { NO_TIMESTAMP } from "./replay_record.ts";
 
 /** Kafka's own default of `max.message.bytes`. */
 const MESSAGE_BYTES_DEFAULT = 1_048_588;
@@ -22,7 +23,6 @@ const ESTIMATE_EXCESS_BYTES = 32;
 const HEADER_EXCESS_BYTES = 8;
 /** For the header of a batch, and for that of `--mark`. */
 const BATCH_ROOM_BYTES = 1_024;
-const NO_TIMESTAMP = -1;
 /** Records that have lived for this part of the retention time will soon be deleted. */
 const EXPIRING_SHARE = 0.9;
 
