@@ -4,7 +4,7 @@ import type { ReplaySender } from "../../lib/resend/replay_run.ts";
 import { TransactionalProducer } from "../../lib/kafka/transactional_producer.ts";
 import { liveBroker } from "../live_broker.ts";
 import { until } from "../site.ts";
-import { contents, contentsOf, createReplaySite, lines } from "./replay_site.ts";
+import { batched, contents, contentsOf, createReplaySite, lines } from "./replay_site.ts";
 
 const { address } = await liveBroker();
 
@@ -16,7 +16,7 @@ const { address } = await liveBroker();
 Deno.test("tracker replay killed with SIGKILL again and again sends each record once", async () => {
   await using replaying = await createReplaySite();
   const random = new Random(7);
-  const all = lines(600);
+  const all = batched(lines(600));
   const logs = await replaying.write(all);
   await replaying.create(3);
   let seen = 0;
@@ -49,7 +49,7 @@ Deno.test("tracker replay killed with SIGKILL again and again sends each record 
 for (const moment of ["before", "after"] as const) {
   Deno.test(`replay() goes on when its steps fail ${moment} they are done, and sends each record once`, async () => {
     await using replaying = await createReplaySite();
-    const all = lines(60);
+    const all = batched(lines(60));
     const logs = await replaying.write(all);
     let step = 0;
     const failing = async <Result>(work: () => Promise<Result>): Promise<Result> => {

@@ -89,6 +89,16 @@ export function lines(count: number, partitions = 3, other: Partial<LineOptions>
     }));
 }
 
+/** The same lines in the order in which a tracker writes them: some of one partition after another. */
+export function batched(all: readonly string[]): readonly string[] {
+  const places = all.map((each) => {
+    const { kafka_partition: partition, kafka_offset: offset } = JSON.parse(each);
+    return { each, partition, batch: Math.floor(offset / 10) };
+  });
+  return places.sort((a, b) => a.batch - b.batch || a.partition - b.partition)
+    .map(({ each }) => each);
+}
+
 export interface ReplaySite extends AsyncDisposable {
   readonly site: Site;
   /** The target, which is not there at first. */

@@ -157,6 +157,12 @@ Deno.test("tracker replay goes on only from its own progress: same selection, sa
   await replaying.deleteRecords([0, 1, 2]);
   const again = await replaying.call(grown);
   assert.deepEqual([again.sent, again.in_topic, again.ok], [45, 45, true]);
+
+  // Another selection that begins with the same records is another replay.
+  for (const to of [4, 9]) {
+    const selected = { query: { partition: 0, offsets: { from: 0, to } }, selection: `to ${to}` };
+    assert.equal((await replaying.call(grown, { ...selected, append: true })).sent, to + 1);
+  }
 });
 
 Deno.test("tracker replay creates the target with the source's partition count, empty ones too, and keeps old records", async () => {
