@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs,config --allow-write=logs --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=logs,config --allow-write=logs --allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*
 /**
  * The producer: makes realistic orders and sends them to Kafka with delivery guaranteed.
  *
@@ -25,6 +25,7 @@ import { OrderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
 import { createShop } from "./lib/shop/shop.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { refuseSuspensionUnderTaskRunner } from "./lib/suspend.ts";
 import { printErrorLine, printResult } from "./lib/terminal.ts";
 import { counted } from "./lib/text.ts";
 
@@ -34,6 +35,7 @@ const WINDOW_MS = 5_000;
 async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
   const { topic, seed } = options;
+  using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: no new orders; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),

@@ -25,6 +25,7 @@ export class ProducerDisplay implements Disposable {
   #secondStartedAtMs = 0;
   #reportsThisSecond = 0;
   #reportsLastSecond = 0;
+  #hasSaidThatFewAreShown = false;
 
   constructor({ topic, accounts }: { topic: string; accounts: Accounts }) {
     this.#topic = topic;
@@ -45,8 +46,15 @@ export class ProducerDisplay implements Disposable {
     }
     this.#reportsThisSecond++;
     const reports = Math.max(this.#reportsThisSecond, this.#reportsLastSecond);
-    if (reports > SHOWN_A_SECOND_MAX) return;
+    if (reports > SHOWN_A_SECOND_MAX) return this.#sayThatFewAreShown();
     printLine(this.#describe(report));
+  }
+
+  #sayThatFewAreShown(): void {
+    if (this.#hasSaidThatFewAreShown) return;
+    this.#hasSaidThatFewAreShown = true;
+    const max = SHOWN_A_SECOND_MAX;
+    printLine(styled(`more than ${max} orders a second: only some are shown; all count`, "dim"));
   }
 
   #describe({ parcel, outcome }: DeliveryReport): string {

@@ -5,6 +5,7 @@
  */
 
 import type { Logger } from "../log.ts";
+import { systemReasonOf } from "../system_error.ts";
 import { counted } from "../text.ts";
 import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
@@ -34,7 +35,7 @@ export function openOutputs(
   const watch = (path: string): LedgerFileOptions => ({
     onFailure: (error) =>
       log.error("An output file cannot be written; its lines wait in memory", { path, error }),
-    onRecovery: () => log.info("The output file can be written again", { path }),
+    onRecovery: () => log.warn("The output file can be written again", { path }),
   });
   const undelivered = new UndeliveredFile(UNDELIVERED_PATH, watch(UNDELIVERED_PATH));
   const ledgerFile = ledger === undefined
@@ -107,5 +108,5 @@ function reasonOf(error: unknown): string {
     return "the program may write below logs/ only, as its --allow-write says";
   }
   if (error instanceof Deno.errors.NotFound) return "there is no such folder";
-  return error instanceof Error ? error.message : String(error);
+  return systemReasonOf(error);
 }

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { systemReasonOf } from "../system_error.ts";
 import { UsageError } from "../usage_error.ts";
 import type { Progress } from "./replay_log.ts";
 
@@ -29,8 +30,9 @@ export class MapFile {
         throw new Error("it is a folder");
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new UsageError(`--map: cannot write ${path}: ${reason}`, { cause: error });
+      throw new UsageError(`--map: cannot write ${path}: ${systemReasonOf(error)}`, {
+        cause: error,
+      });
     }
     return map;
   }

@@ -11,6 +11,7 @@ import { JournalFiles, type JournalLines, type PositionRange } from "../journal/
 import { distinct, requireJournals } from "../journal/segment_listing.ts";
 import { activePath } from "../journal/segments.ts";
 import { denoStorage } from "../journal/storage.ts";
+import { systemReasonOf } from "../system_error.ts";
 import { parseStatus, STATUS_BYTES_MAX, STATUS_NAME } from "../tracker_status.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -156,7 +157,8 @@ async function openInput(
     // The stream closes the file at its end.
     return { readable: file.readable, [Symbol.dispose]: () => {} };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`--from-search: cannot read ${path}: ${reason}`, { cause: error });
+    throw new UsageError(`--from-search: cannot read ${path}: ${systemReasonOf(error)}`, {
+      cause: error,
+    });
   }
 }

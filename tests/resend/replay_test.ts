@@ -116,7 +116,7 @@ Deno.test("tracker replay takes the selection of search, and the lines that a se
   assert.equal((await replaying.read()).length, 32);
 
   const file = join(replaying.site.folder, "found.jsonl");
-  await Deno.writeTextFile(file, lines(3, 1).join("\n"));
+  await Deno.writeTextFile(file, line({ partition: 2, offset: 100 }));
   const refused = await replaying.run(["--from-search", file]);
   assert.equal(refused.code, 1);
   assert.match(
