@@ -17,6 +17,7 @@ import { Accounts } from "./lib/producer/accounts.ts";
 import { BadOrders } from "./lib/producer/bad_orders.ts";
 import { openDelivery } from "./lib/producer/cluster_delivery.ts";
 import { describeSummary, ProducerDisplay } from "./lib/producer/display.ts";
+import { openMetricsEndpoint, producerMetrics } from "./lib/producer/metrics.ts";
 import { openProducer } from "./lib/producer/open.ts";
 import { pacingOf, parseProducerOptions, type ProducerOptions } from "./lib/producer/options.ts";
 import { openOutputs } from "./lib/producer/outputs.ts";
@@ -40,6 +41,12 @@ async function main(args: string[]): Promise<number> {
     onFirst: (signal) => printErrorLine(`${signal}: no new orders; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),
   });
+  let metrics = () => producerMetrics(undefined);
+  await using _metrics = options.metricsPort && openMetricsEndpoint({
+    address: options.metricsPort,
+    metrics: () => metrics(),
+    log: loggerOf("producer"),
+  });
   const endLog = await startLog({ service: "order-producer", level: options.logLevel });
   const connection = connectionOf(options, { clientId: "orderflow-producer" });
   const opened = await shutdown.orStopped(openProducer(options, connection));
@@ -54,6 +61,8 @@ async function main(args: string[]): Promise<number> {
 
   const startedAtMs = performance.now();
   const accounts = createAccounts(options, startedAtMs);
+  const { throttling } = opened;
+  metrics = () => producerMetrics({ topic, accounts, throttledMs: throttling.throttledMs });
   const isShown = !options.json && !options.quiet;
   using display = isShown ? new ProducerDisplay({ topic, accounts }) : undefined;
   const windowTimer = setInterval(() => {

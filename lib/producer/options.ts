@@ -24,6 +24,7 @@ import {
   quietOption,
   topicOption,
 } from "../cli/cli.ts";
+import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
 import type { LogLevelName } from "../log.ts";
 import { COUNTRY_CODES, type CountryCode } from "../shop/shop.ts";
 import { BAD_KINDS, type BadKind, DEFAULT_BAD_KINDS } from "./bad_orders.ts";
@@ -59,6 +60,7 @@ export interface ProducerOptions extends ClusterOptions {
   readonly producers: number;
   readonly ledger?: string;
   readonly hdr?: string;
+  readonly metricsPort?: ListenAddress;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly logLevel: LogLevelName;
@@ -165,6 +167,12 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
       "--hdr <file>",
       "write the latencies as an HdrHistogram (.hgrm, in milliseconds) to this file below logs/ " +
         "(default: none)",
+    )
+    .addOption(
+      new Option(
+        "--metrics-port <[host:]port>",
+        "serve GET /metrics for Prometheus on this port of 127.0.0.1, or of the host (default: off)",
+      ).argParser(parseListenAddress),
     )
     .addOption(jsonOption())
     .addOption(quietOption())

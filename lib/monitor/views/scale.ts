@@ -1,5 +1,5 @@
 /**
- * Scales of charts that people read easily. Pure.
+ * Axis scales with round numbers. Pure.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export function niceMax(value: number): number {
   return nice(NICE_FACTORS.find((factor) => nice(factor) >= value * (1 - 1e-9)) ?? 10);
 }
 
-/** Returns where a chart of percentages may begin: the highest round number below every value. */
+/** Returns the start of a percentage axis: the highest round number below every value. */
 export function percentFloor(values: readonly (number | undefined)[]): number {
   const least = Math.min(100, ...values.filter((value) => value !== undefined));
   return PERCENT_FLOORS.find((floor) => floor < least) ?? 0;
