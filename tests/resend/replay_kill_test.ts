@@ -87,7 +87,10 @@ Deno.test("replay() ends when another replay to the topic has begun, which goes 
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(60));
   const { promise: sending, resolve } = Promise.withResolvers<void>();
-  const first = replaying.call(logs, { recordsMax: 6, rate: 12, onProgress: () => resolve() });
+  const first = replaying.call(logs, {
+    ...{ recordsMax: 6, rate: 12 },
+    onProgress: ({ phase }) => phase === "sending" && resolve(),
+  });
   const fenced = assert.rejects(first, /this replay to ".*" was fenced: another one has begun/);
   await sending;
   const second = await replaying.call(logs);
