@@ -153,7 +153,7 @@ export class TransactionalProducer implements AsyncDisposable {
   /**
    * Commits offsets for a group as a part of the transaction, which must have records.
    *
-   * @throws {RefusedError} where the group's coordinator refuses: the producer is spent.
+   * @throws {RefusedError} where the group's coordinator refuses: the producer is then unusable.
    */
   async sendOffsets(
     groupId: string,
@@ -161,7 +161,7 @@ export class TransactionalProducer implements AsyncDisposable {
     offsets: ReadonlyMap<number, number>,
   ): Promise<void> {
     this.#require("in transaction");
-    this.#state = "spent";
+    this.#state = "unusable";
     try {
       const partitions = [...offsets].map(([partition, offset]) => (
         { partition, offset: String(offset), metadata: "" }
