@@ -7,6 +7,7 @@
  *     deno task tracker verify                    does the journal hold every record exactly once?
  *     deno task tracker redrive --dry-run         which dead letters would go back to the topic?
  *     deno task tracker search CUST-000270        the journal's records with this text
+ *     deno task tracker replay --to restored      the journal's records back on a topic, each once
  *
  * @module
  */
@@ -27,6 +28,11 @@ import {
   type RedriveCommandOptions,
   runRedrive,
 } from "./lib/resend/redrive_command.ts";
+import {
+  replayCommand,
+  type ReplayCommandOptions,
+  runReplay,
+} from "./lib/resend/replay_command.ts";
 import { runSearch, searchCommand, type SearchCommandOptions } from "./lib/search/command.ts";
 import { reportTotals, trackCommand, type TrackOptions } from "./lib/tracker/track_command.ts";
 import { runVerify, verifyCommand, type VerifyCommandOptions } from "./lib/verify/command.ts";
@@ -50,6 +56,13 @@ async function main(args: string[]): Promise<number> {
     searchCommand().action(async (text: string | undefined, options: SearchCommandOptions) => {
       exitCode = await runSearch(text, options);
     }),
+  );
+  program.addCommand(
+    replayCommand().action(
+      async (text: string | undefined, options: ReplayCommandOptions, self) => {
+        exitCode = await runReplay(text, options, self);
+      },
+    ),
   );
   await program.parseAsync(args, { from: "user" });
   return exitCode;

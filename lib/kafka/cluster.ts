@@ -13,7 +13,12 @@ import type {
   TopicDescription,
   TopicSettings,
 } from "./cluster_answers.ts";
-import { askForCoordinator, type ClientCluster, createCluster } from "./kafkajs/client_cluster.ts";
+import {
+  askForCoordinator,
+  type ClientCluster,
+  createCluster,
+  type DescribedGroup,
+} from "./kafkajs/client_cluster.ts";
 import { RetriedCalls } from "./retried_calls.ts";
 import { takeUnresolvedHosts } from "./kafkajs/connections.ts";
 import { fetchTopicMetadata, fetchTopicsMetadata } from "./kafkajs/topic_metadata.ts";
@@ -228,15 +233,22 @@ export class ClusterClient implements AsyncDisposable {
 
   /** Returns the assignment of each member of a group; undefined while the group is rebalancing or has no members. */
   async groupAssignments(groupId: string): Promise<readonly TopicPartitions[] | undefined> {
-    const { groups: [group] } = await this.#calls.call(
-      `describing group "${groupId}"`,
-      async () => {
-        const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
-        return await coordinator.describeGroups({ groupIds: [groupId] });
-      },
-    );
+    const group = await this.#describeGroup(groupId);
     if (group?.state !== STABLE) return undefined;
     return group.members.map(({ memberAssignment }) => decodeAssignment(memberAssignment));
+  }
+
+  /** Returns how many members a group has; 0 if there is no such group. */
+  async groupMemberCount(groupId: string): Promise<number> {
+    return (await this.#describeGroup(groupId))?.members.length ?? 0;
+  }
+
+  async #describeGroup(groupId: string): Promise<DescribedGroup | undefined> {
+    const { groups } = await this.#calls.call(`describing group "${groupId}"`, async () => {
+      const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+      return await coordinator.describeGroups({ groupIds: [groupId] });
+    });
+    return groups[0];
   }
 
   async deleteTopic(topic: string): Promise<void> {
@@ -246,18 +258,26 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** Returns the value of a topic setting, such as `cleanup.policy`. Waits for a topic that was just created. */
+  /** As {@link topicConfigs}, of one setting. */
   async topicConfig(topic: string, name: string): Promise<string | undefined> {
-    const { resources } = await this.#calls.call(
+    return (await this.topicConfigs(topic, [name])).get(name);
+  }
+
+  /**
+   * Returns settings of a topic as the cluster has them, such as `cleanup.policy`. Waits for a topic that was just
+   * created: the node that is asked may not know of it yet.
+   */
+  async topicConfigs(topic: string, names: string[]): Promise<ReadonlyMap<string, string>> {
+    const type = ConfigResourceTypes.TOPIC;
+    const resources = [{ type, name: topic, configNames: names }];
+    const { resources: [answer] } = await this.#calls.call(
       `reading the settings of topic "${topic}"`,
-      () =>
-        this.#admin.describeConfigs({
-          includeSynonyms: false,
-          resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
-        }),
+      () => this.#admin.describeConfigs({ includeSynonyms: false, resources }),
       { alsoTransient: UNKNOWN_PARTITION },
     );
-    return resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
+    return new Map(
+      answer?.configEntries.map(({ configName, configValue }) => [configName, configValue]),
+    );
   }
 
   /**

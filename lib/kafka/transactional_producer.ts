@@ -151,6 +151,32 @@ export class TransactionalProducer implements AsyncDisposable {
   }
 
   /**
+   * Commits offsets for a group as a part of the transaction, which must have records.
+   *
+   * @throws {RefusedError} where the group's coordinator refuses: the producer is then unusable.
+   */
+  async sendOffsets(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, number>,
+  ): Promise<void> {
+    this.#require("in transaction");
+    this.#state = "unusable";
+    try {
+      const partitions = [...offsets].map(([partition, offset]) => (
+        { partition, offset: String(offset), metadata: "" }
+      ));
+      await this.#transaction?.sendOffsets({
+        consumerGroupId: groupId,
+        topics: [{ topic, partitions }],
+      });
+    } catch (error) {
+      throw explain(error, { doing: `moving the offsets of group "${groupId}"`, brokers: [] });
+    }
+    this.#state = "in transaction";
+  }
+
+  /**
    * Commits everything sent since the last commit. Readers see it a few milliseconds later, when the broker has written
    * the markers.
    *

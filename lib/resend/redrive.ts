@@ -42,6 +42,7 @@ import { leftOutBy, rangesOf, type Selection } from "./redrive_selection.ts";
 import { RedriveSession, type TransactionalSender } from "./redrive_session.ts";
 import { RedriveCounts, type RedriveSummary } from "./redrive_summary.ts";
 import { confirmTopic, findTopics } from "./redrive_topics.ts";
+import { warnWhenSlow } from "./slow_cluster.ts";
 import { originalOf, targetPartitioner } from "./target.ts";
 
 export interface RedriveOptions {
@@ -83,7 +84,6 @@ const FAILURES_MAX = 60;
 const UNCLEAR_COUNT_MAX = 3;
 const RETRY_WAIT_MS = 50;
 const RETRY_WAIT_MS_MAX = 500;
-const SLOW_AFTER_MS = 5_000;
 const PROGRESS_INTERVAL_MS = 500;
 /**
  * Redrives the selected letters that are in the topic now.
@@ -326,22 +326,13 @@ class RedriveRun {
     this.#suspects.set(placeOf(first.letter.record), error);
   }
 
-  /** Logs that the cluster is slow, and ends work for a topic that is gone: the client waits for both without a word. */
   async #warnWhenSlow<Result>(work: () => Promise<Result>): Promise<Result> {
-    const { promise: gone, reject } = Promise.withResolvers<never>();
-    let isSlow = false;
-    const timer = setInterval(() => {
-      if (!isSlow) {
-        this.#options.log.warn("The cluster is slow to answer; the redrive waits for it");
-      }
-      isSlow = true;
-      confirmTopic(this.#parts.cluster, this.#parts.target).catch(reject);
-    }, SLOW_AFTER_MS);
-    try {
-      return await Promise.race([work(), gone]);
-    } finally {
-      clearInterval(timer);
-    }
+    const { cluster, target } = this.#parts;
+    return await warnWhenSlow(work, {
+      log: this.#options.log,
+      what: "redrive",
+      confirmTopic: () => confirmTopic(cluster, target),
+    });
   }
 
   #reportProgress(): void {

@@ -7,7 +7,7 @@
 
 import { BrokerUnreachableError, DeliveryError, RefusedError, scopeOf } from "../kafka/errors.ts";
 import { CommitUnknownError } from "../kafka/transactional_producer.ts";
-import { TRANSACTION_TIMEOUT_MS } from "./redrive_session.ts";
+import { TRANSACTION_TIMEOUT_MS } from "./resend_session.ts";
 
 /** Another redrive has begun, or a transaction took too long. What was committed stays, and the log names it. */
 export class RedriveFencedError extends Error {

@@ -22,12 +22,8 @@ import { Compile } from "typebox/compile";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import { type Interval, IntervalSet } from "../journal/intervals.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
+import { LOG_PARTITION } from "./resend_session.ts";
 import { SourceRecords } from "./source_records.ts";
-
-/** Compaction keeps the last entry of each key. Keys of letters do not repeat, so no entry is lost. */
-export const REDRIVE_LOG_CONFIG = { "cleanup.policy": "compact" } as const;
-/** All entries are in one partition, which orders them. */
-export const REDRIVE_LOG_PARTITION = 0;
 
 /** Returns the name of a dead-letter topic's log. */
 export function redriveLogTopicOf(deadLetterTopic: string): string {
@@ -167,7 +163,7 @@ function intervalOf([first, last]: readonly [number, number]): Interval {
 
 function entryOf(key: string, value: object): OutgoingRecord {
   return {
-    partition: REDRIVE_LOG_PARTITION,
+    partition: LOG_PARTITION,
     key: ENCODER.encode(key),
     value: ENCODER.encode(JSON.stringify(value)),
     headers: [],

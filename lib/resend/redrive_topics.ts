@@ -14,6 +14,12 @@ import { transactionalIdOf } from "./redrive_session.ts";
 const MISSING_ATTEMPTS_MAX = 10;
 const MISSING_WAIT_MS = 250;
 
+/** What is done, for messages. */
+export interface ResendWords {
+  readonly name: string;
+  readonly done: string;
+}
+
 /**
  * Returns both topics, and checks that this user may do with them what the redrive does.
  *
@@ -50,6 +56,7 @@ export async function findTopics(
 export async function confirmTopic(
   cluster: Pick<ClusterClient, "findTopic">,
   { topic, topicId }: TopicDescription,
+  { name, done }: ResendWords = { name: "redrive", done: "redriven" },
 ): Promise<void> {
   for (let attempt = 1; attempt <= MISSING_ATTEMPTS_MAX; attempt++) {
     const found = await cluster.findTopic(topic);
@@ -58,7 +65,7 @@ export async function confirmTopic(
     await delay(MISSING_WAIT_MS);
   }
   throw new Error(
-    `topic "${topic}" was deleted or created again during the redrive: ` +
-      `what was redriven is recorded; run it again for what is there now`,
+    `topic "${topic}" was deleted or created again during the ${name}: ` +
+      `what was ${done} is recorded; run it again for what is there now`,
   );
 }

@@ -153,6 +153,7 @@ const COMMANDS: readonly (readonly [ProgramName, ...string[]])[] = [
   ["tracker", "verify"],
   ["tracker", "redrive"],
   ["tracker", "search"],
+  ["tracker", "replay"],
 ];
 
 for (const [name, ...command] of COMMANDS) {

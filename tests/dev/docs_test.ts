@@ -63,6 +63,7 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     ["tracker", "verify"],
     ["tracker", "redrive"],
     ["tracker", "search"],
+    ["tracker", "replay"],
   ];
   return new Map(
     await Promise.all(
@@ -186,7 +187,7 @@ interface Place {
 /** Options and commands with which a program ends by itself. */
 const ENDING = new Set([
   ...["--count", "--duration", "--ramp", "--exit-at-end", "--once", "--html"],
-  ...["verify", "redrive", "search"],
+  ...["verify", "redrive", "search", "replay"],
 ]);
 
 async function runCommand(

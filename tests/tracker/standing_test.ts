@@ -84,7 +84,11 @@ const CASES: Readonly<
     withConsumer({
       hindrance: { kind: "failing", forMs: 8_000, reason: "KafkaJSConnectionClosedError" },
     }),
-    ["waiting", false, "brokers answer, but nothing has succeeded for 8 s (a broker closed the connection)"],
+    [
+      "waiting",
+      false,
+      "brokers answer, but nothing has succeeded for 8 s (a broker closed the connection)",
+    ],
   ],
   "locked out, by the client's words": [
     withConsumer({ hindrance: { kind: "refused", reason: "KafkaJSSASLAuthenticationError" } }),

@@ -28,7 +28,7 @@ export interface ClientBroker {
   ): Promise<{ readonly groups: readonly DescribedGroup[] }>;
 }
 
-interface DescribedGroup {
+export interface DescribedGroup {
   /** `Stable` while every member has its assignment. */
   readonly state: string;
   readonly members: readonly { readonly memberAssignment: Uint8Array }[];

@@ -1,0 +1,52 @@
+/**
+ * The record that is sent for a line of a journal.
+ *
+ * @module
+ */
+
+import { keyPartitioner } from "../kafka/partitioner.ts";
+import type { OutgoingRecord } from "../record.ts";
+import type { Hit } from "../search/query.ts";
+
+/** Header of a record that was replayed with `--mark`: where it was before, such as `orders/2/17`. */
+export const REPLAYED_HEADER = "orderflow.replayed.from";
+
+export interface Manner {
+  /** Whether a record stays in its partition; else its key decides. */
+  readonly partitions: "same" | "key";
+  readonly timestamps: "keep" | "now";
+  /** Adds {@link REPLAYED_HEADER}. */
+  readonly mark: boolean;
+}
+
+/** Kafka's own sign for none. */
+export const NO_TIMESTAMP = -1;
+const ENCODER = new TextEncoder();
+
+/** Returns a function that makes the record to send: byte for byte what the line says, in its partition of the target. */
+export function recordMaker(
+  { partitions, timestamps, mark }: Manner,
+  partitionCount: number,
+): (hit: Hit) => OutgoingRecord {
+  const partitionOfKey = keyPartitioner(partitionCount);
+  return ({ record, timestampMs }) => {
+    const { topic, partition, offset, value, details } = record;
+    const { key = null, headers = [], exactTimestampMs } = details ?? {};
+    const from = { key: REPLAYED_HEADER, value: ENCODER.encode(`${topic}/${partition}/${offset}`) };
+    const chosen = partitions === "same"
+      ? partition
+      : key === null
+      ? partition % partitionCount
+      : partitionOfKey(key);
+    return {
+      partition: chosen,
+      key,
+      value,
+      headers: mark ? [...headers, from] : headers,
+      ...(timestamps === "keep" && {
+        timestampMs: Number.isNaN(timestampMs) ? NO_TIMESTAMP : timestampMs,
+        exactTimestampMs,
+      }),
+    };
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * The topic that records are replayed to: what it would do to them, and its creation.
+ *
+ * @module
+ */
+
+import type { ClusterClient } from "../kafka/cluster.ts";
+import type { TopicDescription } from "../kafka/cluster_answers.ts";
+import { RefusedError } from "../kafka/errors.ts";
+import { HEADER_BYTES } from "../kafka/protocol/batch_layout.ts";
+import { recordBytesMax } from "../kafka/protocol/record_size.ts";
+import type { TopicReader } from "../kafka/topic_reader.ts";
+import type { Hit } from "../search/query.ts";
+import { counted, withThousands } from "../text.ts";
+import { DEAD_LETTER_TOPIC_CONFIG } from "../tracker/dead_letter_config.ts";
+import type { Judge, Plan } from "./replay_plan.ts";
+import { NO_TIMESTAMP } from "./replay_record.ts";
+
+/** Kafka's own default of `max.message.bytes`. */
+const MESSAGE_BYTES_DEFAULT = 1_048_588;
+/** By so much a size is estimated too high, at most, beside 8 bytes a header. */
+const ESTIMATE_EXCESS_BYTES = 32;
+const HEADER_EXCESS_BYTES = 8;
+/** For the header of a batch, and for that of `--mark`. */
+const BATCH_ROOM_BYTES = 1_024;
+/** Records that have lived for this part of the retention time will soon be deleted. */
+const EXPIRING_SHARE = 0.9;
+
+const SETTINGS = [
+  "message.timestamp.type",
+  "message.timestamp.before.max.ms",
+  "message.timestamp.after.max.ms",
+  "message.timestamp.difference.max.ms",
+  "retention.ms",
+  "cleanup.policy",
+  "max.message.bytes",
+];
+
+export interface TargetCheck {
+  /** Of each record, the names of {@link REFUSALS} and {@link WARNINGS}. */
+  readonly judge: Judge;
+  /** Of a batch; undefined if it is not known. */
+  readonly bytesMax: number | undefined;
+  readonly settings: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
+}
+
+interface Asked {
+  readonly topic: string;
+  readonly keepsTimestamps: boolean;
+}
+
+/** What of the records the topic would refuse, by the setting that does it. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  "max.message.bytes": "are too large for it: raise it",
+  "message.timestamp.before.max.ms":
+    "are too old for it: raise it, or replay with --timestamps now",
+  "message.timestamp.after.max.ms":
+    "are too far ahead of now for it: raise it, or replay with --timestamps now",
+  "message.timestamp.difference.max.ms":
+    "are too far from now for it: raise it, or replay with --timestamps now",
+  "cleanup.policy": "have no key, which a compacted topic does not accept: set it to delete",
+};
+
+const WARNINGS: Readonly<Record<string, string>> = {
+  "retention.ms":
+    "are as old as its retention time, or nearly: they will soon be deleted; raise it",
+  "no details": "are in lines without key, headers, and timestamp, which an old tracker wrote: " +
+    "they are sent with no key, no headers, and the time of their receipt",
+};
+
+/** Asks for the topic's settings. A topic that is not there yet will accept every record. */
+export async function checkTarget(
+  cluster: ClusterClient,
+  target: TopicDescription | undefined,
+  asked: Asked,
+): Promise<TargetCheck> {
+  const warnings: string[] = [];
+  let settings: ReadonlyMap<string, string> = new Map();
+  try {
+    if (target !== undefined) settings = await cluster.topicConfigs(target.topic, SETTINGS);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    warnings.push(`the settings of topic "${asked.topic}" are not checked: ${error.message}`);
+  }
+  return {
+    judge: judgeOf(settings, asked),
+    bytesMax: numberOf(settings, "max.message.bytes"),
+    settings,
+    warnings,
+  };
+}
+
+function judgeOf(settings: ReadonlyMap<string, string>, { keepsTimestamps }: Asked): Judge {
+  const setting = (name: string) => numberOf(settings, name) ?? Infinity;
+  const nowMs = Date.now();
+  const bytesMax = setting("max.message.bytes");
+  const beforeMaxMs = setting("message.timestamp.before.max.ms");
+  const afterMaxMs = setting("message.timestamp.after.max.ms");
+  const differenceMaxMs = setting("message.timestamp.difference.max.ms");
+  const retentionMs = setting("retention.ms");
+  const policy = settings.get("cleanup.policy") ?? "";
+  const isCompacted = policy.includes("compact");
+  const expires = policy.includes("delete") && retentionMs >= 0;
+  return (hit) => {
+    const names: string[] = [];
+    const { details } = hit.record;
+    if (leastBytesOf(hit) > bytesMax) names.push("max.message.bytes");
+    if (isCompacted && (details?.key ?? null) === null) names.push("cleanup.policy");
+    if (details === undefined) names.push("no details");
+    const { timestampMs } = hit;
+    if (!keepsTimestamps || timestampMs === NO_TIMESTAMP) return names;
+    const ageMs = nowMs - timestampMs;
+    if (ageMs > beforeMaxMs) names.push("message.timestamp.before.max.ms");
+    if (-ageMs > afterMaxMs) names.push("message.timestamp.after.max.ms");
+    if (Math.abs(ageMs) > differenceMaxMs) names.push("message.timestamp.difference.max.ms");
+    if (expires && ageMs >= retentionMs * EXPIRING_SHARE) names.push("retention.ms");
+    return names;
+  };
+}
+
+/** A batch of the record alone takes so many bytes at least. */
+function leastBytesOf({ record: { value, details } }: Hit): number {
+  const { key = null, headers = [] } = details ?? {};
+  const excess = ESTIMATE_EXCESS_BYTES + HEADER_EXCESS_BYTES * headers.length;
+  return HEADER_BYTES + recordBytesMax({ key, value, headers }) - excess;
+}
+
+/** Returns what has to be said before anything is sent. @throws {RefusedError} if records would be refused, or altered. */
+export function judgePlan(
+  { objections }: Plan,
+  { settings, warnings }: TargetCheck,
+  { topic, keepsTimestamps }: Asked,
+): readonly string[] {
+  const say = (words: Readonly<Record<string, string>>) =>
+    [...objections].filter(([name]) => Object.hasOwn(words, name)).map(
+      ([name, { count, example }]) => {
+        const value = settings.get(name);
+        const where = value === undefined ? "" : ` (${name}=${value})`;
+        return `topic "${topic}"${where}: ${counted(count, "record")}, such as ${example}, ${
+          words[name]
+        }`;
+      },
+    );
+  const refusals = say(REFUSALS);
+  if (keepsTimestamps && settings.get("message.timestamp.type") === "LogAppendTime") {
+    refusals.unshift(
+      `topic "${topic}" (message.timestamp.type=LogAppendTime) replaces the records' timestamps: ` +
+        "set it to CreateTime, or replay with --timestamps now",
+    );
+  }
+  if (refusals.length > 0) {
+    throw new RefusedError(`${refusals.join("; ")}. Nothing was sent`, {
+      reason: "INVALID_CONFIG",
+    });
+  }
+  const isCompacted = settings.get("cleanup.policy")?.includes("compact");
+  return [
+    ...warnings,
+    ...say(WARNINGS),
+    ...(isCompacted
+      ? [
+        `topic "${topic}" (cleanup.policy) is compacted: of each key only the last record will stay`,
+      ]
+      : []),
+  ];
+}
+
+/** @throws {RefusedError} if records belong to a partition that is not there. */
+export function requirePartitions(
+  { partitions }: Plan,
+  { topic, partitionCount, keepsPartitions }: {
+    readonly topic: string;
+    readonly partitionCount: number;
+    readonly keepsPartitions: boolean;
+  },
+): void {
+  const needed = 1 + Math.max(...Array.from(partitions.values(), (each) => each.source.partition));
+  if (!keepsPartitions || needed <= partitionCount) return;
+  throw new RefusedError(
+    `topic "${topic}" has ${counted(partitionCount, "partition")}, and there are records of ` +
+      `partition ${needed - 1}: it needs ${withThousands(needed)}; --partitions key spreads the ` +
+      "records by their keys. Nothing was sent",
+    { reason: "INVALID_PARTITIONS" },
+  );
+}
+
+/** Returns the settings of a new target: nothing of the records is refused, altered, or deleted. */
+export function newTargetConfig(
+  { bytesMax }: Plan,
+  { keepsTimestamps }: Pick<Asked, "keepsTimestamps">,
+): Readonly<Record<string, string>> {
+  return {
+    "cleanup.policy": "delete",
+    ...(keepsTimestamps &&
+      { ...DEAD_LETTER_TOPIC_CONFIG, "message.timestamp.type": "CreateTime" }),
+    ...(bytesMax > MESSAGE_BYTES_DEFAULT / 2 &&
+      {
+        "max.message.bytes": String(Math.max(MESSAGE_BYTES_DEFAULT, bytesMax + BATCH_ROOM_BYTES)),
+      }),
+  };
+}
+
+/** Returns whether the topic has no committed record, whatever its offsets are. */
+export async function isEmpty(
+  { cluster, reader, topic }: {
+    readonly cluster: ClusterClient;
+    readonly reader: TopicReader;
+    readonly topic: string;
+  },
+): Promise<boolean> {
+  for (const { partition, low, high } of await cluster.allOffsets(topic)) {
+    for await (const records of reader.read({ topic, partition, start: low, end: high })) {
+      if (records.length > 0) return false;
+    }
+  }
+  return true;
+}
+
+function numberOf(settings: ReadonlyMap<string, string>, name: string): number | undefined {
+  const value = settings.get(name);
+  return value === undefined || value === "" ? undefined : Number(value);
+}
