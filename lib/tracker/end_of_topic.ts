@@ -16,6 +16,8 @@ export interface EndOfTopicOptions {
   readonly groupId: string;
   /** Returns one past the last safe offset, by partition of this member; undefined until it has joined. */
   readonly positions: () => ReadonlyMap<number, number> | undefined;
+  /** True if everything up to the positions is committed; a coordinator may have removed this member meanwhile. */
+  readonly isCommitted: () => boolean;
   readonly stop: AbortSignal;
 }
 
@@ -47,7 +49,7 @@ const UNDECIDED_TIMEOUT_MS = 3_000;
  * Waits until this tracker has journaled the topic's current records, or until the rest is behind open transactions.
  */
 export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic> {
-  const { cluster, topic, groupId, positions, stop } = options;
+  const { cluster, topic, groupId, positions, isCommitted, stop } = options;
   const atStart = await cluster.allOffsets(topic);
   const goals = new Map(atStart.map(({ partition, highWatermark }) => [partition, highWatermark]));
   let ranges: ReadonlyMap<number, OffsetRange> = new Map();
@@ -73,7 +75,8 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
     /** Only counts after this member has joined: a commit from before may be an operator's. */
     const isOthers = (partition: number, end: number) =>
       own !== undefined && !own.has(partition) && (committed.get(partition) ?? 0) >= end;
-    if (left.every(([partition, goal]) => isOthers(partition, goal))) {
+    const isDone = own === undefined || isCommitted();
+    if (isDone && left.every(([partition, goal]) => isOthers(partition, goal))) {
       return { isReached: true, undecided: [] };
     }
 
@@ -84,9 +87,10 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
         ? [{ partition, firstOffset: stableEnd, recordCount: goal - stableEnd }]
         : [];
     });
-    const isAllUndecided = left.every(([partition, goal]) =>
-      isOthers(partition, goal) || undecided.some((records) => records.partition === partition)
-    );
+    const isAllUndecided = isDone &&
+      left.every(([partition, goal]) =>
+        isOthers(partition, goal) || undecided.some((records) => records.partition === partition)
+      );
     undecidedSinceMs = isAllUndecided ? undecidedSinceMs ?? performance.now() : undefined;
     if (performance.now() - (undecidedSinceMs ?? Infinity) > UNDECIDED_TIMEOUT_MS) {
       return { isReached: true, undecided };

@@ -184,6 +184,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
           topic,
           groupId,
           positions: () => tracker.positions,
+          isCommitted: () => tracker.isCommitted,
           stop: signal,
         })
         : aborted(signal);

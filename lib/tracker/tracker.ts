@@ -89,6 +89,11 @@ export class Tracker {
     return this.#consumer.positions;
   }
 
+  /** True if everything that is safe is committed. */
+  get isCommitted(): boolean {
+    return this.#consumer.isCommitted;
+  }
+
   /** What this tracker is doing, whether it is ready, and why not. */
   get standing(): Standing {
     return this.#watch.standing;

@@ -16,7 +16,10 @@ import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The part of a consumer that a tracker uses. */
-export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "run" | "stop">;
+export type TrackerConsumer = Pick<
+  GroupConsumer,
+  "positions" | "isCommitted" | "standing" | "run" | "stop"
+>;
 
 /** The callbacks by which the consumer calls the tracker. */
 export type ConsumerHooks = Pick<

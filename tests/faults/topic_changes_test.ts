@@ -29,6 +29,7 @@ import {
   trackToEnd,
   untilAllCommitted,
   untilJournaled,
+  withDeadline,
 } from "./fault_site.ts";
 
 const broker = await brokerOfFile({
@@ -154,6 +155,29 @@ Deno.test("a topic written in transactions: what was committed once, and --exit-
   await assertSameRecords(site);
   assert.deepEqual(logged(site.logs, /not read on/), [], "nothing unexpected was noticed");
   assert.deepEqual(marksOf(await readJournal(site.logs)), []);
+});
+
+/**
+ * Goal: --exit-at-end ends with everything committed, though the coordinator removed the member meanwhile.
+ * Method: the tracker stands still between its first journal line and its commit until the group is empty.
+ * Invariants: exit code 0; topic and journal are the same; the group's offsets are the topic's ends.
+ */
+Deno.test("--exit-at-end joins again and commits where its member was removed before the commit", async () => {
+  await using site = await createSite({ broker: broker.address, partitions: 2 });
+  await fill(site, { count: 1_000, badPercent: 100 });
+  using tracker = startFaultTracker(site, { exitAtEnd: true, sessionTimeoutMs: 6_000 });
+  await untilJournaled(site, 1);
+  tracker.signal("SIGSTOP");
+  await withAdmin(site, async (admin) => {
+    await until("the coordinator has removed the member", async () => {
+      const { groups: [group] } = await admin.describeGroups([site.group]);
+      return group?.members.length === 0;
+    }, PATIENCE_MS);
+  });
+  tracker.signal("SIGCONT");
+  assert.equal(await withDeadline(tracker.exitCode, () => tracker.output.stderr), 0);
+  await assertSameRecords(site);
+  await assertAllCommitted(site);
 });
 
 /**

@@ -98,6 +98,25 @@ Deno.test("GroupConsumer does not take an earlier commit's confirmation for that
   await clock.jumpUntil("offset 1 is sent again", () => sentOffsets(cluster).length === 2);
 });
 
+Deno.test("GroupConsumer takes nothing for committed that the coordinator refused because it had removed the member", async () => {
+  await using cluster = createCluster();
+  await using member = await startMember(cluster);
+  const batch = await member.batch();
+  assert.ok(member.consumer.isCommitted);
+  cluster.script.offsetCommit = () => ({ errorCode: ERROR.unknownMember });
+  batch.finish(true);
+  await soon("the commit is refused", () => sentOffsets(cluster).length === 1);
+  await soon("its answer has come", () => member.consumer.positions?.get(0) === 1);
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(member.consumer.isCommitted, false);
+  delete cluster.script.offsetCommit;
+  cluster.rebalance();
+  await soon("it has joined again", () => member.noticesOf("joined").length === 2);
+  (await member.batch()).finish(true);
+  await isCommitted(member, 1);
+  await soon("all is committed", () => member.consumer.isCommitted);
+});
+
 Deno.test("GroupConsumer hands no record over before it is committed where the partition begins", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();

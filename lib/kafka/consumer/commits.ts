@@ -40,8 +40,9 @@ export class Commits {
     return this.#underWay ?? Promise.resolve();
   }
 
+  /** True if every point that was added is committed. */
   get isDone(): boolean {
-    return this.#waiting.size === 0;
+    return this.#waiting.size === 0 && this.#underWay === undefined;
   }
 
   add(point: CommitPoint): void {
@@ -63,12 +64,12 @@ export class Commits {
         await this.#commit(points);
         onCommitted();
       } catch (error) {
-        if (!isCurrent() || isRebalanceReason(reasonOf(error))) break;
-        onFailed(points, error);
         for (const point of points) {
           // A point added meanwhile is further ahead.
           if (!this.#waiting.has(point.partition)) this.#waiting.set(point.partition, point);
         }
+        if (!isCurrent() || isRebalanceReason(reasonOf(error))) break;
+        onFailed(points, error);
         await delay(RETRY_WAIT_MS);
       }
     }

@@ -101,6 +101,11 @@ export class GroupConsumer {
     return this.#membership?.hasBegun ? this.#membership.positions() : undefined;
   }
 
+  /** True if everything that became safe in this membership is committed. */
+  get isCommitted(): boolean {
+    return this.#membership?.commits.isDone ?? false;
+  }
+
   /**
    * Partitions of the topic that no group member holds, so that nobody reads them; undefined while not known: before a
    * join, for a few seconds after it, and if this user may not describe the group.
