@@ -23,6 +23,7 @@ import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
 import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
 import { onFailedAttempt } from "./kafkajs/produce_request.ts";
+import { type Compression, COMPRESSION_CODES } from "./protocol/compress.ts";
 import type { OutgoingRecord } from "../record.ts";
 
 /** What the broker said to a send. */
@@ -44,7 +45,7 @@ export interface SendRequest {
   /** All for this partition; together below the topic's `max.message.bytes`. */
   readonly records: readonly OutgoingRecord[];
   /** Of the batch; `none` by default. */
-  readonly compression?: "none" | "gzip";
+  readonly compression?: Compression;
   /** Called with the error of each attempt that failed; most are made again until one succeeds. */
   readonly onFailedAttempt?: (error: unknown) => void;
 }
@@ -64,8 +65,6 @@ interface Session {
   enteredAtMs: number | undefined;
 }
 
-/** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
-const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
 const ACKS_ALL = -1;
 
 /** A producer that says of each record what became of it. */

@@ -30,7 +30,7 @@ async function read({ broker, topic }: Site, end: number): Promise<readonly Kafk
   return batches.flat();
 }
 
-for (const compression of ["none", "gzip"] as const) {
+for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
   Deno.test(`ReliableProducer's records (${compression}) come back as they were, headers in order, nulls and times kept`, async () => {
     await using site = await createSite({ partitions: 1 });
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
