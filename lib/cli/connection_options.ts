@@ -98,7 +98,7 @@ function readText(path: string): string {
     return decodeText(Deno.readFileSync(path));
   } catch (error) {
     const reason = error instanceof Deno.errors.NotCapable
-      ? 'this program may read the folders "logs" and "config" only; ' +
+      ? "this program may read below the working directory only; " +
         "put the file into config, or run the program with --allow-read"
       : error instanceof Error
       ? error.message.replace(/: readfile .*/, "")

@@ -39,11 +39,18 @@ const SLEEP_MS_MIN = 2;
 const SLEEP_MS_MAX = 250;
 /** Orders made in one go at most, so that answers are taken in between. */
 const BURST_MAX = 256;
+/** Values of all records that wait or are in flight; more of them where `--buffer` has a larger number of records. */
+const BUFFER_BYTES_MIN = 128 * 1024 * 1024;
+const BUFFER_BYTES_PER_RECORD = 2 * 1024;
 
 /** Makes orders until the count, the duration, the plan's end or a stop; returns then, without waiting for delivery. */
 export async function generateOrders(options: RunOptions): Promise<void> {
   const { pacing, accounts, delivery, stop, startedAtMs, durationMs = Infinity } = options;
   const count = Math.min(options.count ?? Infinity, countBefore(pacing, durationMs));
+  const bufferBytesMax = Math.max(
+    BUFFER_BYTES_MIN,
+    options.bufferCount * BUFFER_BYTES_PER_RECORD,
+  );
   const makeOne = orderMaker(options);
   while (!stop.aborted && accounts.generated < count) {
     const elapsedMs = performance.now() - startedAtMs;
@@ -55,11 +62,20 @@ export async function generateOrders(options: RunOptions): Promise<void> {
     const room = options.bufferCount - delivery.unsettledCount;
     const left = Math.min(planned, count) - accounts.generated;
     const burst = Math.max(0, Math.min(left, room, burstMax));
-    for (let made = 0; made < burst; made++) makeOne();
-    accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
+    let made = 0;
+    try {
+      while (made < burst && delivery.unsettledBytes < bufferBytesMax) {
+        makeOne();
+        made++;
+      }
+    } finally {
+      // Also where there is no next record.
+      accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
+    }
+    const isFull = room <= burst || made < burst;
     if (isOver) return;
 
-    if (room <= burst) await waitForRoom(options);
+    if (isFull) await waitForRoom(options);
     else if (burst === BURST_MAX) await delay(0, stop);
     else await delay(untilNextDueMs(options), stop);
   }

@@ -14,7 +14,7 @@ const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.
 const PERMISSIONS = {
   producer: [
     "--allow-net",
-    "--allow-read=logs,config", // config: certificates, and the file of --config
+    "--allow-read=.", // --payload-file, --payload-module, and --config may be anywhere below the working directory
     "--allow-write=logs",
     "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last
   ],

@@ -60,8 +60,10 @@ for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
       if (record.timestampMs === undefined) assert.ok((timestampMs ?? 0) >= NOW_MS);
       else assert.equal(timestampMs, record.timestampMs);
     }
-    // The client's own consumer reads as many.
-    assert.equal((await readTopic(site)).length, sent.length);
+    // The client's own consumer, which has no other codec, reads as many.
+    if (compression === "none" || compression === "gzip") {
+      assert.equal((await readTopic(site)).length, sent.length);
+    }
   });
 }
 
