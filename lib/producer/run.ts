@@ -39,6 +39,9 @@ const SLEEP_MS_MIN = 2;
 const SLEEP_MS_MAX = 250;
 /** Orders made in one go at most, so that answers are taken in between. */
 const BURST_MAX = 256;
+/** A source that is slow must hold up neither what arrives nor the end. */
+const BURST_MS_MAX = 50;
+const LAST_BURST_MS_MAX = 1_000;
 /** Values of all records that wait or are in flight; more of them where `--buffer` has a larger number of records. */
 const BUFFER_BYTES_MIN = 128 * 1024 * 1024;
 const BUFFER_BYTES_PER_RECORD = 2 * 1024;
@@ -62,9 +65,11 @@ export async function generateOrders(options: RunOptions): Promise<void> {
     const room = options.bufferCount - delivery.unsettledCount;
     const left = Math.min(planned, count) - accounts.generated;
     const burst = Math.max(0, Math.min(left, room, burstMax));
+    const isFull = () => delivery.unsettledBytes >= bufferBytesMax;
+    const burstEndMs = performance.now() + (isOver ? LAST_BURST_MS_MAX : BURST_MS_MAX);
     let made = 0;
     try {
-      while (made < burst && delivery.unsettledBytes < bufferBytesMax) {
+      while (made < burst && !isFull() && performance.now() < burstEndMs) {
         makeOne();
         made++;
       }
@@ -72,11 +77,10 @@ export async function generateOrders(options: RunOptions): Promise<void> {
       // Also where there is no next record.
       accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
     }
-    const isFull = room <= burst || made < burst;
     if (isOver) return;
 
-    if (isFull) await waitForRoom(options);
-    else if (burst === BURST_MAX) await delay(0, stop);
+    if (room <= made || isFull()) await waitForRoom(options);
+    else if (made < burst || burst === BURST_MAX) await delay(0, stop);
     else await delay(untilNextDueMs(options), stop);
   }
 }
