@@ -152,10 +152,12 @@ async function createTopic(
 /**
  * Creates topics, and waits until every partition has a leader that takes requests: a request to several partitions of
  * which one is not there yet is sent again as a whole by kafkajs, and its records are then there twice. kafkajs's own
- * wait can fail for a topic that was just created: the broker that it asks may not have heard of it.
+ * wait can fail for a topic that was just created: the broker that it asks may not have heard of it. Other brokers of
+ * a cluster may still not have heard of it afterwards: ask them with {@link whenKnown}.
  */
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
-  await admin.createTopics({ topics, waitForLeaders: false });
+  // kafkajs first asks about the topics that this client has used before.
+  await whenKnown("earlier topics", () => admin.createTopics({ topics, waitForLeaders: false }));
   for (const { topic, numPartitions } of topics) {
     await until(`every partition of ${topic} has a leader`, async () => {
       const metadata = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => undefined);
@@ -168,6 +170,22 @@ export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promis
       return offsets.length === (numPartitions ?? 1);
     });
   }
+}
+
+/** Asks again until the broker that kafkajs happens to choose has heard of what it is asked about. */
+export async function whenKnown<Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer> {
+  let answer: Answer | undefined;
+  await until(`a broker knows ${what}`, async () => {
+    try {
+      answer = await ask();
+      return true;
+    } catch (error) {
+      if ((error as { type?: string }).type === "UNKNOWN_TOPIC_OR_PARTITION") return false;
+      throw error;
+    }
+  });
+  assert.ok(answer !== undefined);
+  return answer;
 }
 
 async function createTopicAgain(

@@ -18,6 +18,7 @@ import type {
   TopicEvidence,
   TopicRecord,
 } from "./promises.ts";
+import { Transactions } from "./transactions.ts";
 import { deadLettersOf, delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const READ_TIMEOUT_MS = 60_000;
@@ -117,6 +118,7 @@ async function readTopic(
   { readUncommitted = false } = {},
 ): Promise<readonly TopicRecord[]> {
   const records: TopicRecord[] = [];
+  const transactions = new Transactions();
   const ends = new Map(
     (await stage.admin.fetchTopicOffsets(topic)).filter(({ high, low }) => high !== low)
       .map(({ partition, high }) => [partition, Number(high)]),
@@ -138,8 +140,10 @@ async function readTopic(
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   await consumer.run({
     autoCommit: false,
-    eachBatch: ({ batch: { messages, partition } }) => {
+    eachBatch: ({ batch }) => {
+      const { messages, partition } = batch;
       emptyFetches = 0;
+      transactions.note(batch);
       for (const message of messages) {
         const offset = Number(message.offset);
         records.push({ partition, offset, ...contentOf(message) });
@@ -158,7 +162,10 @@ async function readTopic(
     await delay(50);
   }
   await consumer.disconnect();
-  return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+  const shown = readUncommitted
+    ? records
+    : records.filter((record) => !transactions.aborted(record));
+  return shown.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
 }
 
 type Header = readonly [name: string, value: Uint8Array | null];

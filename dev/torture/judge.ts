@@ -297,7 +297,7 @@ function sourceOf({ headers }: TopicRecord): string {
   return `${partition}/${offset} of epoch ${epoch} of ${id}`;
 }
 
-function judgeLetters({ id, letters, role }: TopicEvidence, { held, evidence, verdict }: {
+function judgeLetters({ id, letters, records, role }: TopicEvidence, { held, evidence, verdict }: {
   readonly held: readonly Held[];
   readonly evidence: Evidence;
   readonly verdict: Verdict;
@@ -307,7 +307,11 @@ function judgeLetters({ id, letters, role }: TopicEvidence, { held, evidence, ve
   const lines = held.flatMap((each) => [...each.values()]);
   const bySource = Map.groupBy(letters, sourceOf);
   const bad = lines.filter(({ isBad }) => isBad);
-  const missing = bad.filter((line) => !bySource.has(`${nameOf(line)} of ${id}`));
+  const inTopic = new Set(records.map(nameOf));
+  // A record that its log lost before its letter was sent is read by nobody again.
+  const wasLost = (line: JournalLine) =>
+    facts.truncatedUntilMs.has(`${role}/${line.partition}`) && !inTopic.has(nameOf(line));
+  const missing = bad.filter((line) => !bySource.has(`${nameOf(line)} of ${id}`) && !wasLost(line));
   const lettersAreGone = facts.lettersWereDeleted && role === "main" || facts.lettersAreCompacted;
   if (!lettersAreGone) {
     verdict.violate(PROMISES.bad, missing.map((line) => `no letter of ${role}/${nameOf(line)}`));

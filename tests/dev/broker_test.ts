@@ -6,7 +6,7 @@ import { type BrokerProcess, startBrokerProcess } from "../../dev/broker_process
 import { ensureBroker } from "../../dev/ensure_broker.ts";
 import { answersKafka, listsBroker } from "../../dev/kafka_probe.ts";
 import { freePort, isLocal, isPortFree, parseAddress } from "../../dev/local_port.ts";
-import { createTopics } from "../site.ts";
+import { createTopics, whenKnown } from "../site.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const PROBE_TIMEOUT_MS = 2_000;
@@ -371,11 +371,14 @@ async function assertDurable(ports: readonly number[]): Promise<void> {
   try {
     const topic = "durable";
     await createTopics(admin, [{ topic, replicationFactor: -1, numPartitions: 1 }]);
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-    assert.deepEqual(topics[0]?.partitions.map(({ replicas }) => replicas.length), [3]);
+    const metadata = await whenKnown(topic, () => admin.fetchTopicMetadata({ topics: [topic] }));
+    assert.deepEqual(metadata.topics[0]?.partitions.map(({ replicas }) => replicas.length), [3]);
     const configNames = ["min.insync.replicas"];
     const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }];
-    const described = await admin.describeConfigs({ resources, includeSynonyms: false });
+    const described = await whenKnown(
+      `the configuration of ${topic}`,
+      () => admin.describeConfigs({ resources, includeSynonyms: false }),
+    );
     assert.equal(described.resources[0]?.configEntries[0]?.configValue, "2");
   } finally {
     await admin.disconnect();

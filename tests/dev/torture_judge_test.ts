@@ -211,6 +211,14 @@ Deno.test("judge() excuses what the faults explain, and nothing else", () => {
   assert.deepEqual(violated(lost), []);
   const later = lost.acknowledged.map((each) => ({ ...each, sentAtMs: 10 }));
   assert.deepEqual(violated({ ...lost, acknowledged: later }), [PROMISES.acknowledged]);
+  // Line 2 is bad; its log lost it before its letter was sent.
+  const lines = [line(0), line(1), line(2, { isBad: true })];
+  const unsent = {
+    lines: [...lines, line(2, { ...NEW_EPOCH, mark: MARK })],
+    records: [...records, record(2, NEW_EPOCH)],
+  };
+  assert.deepEqual(violated(evidence({ ...unsent, facts: TRUNCATED })), []);
+  assert.deepEqual(violated(evidence({ lines, facts: TRUNCATED })), [PROMISES.bad]);
   const adapted = letter(0, { "orderflow.errors.adapted": "value" });
   assert.deepEqual(violated(evidence({ letters: [{ ...adapted, value: "?" }] })), []);
 });

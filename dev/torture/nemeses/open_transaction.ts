@@ -7,7 +7,7 @@ export default {
   visible: "records that wait behind it; aborted ones in no journal",
   async strike(stage, [which, how, end, count]) {
     const partition = Math.floor(which * stage.partitionCounts.main);
-    // One at a time in a partition: kafkajs, which the judge reads with, mixes up overlapping ones.
+    // A transactional id has one transaction at a time.
     await stage.exclusively(`transaction ${partition}`, async () => {
       const outcome = pick(["commit", "abort", "vanish"] as const, end);
       const producer = stage.kafka.producer({

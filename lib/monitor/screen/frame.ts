@@ -33,6 +33,8 @@ const LIST_ROWS_MIN = 5;
 /** With fewer rows, charts would leave no room for the records. */
 const BODY_ROWS_WITH_CHARTS = 20;
 const SIDE_SHARE = 0.47;
+/** The panes that have a place of their own on a large screen; any other takes that of the records when it has the focus. */
+const PLACED_PANES = new Set([PARTITIONS_PANE, LOG_PANE, BUSINESS_PANE].map(({ name }) => name));
 const FOLDER_WIDTH_MAX = 24;
 const TOPIC_WIDTH_MAX = 24;
 
@@ -89,14 +91,15 @@ function largeBody(spec: FrameSpec, { width, height }: Extent): readonly Line[] 
     ...drawn(PARTITIONS_PANE.draw, spec, { width: sideWidth, height: partitionsHeight }),
     ...drawn(LOG_PANE.draw, spec, { width: sideWidth, height: logHeight }),
   ];
-  const records = drawn(RECORDS_PANE.draw, spec, { width: width - sideWidth, height: listHeight });
+  const drawMain = PLACED_PANES.has(spec.controls.focus) ? RECORDS_PANE.draw : focusedPane;
+  const main = drawn(drawMain, spec, { width: width - sideWidth, height: listHeight });
   return [
     ...beside(spec, [messagesPane, healthPane, BUSINESS_PANE.draw], {
       width,
       height: SUMMARY_ROWS,
     }),
     ...beside(spec, [throughputPane, successPane], { width, height: chartHeight }),
-    ...records.map((line, index) => [...line, ...(side[index] ?? [])]),
+    ...main.map((line, index) => [...line, ...(side[index] ?? [])]),
   ];
 }
 
