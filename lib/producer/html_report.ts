@@ -94,7 +94,7 @@ function problems({ problems, warnings, thresholdLines, result }: Conclusion): s
   const lines = [...problems, ...warnings].map((line) => `<li>${text(line)}</li>`).join("");
   const rows = (result.fail_if ?? []).map(({ condition, value, unit, verdict }) => [
     text(condition),
-    value === null ? "no data" : text(`${value} ${unit}`),
+    value === null ? "no data" : text(`${withDigits(value)} ${unit}`),
     `<span class="${verdict === "ok" ? "good" : "bad"}">${text(verdict)}</span>`,
   ]);
   if (lines === "" && thresholdLines.length === 0) return "";
@@ -227,7 +227,9 @@ function accounts(result: ProducerResult): string {
   } = result;
   const rows = Object.entries(figures)
     .filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => [text(name), withDigits(Number(value))]);
+    .map((
+      [name, value],
+    ) => [text(name), name === "seed" ? String(value) : withDigits(Number(value))]);
   return section("Accounts", table(["", "#"], rows));
 }
 
@@ -237,7 +239,7 @@ function facts({ commandLine, cluster }: ReportContent): string {
 }
 
 function withDigits(value: number): string {
-  return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+  return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
 }
 
 function milliseconds(value: number | undefined): string {
