@@ -31,6 +31,7 @@ import { formatProgress, formatText } from "./lib/monitor/views/text_view.ts";
 import { openDashboard } from "./lib/monitor/screen/dashboard.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine, showStatus } from "./lib/terminal.ts";
+import { printable } from "./lib/text.ts";
 import { UsageError } from "./lib/usage_error.ts";
 
 const PROGRESS_MS = 200;
@@ -58,6 +59,7 @@ function parseOptions(args: string[]): MonitorOptions {
     name: "monitor",
     description: "Shows what a tracker does, from its journal and its log: a dashboard on a " +
       "terminal, lines elsewhere.",
+    argumentAdvice: "with --html the page goes to standard output: --html > FILE",
     examples: EXAMPLES,
   })
     .optionsGroup(OPTION_GROUPS.data)
@@ -101,6 +103,9 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   const progress = setInterval(() => showStatus(formatProgress(follower.status())), PROGRESS_MS);
   await follower.catchUp().finally(() => clearInterval(progress));
   const snapshot = follower.snapshot();
+  if (snapshot.health.state === "absent" && !isFolder(logs)) {
+    printErrorLine(`there is no folder "${printable(logs)}" (--logs): the tracker makes it`);
+  }
   const format = face.json ? formatJson : face.html ? formatHtml : formatText;
   const text = format(snapshot, {
     folder: logs,
@@ -111,6 +116,14 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   // A run that has finished is not stale: there is nothing more to come.
   if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
   return EXIT_CODES[snapshot.health.status];
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 async function showUntilStopped(follower: Follower, options: MonitorOptions): Promise<number> {

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=. --allow-write=logs --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read=. --allow-write=logs --allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*
 /**
  * The producer: generates realistic orders, or takes your own records, and sends them to Kafka with delivery guaranteed.
  *
@@ -30,6 +30,7 @@ import { OrderRouter } from "./lib/producer/routing.ts";
 import { generateOrders } from "./lib/producer/run.ts";
 import { SecondSeries } from "./lib/producer/series.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { refuseSuspensionUnderTaskRunner } from "./lib/suspend.ts";
 import { isStandardOutputIncomplete, printErrorLine, printResult } from "./lib/terminal.ts";
 
 const FLUSH_TIMEOUT_MS = 15_000;
@@ -38,6 +39,7 @@ const WINDOW_MS = 5_000;
 async function main(args: string[]): Promise<number> {
   const options = parseProducerOptions(args);
   const noun = nounOf(options);
+  using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: no new ${noun}s; waiting for those under way`),
     onSecond: () => printErrorLine("stopped at once: what was under way is not accounted for"),

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
+#!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write --allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*
 /**
  * The tracker: consumes the orders, validates them, and keeps each record once in an audit journal.
  *
@@ -15,6 +15,7 @@ import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cl
 import { connectionOf } from "./lib/cli/connection_options.ts";
 import { loggerOf } from "./lib/log.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { refuseSuspensionUnderTaskRunner } from "./lib/suspend.ts";
 import { printErrorLine } from "./lib/terminal.ts";
 import { TrackerDisplay } from "./lib/tracker/display.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
@@ -61,6 +62,7 @@ async function track(options: TrackOptions): Promise<number> {
     of: { notReadyReason: "starting" },
   };
   // Both before the rest: a long recovery of the journal is alive, not ready, and can be stopped.
+  using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
     onSecond: () => printErrorLine("stopped at once: the next start reads on from the journal"),

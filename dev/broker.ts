@@ -27,6 +27,7 @@ import { listenForShutdown, whenAborted } from "../lib/shutdown.ts";
 import { printErrorLine, printLine } from "../lib/terminal.ts";
 import { createTopics } from "./create_topics.ts";
 import { ensureBroker, type EnsuredBroker, startNodes } from "./ensure_broker.ts";
+import { showWaiting } from "./waiting.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_DATA = ".kafka/data";
@@ -45,11 +46,12 @@ async function main(args: string[]): Promise<number> {
   });
   const signal = shutdown.requested;
   const site = { dataDir, log: (line: string) => void printLine(line), signal };
+  const waiting = showWaiting();
   const broker = await shutdown.unlessStopped(
     nodes === 1
       ? ensureBroker({ ...site, address })
       : startNodes({ ...site, ports: portsOf(address, nodes) }),
-  );
+  ).finally(() => waiting[Symbol.dispose]());
   if (broker === undefined) return EXIT_OK;
   if (!broker.startedHere) {
     printLine(`A Kafka broker answers at ${broker.address} already: nothing to start`);

@@ -21,7 +21,7 @@ import { freePort, isPortFree, LOOPBACK } from "./local_port.ts";
 import { kafkaJars } from "./kafka_jars.ts";
 
 /** How long a start may take: a broker with much to recover after SIGKILL needs longer than the usual 2 s. */
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
 const PROBE_TIMEOUT_MS = 1_000;
 /** After this a broker that was told to end is killed. */

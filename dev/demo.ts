@@ -24,13 +24,7 @@ import {
   runProgram,
 } from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
-import {
-  hasPersonAtTerminal,
-  printErrorLine,
-  printLine,
-  showStatus,
-  styled,
-} from "../lib/terminal.ts";
+import { hasPersonAtTerminal, printErrorLine, printLine, styled } from "../lib/terminal.ts";
 import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
@@ -39,6 +33,7 @@ import { openView } from "./demo/view.ts";
 import { ensureBroker, type EnsureBrokerOptions, type EnsuredBroker } from "./ensure_broker.ts";
 import { deleteTopicsAt } from "./topics.ts";
 import { requireUnix } from "./unix_only.ts";
+import { showWaiting } from "./waiting.ts";
 
 const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
@@ -49,7 +44,6 @@ const WATCHED = { orders: 300, rate: 10 } as const;
 /** Where nobody watches, it is short. */
 const UNWATCHED = { orders: 200, rate: 50 } as const;
 const BAD_PERCENT = 4;
-const PROGRESS_INTERVAL_MS = 1_000;
 
 interface DemoOptions {
   readonly orders: number;
@@ -71,9 +65,9 @@ async function main(args: string[]): Promise<number> {
     log: (line: string) => void printLine(styled(`broker    ${line}`, "dim")),
     signal: shutdown.requested,
   };
-  const waiting = showWaiting();
+  const waiting = showWaiting("broker    ");
   const opened = await shutdown.unlessStopped(chaos ? startChaos(start) : findBroker(start))
-    .finally(() => clearInterval(waiting));
+    .finally(() => waiting[Symbol.dispose]());
   if (opened === undefined) return EXIT_OK;
   const { broker, stage } = opened;
   try {
@@ -156,15 +150,6 @@ async function startChaos(start: StartOptions): Promise<Opened> {
 async function findBroker(start: StartOptions): Promise<Opened> {
   const address = Deno.env.get("KAFKA_BROKER") ?? DEFAULT_BROKER;
   return { broker: await ensureBroker({ ...start, address, dataDir: DATA_FOLDER }) };
-}
-
-/** Shows that something happens while the broker starts; only on a terminal. */
-function showWaiting(): ReturnType<typeof setInterval> {
-  const startedAtMs = performance.now();
-  return setInterval(() => {
-    const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
-    showStatus(`broker    waiting until it answers, usually about 10 s: ${seconds} s`);
-  }, PROGRESS_INTERVAL_MS);
 }
 
 function randomSeed(): number {

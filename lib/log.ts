@@ -16,9 +16,10 @@ import {
   withFilter,
 } from "@logtape/logtape";
 import { LogFile } from "./log_file.ts";
+import { limitedSink } from "./log_limit.ts";
 import { activeSpanIds, isTelemetryOn } from "./telemetry.ts";
 import { printConsoleLine, printErrorLine } from "./terminal.ts";
-import { printable } from "./text.ts";
+import { counted, printable } from "./text.ts";
 
 export type { Logger };
 
@@ -27,6 +28,7 @@ export type LogLevelName = "debug" | "info" | "warn" | "error";
 
 const ROOT_CATEGORY = "orderflow";
 const LETTERS = "letters";
+const LETTERS_SHOWN_PER_SECOND_MAX = 10;
 
 /**
  * The logger of one part of the program. A message is a fixed sentence; values go into properties,
@@ -61,10 +63,16 @@ export async function startLog(
   { service, level, file, isLetterShown = true }: LogOptions,
 ): Promise<() => Promise<void>> {
   const leveled = withFilter(printRecord, level === "warn" ? "warning" : level);
-  const isPrinted = (record: LogRecord) =>
-    // With telemetry on, standard error is also the way to OpenTelemetry.
-    isLetterShown || isTelemetryOn || record.category.at(-1) !== LETTERS;
-  const terminal = withFilter(leveled, isPrinted);
+  const isOfLetter = (record: LogRecord) => record.category.at(-1) === LETTERS;
+  // With telemetry on, standard error is also the way to OpenTelemetry.
+  const terminal = isTelemetryOn ? leveled : limitedSink(
+    withFilter(leveled, (record) => isLetterShown || !isOfLetter(record)),
+    {
+      isLimited: isOfLetter,
+      perSecondMax: LETTERS_SHOWN_PER_SECOND_MAX,
+      summary: (count) => `${counted(count, "more dead letter")}; tracker.log has each`,
+    },
+  );
   const sinks: Record<string, Sink> = { terminal };
   if (file !== undefined) {
     sinks["file"] = withFilter(survivingSink(openLogFile({ service, file }), file), "info");

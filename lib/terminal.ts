@@ -7,6 +7,8 @@
  * @module
  */
 
+import { systemReasonOf } from "./system_error.ts";
+
 const ENCODER = new TextEncoder();
 const CONTROL = "\x1b[";
 
@@ -180,8 +182,7 @@ const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 function noteOutputFailure(error: unknown, { isQuietWhenClosed = false }): void {
   if (outputFailure !== undefined) return;
   const kind = error instanceof Deno.errors.BrokenPipe ? "closed" : "refused";
-  const message = error instanceof Error ? error.message : String(error);
-  const reason = message.replace(/ \(os error \d+\)$/, "");
+  const reason = systemReasonOf(error);
   outputFailure = { kind, reason };
   if (kind === "closed" && isQuietWhenClosed) return;
   printErrorLine(`Cannot write to standard output: ${reason}`);

@@ -177,3 +177,8 @@ Deno.test("entry scripts stay short enough to read as a table of contents", () =
     assert.ok(text.split("\n").length <= 200, `${path} has ${text.split("\n").length} lines`);
   }
 });
+
+Deno.test("that a trouble is over is logged as loudly as the trouble: --quiet shows both", () => {
+  const recovery = /\blog\.info\(\s*"[^"]*(?:\bagain\b|\bany more\b|has ended\b)/;
+  for (const { path, text } of MODULES) assert.doesNotMatch(text, recovery, path);
+});

@@ -72,7 +72,7 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
   const closing = new AbortController();
   const signal = AbortSignal.any([stop, closing.signal]);
   const held: string[] = [];
-  let notice = "";
+  let notice = "tracker and producer are starting: the first orders come in a few seconds";
   let chaos = "";
 
   const follower = new Follower(site.logs);

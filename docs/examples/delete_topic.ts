@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a program of one's own may write where it likes
 /**
  * Deletes the topic of the orders, for the experiment in docs/learn.md.
  *
@@ -13,4 +14,6 @@ await using cluster = await ClusterClient.connect(
   { brokers, clientId: "delete-topic" },
   "probe",
 );
-await cluster.deleteTopic(Deno.env.get("KAFKA_TOPIC") ?? "orders");
+const topic = Deno.env.get("KAFKA_TOPIC") ?? "orders";
+await cluster.deleteTopic(topic);
+console.log(`topic ${topic} is deleted; the next producer creates it again`);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { Command, Help } from "commander";
+import { Command, CommanderError, Help } from "commander";
+import { editDistance } from "../edit_distance.ts";
 import { coloursWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
@@ -12,6 +13,8 @@ import { VERSION } from "../version.ts";
 export interface CommandText {
   readonly name: string;
   readonly description: string;
+  /** What a person may have meant by an argument that the command does not take. */
+  readonly argumentAdvice?: string;
   /** Command lines to paste, each with what it does; shown below the options. */
   readonly examples?: readonly (readonly [command: string, effect?: string])[];
 }
@@ -35,13 +38,18 @@ const GENERAL_GROUP = "General:";
  * Returns a command that prints nothing by itself on an error: {@link runProgram} turns it into a line. Only its
  * own options count, not those of the command above it.
  */
-export function createCommand({ name, description, examples = [] }: CommandText): Command {
-  return new Command(name)
+export function createCommand(
+  { name, description, argumentAdvice, examples = [] }: CommandText,
+): Command {
+  const command: Command = new Command(name)
     .description(description)
     .optionsGroup(GENERAL_GROUP)
     .helpOption("-h, --help", "print this help")
     .version(VERSION, "--version", "print the version")
-    .exitOverride()
+    .exitOverride((error) => {
+      if (error.code !== "commander.excessArguments") throw error;
+      throw new CommanderError(error.exitCode, error.code, describeExcess(command, argumentAdvice));
+    })
     .showSuggestionAfterError(true)
     .configureOutput({
       outputError: () => {},
@@ -52,6 +60,23 @@ export function createCommand({ name, description, examples = [] }: CommandText)
     .configureHelp({ groupItems: generalGroupLast })
     .addHelpText("after", describeExamples(examples))
     .allowExcessArguments(false);
+  return command;
+}
+
+/** Slips are a letter or two. */
+const SLIP_DISTANCE_MAX = 2;
+
+function describeExcess({ args, commands, registeredArguments }: Command, advice?: string): string {
+  const excess = args[registeredArguments.length] ?? "";
+  if (commands.length === 0) {
+    return `unexpected argument "${excess}"${advice === undefined ? "" : `: ${advice}`}`;
+  }
+  const names = commands.map((each) => each.name());
+  const nearest = names.find((name) => editDistance(excess, name) <= SLIP_DISTANCE_MAX);
+  const hint = nearest === undefined
+    ? `: expected ${names.join(", ")}, or options only`
+    : `; did you mean "${nearest}"?`;
+  return `there is no command "${excess}"${hint}`;
 }
 
 /** As commander's own, but `--version` and `--help` come after the options of the command. */

@@ -6,6 +6,7 @@
  */
 
 import { type ClusterOptions, parseBrokers } from "./cli.ts";
+import { systemReasonOf } from "../system_error.ts";
 import { printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
@@ -36,7 +37,7 @@ export function connectionOf(
       [
         `${config} sets no broker: add bootstrap.servers=host:port to it, ` +
         "or name one with --broker or KAFKA_BROKER",
-        ...warnings,
+        ...warnings.map((warning) => warning.replace(`${config}: `, "")),
       ].join("; "),
     );
   }
@@ -100,9 +101,7 @@ function readText(path: string): string {
     const reason = error instanceof Deno.errors.NotCapable
       ? "this program may read below the working directory only; " +
         "put the file into config, or run the program with --allow-read"
-      : error instanceof Error
-      ? error.message.replace(/: readfile .*/, "")
-      : String(error);
+      : systemReasonOf(error);
     throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });
   }
 }

@@ -30,7 +30,7 @@ export class Stall {
       readonly pending: { readonly lineCount: number; readonly bytes: number };
     },
   ): void {
-    const reason = String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     if (this.#reason === reason) return;
     if (this.#reason === undefined) this.#sinceMs = this.#clock.now();
     this.#reason = reason;

@@ -48,6 +48,11 @@ export function classify(reason: string): ErrorClass {
   return CLASSES.get(reason) ?? UNKNOWN_REASON;
 }
 
+/** Returns Kafka's name for a reason as it is; a class of the client, which means nothing to a reader, in words. */
+export function wordsFor(reason: string): string {
+  return reason.startsWith("KafkaJS") ? classify(reason).why : reason;
+}
+
 const TOO_LARGE: ReadonlySet<string> = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);
 
 /** Whether the error is about the size of what was sent. Never throws. */

@@ -5,7 +5,13 @@
  */
 
 import { isUnresolved } from "./kafkajs/connections.ts";
-import { classify, type ErrorScope, isNotYetReason, isSizeReason } from "./error_classifier.ts";
+import {
+  classify,
+  type ErrorScope,
+  isNotYetReason,
+  isSizeReason,
+  wordsFor,
+} from "./error_classifier.ts";
 
 /** The broker did not answer, or not in time: the address is wrong, or it is down. */
 export class BrokerUnreachableError extends Error {
@@ -20,7 +26,9 @@ export class BrokerUnreachableError extends Error {
     readonly cause: unknown;
     readonly othersAnswer?: boolean | undefined;
   }) {
-    const { message } = rootCauseOf(cause);
+    const { name, message: text } = rootCauseOf(cause);
+    // The client speaks of its own cache here.
+    const message = name === "KafkaJSBrokerNotFound" ? wordsFor(name) : text;
     const named = addressNamedByCluster(cause, brokers);
     const fact = othersAnswer && named === undefined
       ? `a broker of the cluster does not answer, though others do (${message})`
@@ -216,6 +224,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   KafkaJSGroupCoordinatorNotFound: "the cluster is still starting: try again in a minute",
   KafkaJSSASLAuthenticationError: "the user name or the password is wrong: " +
     "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or the file of --config",
+  ILLEGAL_SASL_STATE: "the listener does not use SASL: name the port of one that does, or leave " +
+    "user, password, and security.protocol (KAFKA_SECURITY_PROTOCOL) out",
   UNSUPPORTED_SASL_MECHANISM: "set KAFKA_SASL_MECHANISM, or sasl.mechanism in the file of " +
     "--config, to one that the cluster has",
   TOKEN_REJECTED: "it is expired, or of an issuer that the cluster does not trust: " +

@@ -48,6 +48,6 @@ class Lockout {
   noteEntered(atMs: number): void {
     if (this.#saidAtMs === undefined || atMs < this.#refusedAtMs) return;
     this.#saidAtMs = undefined;
-    log.info("The cluster lets us in again; sends go on");
+    log.warn("The cluster lets us in again; sends go on");
   }
 }

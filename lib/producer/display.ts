@@ -33,6 +33,7 @@ export class ProducerDisplay implements Disposable {
   #secondStartedAtMs = 0;
   #reportsThisSecond = 0;
   #reportsLastSecond = 0;
+  #hasSaidThatFewAreShown = false;
 
   constructor(options: ProducerDisplayOptions) {
     this.#options = options;
@@ -53,8 +54,20 @@ export class ProducerDisplay implements Disposable {
     }
     this.#reportsThisSecond++;
     const reports = Math.max(this.#reportsThisSecond, this.#reportsLastSecond);
-    if (reports > SHOWN_A_SECOND_MAX) return;
+    if (reports > SHOWN_A_SECOND_MAX) return this.#sayThatFewAreShown();
     printLine(this.#describe(report));
+  }
+
+  #sayThatFewAreShown(): void {
+    if (this.#hasSaidThatFewAreShown) return;
+    this.#hasSaidThatFewAreShown = true;
+    const max = SHOWN_A_SECOND_MAX;
+    printLine(
+      styled(
+        `more than ${max} ${this.#options.noun}s a second: only some are shown; all count`,
+        "dim",
+      ),
+    );
   }
 
   #describe({ parcel, outcome }: DeliveryReport): string {

@@ -6,6 +6,7 @@
 
 import { resolve } from "node:path";
 import type { Logger } from "../log.ts";
+import { systemReasonOf } from "../system_error.ts";
 import { counted } from "../text.ts";
 import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
@@ -44,7 +45,7 @@ export function openOutputs(paths: OutputPaths, log: Logger): Outputs {
   const watch = (path: string): LedgerFileOptions => ({
     onFailure: (error) =>
       log.error("An output file cannot be written; its lines wait in memory", { path, error }),
-    onRecovery: () => log.info("The output file can be written again", { path }),
+    onRecovery: () => log.warn("The output file can be written again", { path }),
   });
   const undelivered = new UndeliveredFile(UNDELIVERED_PATH, watch(UNDELIVERED_PATH));
   const ledgerFile = opened("--ledger", ledger, (path) => new LedgerFile(path, watch(path)));
@@ -127,5 +128,5 @@ function reasonOf(error: unknown): string {
     return "the program may write below logs/ only, as its --allow-write says";
   }
   if (error instanceof Deno.errors.NotFound) return "there is no such folder";
-  return error instanceof Error ? error.message : String(error);
+  return systemReasonOf(error);
 }

@@ -24,6 +24,7 @@ import {
 import { connectionOf } from "../cli/connection_options.ts";
 import { loggerOf, type LogLevelName, startLog } from "../log.ts";
 import { listenForShutdown } from "../shutdown.ts";
+import { refuseSuspensionUnderTaskRunner } from "../suspend.ts";
 import { isTerminal, printErrorLine, printResult, showStatus } from "../terminal.ts";
 import { withThousands } from "../text.ts";
 import type { FailureReason } from "../tracker/failures.ts";
@@ -115,6 +116,7 @@ export function redriveCommand(): Command {
 export async function runRedrive(options: RedriveCommandOptions): Promise<number> {
   const selection = selectionOf(options);
   const endLog = await startLog({ service: "order-redrive", level: options.logLevel });
+  using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the current transaction`),
     onSecond: () => printErrorLine("stopped at once: the next redrive knows what was sent"),

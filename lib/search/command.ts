@@ -98,7 +98,10 @@ export async function runSearch(
   output.end({ isLimited, isStopped: signal.aborted, seconds });
   const failure = standardOutputFailure();
   if (failure?.kind !== "closed") {
-    printErrorLine(describeEnd(search, { isLimited, isStopped: signal.aborted, seconds }));
+    printErrorLine(describeEnd(search, {
+      ...{ isLimited, isStopped: signal.aborted, seconds },
+      absentPaths: options.where?.absentPaths() ?? [],
+    }));
     if (search.problems.length > 0 || signal.aborted || failure !== undefined) return EXIT_USAGE;
   }
   return search.found > 0 ? EXIT_OK : EXIT_FAILURE;
@@ -199,7 +202,10 @@ function progressPrinter(search: JournalSearch): () => void {
   };
 }
 
-function describeEnd(search: JournalSearch, { isLimited, isStopped, seconds }: End): string {
+function describeEnd(
+  search: JournalSearch,
+  { isLimited, isStopped, seconds, absentPaths }: End & { readonly absentPaths: readonly string[] },
+): string {
   const { found, searchedBytes, totalBytes, skippedCount, problems } = search;
   const all = searchedBytes === totalBytes ? "" : ` of ${inBytes(totalBytes)}`;
   const reason = isLimited
@@ -211,6 +217,9 @@ function describeEnd(search: JournalSearch, { isLimited, isStopped, seconds }: E
     `${counted(found, "record")} found in ${inBytes(searchedBytes)}${all} (${
       seconds.toFixed(1)
     } s)${reason}`,
+    ...(absentPaths.length > 0
+      ? [`no record that was looked at has ${absentPaths.join(", ")}: a slip in --where?`]
+      : []),
     ...(skippedCount > 0
       ? [`${counted(skippedCount, "segment")} cannot have any, by their manifests`]
       : []),

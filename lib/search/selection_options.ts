@@ -23,7 +23,7 @@ import {
   type JournaledReason,
   type Query,
 } from "./query.ts";
-import { type Condition, parseWhere } from "./where.ts";
+import { parseWhere, type WhereCondition } from "./where.ts";
 
 /** As the command line has them. */
 export interface SelectionOptions {
@@ -39,7 +39,7 @@ export interface SelectionOptions {
   readonly until?: number;
   readonly failed: boolean;
   readonly reason?: readonly JournaledReason[];
-  readonly where?: Condition;
+  readonly where?: WhereCondition;
 }
 
 interface Place {
@@ -156,10 +156,18 @@ function parsePlace(text: string): Place {
 }
 
 function parseTimeOrAge(text: string): number {
-  return /^\d+(\.\d+)?[smhdw]$/.test(text) ? Date.now() - parseAge(text) : parseTime(text);
+  if (/^\d+(\.\d+)?[smhdw]$/.test(text)) return Date.now() - parseAge(text);
+  try {
+    return parseTime(text);
+  } catch {
+    throw new InvalidArgumentError(
+      "expected an age such as 2h or 30d, or a time in ISO 8601 with its zone, " +
+        "such as 2026-01-31T08:00:00Z, or a date (UTC)",
+    );
+  }
 }
 
-function parseCondition(text: string): Condition {
+function parseCondition(text: string): WhereCondition {
   try {
     return parseWhere(text);
   } catch (error) {

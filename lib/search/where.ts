@@ -23,6 +23,18 @@ export interface Condition {
   readonly requiredTexts: readonly string[];
 }
 
+/** A whole expression. */
+export interface WhereCondition extends Condition {
+  /** Returns the paths that were looked for in values and led nowhere in all of them: probably slips. */
+  readonly absentPaths: () => readonly string[];
+}
+
+interface PathUse {
+  readonly path: string;
+  isLookedFor: boolean;
+  isFound: boolean;
+}
+
 interface Operand {
   /** The values it stands for: none where a path leads nowhere, several with `[*]`. */
   readonly valuesIn: (root: unknown) => readonly unknown[];
@@ -57,7 +69,7 @@ function isOrdered(value: unknown): boolean {
 }
 
 /** @throws {SyntaxError} where the text is no expression; the message names the column, from 1 on. */
-export function parseWhere(text: string): Condition {
+export function parseWhere(text: string): WhereCondition {
   return new Parser(tokensOf(text)).parse();
 }
 
@@ -99,15 +111,20 @@ class Parser {
   readonly #tokens: readonly Token[];
   #index = 0;
   #depth = 0;
+  readonly #uses: PathUse[] = [];
 
   constructor(tokens: readonly Token[]) {
     this.#tokens = tokens;
   }
 
-  parse(): Condition {
+  parse(): WhereCondition {
     const condition = this.#or();
     if (this.#next.kind !== "end") throw this.#expected("&& or ||");
-    return condition;
+    const isAbsent = ({ isLookedFor, isFound }: PathUse) => isLookedFor && !isFound;
+    return {
+      ...condition,
+      absentPaths: () => [...new Set(this.#uses.filter(isAbsent).map(({ path }) => path))],
+    };
   }
 
   #or(): Condition {
@@ -177,6 +194,7 @@ class Parser {
 
   #path(first: string): Operand {
     const steps: Step[] = first === ROOT_NAME ? [] : [first];
+    const firstIndex = this.#index - 1;
     while (true) {
       if (this.#takes(".")) {
         if (this.#next.kind !== "name") throw this.#expected("a field's name");
@@ -184,7 +202,19 @@ class Parser {
       } else if (this.#takes("[")) {
         steps.push(this.#subscript());
         if (!this.#takes("]")) throw this.#expected("]");
-      } else return { valuesIn: (root) => steps.reduce(follow, [root]) };
+      } else {
+        const path = this.#tokens.slice(firstIndex, this.#index).map(({ text }) => text).join("");
+        const use: PathUse = { path, isLookedFor: false, isFound: false };
+        this.#uses.push(use);
+        return {
+          valuesIn(root) {
+            const values = steps.reduce(follow, [root]);
+            use.isLookedFor = true;
+            if (values.length > 0) use.isFound = true;
+            return values;
+          },
+        };
+      }
     }
   }
 

@@ -34,7 +34,7 @@ export function logConsumerNotice(
         },
       );
     case "all-assigned":
-      return log.info("No partition of the topic is unassigned any more", { topic, groupId });
+      return log.warn("No partition of the topic is unassigned any more", { topic, groupId });
     case "unreadable-subscriptions":
       return log.warn(
         "Members of the group get no partitions: their subscription is unreadable",
@@ -48,14 +48,14 @@ export function logConsumerNotice(
         seconds: seconds(notice.silentMs),
       });
     case "answers-again":
-      return log.info("The brokers answer again", { seconds: seconds(notice.silentMs) });
+      return log.warn("The brokers answer again", { seconds: seconds(notice.silentMs) });
     case "hindered":
       return log.warn("The tracker is held up", {
         topic,
         why: hindranceText(notice.hindrance, topic),
       });
     case "unhindered":
-      return log.info("The tracker is not held up any more", { topic, was: notice.was });
+      return log.warn("The tracker is not held up any more", { topic, was: notice.was });
     case "unreadable":
       return log.warn("A batch cannot be read; it is fetched again until it can", {
         topic,

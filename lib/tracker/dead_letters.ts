@@ -269,7 +269,7 @@ export class DeadLetters {
       });
     }
     if (this.#failures.delete(target)) {
-      log.info("The dead-letter topic accepts records again", { topic, partition: target });
+      log.warn("The dead-letter topic accepts records again", { topic, partition: target });
     }
   }
 

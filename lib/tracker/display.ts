@@ -36,6 +36,7 @@ export class TrackerDisplay implements Disposable {
   readonly #logValues: boolean;
   readonly #shown = new PerSecond(SHOWN_PER_SECOND_MAX);
   readonly #badShown = new PerSecond(BAD_SHOWN_PER_SECOND_MAX);
+  #hasSaidThatFewAreShown = false;
   #countedReceived = 0;
   #countedAtMs = performance.now();
 
@@ -65,7 +66,7 @@ export class TrackerDisplay implements Disposable {
   /** Shows records that were journaled, while there are few of them. */
   show(records: readonly KafkaRecord[]): void {
     for (const record of records) {
-      if (!this.#shown.hasRoom()) return;
+      if (!this.#shown.hasRoom()) return this.#sayThatFewAreShown();
       const judged = this.#judge(record);
       if (judged.failure !== undefined && this.#areLettersShown) continue;
       this.#shown.take();
@@ -80,6 +81,13 @@ export class TrackerDisplay implements Disposable {
     if (!this.#badShown.hasRoom()) return;
     this.#badShown.take();
     printLine(describeFailure(record, failure, { logValues: this.#logValues }));
+  }
+
+  #sayThatFewAreShown(): void {
+    if (this.#hasSaidThatFewAreShown) return;
+    this.#hasSaidThatFewAreShown = true;
+    const max = SHOWN_PER_SECOND_MAX;
+    printLine(styled(`more than ${max} records a second: only some are shown; all count`, "dim"));
   }
 
   #showCounts(): void {

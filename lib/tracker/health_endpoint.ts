@@ -40,7 +40,7 @@ export function openHealthEndpoint(
           port,
           error,
         }),
-      onRecovery: () => log.info("The health port accepts connections again", { hostname, port }),
+      onRecovery: () => log.warn("The health port accepts connections again", { hostname, port }),
     });
   } catch (error) {
     throw new HealthPortError(

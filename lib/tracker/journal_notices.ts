@@ -53,7 +53,7 @@ export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotic
         properties,
       );
     case "recovered":
-      return log.info("The journal can be written again", properties);
+      return log.warn("The journal can be written again", properties);
     case "reopened":
       return log.error(
         "The journal's files were changed by another hand, and were read again",

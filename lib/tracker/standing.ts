@@ -17,6 +17,7 @@
 
 import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer/api.ts";
 import type { Hindrance } from "../kafka/consumer/liveness.ts";
+import { wordsFor } from "../kafka/error_classifier.ts";
 import { counted } from "../text.ts";
 import type { BlockedLetter } from "./dead_letters.ts";
 import type { TrackerState } from "../tracker_status.ts";
@@ -53,6 +54,8 @@ export interface Standing {
   readonly reason: string | undefined;
   /** By partition, why it does not move, or may stop moving. */
   readonly partitionReasons: ReadonlyMap<number, string>;
+  /** Whether something that is logged elsewhere keeps all partitions from moving. */
+  readonly hasCommonCause: boolean;
 }
 
 /** A handler's call that takes longer than this is told. */
@@ -75,8 +78,10 @@ export function assess(observation: Observation): Standing {
     }),
   );
   const partitionReasons = new Map([...ofPartitions].map(([key, { text }]) => [key, text]));
+  const hasCommonCause = commonCause(observation) !== undefined;
   if (isStopping) {
-    return { state: "stopping", isReady: false, reason: "stopping", partitionReasons };
+    const reason = "stopping";
+    return { state: "stopping", isReady: false, reason, partitionReasons, hasCommonCause };
   }
   const reason = overallReason(observation, [...ofPartitions.values()]);
   const { state = "consuming", isReady = true, text } = reason ?? {};
@@ -85,22 +90,31 @@ export function assess(observation: Observation): Standing {
     isReady,
     reason: text,
     partitionReasons,
+    hasCommonCause,
   };
 }
 
-/** The most important one. */
+/** Returns what keeps every partition from moving. */
+function commonCause(
+  { topic, stallReason, consumer: { hindrance } }: Observation,
+): Reason | undefined {
+  if (stallReason !== undefined) {
+    return blocked(`the journal cannot be written: ${stallReason}`);
+  }
+  // A throttled client moves, slowly.
+  if (hindrance === undefined || hindrance.kind === "throttled") return undefined;
+  return { state: "waiting", isReady: false, text: hindranceText(hindrance, topic) };
+}
+
+/** Returns the most important one. */
 function overallReason(
   observation: Observation,
   ofPartitions: readonly Reason[],
 ): Reason | undefined {
-  const { topic, stallReason, consumer, isPlaced } = observation;
-  if (stallReason !== undefined) {
-    return blocked(`the journal cannot be written: ${stallReason}`);
-  }
+  const common = commonCause(observation);
+  if (common !== undefined) return common;
+  const { topic, consumer, isPlaced } = observation;
   const { hindrance, commitFailure, partitions } = consumer;
-  if (hindrance !== undefined && hindrance.kind !== "throttled") {
-    return { state: "waiting", isReady: false, text: hindranceText(hindrance, topic) };
-  }
   if (!isPlaced) return { state: "waiting", isReady: false, text: NOT_IN_GROUP };
   if (commitFailure !== undefined) return blocked(`commits fail: ${commitFailure}`);
   const worst = ofPartitions.find(({ isReady, state }) => !isReady && state === "blocked") ??
@@ -145,7 +159,7 @@ export function hindranceText(hindrance: Hindrance, topic: string): string {
     case "unreachable":
       return `no broker has answered for ${seconds(hindrance.forMs)} s`;
     case "refused":
-      return `the cluster refuses this client: ${hindrance.reason}`;
+      return `the cluster refuses this client: ${wordsFor(hindrance.reason)}`;
     case "topic-missing":
       return `topic "${topic}" does not exist`;
     case "throttled":
@@ -156,14 +170,15 @@ export function hindranceText(hindrance: Hindrance, topic: string): string {
         : `the consumer group has been rebalancing for ${seconds(hindrance.forMs)} s`;
     case "failing":
       return `brokers answer, but nothing has succeeded for ${seconds(hindrance.forMs)} s` +
-        (hindrance.reason === undefined ? "" : ` (${hindrance.reason})`);
+        (hindrance.reason === undefined ? "" : ` (${wordsFor(hindrance.reason)})`);
   }
 }
 
 function partitionReason(
   standing: PartitionStanding,
-  { topic, blockedLetters, handlerCalls, stillMs, consumer }: Observation,
+  observation: Observation,
 ): Reason | undefined {
+  const { topic, blockedLetters, handlerCalls, stillMs, consumer } = observation;
   const { partition, lag, unreadable, openTransaction } = standing;
   const here = place(topic, partition);
   const letter = blockedLetters.get(partition);
@@ -192,15 +207,16 @@ function partitionReason(
     };
   }
   if (stillForMs === 0) return undefined;
+  const still = `${here} has not advanced for ${seconds(stillForMs)} s`;
+  const common = commonCause(observation);
+  if (common !== undefined) return { ...common, text: `${still}: ${common.text}` };
   const { hindrance } = consumer;
-  if (hindrance?.kind === "throttled") {
-    const text = `${here} has not advanced for ${seconds(stillForMs)} s: ${
-      hindranceText(hindrance, topic)
-    }`;
+  if (hindrance !== undefined) {
+    const text = `${still}: ${hindranceText(hindrance, topic)}`;
     return { state: "waiting", isReady: false, text };
   }
   const records = lag === undefined ? "its lag is not known" : `${counted(lag, "record")} behind`;
-  return blocked(`${here} has not advanced for ${seconds(stillForMs)} s: ${records}`);
+  return blocked(`${still}: ${records}`);
 }
 
 function blocked(text: string): Reason {

@@ -144,7 +144,7 @@ export class StandingWatch {
       const said = this.#saidTransactions.get(partition);
       const firstOffset = openTransaction?.firstOffset;
       if (said !== undefined && said !== firstOffset) {
-        log.info("The transaction that records waited behind has ended", {
+        log.warn("The transaction that records waited behind has ended", {
           topic,
           partition,
           firstOffset: said,
@@ -166,15 +166,15 @@ export class StandingWatch {
 
   #sayStill(partitions: readonly PartitionStanding[], nowMs: number): void {
     const { log, topic } = this.#options;
-    const { partitionReasons } = this.standing;
+    const { partitionReasons, hasCommonCause } = this.standing;
     for (const standing of partitions) {
       const { partition, lag } = standing;
       const stillMs = this.#progress.stillMs(standing, nowMs);
       if (stillMs === 0) {
         if (this.#saidStill.delete(partition)) {
-          log.info("The partition advances again", { topic, partition });
+          log.warn("The partition advances again", { topic, partition });
         }
-      } else if (!this.#saidStill.has(partition)) {
+      } else if (!this.#saidStill.has(partition) && !hasCommonCause) {
         this.#saidStill.add(partition);
         log.warn("A partition does not advance", {
           topic,

@@ -106,7 +106,7 @@ export class StatusFile {
     const { log } = this.#options;
     try {
       await this.#replace(new TextEncoder().encode(`${JSON.stringify(this.#status())}\n`));
-      if (this.#isFailing) log.info("The status file can be written again", { path: this.#path });
+      if (this.#isFailing) log.warn("The status file can be written again", { path: this.#path });
       this.#isFailing = false;
     } catch (error) {
       if (!this.#isFailing) {

@@ -81,3 +81,18 @@ async function topicsOf({ kafka }: Site): Promise<readonly string[]> {
     await admin.disconnect();
   }
 }
+
+Deno.test("a user and password for a listener that has no SASL: one line that says so, and exit code 1", async () => {
+  await using site = await createSite({
+    partitions: 0,
+    env: {
+      KAFKA_SECURITY_PROTOCOL: "SASL_PLAINTEXT",
+      KAFKA_SASL_MECHANISM: "PLAIN",
+      KAFKA_SASL_USERNAME: "user",
+      KAFKA_SASL_PASSWORD: "secret",
+    },
+  });
+  const { code, stderr } = await site.run("producer");
+  assert.equal(code, 1);
+  assertOneErrorLine(stderr, /^error: connecting failed: .*: the listener does not use SASL: /);
+});

@@ -16,13 +16,13 @@ const PERMISSIONS = {
     "--allow-net",
     "--allow-read=.", // --payload-file, --payload-module, and --config may be anywhere below the working directory
     "--allow-write=logs",
-    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last
+    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last; INIT_CWD tells of a task runner
   ],
   tracker: [
     "--allow-net",
     "--allow-read", // --logs may be anywhere
     "--allow-write",
-    "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*",
+    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*",
   ],
   monitor: [
     "--allow-read",

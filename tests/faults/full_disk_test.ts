@@ -84,6 +84,7 @@ async function assertRecovered(
   await untilAllCommitted(site);
   await stopTracker(tracker);
   assert.equal(tracker.output.stderr.match(/Joined the consumer group/g)?.length, 1, "one join");
+  assert.doesNotMatch(tracker.output.stderr, /does not advance/, "the full disk was said already");
   assert.equal(await assertSameRecords(site, logs), RECORD_COUNT);
 }
 

@@ -186,7 +186,7 @@ Deno.test("A full disk holds appends back, says so once, and ends when there is 
   appending.then(() => resolved = true);
   await until(() => it.told("stalled").length > 0);
   assert.equal(resolved, false);
-  assert.match(it.journal.stallReason ?? "", /no space/i);
+  assert.match(it.journal.stallReason ?? "", /^no space/i);
   assert.equal(it.journal.end(partition(0)), 3);
   await appending;
   assert.deepEqual(it.notices.map(({ kind }) => kind), ["created", "stalled", "recovered"]);
@@ -217,7 +217,7 @@ Deno.test("A stall is told again when its reason changes, and lasts from its fir
     it.told("stalled").map(({ error }) => String(error)),
     ["Error: one", "Error: another", "Error: one"],
   );
-  assert.deepEqual(reasons, ["Error: one"]);
+  assert.deepEqual(reasons, ["one"]);
   assert.deepEqual(it.told("recovered").map(({ stalledMs }) => stalledMs), [500]);
   // What comes next is a stall of its own.
   errors.push("one");

@@ -138,6 +138,10 @@ Deno.test("monitor --once exits 1 when unhealthy, 3 when stale, 3 without data, 
   const missing = await run(["--logs", join(stale.path, "nowhere"), "--once"]);
   assert.equal(missing.code, 3, missing.stderr);
   assert.match(missing.stdout, /NO DATA[^]*there is no journal and no log yet/);
+  assert.match(
+    missing.stderr,
+    /^there is no folder ".*nowhere" \(--logs\): the tracker makes it\n$/,
+  );
 });
 
 Deno.test("monitor answers a wrong option with one line and code 2, and what it cannot read with code 1", async () => {

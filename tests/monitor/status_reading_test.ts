@@ -7,6 +7,7 @@ import {
   judgeStatus,
   readStatus,
   type StatusReading,
+  validForMs,
 } from "../../lib/monitor/tail/status_reading.ts";
 import { STATUS_BYTES_MAX } from "../../lib/tracker_status.ts";
 import { journalLine, logLine } from "./journal_lines.ts";
@@ -171,4 +172,10 @@ Deno.test("readStatus() reads a file, and no pipe, link, or file without end", a
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("a status that was too old before it was looked at is never a wait of less than nothing", () => {
+  const reading = judgeStatus(statusText(), NOW_MS);
+  assert.equal(validForMs(reading, NOW_MS), 4_001);
+  assert.ok(validForMs(reading, NOW_MS + 60_000) > 0);
 });

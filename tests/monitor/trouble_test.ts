@@ -169,3 +169,27 @@ Deno.test("a chart's first step is as long as there were records in it", () => {
     for (const rate of rates) assert.ok(rate > 0.9 && rate < 1.2, `${name}: ${rates}`);
   }
 });
+
+const STALLED = "The journal cannot be written; nothing is committed until it can";
+
+/** The log of a tracker whose disk was full 30 s ago, and then a later line. */
+function modelAfterFullDisk(message: string): ReadModel {
+  const model = runningModel();
+  const error = "No space left on device (os error 28)";
+  feed(model.log, logLine({ atMs: NOW_MS - 30_000, level: "ERROR", message: STALLED, error }));
+  feed(model.log, logLine({ atMs: NOW_MS - 10_000, message }));
+  return model;
+}
+
+Deno.test("a full disk that has room again is no trouble of now: neither of a tracker that runs nor of one that was killed", () => {
+  const running = statusOf({ state: "consuming", ready: true });
+  for (const message of ["The journal can be written again", "The tracker started"]) {
+    const { title, snapshot } = look(modelAfterFullDisk(message), running);
+    assert.match(title, /● HEALTHY /, message);
+    assert.doesNotMatch(formatJson(snapshot), /the tracker had an error/, message);
+
+    const killed = look(modelAfterFullDisk(message), running, NOW_MS + 9_000);
+    assert.match(killed.title, /● NO TRACKER /, message);
+  }
+  assert.match(look(modelAfterFullDisk("Metrics"), running).title, /● UNHEALTHY /);
+});

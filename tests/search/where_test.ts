@@ -111,3 +111,12 @@ Deno.test("an error in a --where expression names its column", () => {
   assert.throws(() => parseWhere(deep), { message: "column 101: nested too deeply" });
   assert.throws(() => parseWhere("!".repeat(50_000)), { message: "column 101: nested too deeply" });
 });
+
+Deno.test("paths that lead nowhere in all values are named; those that were not looked for are not", () => {
+  const { holds, absentPaths } = parseWhere('totl > 5 || items[*].nme == "x" && absent.here');
+  assert.deepEqual(absentPaths(), []);
+  for (const total of [1, 9]) assert.equal(holds({ total, items: [{ name: "x" }] }), false);
+  assert.deepEqual(absentPaths(), ["totl", "items[*].nme"]);
+  holds({ totl: 7 });
+  assert.deepEqual(absentPaths(), ["items[*].nme"]);
+});

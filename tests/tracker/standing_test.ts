@@ -80,6 +80,20 @@ const CASES: Readonly<
       "brokers answer, but nothing has succeeded for 8 s (LEADER_NOT_AVAILABLE)",
     ],
   ],
+  "failing, by the client's words": [
+    withConsumer({
+      hindrance: { kind: "failing", forMs: 8_000, reason: "KafkaJSConnectionClosedError" },
+    }),
+    ["waiting", false, "brokers answer, but nothing has succeeded for 8 s (a broker hung up)"],
+  ],
+  "locked out, by the client's words": [
+    withConsumer({ hindrance: { kind: "refused", reason: "KafkaJSSASLAuthenticationError" } }),
+    [
+      "waiting",
+      false,
+      "the cluster refuses this client: the user name or the password is wrong",
+    ],
+  ],
   "throttled, and moving": [
     withConsumer({ hindrance: { kind: "throttled", forMs: 1_000 } }),
     [
@@ -186,7 +200,23 @@ Deno.test("assess() is content with a tracker that has read its partitions to th
     isReady: true,
     reason: undefined,
     partitionReasons: new Map(),
+    hasCommonCause: false,
   });
+});
+
+Deno.test("assess() explains a partition that stands still by what holds up the whole tracker", () => {
+  const still = withConsumer({ partitions: [{ ...MOVING, lag: 9 }] });
+  const away = { kind: "unreachable", forMs: 7_000 } as const;
+  const causes: readonly (readonly [Partial<Observation>, string])[] = [
+    [{ ...still, stallReason: "disk full" }, "the journal cannot be written: disk full"],
+    [withConsumer({ ...still.consumer, hindrance: away }), "no broker has answered for 7 s"],
+  ];
+  for (const [observed, text] of causes) {
+    const { partitionReasons, hasCommonCause } = assess({ ...WELL, ...observed, ...STILL });
+    assert.equal(partitionReasons.get(0), `orders[0] has not advanced for 12 s: ${text}`);
+    assert.ok(hasCommonCause);
+  }
+  assert.equal(assess({ ...WELL, ...still, ...STILL }).hasCommonCause, false);
 });
 
 for (const [title, [observed, [state, isReady, reason]]] of Object.entries(CASES)) {

@@ -75,6 +75,8 @@ class Facts {
   /** Since the metrics a tracker has ended, or another one has started. */
   isOfEarlierTracker = false;
   lastError: LogLine | undefined = undefined;
+  /** The last error unless a later line says that it is over. */
+  lastingError: LogLine | undefined = undefined;
   errors = new SlidingWindow(ERROR_WINDOW_SECONDS);
   deadLetters = new Map<string, number>();
   recent = new Recent<LogLine>(RECENT_COUNT);
@@ -130,10 +132,14 @@ export class LogModel implements LineSink {
       : undefined;
     if (metrics !== undefined) facts.isOfEarlierTracker = facts.stoppedAtMs !== undefined;
     else if (STARTED.test(line.message)) facts.isOfEarlierTracker = true;
+    if (endsStall(line.message) && STALLED.test(facts.lastingError?.message ?? "")) {
+      facts.lastingError = undefined;
+    }
     if (isDeadLetter(level, metadata)) noteDeadLetter(facts, String(metadata["reason"]));
     // An error about one record is in the journal, and counts there.
     if (level === "ERROR" && !isAboutRecord(metadata)) {
       facts.lastError = line;
+      facts.lastingError = line;
       if (isOfNow) facts.errors.add(line.timestampMs, true);
     }
   }
@@ -169,6 +175,11 @@ export class LogModel implements LineSink {
   /** The latest error of the tracker itself, not of a record. */
   get lastError(): LogLine | undefined {
     return this.#facts.lastError;
+  }
+
+  /** The latest error of the tracker itself that is not known to be over. */
+  get lastingError(): LogLine | undefined {
+    return this.#facts.lastingError;
   }
 
   /** The tracker's own errors. */
@@ -260,6 +271,15 @@ function lagOf(lag: JsonObject): ReadonlyMap<string, number | undefined> {
 
 /** The first line of a tracker, in the words of every version so far. */
 const STARTED = /\btracker\b.*\bstart(?:ed|ing)\b|\bstart(?:ed|ing)\b.*\btracker\b/i;
+
+/** In the words of `lib/tracker/journal_notices.ts`. */
+const STALLED = /^The journal cannot be written/;
+const RECOVERED = /^The journal can be written again/;
+
+/** A tracker that could not write its journal would not have started. */
+function endsStall(message: string): boolean {
+  return RECOVERED.test(message) || STARTED.test(message);
+}
 
 /**
  * Metrics are said every 30 s and once more at the end. The last time is told by the metadata's `stopped`, else by the

@@ -267,7 +267,8 @@ export class ReadModel {
     const { journal, log } = this;
     const ageMs = (timeMs: number | undefined) =>
       timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
-    const trackerErrorAgeMs = ageMs(log.lastError?.timestampMs);
+    const { lastingError } = log;
+    const trackerErrorAgeMs = ageMs(lastingError?.timestampMs);
     return {
       received: journal.totals.received,
       successPercent: successPercent(journal.totals),
@@ -279,9 +280,9 @@ export class ReadModel {
       newestLogAgeMs: ageMs(log.newestLineMs),
       stoppedAgeMs: ageMs(log.stoppedAtMs),
       lastErrorAgeMs: ageMs(this.#lastError()?.timestampMs),
-      trackerError: log.lastError === undefined || trackerErrorAgeMs === undefined
+      trackerError: lastingError === undefined || trackerErrorAgeMs === undefined
         ? undefined
-        : { ageMs: trackerErrorAgeMs, message: log.lastError.message },
+        : { ageMs: trackerErrorAgeMs, message: lastingError.message },
       trackerErrorsInWindow: log.errors.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }).received,
       lag: said.lag,
       status: said.status,
@@ -291,8 +292,8 @@ export class ReadModel {
         status: said.status,
         lostStatusAgeMs: said.lostStatusAgeMs,
         failure: said.failure,
-        logError: (trackerErrorAgeMs ?? Infinity) <= LAST_ERROR_RED_MS && log.lastError
-          ? { ...log.lastError, text: logText(log.lastError) }
+        logError: (trackerErrorAgeMs ?? Infinity) <= LAST_ERROR_RED_MS && lastingError
+          ? { ...lastingError, text: logText(lastingError) }
           : undefined,
       }),
       unreadableLines: journal.unreadableCount + log.unreadableCount,

@@ -34,7 +34,7 @@ const HELP_HINTS: readonly Hint[] = [["any key", "back"], ["q", "quit"]];
 
 const HELP: readonly Hint[] = [
   ["q, Ctrl+C", "leave"],
-  ["Ctrl+Z", "stop; the shell's fg continues"],
+  ["Ctrl+Z", "suspend, fg continues; under deno task: hide, Enter continues"],
   ["Tab, Shift+Tab", `next, previous pane: ${LIST_PANES.map(({ name }) => name).join(", ")}`],
   ["arrows, PgUp, PgDn", "move in the pane"],
   ["Enter", "the record with key, headers, and value, or the log line"],
@@ -48,7 +48,10 @@ const HELP: readonly Hint[] = [
 const WORDS: readonly Hint[] = [
   ["HEALTHY, UNHEALTHY", "what came in the last minutes was good, or was not"],
   ["STALE", "journal and log have been silent for a minute"],
-  ["COUNTING", "what was there before is still being read"],
+  ["COUNTING, NO DATA", "what was there before is still being read; nothing was ever journaled"],
+  ["NO TRACKER, FAILED", "it was killed or hangs; it ended with an error"],
+  ["BROKER AWAY, HELD UP", "the tracker waits, and goes on by itself"],
+  ["DISK FULL, BLOCKED", "someone must remove the cause that the health pane names"],
   ["lag, latency", "as the tracker says every second; unknown where it does not"],
   ["quality", "success 50 + throughput 30 + errors 20; losses are named"],
   ["times", "in UTC"],

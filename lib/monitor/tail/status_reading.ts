@@ -42,9 +42,13 @@ export function readStatus(folder: string, nowMs: number): StatusReading {
   }
 }
 
-/** For how long a reading stands, in milliseconds, unless the file is replaced. */
+/** The shortest time until the next look, also if a reading has expired since it was judged. */
+const WAIT_MS_MIN = 10;
+
+/** Returns for how long a reading stands, in milliseconds, unless the file is replaced. */
 export function validForMs(reading: StatusReading, nowMs: number): number {
-  return reading.kind === "fresh" ? reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs : Infinity;
+  if (reading.kind !== "fresh") return Infinity;
+  return Math.max(WAIT_MS_MIN, reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs);
 }
 
 /** What a status means at a time. */

@@ -13,6 +13,7 @@ import {
   duration,
   type Health,
   levelOf,
+  milliseconds,
   percent,
   statusName,
 } from "../model/health.ts";
@@ -174,7 +175,7 @@ function partitionText(partition: PartitionView): string {
 function lagLines({ lag, latencyMs, status }: Snapshot): readonly string[] {
   const parts = [
     ...(lag === undefined ? [] : [`lag ${counted(lag, "record")}`]),
-    ...Object.entries(latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${ms} ms`),
+    ...Object.entries(latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${milliseconds(ms)}`),
     ...(status.kind === "fresh" ? status.status.open_transactions : []).map(
       ({ partition, first_offset, records, seconds }) =>
         `${

@@ -131,7 +131,7 @@ function reasonOf(error: unknown, option: string, path: string): string {
   if (error instanceof Deno.errors.NotCapable) {
     return "the program may read below the working directory only, as its --allow-read says. " +
       `Run it as: deno run --no-prompt --allow-net --allow-read=.,"${resolve(path)}" ` +
-      `--allow-write=logs --allow-env="NODE_ENV,KAFKA_*,KAFKAJS_*" producer.ts ` +
+      `--allow-write=logs --allow-env="NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*" producer.ts ` +
       `${option} "${path}"`;
   }
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
