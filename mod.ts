@@ -1,7 +1,6 @@
 /**
- * orderflow as a library: the order contract, the simulated shop, a producer that keeps its word, a tracker
- * with a function of your own behind it, the journal's records, the monitor's figures, and the proof that nothing
- * was lost.
+ * orderflow as a library: the order contract, a simulated shop, a reliable producer, a tracker with your own order
+ * handler, a journal reader, the monitor's figures, and a verification that no record was lost.
  *
  * ```ts
  * import { createShop, validateOrder } from "./mod.ts";

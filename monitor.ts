@@ -1,12 +1,12 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-env=TERM,LANG,LC_ALL,LC_CTYPE
 /**
- * Shows what a tracker does, from its two files and nothing else: no network, no writing.
+ * Shows what a tracker does, from its journal and log alone: it uses no network and writes nothing.
  *
- *     deno task monitor                                the dashboard; a line whenever something changed, without a terminal
- *     deno task monitor --once                         one look; exit code 0 healthy, 1 unhealthy, 3 stale or no data
+ *     deno task monitor                                a dashboard; without a terminal, a line for each change
+ *     deno task monitor --once                         the figures now; exit code 0 healthy, 1 unhealthy, 3 stale or empty
  *     deno task monitor --once --json | jq .health
- *     deno task monitor --json --interval 5s           one JSON object a line
- *     deno task monitor --html > report.html           a page; for a finished run, a report with exit code 0 unless something is wrong
+ *     deno task monitor --json --interval 5s           one JSON object per line
+ *     deno task monitor --html > report.html           a web page; for a finished run a report, with exit code 0 or 1
  *
  * @module
  */
@@ -113,7 +113,7 @@ async function showOnce(follower: Follower, { logs, ...face }: MonitorOptions): 
   });
   if (!printLine(text)) return EXIT_FAILURE;
   const { isFinished, problems } = outcomeOf(snapshot);
-  // A run that has finished is not stale: there is nothing more to come.
+  // A finished run is not stale: nothing more will come.
   if (face.html && isFinished) return problems.length > 0 ? EXIT_FAILURE : EXIT_OK;
   return EXIT_CODES[snapshot.health.status];
 }
@@ -138,12 +138,12 @@ async function showUntilStopped(follower: Follower, options: MonitorOptions): Pr
       folder: options.logs,
       intervalMs: options.interval,
       signal,
-      onQuit: () => shutdown.request("the person at the terminal left"),
+      onQuit: () => shutdown.request("the user quit the dashboard"),
     });
     return 0;
   }
   const print = (line: string) => {
-    if (!printLine(line)) shutdown.request("standard output accepts nothing");
+    if (!printLine(line)) shutdown.request("standard output cannot be written");
   };
   const show = options.json ? showJsonLines : showTextLines;
   await Promise.all([

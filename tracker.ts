@@ -21,6 +21,7 @@ import { TrackerDisplay } from "./lib/tracker/display.ts";
 import { openHealthEndpoint } from "./lib/tracker/health_endpoint.ts";
 import { Metrics } from "./lib/tracker/metrics.ts";
 import { type OpenedTracker, openTracker } from "./lib/tracker/open.ts";
+import { startingMetrics } from "./lib/tracker/prometheus_metrics.ts";
 import {
   redriveCommand,
   type RedriveCommandOptions,
@@ -58,19 +59,20 @@ async function track(options: TrackOptions): Promise<number> {
   requireOtherDeadLetters(options);
   const shown = options.json || options.quiet ? undefined : options;
   const connection = connectionOf(options, { clientId: "orderflow-tracker" });
-  const health: { of: Pick<OpenedTracker, "notReadyReason"> } = {
-    of: { notReadyReason: "starting" },
+  const health: { of: Pick<OpenedTracker, "notReadyReason" | "prometheusMetrics"> } = {
+    of: { notReadyReason: "starting", prometheusMetrics: () => Promise.resolve(startingMetrics()) },
   };
-  // Both before the rest: a long recovery of the journal is alive, not ready, and can be stopped.
+  // These first: during a long journal recovery the tracker must be live, not ready, and able to stop.
   using _suspend = refuseSuspensionUnderTaskRunner();
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the records in hand`),
-    onSecond: () => printErrorLine("stopped at once: the next start reads on from the journal"),
+    onSecond: () => printErrorLine("stopped at once: the next start resumes from the journal"),
   });
   await using _health = options.healthPort === undefined ? undefined : openHealthEndpoint({
     hostname: options.healthHost,
     ...options.healthPort,
     notReadyReason: () => health.of.notReadyReason,
+    metrics: () => health.of.prometheusMetrics(),
     log: loggerOf("tracker"),
   });
   const opening = openTracker({
@@ -87,9 +89,9 @@ async function track(options: TrackOptions): Promise<number> {
     schema: options.schema,
     logLevel: options.logLevel,
     logValues: options.logValues,
-    showsDeadLetters: !options.json, // with --quiet the totals count them
+    showsDeadLetters: !options.json, // with --quiet, the totals include them
   });
-  // Nothing is under way before it is open, and a recovery that is abandoned is taken up again by the next start.
+  // Nothing is in progress before it is open, and the next start repeats an abandoned recovery.
   await using tracker = await shutdown.orStopped(opening);
   if (tracker === undefined) {
     return reportTotals(new Metrics().totals(), { ...options, undecided: [] });

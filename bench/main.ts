@@ -1,6 +1,6 @@
 /**
  * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`, `deno task bench
- * monitor`, `deno task bench search`, `deno task bench soak`.
+ * monitor`, `deno task bench metrics`, `deno task bench search`, `deno task bench soak`.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { Argument, createCommand, runProgram } from "../lib/cli/cli.ts";
 const BENCHMARKS: Readonly<Record<string, () => Promise<{ main(args: string[]): Promise<void> }>>> =
   {
     producer: () => import("./producer/bench.ts"),
+    metrics: () => import("./metrics.ts"),
     monitor: () => import("./monitor.ts"),
     search: () => import("./search.ts"),
     soak: () => import("./soak.ts"),

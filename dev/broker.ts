@@ -6,9 +6,9 @@
  *     deno task broker --port 9192 --data /tmp/kafka
  *     deno task broker --nodes 3
  *
- * Uses Docker Compose where an engine answers, else Kafka's jars on Java 17 or newer, which Maven
- * fetches once. Creates the topics `orders` and `orders-dlq`, so that the programs can be started in any
- * order. Without `--quiet` Deno would name each of the permitted commands that this machine doesn't have.
+ * Uses Docker Compose if a Docker engine answers, otherwise Kafka's jars on Java 17 or newer, which Maven fetches
+ * once. Creates the topics `orders` and `orders-dlq`, so that the programs can be started in any order. Without
+ * `--quiet`, Deno would print each permitted command that this machine lacks.
  *
  * @module
  */
@@ -31,7 +31,6 @@ import { showWaiting } from "./waiting.ts";
 
 const DEFAULT_PORT = 9092;
 const DEFAULT_DATA = ".kafka/data";
-/** The programs' default topics. They are created here so that the programs can start in any order. */
 const PROGRAM_TOPICS = [
   { topic: "orders", partitionCount: 3 },
   { topic: "orders-dlq", partitionCount: 3, config: DEAD_LETTER_TOPIC_CONFIG },
@@ -41,8 +40,8 @@ async function main(args: string[]): Promise<number> {
   const { address, dataDir, nodes } = parseOptions(args);
 
   using shutdown = listenForShutdown({
-    onFirst: (signal) => printLine(`${signal}: stopping the broker (once more to leave at once)`),
-    onSecond: (signal) => printErrorLine(`${signal} again: leaving at once`),
+    onFirst: (signal) => printLine(`${signal}: stopping the broker (again to exit immediately)`),
+    onSecond: (signal) => printErrorLine(`${signal} again: exiting immediately`),
   });
   const signal = shutdown.requested;
   const site = { dataDir, log: (line: string) => void printLine(line), signal };
@@ -54,7 +53,7 @@ async function main(args: string[]): Promise<number> {
   ).finally(() => waiting[Symbol.dispose]());
   if (broker === undefined) return EXIT_OK;
   if (!broker.startedHere) {
-    printLine(`A Kafka broker answers at ${broker.address} already: nothing to start`);
+    printLine(`A Kafka broker already answers at ${broker.address}; nothing to start`);
     return EXIT_OK;
   }
 
@@ -66,26 +65,26 @@ async function main(args: string[]): Promise<number> {
   ]);
   await broker.stop();
   if (endedByItself && !signal.aborted) {
-    printErrorLine(`error: the broker ended by itself: see ${dataDir}/broker.log`);
+    printErrorLine(`error: the broker exited unexpectedly: see ${dataDir}/broker.log`);
     return EXIT_FAILURE;
   }
-  printLine("the broker has stopped; its data stays for the next start");
+  printLine("the broker has stopped; its data is kept for the next start");
   return EXIT_OK;
 }
 
-/** A broker without them is still of use. */
+/** The broker is useful even if this fails. */
 async function createProgramTopics({ address }: EnsuredBroker): Promise<void> {
   const [first = ""] = address.split(",");
   try {
     await createTopics(first, PROGRAM_TOPICS);
-    printLine("the topics orders and orders-dlq are there");
+    printLine("the topics orders and orders-dlq exist");
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     printErrorLine(`the topics orders and orders-dlq cannot be created: ${reason}`);
   }
 }
 
-/** As many ports in a row, the address's first. */
+/** Returns consecutive ports, starting with the address's. */
 function portsOf(address: string, count: number): readonly number[] {
   const port = Number(address.split(":").at(-1));
   return Array.from({ length: count }, (_, index) => port + index);
@@ -94,8 +93,8 @@ function portsOf(address: string, count: number): readonly number[] {
 function parseOptions(args: string[]): { address: string; dataDir: string; nodes: number } {
   const command = createCommand({
     name: "broker",
-    description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose where an " +
-      "engine answers, else from Kafka's jars (Java 17 or newer, Maven).",
+    description: "Runs a Kafka broker for development until Ctrl-C: with Docker Compose if an " +
+      "engine answers, otherwise from Kafka's jars (Java 17 or newer, Maven).",
     examples: [
       ["deno task broker"],
       ["deno task broker --port 9192 --data .kafka/other", "a second, independent broker"],

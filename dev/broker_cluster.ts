@@ -1,8 +1,8 @@
 /**
- * Several Kafka brokers on this machine as one cluster: each is broker and controller, and every record
- * is on all of them. One may be away and the others go on.
+ * Runs several Kafka brokers on this machine as one cluster: each is broker and controller, and has every record. One
+ * can be down while the others continue.
  *
- *     DATA/node-1/  DATA/node-2/  DATA/node-3/     each as `broker_process.ts` says
+ *     DATA/node-1/  DATA/node-2/  DATA/node-3/     each as in `broker_process.ts`
  *
  * @module
  */
@@ -11,39 +11,36 @@ import { join } from "node:path";
 import { type BrokerProcess, newClusterId, startBrokerProcess } from "./broker_process.ts";
 import { freePort } from "./local_port.ts";
 
-/** Three Java processes share a machine that one would have for itself. */
+/** Less than for a single broker, because three Java processes share the machine. */
 const HEAP_MEGABYTES = 320;
 
 export interface BrokerClusterOptions {
-  /** Where clients connect: a port for each node. */
+  /** Client ports, one per node. */
   readonly ports: readonly number[];
-  /** Created when it is missing; the nodes' data from an earlier start is used again. */
   readonly dataDir: string;
-  /** As of a broker that is alone. */
   readonly quickStart?: boolean | undefined;
-  /** Called with sentences of progress. */
   readonly onProgress?: ((message: string) => void) | undefined;
-  /** Ends the start, not the cluster once it runs. */
+  /** Cancels the start, but does not stop a running cluster. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface BrokerCluster {
-  /** `127.0.0.1:PORT` of every node, with commas. */
+  /** `127.0.0.1:PORT` of every node, separated by commas. */
   readonly address: string;
-  /** The nodes as they run now; node 1 is the first. */
+  /** The current processes; node 1 is the first. */
   readonly nodes: readonly BrokerProcess[];
-  /** Resolves when the first of the nodes that were started first has ended, by whatever hand. */
+  /** Resolves when any of the initially started processes ends, for any reason. */
   readonly firstExit: Promise<void>;
-  /** Starts a node again that has ended, on its port and its data. */
+  /** Restarts a node that has ended, on its port and its data. */
   restart(nodeId: number): Promise<void>;
-  /** Ends the nodes one after the other, so that each hands over what it leads; the last two together. */
+  /** Stops the nodes one after the other, so that each hands over its leadership; the last two together. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts the nodes and returns when each is let into the cluster.
+ * Starts the nodes and returns once each has joined the cluster.
  *
- * @throws {Error} as {@link startBrokerProcess}; none is left running then.
+ * @throws {Error} like {@link startBrokerProcess}; no node is left running then.
  */
 export async function startBrokerCluster(options: BrokerClusterOptions): Promise<BrokerCluster> {
   const { ports, dataDir, onProgress } = options;
@@ -68,8 +65,7 @@ export async function startBrokerCluster(options: BrokerClusterOptions): Promise
     });
   }
 
-  // No node is let in before a majority runs, so they start side by side; where one fails the others
-  // would wait for it in vain.
+  // Nodes can join only once a majority runs, so they start in parallel. If one fails, the others would wait in vain.
   const starts = ports.map(async (_, index) => {
     try {
       return await start(index + 1, AbortSignal.any(signals));
@@ -99,7 +95,7 @@ export async function startBrokerCluster(options: BrokerClusterOptions): Promise
   };
 }
 
-/** The id that the nodes' folders were formatted with, even where not all were. */
+/** Returns the id that the nodes' folders were formatted with, even if not all were. */
 async function knownClusterId(
   { ports, dataDir }: BrokerClusterOptions,
 ): Promise<string | undefined> {
@@ -119,7 +115,7 @@ function nodeFolder(dataDir: string, nodeId: number): string {
   return join(dataDir, `node-${nodeId}`);
 }
 
-/** Different ports that are free, and none of `reserved`. */
+/** Returns different free ports, excluding `reserved`. */
 export function freePorts(count: number, reserved: readonly number[] = []): readonly number[] {
   const ports = new Set<number>();
   while (ports.size < count) {

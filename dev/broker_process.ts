@@ -1,13 +1,13 @@
 /**
- * One Kafka broker as a child process: broker and controller in one Java process, its data in one folder.
- * It is alone, or one node of a cluster (see `broker_cluster.ts`).
+ * One Kafka broker as a child process: broker and controller in one Java process, its data in one folder. It runs
+ * alone or as a node of a cluster (see `broker_cluster.ts`).
  *
  *     DATA/
- *       server.properties   written anew at each start
- *       broker.log          of this start; broker.log.1 is of the one before
+ *       server.properties   rewritten at each start
+ *       broker.log          of this start; broker.log.1 is of the previous one
  *       broker.lock         held while a broker runs on this folder
  *       kafka/              Kafka's own log folder: the records
- *       tmp/                what Java unpacks
+ *       tmp/                files that Java unpacks
  *
  * @module
  */
@@ -20,44 +20,40 @@ import { answersKafka, listsBroker } from "./kafka_probe.ts";
 import { freePort, isPortFree, LOOPBACK } from "./local_port.ts";
 import { kafkaJars } from "./kafka_jars.ts";
 
-/** How long a start may take: a broker with much to recover after SIGKILL needs longer than the usual 2 s. */
+/** Recovery after SIGKILL can take much longer than the usual 2 s. */
 const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
 const PROBE_TIMEOUT_MS = 1_000;
-/** After this a broker that was told to end is killed. */
+/** A broker that does not stop within this time is killed. */
 const STOP_TIMEOUT_MS = 20_000;
-/** The controller's port can be taken by another program between being chosen and being used. */
+/** Another program can take the chosen controller port before it is used. */
 const START_ATTEMPTS_MAX = 3;
 const STDERR_CHARS_MAX = 4_000;
 
-/** A broker's place among others. */
 export interface ClusterMembership {
   readonly nodeId: number;
-  /** One id for all nodes; it counts when a node's folder is new. */
+  /** Cluster id, the same for all nodes; used when a node's folder is new. */
   readonly clusterId: string;
-  /** The controllers' ports, those of nodes 1, 2, ... in this order; the same as long as any node runs. */
+  /** Controller ports of nodes 1, 2, ... in this order; must not change while any node runs. */
   readonly controllerPorts: readonly number[];
 }
 
 export interface BrokerProcessOptions {
-  /** Where clients connect, on the loopback address. */
   readonly port: number;
-  /** Created when it is missing; a broker's data from an earlier start is used again. */
+  /** Created if missing; existing data is reused. */
   readonly dataDir: string;
-  /** Kafka settings (`log.retention.ms`, ...) over those of {@link serverSettings}. */
+  /** Kafka settings (`log.retention.ms`, ...) that override {@link serverSettings}. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
-  /** Left out, the broker is alone. */
   readonly membership?: ClusterMembership | undefined;
-  /** Java's largest heap. Default 512. */
+  /** Maximum Java heap. Default: 512. */
   readonly heapMegabytes?: number | undefined;
   /**
-   * Compile little: starts sooner, serves more slowly. The first such start makes an archive of Kafka's
-   * classes, which all later starts use. For tests. Default false.
+   * Limits compilation: starts sooner, but serves more slowly. The first such start archives Kafka's classes for all
+   * later ones. For tests. Default: false.
    */
   readonly quickStart?: boolean | undefined;
-  /** Called with sentences of progress. */
   readonly onProgress?: ((message: string) => void) | undefined;
-  /** Ends the start, not the broker once it runs. */
+  /** Cancels the start, but does not stop a running broker. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -67,23 +63,23 @@ export interface BrokerProcess {
   readonly port: number;
   readonly dataDir: string;
   readonly pid: number;
-  /** Resolves when the process has ended, by whatever hand. */
+  /** Resolves when the process has ended, for any reason. */
   readonly exited: Promise<Deno.CommandStatus>;
-  /** SIGTERM, and waits for the end. Does nothing when it has ended. */
+  /** Sends SIGTERM and waits for the end. Does nothing if it has ended. */
   stop(): Promise<void>;
-  /** SIGKILL, and waits for the end: what a crash looks like to clients and on disk. */
+  /** Sends SIGKILL and waits for the end: like a crash, for clients and on disk. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts a broker and returns when it can be worked with. After `stop` or `kill`, a call with the same
- * folder goes on with its records.
+ * Starts a broker and returns when it is usable. After `stop` or `kill`, a call with the same folder continues with
+ * its records.
  *
- * The process has a session of its own, so Ctrl-C in a terminal doesn't reach it: the program that
- * started it decides when. On Linux it ends when that program dies.
+ * The process has its own session, so Ctrl-C in a terminal does not reach it. On Linux it ends when the program that
+ * started it dies.
  *
- * @throws {Error} when the port or the folder is in use, or when the broker ends before it answers,
- * with the reason out of its log.
+ * @throws {Error} if the port or the folder is in use, or if the broker ends before it answers, with the reason from
+ * its log.
  */
 export async function startBrokerProcess(options: BrokerProcessOptions): Promise<BrokerProcess> {
   const { port, dataDir, onProgress, signal } = options;
@@ -95,7 +91,7 @@ export async function startBrokerProcess(options: BrokerProcessOptions): Promise
   return await startWith(options, { jarsDir });
 }
 
-/** Runs a broker in a folder of its own that writes the classes it has loaded to `path` as it ends. */
+/** Runs a broker in its own folder, which archives the classes it has loaded to `path` when it ends. */
 async function recordClasses(path: string): Promise<void> {
   const jarsDir = await kafkaJars();
   const dataDir = await Deno.makeTempDir({ prefix: "orderflow-classes-" });
@@ -114,8 +110,8 @@ async function startWith(
 ): Promise<BrokerProcess> {
   const { port, dataDir, membership, signal } = options;
   for (let attempt = 1;; attempt++) {
-    // Kafka's own lock comes too late: a second broker reads the metadata log before it asks for the
-    // lock, takes what the first is writing for corrupt, and truncates it; the first then dies.
+    // Kafka's own lock comes too late: a second broker reads the metadata log before it takes the lock, considers
+    // what the first is writing corrupt, and truncates it. The first then dies.
     const launcher = await acquireLauncher(join(dataDir, "broker.lock"));
     if (launcher === undefined) throw folderInUse(dataDir);
 
@@ -143,8 +139,8 @@ function aloneOn(controllerPort: number): ClusterMembership {
 }
 
 /**
- * The settings of a broker whose clients, and fellows if it has any, are all on this machine; where one
- * differs from Kafka's default, the reason.
+ * Returns the settings of a broker whose clients and other nodes are all on this machine. Each deviation from Kafka's
+ * defaults has a comment.
  */
 function serverSettings(
   { port, dataDir, settings }: BrokerProcessOptions,
@@ -152,7 +148,7 @@ function serverSettings(
 ): Record<string, string> {
   const controllerPort = controllerPorts[nodeId - 1];
   const voters = controllerPorts.map((each, index) => `${index + 1}@${LOOPBACK}:${each}`);
-  // As many replicas as there are nodes, and one node may be away.
+  // As many replicas as nodes; one node may be down.
   const replicas = String(controllerPorts.length);
   const inSyncMin = String(Math.max(1, controllerPorts.length - 1));
   return {
@@ -165,7 +161,7 @@ function serverSettings(
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs": join(dataDir, "kafka"),
 
-    // Topics are created by the programs, with the partitions that they ask for.
+    // The programs create topics, with the partitions that they need.
     "auto.create.topics.enable": "false",
 
     "default.replication.factor": replicas,
@@ -175,16 +171,16 @@ function serverSettings(
     "transaction.state.log.min.isr": inSyncMin,
     "share.coordinator.state.topic.replication.factor": replicas,
     "share.coordinator.state.topic.min.isr": inSyncMin,
-    // Each partition is a folder to open at the start; the default of 50 is for clusters.
+    // Each partition is a folder opened at the start; the default of 50 is meant for large clusters.
     "offsets.topic.num.partitions": "5",
     "transaction.state.log.num.partitions": "5",
     "share.coordinator.state.topic.num.partitions": "5",
 
-    // The first member of a group gets its partitions at once instead of after 3 s.
+    // A group's first member gets its partitions at once instead of after 3 s.
     "group.initial.rebalance.delay.ms": "0",
 
-    // After SIGKILL the controller takes the old process for alive until its session ends, and refuses
-    // the new one: by default for 9 s.
+    // After SIGKILL, the controller considers the old process alive until its session ends, and refuses the new one:
+    // by default for 9 s.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "250",
 
@@ -204,12 +200,11 @@ async function writeSettings(
   await Deno.writeTextFile(propertiesPath(dataDir), lines.join(""));
 }
 
-/** In a Java properties file a backslash escapes. */
 function escapeProperty(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
 }
 
-/** Kafka writes `meta.properties` last when it formats, so a format cut short counts as none. */
+/** Kafka writes `meta.properties` last when formatting, so an interrupted format counts as none. */
 async function isNew(dataDir: string): Promise<boolean> {
   try {
     await Deno.stat(join(dataDir, "kafka", "meta.properties"));
@@ -235,7 +230,7 @@ async function format(
       propertiesPath(dataDir),
     ],
     stdin: "null",
-    detached: true, // out of Ctrl-C's reach, as the broker itself
+    detached: true, // not reached by Ctrl-C, like the broker itself
   }).output();
   if (success) return;
   const text = new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);
@@ -244,7 +239,7 @@ async function format(
   );
 }
 
-/** A random UUID as Kafka writes one: 22 characters of base64url, not starting with a dash. */
+/** Returns a random UUID in Kafka's format: 22 characters of base64url, not starting with a dash. */
 export function newClusterId(): string {
   for (;;) {
     const id = crypto.getRandomValues(new Uint8Array(16)).toBase64({
@@ -269,7 +264,7 @@ async function javaArgs(
     `-Xmx${heapMegabytes}m`,
     "-Xms128m",
     "-Xshare:auto",
-    // Leaves no file in the machine's temporary folder, not even after SIGKILL.
+    // Leaves no file in the machine's temporary folder, even after SIGKILL.
     "-XX:-UsePerfData",
     `-Djava.io.tmpdir=${join(dataDir, "tmp")}`,
     ...(recordTo ? [`-XX:ArchiveClassesAtExit=${recordTo}`] : []),
@@ -283,7 +278,7 @@ async function javaArgs(
 interface BrokerChild {
   readonly process: Deno.ChildProcess;
   readonly exited: Promise<Deno.CommandStatus>;
-  /** The end of what it wrote to stderr, when it has ended. */
+  /** The end of its stderr output; resolves when it has ended. */
   readonly stderrText: Promise<string>;
 }
 
@@ -291,11 +286,11 @@ interface LaunchMeans {
   readonly launcher: Launcher;
   readonly jarsDir: string;
   readonly place: ClusterMembership;
-  /** Where to write the archive of the classes that were loaded. */
+  /** Where to write the archive of loaded classes. */
   readonly recordTo?: string | undefined;
 }
 
-/** Writes the settings, formats a new folder and starts Java; releases the lock when that is over. */
+/** Writes the settings, formats a new folder, and starts Java. Releases the lock when Java ends. */
 async function launch(
   options: BrokerProcessOptions,
   { launcher, jarsDir, place, recordTo }: LaunchMeans,
@@ -304,7 +299,7 @@ async function launch(
   try {
     await writeSettings(options, place);
     if (await isNew(dataDir)) await format({ dataDir, jarsDir, clusterId: place.clusterId });
-    // The logger begins its file anew at each start.
+    // The logger truncates its file at each start.
     await Deno.rename(logPath(dataDir), `${logPath(dataDir)}.1`).catch(ignoreNotFound);
     const process = launcher.spawn("java", [
       ...await javaArgs({ dataDir, jarsDir, quickStart, heapMegabytes, recordTo }),
@@ -354,7 +349,7 @@ function brokerProcess(
   };
 }
 
-/** The process can end between the look and the signal. */
+/** Ignores a process that ends before the signal arrives. */
 function sendSignal(process: Deno.ChildProcess, signal: Deno.Signal): void {
   try {
     process.kill(signal);
@@ -374,7 +369,7 @@ async function waitUntilReady(
   broker.exited.then(() => ended = true);
   const deadlineMs = Date.now() + START_TIMEOUT_MS;
   while (!ended) {
-    // An answer alone isn't enough: the broker speaks before the controller has let it in.
+    // An answer alone is not enough: the broker answers before the controller has accepted it.
     if (await listsBroker(broker.address, PROBE_TIMEOUT_MS, nodeId)) {
       return ended ? "ended" : "ready";
     }
@@ -387,7 +382,7 @@ async function waitUntilReady(
       await broker.kill();
       throw new Error(
         `Cannot start a broker on port ${broker.port}: after ${START_TIMEOUT_MS / 1000} s it ${
-          speaks ? "speaks but is not let into its cluster" : "does not answer"
+          speaks ? "answers but has not joined its cluster" : "does not answer"
         } (its log: ${logPath(broker.dataDir)})`,
       );
     }
@@ -396,19 +391,18 @@ async function waitUntilReady(
   return "ended";
 }
 
-/** Why the broker ended: the first exception of its log, else the last it said on stderr. */
+/** Returns why the broker ended: the first exception in its log, or its last line on stderr. */
 async function reasonOfEnd(dataDir: string, stderrText: string): Promise<string> {
   const log = await Deno.readTextFile(logPath(dataDir)).catch(ignoreNotFound) ?? "";
   return reasonIn(log) ?? reasonIn(stderrText) ?? (stderrText.trim() || "no reason given");
 }
 
-/** The message of the first exception in Java's output. */
 function reasonIn(text: string): string | undefined {
   return /^(?:Exception in thread "[^"]*" |Caused by: )?[\w.$]+(?:Exception|Error): (.+)$/m
     .exec(text)?.[1];
 }
 
-/** Reads a stream to its end and keeps the last of it, so that the writer is never held up. */
+/** Reads a stream to its end, so that the writer is never blocked, and returns the last part. */
 async function endOf(stream: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";
   for await (const part of stream.pipeThrough(new TextDecoderStream())) {

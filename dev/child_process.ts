@@ -5,10 +5,9 @@
  */
 
 /**
- * Starts a process in a session of its own, so that Ctrl-C in a terminal does not reach it: the program
- * that started it decides when it ends. It gets SIGTERM when that program dies, as far as the system can
- * do that: Deno has no option for it, `setpriv` (util-linux, on any Linux) asks the kernel and then
- * becomes the command, so that the process id is the command's.
+ * Starts a process in its own session, so that Ctrl-C in a terminal does not reach it. The process gets SIGTERM when
+ * this program dies, if the system supports that: Deno has no option for it, but `setpriv` (util-linux, on any Linux)
+ * asks the kernel and then execs the command, which keeps the process id.
  */
 export function spawnBoundToUs(
   command: string,

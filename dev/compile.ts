@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-write --allow-run
 /**
- * Builds `dist/producer`, `dist/tracker` and `dist/monitor`: each one file, with the permissions of its task in it, and
- * the commit that it was built from.
+ * Builds `dist/producer`, `dist/tracker`, and `dist/monitor`: single files with the permissions of their tasks and
+ * the commit that they were built from.
  *
  *     deno task compile
  *     deno task compile --target aarch64-apple-darwin
@@ -58,7 +58,7 @@ async function main(args: string[]): Promise<void> {
   }
 }
 
-/** The arguments of `deno` that build a program, out of those that run it. */
+/** Converts the arguments of `deno` that run a program to those that compile it. */
 export async function compileArgs(
   name: CompiledProgram,
   { target, output, envFile }: {

@@ -8,9 +8,9 @@ import { join } from "node:path";
 
 const COMPOSE_FILE = join(import.meta.dirname ?? ".", "..", "docker-compose.yaml");
 const SERVICE = "kafka";
-/** An engine that is there answers within a second; one that hangs must not hold up the start. */
+/** A running engine answers within a second; one that hangs must not block the start. */
 const ENGINE_TIMEOUT_MS = 5_000;
-/** The image has to be pulled the first time. */
+/** The first start must pull the image. */
 const START_TIMEOUT_SECONDS = 300;
 
 export interface ComposeBroker {
@@ -18,7 +18,7 @@ export interface ComposeBroker {
   stop(): Promise<void>;
 }
 
-/** Whether a Docker engine answers, and there is a `docker compose` to talk to it. */
+/** Returns whether a Docker engine and `docker compose` are available. */
 export async function composeAnswers(): Promise<boolean> {
   const engine = await docker(["info", "--format", "{{.ServerVersion}}"], {
     signal: AbortSignal.timeout(ENGINE_TIMEOUT_MS),
@@ -31,10 +31,10 @@ export async function composeAnswers(): Promise<boolean> {
 }
 
 /**
- * Starts the container, pulling its image where it is missing, and returns when its health check passes.
- * Only the broker: `up --wait` would take the end of the one-shot service beside it for a failure.
+ * Starts the container, pulling a missing image, and returns when its health check passes. Starts only the broker:
+ * `up --wait` would treat the end of the one-shot service next to it as a failure.
  *
- * @throws {Error} with the last line that Docker said.
+ * @throws {Error} with Docker's last line of output.
  */
 export async function startComposeBroker(
   { port, signal }: { readonly port: number; readonly signal?: AbortSignal | undefined },
@@ -64,7 +64,7 @@ interface DockerOptions {
 
 interface DockerResult {
   readonly success: boolean;
-  /** The last line on standard error, where Docker says what failed. */
+  /** The last line on standard error, where Docker prints what failed. */
   readonly reason: string;
 }
 
@@ -89,7 +89,7 @@ async function docker(
     const lines = new TextDecoder().decode(stderr).trim().split("\n");
     return { success, reason: lines.at(-1) ?? "" };
   } catch (error) {
-    // A command that is not on PATH is not permitted, either: --allow-run resolves names at the start.
+    // A command that is not on PATH is not permitted either: --allow-run resolves names at the start.
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) {
       return { success: false, reason: "docker is not on PATH" };
     }

@@ -11,10 +11,10 @@ import { delay } from "../lib/async.ts";
 import { ask, request } from "./kafka_probe.ts";
 
 const CREATE_TOPICS = 19;
-/** The first version in which -1 means the cluster's own replication factor, and the last without tagged fields. */
+/** The first version in which -1 means the cluster's default replication factor, and the last without tagged fields. */
 const CREATE_TOPICS_VERSION = 4;
 const TIMEOUT_MS = 5_000;
-const PATIENCE_MS = 10_000;
+const RETRY_TIMEOUT_MS = 10_000;
 const POLL_MS = 100;
 const TOPIC_ALREADY_EXISTS = 36;
 
@@ -25,13 +25,12 @@ export interface NewTopic {
 }
 
 /**
- * Creates those of the topics that are missing. Tries for 10 s, since a cluster that has just started may not be able
- * to do it yet.
+ * Creates missing topics. Retries for 10 s, because a cluster that has just started may not be able to yet.
  *
- * @throws {Error} where the broker does not answer, or refuses one.
+ * @throws {Error} if the broker does not answer, or refuses a topic.
  */
 export async function createTopics(address: string, topics: readonly NewTopic[]): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + RETRY_TIMEOUT_MS;
   for (;;) {
     try {
       return await createOnce(address, topics);
@@ -64,16 +63,19 @@ function encodeRequest(topics: readonly NewTopic[]): readonly number[] {
       ...string(topic),
       ...int32(partitionCount),
       ...int16(clusterDefault),
-      ...int32(0), // no assignments of replicas
+      ...int32(0), // no replica assignments
       ...int32(Object.keys(config).length),
       ...Object.entries(config).flatMap(([name, value]) => [...string(name), ...string(value)]),
     ]),
     ...int32(TIMEOUT_MS),
-    0, // not only validated
+    0, // not validate-only
   ];
 }
 
-/** Behind four bytes of throttle time: name:string, error code:int16, and error message:nullable string of each. */
+/**
+ * The answer has four bytes of throttle time, then name:string, error code:int16, and error message:nullable string
+ * for each topic.
+ */
 function decodeAnswer(
   answer: DataView,
 ): readonly { readonly topic: string; readonly errorCode: number }[] {

@@ -1,5 +1,5 @@
 /**
- * Draws the dashboard as SVG from the journal and log of a run, for the documentation. While a tracker runs:
+ * Draws the dashboard as SVG for the documentation, from the journal and log of a running tracker:
  *
  *     deno run --allow-read --allow-env dev/dashboard_picture.ts --logs logs --seconds 25 > docs/images/dashboard.svg
  *     deno run --allow-read --allow-env dev/dashboard_picture.ts --columns 80 --rows 24 --keys e
@@ -28,7 +28,7 @@ const FONT_SIZE = 14;
 const PADDING = 12;
 const INTERVAL_MS = 500;
 const BACKGROUND = "#10141c";
-const COLOURS: Readonly<Record<Tone, string>> = {
+const COLORS: Readonly<Record<Tone, string>> = {
   plain: "#cdd6e0",
   dim: "#8a94a3",
   strong: "#ffffff",
@@ -49,7 +49,7 @@ async function main(args: string[]): Promise<number> {
     .addOption(logsOption())
     .addOption(new Option("--columns <n>").default(120).argParser(integerParser({ min: 40 })))
     .addOption(new Option("--rows <n>").default(36).argParser(integerParser({ min: 12 })))
-    .option("--keys <characters>", "pressed before it is drawn", "")
+    .option("--keys <characters>", "keys to press before drawing", "")
     .addOption(
       new Option("--seconds <n>", "follow the tracker for this long before drawing")
         .default(0).argParser(integerParser({ min: 0 })),
@@ -57,7 +57,7 @@ async function main(args: string[]): Promise<number> {
     .parse(args, { from: "user" }).opts<PictureOptions>();
   using follower = new Follower(logs);
   await follower.catchUp();
-  // Courses over time are known from what was seen.
+  // Charts of lag need several snapshots over time.
   for (let look = 0; look < seconds * 1000 / INTERVAL_MS; look++) {
     follower.snapshot();
     await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
@@ -98,7 +98,7 @@ function svgOf(
   ].join("\n");
 }
 
-/** Each span has its own place and width, so that no font can put it elsewhere. */
+/** Each span has its own position and width, so that fonts cannot move it. */
 function svgLine(line: Line, row: number): string {
   const top = rounded(PADDING + row * CELL.height);
   let column = 0;
@@ -107,12 +107,12 @@ function svgLine(line: Line, row: number): string {
     const width = rounded(columnsOf(text) * CELL.width);
     column += columnsOf(text);
     const back = tone === "selected"
-      ? `<rect x="${x}" y="${top}" width="${width}" height="${CELL.height}" fill="${COLOURS.plain}"/>`
+      ? `<rect x="${x}" y="${top}" width="${width}" height="${CELL.height}" fill="${COLORS.plain}"/>`
       : "";
     if (text.trim() === "") return back;
     const weight = tone === "strong" || tone === "bad" ? ' font-weight="bold"' : "";
     return `${back}<text x="${x}" y="${rounded(top + 0.9 * FONT_SIZE)}" textLength="${width}"` +
-      ` lengthAdjust="spacingAndGlyphs" fill="${COLOURS[tone]}"${weight}>${escaped(text)}</text>`;
+      ` lengthAdjust="spacingAndGlyphs" fill="${COLORS[tone]}"${weight}>${escaped(text)}</text>`;
   }).join("");
 }
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE
 /**
- * The demo: a broker, the tracker and the producer, then the proof that nothing was lost between them.
+ * The demo: a broker, the tracker, and the producer, then proof that nothing was lost between them.
  *
  *     deno task demo
  *     deno task demo --orders 300 --rate 100 --bad 10
- *     deno task demo --chaos                     the broker and the tracker killed, the network cut
+ *     deno task demo --chaos                     kills the broker and the tracker, cuts the network
  *
- * Starts a broker where none answers. On a broker that it did not start it keeps to topics, a group, and a folder of
- * its own, and deletes the topics when the proof holds.
+ * Starts a broker if none answers. On an existing broker, it uses its own topics, group, and folder, and deletes the
+ * topics if the proof holds.
  *
  * @module
  */
@@ -39,9 +39,9 @@ const CHAOS_DATA_FOLDER = ".kafka/chaos";
 const DATA_FOLDER = ".kafka/data";
 const DEFAULT_BROKER = "localhost:9092";
 
-/** On a terminal: half a minute at a rate that a person can follow. */
+/** On a terminal: half a minute at a rate that people can follow. */
 const WATCHED = { orders: 300, rate: 10 } as const;
-/** Where nobody watches, it is short. */
+/** Short when not on a terminal. */
 const UNWATCHED = { orders: 200, rate: 50 } as const;
 const BAD_PERCENT = 4;
 
@@ -58,7 +58,7 @@ async function main(args: string[]): Promise<number> {
   requireUnix("the demo");
   using shutdown = listenForShutdown({
     onFirst: sayThatItStops,
-    onSecond: () => printErrorLine("left at once: no proof"),
+    onSecond: () => printErrorLine("exited immediately: no proof"),
   });
 
   const start = {
@@ -74,7 +74,7 @@ async function main(args: string[]): Promise<number> {
     if (shutdown.requested.aborted) return EXIT_OK;
     const site = chaos ? chaosSite(broker) : demoSite(broker);
     await using cleanup = new AsyncDisposableStack();
-    // On a broker that the demo did not start, its topics are deleted, unless the proof fails: then they are evidence.
+    // On an existing broker, the demo deletes its topics, unless the proof fails: then they are evidence.
     if (!broker.startedHere) cleanup.defer(() => deleteTopics(site));
     printLine(
       `broker    ${broker.address}, topic ${site.topic}, group ${site.group}, folder ${site.logs}/`,
@@ -84,11 +84,11 @@ async function main(args: string[]): Promise<number> {
       stop: shutdown.requested,
       onQuit: () => {
         if (shutdown.requested.aborted) return;
-        shutdown.request("the person at the terminal left");
+        shutdown.request("the user quit");
         sayThatItStops();
       },
     });
-    if (stage) view.line(`chaos     the same again with --seed ${seed}`);
+    if (stage) view.line(`chaos     repeat with --seed ${seed}`);
     const proof = await runPipeline({
       site,
       orders: stage ? undefined : orders,
@@ -136,7 +136,6 @@ async function deleteTopics(site: DemoSite): Promise<void> {
 
 interface Opened {
   readonly broker: EnsuredBroker;
-  /** With `--chaos` only. */
   readonly stage?: ChaosStage;
 }
 
@@ -157,7 +156,7 @@ function randomSeed(): number {
 }
 
 function sayThatItStops(): void {
-  printErrorLine("stopping in order; once more to leave at once");
+  printErrorLine("stopping cleanly; press again to exit immediately");
 }
 
 function parseOptions(args: string[]): DemoOptions {

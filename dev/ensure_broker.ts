@@ -1,5 +1,5 @@
 /**
- * A broker to develop against: the one that is there, else one started here.
+ * Provides a broker for development: an existing one, or one started here.
  *
  * @module
  */
@@ -15,32 +15,30 @@ import { requireUnix } from "./unix_only.ts";
 const PROBE_TIMEOUT_MS = 2_000;
 
 export interface EnsureBrokerOptions {
-  /** `host:port`, or several with commas as `KAFKA_BROKER` has them: the first counts. */
+  /** `host:port`, or several separated by commas, as in `KAFKA_BROKER`: the first counts. */
   readonly address: string;
-  /** Where a broker that runs from its jars keeps its data. */
+  /** Data folder of a broker that runs from its jars. */
   readonly dataDir: string;
-  /** Takes sentences of progress; where they are shown is the caller's matter. */
   readonly log: (message: string) => void;
-  /** Ends the start. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface EnsuredBroker {
   readonly address: string;
-  /** False for a broker that was there: then `stop` leaves it alone. */
+  /** False for an existing broker, which `stop` does not stop. */
   readonly startedHere: boolean;
   readonly how: "running" | "compose" | "jars";
-  /** Resolves when a broker from its jars has ended by itself; of the others it never resolves. */
+  /** Resolves when a broker from its jars ends by itself; never resolves for others. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Uses what answers at the address; else, where that is this machine, starts a broker there: through
- * Docker Compose when an engine answers, else from Kafka's jars with Java 17 or newer.
+ * Uses the broker at the address if one answers. Otherwise, if the address is on this machine, starts one there: with
+ * Docker Compose if an engine answers, or from Kafka's jars with Java 17 or newer.
  *
- * @throws {SyntaxError} when the address isn't `host:port`.
- * @throws {Error} when there is no broker and none can be started, saying what to do about it.
+ * @throws {SyntaxError} if the address is not `host:port`.
+ * @throws {Error} if there is no broker and none can be started, with advice.
  */
 export async function ensureBroker(
   { address: addresses, dataDir, log, signal }: EnsureBrokerOptions,
@@ -54,7 +52,7 @@ export async function ensureBroker(
   }
   if (!isLocal(hostname)) {
     throw new Error(
-      `No Kafka broker answers at ${address}, and one can only be started at localhost: start that broker, or set KAFKA_BROKER to one that runs`,
+      `No Kafka broker answers at ${address}, and one can only be started at localhost: start that broker, or set KAFKA_BROKER to a running one`,
     );
   }
   if (!isPortFree(port)) throw new PortInUseError(port);
@@ -77,10 +75,10 @@ export async function ensureBroker(
 }
 
 /**
- * Starts a cluster of several nodes from Kafka's jars. It has ended when all of them have: one that is killed leaves
- * the others running.
+ * Starts a cluster of several nodes from Kafka's jars. It counts as ended when all nodes have ended; if one is
+ * killed, the others continue.
  *
- * @throws {Error} where something listens at one of the ports, or there is no Java.
+ * @throws {Error} if something listens at one of the ports, or there is no Java.
  */
 export async function startNodes(
   { ports, dataDir, log, signal }: {
@@ -102,7 +100,7 @@ export async function startNodes(
   };
 }
 
-/** @throws {Error} naming what to install, when a broker cannot be run from its jars. */
+/** @throws {Error} naming what to install, if a broker cannot run from its jars. */
 async function requireJava(why: string): Promise<void> {
   requireUnix("a broker from Kafka's jars");
   const version = await javaVersion();
@@ -112,6 +110,6 @@ async function requireJava(why: string): Promise<void> {
     ? `and Java ${JAVA_VERSION_MIN} or newer with Maven was not found`
     : `and the Java on PATH is version ${version}, too old for Kafka`;
   throw new Error(
-    `${why}, ${found}: install Docker, or Java ${JAVA_VERSION_MIN} and Maven, or set KAFKA_BROKER to a broker of yours`,
+    `${why}, ${found}: install Docker, or Java ${JAVA_VERSION_MIN} and Maven, or set KAFKA_BROKER to an existing broker`,
   );
 }

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy that does to connections what bad networks do: delays, swallows, slices, cuts and resets.
+ * A TCP proxy that treats connections as bad networks do: delays, drops, slices, cuts, and resets.
  *
  *     client <-> proxy (the broker advertises its address) <-> broker
  *
@@ -14,17 +14,17 @@ import { LOOPBACK } from "./local_port.ts";
 
 export type ProxyMode =
   | { readonly kind: "pass" }
-  /** Each piece of data waits this long before it goes on. */
+  /** Delays each chunk of data. */
   | { readonly kind: "delay"; readonly delayMs: number }
-  /** Connections are taken, and nothing goes through, until the mode changes. */
+  /** Accepts connections, but passes nothing until the mode changes. */
   | { readonly kind: "black-hole" }
-  /** Answers get lost: nothing that the broker sends goes through, until the mode changes. */
+  /** Loses answers: passes nothing that the broker sends, until the mode changes. */
   | { readonly kind: "mute" }
-  /** Data goes on in pieces of this size, each in a turn of its own. */
+  /** Passes data in pieces of this size, each in its own event loop turn. */
   | { readonly kind: "slice"; readonly sliceBytes: number }
-  /** Each connection is reset once so many bytes have passed, in the middle of an answer. */
+  /** Resets each connection after this many bytes, in the middle of an answer. */
   | { readonly kind: "limit"; readonly bytesMax: number }
-  /** Connections are reset as soon as they are made. */
+  /** Resets connections as soon as they are made. */
   | { readonly kind: "refuse" };
 
 interface Connection {
@@ -54,7 +54,7 @@ export class FaultyProxy implements AsyncDisposable {
     server.on("connection", (client) => this.#onConnection(client));
   }
 
-  /** @param targetPort asked at each connection: the broker is started after the proxy it advertises. */
+  /** @param targetPort called for each connection, because the broker starts after the proxy that it advertises. */
   static async listen(targetPort: () => number): Promise<FaultyProxy> {
     const server = createServer();
     server.listen(0, LOOPBACK);
@@ -72,25 +72,25 @@ export class FaultyProxy implements AsyncDisposable {
     return this.#connections.size;
   }
 
-  /** From now on, for connections that there are and those to come. */
+  /** Sets the mode of existing and new connections. */
   setMode(mode: ProxyMode): void {
     this.#mode = mode;
     for (const connection of this.#connections) connection.passedBytes = 0;
   }
 
-  /** Ends all connections in order, between two pieces of data (FIN). */
+  /** Closes all connections cleanly, between two chunks of data (FIN). */
   cutAll(): void {
     for (const { sockets } of this.#connections) for (const socket of sockets) socket.destroy();
   }
 
-  /** Ends all connections as a crash or a firewall does (RST). */
+  /** Resets all connections, like a crash or a firewall (RST). */
   resetAll(): void {
     for (const connection of this.#connections) reset(connection);
   }
 
   /**
-   * Nothing ever goes through the connections that there are, and nobody is told: as when a firewall between
-   * has forgotten them. New ones are not concerned.
+   * Silently passes nothing more through existing connections, like a firewall that has forgotten them. New ones are
+   * not affected.
    */
   forgetAll(): void {
     for (const connection of this.#connections) connection.isForgotten = true;
@@ -112,7 +112,7 @@ export class FaultyProxy implements AsyncDisposable {
   }
 
   #pump(connection: Connection, { from, to }: { from: Socket; to: Socket }): void {
-    // One piece at a time, in order; the sender is held up meanwhile, as by a slow line.
+    // One chunk at a time, in order. The sender is paused meanwhile, as on a slow connection.
     from.on("data", (piece) => {
       from.pause();
       const isAnswer = to === connection.sockets[0];
@@ -166,5 +166,5 @@ function reset({ sockets }: Connection): void {
 }
 
 function ignore(): void {
-  // The other end is told by the connection's own end.
+  // The other end learns of it from its own connection.
 }

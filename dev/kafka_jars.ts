@@ -1,11 +1,11 @@
 /**
- * Kafka's jars, fetched through Maven the first time that they are needed.
+ * Kafka's jars, fetched through Maven when first needed.
  *
  *     .kafka/jars/
- *       1f0c52a9b3d4/        one whole set, named after the pom.xml that lists it
- *       fetching-4711-.../   a download under way, or one that was interrupted
+ *       1f0c52a9b3d4/        one complete set, named after the pom.xml that lists it
+ *       fetching-4711-.../   a download in progress, or an interrupted one
  *
- * A folder gets its name only when it is whole, so a name that is there needs no further check.
+ * A folder gets its name only when it is complete, so an existing name needs no further check.
  *
  * @module
  */
@@ -15,25 +15,24 @@ import { spawnBoundToUs } from "./child_process.ts";
 
 const POM_PATH = join(import.meta.dirname ?? ".", "pom.xml");
 const JARS_ROOT = join(import.meta.dirname ?? ".", "..", ".kafka", "jars");
-/** What Maven downloads into an empty local repository, itself and its plugin included: 360 when counted. */
+/** Number of Maven downloads into an empty local repository, including Maven's plugin: 360 when counted. */
 const DOWNLOAD_COUNT_ABOUT = 360;
-/** An interrupted download is deleted at the next one, when none that lives can be this old. */
+/** The next download deletes an interrupted one after this time, when it cannot be running anymore. */
 const ABANDONED_AFTER_MS = 60 * 60 * 1000;
 
 export interface KafkaJarsOptions {
-  /** Called with a sentence of progress, some twenty times at most; not at all when the jars are there. */
+  /** Called with a progress message, about twenty times at most; never if the jars exist. */
   readonly onProgress?: ((message: string) => void) | undefined;
-  /** Ends the download. */
   readonly signal?: AbortSignal | undefined;
-  /** Where the sets of jars are kept, `.kafka/jars` of the project by default. */
+  /** Where the sets of jars are kept. Default: `.kafka/jars` of the project. */
   readonly root?: string | undefined;
 }
 
 /**
- * The folder with the jars of the broker and of Kafka's command line tools. Takes a few milliseconds
- * when they are there; else Maven on PATH fetches them (45 MB, some seconds to a minute).
+ * Returns the folder with the jars of the broker and of Kafka's command-line tools. Takes a few milliseconds if they
+ * exist; otherwise Maven on PATH fetches them (45 MB, some seconds to a minute).
  *
- * @throws {Error} when Maven fails, with Maven's first error line.
+ * @throws {Error} if Maven fails, with Maven's first error line.
  */
 export async function kafkaJars(
   { onProgress, signal, root = JARS_ROOT }: KafkaJarsOptions = {},
@@ -104,7 +103,7 @@ async function runMaven(
   }
 }
 
-/** Gives the whole download its name; another process may have been faster, which is as good. */
+/** Gives the complete download its name. If another process was faster, uses that one's. */
 async function keep(download: string, folder: string): Promise<void> {
   try {
     await Deno.rename(download, folder);

@@ -1,6 +1,6 @@
 /**
- * Asks an address whether a Kafka broker is there, in the two smallest requests of Kafka's protocol
- * and with no client: the client's own retries and logs would hide what is being asked.
+ * Checks whether a Kafka broker answers at an address, with the two smallest requests of Kafka's protocol. Uses no
+ * client, because its retries and logs would hide the result.
  *
  * Every request and answer begins with its length in four bytes:
  *
@@ -14,18 +14,18 @@ import { parseAddress } from "./local_port.ts";
 
 const METADATA = 3;
 const API_VERSIONS = 18;
-/** With the broker list behind four bytes of throttle time, and no tagged fields yet. */
+/** In this version, the broker list follows four bytes of throttle time, and there are no tagged fields yet. */
 const METADATA_VERSION = 4;
 const CORRELATION_ID = 0x6f66;
 const LENGTH_BYTES = 4;
-/** An answer to these requests has a few hundred bytes; a longer one comes from something else. */
+/** Answers to these requests have a few hundred bytes; a longer one is not from Kafka. */
 const ANSWER_BYTES_MAX = 1_000_000;
 
 /**
- * Whether a Kafka broker speaks at the address within `timeoutMs`. Never throws for what the network
- * does; a broker that wants TLS doesn't answer here.
+ * Returns whether a Kafka broker answers at the address within `timeoutMs`. Never throws because of the network. A
+ * broker that requires TLS does not answer here.
  *
- * @throws {SyntaxError} when the address isn't `host:port`.
+ * @throws {SyntaxError} if the address is not `host:port`.
  */
 export async function answersKafka(address: string, timeoutMs: number): Promise<boolean> {
   const answer = await ask(address, request(API_VERSIONS, 0, new Uint8Array(0)), timeoutMs);
@@ -33,18 +33,18 @@ export async function answersKafka(address: string, timeoutMs: number): Promise<
 }
 
 /**
- * Whether the broker at the address can be worked with: it speaks, and the controller has let it in,
- * so that it lists itself in its metadata. After a start this comes a moment later than
- * {@link answersKafka}. A broker that wants SASL closes the connection instead of answering.
+ * Returns whether the broker at the address is usable: it answers, and the controller has accepted it, so its
+ * metadata lists it. After a start, this happens a moment later than {@link answersKafka}. A broker that requires
+ * SASL closes the connection instead of answering.
  *
- * @param nodeId the node that must be listed, where others of its cluster would be listed without it.
+ * @param nodeId the node that must be listed; other nodes of its cluster could be listed without it.
  */
 export async function listsBroker(
   address: string,
   timeoutMs: number,
   nodeId?: number,
 ): Promise<boolean> {
-  // No topics (an empty array), and none to be created.
+  // No topics (an empty array), and none to create.
   const answer = await ask(
     address,
     request(METADATA, METADATA_VERSION, new Uint8Array([0, 0, 0, 0, 0])),
@@ -55,7 +55,7 @@ export async function listsBroker(
   return nodeId === undefined ? nodeIds.length > 0 : nodeIds.includes(nodeId);
 }
 
-/** Each broker is listed as node id:int32, host:string, port:int32, rack:nullable string. */
+/** Each broker is encoded as node id:int32, host:string, port:int32, rack:nullable string. */
 function listedNodes(answer: DataView): readonly number[] {
   const count = answer.getInt32(4);
   const nodeIds: number[] = [];
@@ -68,7 +68,6 @@ function listedNodes(answer: DataView): readonly number[] {
   return nodeIds;
 }
 
-/** Returns the bytes of a request. */
 export function request(apiKey: number, apiVersion: number, body: Uint8Array): Uint8Array {
   const clientId = new TextEncoder().encode("orderflow-probe");
   const length = 2 + 2 + 4 + 2 + clientId.length + body.length;
@@ -84,7 +83,7 @@ export function request(apiKey: number, apiVersion: number, body: Uint8Array): U
   return bytes;
 }
 
-/** The body of the answer, or undefined where nothing, or nothing of Kafka, answers in time. */
+/** Returns the body of the answer; undefined if nothing valid arrives in time. */
 export async function ask(
   address: string,
   bytes: Uint8Array,
@@ -99,7 +98,7 @@ export async function ask(
       port,
       signal: deadline.signal,
     });
-    // A read takes no signal: closing the connection is what ends it.
+    // Reads take no signal; closing the connection ends them.
     deadline.signal.addEventListener("abort", () => connection.close());
     await writeAll(connection, bytes);
     return await readAnswer(connection);

@@ -1,24 +1,24 @@
 /**
- * Starts a process that holds a lock for as long as it lives, and that ends when we die.
+ * Starts a process that holds a lock while it lives, and that ends when we die.
  *
- * On Linux both come from util-linux, whose `setpriv` and `flock` become the command in the end: its
- * process id is the command's, the kernel gives it SIGTERM at our death, and the lock is its own.
- * Where they are missing we hold the lock ourselves, and a process that outlives us has none.
+ * On Linux, both come from util-linux: `setpriv` and `flock` exec the command, which keeps the process id. So the
+ * kernel sends it SIGTERM when we die, and it holds the lock itself. If they are missing, we hold the lock ourselves,
+ * and a process that outlives us has none.
  *
  * @module
  */
 
-/** What the process exits with when the lock was taken between {@link acquireLauncher} and the start. */
+/** The process's exit code if the lock was taken between {@link acquireLauncher} and the start. */
 export const LOCKED_EXIT_CODE = 75;
 
 export interface Launcher {
-  /** Starts the command in a session of its own: Ctrl-C in the terminal doesn't reach it. */
+  /** Starts the command in its own session, so that Ctrl-C in the terminal does not reach it. */
   spawn(command: string, args: readonly string[]): Deno.ChildProcess;
-  /** To be called when the process has ended, or was never started. */
+  /** Must be called when the process has ended, or was never started. */
   release(): void;
 }
 
-/** A launcher for one process that holds the lock, or undefined when another process holds it. */
+/** Returns a launcher for one process that holds the lock; undefined if another process holds it. */
 export async function acquireLauncher(lockPath: string): Promise<Launcher | undefined> {
   const [program = "", ...wrapping] = [
     "setpriv",
@@ -48,7 +48,7 @@ export async function acquireLauncher(lockPath: string): Promise<Launcher | unde
   return { spawn: spawnDetached, release: () => file.close() };
 }
 
-/** The exit code, or undefined where the program is missing. */
+/** Returns the exit code; undefined if the program is missing. */
 async function exitCodeOf(program: string, args: string[]): Promise<number | undefined> {
   if (Deno.build.os !== "linux") return undefined;
   try {

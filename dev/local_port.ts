@@ -1,10 +1,10 @@
 /**
- * Ports of this machine: which are free, which addresses mean this machine.
+ * Ports and addresses of this machine.
  *
  * @module
  */
 
-/** The address that everything started here listens on: never reachable from another machine. */
+/** The address that everything started here listens on; other machines cannot reach it. */
 export const LOOPBACK = "127.0.0.1";
 
 const LOCAL_HOSTNAMES: ReadonlySet<string> = new Set([LOOPBACK, "localhost"]);
@@ -15,15 +15,15 @@ export interface HostAndPort {
 }
 
 /**
- * Below the ports that a system gives to outgoing connections (from 32,768 on with Linux, from 49,152 on
- * elsewhere). A client that keeps trying to reach a server which is away could be given the server's own
- * port for it: it would then reach itself, and the server find its port taken.
+ * Below the ports that systems use for outgoing connections (from 32,768 on Linux, from 49,152 elsewhere). A client
+ * that keeps connecting to a server that is down could get the server's own port for its side. It would then connect
+ * to itself, and the server would find its port in use.
  */
 const PORT_MIN = 15_000;
 const PORT_MAX = 32_767;
 const ATTEMPTS_MAX = 100;
 
-/** A port that nothing listens on now; another program may take it before the caller does. */
+/** Returns a free port; another program may take it before the caller does. */
 export function freePort(): number {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN + 1));
@@ -32,7 +32,7 @@ export function freePort(): number {
   throw new Error(`none of ${ATTEMPTS_MAX} ports from ${PORT_MIN} to ${PORT_MAX} was free`);
 }
 
-/** Whether a program could listen on this port of the loopback address now. */
+/** Returns whether a program could listen on this port of the loopback address now. */
 export function isPortFree(port: number): boolean {
   try {
     Deno.listen({ hostname: LOOPBACK, port }).close();
@@ -46,7 +46,7 @@ export function isPortFree(port: number): boolean {
 /**
  * Splits `host:port`, also `[::1]:9092`.
  *
- * @throws {SyntaxError} when there is no port, or one outside 1 to 65535.
+ * @throws {SyntaxError} if there is no port, or one outside 1 to 65535.
  */
 export function parseAddress(address: string): HostAndPort {
   const [, hostname, digits] = /^(\[[^\]]+\]|[^:]+):(\d{1,5})$/.exec(address) ?? [];
@@ -59,7 +59,7 @@ export function parseAddress(address: string): HostAndPort {
   return { hostname, port };
 }
 
-/** Whether a broker that listens on {@link LOOPBACK} answers at this name. */
+/** Returns whether this name refers to a broker listening on {@link LOOPBACK}. */
 export function isLocal(hostname: string): boolean {
   return LOCAL_HOSTNAMES.has(hostname.toLowerCase());
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-write --allow-run
 /**
- * Mutation tests: takes one guard at a time out of a copy of the code, and runs the tests that have to fail then.
+ * Mutation tests: removes one guard at a time from a copy of the code, and runs the tests that must then fail.
  *
  *     deno task mutate                              all of dev/mutations.json: hours
  *     deno task mutate lib/journal/journal.ts lib/kafka/
  *
- * A mutation is a named change of one place: `before`, which stands once in `file`, becomes `after`. Exit code 1 where
- * fewer than 90 % are killed, or one does not fit the code any more.
+ * A mutation is a named change of one place: `before`, which occurs once in `file`, becomes `after`. The exit code is
+ * 1 if fewer than 90 % are killed, or if one no longer fits the code.
  *
  * @module
  */
@@ -16,7 +16,6 @@ import { createCommand, EXIT_FAILURE, EXIT_OK, runProgram } from "../lib/cli/cli
 import { printLine, styled } from "../lib/terminal.ts";
 
 interface Mutation {
-  /** The promise that the guard keeps. */
   readonly name: string;
   readonly file: string;
   readonly before: string;
@@ -38,10 +37,13 @@ const TEST_TIMEOUT_MS = 240_000;
 async function main(args: string[]): Promise<number> {
   const command = createCommand({
     name: "mutate",
-    description: "Takes guards out, one at a time, and runs the tests that have to fail then.",
-  }).argument("[files...]", "only mutations of files whose paths begin so").parse(args, {
-    from: "user",
-  });
+    description: "Removes guards one at a time, and runs the tests that must then fail.",
+  }).argument("[files...]", "run only mutations of files whose paths start with these").parse(
+    args,
+    {
+      from: "user",
+    },
+  );
   const prefixes = command.args;
   const text = await Deno.readTextFile(join(PROJECT, "dev", "mutations.json"));
   const all: readonly Mutation[] = JSON.parse(text);

@@ -1,6 +1,6 @@
 /**
- * Starts this project's own programs as processes, with the permissions of their tasks in `deno.json`:
- * the demo and the tests run what a person would run.
+ * Starts this project's own programs as processes, with the permissions of their tasks in `deno.json`. So the demo
+ * and the tests run what users run.
  *
  * @module
  */
@@ -14,6 +14,7 @@ export type ProgramName =
   | "producer"
   | "tracker"
   | "monitor"
+  | "monitor:web"
   | "broker"
   | "demo"
   | "soak"
@@ -22,25 +23,23 @@ export type ProgramName =
 
 export interface Program {
   readonly pid: number;
-  /** Resolves with the exit code, 128 + the signal's number where a signal ended it. */
+  /** Resolves with the exit code; 128 + the signal's number if a signal ended it. */
   readonly exitCode: Promise<number>;
-  /** What it has printed so far. */
   readonly output: { readonly stdout: string; readonly stderr: string };
-  /** Sends a signal; does nothing where the program has ended. */
+  /** Sends a signal; does nothing if the program has ended. */
   signal(signal: Deno.Signal): void;
 }
 
 export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** This process's own where it is left out. */
+  /** Default: this process's working directory. */
   readonly cwd?: string;
-  /** Told of each whole line as it comes. */
   readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
 }
 
 /**
- * Starts a program in a session of its own, so that Ctrl-C in a terminal reaches only the program that
- * started it. Where the system can do it, it ends with that program.
+ * Starts a program in its own session, so that Ctrl-C in a terminal does not reach it. If the system supports it, the
+ * program ends with this one.
  */
 export async function startProgram(
   name: ProgramName,
@@ -82,7 +81,7 @@ export async function startProgram(
   };
 }
 
-/** The arguments of `deno` in a task of `deno.json`, with the script's path made whole. */
+/** Returns the arguments of `deno` in a task of `deno.json`, with an absolute script path. */
 export async function argsOfTask(name: ProgramName): Promise<readonly string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(join(PROJECT, "deno.json"))) as {
     readonly tasks: Readonly<Record<ProgramName, { readonly command: string }>>;

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-write=docs/schemas
 /**
- * Writes the contract for other programs to read: JSON Schemas of an order and of what the programs write to the
- * disk, and an AsyncAPI 3 document of the topics.
+ * Writes the contract for other programs: JSON Schemas of an order and of the programs' files, and an AsyncAPI 3
+ * document of the topics.
  *
  *     deno task schemas
  *
@@ -24,7 +24,6 @@ import {
 
 const FOLDER = join(import.meta.dirname ?? ".", "..", "docs", "schemas");
 
-/** Each file's name in `docs/schemas/`, and its text. */
 export function schemaFiles(): Readonly<Record<string, string>> {
   const files = {
     "order.schema.json": OrderSchema,

@@ -1,12 +1,12 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-net --allow-read --allow-write=.kafka,logs --allow-run --allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*
 /**
- * The soak: the pipeline under a steady load for a long time. It fails where memory or open handles of a program
- * grow, where a record is lost or repeated, or where the monitor has not counted them all.
+ * The soak test: the pipeline under a steady load for a long time. It fails if a program's memory or open handles
+ * grow, a record is lost or repeated, or the monitor does not count all records.
  *
  *     deno task soak                             ten minutes
  *     deno task soak --minutes 60 --rate 2000
  *
- * Starts a broker where none answers; has a topic, a group and a folder of its own.
+ * Starts a broker if none answers; uses its own topic, group, and folder.
  *
  * @module
  */
@@ -51,10 +51,10 @@ async function main(args: string[]): Promise<number> {
 }
 
 /**
- * Runs a soak and prints what it has shown.
+ * Runs a soak and prints the results.
  *
- * @returns undefined where it was stopped before it began.
- * @throws {Error} where there is no broker, or this system does not tell what a process holds.
+ * @returns undefined if it was stopped before it began.
+ * @throws {Error} if there is no broker, or this system does not report process usage.
  */
 export async function soak(
   { minutes, rate, rotate }: SoakSettings,
@@ -63,8 +63,8 @@ export async function soak(
     throw new Error(`a soak measures with ps, and there is none on ${Deno.build.os}`);
   }
   using shutdown = listenForShutdown({
-    onFirst: () => printErrorLine("stopping in order; once more to leave at once"),
-    onSecond: () => printErrorLine("left at once: no proof"),
+    onFirst: () => printErrorLine("stopping cleanly; press again to exit immediately"),
+    onSecond: () => printErrorLine("exited immediately: no proof"),
   });
   const broker = await shutdown.unlessStopped(ensureBroker({
     address: Deno.env.get("KAFKA_BROKER") || DEFAULT_BROKER,
@@ -98,8 +98,8 @@ export async function soak(
     for (const line of describeSoak(result)) printLine(line);
     for (const line of describeProof(result.proof, site)) printLine(line);
     const holds = soakHolds(result);
-    printLine(holds ? styled("The soak holds.", "green") : styled("The soak FAILED.", "red"));
-    // A soak that holds leaves its journal, and nothing in the cluster.
+    printLine(holds ? styled("The soak passed.", "green") : styled("The soak FAILED.", "red"));
+    // A successful soak keeps its journal, but nothing in the cluster.
     if (holds) await deleteTopicsAt(site.broker, site);
     return result;
   } finally {
@@ -107,12 +107,13 @@ export async function soak(
   }
 }
 
-/** @throws {CommanderError} where the command line is wrong. */
+/** @throws {CommanderError} if the command line is invalid. */
 export function parseOptions(args: string[]): SoakSettings {
   return createCommand({
     name: "soak",
-    description: "Runs the pipeline under a steady load for a long time; fails where memory or " +
-      "open handles of a program grow, or the proof does not hold.",
+    description:
+      "Runs the pipeline under a steady load for a long time. Fails if a program's memory or " +
+      "open handles grow, or if the proof fails.",
     examples: [
       ["deno task soak"],
       ["deno task soak --minutes 480 --rate 2000 --rotate 256MB", "a night at 2,000 orders/s"],
@@ -137,7 +138,7 @@ export function parseOptions(args: string[]): SoakSettings {
     .parse(args, { from: "user" }).opts();
 }
 
-/** Every sample on a terminal, some of them elsewhere. */
+/** Shows every sample on a terminal, otherwise only some. */
 function sampleShower(durationMs: number): (moment: SoakMoment) => void {
   let nextLineMs = 0;
   return ({ elapsedMs, progress, residentMiB }) => {

@@ -14,7 +14,7 @@ export interface TopicPair {
   readonly deadLetterTopic: string;
 }
 
-/** Creates the topics that are missing, as the producer and the tracker would. */
+/** Creates missing topics, like the producer and the tracker. */
 export async function createTopics(
   cluster: ClusterClient,
   { topic, deadLetterTopic }: TopicPair,
@@ -23,7 +23,6 @@ export async function createTopics(
   await ensureDeadLetterTopic(cluster, deadLetterTopic, partitionCount);
 }
 
-/** Deletes those of the topics that are there. */
 export async function deleteTopicsAt(
   address: string,
   { topic, deadLetterTopic }: TopicPair,

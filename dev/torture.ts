@@ -1,7 +1,8 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-all
 /**
- * The torture: random faults from a seed strike real brokers, trackers, and producers; then everything heals, and a judge
- * that shares no code with the product compares topics and journals with each promise of docs/guarantees.md.
+ * The torture test: random faults from a seed strike real brokers, trackers, and producers. Then everything heals,
+ * and a judge that shares no code with the product compares topics and journals with each promise of
+ * docs/guarantees.md.
  *
  *     deno task torture                        a random seed, one minute of faults
  *     deno task torture --seeds 20             twenty seeds, one after the other
@@ -47,12 +48,12 @@ async function main(args: string[]): Promise<number> {
   requireUnix("the torture");
   using shutdown = listenForShutdown({
     onFirst: () => printErrorLine("ending the faults: everything heals, then the judge decides"),
-    onSecond: () => printErrorLine("stopped at once: nothing was judged"),
+    onSecond: () => printErrorLine("stopped immediately: nothing was judged"),
   });
   const stop = shutdown.requested;
   const nemeses = await loadNemeses();
   const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
-  if (!isRoot) printErrorLine("fill-disk is left out: mounting a small disk needs root on Linux");
+  if (!isRoot) printErrorLine("fill-disk is skipped: mounting a small disk needs root on Linux");
   let failures = 0;
   for (let index = 0; index < options.seeds && !stop.aborted; index++) {
     const seed = options.seed === undefined

@@ -1,10 +1,10 @@
 /**
- * Refuses to run on Windows what ends processes with signals or starts a broker from Kafka's jars.
+ * Rejects Windows for features that end processes with signals or start a broker from Kafka's jars.
  *
  * @module
  */
 
-/** @throws {Error} in one line, on Windows. */
+/** @throws {Error} with one line, on Windows. */
 export function requireUnix(what: string, os: typeof Deno.build.os = Deno.build.os): void {
   if (os !== "windows") return;
   throw new Error(

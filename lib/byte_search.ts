@@ -20,9 +20,9 @@
 
 const PAGE_BYTES = 64 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
-/** Room behind the searched bytes for a pattern and a vector. */
+/** Room for a pattern and a vector after the searched bytes. */
 const PADDING_BYTES = PAGE_BYTES;
-/** A longer pattern is searched for by its beginning, since matches are rare. */
+/** Maximum length of a pattern. Callers search for the beginning of longer ones, because matches are rare. */
 export const PATTERN_BYTES_MAX = 64;
 
 type Code = readonly number[];
@@ -82,7 +82,7 @@ function assemble(patterns: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-/** A length as LEB128, of two bytes. */
+/** Encodes a length as two-byte LEB128. */
 function length({ length }: Code): Code {
   return [length & 0x7f | 0x80, length >> 7];
 }
@@ -97,7 +97,7 @@ export class ByteSearch {
   readonly #find: Exports["find"];
   readonly #window: Uint8Array;
 
-  /** @param patterns a few, of 1 to {@link PATTERN_BYTES_MAX} bytes each. */
+  /** @param patterns a few patterns of 1 to {@link PATTERN_BYTES_MAX} bytes each. */
   constructor(patterns: readonly Uint8Array[]) {
     if (patterns.some(({ length }) => length < 1 || length > PATTERN_BYTES_MAX)) {
       throw new RangeError(`expected patterns of 1 to ${PATTERN_BYTES_MAX} bytes`);
@@ -109,7 +109,7 @@ export class ByteSearch {
     this.#window = new Uint8Array(memory.buffer);
   }
 
-  /** Calls `onMatch` with each position of a pattern, lowest first. It returns the position to continue from. */
+  /** Calls `onMatch` with each position of a pattern, lowest first; it returns the position to continue from. */
   visit(bytes: Uint8Array, onMatch: (position: number) => number): void {
     let next = 0;
     for (let start = 0; start < bytes.length; start += WINDOW_BYTES) {
@@ -118,7 +118,7 @@ export class ByteSearch {
       this.#window.set(bytes.subarray(start, end + PATTERN_BYTES_MAX));
       while (next < end) {
         const position = start + this.#find(next - start, end - start);
-        // Behind the bytes the window has those of an earlier one.
+        // After the copied bytes, the window still contains earlier ones.
         if (position < start || position >= end) break;
         const isMatch = this.#patterns.some((pattern) => isAt(bytes, position, pattern));
         next = isMatch ? onMatch(position) : position + 1;

@@ -1,10 +1,10 @@
 /**
- * How far two names are apart.
+ * Measures the similarity of names.
  *
  * @module
  */
 
-/** Returns how many characters have to be inserted, removed, or replaced to get from one text to the other. */
+/** Returns the Levenshtein distance: the number of characters to insert, remove, or replace. */
 export function editDistance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (let at = 1; at <= one.length; at++) {

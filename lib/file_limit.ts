@@ -1,12 +1,12 @@
 /**
- * The file-size limit (`ulimit -f`) as an error instead of the process's end.
+ * Turns the file-size limit (`ulimit -f`) into a write error.
  *
  * @module
  */
 
 /**
- * A write beyond the file-size limit sends SIGXFSZ, which kills the process unless somebody listens;
- * with a listener the write fails as on a full disk. Returns what ends the listening.
+ * Installs a listener for SIGXFSZ, which otherwise kills the process on a write beyond the file-size limit. With a
+ * listener, the write fails as on a full disk. Returns a function that removes the listener.
  */
 export function surviveFileLimit(): () => void {
   if (Deno.build.os === "windows") return () => {};

@@ -1,5 +1,5 @@
 /**
- * Latencies in an HdrHistogram (Gil Tene, http://hdrhistogram.org).
+ * Records latencies in an HdrHistogram (Gil Tene, http://hdrhistogram.org).
  *
  * @module
  */
@@ -20,7 +20,7 @@ export interface LatencySummary {
   readonly max: number;
 }
 
-/** A row for each halving of what is left above it: five of them are what HdrHistogram's own tools write. */
+/** Rows per half of the remaining distance to 100 %; five is the default of HdrHistogram's own tools. */
 const PERCENTILE_TICKS = 5;
 const MICROSECONDS_A_MILLISECOND = 1_000;
 const MICROSECONDS_MAX = 3_600_000_000;
@@ -34,7 +34,7 @@ export class LatencyRecorder {
     numberOfSignificantValueDigits: 3,
   });
 
-  /** A latency below 0, as clocks that disagree give it, counts as 0. */
+  /** Records a latency. A negative one, caused by clocks that differ, counts as 0. */
   record(latencyMs: number): void {
     const microseconds = Math.max(0, Math.round(latencyMs * 1_000));
     this.#histogram.recordValue(Math.min(microseconds, MICROSECONDS_MAX));
@@ -44,17 +44,16 @@ export class LatencyRecorder {
     return this.#histogram.totalCount;
   }
 
-  /** Adds what another one has recorded. */
+  /** Adds the latencies of another recorder. */
   add(other: LatencyRecorder): void {
     this.#histogram.add(other.#histogram);
   }
 
-  /** Begins anew. */
   reset(): void {
     this.#histogram.reset();
   }
 
-  /** The percentile distribution in milliseconds, as HdrHistogram's plotter reads it (`.hgrm`). */
+  /** Returns the percentile distribution in milliseconds, in the format of HdrHistogram's plotter (`.hgrm`). */
   hgrm(): string {
     return this.#histogram.outputPercentileDistribution(
       PERCENTILE_TICKS,
@@ -64,7 +63,7 @@ export class LatencyRecorder {
 
   /** Returns the latency below which so many percent lie, none above the maximum; 0 if nothing was recorded. */
   atPercentile(percentile: number): number {
-    // A percentile is the upper edge of its bucket, which can lie above the largest value.
+    // A percentile is the upper bound of its bucket, which can exceed the largest value.
     const { maxValue } = this.#histogram;
     return Math.min(this.#histogram.getValueAtPercentile(percentile), maxValue) / 1_000;
   }

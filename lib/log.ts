@@ -1,6 +1,6 @@
 /**
- * The technical log, through LogTape: lines for a person on standard error, and for the tracker the
- * contract's JSON lines in `tracker.log` as well. Never what the audit journal is for: records.
+ * The technical log, based on LogTape: readable lines on standard error, and for the tracker also the contract's JSON
+ * lines in `tracker.log`. Records go to the audit journal only.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { counted, printable } from "./text.ts";
 
 export type { Logger };
 
-/** As `--log-level` has them. */
+/** The levels of `--log-level`. */
 export type LogLevelName = "debug" | "info" | "warn" | "error";
 
 const ROOT_CATEGORY = "orderflow";
@@ -31,40 +31,40 @@ const LETTERS = "letters";
 const LETTERS_SHOWN_PER_SECOND_MAX = 10;
 
 /**
- * The logger of one part of the program. A message is a fixed sentence; values go into properties,
- * where `error` is the reason and becomes the contract's field of that name.
+ * Returns the logger of a part of the program. Messages are fixed sentences; values go into properties. The property
+ * `error` is the reason and becomes the contract's field `error`.
  */
 export function loggerOf(part: string): Logger {
   return getLogger([ROOT_CATEGORY, part]);
 }
 
-/** The logger for lines about single dead letters, which a program may show in another way. */
+/** Returns the logger for lines about single dead letters, which a program may show in another way. */
 export function letterLogOf(log: Logger): Logger {
   return log.getChild(LETTERS);
 }
 
 export interface LogOptions {
-  /** The name in the contract's `service` field. */
+  /** Value of the contract's `service` field. */
   readonly service: string;
-  /** Least level shown on standard error. */
+  /** Lowest level shown on standard error. */
   readonly level: LogLevelName;
-  /** Path of a JSON Lines log that takes INFO and above; none where it is left out. */
+  /** Path of a JSON Lines log of INFO and above. Default: none. */
   readonly file?: string;
-  /** Whether lines about single dead letters go to standard error, too. Default: true. */
+  /** True to show lines about single dead letters on standard error, too. Default: true. */
   readonly isLetterShown?: boolean;
 }
 
 /**
- * Starts the log. The returned function writes what is left and ends it.
+ * Starts the log. Returns a function that flushes and ends it.
  *
- * @throws where the file cannot be opened: the error is that of the file system.
+ * @throws the file system's error if the file cannot be opened.
  */
 export async function startLog(
   { service, level, file, isLetterShown = true }: LogOptions,
 ): Promise<() => Promise<void>> {
   const leveled = withFilter(printRecord, level === "warn" ? "warning" : level);
   const isOfLetter = (record: LogRecord) => record.category.at(-1) === LETTERS;
-  // With telemetry on, standard error is also the way to OpenTelemetry.
+  // With telemetry on, standard error also feeds OpenTelemetry.
   const terminal = isTelemetryOn ? leveled : limitedSink(
     withFilter(leveled, (record) => isLetterShown || !isOfLetter(record)),
     {
@@ -94,7 +94,7 @@ function openLogFile({ service, file }: { service: string; file: string }): Sink
   return Object.assign(sink, { [Symbol.dispose]: () => log.close() });
 }
 
-/** A log that fails must not stop the work, nor be silent: it says so once on standard error and goes on trying. */
+/** Wraps a sink so that a failure does not stop the program: reports it once on standard error, and keeps trying. */
 function survivingSink(sink: Sink & Disposable, file: string): Sink & Disposable {
   let failing = false;
   const surviving = (record: LogRecord) => {
@@ -120,8 +120,8 @@ const CONTRACT_LEVELS: Readonly<Record<LogLevel, string>> = {
   fatal: "ERROR",
 };
 
-/** A line of `tracker.log`: the contract's LogEntry; written within a span, its metadata has the span's ids. */
-export function formatLogEntry(record: LogRecord, service: string): string {
+/** Formats a line of `tracker.log`: the contract's LogEntry. Within a span, its metadata includes the span's ids. */
+function formatLogEntry(record: LogRecord, service: string): string {
   const { error, ...properties } = record.properties;
   const metadata = { ...properties, ...activeSpanIds() };
   return JSON.stringify({
@@ -135,8 +135,8 @@ export function formatLogEntry(record: LogRecord, service: string): string {
 }
 
 /**
- * With telemetry on, warnings and errors go by way of the runtime's console, out of which it makes OpenTelemetry's
- * log records. What is less is not exported: the console would write it to standard output.
+ * Prints a record. With telemetry on, warnings and errors go through the runtime's console, which exports them as
+ * OpenTelemetry log records. Lower levels are not exported, because the console would write them to standard output.
  */
 function printRecord(record: LogRecord): void {
   const details = Object.entries({ ...record.properties, ...activeSpanIds() })

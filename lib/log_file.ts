@@ -1,6 +1,6 @@
 /**
- * A log file that rotates: `tracker.log`, and before it `tracker.log.1` (the newest) to `tracker.log.5`. Each of
- * them is created for its owner alone, also after a rotation.
+ * A rotating log file: `tracker.log`, and older `tracker.log.1` (the newest) to `tracker.log.5`. All are only
+ * accessible to their owner.
  *
  * @module
  */
@@ -13,10 +13,9 @@ const ENCODER = new TextEncoder();
 export class LogFile {
   readonly #path: string;
   readonly #bytesMax: number;
-  /** Undefined after a failure, until the next line. */
+  /** Undefined between a failure and the next line. */
   #file: Deno.FsFile | undefined;
   #bytes = 0;
-  /** A failed write left a line without its end. */
   #isTorn = false;
 
   /** @throws the file system's error. */
@@ -27,9 +26,9 @@ export class LogFile {
   }
 
   /**
-   * Appends a line, newline included, and flushes it to the disk.
+   * Appends a line, which must include its newline, and flushes it to disk.
    *
-   * @throws the file system's error; the next line is tried as if nothing had happened.
+   * @throws the file system's error; the next call tries again.
    */
   append(line: string): void {
     let bytes: Uint8Array = ENCODER.encode(this.#isTorn ? `\n${line}` : line);
@@ -60,7 +59,7 @@ export class LogFile {
     return this.#file = file;
   }
 
-  /** A file that cannot be renamed grows on: its lines are worth more than its bound. */
+  /** Rotates the files. If the file cannot be renamed, it keeps growing, so that no line is lost. */
   #rotate(): void {
     this.close();
     for (let index = ROTATED_COUNT_MAX - 1; index > 0; index--) {

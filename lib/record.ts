@@ -1,24 +1,24 @@
 /**
- * A Kafka record as the rest of the program sees it: plain data, free of any client's types.
+ * Kafka records as plain data, independent of any client library.
  *
  * @module
  */
 
-/** One header. Kafka allows a key to repeat and a value to be null, so headers are a list. */
+/** A header. Kafka allows repeated keys and null values, so headers are an array. */
 export interface RecordHeader {
-  /** A key may come more than once. */
+  /** May occur more than once in a record. */
   readonly key: string;
-  /** Null is not empty. */
+  /** Null is different from empty. */
   readonly value: Uint8Array | null;
-  /** What stood in the value, where it was too large to be kept; `value` is null then. */
+  /** Describes a value that was too large to be kept; `value` is null then. */
   readonly omitted?: OmittedBytes;
 }
 
-/** Bytes that were too large to be kept. */
+/** Describes bytes that were too large to be kept. */
 export interface OmittedBytes {
-  /** How many there were. */
+  /** Number of bytes. */
   readonly size: number;
-  /** Their SHA-256, in hexadecimal. */
+  /** SHA-256 in hexadecimal. */
   readonly sha256: string;
 }
 
@@ -26,46 +26,46 @@ export interface OmittedBytes {
 export interface KafkaRecord {
   /** The topic's name. */
   readonly topic: string;
-  /** From 0 on. */
+  /** The partition's number, from 0. */
   readonly partition: number;
-  /** Below 2^53: an offset beyond it is refused where records enter the program. */
+  /** Below 2^53; larger offsets are refused when they are read. */
   readonly offset: number;
   /**
-   * Milliseconds since the epoch: the producer's or the broker's, as the topic is configured. Rounded where it is
-   * beyond 2^53; then `exactTimestampMs` has it.
+   * Milliseconds since the epoch, set by the producer or the broker, depending on the topic. Rounded beyond 2^53, see
+   * `exactTimestampMs`.
    */
   readonly timestampMs: number;
-  /** The timestamp itself, present only where a number would round it. */
+  /** The exact timestamp, present only if `timestampMs` is rounded. */
   readonly exactTimestampMs?: bigint | undefined;
-  /** What decided about the partition; null where there is none. */
+  /** The record's key, which usually determines the partition; null if it has none. */
   readonly key: Uint8Array | null;
-  /** `null` is a tombstone; an empty array is an empty value. */
+  /** Null is a tombstone; an empty array is an empty value. */
   readonly value: Uint8Array | null;
-  /** In the order in which they were written. */
+  /** In their original order. */
   readonly headers: readonly RecordHeader[];
-  /** What stood in the value, where it was larger than 64 MiB; `value` is null then, and this is no tombstone. */
+  /** Describes a value larger than 64 MiB; `value` is null then, and the record is not a tombstone. */
   readonly omittedValue?: OmittedBytes;
-  /** What stood in the key, where it was too large to be kept; `key` is null then. */
+  /** Describes a key that was too large to be kept; `key` is null then. */
   readonly omittedKey?: OmittedBytes;
   /**
-   * Leader epoch of the record batch (KIP-101): which leader of the partition appended it. After a log was truncated,
-   * other records have the same offsets and a higher epoch. Absent where it is not known.
+   * Leader epoch of the record batch (KIP-101): identifies the leader that appended it. After a log truncation, other
+   * records have the same offsets and a higher epoch. Absent if not known.
    */
   readonly leaderEpoch?: number | undefined;
 }
 
-/** A record to be sent. The partition is chosen by us, before the client sees it. */
+/** A record to send, with its partition already chosen. */
 export interface OutgoingRecord {
-  /** From 0 on. */
+  /** The partition's number, from 0. */
   readonly partition: number;
-  /** Null where there is none. */
+  /** Null for no key. */
   readonly key: Uint8Array | null;
   /** Null is a tombstone. */
   readonly value: Uint8Array | null;
   /** Written in this order. */
   readonly headers: readonly RecordHeader[];
-  /** Milliseconds since the epoch; the time of sending where it is not given. */
+  /** Milliseconds since the epoch. Default: the time of sending. */
   readonly timestampMs?: number;
-  /** The timestamp itself, where a number would round it. */
+  /** The exact timestamp, if a number would round it. */
   readonly exactTimestampMs?: bigint | undefined;
 }

@@ -1,51 +1,50 @@
 /**
- * Graceful shutdown. The first stop signal asks the program to finish what is under way. A later one makes it
- * exit at once.
+ * Graceful shutdown. The first stop signal asks the program to finish work in progress. A later one makes it exit at
+ * once.
  *
- * One keypress is often delivered more than once: the terminal signals every process of the foreground group,
- * and each launcher between the terminal and the program (`deno task`, `npx`, `timeout`) passes on what it gets.
- * So every stop signal within a second of the first belongs to the same request.
+ * One keypress is often delivered more than once: the terminal signals every process of the foreground group, and each
+ * launcher between the terminal and the program (`deno task`, `npx`, `timeout`) forwards its signals. So stop signals
+ * within a second of the first are treated as repeats of it.
  *
  * @module
  */
 
-/** Exit code of a forced exit; what shells report for a process that SIGINT ended. */
+/** Exit code of a forced exit, as shells report it for a process that SIGINT ended. */
 const FORCED_EXIT_CODE = 130;
 /** Stop signals that arrive within this time of the first are repeats of it. */
 const REPEAT_WINDOW_MS = 1_000;
 /**
- * After a stall, signals that arrived during it are dispatched before this has passed. Without it, a repeat that
- * had to wait behind a long synchronous task would count as a second request.
+ * Time in which signals that arrived during a stall are dispatched. Without it, a repeat that was delayed by a long
+ * synchronous task would count as a second request.
  */
 const DISPATCH_MS = 25;
 
-/** The signals that ask for a stop. SIGHUP says that the terminal was closed. */
-export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+/** Signals that request a stop. SIGHUP means that the terminal was closed. */
+const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 export interface Shutdown extends Disposable {
   /** Aborted by the first stop signal; its `reason` is the signal's name. */
   readonly requested: AbortSignal;
-  /** Requests the same orderly stop from inside the program. */
+  /** Requests a graceful stop from inside the program. */
   request(reason: string): void;
   /**
-   * Resolves with the result of the work, or with undefined as soon as a stop is requested. For work that may be
-   * abandoned by the end of the process.
+   * Resolves to the result of the work, or to undefined as soon as a stop is requested. For work that may be abandoned.
    */
   orStopped<Result>(work: Promise<Result>): Promise<Result | undefined>;
   /**
-   * Resolves with the result of the work, or with undefined when it fails after a stop was requested. For work that
-   * watches {@link requested} itself.
+   * Resolves to the result of the work, or to undefined if it fails after a stop was requested. For work that observes
+   * {@link requested} itself.
    */
   unlessStopped<Result>(work: Promise<Result>): Promise<Result | undefined>;
 }
 
 /**
- * Listens for stop signals until disposed. SIGHUP never forces the exit: a terminal that is closed while the
- * program finishes is no request to hurry.
+ * Listens for stop signals until disposed. SIGHUP never forces an exit: closing the terminal while the program finishes
+ * is not a request to hurry.
  *
- * @param onFirst called once, so that the program can say that it is stopping and what it waits for.
+ * @param onFirst called once, so that the program can report what it waits for.
  * @param onSecond called just before a forced exit with code 130.
  */
 export function listenForShutdown(
@@ -98,7 +97,7 @@ export function listenForShutdown(
     },
     [Symbol.dispose]() {
       isDisposed = true;
-      // A repeat may still come. With no listener left it would kill a program that has ended well.
+      // A repeat may still arrive. Without a listener it would kill a program that is exiting successfully.
       if (!isRepeat) stopListening();
     },
   };

@@ -24,6 +24,7 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
+import { DURATION_BOUNDARIES } from "./prometheus.ts";
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "./record.ts";
 
 const SCOPE = "orderflow";
@@ -47,28 +48,11 @@ function hasTracer(): boolean {
 
 const meter = metrics.getMeter(SCOPE);
 const tracer = trace.getTracer(SCOPE);
-/** In seconds, as the conventions have them. */
-const DURATION_BOUNDARIES = [
-  0.001,
-  0.0025,
-  0.005,
-  0.01,
-  0.025,
-  0.05,
-  0.1,
-  0.25,
-  0.5,
-  1,
-  2.5,
-  5,
-  10,
-  60,
-];
 const duration = (name: string, description: string) =>
   meter.createHistogram(name, {
     description,
     unit: "s",
-    advice: { explicitBucketBoundaries: DURATION_BOUNDARIES },
+    advice: { explicitBucketBoundaries: [...DURATION_BOUNDARIES] },
   });
 const count = (name: string, description: string, unit: string) =>
   meter.createCounter(name, { description, unit });

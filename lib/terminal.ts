@@ -1,8 +1,8 @@
 /**
- * What the programs show: lines on standard output and standard error, and whether a person is looking.
+ * Writes lines to standard output and standard error, and detects terminals.
  *
- * The only place in `lib/` that writes to them. Text that came from a message must have passed
- * `printable` (`lib/text.ts`) before it comes here.
+ * The only module in `lib/` that writes to them. Text from records must be passed through `printable` (`lib/text.ts`)
+ * first.
  *
  * @module
  */
@@ -23,24 +23,24 @@ const STYLE_CODES: Readonly<Record<Style, number>> = {
   cyan: 36,
 };
 
-/** Why standard output stopped accepting text. */
+/** The first failed write to standard output. */
 export interface OutputFailure {
-  /** `closed`: the reader of the pipe has left. `refused`: the write failed, as on a full disk. */
+  /** `closed`: the reader closed the pipe. `refused`: the write failed, as on a full disk. */
   readonly kind: "closed" | "refused";
   readonly reason: string;
 }
 
 let outputFailure: OutputFailure | undefined;
 let isResultLost = false;
-/** A failed write left a line without its end. */
+/** True if a failed write left an incomplete line. */
 let isLineTorn = false;
 
-/** Returns the first failure to write to standard output; undefined while all writes succeeded. */
+/** Returns the first failure to write to standard output; undefined if all writes succeeded. */
 export function standardOutputFailure(): OutputFailure | undefined {
   return outputFailure;
 }
 
-/** Returns whether standard output lacks something that makes the run a failure: its result, or text for a full disk. */
+/** Reports whether the run must fail because its result, or text on a full disk, could not be written. */
 export function isStandardOutputIncomplete(): boolean {
   return isResultLost || outputFailure?.kind === "refused";
 }
@@ -48,16 +48,17 @@ export function isStandardOutputIncomplete(): boolean {
 /**
  * Writes a line to standard output.
  *
- * @returns false if it cannot be written; the first time, standard error says so.
+ * @returns false if it cannot be written; the first failure is reported on standard error.
  */
 export function printLine(line: string): boolean {
   return write(Deno.stdout, `${clearedStatus(Deno.stdout)}${line}\n`);
 }
 
 /**
- * Writes bytes to standard output as they are. For a terminal they must have passed `printable`, like any text.
+ * Writes bytes to standard output unchanged. For a terminal they must be passed through `printable` first, like text.
  *
- * @returns false if they cannot be written. Unless the reader has left, standard error says so, the first time.
+ * @returns false if they cannot be written. The first failure is reported on standard error, unless the reader closed
+ * the pipe.
  */
 export function printBytes(bytes: Uint8Array): boolean {
   const cleared = clearedStatus(Deno.stdout);
@@ -65,27 +66,27 @@ export function printBytes(bytes: Uint8Array): boolean {
   return write(Deno.stdout, bytes, { isQuietWhenClosed: true });
 }
 
-/** Writes the result of a run to standard output, or to standard error if standard output does not accept it. */
+/** Writes the result of a run to standard output, or to standard error if that fails. */
 export function printResult(lines: readonly string[]): void {
   if (printLine(lines.join("\n")) || outputFailure === undefined) return;
   isResultLost = true;
   for (const line of lines) printErrorLine(line);
 }
 
-/** Writes a line to standard error; does nothing if that cannot be written. */
+/** Writes a line to standard error. Ignores failures. */
 export function printErrorLine(line: string): void {
   write(Deno.stderr, `${clearedStatus(Deno.stderr)}${line}\n`);
 }
 
-/** As {@link printErrorLine}, by the runtime's console, from which telemetry gets it too. */
+/** Like {@link printErrorLine}, through the runtime's console, which also exports the line to telemetry. */
 export function printConsoleLine(line: string, level: "WARN" | "ERROR"): void {
   write(Deno.stderr, clearedStatus(Deno.stderr));
-  // deno-lint-ignore no-console -- the runtime exports as log records what goes this way, and no other
+  // deno-lint-ignore no-console -- the runtime only exports console output as log records
   console[level === "WARN" ? "warn" : "error"]("%s", line);
 }
 
 /**
- * Writes a frame or control sequences to the terminal as they are.
+ * Writes a frame or control sequences to the terminal unchanged.
  *
  * @returns false if the terminal was closed.
  */
@@ -94,8 +95,7 @@ export function writeControl(text: string): boolean {
 }
 
 /**
- * Shows a line that the next line or status replaces. Does nothing where the stream is not a
- * terminal: a pipe gets whole lines only.
+ * Shows a status that the next line or status replaces. Does nothing if the stream is not a terminal.
  */
 export function showStatus(line: string, stream = Deno.stdout): void {
   if (!stream.isTerminal()) return;
@@ -103,28 +103,27 @@ export function showStatus(line: string, stream = Deno.stdout): void {
   statusShown = true;
 }
 
-/** Whether standard output is a terminal. */
 export function isTerminal(): boolean {
   return Deno.stdout.isTerminal();
 }
 
-/** Whether a person can be shown a whole screen, and can answer with keys. */
+/** Reports whether the terminal can show a full screen and read keys. */
 export function hasPersonAtTerminal(): boolean {
   return isTerminal() && Deno.stdin.isTerminal() && Deno.env.get("TERM") !== "dumb";
 }
 
-/** Whether colours are wanted on standard output (https://no-color.org). */
-export function coloursWanted(): boolean {
+/** Reports whether standard output should be colored (https://no-color.org). */
+export function colorsWanted(): boolean {
   return isTerminal() && !Deno.noColor;
 }
 
-/** The text in a style where colours are wanted, else as it is. A style is never the only signal. */
+/** Returns the text in a style if colors are wanted. A style must never be the only signal. */
 export function styled(text: string, style: Style): string {
-  return coloursWanted() ? `${CONTROL}${STYLE_CODES[style]}m${text}${CONTROL}0m` : text;
+  return colorsWanted() ? `${CONTROL}${STYLE_CODES[style]}m${text}${CONTROL}0m` : text;
 }
 
 let statusShown = false;
-/** What is no terminal any more once it was closed. */
+/** The streams that were terminals at the start; a closed one is no longer reported as a terminal. */
 const wasTerminal = new Set([Deno.stdout, Deno.stderr].filter((stream) => stream.isTerminal()));
 
 function clearedStatus(stream: typeof Deno.stdout | typeof Deno.stderr): string {
@@ -160,11 +159,11 @@ function write(
       if (bytes.length < length) isLineTorn = true;
       if (!isClosedTerminal(stream, error)) noteOutputFailure(error, { isQuietWhenClosed });
     }
-    return false; // what standard error does not accept cannot be said anywhere
+    return false; // a failure of standard error cannot be reported anywhere
   }
 }
 
-/** A descriptor that another process made non-blocking refuses a write while the reader is slow: waits for it. */
+/** Writes some of the bytes; retries if another process made the descriptor non-blocking and the reader is slow. */
 function writeSome(stream: typeof Deno.stdout | typeof Deno.stderr, bytes: Uint8Array): number {
   while (true) {
     try {
@@ -188,7 +187,7 @@ function noteOutputFailure(error: unknown, { isQuietWhenClosed = false }): void 
   printErrorLine(`Cannot write to standard output: ${reason}`);
 }
 
-/** The terminal was closed, which is no failure: SIGHUP asks for the stop. */
+/** Reports whether the terminal was closed. This is not a failure: SIGHUP requests the stop. */
 function isClosedTerminal(
   stream: typeof Deno.stdout | typeof Deno.stderr,
   error: unknown,

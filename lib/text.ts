@@ -1,24 +1,24 @@
 /**
- * Text that is safe to show. Nothing that came in a message reaches a terminal without passing here.
+ * Formats text for output. Text from records must be escaped here before it reaches a terminal.
  *
  * @module
  */
 
-// C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidirectional characters,
-// the byte order mark, tags and lone surrogates: all that can move a cursor, hide text or turn it round.
+// C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidirectional characters, the byte order mark,
+// tags, and lone surrogates: everything that can move the cursor, hide text, or reverse it.
 const UNSAFE =
   // deno-lint-ignore no-control-regex -- control characters are what this pattern is for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Surrogate}/gu;
 
 /**
- * The text with every control, bidirectional and invisible character written as an escape
- * (`\n`, `\u001b`), so that a terminal shows it and never obeys it.
+ * Escapes control, bidirectional, and invisible characters (`\n`, `\u001b`), so that a terminal shows them instead of
+ * interpreting them.
  */
 export function printable(text: string): string {
   return text.replace(UNSAFE, escapeCharacter);
 }
 
-/** {@link printable}, cut to `lengthMax` UTF-16 units with an ellipsis where something was left out. */
+/** Like {@link printable}, but truncates to `lengthMax` UTF-16 units, with an ellipsis. */
 export function printableShort(text: string, lengthMax: number): string {
   if (text.length <= lengthMax) return printable(text);
   return `${printable(text.slice(0, Math.max(0, lengthMax - 1)))}…`;
@@ -39,17 +39,17 @@ function escapeCharacter(character: string): string {
     : `\\u${codePoint.toString(16).padStart(4, "0")}`;
 }
 
-/** `1284` as `1,284`: the same in every locale, so that output can be compared. */
+/** Formats `1284` as `1,284`, in every locale, so that output can be compared. */
 export function withThousands(count: number): string {
   return count.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** `1` as `1 order`, `2` as `2 orders`. */
+/** Formats a count with its noun: `1 order`, `2 orders`. */
 export function counted(count: number, noun: string): string {
   return `${withThousands(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `12.3 MB`: decimal units, as few digits as tell the size. */
+/** Formats a size in decimal units: `12.3 MB`. */
 export function inBytes(count: number): string {
   if (count < 1000) return counted(count, "byte");
   if (count < 1_000_000) return `${(count / 1000).toFixed(1)} kB`;

@@ -1,19 +1,18 @@
 /**
- * The content of `tracker.status`: what a tracker is doing at this moment, as one JSON object. Written by
- * the tracker (`tracker/status_file.ts`) and read by the monitor, so it knows nothing of Kafka.
+ * The format of `tracker.status`: the tracker's current state as one JSON object. Written by the tracker
+ * (`tracker/status_file.ts`) and read by the monitor, so it does not depend on Kafka.
  *
  * @module
  */
 
 import { isJsonObject, type JsonObject } from "./json.ts";
 
-/** The file's name in the tracker's folder. */
 export const STATUS_NAME = "tracker.status";
 
-/** A tracker that runs writes its status once a second: an older one says nothing of now. */
+/** Age after which a status is stale: a running tracker writes one per second. */
 export const STATUS_VALID_MS = 5_000;
 
-/** Longer files are not read: 10,000 partitions take some 2 MB. */
+/** Larger files are not read: 10,000 partitions take about 2 MB. */
 export const STATUS_BYTES_MAX = 8_000_000;
 
 export const TRACKER_STATES = [
@@ -25,31 +24,31 @@ export const TRACKER_STATES = [
   "stopped",
 ] as const;
 
-/** `tracker/standing.ts` says what each means. */
+/** The tracker's state, described in `tracker/standing.ts`. */
 export type TrackerState = typeof TRACKER_STATES[number];
 
-/** A partition that the tracker has. */
+/** The status of a partition assigned to the tracker. */
 export interface PartitionStatus {
   readonly partition: number;
-  /** One past the last offset that is journaled, handled, and dead-lettered; null until that is known. */
+  /** One past the last offset that is journaled, handled, and dead-lettered; null until known. */
   readonly position: number | null;
-  /** One past the last offset that is committed; null until anything is. */
+  /** The committed offset; null before the first commit. */
   readonly committed: number | null;
-  /** Records between what is committed and the high watermark; null where it is not known. */
+  /** High watermark minus committed offset; null if not known. */
   readonly lag: number | null;
-  /** Why it does not move. */
+  /** Why it does not advance. */
   readonly reason?: string;
 }
 
-/** Records that wait behind a transaction that is neither committed nor aborted. */
+/** An open transaction, and the records that wait behind it. */
 export interface OpenTransactionStatus {
-  /** From 0 on. */
+  /** The partition's number, from 0. */
   readonly partition: number;
-  /** The offset at which it begins. */
+  /** The transaction's first offset. */
   readonly first_offset: number;
   /** Offsets from there to the high watermark. */
   readonly records: number;
-  /** How long the tracker has seen it open. */
+  /** Time for which the tracker has seen it open. */
   readonly seconds: number;
 }
 
@@ -59,7 +58,7 @@ export interface LatencyStatus {
   readonly max: number;
 }
 
-/** Since the tracker started. */
+/** Counts since the tracker started. */
 export interface StatusCounters {
   readonly received: number;
   readonly processed: number;
@@ -68,25 +67,27 @@ export interface StatusCounters {
   readonly already_journaled: number;
 }
 
-/** What a tracker says of itself. */
+/** The tracker's current state. */
 export interface TrackerReport {
   readonly state: TrackerState;
-  /** Whether records are journaled, or none are there to be: what `GET /ready` answers. */
+  /** True if records are being journaled, or there are none; as in `GET /ready`. */
   readonly ready: boolean;
   /** Why it is not ready, or is slow. */
   readonly reason?: string;
   readonly partitions: readonly PartitionStatus[];
-  /** Partitions of the topic that no member of the group has; null where that is not known. */
+  /** Partitions of the topic that no group member holds; null if not known. */
   readonly unassigned: readonly number[] | null;
   readonly open_transactions: readonly OpenTransactionStatus[];
-  /** From a record's timestamp to the disk, over the last minute; null where no record came. */
+  /** Partitions that do not move until someone removes the cause; absent where there are none. */
+  readonly blocked_partitions?: readonly number[];
+  /** From the record's timestamp to the flushed journal, over the last minute; null without records. */
   readonly latency_ms: LatencyStatus | null;
   readonly counters: StatusCounters;
 }
 
-/** The whole object. */
+/** The content of the status file. */
 export interface TrackerStatus extends TrackerReport {
-  /** When it was written, RFC 3339. */
+  /** Time of writing, RFC 3339. */
   readonly timestamp: string;
   readonly pid: number;
   readonly version: string;
@@ -97,7 +98,7 @@ export interface TrackerStatus extends TrackerReport {
 const PARTITION_COUNT_MAX = 10_000;
 const TEXT_LENGTH_MAX = 1_000;
 
-/** Reads a status as far as it makes sense; undefined where it is none. Texts are not safe to show as they are. */
+/** Parses a status; invalid fields get defaults. Returns undefined if it is not a status. Does not escape texts. */
 export function parseStatus(json: string): TrackerStatus | undefined {
   const fields = parseFields(json);
   const state = TRACKER_STATES.find((each) => each === fields?.["state"]);

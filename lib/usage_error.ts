@@ -1,10 +1,10 @@
 /**
- * What a user asked for in vain: a program ends with exit code 2 by it.
+ * The error for invalid command lines and settings.
  *
  * @module
  */
 
-/** The command line or the environment asks for something that cannot be; the message says what would be right. */
+/** Thrown for an invalid command line or setting; the program exits with code 2. The message says what is valid. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

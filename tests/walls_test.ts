@@ -31,7 +31,9 @@ function readModule(path: string): Module {
 
 const MODULES = [
   ...[...sourceFiles(join(PROJECT, "lib"))],
-  ...["mod.ts", "producer.ts", "tracker.ts", "monitor.ts"].map((name) => join(PROJECT, name)),
+  ...["mod.ts", "producer.ts", "tracker.ts", "monitor.ts", "monitor_web.ts"].map((name) =>
+    join(PROJECT, name)
+  ),
 ].map(readModule);
 
 /** All that a module pulls in, by following its imports within the project. */
@@ -57,17 +59,27 @@ Deno.test("only lib/kafka/ imports the Kafka client", () => {
   assert.ok(MODULES.some(({ text }) => /from "kafkajs/.test(text)), "the test sees imports");
 });
 
-Deno.test("the monitor pulls in nothing of Kafka", () => {
-  const pulled = [...reachable("monitor.ts")];
-  assert.ok(pulled.includes("lib/monitor/model/read_model.ts"), "the test follows imports");
-  assert.deepEqual(
-    pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),
-    [],
-  );
+Deno.test("the monitor and its page pull in nothing of Kafka", () => {
+  for (const entry of ["monitor.ts", "monitor_web.ts"]) {
+    const pulled = [...reachable(entry)];
+    assert.ok(pulled.includes("lib/monitor/model/read_model.ts"), "the test follows imports");
+    assert.deepEqual(
+      pulled.filter((path) => path.startsWith("lib/kafka/") || path.startsWith("kafkajs")),
+      [],
+    );
+  }
 });
 
-Deno.test("the monitor's arrows point one way: tail, model, views, screen", () => {
-  const order = ["tail", "model", "views", "screen"];
+Deno.test("the monitor pulls in nothing that listens on a port", () => {
+  const listeners = MODULES.filter(({ text }) => /\bDeno\.(listen|serve)\b/.test(text))
+    .map(({ path }) => path);
+  assert.ok(listeners.includes("lib/monitor/web/server.ts"), "the test sees them");
+  const pulled = reachable("monitor.ts");
+  assert.deepEqual(listeners.filter((path) => pulled.has(path)), []);
+});
+
+Deno.test("the monitor's arrows point one way: tail, model, views, and then screen or web", () => {
+  const order = ["tail", "model", "views", "screen", "web"];
   let count = 0;
   for (const { path, imports } of MODULES) {
     const [, folder = ""] = /^lib\/monitor\/(\w+)\//.exec(path) ?? [];
@@ -79,6 +91,7 @@ Deno.test("the monitor's arrows point one way: tail, model, views, screen", () =
       assert.notEqual(imported, "follow", path);
       if (!order.includes(imported)) continue;
       assert.ok(order.indexOf(imported) < order.indexOf(folder), `${path} imports ${specifier}`);
+      assert.notEqual(imported, "screen", path);
       count++;
     }
   }

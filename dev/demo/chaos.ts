@@ -1,5 +1,5 @@
 /**
- * The demo's troubles: a broker of its own behind a line of its own, and a seeded schedule of what happens to them.
+ * The demo's troubles: its own broker behind a proxy, and a seeded schedule of faults.
  *
  *     producer, tracker <-> proxy (the broker advertises its address) <-> broker
  *
@@ -13,12 +13,11 @@ import { FaultyProxy } from "../faulty_proxy.ts";
 import { freePort, LOOPBACK } from "../local_port.ts";
 import { elapsed } from "./elapsed.ts";
 
-/** What can be done to the demo. */
 export interface ChaosStage {
-  /** As any broker of the demo; its address is the proxy's. */
+  /** Like any broker of the demo; its address is the proxy's. */
   readonly broker: EnsuredBroker;
   readonly proxy: FaultyProxy;
-  /** SIGKILL, and waits for the end. */
+  /** Sends SIGKILL and waits for the end. */
   killBroker(): Promise<void>;
   startBroker(): Promise<void>;
 }
@@ -26,26 +25,24 @@ export interface ChaosStage {
 export interface Troubles {
   readonly stage: ChaosStage;
   readonly seed: number;
-  /** SIGKILL, and waits for the end. */
+  /** Sends SIGKILL and waits for the end. */
   readonly killTracker: () => Promise<void>;
-  /** A new one on the same folder. */
   readonly startTracker: () => Promise<void>;
-  /** Resolves when orders are sent and journaled: a trouble that meets programs at their start would only end them. */
+  /** Resolves when orders are being sent and journaled: a fault while programs start would only end them. */
   readonly untilFlowing: () => Promise<void>;
-  /** Told what happens, as it happens. */
   readonly say: (news: ChaosNews) => void;
   readonly signal: AbortSignal;
 }
 
-/** One line for a person; on a dashboard there is room for some hundred characters. */
+/** One line for people; a dashboard has room for about a hundred characters. */
 export interface ChaosNews {
   readonly text: string;
-  /** Whether something is broken now. */
+  /** True while something is broken. */
   readonly isTrouble: boolean;
 }
 
 interface Trouble {
-  /** What is done, and what is to be seen of it. */
+  /** The fault and its visible effect. */
   readonly during: string;
   /** Why nothing is lost. */
   readonly after: string;
@@ -55,15 +52,15 @@ interface Trouble {
 /** Time to read why nothing was lost. */
 const CALM_MS_MIN = 4_000;
 const CALM_MS_MAX = 6_000;
-/** So long a program stays dead: time to see that it is. */
+/** How long a program stays dead, so that people can see it. */
 const DEAD_MS = 2_500;
 const CUT_MS_MIN = 2_000;
 const CUT_MS_MAX = 4_000;
 
 const TROUBLES: readonly Trouble[] = [
   {
-    during: "the tracker is killed (SIGKILL): orders wait in the topic, the journal stands still",
-    after: "a new tracker reads the journal, goes on from there, and appends nothing twice",
+    during: "the tracker is killed (SIGKILL): orders wait in the topic, and nothing is journaled",
+    after: "a new tracker reads the journal, continues from there, and appends nothing twice",
     async make({ killTracker, startTracker, signal }) {
       await killTracker();
       await elapsed(DEAD_MS, signal);
@@ -72,7 +69,7 @@ const TROUBLES: readonly Trouble[] = [
   },
   {
     during: "the broker is killed (SIGKILL): the producer keeps its orders, the tracker waits",
-    after: "the broker has what it acknowledged; what it had not is sent again, in order",
+    after: "the broker kept what it acknowledged; the rest is sent again, in order",
     async make({ stage, signal }) {
       await stage.killBroker();
       await elapsed(DEAD_MS, signal);
@@ -90,8 +87,8 @@ const TROUBLES: readonly Trouble[] = [
     },
   },
   {
-    during: "the network swallows everything: connections stay, and nothing comes through",
-    after: "no order counts as stored, and no offset as committed, before its answer is there",
+    during: "the network drops everything: connections stay open, but nothing gets through",
+    after: "no order counts as stored, and no offset as committed, before its answer arrives",
     async make({ stage, signal }, random) {
       stage.proxy.setMode({ kind: "black-hole" });
       await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
@@ -100,7 +97,7 @@ const TROUBLES: readonly Trouble[] = [
   },
 ];
 
-/** Starts a broker from Kafka's jars, whoever else answers: what is killed here is nobody's. */
+/** Starts a broker from Kafka's jars even if another one answers, because it will be killed. */
 export async function startChaosStage(
   { dataDir, log, signal }: {
     readonly dataDir: string;
@@ -145,14 +142,14 @@ export async function startChaosStage(
   };
 }
 
-/** Makes each trouble once, in an order and at times that the seed decides; ends early when it is told to. */
+/** Causes each trouble once, in an order and at times chosen by the seed. Ends early when stopped. */
 export async function makeTroubles(troubles: Troubles): Promise<void> {
   const { seed, say, signal, untilFlowing } = troubles;
   const random = new Random(seed);
   const order = TROUBLES.map((trouble) => ({ trouble, at: random.unit() }))
     .sort((one, other) => one.at - other.at);
   say({
-    text: `${order.length} troubles are coming while orders flow, and then the proof`,
+    text: `${order.length} troubles while orders flow, then the proof`,
     isTrouble: false,
   });
   for (const [index, { trouble }] of order.entries()) {

@@ -1,10 +1,10 @@
 /**
- * Waiting that can be cut short.
+ * Cancelable waiting.
  *
  * @module
  */
 
-/** Resolves after so many milliseconds, or when the signal is aborted. */
+/** Resolves after `ms`, or when the signal is aborted. */
 export function elapsed(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,5 +1,5 @@
 /**
- * Runs tracker and producer as a person would, in two processes, and gathers what the proof needs.
+ * Runs tracker and producer as users would, in two processes, and collects the data for the proof.
  *
  * @module
  */
@@ -18,47 +18,45 @@ import type { DemoView } from "./view.ts";
 
 export interface PipelineOptions {
   readonly site: DemoSite;
-  /** Left out: until the troubles are over. */
+  /** Undefined: until the troubles are over. */
   readonly orders: number | undefined;
   readonly rate: number | "max";
   /** Percentage of orders to corrupt; none by default. */
   readonly bad?: number;
   readonly view: DemoView;
-  /** Options of the tracker beside those of the site. */
   readonly trackerArgs?: readonly string[];
-  /** What happens meanwhile; the producer is told to end when it is over. */
+  /** Runs in parallel; the producer is stopped when it ends. */
   readonly meanwhile?: (programs: RunningPrograms) => Promise<void>;
-  /** Ends the run early, in order. */
+  /** Ends the run early but cleanly. */
   readonly stop: AbortSignal;
 }
 
 export interface RunningPrograms {
   readonly producer: Program;
   readonly tracker: Program;
-  /** SIGKILL, and waits for the end. */
+  /** Sends SIGKILL and waits for the end. */
   killTracker(): Promise<void>;
-  /** A new one on the same folder. */
   startTracker(): Promise<void>;
-  /** Resolves when further orders have been sent and journaled, or when that does not happen in time. */
+  /** Resolves when more orders have been sent and journaled, or at a timeout. */
   untilFlowing(): Promise<void>;
 }
 
-/** Of a program that SIGTERM reached before it listened for signals: it had done nothing yet. */
+/** Exit code of a program that got SIGTERM before it listened for signals: it had done nothing yet. */
 const STOPPED_AT_START_EXIT_CODE = 128 + 15;
 const POLL_MS = 250;
-/** How long the tracker may take to journal what is in the topic after the producer has ended. */
+/** How long the tracker may take to journal the remaining records after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
-/** How long producer and tracker may take to start, or to go on after a trouble. */
+/** How long producer and tracker may take to start, or to continue after a trouble. */
 const FLOWING_TIMEOUT_MS = 60_000;
-/** Records of the tracker that are shown in full; then counts tell. */
+/** Tracker records shown in full; then only counts are shown. */
 const TRACKER_RECORDS_MAX = 5;
-/** The same for bad records. */
+/** Bad records shown in full. */
 const TRACKER_BAD_RECORDS_MAX = 5;
-/** Lines of the tracker that begin a record; the others belong to the one before. */
+/** Matches the first line of a record in the tracker's output; other lines belong to the previous one. */
 const RECORD_LINE = /^(order|bad record|record) /;
 const BAD_RECORD_LINE = /^bad record /;
 
-/** @returns undefined where it was stopped before the first order: there is nothing to prove. */
+/** @returns undefined if stopped before the first order: there is nothing to prove. */
 export async function runPipeline(
   { site, orders, rate, bad = 0, view, trackerArgs = [], meanwhile, stop }: PipelineOptions,
 ): Promise<Proof | undefined> {
@@ -76,7 +74,7 @@ export async function runPipeline(
     ...["--rate", String(rate), "--json", "--log-level", "warn"],
   ], { onLine: relay(view, "producer") });
   let isProducerTold = false;
-  // Once: a second signal after the first would force it out.
+  // Once, because a second signal would force it to exit.
   const stopProducer = () => {
     if (!isProducerTold) producer.signal("SIGTERM");
     isProducerTold = true;
@@ -163,7 +161,6 @@ async function startTracker(
   });
 }
 
-/** What a program has to say to a person. */
 function relay(view: DemoView, name: string) {
   return (line: string, stream: "stdout" | "stderr"): void => {
     if (stream === "stderr") view.line(`${name.padEnd(10)}${printable(line)}`);
@@ -197,9 +194,9 @@ function sumOfHighs(ranges: readonly OffsetRange[]): number {
 }
 
 interface Progress {
-  /** Resolves when more is in the topic and journaled than at the time of the call. */
+  /** Resolves when more was sent and journaled after the call. */
   untilFlowing(stop: AbortSignal): Promise<void>;
-  /** Resolves with true when the group has committed these offsets, with false when that takes too long. */
+  /** Resolves with true once the group has committed these offsets, or with false at a timeout. */
   untilJournaled(after: DemoOffsets, tracker: Program): Promise<boolean>;
 }
 
@@ -214,7 +211,7 @@ function showProgress(
 ): Progress {
   let counts = { inTopic: 0, journaled: 0 };
   const countNow = async () => {
-    // In this order, so that no more is shown as journaled than as sent.
+    // In this order, so that the journaled count never exceeds the sent count.
     const committed = await cluster.committedOffsets(site.group, site.topic);
     const { orders: ranges } = await offsetsNow(cluster, site);
     const journaled = ranges.map(({ partition }) => {
@@ -239,7 +236,7 @@ function showProgress(
   let isPolling = true;
   const polling = (async () => {
     while (isPolling) {
-      await countNow().catch(() => {}); // a broker that is away is told of by the programs
+      await countNow().catch(() => {}); // the programs report it if the broker is down
       await delay(POLL_MS);
     }
   })();

@@ -1,5 +1,5 @@
 /**
- * The demo's proof: what was sent, and what is in the journal, by three different accounts.
+ * The demo's proof: compares three independent accounts of what was sent and journaled.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import type { Verification } from "../../lib/verify/verification.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface Proof {
-  /** What the producer says, or undefined where it ended without a word. */
+  /** The producer's summary; undefined if it ended without one. */
   readonly producer: ProducerSummary | undefined;
-  /** This run's part of the topic compared with the journal. */
+  /** The comparison of this run's part of the topic with the journal. */
   readonly verification: Verification;
-  /** Records that came to the dead-letter topic during the run. */
+  /** Records added to the dead-letter topic during the run. */
   readonly deadLettered: number;
-  /** Programs that did not end as they should, in words. */
+  /** Descriptions of programs that did not end properly. */
   readonly troubles: readonly string[];
 }
 
-/** Nothing lost: each order acknowledged is in the topic and, exactly once, in the journal. */
+/** Returns whether nothing was lost: each acknowledged order is in the topic and, exactly once, in the journal. */
 export function proofHolds({ producer, verification, troubles }: Proof): boolean {
   return producer !== undefined && troubles.length === 0 && verification.ok &&
     producer.generated === producer.acknowledged &&
@@ -29,7 +29,6 @@ export function proofHolds({ producer, verification, troubles }: Proof): boolean
     verification.records === verification.journaled;
 }
 
-/** The proof, for a person. */
 export function describeProof(
   proof: Proof,
   { topic, broker, logs, isLasting }: DemoSite,
@@ -58,7 +57,7 @@ export function describeProof(
     ...troubles.map((trouble) => styled(trouble, "red")),
     holds
       ? styled("Nothing was lost, and nothing was repeated.", "green")
-      : styled("The proof does not hold.", "red"),
+      : styled("The proof failed.", "red"),
     styled(
       `Look for yourself: the journal is ${logs}/tracker.events` +
         (isLasting

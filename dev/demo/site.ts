@@ -1,5 +1,5 @@
 /**
- * Where a demo takes place.
+ * The topics, group, and folder of a demo.
  *
  * @module
  */
@@ -11,15 +11,14 @@ export interface DemoSite {
   readonly topic: string;
   readonly deadLetterTopic: string;
   readonly group: string;
-  /** Folder of the journal and the log. */
   readonly logs: string;
-  /** Whether the broker is to be found at its address again. */
+  /** True if the broker stays available at its address. */
   readonly isLasting: boolean;
 }
 
 /**
- * The usual names on a broker that the demo started. On another, which may be somebody's cluster, names
- * that nobody else has.
+ * Returns the default names on a broker that the demo started, and unique names on an existing one, which may be
+ * shared.
  */
 export function demoSite({ address, startedHere }: EnsuredBroker): DemoSite {
   if (startedHere) {
@@ -35,12 +34,12 @@ export function demoSite({ address, startedHere }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `orderflow-demo-${randomId()}`, isLasting: true });
 }
 
-/** Names of its own for each run with troubles. */
+/** Returns unique names for each run with troubles. */
 export function chaosSite({ address }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `chaos-${randomId()}`, isLasting: false });
 }
 
-/** Names of its own for each soak. */
+/** Returns unique names for each soak. */
 export function soakSite({ address }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `soak-${randomId()}`, isLasting: false });
 }

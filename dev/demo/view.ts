@@ -1,5 +1,5 @@
 /**
- * What a person sees of a demo while it runs: the monitor's dashboard on a terminal, lines elsewhere.
+ * The view of a running demo: the monitor's dashboard on a terminal, otherwise lines.
  *
  * @module
  */
@@ -18,30 +18,30 @@ import { elapsed } from "./elapsed.ts";
 import type { DemoSite } from "./site.ts";
 
 export interface DemoView {
-  /** Whether the records are on the screen anyway. */
+  /** True if the screen shows the records anyway. */
   readonly showsRecords: boolean;
   line(text: string): void;
-  /** A line that the next one replaces. */
+  /** Shows a line that the next one replaces. */
   progress(text: string): void;
-  /** What is being done to the run, and that it is over. */
+  /** Shows what is being done to the run, and when it is over. */
   readonly chaos: (news: ChaosNews) => void;
-  /** Everything is journaled: resolves when a person has had the time to look at it. */
+  /** Called when everything is journaled; resolves after people had time to look at it. */
   lookedAt(): Promise<void>;
-  /** Gives the terminal back, and says what there was to say meanwhile. */
+  /** Restores the terminal and prints what was held back. */
   close(): Promise<void>;
 }
 
 export interface DemoViewOptions {
   readonly site: DemoSite;
-  /** The dashboard closes at once when the demo is to end. */
+  /** Closes the dashboard at once when the demo is stopped. */
   readonly stop: AbortSignal;
-  /** A person has pressed `q`. */
+  /** Called when the user presses `q`. */
   readonly onQuit: () => void;
 }
 
 const STATUS_INTERVAL_MS = 2_000;
 const REDRAW_INTERVAL_MS = 250;
-/** How long the dashboard stays when all is done and nobody presses a key. */
+/** How long the finished dashboard stays if nobody presses a key. */
 const LOOK_SECONDS = 10;
 
 export function openView(options: DemoViewOptions): DemoView {
@@ -106,7 +106,7 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
     async lookedAt() {
       chaos = "";
       for (let left = LOOK_SECONDS; left > 0 && !signal.aborted; left--) {
-        notice = `every order is journaled: q for the proof (in ${left} s by itself)`;
+        notice = `every order is journaled: press q for the proof (automatic in ${left} s)`;
         await elapsed(1000, signal);
       }
     },

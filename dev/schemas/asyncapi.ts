@@ -1,5 +1,5 @@
 /**
- * The AsyncAPI document: both topics, and who does what with them.
+ * The AsyncAPI document: both topics, and which program sends or receives their records.
  *
  * @module
  */
@@ -21,13 +21,12 @@ export function asyncApi(): unknown {
     channels: {
       orders: {
         address: "orders",
-        description: "Orders, keyed by customer as a rule: those of one customer are in order.",
+        description: "Orders, usually keyed by customer: orders of one customer are in order.",
         messages: { order: ref("components/messages/order") },
       },
       deadLetters: {
         address: "orders-dlq",
-        description:
-          "Records that could not be processed, as they came, with the reason beside them.",
+        description: "Records that could not be processed, unchanged, with the reason in headers.",
         messages: { deadLetter: ref("components/messages/deadLetter") },
       },
     },
@@ -62,7 +61,7 @@ export function asyncApi(): unknown {
           headers: {
             type: "object",
             properties: {
-              traceparent: text("W3C Trace Context, where telemetry is on."),
+              traceparent: text("W3C Trace Context, if telemetry is on."),
             },
           },
           bindings: { kafka: { key: text("The customer's id."), bindingVersion: "0.5.0" } },
@@ -101,8 +100,7 @@ export function asyncApi(): unknown {
                 "Length of a key that was left out; the journal has it.",
               ),
               "orderflow.errors.original.key": {
-                description:
-                  "The record's key where the letter has one of its own; bytes, or null.",
+                description: "The record's key if the letter has a key of its own; bytes, or null.",
               },
               "orderflow.errors.original.value": {
                 type: "null",

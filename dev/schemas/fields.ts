@@ -1,5 +1,5 @@
 /**
- * What the schemas' fields have in common.
+ * Field definitions shared by the schemas.
  *
  * @module
  */
@@ -20,7 +20,6 @@ export const time = (description: string) => ({
   description,
 });
 
-/** What stands for bytes that were too large to be kept. */
 export const omitted = (description: string) => ({
   type: "object",
   description: `${description} Its size and hash.`,

@@ -1,5 +1,5 @@
 /**
- * Schemas of what the programs write to the disk.
+ * Schemas of the files that the programs write.
  *
  * @module
  */
@@ -46,7 +46,7 @@ export function journalLine(): unknown {
       order_full: {
         type: "object",
         description:
-          "The value, where it deserialized and common JSON readers agree on it (RFC 7493; " +
+          "The value, if it deserialized and common JSON parsers agree on it (RFC 7493; " +
           "at most 64 levels).",
       },
       raw_message_base64: base64("The record's value."),
@@ -55,7 +55,7 @@ export function journalLine(): unknown {
       kafka_key_base64: base64("The record's key."),
       kafka_headers: {
         type: "array",
-        description: "The record's headers, in order; a key may come more than once.",
+        description: "The record's headers, in order; a key may occur more than once.",
         items: {
           type: "object",
           required: ["key"],
@@ -63,29 +63,30 @@ export function journalLine(): unknown {
             key: text("The header's key."),
             value: { type: ["string", "null"], description: "The header's value." },
             value_base64: base64("The header's value."),
-            value_omitted: omitted("The header's value, where it was too large to be kept."),
+            value_omitted: omitted("The header's value, if it was too large to keep."),
           },
         },
       },
       kafka_timestamp: {
         type: ["integer", "string"],
         pattern: "^-?[0-9]+$",
-        description:
-          "The record's timestamp, milliseconds since the epoch; -1 where it has none. " +
-          "A decimal string beyond 2^53, where JSON readers round numbers.",
+        description: "The record's timestamp, milliseconds since the epoch; -1 if it has none. " +
+          "A decimal string beyond 2^53, because JSON parsers would round it.",
       },
-      kafka_topic_id: text("32 hexadecimal digits: tells a topic from a later one of its name."),
+      kafka_topic_id: text(
+        "32 hexadecimal digits: distinguishes a topic from a later one of the same name.",
+      ),
       value_omitted: omitted(
         "The value, where it has more than 64 MiB; raw_message is empty then.",
       ),
-      kafka_key_omitted: omitted("The key, where it was too large to be kept."),
+      kafka_key_omitted: omitted("The key, if it was too large to keep."),
       kafka_leader_epoch: {
         type: "integer",
         minimum: 0,
         description:
           "Leader epoch of the record's batch: distinguishes records at the same offset after the log was truncated.",
       },
-      mark: text("What the tracker noticed just before this record."),
+      mark: text("Events that the tracker noticed just before this record."),
     },
   };
 }
@@ -121,7 +122,7 @@ export function status(): unknown {
     $id: "urn:orderflow:status:1",
     title: STATUS_NAME,
     description:
-      "What the tracker is doing now. Replaced once a second; believe it while it is at most 5 s old.",
+      "The tracker's current state. Replaced once a second; valid while it is at most 5 s old.",
     type: "object",
     required: [
       "timestamp",
@@ -142,7 +143,7 @@ export function status(): unknown {
       pid: count("The tracker's process id, in its own machine or container."),
       version: text("Of the program."),
       state: { enum: TRACKER_STATES },
-      ready: { type: "boolean", description: "What GET /ready answers." },
+      ready: { type: "boolean", description: "The result of GET /ready." },
       reason: text(
         "Why it is not ready, or is slow. Always there where ready is false and it has not stopped.",
       ),
@@ -162,15 +163,15 @@ export function status(): unknown {
             committed: countOrNull(
               "One past the last offset that is committed; null until anything is.",
             ),
-            lag: countOrNull("The high watermark minus committed; null where it is not known."),
-            reason: text("Why the partition does not move."),
+            lag: countOrNull("High watermark minus committed offset; null if unknown."),
+            reason: text("Why the partition does not advance."),
           },
         },
       },
       unassigned: {
         type: ["array", "null"],
         items: count("A partition of the topic that no member of the group has."),
-        description: "Null where it is not known.",
+        description: "Null if unknown.",
       },
       open_transactions: {
         type: "array",
@@ -181,7 +182,7 @@ export function status(): unknown {
           required: ["partition", "first_offset", "records", "seconds"],
           properties: {
             partition: count("The partition."),
-            first_offset: count("Where the transaction begins: nothing from here on can be read."),
+            first_offset: count("Start of the transaction: nothing from here on can be read."),
             records: count("Offsets from there to the high watermark."),
             seconds: count("How long the tracker has seen it open."),
           },
@@ -190,7 +191,7 @@ export function status(): unknown {
       latency_ms: {
         type: ["object", "null"],
         description:
-          "From a record's timestamp to the disk, over the last minute; null where no record came.",
+          "From a record's timestamp until it is flushed to disk, over the last minute; null without records.",
         required: ["p50", "p99", "max"],
         properties: { p50: milliseconds, p99: milliseconds, max: milliseconds },
       },
@@ -200,10 +201,10 @@ export function status(): unknown {
         required: ["received", "processed", "failed", "dead_lettered", "already_journaled"],
         properties: {
           received: count("Written to the journal."),
-          processed: count("Good orders."),
-          failed: count("The others."),
+          processed: count("Valid orders."),
+          failed: count("Invalid records."),
           dead_lettered: count("Sent to the dead-letter topic."),
-          already_journaled: count("Read again though the journal held them."),
+          already_journaled: count("Read again although the journal held them."),
         },
       },
     },
@@ -251,10 +252,10 @@ export function undelivered(): unknown {
         description: "The broker refused it; it was never sent; it may be in the topic or not.",
       },
       reason: text("Why."),
-      partition: count("Where it was to go."),
+      partition: count("Intended partition."),
       key: { type: ["string", "null"], description: "The record's key." },
       order: { $ref: "order.schema.json" },
-      bad: { enum: BAD_KINDS, description: "How it was spoilt on purpose." },
+      bad: { enum: BAD_KINDS, description: "How it was corrupted on purpose." },
       value_base64: { type: "string", contentEncoding: "base64" },
       record: {
         type: "object",
@@ -287,7 +288,7 @@ export function manifest(): unknown {
     $schema: DRAFT,
     $id: "urn:orderflow:manifest:1",
     title: "tracker.manifest.NNNNNN.json",
-    description: "What a closed segment of the journal was when it was closed. Never changed.",
+    description: "Describes a closed segment of the journal at closing time. Never changed.",
     type: "object",
     required: ["version", "sha256", "body"],
     properties: {
@@ -307,7 +308,8 @@ export function manifest(): unknown {
               sha256: sha256("Of the segment's file."),
               fingerprint: {
                 type: "object",
-                description: "Of the segment's two ends, to recognise it without reading it.",
+                description:
+                  "Hashes of the segment's two ends, which identify it without reading all of it.",
                 required: ["headSha256", "tailSha256"],
                 properties: {
                   headSha256: sha256("Of its beginning."),
@@ -323,7 +325,7 @@ export function manifest(): unknown {
           journal: text("The journal's id, a UUID."),
           chain: count("Manifests are numbered in the order in which they were made."),
           previous: {
-            description: "The manifest made before; null for the first.",
+            description: "The previous manifest; null for the first.",
             anyOf: [{ type: "null" }, {
               type: "object",
               required: ["segment", "sha256"],
@@ -344,8 +346,8 @@ function recordTimes(): unknown {
   return {
     type: "object",
     description:
-      "No record's timestamp lies outside this range, which includes both ends. Left out by earlier versions, and " +
-      "where a line has no timestamp.",
+      "The range of all record timestamps, both ends included. Absent in earlier versions, and " +
+      "if a line has no timestamp.",
     required: ["min", "max"],
     properties: { min: timestamp, max: timestamp },
   };
@@ -358,7 +360,7 @@ function partitionShare(): unknown {
     required: ["topic", "topic_id", "partition", "records", "first_offset", "last_offset", "held"],
     properties: {
       topic: text("The topic's name."),
-      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      topic_id: text("32 hexadecimal digits, or empty if unknown."),
       partition: count("The partition."),
       records: count("Lines of this partition in the segment."),
       first_offset: offsetOrNull,
@@ -366,7 +368,7 @@ function partitionShare(): unknown {
       held: {
         type: "array",
         description:
-          "Offsets that are not journaled again, unless their log is truncated: from the first on, up to the second.",
+          "Offsets that are not journaled again, unless their log is truncated: from the first up to, not including, the second.",
         items: offsetRange(),
       },
     },
@@ -376,15 +378,15 @@ function partitionShare(): unknown {
 function partitionEpochs(): unknown {
   return {
     type: "object",
-    description: "Leader epochs of a partition's held offsets; absent where none is known.",
+    description: "Leader epochs of a partition's held offsets; absent if none is known.",
     required: ["topic", "topic_id", "partition", "starts", "superseded"],
     properties: {
       topic: text("The topic's name."),
-      topic_id: text("32 hexadecimal digits, or empty where it is not known."),
+      topic_id: text("32 hexadecimal digits, or empty if unknown."),
       partition: count("The partition."),
       starts: {
         type: "array",
-        description: "Held offsets from the start on were appended in the epoch.",
+        description: "Held offsets from the start on were appended in this epoch.",
         items: {
           type: "array",
           prefixItems: [
@@ -397,7 +399,7 @@ function partitionEpochs(): unknown {
       superseded: {
         type: "array",
         description:
-          "Offsets whose earlier lines no longer count, because the log was truncated and written anew.",
+          "Offsets whose earlier lines no longer count, because the log was truncated and written again.",
         items: offsetRange(),
       },
     },

@@ -1,19 +1,18 @@
 /**
- * Whether a figure that was sampled over time stays level. Pure.
+ * Judges whether a sampled figure stays level. Pure.
  *
  *     |-- warm-up --|-- first third --|-- second --|-- last third --|
  *
- * It grew by what the median of the last third is above that of the first. Medians, because the memory of a
- * program with a garbage collector goes up and down all the time; thirds, because a step counts as well as a
- * slope.
+ * Growth is the median of the last third minus that of the first. Medians, because the memory of a garbage-collected
+ * program fluctuates; thirds, because a step counts as well as a slope.
  *
  * @module
  */
 
-/** This much of a run, at its beginning, is left out: caches fill, code is compiled. */
+/** Share of the run left out at the beginning: caches fill, code is compiled. */
 export const WARM_UP_SHARE = 1 / 3;
 
-/** Fewer samples after the warm-up than this say nothing. */
+/** Fewer samples after the warm-up than this prove nothing. */
 const SAMPLES_MIN = 9;
 
 export interface Sample {
@@ -21,10 +20,10 @@ export interface Sample {
   readonly value: number;
 }
 
-/** How much a figure may grow: the larger of the two counts. */
+/** How much a figure may grow: the larger of the two bounds applies. */
 export interface GrowthBound {
   readonly absolute: number;
-  /** Of the median of the first third. */
+  /** Share of the median of the first third. */
   readonly share: number;
 }
 
@@ -39,12 +38,12 @@ export interface Flatness {
   readonly isFlat: boolean;
 }
 
-/** Whether there are enough samples for {@link judgeFlatness}. */
+/** Returns whether there are enough samples for {@link judgeFlatness}. */
 export function isJudgeable(samples: readonly Sample[]): boolean {
   return afterWarmUp(samples).length >= SAMPLES_MIN;
 }
 
-/** @throws {RangeError} where there are too few samples to judge by. */
+/** @throws {RangeError} if there are too few samples. */
 export function judgeFlatness(samples: readonly Sample[], bound: GrowthBound): Flatness {
   const judged = afterWarmUp(samples);
   if (judged.length < SAMPLES_MIN) {

@@ -1,5 +1,5 @@
 /**
- * What a soak has shown, for a person and as cells of a table.
+ * Formats the results of a soak as text and as table cells.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { SoakFigure, SoakResult } from "./run.ts";
 
 export const FIGURE_HEADER = ["", "", "start", "end", "max", "a minute", "grew by", "bound", ""];
 
-/** One figure in the columns of {@link FIGURE_HEADER}; growth is counted after the warm-up. */
+/** Returns one figure in the columns of {@link FIGURE_HEADER}; growth is counted after the warm-up. */
 export function figureCells({ program, what, flatness, isJudged }: SoakFigure): readonly string[] {
   const decimals = what === "open handles" ? 0 : 1;
   const { first, last, max, growth, growthMax, growthPerMinute, isFlat } = flatness;
@@ -22,11 +22,11 @@ export function figureCells({ program, what, flatness, isJudged }: SoakFigure): 
     signed(growthPerMinute, 2),
     signed(growth, decimals),
     growthMax.toFixed(decimals),
-    isJudged ? (isFlat ? "flat" : "NOT FLAT") : "too short a run to judge",
+    isJudged ? (isFlat ? "flat" : "NOT FLAT") : "run too short to judge",
   ];
 }
 
-/** What was seen of the programs, in lines. The proof is told by the demo's own words. */
+/** Describes the measurements of the programs. The proof is described by the demo's own text. */
 export function describeSoak(result: SoakResult): readonly string[] {
   const { figures, samples, seconds, monitored } = result;
   const rows = [FIGURE_HEADER, ...figures.map(figureCells)];
@@ -35,7 +35,7 @@ export function describeSoak(result: SoakResult): readonly string[] {
   );
   return [
     "",
-    styled(`What the programs held, ${samples} times in ${Math.round(seconds)} s`, "bold"),
+    styled(`Program resources, ${samples} samples in ${Math.round(seconds)} s`, "bold"),
     ...(figures.length === 0
       ? ["  too few samples to judge by"]
       : rows.map((row) => `  ${aligned(row, widths)}`.trimEnd())),
@@ -46,7 +46,6 @@ export function describeSoak(result: SoakResult): readonly string[] {
   ];
 }
 
-/** Names to the left, figures to the right. */
 function aligned(row: readonly string[], widths: readonly number[]): string {
   return row.map((cell, column) => {
     const width = widths[column] ?? 0;

@@ -1,5 +1,5 @@
 /**
- * The pipeline under a steady load for a long time, its programs sampled meanwhile.
+ * Runs the pipeline under a steady load for a long time and samples its programs.
  *
  * @module
  */
@@ -28,19 +28,17 @@ export interface SoakOptions {
   readonly site: DemoSite;
   readonly durationMs: number;
   readonly rate: number;
-  /** Size at which a segment of the journal is closed, as the tracker's option has it. */
+  /** Size at which a journal segment is closed, as in the tracker's option. */
   readonly rotate: string;
-  /** Takes what the programs have to say. */
+  /** Called with the programs' output. */
   readonly log: (line: string) => void;
-  /** Told at each sample. */
   readonly onSample: (moment: SoakMoment) => void;
-  /** Ends the run early, in order. */
+  /** Ends the run early but cleanly. */
   readonly stop: AbortSignal;
 }
 
 export interface SoakMoment {
   readonly elapsedMs: number;
-  /** How many orders there are, in words. */
   readonly progress: string;
   readonly residentMiB: Readonly<Record<SoakedName, number>>;
 }
@@ -49,11 +47,11 @@ export interface SoakResult {
   readonly proof: Proof;
   readonly seconds: number;
   readonly samples: number;
-  /** Records that the monitor had counted in the end. */
+  /** Records that the monitor had counted at the end. */
   readonly monitored: number;
-  /** None where there are too few samples. */
+  /** Empty if there are too few samples. */
   readonly figures: readonly SoakFigure[];
-  /** Whether a person ended it before its time. */
+  /** True if a user ended it early. */
   readonly isStoppedEarly: boolean;
 }
 
@@ -61,38 +59,41 @@ export interface SoakFigure {
   readonly program: SoakedName;
   readonly what: "memory, MiB" | "open handles";
   readonly flatness: Flatness;
-  /** False for memory in a run that is shorter than {@link MEMORY_JUDGED_FROM_MS}. */
+  /** False for memory in a run shorter than {@link MEMORY_JUDGED_FROM_MS}. */
   readonly isJudged: boolean;
 }
 
 const SAMPLES_WANTED = 120;
 const SAMPLE_INTERVAL_MS_MIN = 500;
-/** How long the monitor may take to have counted the last record. */
+/** How long the monitor may take to count the last record. */
 const MONITOR_TIMEOUT_MS = 20_000;
 const START_MS_MAX = 60_000;
 const POLL_MS = 100;
 
 /**
- * Resident memory goes up and down by itself, by tens of MiB in a program with a garbage collector. What a
- * leak adds in a run has to stand out from that: the longer the run, the smaller the leak that shows.
+ * The resident memory of a garbage-collected program fluctuates by tens of MiB. A leak must stand out from that: the
+ * longer the run, the smaller the leaks that show.
  */
 export const MEMORY_GROWTH_BOUND: GrowthBound = { absolute: 32, share: 0.15 };
-/** In the first minutes the heap of a program still finds its size. */
+/** A program's heap is not stable in the first minutes. */
 export const MEMORY_JUDGED_FROM_MS = 5 * 60_000;
-/** A closed segment, its archive and a manifest may be open at the moment of a sample. */
+/** A closed segment, its archive, and a manifest may be open during a sample. */
 export const HANDLE_GROWTH_BOUND: GrowthBound = { absolute: 4, share: 0 };
 
-/** Nothing lost, everything flat, and the monitor has counted all. Flat counts as far as there are samples. */
+/**
+ * Returns whether nothing was lost, everything is flat, and the monitor counted all records. Flatness is judged only
+ * with enough samples.
+ */
 export function soakHolds({ proof, monitored, figures, isStoppedEarly }: SoakResult): boolean {
   return proofHolds(proof) && monitored === proof.verification.journaled &&
     (figures.length > 0 || isStoppedEarly) &&
     figures.every(({ flatness, isJudged }) => flatness.isFlat || !isJudged);
 }
 
-/** @returns undefined where it was stopped before the first order. */
+/** @returns undefined if it was stopped before the first order. */
 export async function runSoak(options: SoakOptions): Promise<SoakResult | undefined> {
   const { site, rate, rotate, log, stop } = options;
-  const series = new SeriesBook();
+  const series = new SampleSeries();
   let progress = "";
   let monitor: Watching | undefined;
   let startedMs = performance.now();
@@ -116,7 +117,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult | undefi
       async meanwhile({ producer, tracker }: RunningPrograms) {
         monitor = await startMonitor(site.logs, log);
         const programs = { producer, tracker, monitor: monitor.program };
-        // What a program opens as it starts is no leak, however long the start takes.
+        // Files that a program opens at its start are not a leak, however long the start takes.
         await untilJournaling(
           site.logs,
           AbortSignal.any([stop, AbortSignal.timeout(START_MS_MAX)]),
@@ -144,7 +145,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult | undefi
 
 interface Watching {
   readonly program: Program;
-  /** How many records the monitor has counted, once it is so many or the time is over. */
+  /** Returns how many records the monitor has counted, once it reaches `count` or at a timeout. */
   until(count: number): Promise<number>;
 }
 
@@ -177,13 +178,13 @@ async function untilJournaling(logs: string, signal: AbortSignal): Promise<void>
   while (!signal.aborted && !await hasLines()) await delay(POLL_MS, signal);
 }
 
-/** Samples until the time is over, or a program has ended: the proof says why. */
+/** Samples until the time is over, or a program has ended; the proof then gives the reason. */
 async function sampleAll(
   programs: Readonly<Record<SoakedName, Program>>,
   { series, startedMs, durationMs, progress, onSample, stop }:
     & Pick<SoakOptions, "durationMs" | "onSample" | "stop">
     & {
-      readonly series: SeriesBook;
+      readonly series: SampleSeries;
       readonly startedMs: number;
       readonly progress: () => string;
     },
@@ -204,7 +205,7 @@ async function sampleAll(
   }
 }
 
-class SeriesBook {
+class SampleSeries {
   readonly #memory = new Map<SoakedName, Sample[]>(SOAKED.map((name) => [name, []]));
   readonly #handles = new Map<SoakedName, Sample[]>(SOAKED.map((name) => [name, []]));
 

@@ -1,5 +1,5 @@
 /**
- * Changes topics for as long as it takes, whatever other faults do to the cluster meanwhile.
+ * Changes topics, retrying for as long as other faults prevent it.
  *
  * @module
  */
@@ -11,8 +11,8 @@ const PERSIST_MS = 60_000;
 const RETRY_MS = 100;
 
 /**
- * Tries again where the cluster cannot do it at the moment. Each time with a client of its own: to one that has asked
- * about a topic which is gone, kafkajs answers whatever it asks with that topic's error.
+ * Retries while the cluster cannot do it. Uses a new client each time: after a request about a deleted topic, kafkajs
+ * answers every request with that topic's error.
  */
 export async function administer<Result>(
   kafka: Kafka,
@@ -33,7 +33,7 @@ export async function administer<Result>(
   }
 }
 
-/** Does nothing where there is one. */
+/** Does nothing if it exists. */
 export async function createTopic(
   admin: Admin,
   topic: { topic: string; numPartitions: number; replicationFactor?: number },

@@ -1,6 +1,6 @@
 /**
- * The evidence that the judge decides by, read without any code of the product: topics with kafkajs's own consumer and
- * decoder, journals with a JSON reader, topic ids from the brokers' disks.
+ * The judge's evidence, read without any code of the product: topics with kafkajs's own consumer and decoder,
+ * journals with a JSON reader, topic ids from the brokers' disks.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { deadLettersOf, delay, ROLES, type Stage, type TopicRole, TOPICS } from 
 const READ_TIMEOUT_MS = 60_000;
 const ARCHIVE_HEADER_BYTES = 16;
 const FETCH_WAIT_MS = 200;
-/** So many answers of each node without a record mean that only transaction markers are left. */
+/** After this many answers without a record from each node, only transaction markers are left. */
 const EMPTY_FETCHES_PER_NODE = 10;
 
 export async function gatherEvidence(
@@ -59,7 +59,7 @@ function exists(path: string): boolean {
   }
 }
 
-/** Returns the lines of a file that are whole; none where there is no file. */
+/** Returns a file's complete lines; none if there is no file. */
 function readLines(path: string): readonly string[] {
   return exists(path) ? Deno.readTextFileSync(path).split("\n").slice(0, -1) : [];
 }
@@ -95,7 +95,7 @@ async function topicEvidence(stage: Stage, { role, acknowledged }: {
   };
 }
 
-/** Reads on to the end without regard to transactions, where a partition's last record was not among the committed ones. */
+/** Reads uncommitted records to the end of partitions whose last record was not among the committed ones. */
 async function readHeldBack(stage: Stage, { role, acknowledged, records }: {
   readonly role: TopicRole;
   readonly acknowledged: readonly Acknowledged[];
@@ -172,11 +172,11 @@ type Header = readonly [name: string, value: Uint8Array | null];
 
 function contentOf(message: KafkaMessage): Omit<TopicRecord, "partition" | "offset"> {
   const { key, value, timestamp, headers = {} } = message;
-  // kafkajs groups headers by name, so their order is compared within a name only.
+  // kafkajs groups headers by name, so their order is compared only within a name.
   const list = Object.entries(headers).flatMap(([name, values]) =>
     [values].flat().map((each): Header => [name, toBytes(each)])
   );
-  // kafkajs's types leave out what its decoder says of the batch.
+  // kafkajs's types omit the batch information that its decoder returns.
   const { batchContext } = message as { batchContext?: { partitionLeaderEpoch: number } };
   return {
     epoch: batchContext?.partitionLeaderEpoch ?? -1,
@@ -186,7 +186,7 @@ function contentOf(message: KafkaMessage): Omit<TopicRecord, "partition" | "offs
   };
 }
 
-/** The decoder knows null, kafkajs's types do not. */
+/** kafkajs's decoder returns null, although its types do not say so. */
 function toBytes(value: Uint8Array | string | null | undefined): Uint8Array | null {
   return value === null || value === undefined ? null : Buffer.from(value);
 }
@@ -205,7 +205,9 @@ function hashOf(bytes: Uint8Array | null): string {
   return bytes === null ? "null" : createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Returns the id of the topic as a broker's disk has it, in the journal's notation. Brokers that are away may have an old one. */
+/**
+ * Returns the topic's id from a broker's disk, in the journal's notation. Brokers that are down may have an old one.
+ */
 export function topicIdOf({ nodes, facts }: Stage, topic: string): string {
   for (const { dataDir } of nodes) {
     for (const { name } of Deno.readDirSync(join(dataDir, "kafka"))) {
@@ -255,7 +257,7 @@ function segmentContent(path: string): Uint8Array {
   return Buffer.concat(blocks);
 }
 
-/** Returns what is wrong with the chain of manifests, or with a segment that does not match its own. */
+/** Returns faults in the chain of manifests, and segments that do not match their manifests. */
 function manifestFaults(folder: string, { names, contents }: {
   readonly names: readonly string[];
   readonly contents: ReadonlyMap<string, Uint8Array>;

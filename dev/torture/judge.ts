@@ -1,6 +1,6 @@
 /**
- * The judge: compares what the cluster and the folders hold with what docs/guarantees.md promises. It shares no code with
- * the product, and is pure.
+ * The judge: compares the contents of the cluster and the folders with the promises of docs/guarantees.md. It shares
+ * no code with the product, and is pure.
  *
  * @module
  */
@@ -72,12 +72,12 @@ function nameOf({ partition, offset, epoch }: Place): string {
   return `${partition}/${offset} of epoch ${epoch}`;
 }
 
-/** What a journal holds of the topic as it is now, by {@link nameOf}. */
+/** The lines that a journal holds of the current topic, by {@link nameOf}. */
 type Held = ReadonlyMap<string, JournalLine>;
 
 /**
- * Judges the lines of each partition in their order. A line supersedes those that have a lower leader epoch, at or above
- * its offset or the one that its mark names: that log was truncated.
+ * Judges the lines of each partition in order. A line shows that the log was truncated: it supersedes lines with a
+ * lower leader epoch, at or above its offset or the one that its mark names.
  */
 function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, verdict }: {
   readonly journal: JournalEvidence;
@@ -124,7 +124,10 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
   return held;
 }
 
-/** Returns the lines of a partition of a topic that was deleted which are not as it was acknowledged: of the next topic. */
+/**
+ * Returns a deleted topic's lines in a partition that differ from what was acknowledged: they belong to the next
+ * topic.
+ */
 function foreignIn(
   lines: readonly JournalLine[],
   { role, evidence: { facts, acknowledged } }: {
@@ -145,7 +148,10 @@ function foreignIn(
     .map((line) => `${role}/${nameOf(line)} is of another topic`);
 }
 
-/** From where on the partition was truncated before the line, as its mark says: lower where another member read that part. */
+/**
+ * Returns where the partition was truncated before the line, according to its mark: lower if another member read that
+ * part.
+ */
 function truncatedFrom({ partition, mark }: JournalLine): number {
   return Math.min(
     ...[...mark.matchAll(/partition (\d+) was truncated at offset (\d+)/g)]
@@ -153,7 +159,7 @@ function truncatedFrom({ partition, mark }: JournalLine): number {
   );
 }
 
-/** Each record is held by a journal, as it is; and each line that is held has its record. */
+/** Checks that a journal holds each record unchanged, and that each held line has its record. */
 function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict }: {
   readonly held: readonly Held[];
   readonly evidence: Evidence;
@@ -188,7 +194,7 @@ function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict
   );
   verdict.violate(PROMISES.once, changed.map((record) => `changed ${role}/${nameOf(record)}`));
   const inTopic = new Set(records.map(nameOf));
-  // A member that reads a truncated partition no more, or a guest that has left, knows nothing of it.
+  // A member that no longer reads a truncated partition, or a guest that has left, does not know of the truncation.
   const foreign = held.flatMap((each) => [...each.values()]).filter((line) =>
     !inTopic.has(nameOf(line)) && !facts.truncatedUntilMs.has(`${role}/${line.partition}`)
   );
@@ -202,8 +208,8 @@ function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict
 }
 
 /**
- * Returns below which offset a partition need not be journaled. Offsets that an operator moves back are beyond what was
- * read of a topic that was created again meanwhile; the tracker obeys, and a mark says so.
+ * Returns the offset below which a partition need not be journaled. If a topic was created again, an operator may
+ * move offsets beyond what was read of it. The tracker obeys, and a mark says so.
  */
 function skippedBy(held: readonly Held[], { groupWasReset }: Facts): ReadonlyMap<number, number> {
   const skipped = new Map<number, number>();
@@ -239,8 +245,8 @@ function judgeAcknowledged(
 }
 
 /**
- * Where a member died two journals have some records, and a log that lost the end of a transaction holds back all that
- * comes after it, for good: `tracker verify` says so with code 1.
+ * If a member died, two journals have some of the records. And a log that lost the end of a transaction holds back
+ * everything after it forever. `tracker verify` reports both with code 1.
  */
 function isVerified({ role, heldBack, verified }: TopicEvidence, facts: Facts): boolean {
   if (verified.startsWith("code 0: ")) return true;
@@ -257,8 +263,8 @@ function isVerified({ role, heldBack, verified }: TopicEvidence, facts: Facts): 
 }
 
 /**
- * A producer's orders are in each partition in the order of its ledger, and none of them twice. One that was killed may
- * have sent another copy of an order, on purpose, of which its ledger knows nothing; empty values are of others, too.
+ * A producer's orders must be in each partition in the order of its ledger, without duplicates. A killed producer may
+ * have deliberately sent another copy of an order that its ledger does not list. Empty values come from others, too.
  */
 function judgeProducers({ role, records }: TopicEvidence, evidence: Evidence, verdict: Verdict) {
   const { facts, producers } = evidence;
@@ -288,7 +294,6 @@ function judgeProducers({ role, records }: TopicEvidence, evidence: Evidence, ve
   }
 }
 
-/** A letter's source, as its headers have it. */
 function sourceOf({ headers }: TopicRecord): string {
   const of = (name: string) => headers.get(name) ?? "?";
   const [partition, offset] = ["partition", "offset"].map((it) => of(`__connect.errors.${it}`));
@@ -324,7 +329,7 @@ function judgeLetters({ id, letters, records, role }: TopicEvidence, { held, evi
   verdict.violate(PROMISES.bad, changed.map((line) => `changed letter of ${role}/${nameOf(line)}`));
 }
 
-/** Each source record was sent back once at most, and once where its letter has all of it. */
+/** Each source record must have been sent back at most once, and exactly once if its letter is complete. */
 function judgeRedrive(
   { role, letters, redrives, redriven }: TopicEvidence,
   { facts }: Evidence,
@@ -343,7 +348,7 @@ function judgeRedrive(
   verdict.violate(PROMISES.redrive, twice.map((source) => `twice ${role}/${source}`));
   const wasLost = facts.incarnations[role] > 0 ||
     [...facts.truncatedUntilMs.keys()].some((place) => place.startsWith(role));
-  if (wasLost) return; // what went back before that may be gone
+  if (wasLost) return; // records sent back before that may be gone
   const missing = letters.filter((letter) =>
     !sent.includes(sourceOf(letter)) &&
     ![...letter.headers.keys()].some((name) => name.startsWith("orderflow.errors.omitted."))

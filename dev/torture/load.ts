@@ -1,5 +1,5 @@
 /**
- * Records of every kind, sent to both topics all the time, and which of them the brokers acknowledged.
+ * Sends records of every kind to both topics, and keeps which of them the brokers acknowledged.
  *
  * @module
  */
@@ -14,10 +14,9 @@ import { delay, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const PAUSE_MS = 60;
 const BATCH_MAX = 12;
-/** Some 500 kB of orders. */
+/** About 500 kB of orders. */
 const BURST_MAX = 400;
 
-/** A record that a broker acknowledged. */
 export interface Acknowledged {
   readonly role: TopicRole;
   readonly incarnation: number;
@@ -27,7 +26,7 @@ export interface Acknowledged {
   readonly sha256: string;
 }
 
-/** Sends until told to stop. A send that fails is forgotten, since nothing was promised. */
+/** Sends until told to stop. Ignores failed sends, because nothing was promised for them. */
 export async function writeLoad(
   stage: Stage,
   { seed, stop }: { readonly seed: number; readonly stop: AbortSignal },
@@ -69,7 +68,7 @@ export async function writeLoad(
   return acknowledged;
 }
 
-/** Fills partitions quickly with one order, up to an offset of each, and no further than `BURST_MAX`. */
+/** Fills partitions quickly with one order, each up to an offset, but not beyond `BURST_MAX`. */
 export async function writeBurst(
   stage: Stage,
   { role, ends }: { readonly role: TopicRole; readonly ends: ReadonlyMap<number, number> },
@@ -84,7 +83,9 @@ export async function writeBurst(
   await producer.disconnect();
 }
 
-/** Ends each partition with one more record, so that what was lost before it has a successor; returns these records. */
+/**
+ * Appends one more record to each partition, so that lost records before it have a successor. Returns these records.
+ */
 export async function writeLast(stage: Stage): Promise<readonly Acknowledged[]> {
   const value = Buffer.from("last");
   const written: Acknowledged[] = [];

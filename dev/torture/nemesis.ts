@@ -1,5 +1,5 @@
 /**
- * A nemesis: one kind of fault. Each has a file in `nemeses/`, named after it, with a default export. Adding one is adding
+ * A nemesis: one kind of fault. Each has a file in `nemeses/`, named after it, with a default export. To add one, add
  * a file.
  *
  * @module
@@ -12,15 +12,14 @@ import type { Stage } from "./stage.ts";
 
 export interface Nemesis extends NemesisNeeds {
   readonly does: string;
-  /** What may be seen of it; everything else is a violation. */
+  /** The allowed visible effects; everything else is a violation. */
   readonly visible: string;
-  /** Strikes, and repairs what it broke: at the latest when `stage.healing` is aborted. */
+  /** Strikes, and repairs the damage: at the latest when `stage.healing` is aborted. */
   strike(stage: Stage, dice: Dice): Promise<void>;
 }
 
 export type Dice = readonly [first: number, second: number, third: number, fourth: number];
 
-/** Loads all nemeses, by name. */
 export async function loadNemeses(): Promise<ReadonlyMap<string, Nemesis>> {
   const folder = join(import.meta.dirname ?? ".", "nemeses");
   const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();

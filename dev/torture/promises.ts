@@ -1,12 +1,12 @@
 /**
- * What is judged: the promises, and the evidence.
+ * The promises and the evidence that is judged.
  *
  * @module
  */
 
 import type { Acknowledged } from "./load.ts";
 
-/** The promises, as docs/guarantees.md has them in bold; a violation begins with one. */
+/** The promises, in the words that docs/guarantees.md has in bold; each violation begins with one. */
 export const PROMISES = {
   acknowledged: "An order counts as acknowledged only when the broker said so",
   order: "The order of a partition is the order of generation",
@@ -26,13 +26,13 @@ export const PROMISES = {
 
 type Role = Acknowledged["role"];
 
-/** What the faults did, as far as it excuses anything; and what broke a promise while they lasted. */
+/** Effects of the faults that excuse something, and violations noticed while they lasted. */
 export interface Facts {
   /** Twice the number of times that each topic was created again. */
   readonly incarnations: Record<Role, number>;
-  /** By topic id: the incarnation of a topic that was deleted. */
+  /** By topic id: the incarnation of a deleted topic. */
   readonly formerTopics: Map<string, number>;
-  /** By `role/partition`: what was acknowledged before this time may be gone. */
+  /** By `role/partition`: records acknowledged before this time may be gone. */
   readonly truncatedUntilMs: Map<string, number>;
   groupWasReset: boolean;
   lettersWereDeleted: boolean;
@@ -63,11 +63,11 @@ export interface JournalLine extends Omit<TopicRecord, "headers"> {
 
 export interface JournalEvidence {
   readonly name: string;
-  /** Of a group of its own: it need not hold everything. */
+  /** A guest is in a group of its own, and need not hold everything. */
   readonly isGuest: boolean;
-  /** In the order of the files. */
+  /** In file order. */
   readonly lines: readonly JournalLine[];
-  /** Offsets that removed segments held, by `topic id/partition`. */
+  /** Offsets of removed segments, by `topic id/partition`. */
   readonly removed: ReadonlyMap<string, readonly (readonly [start: number, end: number])[]>;
   readonly manifestFaults: readonly string[];
 }
@@ -77,13 +77,13 @@ export interface TopicEvidence {
   readonly topic: string;
   readonly id: string;
   readonly records: readonly TopicRecord[];
-  /** Records at the ends of partitions that an open transaction holds back from readers of committed records. */
+  /** Records at the ends of partitions that an open transaction hides from readers of committed records. */
   readonly heldBack: readonly TopicRecord[];
   readonly letters: readonly TopicRecord[];
-  /** How `tracker verify` ended, and how two redrives did; each begins with `code N: `. */
+  /** The results of `tracker verify` and of two redrives; each begins with `code N: `. */
   readonly verified: string;
   readonly redrives: readonly string[];
-  /** The topic after them. */
+  /** The topic after the redrives. */
   readonly redriven: readonly TopicRecord[];
 }
 
@@ -97,13 +97,13 @@ export interface Evidence {
 
 export interface ProducerEvidence {
   readonly name: string;
-  /** Undefined where it was killed. */
+  /** Undefined if it was killed. */
   readonly accounts: Readonly<Record<string, number>> | undefined;
   readonly ledger: readonly Acknowledged[];
 }
 
 export interface Judgment {
   readonly violations: readonly string[];
-  /** For the proof: what was compared. */
+  /** The compared counts, for the proof. */
   readonly counts: Readonly<Record<string, number>>;
 }

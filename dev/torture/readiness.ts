@@ -1,5 +1,5 @@
 /**
- * Watches during a run what the trackers say of themselves, and compares it with what the cluster says of the group.
+ * During a run, compares the trackers' own status with the group's commits in the cluster.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { PROMISES } from "./promises.ts";
 import { answers, delay, GROUP, ROLES, type Stage, type TopicRole, TOPICS } from "./stage.ts";
 
 const SAMPLE_EVERY_MS = 1_000;
-/** 15 s are promised; the group is asked once a second, and an answer can take another. */
+/** 15 s are promised; the group is polled once a second, and an answer can take another. */
 const STANDSTILL_MAX_MS = 15_000 + 2_000;
 
-/** Adds to the facts what breaks a promise, until told to stop. */
+/** Adds violations of promises to the facts, until told to stop. */
 export async function watchReadiness(stage: Stage, until: AbortSignal): Promise<void> {
   const standstills = new Map<string, { committed: number; sinceMs: number; told?: true }>();
   while (!until.aborted) {
@@ -62,7 +62,7 @@ interface Lag {
   readonly lag: number;
 }
 
-/** Asks the cluster, by partition, what the group has committed and how many offsets are behind that. */
+/** Returns by partition what the group has committed, and how many offsets remain. */
 export async function lagsOf({ admin }: Stage, role: TopicRole): Promise<Map<number, Lag>> {
   const topic = TOPICS[role];
   const ends = await admin.fetchTopicOffsets(topic);
@@ -70,7 +70,7 @@ export async function lagsOf({ admin }: Stage, role: TopicRole): Promise<Map<num
   return new Map(ends.map(({ partition, low, high }) => {
     const found = group?.partitions.find((each) => each.partition === partition);
     const committed = Math.max(Number(found?.offset ?? -1), Number(low));
-    // A commit beyond the end is of a log that was truncated since.
+    // A commit beyond the end belongs to a log that was truncated since.
     const lag = Math.abs(Number(high) - committed);
     return [partition, { committed, lag }];
   }));

@@ -14,15 +14,15 @@ import { lagsOf, watchReadiness } from "./readiness.ts";
 import type { Schedule } from "./schedule.ts";
 import { deadLettersOf, delay, ROLES, signal, Stage, TOPIC_CONFIG, TOPICS } from "./stage.ts";
 
-/** How long everything may take to catch up once all is well. */
+/** How long everything may take to catch up after healing. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
-/** That of a redrive ends after 30 s; brokers look every 10 s for those that have to. */
+/** A redrive's transaction times out after 30 s; brokers check for such transactions every 10 s. */
 const TRANSACTIONS_TIMEOUT_MS = 45_000;
 const POLL_MS = 500;
 
 export interface RunOptions {
   readonly nemeses: ReadonlyMap<string, Nemesis>;
-  /** Gets the lines of the story, each with the time since the start. */
+  /** Called with the lines of the story, each with the time since the start. */
   readonly tell: (line: string) => void;
   /** Ends the faults early; everything still heals and is judged. */
   readonly stop: AbortSignal;
@@ -54,7 +54,7 @@ export async function runSchedule(schedule: Schedule, options: RunOptions): Prom
     if (stop.aborted) break;
     const nemesis = nemeses.get(name);
     if (nemesis === undefined) throw new RangeError(`Unknown nemesis "${name}"`);
-    // A fault that another one prevents is no violation.
+    // A fault that is prevented by another one is not a violation.
     strikes.push(
       nemesis.strike(stage, toDice(dice)).catch((error) => tell(`${name} failed: ${error}`)),
     );
@@ -109,7 +109,10 @@ async function heal(stage: Stage): Promise<void> {
   }
 }
 
-/** Waits until readers of committed records see the last record of each partition. One that lost its end may never show it. */
+/**
+ * Waits until readers of committed records see the last record of each partition. A partition that lost its end may
+ * never show it.
+ */
 async function transactionsEnded(stage: Stage, last: readonly Acknowledged[]): Promise<void> {
   const deadline = performance.now() + TRANSACTIONS_TIMEOUT_MS;
   for (const role of ROLES) {
@@ -123,7 +126,7 @@ async function transactionsEnded(stage: Stage, last: readonly Acknowledged[]): P
   }
 }
 
-/** Waits until nothing is left to journal and commit. */
+/** Waits until everything is journaled and committed. */
 async function catchUp(stage: Stage): Promise<void> {
   const deadline = performance.now() + CATCH_UP_TIMEOUT_MS;
   const roles = ROLES.filter((role) => stage.trackers.some(({ topic }) => topic === role));
@@ -145,7 +148,7 @@ async function catchUp(stage: Stage): Promise<void> {
   }
 }
 
-/** Keeps journals, logs, and what else the judge saw. */
+/** Keeps journals, logs, and everything else the judge saw. */
 async function keep(
   stage: Stage,
   { evidence, folder }: { readonly evidence: Evidence; readonly folder: string },
@@ -156,7 +159,7 @@ async function keep(
   const text = JSON.stringify({ topics, acknowledged, producers, facts: stage.facts }, asObject, 1);
   await Deno.writeTextFile(join(folder, "evidence.json"), text);
   for (const { name, logs } of [...stage.trackers, ...stage.guests]) {
-    const files = await Array.fromAsync(Deno.readDir(logs)).catch(() => []); // it may never have begun
+    const files = await Array.fromAsync(Deno.readDir(logs)).catch(() => []); // it may never have started
     await Deno.mkdir(join(folder, name), { recursive: true });
     for (const file of files) {
       await Deno.copyFile(join(logs, file.name), join(folder, name, file.name));

@@ -1,6 +1,6 @@
 /**
- * A torture schedule as data: what runs, and which faults strike when. A seed repeats the schedule, not the interleaving
- * of the processes.
+ * A torture schedule as data: what runs, and which faults strike when. A seed reproduces the schedule, not the
+ * interleaving of the processes.
  *
  * @module
  */
@@ -12,19 +12,19 @@ export interface TrackerSetup {
   readonly rotate: boolean;
   readonly compress: boolean;
   readonly keep: boolean;
-  /** Its folder is a small disk of its own, which a nemesis can fill. */
+  /** True if its folder is on a small disk of its own, which a nemesis can fill. */
   readonly ownDisk: boolean;
 }
 
 export interface Setup {
   readonly nodes: 1 | 3;
-  /** All are members of one group. */
+  /** They are members of one group. */
   readonly trackers: readonly TrackerSetup[];
   readonly deadLetterPartitions: number;
   readonly deadLetterConfig: Readonly<Record<string, string>>;
 }
 
-/** One fault. Its random choices are made by `dice`, numbers in [0, 1). */
+/** One fault. `dice`, numbers in [0, 1), determine its random choices. */
 export interface Step {
   readonly atMs: number;
   readonly nemesis: string;
@@ -83,7 +83,7 @@ export function makeSchedule(
   };
   const names = [...nemeses].filter(([, { nodes }]) => (nodes ?? setup.nodes) === setup.nodes)
     .map(([name]) => name).sort();
-  // A few kinds of fault that meet again and again find more than one of each.
+  // Few kinds of fault per schedule, so that each occurs more than once and they interact.
   const kinds = Array.from({ length: 3 + Math.floor(random.unit() * 5) }, () => {
     return pick(names, random.unit());
   });
@@ -92,7 +92,7 @@ export function makeSchedule(
   for (let atMs = FIRST_STEP_MS; atMs < durationMs;) {
     const dice = Array.from({ length: DICE_PER_STEP }, () => random.unit());
     const nemesis = pick(kinds, random.unit());
-    // Without root a seed has the same faults, except for those that need it.
+    // Without root, a seed has the same faults, except for those that need root.
     if (isRoot || !nemeses.get(nemesis)?.needsRoot) {
       steps.push({ atMs: Math.round(atMs), nemesis, dice });
     }
@@ -101,9 +101,9 @@ export function makeSchedule(
   return { seed, durationMs, setup, steps };
 }
 
-/** Returns the item that a die in [0, 1) chooses. */
+/** Returns the item chosen by a die in [0, 1). */
 export function pick<Item>(items: readonly Item[], die: number): Item {
   const item = items[Math.floor(die * items.length)];
-  if (item === undefined) throw new RangeError("There is nothing to choose from");
+  if (item === undefined) throw new RangeError("Cannot pick from an empty list");
   return item;
 }

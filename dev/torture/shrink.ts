@@ -1,7 +1,7 @@
 /**
- * Finds a shorter schedule that still fails, by delta debugging (Zeller and Hildebrandt 2002): faults are left out by
- * halves, then by quarters, and so on. A schedule does not repeat the interleaving, so a shorter one counts as failing if
- * one of three runs fails.
+ * Finds a shorter schedule that still fails, by delta debugging (Zeller and Hildebrandt 2002): leaves out halves of
+ * the faults, then quarters, and so on. A schedule does not reproduce the interleaving, so a shorter one counts as
+ * failing if one of three runs fails.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export async function shrink(
   schedule: Schedule,
   { fails, isOver }: {
     readonly fails: (candidate: Schedule) => Promise<boolean>;
-    /** Asked before each run; ends the search. */
+    /** Called before each run; returns true to end the search. */
     readonly isOver: () => boolean;
   },
 ): Promise<Schedule> {

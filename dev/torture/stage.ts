@@ -1,6 +1,6 @@
 /**
- * What a torture run acts on, all of it real: brokers, trackers, two topics and their dead letters. A nemesis gets this
- * stage and nothing else.
+ * The real parts that a torture run acts on: brokers, trackers, two topics, and their dead letters. A nemesis can use
+ * only this stage.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { administer, createTopic, entriesOf } from "./administer.ts";
 import type { Facts } from "./promises.ts";
 import type { Setup, TrackerSetup } from "./schedule.ts";
 
-// The judge reads with kafkajs as it is, whose timers make the runtime print a warning.
+// The judge reads with unmodified kafkajs, whose timers make the runtime print a warning.
 process.removeAllListeners("warning");
 
 export const GROUP = "torture";
@@ -39,7 +39,7 @@ const BROKER_SETTINGS = {
 export const TOPIC_CONFIG: Readonly<Record<string, string>> = {
   "message.timestamp.before.max.ms": ANY_TIMESTAMP,
   "message.timestamp.after.max.ms": ANY_TIMESTAMP,
-  // Old timestamps would have segments deleted in the middle of a run.
+  // Old timestamps would cause segments to be deleted during a run.
   "retention.ms": "-1",
 };
 
@@ -49,27 +49,26 @@ export interface Node {
   process: BrokerProcess | undefined;
 }
 
-/** A tracker's folder and options; the program in it comes and goes. */
+/** A tracker's folder and options; its program is started and stopped repeatedly. */
 export interface TrackerSlot {
   readonly name: string;
   readonly setup: TrackerSetup;
   readonly group: string;
   readonly logs: string;
   readonly healthPort: number;
-  /** What it subscribes to from its next start on. */
+  /** The topic it subscribes to from its next start on. */
   topic: TopicRole;
   program: Program | undefined;
-  /** Whether we end it; a program that ends by itself is a violation. */
+  /** True while we end it; a program that ends by itself is a violation. */
   isEnding: boolean;
 }
 
-/** A run of the producer that has ended. */
 export interface ProducerRun {
   readonly cwd: string;
-  /** Of the topic, when it began. */
+  /** Incarnation of the topic at its start. */
   readonly incarnation: number;
   readonly sentAtMs: number;
-  /** Empty where it was killed. */
+  /** Empty if it was killed. */
   readonly summary: string;
 }
 
@@ -79,22 +78,20 @@ export class Stage implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "orderflow-torture-" });
   readonly setup: Setup;
   readonly nodes: Node[] = [];
-  /** The members of {@link GROUP}. */
   readonly trackers: TrackerSlot[] = [];
-  /** Members of groups of their own, which come and go. */
+  /** Members of other groups, which are added and removed. */
   readonly guests: TrackerSlot[] = [];
   readonly producers: ProducerRun[] = [];
-  /** Reaches the brokers past the proxy. */
+  /** Bypasses the proxy. */
   readonly kafka: Kafka;
   readonly admin: Admin;
-  /** The way of all programs to a single broker; nodes of a cluster are reached directly. */
+  /** All programs reach a single broker through it; nodes of a cluster are reached directly. */
   readonly proxy: FaultyProxy | undefined;
-  /** Adds a line to the run's story. */
   readonly tell: (line: string) => void;
   /** Aborted when the faults end and everything heals. */
   readonly healing: AbortSignal;
   readonly partitionCounts: Record<TopicRole, number> = { main: PARTITIONS, other: PARTITIONS };
-  /** What the judge has to know of the faults. */
+  /** Effects of the faults that the judge must know. */
   readonly facts: Facts;
   readonly #ports: readonly number[];
   readonly #controllerPorts: readonly number[];
@@ -164,7 +161,6 @@ export class Stage implements AsyncDisposable {
     return { "retention.ms": "-1", ...this.setup.deadLetterConfig };
   }
 
-  /** Where the programs connect. */
   get address(): string {
     return this.proxy?.address ?? this.#ports.map((port) => `127.0.0.1:${port}`).join(",");
   }
@@ -184,7 +180,7 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  /** Behind a proxy the broker has a second listener, for everything that the proxy is not to disturb. */
+  /** Behind a proxy, the broker has a second listener for everything that the proxy must not disturb. */
   #listeners(): Readonly<Record<string, string>> {
     if (this.proxy === undefined) return {};
     const local = (name: string, port = 0) => `${name}://127.0.0.1:${port}`;
@@ -198,9 +194,9 @@ export class Stage implements AsyncDisposable {
     };
   }
 
-  /** Does nothing where there is one. */
+  /** Does nothing if it exists. */
   async createTopic(role: TopicRole): Promise<void> {
-    // Two of three nodes have each partition; the third keeps the quorum while both are disturbed.
+    // Each partition is on two of three nodes; the third keeps the quorum while both are disturbed.
     const replicationFactor = Math.min(2, this.setup.nodes);
     const topic = { topic: TOPICS[role], numPartitions: PARTITIONS, replicationFactor };
     const { topics: [found] } = await administer(this.kafka, async (admin) => {
@@ -227,7 +223,6 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  /** Replaces a topic's configuration. */
   async configure(name: string, config: Readonly<Record<string, string>>): Promise<void> {
     const resource = { type: ConfigResourceTypes.TOPIC, name, configEntries: entriesOf(config) };
     await administer(
@@ -266,7 +261,7 @@ export class Stage implements AsyncDisposable {
       slot.program = undefined;
       if (slot.isEnding) return;
       if (startCountOf(slot) > startCount) return this.#reportEnd(slot, code, output.stderr);
-      // It gives up where no broker answers at the start; whoever runs it starts it again.
+      // It gives up if no broker answers at the start, and must then be restarted.
       this.tell(`${slot.name} could not start: ${output.stderr.trim().slice(0, 80)}`);
       await delay(RESTART_MS);
       if (!slot.isEnding && slot.program === undefined) await this.startTracker(slot);
@@ -289,7 +284,7 @@ export class Stage implements AsyncDisposable {
     const { program } = slot;
     slot.isEnding = true;
     if (program === undefined) return;
-    // Before it listens for signals, SIGTERM ends it as it ends any process.
+    // Before the program listens for signals, SIGTERM ends it like any process.
     const isListening = await answers(slot, "live");
     program.signal("SIGTERM");
     const code = await Promise.race([program.exitCode, delay(STOP_TIMEOUT_MS)]);
@@ -306,8 +301,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /**
-   * Runs `work` once all other work on this target is done: faults of one target do not overlap. What has not begun when
-   * everything heals is left out.
+   * Runs `work` after all other work on this target, because faults of one target must not overlap. Skips work that
+   * has not begun when everything heals.
    */
   async exclusively(target: string, work: () => Promise<void>): Promise<void> {
     const turn = (this.#turns.get(target) ?? Promise.resolve()).catch(() => {})
@@ -316,7 +311,7 @@ export class Stage implements AsyncDisposable {
     await turn;
   }
 
-  /** Waits so long, or until everything heals. */
+  /** Waits for `ms`, or until everything heals. */
   async wait(ms: number): Promise<void> {
     const deadline = performance.now() + ms;
     while (performance.now() < deadline && !this.healing.aborted) await delay(POLL_MS);
@@ -343,7 +338,7 @@ export function delay(ms: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), ms));
 }
 
-/** Returns how often a tracker has started, by its log. */
+/** Returns how often a tracker has started, according to its log. */
 function startCountOf({ logs }: TrackerSlot): number {
   try {
     return Deno.readTextFileSync(join(logs, "tracker.log")).split("The tracker started").length;
@@ -352,7 +347,7 @@ function startCountOf({ logs }: TrackerSlot): number {
   }
 }
 
-/** Asks a tracker's health endpoint; no answer within a second is no. */
+/** Queries a tracker's health endpoint; no answer within a second counts as no. */
 export async function answers({ healthPort }: TrackerSlot, what: "live" | "ready") {
   try {
     const signal = AbortSignal.timeout(1_000);

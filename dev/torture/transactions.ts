@@ -1,15 +1,15 @@
 /**
- * Tells records of aborted transactions by the markers in the log.
+ * Identifies records of aborted transactions.
  *
  * @module
  */
 
 /**
- * Knows which records belong to aborted transactions by the markers in the log. kafkajs shows such records as committed
- * where transactions of a partition overlap.
+ * Identifies records of aborted transactions by the markers in the log. kafkajs shows such records as committed if
+ * transactions of a partition overlap.
  */
 export class Transactions {
-  /** By partition and producer, in the order of the log. */
+  /** By partition and producer, in log order. */
   readonly #markers = new Map<string, { readonly offset: number; readonly isAbort: boolean }[]>();
   /** The producer of each record in a transaction, by partition and offset. */
   readonly #producers = new Map<string, string>();
@@ -35,10 +35,10 @@ export class Transactions {
   }
 }
 
-/** The type of a control record: the second number of its key. */
+/** The type of an abort marker: the second number of its key. */
 const ABORT_MARKER = 0;
 
-/** What kafkajs's types leave out of a batch. */
+/** Fields of a batch that kafkajs's types omit. */
 interface RawBatch {
   readonly partition: number;
   readonly rawMessages: readonly {

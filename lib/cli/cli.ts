@@ -1,5 +1,5 @@
 /**
- * The command lines: options with one voice, one line an error, one place that decides the exit code.
+ * Shared command-line options and parsers, one-line errors, and exit codes.
  *
  * @module
  */
@@ -29,10 +29,10 @@ export const EXIT_USAGE = 2;
 /** The run went well, and crossed a threshold that its command line sets. */
 export const EXIT_CROSSED = 3;
 
-/** A higher rate cannot be told from `max`. */
+/** A higher rate would be no different from `max`. */
 const RATE_MAX = 1_000_000;
 
-/** The option that every program has: how much it says on standard error. */
+/** Returns the `--log-level` option, which every program has. */
 export function logLevelOption(): Option {
   return new Option("--log-level <level>", "lowest level of log lines on standard error")
     .choices(["debug", "info", "warn", "error"])
@@ -40,12 +40,12 @@ export function logLevelOption(): Option {
 }
 
 /**
- * Runs a program to its end and leaves with its exit code: 0 or what it returns, 1 for a failure,
- * 2 for a usage error. An error becomes one line on standard error; its stack and causes are shown
- * with `--log-level debug` only. A standard output that lacks the result is a failure too.
+ * Runs a program and exits with its exit code: 0 or the returned code, 1 for a failure, 2 for a usage error. An error
+ * is printed as one line on standard error; with `--log-level debug`, also with stack and causes. If the result could
+ * not be written to standard output, that is a failure too.
  */
 export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<void> {
-  // In a bundle a thread of the program runs the program's own file.
+  // In a bundle, worker threads run the program's own file.
   if ("WorkerGlobalScope" in globalThis) return;
   surviveFileLimit();
   globalThis.addEventListener("unhandledrejection", (event) => {
@@ -60,7 +60,7 @@ export async function runProgram(main: (args: string[]) => Promise<number | void
   }
 }
 
-/** Says the error in one line and returns the exit code that fits it. */
+/** Prints the error as one line and returns its exit code. */
 export function reportError(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return isStandardOutputIncomplete() ? EXIT_FAILURE : EXIT_OK;
@@ -90,7 +90,7 @@ function printCauses(error: unknown): void {
   }
 }
 
-/** Parses a rate: a number of orders a second, fractions allowed, or `max`. */
+/** Parses a rate in orders per second, fractions allowed, or `max`. */
 export function parseRate(text: string): number | "max" {
   if (text === "max") return "max";
   const rate = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
@@ -100,7 +100,7 @@ export function parseRate(text: string): number | "max" {
   return rate;
 }
 
-/** Parses stages `100:10s,1000:30s,0:5s`: a rate, and how long it takes to get there; `0s` is a jump. */
+/** Parses stages such as `100:10s,1000:30s,0:5s`: the rate to reach, and the time to reach it; `0s` is a jump. */
 export function parseRamp(
   text: string,
 ): readonly { readonly target: number; readonly durationMs: number }[] {
@@ -120,12 +120,11 @@ export function parseRamp(
   return stages;
 }
 
-/** Whether a rate that a stage reaches is held or left over time: by its own way there, or by the next stage's. */
+/** Reports whether the rate of a stage is in effect for any time: during the stage, or at the start of the next one. */
 function lastsFrom(stages: readonly { readonly durationMs: number }[], index: number): boolean {
   return (stages[index]?.durationMs ?? 0) > 0 || (stages[index + 1]?.durationMs ?? 0) > 0;
 }
 
-/** Parses a percentage: above 0 and up to 100, fractions allowed. */
 export function parsePercent(text: string): number {
   const percent = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
   if (!(percent > 0 && percent <= 100)) {
@@ -134,7 +133,7 @@ export function parsePercent(text: string): number {
   return percent;
 }
 
-/** Parses a time of the calendar, such as `2026-01-31T08:00:00Z`, into milliseconds since the epoch. */
+/** Parses a date or time, such as `2026-01-31T08:00:00Z`, into milliseconds since the epoch. */
 export function parseTime(text: string): number {
   const isIso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(
     text,
@@ -148,7 +147,7 @@ export function parseTime(text: string): number {
   return timeMs;
 }
 
-/** Parses a comma-separated list out of known values, each once. */
+/** Returns a parser for a comma-separated list of distinct choices. */
 export function choicesParser<Choice extends string>(
   choices: readonly Choice[],
 ): (text: string) => readonly Choice[] {
@@ -162,7 +161,7 @@ export function choicesParser<Choice extends string>(
   };
 }
 
-/** Returns the parser of an option that can be repeated: the first value replaces the default, each further one is added. */
+/** Returns a parser for a repeatable option: the first value replaces the default, later ones are appended. */
 export function listParser<Value>(
   parse: (text: string) => Value,
 ): (text: string) => readonly Value[] {
@@ -173,7 +172,7 @@ export function listParser<Value>(
   };
 }
 
-/** Parses a whole number within bounds; both ends belong to the range. */
+/** Returns a parser for an integer from `min` to `max`, both inclusive. */
 export function integerParser(
   { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },
 ): (text: string) => number {
@@ -189,13 +188,12 @@ export function integerParser(
   };
 }
 
-/** Parses a comma-separated list of `host:port`, as `KAFKA_BROKER` has it. */
 export function parseBrokers(text: string): readonly string[] {
   const brokers = text.split(",").map((broker) => broker.trim()).filter((broker) => broker !== "");
   for (const broker of brokers) {
     if (broker.startsWith("[")) {
       throw new InvalidArgumentError(
-        `the client takes no IPv6 address: name a host that has it; got "${broker}"`,
+        `IPv6 addresses are not supported: use a host name that resolves to it; got "${broker}"`,
       );
     }
     const port = Number(/^[^\s:\[\]]+:(\d{1,5})$/.exec(broker)?.[1]);
@@ -207,7 +205,6 @@ export function parseBrokers(text: string): readonly string[] {
   return brokers;
 }
 
-/** Parses a topic name by Kafka's own rule. */
 export function parseTopic(text: string): string {
   if (!/^[a-zA-Z0-9._-]{1,249}$/.test(text) || text === "." || text === "..") {
     throw new InvalidArgumentError(
@@ -217,15 +214,15 @@ export function parseTopic(text: string): string {
   return text;
 }
 
-/** What an option has that takes a topic name, where no topic is wanted. */
 export const NO_TOPIC = "none";
 
-/** Parses a topic name, or {@link NO_TOPIC}. */
 export function parseTopicOrNone(text: string): string {
   return text === NO_TOPIC ? NO_TOPIC : parseTopic(text);
 }
 
-/** @throws {UsageError} where each bad record would come back as another one, without end. */
+/**
+ * @throws {UsageError} if the topic is its own dead-letter topic: each bad record would produce another one, endlessly.
+ */
 export function requireOtherDeadLetters(
   { topic, deadLetters }: { readonly topic: string; readonly deadLetters: string },
 ): void {
@@ -235,7 +232,6 @@ export function requireOtherDeadLetters(
   );
 }
 
-/** The options that say which broker and topic, with the contract's environment variables. */
 export function brokerOption(): Option {
   return new Option(
     "--broker <host:port,...>",
@@ -243,7 +239,7 @@ export function brokerOption(): Option {
   ).env("KAFKA_BROKER").argParser(parseBrokers);
 }
 
-/** Which cluster, as the command line has it; user names and passwords never come this way. */
+/** The cluster's options; user names and passwords are never passed on the command line. */
 export interface ClusterOptions {
   readonly broker?: readonly string[];
   readonly config?: string;
@@ -266,7 +262,6 @@ export function logsOption(): Option {
     .default("logs");
 }
 
-/** What becomes of the journal's segments. */
 export interface SegmentOptions {
   readonly rotate?: number;
   readonly compress: boolean;
@@ -302,7 +297,7 @@ export function jsonOption(): Option {
     .default(false);
 }
 
-/** `--quiet` leaves the totals, and warnings unless `--log-level` asks for more. */
+/** Returns `--quiet`, which also lowers the log level to `warn` unless `--log-level` is given. */
 export function quietOption(): Option {
   return new Option(
     "--quiet",

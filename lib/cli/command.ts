@@ -1,25 +1,23 @@
 /**
- * A command and its help: options grouped by purpose, then examples to paste.
+ * Creates commands whose help groups options by purpose and ends with examples.
  *
  * @module
  */
 
 import { Command, CommanderError, Help } from "commander";
 import { editDistance } from "../edit_distance.ts";
-import { coloursWanted, printLine } from "../terminal.ts";
+import { colorsWanted, printLine } from "../terminal.ts";
 import { VERSION } from "../version.ts";
 
-/** What a command's help says besides its options. */
 export interface CommandText {
   readonly name: string;
   readonly description: string;
-  /** What a person may have meant by an argument that the command does not take. */
+  /** Advice for an argument that the command does not take. */
   readonly argumentAdvice?: string;
-  /** Command lines to paste, each with what it does; shown below the options. */
+  /** Example command lines with their effects, shown below the options. */
   readonly examples?: readonly (readonly [command: string, effect?: string])[];
 }
 
-/** Headings of the options in `--help`, by purpose; what follows `optionsGroup(...)` is listed below it. */
 export const OPTION_GROUPS = {
   cluster: "Cluster:",
   load: "Load:",
@@ -34,10 +32,7 @@ export const OPTION_GROUPS = {
 
 const GENERAL_GROUP = "General:";
 
-/**
- * Returns a command that prints nothing by itself on an error: {@link runProgram} turns it into a line. Only its
- * own options count, not those of the command above it.
- */
+/** Creates a command. On an error it prints nothing itself: {@link runProgram} prints the line. */
 export function createCommand(
   { name, description, argumentAdvice, examples = [] }: CommandText,
 ): Command {
@@ -54,7 +49,7 @@ export function createCommand(
     .configureOutput({
       outputError: () => {},
       writeOut: (text) => void printLine(text.replace(/\n$/, "")),
-      getOutHasColors: coloursWanted,
+      getOutHasColors: colorsWanted,
       getErrHasColors: () => false,
     })
     .configureHelp({ groupItems: generalGroupLast })
@@ -79,7 +74,7 @@ function describeExcess({ args, commands, registeredArguments }: Command, advice
   return `there is no command "${excess}"${hint}`;
 }
 
-/** As commander's own, but `--version` and `--help` come after the options of the command. */
+/** Like commander's default, but lists `--version` and `--help` last. */
 const generalGroupLast: Help["groupItems"] = (unsorted, visible, groupOf) => {
   const groups = Help.prototype.groupItems(unsorted, visible, groupOf);
   const general = groups.get(GENERAL_GROUP);

@@ -1,6 +1,6 @@
 /**
- * From command line, environment and a Java client's .properties file to a connection. The command line
- * wins over the environment, the environment over the file.
+ * Builds a connection from the command line, the environment, and a Java client's .properties file. The command line
+ * overrides the environment, and the environment overrides the file.
  *
  * @module
  */
@@ -19,7 +19,9 @@ const NO_FILE: ConfigFile = { settings: new Map(), warnings: [] };
 const DEFAULT_BROKER = "localhost:9092";
 
 /**
- * @throws {UsageError} where a file cannot be read or a setting cannot be used; no message has a secret in it.
+ * Returns the connection.
+ *
+ * @throws {UsageError} if a file cannot be read or a setting cannot be used; the message contains no secret.
  */
 export function connectionOf(
   { broker, config }: ClusterOptions,
@@ -50,7 +52,7 @@ export function connectionOf(
   };
 }
 
-/** Kafka's tools take a protocol before the address, and ignore it: `PLAINTEXT://host:port`. */
+/** Accepts a protocol before an address (`PLAINTEXT://host:port`) and ignores it, like Kafka's tools. */
 function bootstrapServers(properties: ReadonlyMap<string, string>): readonly string[] {
   const text = properties.get("bootstrap.servers") ?? DEFAULT_BROKER;
   try {
@@ -61,13 +63,13 @@ function bootstrapServers(properties: ReadonlyMap<string, string>): readonly str
   }
 }
 
-/** Settings whose value may stand in a message or be sent to the brokers as a name. */
+/** Settings whose value may be printed, or sent to the brokers as a name. */
 const PLAIN_SETTING = /^(bootstrap\.servers|client\.id|security\.protocol|sasl\.mechanism)$/;
 const PLAIN_SETTING_ENDINGS = /\.(location|type|algorithm)$/;
 
 /**
- * A line that ends in a backslash goes on in the next one, which may hold the password: such a value is refused
- * before anything can say it.
+ * Refuses values that contain the next setting. A line that ends with a backslash continues on the next one, which may
+ * contain the password, so the value must not be printed.
  */
 function refuseRunOnValues(properties: ReadonlyMap<string, string>): void {
   for (const [name, value] of properties) {
@@ -75,7 +77,7 @@ function refuseRunOnValues(properties: ReadonlyMap<string, string>): void {
     if (!isPlain || !/[=;"]|password/i.test(value)) continue;
     throw new UsageError(
       `the value of ${name} runs on into another setting: ` +
-        "look for a backslash at the end of its line, or a line break that is missing",
+        "look for a backslash at the end of its line, or a missing line break",
     );
   }
 }
@@ -84,13 +86,13 @@ function propertiesOfEnvironment(): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(SECURITY_VARIABLES).flatMap(([variable, name]) => {
       const value = Deno.env.get(variable);
-      return value === undefined || value === "" ? [] : [[name, withoutFrame(name, value)]];
+      return value === undefined || value === "" ? [] : [[name, trimmed(name, value)]];
     }),
   );
 }
 
-/** What editors and shells leave around a value. A password is taken as it is: a blank may belong to it. */
-function withoutFrame(name: string, value: string): string {
+/** Removes surrounding whitespace, except from a password, which may contain it. */
+function trimmed(name: string, value: string): string {
   return name === "password" ? value : value.trim();
 }
 
@@ -100,7 +102,7 @@ function readText(path: string): string {
   } catch (error) {
     const reason = error instanceof Deno.errors.NotCapable
       ? "this program may read below the working directory only; " +
-        "put the file into config, or run the program with --allow-read"
+        "move the file to config, or run the program with --allow-read"
       : systemReasonOf(error);
     throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });
   }

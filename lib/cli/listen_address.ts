@@ -1,5 +1,5 @@
 /**
- * Where a program listens: a port on the loopback interface, unless an address is given.
+ * Parses the address that a program listens on.
  *
  * @module
  */
@@ -7,7 +7,6 @@
 import { InvalidArgumentError } from "commander";
 
 export interface ListenAddress {
-  /** Left out if only a port was given. */
   readonly hostname?: string;
   readonly port: number;
 }

@@ -1,12 +1,12 @@
 /**
- * Parsers for times and sizes on the command line. Each has a range, which its error names.
+ * Parses times and sizes on the command line. Error messages include the valid range.
  *
  * @module
  */
 
 import { InvalidArgumentError } from "commander";
 
-/** Both ends belong to the range; they are written as on the command line. */
+/** An inclusive range, with bounds written as on the command line. */
 export interface QuantityRange {
   readonly min: string;
   readonly max: string;
@@ -23,8 +23,8 @@ const TIME_UNITS_MS: Readonly<Record<string, number>> = {
 const MINUTES_MAX = 24 * 24 * 60;
 
 /**
- * Returns a parser of `250ms`, `30s`, `2m`, `1h`, and `2d` into milliseconds. The longest range ends at 24 days, since
- * timers count milliseconds in 31 bits: a longer one would fire at once.
+ * Returns a parser of `250ms`, `30s`, `2m`, `1h`, and `2d` into milliseconds. The maximum is 24 days: timers count
+ * milliseconds in 31 bits, and a longer one would fire at once.
  */
 export function durationParser(
   { min = "1ms", max = "24d" }: Partial<QuantityRange> = {},
@@ -38,7 +38,7 @@ export function durationParser(
 /** Parses `250ms`, `30s`, `2m`, `1h`, or `2d` into milliseconds, up to what a timer can wait. */
 export const parseDuration = durationParser();
 
-/** Parses `12h`, `30d`, or `52w` (also `s` and `m`) into milliseconds: how long something is kept. */
+/** Parses an age such as `12h`, `30d`, or `52w` (also `s` and `m`) into milliseconds. */
 export const parseAge = rangeParser({ min: "1s", max: "5200w" }, {
   parse: (text) => timeOf(text, /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/),
   describe: ({ min, max }) => `a time such as 12h, 30d or 52w, from ${min} to ${max}`,
@@ -80,13 +80,11 @@ function rangeParser(
   };
 }
 
-/** NaN where the text is no time. */
 function timeOf(text: string, form: RegExp): number {
   const [, amount, unit = ""] = form.exec(text) ?? [];
   return Number(amount) * (TIME_UNITS_MS[unit] ?? NaN);
 }
 
-/** NaN where the text is no size. */
 function bytesOf(text: string): number {
   const [, amount, unit = "", binary] = /^(\d+(?:\.\d+)?)([kMGT])(i?)B$/i.exec(text) ?? [];
   return Math.round(

@@ -1,23 +1,23 @@
 /**
- * A chart for a page: bars as SVG, and texts around them, which keep their size at any width. Pure.
+ * A chart for a page: SVG bars, and texts that keep their size at any width. Pure.
  *
  * @module
  */
 
 import { text } from "./parts.ts";
 
-/** Of the drawing; the page stretches it. */
+/** Height of the drawing; the page stretches it. */
 const HEIGHT = 100;
 
 export interface HtmlChart {
-  /** What is shown, for those who do not see it. */
+  /** Description for screen readers. */
   readonly name: string;
   /** Oldest first. */
   readonly values: readonly number[];
-  /** What each value's bar says under the pointer. */
+  /** The tooltip of each value's bar. */
   readonly notes: readonly string[];
   readonly max: number;
-  /** Told below its left and its right end. */
+  /** Labels below its left and its right end. */
   readonly from: string;
   readonly to: string;
   readonly color: "accent" | "bad";
@@ -39,7 +39,7 @@ svg .line { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; st
 svg line { stroke: currentColor; stroke-opacity: .15; vector-effect: non-scaling-stroke; }
 `;
 
-/** Returns bars with a scale, each with its value under the pointer. */
+/** Returns bars with a scale, each with its value as a tooltip. */
 export function htmlChart({ name, values, notes, max, from, to, color }: HtmlChart): string {
   const y = (value: number) => Math.round(HEIGHT * 100 * (1 - value / max)) / 100;
   const bars = values.map((value, index) =>

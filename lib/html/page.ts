@@ -7,7 +7,8 @@
 import { CHART_STYLE } from "./chart.ts";
 import { text } from "./parts.ts";
 
-const STYLE = `
+/** Also of the live page. */
+export const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
   --warning: #8a6100; --accent: #2866b8; }
 @media (prefers-color-scheme: dark) { :root { --good: #6cc283; --bad: #ff7b72; --warning: #e3b341;

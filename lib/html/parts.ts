@@ -6,14 +6,14 @@
 
 import { printable, withThousands } from "../text.ts";
 
-/** A titled box; `body` is HTML already. */
+/** Returns a titled box; `body` must be HTML. */
 export function section(title: string, body: string, className = ""): string {
   return `<section class="${className}"><h2>${text(title)}</h2>${body}</section>`;
 }
 
 /**
- * Cells are HTML already; nothing without rows. A heading that begins with `#` is of a column of numbers, with `=` of
- * times, with `+` of long texts.
+ * Returns a table; nothing without rows. Cells must be HTML. A heading that begins with `#` marks a column of
+ * numbers, `=` of times, and `+` of long texts.
  */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
@@ -47,7 +47,6 @@ export function tiles(
   }</dl>`;
 }
 
-/** A name with its count, as cells. */
 export function countRow([name, count]: readonly [string, number]): readonly string[] {
   return [text(name), withThousands(count)];
 }
@@ -60,7 +59,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Text for a page: control and bidirectional characters made visible, markup disarmed. */
+/** Escapes text for a page: makes control and bidirectional characters visible, and disables markup. */
 export function text(value: string): string {
   return printable(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");
 }

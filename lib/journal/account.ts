@@ -1,5 +1,5 @@
 /**
- * What one segment has in it, partition by partition: counted while it is written, or from its lines.
+ * Counts what a segment holds of each partition, while it is written or from its lines.
  *
  * @module
  */
@@ -8,44 +8,45 @@ import { type EpochStart, HeldPartition } from "./held_partition.ts";
 import { type Interval, IntervalSet, type JournalPartition } from "./intervals.ts";
 import { quickClassify } from "./line_scan.ts";
 
-/** A partition's share of a segment, as a checkpoint and a manifest have it. */
+/** A partition's share of a segment, as checkpoints and manifests store it. */
 export interface PartitionShare {
   readonly topic: string;
   readonly topic_id: string;
   readonly partition: number;
-  /** Lines of this partition. */
   readonly records: number;
-  /** Lowest and highest offset of a line; null where there is none. */
+  /** Lowest and highest offset of a line; null if there is no line. */
   readonly first_offset: number | null;
   readonly last_offset: number | null;
-  /** Offsets held since these lines are there, `[start, end)`: wider than the lines where offsets do not exist. */
+  /**
+   * Offsets held because of this segment, `[start, end)`; includes offsets without a record, such as compacted ones.
+   */
   readonly held: readonly OffsetPair[];
 }
 
 /**
- * A partition's leader epochs in a segment. Apart from the share, because earlier versions compare all of a
- * share with the segment's lines.
+ * A partition's leader epochs in a segment. Kept apart from the share, because earlier versions compare all fields
+ * of a share with the segment's lines.
  */
 export interface PartitionEpochs {
   readonly topic: string;
   readonly topic_id: string;
   readonly partition: number;
-  /** `[epoch, start]`: what the share holds from `start` on has this epoch; null where it is not known. */
+  /** `[epoch, start]`: offsets of the share from `start` on have this epoch; null if it is unknown. */
   readonly starts: readonly EpochPair[];
   /**
-   * Offsets that are no longer held since this segment was written, `[start, end)`, because the log was truncated.
-   * The share may hold them anew.
+   * Offsets no longer held since this segment was written, `[start, end)`, because the log was truncated. The share
+   * may hold them again.
    */
   readonly superseded: readonly OffsetPair[];
 }
 
 export interface AccountData {
-  /** Lines of any kind. */
+  /** Lines of any kind, including those that are not records. */
   readonly lines: number;
   readonly partitions: readonly PartitionShare[];
-  /** Partitions with a known epoch, or with superseded offsets; absent where there is none. */
+  /** Partitions with a known epoch or superseded offsets; absent if there are none. */
   readonly leader_epochs?: readonly PartitionEpochs[];
-  /** No record's timestamp lies outside; absent where that is not known of each, or there is no record. */
+  /** The range of all record timestamps; absent if a record's timestamp is unknown, or there are no records. */
   readonly record_times?: RecordTimes;
 }
 
@@ -58,7 +59,6 @@ export interface RecordTimes {
 const NO_TIMES: RecordTimes = { min: Infinity, max: -Infinity };
 const ANY_TIMES: RecordTimes = { min: -Infinity, max: Infinity };
 
-/** Returns the range of timestamps of some records. */
 export function recordTimesOf(records: Iterable<{ readonly timestampMs: number }>): RecordTimes {
   let { min, max } = NO_TIMES;
   for (const { timestampMs } of records) {
@@ -87,14 +87,13 @@ export function epochStarts(pairs: readonly EpochPair[]): readonly EpochStart[] 
   return pairs.map(([epoch, start]) => ({ epoch: epoch ?? undefined, start }));
 }
 
-/** What a segment holds of a partition, and what it superseded before. */
+/** The offsets of a partition in a segment, and those of earlier segments that it superseded. */
 export interface SegmentOffsets {
   readonly partition: JournalPartition;
   readonly held: HeldPartition;
   readonly superseded: readonly Interval[];
 }
 
-/** Returns the offsets of each partition in a segment. */
 export function offsetsIn(
   { partitions, leader_epochs = [] }: Pick<AccountData, "partitions" | "leader_epochs">,
 ): readonly SegmentOffsets[] {
@@ -145,7 +144,7 @@ export class SegmentAccount {
     return this.#lines;
   }
 
-  /** A line that is a record's. */
+  /** Counts a line that is a record. */
   addRecord(
     partition: JournalPartition,
     { offset, leaderEpoch, timestampMs }: {
@@ -163,14 +162,13 @@ export class SegmentAccount {
     noteSuperseded(share, share.held.addLine(offset, leaderEpoch).superseded);
   }
 
-  /** Lines that are no records. */
   addForeign(lineCount: number): void {
     this.#lines += lineCount;
   }
 
   /**
-   * Lines of one partition in the order of their offsets, of which only the first and the last are
-   * looked at. Returns whether these are records; where not, nothing was counted.
+   * Counts lines of one partition, sorted by offset. Parses only the first and the last: returns false, and counts
+   * nothing, if either is not a record.
    */
   addAppend(
     { intervals, epochs, lines, lineEnds, recordTimes, ...partition }: JournalPartition & {
@@ -197,7 +195,7 @@ export class SegmentAccount {
     return true;
   }
 
-  /** Offsets that are no longer held, whichever segment has their lines. */
+  /** Notes offsets that are no longer held, whichever segment has their lines. */
   supersede(partition: JournalPartition, intervals: readonly Interval[]): void {
     if (intervals.length === 0) return;
     const share = this.#shareOf(partition);
@@ -205,7 +203,7 @@ export class SegmentAccount {
     noteSuperseded(share, intervals);
   }
 
-  /** In the order of topic, id and partition, so that equal accounts are equal as text. */
+  /** Returns the account sorted by topic, id, and partition, so that equal accounts have equal text. */
   data(): AccountData {
     const shares = [...this.#shares.values()].sort(({ of: a }, { of: b }) =>
       compare(a.topic, b.topic) || compare(a.topicId, b.topicId) || a.partition - b.partition

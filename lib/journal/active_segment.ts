@@ -1,10 +1,10 @@
 /**
- * The file being written, `tracker.events`. What `append` has returned from is on the disk, at that
- * path, in that file.
+ * Writes the active segment, `tracker.events`. When `append` returns, its bytes are flushed to that file, and the
+ * file is still at its path.
  *
- * After a failed write or sync nothing is known of the bytes after the last sync: Linux may have
- * dropped them from memory and then say yes to the next fdatasync. So the file is closed, and the
- * next append opens it, cuts it to the last synced length and writes its own bytes again.
+ * After a failed write or sync, the bytes after the last sync are in an unknown state: Linux may have dropped them
+ * from memory and then report success for the next fdatasync. So the file is closed. The next append reopens it,
+ * cuts it to the last synced length, and writes its own bytes again.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { createHash, type Hash } from "node:crypto";
 import { activePath, closedPath, SegmentEdges } from "./segments.ts";
 import { type FileFacts, type Storage, type StoredFile, writeAll } from "./storage.ts";
 
-/** The file on the disk is no longer the one that was written: it has to be read as after a start. */
+/** The file on disk is not the one that was written; it must be read again, as after a restart. */
 export class SegmentDisplacedError extends Error {
   override readonly name = "SegmentDisplacedError";
 }
@@ -21,11 +21,11 @@ export class SegmentDisplacedError extends Error {
 export interface ActiveSegmentOptions {
   readonly storage: Storage;
   readonly directory: string;
-  /** The number that it gets when it is closed. */
+  /** The number it gets when it is closed. */
   readonly number: number;
   readonly bytes: number;
   readonly edges: SegmentEdges;
-  /** Whether to take the SHA-256 of what is appended (1 s a GB); of no use where no segment is closed. */
+  /** Whether to compute the SHA-256 of appended bytes (1 s per GB); not needed if segments are never closed. */
   readonly isHashed: boolean;
 }
 
@@ -34,7 +34,7 @@ export interface RotatedSegment {
   readonly number: number;
   readonly bytes: number;
   readonly edges: SegmentEdges;
-  /** Of all its bytes; undefined where a part was written by an earlier run. */
+  /** SHA-256 of all bytes; undefined if an earlier run wrote a part of them. */
   readonly sha256: string | undefined;
 }
 
@@ -43,7 +43,7 @@ export class ActiveSegment {
   readonly #storage: Storage;
   readonly #directory: string;
   #number: number;
-  /** The length that the last sync covered. */
+  /** The length covered by the last sync. */
   #bytes: number;
   #edges: SegmentEdges;
   #identity: string;
@@ -51,7 +51,7 @@ export class ActiveSegment {
   #hash: Hash | undefined;
   /** Undefined after a failure, until the next append. */
   #file: StoredFile | undefined;
-  /** True from before the rename until the new file is there: a failure leaves it between. */
+  /** True from before the rename until the new file exists; stays true after a failure in between. */
   #rotating = false;
 
   private constructor(options: ActiveSegmentOptions, file: StoredFile, facts: FileFacts) {
@@ -67,7 +67,6 @@ export class ActiveSegment {
     this.#identity = facts.identity;
   }
 
-  /** Opens the file that recovery has left. */
   static async open(options: ActiveSegmentOptions): Promise<ActiveSegment> {
     const file = await options.storage.open(activePath(options.directory), "append");
     try {
@@ -97,10 +96,10 @@ export class ActiveSegment {
   }
 
   /**
-   * Appends the parts, in order, and returns when they are on the disk. Where it throws, none of them
-   * counts, and it may be called again with the same parts.
+   * Appends the parts in order and returns when they are flushed to disk. If it throws, nothing was appended, and
+   * it may be called again with the same parts.
    *
-   * @throws {SegmentDisplacedError} where the file is not the one that was written before.
+   * @throws {SegmentDisplacedError} if the file is not the one written before.
    */
   async append(parts: readonly Uint8Array[]): Promise<void> {
     if (this.#rotating) throw new TypeError("Cannot append to a segment that is being closed");
@@ -125,12 +124,12 @@ export class ActiveSegment {
   }
 
   /**
-   * Closes the segment by renaming it to its number, and begins the next one. All of it is synced
-   * already. Where it throws, it has to be called again, and goes on from where it was:
+   * Closes the segment by renaming it to its number, and starts the next one. Everything is synced already. If it
+   * throws, call it again; it resumes at the failed step:
    *
    *     rename  ->  sync the directory  ->  create  ->  sync the directory
    *
-   * Recovery finds its way from between any two of them: no active file is an empty one.
+   * Recovery handles a crash between any two steps: a missing active file counts as an empty one.
    */
   async rotate(): Promise<RotatedSegment> {
     if (!this.#rotating) {
@@ -197,7 +196,7 @@ export class ActiveSegment {
     const facts = await this.#storage.stat(this.path);
     if (facts?.identity === this.#identity) {
       this.#requireExact(facts, this.#bytes);
-      // rename(2) overwrites. The folder is ours alone by its lock, so looking first is enough.
+      // rename(2) overwrites. We hold the folder's lock, so checking first is enough.
       while (await this.#storage.stat(closedPath(this.#directory, this.#number)) !== undefined) {
         this.#number++;
       }
@@ -212,7 +211,10 @@ export class ActiveSegment {
     return this.#isHashed ? createHash("sha256") : undefined;
   }
 
-  /** A folder that is away (unmounted, being moved) may come back with our file in it: keep trying. */
+  /**
+   * Throws if the folder is gone. It may be unmounted or being moved, and come back with our file in it, so callers
+   * retry.
+   */
   async #requireDirectory(): Promise<void> {
     await this.#storage.list(this.#directory);
   }
@@ -224,12 +226,12 @@ export class ActiveSegment {
     }
     if (facts.bytes < this.#bytes) {
       throw new SegmentDisplacedError(
-        `the journal has ${facts.bytes} bytes, and had ${this.#bytes}: it was cut by another program`,
+        `the journal has ${facts.bytes} bytes, but had ${this.#bytes}: another program cut it`,
       );
     }
   }
 
-  /** Requires that the file is the one that was written, and has no bytes but ours. */
+  /** Requires that the file is the one that was written and contains only our bytes. */
   #requireExact(facts: FileFacts | undefined, bytes: number): void {
     this.#requireSame(facts);
     if (facts?.bytes !== bytes) {
@@ -239,7 +241,10 @@ export class ActiveSegment {
     }
   }
 
-  /** A file that was removed or replaced can be written and synced without an error, and is lost. */
+  /**
+   * Requires that the file is still in place: writing and syncing a removed or replaced file succeeds, but the data
+   * is lost.
+   */
   async #requireInPlace(bytes: number): Promise<void> {
     this.#requireExact(await this.#storage.stat(this.path), bytes);
   }

@@ -1,5 +1,5 @@
 /**
- * Appends that are not yet flushed to disk, in order: the group that is being written, and those queued behind it.
+ * Queues appends that are not yet flushed to disk: the group being written, and those waiting behind it.
  *
  * @module
  */
@@ -10,37 +10,37 @@ import type { HeldOffsets } from "./held_offsets.ts";
 import type { EpochStart } from "./held_partition.ts";
 import { type Interval, IntervalSet, isSamePartition, type JournalPartition } from "./intervals.ts";
 
-/** A group takes no further append beyond this; one append alone may be larger. */
+/** Maximum size of a group of appends; a single append may be larger. */
 const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** Lines of one partition, in the order of their offsets. */
+/** Lines of one partition, sorted by offset. */
 export interface JournalAppend extends JournalPartition {
   /**
-   * Offsets that are held once the append is durable; not empty, in any order, none held already. They may include
-   * offsets without a line: compacted records and transaction markers.
+   * Offsets held once the append is durable; not empty, in any order, none held already. They may include offsets
+   * without a line: compacted records and transaction markers.
    */
   readonly intervals: readonly Interval[];
   /**
-   * The first offset of each leader epoch, sorted; empty where none is known. The first of them holds for
-   * the offsets before it too.
+   * The first offset of each leader epoch, sorted; empty if none is known. The first epoch also applies to the
+   * offsets before it.
    */
   readonly epochs: readonly EpochStart[];
-  /** Whole lines, including the last newline; must not change until the append has resolved. */
+  /** Whole lines, including the last newline; must not change until the append resolves. */
   readonly lines: Uint8Array;
   /** The end of each line, just past its newline; the last one is the length of `lines`. */
   readonly lineEnds: ArrayLike<number>;
-  /** No timestamp of the records lies outside; where it is left out, the segment's manifest has no such range. */
+  /** The range of the records' timestamps; if undefined, the segment's manifest has no such range. */
   readonly recordTimes?: RecordTimes;
 }
 
-/** The append was not made, because the journal was closed or abandoned before. */
+/** The append was not written, because the journal was closed or abandoned first. */
 export class JournalClosedError extends Error {
   override readonly name = "JournalClosedError";
 }
 
 /**
- * The files were modified by another process while the append waited, and were read again. Ask `holds` which of the
+ * Another process modified the files while the append waited, and they were read again. Ask `holds` which of the
  * records are held now, and append the others.
  */
 export class JournalReopenedError extends Error {
@@ -61,12 +61,10 @@ export class AppendQueue {
     return this.#waiting.length === 0;
   }
 
-  /** Appends that are being written. */
   get group(): readonly JournalAppend[] {
     return this.#group.map(({ append }) => append);
   }
 
-  /** Counts of what is not yet flushed to disk. */
   get pending(): { readonly lineCount: number; readonly bytes: number } {
     const all = this.#all();
     return {
@@ -75,14 +73,14 @@ export class AppendQueue {
     };
   }
 
-  /** Resolves with {@link resolveGroup}, rejects with {@link refuseAll}. */
+  /** Queues an append. The promise resolves with {@link resolveGroup} and rejects with {@link refuseAll}. */
   add(append: JournalAppend): Promise<void> {
     return new Promise((resolve, reject) => this.#waiting.push({ append, resolve, reject }));
   }
 
   /**
-   * Makes a group of the first appends that wait, at least of one, for a segment that has `roomBytes` left. An append
-   * that is larger than a segment is split: what fits comes first, its rest in the next groups.
+   * Takes the first waiting appends, at least one, as the group to write to a segment that has `roomBytes` left. An
+   * append larger than a segment is split: what fits comes first, the rest goes to the next groups.
    */
   takeGroup(
     { roomBytes, segmentBytesMax }: {
@@ -112,14 +110,14 @@ export class AppendQueue {
     const parts = splitAppend(first.append, isRoomLeft ? roomBytes : segmentBytesMax);
     if (parts === undefined) return undefined;
     const [head, tail] = parts;
-    // The append is on the disk when its last part is; a refusal is the last part's as well.
+    // The append settles with its last part.
     const settlesLater = { resolve() {}, reject() {} };
     this.#waiting.splice(0, 1, { append: head, ...settlesLater }, { ...first, append: tail });
     return head.lines.length;
   }
 
   resolveGroup(): void {
-    // A caller may append again at once, and must not find its last append still in the queue.
+    // A caller may append again at once, and must not find its last append still queued.
     for (const { resolve } of this.#group.splice(0)) resolve();
   }
 
@@ -132,7 +130,7 @@ export class AppendQueue {
   requireNone(partition: JournalPartition): void {
     if (!this.#all().some((append) => isSamePartition(append, partition))) return;
     throw new RangeError(
-      `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": it is being appended to`,
+      `Cannot truncate partition ${partition.partition} of topic "${partition.topic}": appends to it are in progress`,
     );
   }
 
@@ -162,7 +160,7 @@ export class AppendQueue {
       if (own.overlaps(interval) || held.of(partition).overlaps(interval)) {
         throw new RangeError(
           `Cannot append offsets ${interval.start} to ${interval.end} of partition ${partition.partition} ` +
-            `of topic "${partition.topic}": the journal holds some of them, or is about to`,
+            `of topic "${partition.topic}": the journal holds some of them already, or is writing them`,
         );
       }
       own.add(interval);

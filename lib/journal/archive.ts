@@ -1,13 +1,13 @@
 /**
- * A closed segment, compressed: `tracker.archive.000001.zst`. Blocks of up to 1 MiB, each a zstd frame of
- * its own with a checksum, and before each a skippable frame that says how long it is:
+ * A closed segment, compressed: `tracker.archive.000001.zst`. Blocks of up to 1 MiB are each a zstd frame with a
+ * checksum. A skippable frame before each block holds its lengths:
  *
  *     50 2A 4D 18 | 08 00 00 00 | u32 length of the frame | u32 length of the block | zstd frame | ...
  *     (numbers are little-endian)
  *
- * `zstd -dc` reads the whole as one file. The lengths make it possible to read from any position, a block at
- * a time: the decoder of `node:zlib` for streams cannot be trusted here, as it takes a frame that is cut
- * for whole, and throws where nobody can catch it (Deno 2.9).
+ * `zstd -dc` reads the whole as one file. The lengths allow reading from any position, a block at a time. The
+ * stream decoder of `node:zlib` cannot be used (Deno 2.9): it accepts a truncated frame as complete, and throws
+ * errors that cannot be caught.
  *
  * @module
  */
@@ -16,24 +16,23 @@ import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { joined } from "./segments.ts";
 import { type ReadableFile, readRange } from "./storage.ts";
 
-/** About 2 ms of work: so long nothing else is done. */
+/** Compressing or decompressing a block takes about 2 ms, during which nothing else runs. */
 export const BLOCK_BYTES = 1024 * 1024;
 
 const MAGIC = 0x184d2a50;
 const HEADER_BYTES = 16;
 const LENGTHS_BYTES = 8;
-/** 500 MB/s and a ninth of the size for orders; level 9 gains a third, and takes five times as long. */
+/** 500 MB/s and a ninth of the size for orders; level 9 saves another third but takes five times as long. */
 const LEVEL = 3;
 
-/** Node takes no smaller pieces to unpack into. */
 const CHUNK_BYTES_MIN = 64;
 
-/** The archive is not what was written. */
+/** The archive was damaged after it was written. */
 export class ArchiveDamagedError extends Error {
   override readonly name = "ArchiveDamagedError";
 }
 
-/** A block of a segment, as the archive has it: 1 to `BLOCK_BYTES` bytes. */
+/** Compresses a block of a segment, 1 to `BLOCK_BYTES` bytes, with its header. */
 export function packBlock(block: Uint8Array): Uint8Array {
   const frame = zstdCompressSync(block, {
     params: {
@@ -50,15 +49,14 @@ export function packBlock(block: Uint8Array): Uint8Array {
 }
 
 interface Block {
-  /** In the segment. */
+  /** Position in the segment. */
   readonly start: number;
   readonly end: number;
-  /** Of the frame, in the archive. */
   readonly frameStart: number;
   readonly frameEnd: number;
 }
 
-/** An archive, read as if it were the segment. */
+/** Reads an archive as if it were the segment. */
 export class ArchiveReader implements ReadableFile {
   readonly #file: ReadableFile;
   readonly #blocks: readonly Block[];
@@ -74,10 +72,10 @@ export class ArchiveReader implements ReadableFile {
   }
 
   /**
-   * Looks at the length of every block (50 ms a GB). The file is closed with the reader, or where it throws.
+   * Reads the length of every block (50 ms per GB). The file is closed with the reader, or if this throws.
    *
    * @param isPartial to read as far as the lengths lead, instead of throwing.
-   * @throws {ArchiveDamagedError} where the lengths do not lead to the end of the file.
+   * @throws {ArchiveDamagedError} if the lengths do not lead to the end of the file.
    */
   static async open(
     file: ReadableFile,
@@ -102,7 +100,6 @@ export class ArchiveReader implements ReadableFile {
     }
   }
 
-  /** Bytes of the segment. */
   get bytes(): number {
     return this.#blocks.at(-1)?.end ?? 0;
   }
@@ -112,7 +109,7 @@ export class ArchiveReader implements ReadableFile {
     return Promise.resolve();
   }
 
-  /** @throws {ArchiveDamagedError} where the block is not what was written. */
+  /** @throws {ArchiveDamagedError} if the block's checksum does not match. */
   async read(into: Uint8Array): Promise<number | null> {
     const block = this.#blockAt(this.#position);
     if (block === undefined) return null;
@@ -157,7 +154,10 @@ export class ArchiveReader implements ReadableFile {
   }
 }
 
-/** Gives memory back at once: the collector would let 64 MB of blocks gather. Leaves Node's pool of small buffers alone. */
+/**
+ * Frees memory at once: the garbage collector would let 64 MB of blocks accumulate. Leaves Node's pool of small
+ * buffers alone.
+ */
 function release({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && byteLength > buffer.byteLength / 2) buffer.transfer(0);
 }
@@ -165,10 +165,10 @@ function release({ buffer, byteLength }: Uint8Array): void {
 function unpackFrame(frame: Uint8Array, { start, end, frameStart, frameEnd }: Block): Uint8Array {
   let bytes: Uint8Array | undefined;
   let cause: unknown;
-  // A frame without its last bytes, the checksum, is unpacked without a complaint.
+  // Node decompresses a frame that lacks its last bytes, the checksum, without an error.
   if (frame.length === frameEnd - frameStart) {
     try {
-      // In one piece: pieces of the default 16 KiB would be copied together.
+      // One chunk: chunks of the default 16 KiB would have to be concatenated.
       const options = {
         maxOutputLength: end - start,
         chunkSize: Math.max(end - start + 1, CHUNK_BYTES_MIN),
@@ -184,7 +184,7 @@ function unpackFrame(frame: Uint8Array, { start, end, frameStart, frameEnd }: Bl
   return bytes;
 }
 
-/** Undefined where there is no header. */
+/** Returns undefined if there is no header. */
 async function readHeader(
   file: ReadableFile,
   at: number,

@@ -1,22 +1,22 @@
 /**
- * The checkpoint, `tracker.checkpoint`: what the journal holds up to a byte position, so that a
- * restart reads only what was written after it.
+ * The checkpoint, `tracker.checkpoint`: what the journal holds up to a byte position, so that a restart reads only
+ * what was written after it.
  *
  *     {"version":2,"sha256":"<of the body's text>","body":{
  *       "journal": "<UUID>", "written": "<RFC 3339>",
- *       "segment": 3, "position": 123456,            the active segment's number, and the bytes covered of it
+ *       "segment": 3, "position": 123456,         the active segment's number, and how many of its bytes are covered
  *       "fingerprint": {"headSha256","tailSha256"},
  *       "closed": [[1, 1073741824], [2, 1073740000]],           closed segments: number, bytes
  *       "topics": [{"id","name","partitions":[
  *         {"partition":0,"intervals":[[0,1000]],"epochs":[[7,0],[9,640]],        offsets 640 to 999: epoch 9
- *          "truncated":[9,1000]}]}],      the log was truncated at 1000, where epoch 9 was; no line says so yet
- *       "active": {"lines","partitions":[...]}}}              what the active segment has, for its manifest
+ *          "truncated":[9,1000]}]}],      the log was truncated at 1000, in epoch 9; no line says so yet
+ *       "active": {"lines","partitions":[...]}}}              the active segment's account, for its manifest
  *
- * Version 1 has no epochs. A version that cannot know about epochs must not read them as if it did: it would hold
- * what was superseded. So it finds version 2, which it does not know, and reads the journal's lines instead.
+ * Version 1 has no epochs. Versions of orderflow that do not know about epochs would hold superseded records; they
+ * reject version 2 as unknown, and read the journal's lines instead.
  *
- * What it claims is on the disk: it is written after the fdatasync that covers its position. It can
- * be lost at any time; the journal's lines say the same (`recovery.ts`).
+ * Everything a checkpoint covers is on disk: it is written after the fdatasync that covers its position. It can be
+ * lost at any time, because the journal's lines say the same (`recovery.ts`).
  *
  * @module
  */
@@ -47,7 +47,7 @@ export interface Checkpoint {
   readonly fingerprint: SegmentFingerprint;
   readonly closed: readonly { readonly number: number; readonly bytes: number }[];
   readonly held: HeldOffsets;
-  /** What the active segment has up to the position; undefined where that was not counted. */
+  /** The active segment's account up to the position; undefined if it was not counted. */
   readonly active: AccountData | undefined;
 }
 
@@ -56,7 +56,7 @@ export type CheckpointRead =
   | { readonly kind: "missing" }
   | { readonly kind: "damaged"; readonly reason: string };
 
-/** The checkpoint as text; taken at once, so that the journal may go on while the text is written. */
+/** Encodes the checkpoint at once, so that the journal may go on while the text is written. */
 export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): string {
   const body = {
     journal: checkpoint.journalId,
@@ -82,7 +82,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint, writtenAt: Date): strin
   return encodeSealed(body, { version: VERSION });
 }
 
-/** @throws {SyntaxError} where the text is not a whole checkpoint of a known version; the message says why. */
+/** @throws {SyntaxError} if the text is not a whole checkpoint of a known version; the message says why. */
 export function decodeCheckpoint(text: string): Checkpoint {
   return fromBody(decodeSealed(text, { version: VERSION, what: "checkpoint" }) as Body);
 }
@@ -132,7 +132,7 @@ function fromBody(body: Body): Checkpoint {
   };
 }
 
-/** Replaces the checkpoint in one step: after a crash there is the old one or the new one. */
+/** Replaces the checkpoint atomically: after a crash, there is either the old one or the new one. */
 export async function writeCheckpoint(
   storage: Storage,
   directory: string,
@@ -151,7 +151,7 @@ export async function readCheckpoint(
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     return { kind: "read", checkpoint: decodeCheckpoint(text) };
   } catch (error) {
-    // Whatever is wrong with it, the journal's lines say the same.
+    // Whatever is wrong with it, the journal's lines have the same information.
     return { kind: "damaged", reason: error instanceof Error ? error.message : String(error) };
   }
 }

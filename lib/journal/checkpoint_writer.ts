@@ -1,8 +1,8 @@
 /**
- * Decides when a checkpoint is written, and writes one at a time.
+ * Decides when to write a checkpoint, and writes one at a time.
  *
- * While a group of appends is being written, the segment and what is held do not belong together. So a checkpoint
- * that is asked for then is begun by the journal when the group has ended.
+ * While a group of appends is being written, the segment and the held offsets do not match. A checkpoint requested
+ * then is started by the journal when the group has ended.
  *
  * @module
  */
@@ -12,25 +12,25 @@ import type { NoticeListener } from "./notice.ts";
 import type { Storage } from "./storage.ts";
 
 const INTERVAL_MS = 5_000;
-/** About so much is read at a restart, at the most: some 0.2 s. */
+/** Bounds how much is read at a restart: some 0.2 s. */
 const BYTES = 32 * 1024 * 1024;
 
 export interface CheckpointWriterOptions {
   readonly storage: Storage;
   readonly directory: string;
-  /** Milliseconds from any beginning, never going back. */
+  /** Returns milliseconds of a monotonic clock. */
   readonly now: () => number;
   readonly onNotice: NoticeListener;
-  /** Called between groups of appends only. */
+  /** Called only between groups of appends. */
   readonly content: () => Checkpoint;
-  /** Whether no group is being written, nor will be soon. */
+  /** True if no group is being written, nor will be soon. */
   readonly isIdle: () => boolean;
 }
 
 export class CheckpointWriter {
   readonly #options: CheckpointWriterOptions;
   #writing: Promise<void> | undefined;
-  /** Resolves when a checkpoint was written that was begun after it was asked for. */
+  /** Resolves when a checkpoint has been written that was started after it was requested. */
   #wanted: PromiseWithResolvers<void> | undefined;
   #hasFailed = false;
   #writtenMs: number;
@@ -41,7 +41,6 @@ export class CheckpointWriter {
     this.#writtenMs = options.now();
   }
 
-  /** The end of the checkpoint that is being written; undefined where none is. */
   get writing(): Promise<void> | undefined {
     return this.#writing;
   }
@@ -50,14 +49,14 @@ export class CheckpointWriter {
     this.#bytes += bytes;
   }
 
-  /** Makes the next checkpoint due when the group has ended. */
+  /** Makes the next checkpoint due at the end of the group. */
   hasten(): void {
     this.#bytes = Infinity;
   }
 
   /**
-   * Writes a checkpoint as soon as possible, and returns when it is written, or cannot be. Never throws: a journal
-   * without one is whole, and slower to open.
+   * Writes a checkpoint as soon as possible. Resolves when it is written, or when that has failed. Never throws: a
+   * journal without a checkpoint is complete, just slower to open.
    */
   request(): Promise<void> {
     const { promise } = this.#wanted ??= Promise.withResolvers();
@@ -65,7 +64,7 @@ export class CheckpointWriter {
     return promise;
   }
 
-  /** Called when a group has ended. Not awaited: the content is taken now. */
+  /** Called at the end of a group. Not awaited: the content is taken now. */
   writeIfDue(): void {
     if (this.#writing !== undefined) return;
     const isDue = this.#wanted !== undefined || this.#bytes >= BYTES ||
@@ -80,7 +79,7 @@ export class CheckpointWriter {
     });
   }
 
-  /** Nothing can be written at the moment: who waits for a checkpoint goes on without it. */
+  /** Lets those who wait for a checkpoint continue without it, because nothing can be written at the moment. */
   postpone(): void {
     this.hasten();
     this.#wanted?.resolve();

@@ -1,13 +1,13 @@
 /**
- * The time as the journal sees it, so that a test can decide how it passes.
+ * The journal's clock, which tests replace.
  *
  * @module
  */
 
 export interface Clock {
-  /** Milliseconds from any beginning, never going back. */
+  /** Returns milliseconds of a monotonic clock. */
   now(): number;
-  /** Returns the date and time: closed segments are dated with it, and removed by their age. */
+  /** Returns the date and time, which date closed segments and decide when they are old enough to be removed. */
   date(): Date;
   /** Returns after `delayMs`, or as soon as the signal is aborted. */
   sleep(delayMs: number, signal: AbortSignal): Promise<void>;

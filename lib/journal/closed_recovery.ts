@@ -1,7 +1,6 @@
 /**
- * What the closed segments of a journal hold when it is opened, as far as the checkpoint does not cover them: by
- * their manifests, else by their lines. In the order in which they were written, for a line supersedes
- * earlier ones.
+ * Recovers what the closed segments hold beyond the checkpoint, from their manifests, or else from their lines.
+ * Reads them in the order in which they were written, because a line supersedes earlier ones.
  *
  * @module
  */
@@ -23,16 +22,14 @@ export interface RecoveryOptions {
   readonly onNotice: NoticeListener;
 }
 
-/** A closed segment that is there, compressed or not. */
+/** A closed segment that exists, compressed or not. */
 export interface RecoveredSegment {
   readonly number: number;
   readonly bytes: number;
-  /** What the segment has in it, where that is known. */
   readonly account?: SegmentAccount;
 }
 
 export interface RecoveredClosed {
-  /** By number. */
   readonly segments: readonly RecoveredSegment[];
   readonly lineCount: number;
   readonly readBytes: number;
@@ -45,7 +42,7 @@ interface ClosedOptions {
   readonly held: HeldOffsets;
 }
 
-/** Adds to `held` what the checkpoint does not cover of the closed segments. */
+/** Adds to `held` what the closed segments hold beyond the checkpoint. */
 export async function recoverClosed(
   options: RecoveryOptions,
   closedOptions: ClosedOptions,
@@ -104,7 +101,7 @@ class ClosedRecovery implements RecoveredClosed {
     }
   }
 
-  /** The file of a segment that was removed may still be there, whole or not. */
+  /** The file of a removed segment may still exist, whole or not. */
   async #manifestFitting(segment: ClosedSegment): Promise<Manifest | undefined> {
     const { storage } = this.#options;
     return this.#list.removed.has(segment.number)
@@ -121,7 +118,7 @@ class ClosedRecovery implements RecoveredClosed {
       return;
     }
     const manifest = await readManifestOf(storage, this.#list, number);
-    // What the checkpoint covers may be superseded since: it is not held again.
+    // Records that the checkpoint covers may have been superseded since; they must not be held again.
     const held = isCovered ? new HeldOffsets() : this.#held;
     if (manifest !== undefined) {
       this.#addManifest(manifest, held);
@@ -138,7 +135,7 @@ class ClosedRecovery implements RecoveredClosed {
     }
   }
 
-  /** What a segment held that was removed for its age is held on. */
+  /** Offsets of segments removed for their age stay held. */
   async #recoverRemoved(number: number): Promise<void> {
     if (positionIn(this.#start, number) === undefined) return;
     const manifest = await readManifestOf(this.#options.storage, this.#list, number);

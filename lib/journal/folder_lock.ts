@@ -1,9 +1,9 @@
 /**
- * One tracker a folder: two that append to the same journal would write records twice and cut each
- * other's lines.
+ * Allows one tracker per folder: two that append to the same journal would write records twice and cut each other's
+ * lines.
  *
- * The lock is the operating system's (flock(2)), on `tracker.lock`; it ends with the process that
- * holds it, however that dies. What the file says, the holder's process id, is for the reader only.
+ * The lock is the operating system's (flock(2)), on `tracker.lock`. It ends with the process that holds it, however
+ * that dies. The process id in the file is only for people and messages.
  *
  * @module
  */
@@ -14,11 +14,10 @@ import { readRange, type Storage, type StoredFile, writeAll } from "./storage.ts
 export const LOCK_NAME = "tracker.lock";
 const PID_BYTES_MAX = 32;
 
-/** Another tracker has the folder. */
 export class JournalLockedError extends Error {
   override readonly name = "JournalLockedError";
   readonly path: string;
-  /** Process id of the tracker that has it, where it could be read. */
+  /** Process id of the tracker holding the lock, if it could be read. */
   readonly holderPid: number | undefined;
 
   constructor(path: string, holderPid: number | undefined) {
@@ -44,7 +43,7 @@ export class FolderLock {
     this.#file = file;
   }
 
-  /** @throws {JournalLockedError} where another tracker has the folder. */
+  /** @throws {JournalLockedError} if another tracker has locked the folder. */
   static async take(storage: Storage, directory: string): Promise<FolderLock> {
     const path = join(directory, LOCK_NAME);
     const file = await storage.open(path, "lock");
@@ -60,13 +59,13 @@ export class FolderLock {
     }
   }
 
-  /** Whether the lock file is still the one in the folder: it is not after the folder was replaced. */
+  /** Reports whether the lock file is still the one in the folder. It is not after the folder was replaced. */
   async isInPlace(): Promise<boolean> {
     const [ours, there] = [await this.#file.stat(), await this.#storage.stat(this.#path)];
     return ours.identity === there?.identity;
   }
 
-  /** The file stays: whoever removed it could remove one that another tracker has just locked. */
+  /** Leaves the file in place: removing it could remove one that another tracker has just locked. */
   release(): void {
     this.#file.close();
   }

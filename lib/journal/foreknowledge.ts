@@ -10,11 +10,11 @@ import type { Foreknown, SegmentName } from "./segment_listing.ts";
 import { closedName, closedPath, listSegments, type SegmentList } from "./segments.ts";
 import type { Storage } from "./storage.ts";
 
-/** Records that are looked for: each must match every criterion; undefined matches any. */
+/** Records to look for. A record must match every criterion; undefined matches any. */
 export interface RecordRange {
   readonly topic?: string | undefined;
   readonly partition?: number | undefined;
-  /** The first and the last offset, both included. */
+  /** First and last offset, both included. */
   readonly offsets?: { readonly from: number; readonly to: number } | undefined;
   /** Timestamps in milliseconds since the epoch, both ends included. */
   readonly times?: RecordTimes | undefined;
@@ -22,13 +22,13 @@ export interface RecordRange {
 
 export interface Foreknowledge {
   readonly of: (segment: SegmentName) => Foreknown;
-  /** Paths of segments that have a manifest and are neither there nor removed for their age. */
+  /** Paths of segments that have a manifest but are neither present nor removed for their age. */
   readonly missing: readonly string[];
 }
 
 const NOT_KNOWN: Foreknown = { isWanted: true };
 
-/** Reads the manifests of a journal (0.2 ms each). A damaged one tells nothing. */
+/** Reads the manifests of a journal (0.2 ms each). Damaged ones are skipped. */
 export async function readForeknowledge(
   storage: Storage,
   directory: string,
@@ -43,11 +43,11 @@ export async function readForeknowledge(
     const manifest = await readManifestOf(storage, list, number);
     if (manifest?.segment.name !== closedName(number)) continue;
     const { bytes } = manifest.segment;
-    // A segment that was changed is read, whatever its manifest says.
+    // A segment that was modified is always read, whatever its manifest says.
     const isWanted = (sizes.get(number) ?? bytes) !== bytes || canHold(manifest, range);
     known.set(number, { isWanted, bytes });
   }
-  // A tracker may have compressed or removed them while they were listed.
+  // A tracker may have compressed or removed them during the listing.
   const again = absent.length === 0 ? list : await listSegments(storage, directory);
   const missing = absent.filter((number) => again.manifests.has(number) && !isThere(again, number));
   return {

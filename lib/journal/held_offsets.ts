@@ -1,5 +1,5 @@
 /**
- * Which offsets a journal holds, by topic and partition, and the leader epochs in which they were appended.
+ * Tracks which offsets a journal holds, by topic and partition, and the leader epochs in which they were appended.
  *
  * @module
  */
@@ -13,7 +13,6 @@ import {
 } from "./held_partition.ts";
 import { type Interval, IntervalSet, type JournalPartition } from "./intervals.ts";
 
-/** What is held of one topic. */
 export interface HeldTopic {
   readonly topic: string;
   readonly topicId: string;
@@ -22,7 +21,6 @@ export interface HeldTopic {
 
 const NO_OFFSETS = new IntervalSet();
 
-/** The offsets held, by topic and partition. */
 export class HeldOffsets {
   readonly #topics = new Map<string, HeldTopic & { partitions: Map<number, HeldPartition> }>();
 
@@ -35,22 +33,21 @@ export class HeldOffsets {
     return [...this.#topics.values()].some((held) => held.topic === topic);
   }
 
-  /** Returns the offsets held of a partition: an empty set where nothing is. Not to be changed by the caller. */
+  /** Returns the offsets held of a partition, possibly an empty set. Callers must not change it. */
   of(partition: JournalPartition): IntervalSet {
     return this.#find(partition)?.offsets ?? NO_OFFSETS;
   }
 
-  /** Returns where each leader epoch begins in what is held of a partition; see {@link HeldPartition.epochs}. */
+  /** Returns where each leader epoch begins; see {@link HeldPartition.epochs}. */
   epochsOf(partition: JournalPartition): readonly EpochStart[] {
     return this.#find(partition)?.epochs ?? [];
   }
 
-  /** Returns the leader epoch of the highest offset held of a partition; undefined where it is not known. */
+  /** Returns the leader epoch of the highest offset held; undefined if unknown. */
   lastEpochOf(partition: JournalPartition): number | undefined {
     return this.#find(partition)?.lastEpoch;
   }
 
-  /** {@link HeldPartition.add} */
   add(
     partition: JournalPartition,
     interval: Interval,
@@ -59,7 +56,7 @@ export class HeldOffsets {
     return this.partition(partition).add(interval, epochs);
   }
 
-  /** Holds the record of one journal line; lines come in the order in which they were written. */
+  /** Holds the record of one journal line. Lines must come in the order in which they were written. */
   addLine(
     partition: JournalPartition,
     { offset, leaderEpoch }: { readonly offset: number; readonly leaderEpoch: number | undefined },
@@ -67,22 +64,21 @@ export class HeldOffsets {
     return this.partition(partition).addLine(offset, leaderEpoch);
   }
 
-  /** {@link HeldPartition.truncate}; @throws {RangeError} where it is not an offset. */
+  /** {@link HeldPartition.truncate}; @throws {RangeError} if it is not an offset. */
   truncate(partition: JournalPartition, offset: number): readonly EpochRun[] {
     if (!Number.isSafeInteger(offset) || offset < 0) {
       throw new RangeError(
-        `Cannot truncate at offset ${offset}: expected a whole number, not below 0`,
+        `Cannot truncate at offset ${offset}: expected a whole number >= 0`,
       );
     }
     return this.#find(partition)?.truncate(offset) ?? [];
   }
 
-  /** {@link HeldPartition.truncation} */
   truncationOf(partition: JournalPartition): NotedTruncation | undefined {
     return this.#find(partition)?.truncation;
   }
 
-  /** Notes the truncations that are noted in `other` for the next lines. */
+  /** Takes over the truncations that `other` has noted for the next lines. */
   noteTruncationsOf(other: HeldOffsets): void {
     for (const { topic, topicId, partitions } of other.topics()) {
       for (const [partition, { truncation }] of partitions) {
@@ -92,7 +88,6 @@ export class HeldOffsets {
     }
   }
 
-  /** {@link HeldPartition.establish} */
   establish(
     partition: JournalPartition,
     epoch: { readonly epoch: number; readonly start: number },
@@ -100,12 +95,11 @@ export class HeldOffsets {
     this.#find(partition)?.establish(epoch);
   }
 
-  /** {@link HeldPartition.removeRuns} */
   removeRuns(partition: JournalPartition, runs: readonly EpochRun[]): readonly EpochRun[] {
     return this.#find(partition)?.removeRuns(runs) ?? [];
   }
 
-  /** Returns what is held of a partition, to be added to. */
+  /** Returns the held offsets of a partition, which the caller may change. */
   partition(of: JournalPartition): HeldPartition {
     const { partitions } = this.#topic(of);
     let held = partitions.get(of.partition);
@@ -116,12 +110,14 @@ export class HeldOffsets {
     return held;
   }
 
-  /** Puts what is held of a partition in the place of what was. */
   set(of: JournalPartition, held: HeldPartition): void {
     this.#topic(of).partitions.set(of.partition, held);
   }
 
-  /** Whether any of this partition is held under the same name and another id; lines without an id do not tell. */
+  /**
+   * Returns whether offsets of this partition are held under the same name and another id. Lines without an id do
+   * not count.
+   */
   hasNamesake({ topic, topicId, partition }: JournalPartition): boolean {
     for (const held of this.#topics.values()) {
       const isOther = held.topic === topic && held.topicId !== topicId && held.topicId !== "";
@@ -130,7 +126,6 @@ export class HeldOffsets {
     return false;
   }
 
-  /** How many offsets are held here and not in `other`. */
   countNotIn(other: HeldOffsets): number {
     let count = 0;
     for (const { topic, topicId, partitions } of this.#topics.values()) {

@@ -1,9 +1,9 @@
 /**
  * The offsets that a journal holds of one partition, and the leader epoch in which each was appended.
  *
- * A log that was truncated has other records at the same offsets, in another epoch. In one history of a
- * partition epochs never fall as offsets rise, so a journal line tells that the log was truncated
- * before it was written:
+ * After a truncation, a log has other records at the same offsets, in another epoch. Within one history of a
+ * partition, epochs never fall as offsets rise. So a journal line can show that the log was truncated before the
+ * line was written:
  *
  *     held   offset 0 ---- epoch 1 ---- 100 ---- epoch 2 ---- 150
  *     line   offset 120, epoch 4        => 120 to 149 are superseded; 120 is held in epoch 4
@@ -13,11 +13,11 @@
  *     o is held in e, or e is unknown and o is held    the line is a duplicate
  *     o is held in another epoch                       all held offsets from o on are superseded
  *     o is not held                                    held offsets from o on in known, lower epochs are superseded
- *     then o is held in e, and what is superseded is no longer held
+ *     then o is held in e, and superseded offsets are no longer held
  *
  * A tracker never appends an offset that is held, so a line at a held offset means that the partition was truncated
- * at that offset or below, and nothing above it survived. A line in a gap proves no truncation: offsets above it in an
- * equal, higher, or unknown epoch stay held, because another tracker may have journaled the records in between.
+ * at that offset or below, and nothing above it survived. A line in a gap proves no truncation: offsets above it in
+ * an equal, higher, or unknown epoch stay held, because another tracker may have journaled the records in between.
  *
  * @module
  */
@@ -25,34 +25,30 @@
 import { gapsIn, type Interval, IntervalSet, requireInterval } from "./intervals.ts";
 
 /**
- * A leader epoch's first offset: what is held from `start` on, up to the start of the next epoch in a
- * list, was appended in this epoch.
+ * A leader epoch's first offset. Held offsets from `start` up to the next entry of a list were appended in this
+ * epoch.
  */
 export interface EpochStart {
-  /** Undefined where it is not known: lines of earlier versions have none. */
+  /** Undefined if unknown: lines of earlier versions have none. */
   readonly epoch: number | undefined;
   readonly start: number;
 }
 
-/** Offsets that were appended in one leader epoch. */
 export interface EpochRun extends Interval {
-  /** Undefined where it is not known. */
   readonly epoch: number | undefined;
 }
 
 /** Where a partition's log was truncated. */
 export interface NotedTruncation {
-  /** The first offset that was superseded. */
   readonly offset: number;
-  /** Leader epoch of the record that was superseded there; undefined if it is not known. */
+  /** Leader epoch of the record superseded there; undefined if unknown. */
   readonly epoch: number | undefined;
 }
 
-/** What one journal line does to what is held. */
+/** The effect of one journal line on the held offsets. */
 export interface LineEffect {
-  /** Whether the record was held already. */
   readonly isRepeated: boolean;
-  /** What is no longer held, because the log was truncated before the line was written. */
+  /** Offsets no longer held, because the log was truncated before the line was written. */
   readonly superseded: readonly EpochRun[];
 }
 
@@ -60,17 +56,14 @@ const NOTHING: readonly EpochRun[] = [];
 const NEW_LINE: LineEffect = { isRepeated: false, superseded: NOTHING };
 const REPEATED_LINE: LineEffect = { isRepeated: true, superseded: NOTHING };
 
-/** Adding at the end costs the same whatever is held. */
+/** Adding at the end takes constant time. */
 export class HeldPartition {
   readonly #offsets = new IntervalSet();
-  /**
-   * Sorted by `start`, which is held; neighbors differ. What is held before the first entry was appended
-   * in an unknown epoch.
-   */
+  /** Sorted by `start`, which is held; neighbors differ. Offsets before the first entry have an unknown epoch. */
   #epochs: EpochStart[] = [];
   #truncation: NotedTruncation | undefined;
 
-  /** Returns what is held as it was read back: sorted intervals, and {@link epochs} of them. */
+  /** Restores sorted intervals and their {@link epochs}. */
   static from(
     intervals: readonly Interval[],
     epochs: readonly EpochStart[],
@@ -83,32 +76,32 @@ export class HeldPartition {
     return held;
   }
 
-  /** Not to be changed by the caller. */
+  /** Callers must not change it. */
   get offsets(): IntervalSet {
     return this.#offsets;
   }
 
-  /** Where each epoch begins, sorted by `start`. What is held before the first entry has an unknown epoch. */
+  /** Where each epoch begins, sorted by `start`. Offsets before the first entry have an unknown epoch. */
   get epochs(): readonly EpochStart[] {
     return this.#epochs;
   }
 
-  /** The log was truncated here, and no record was added since: the next line has to say so. */
+  /** Where the log was truncated, if no record has been added since; the next line must note it. */
   get truncation(): NotedTruncation | undefined {
     return this.#truncation;
   }
 
-  /** Epoch of the highest held offset; undefined where it is not known, or nothing is held. */
+  /** Epoch of the highest held offset; undefined if unknown, or if nothing is held. */
   get lastEpoch(): number | undefined {
     return this.#epochs.at(-1)?.epoch;
   }
 
-  /** What is held, an entry for each interval in one epoch, sorted. */
+  /** The held offsets, split where the epoch changes; sorted. */
   get runs(): readonly EpochRun[] {
     return this.#runsFrom(0);
   }
 
-  /** Returns whether the record at an offset is held. Where either epoch is unknown, the offset alone decides. */
+  /** Returns whether the record at an offset is held. If either epoch is unknown, the offset alone decides. */
   holds(offset: number, epoch: number | undefined): boolean {
     if (!this.#offsets.has(offset)) return false;
     const held = this.#epochAt(offset);
@@ -116,8 +109,8 @@ export class HeldPartition {
   }
 
   /**
-   * Holds an interval, which was appended in the epochs that begin where `epochs` says: sorted; the first of
-   * them holds for what comes before it; empty: unknown. Returns what that supersedes, by the rule above.
+   * Holds an interval, whose epochs begin as `epochs` says: sorted; the first also applies to the offsets before
+   * it; empty if unknown. Returns what the interval supersedes, by the rule above.
    */
   add(interval: Interval, epochs: readonly EpochStart[]): readonly EpochRun[] {
     if (epochs.length <= 1) return this.#add(interval, epochs[0]?.epoch);
@@ -147,7 +140,6 @@ export class HeldPartition {
     return superseded;
   }
 
-  /** Holds the record of one journal line. */
   addLine(offset: number, epoch: number | undefined): LineEffect {
     if (this.#offsets.has(offset) && (epoch === undefined || epoch === this.#epochAt(offset))) {
       return REPEATED_LINE;
@@ -156,7 +148,7 @@ export class HeldPartition {
     return superseded.length === 0 ? NEW_LINE : { isRepeated: false, superseded };
   }
 
-  /** Holds nothing from `offset` on any more; returns what was held there. */
+  /** Removes everything from `offset` on; returns what was held there. */
   truncate(offset: number): readonly EpochRun[] {
     const superseded = this.#runsFrom(offset);
     this.remove([{ start: offset, end: Infinity }]);
@@ -165,13 +157,13 @@ export class HeldPartition {
     return superseded;
   }
 
-  /** Notes a truncation for the next line; of two the lower one counts, and at one offset the later one. */
+  /** Notes a truncation for the next line. The lowest offset wins; at the same offset, the later truncation. */
   noteTruncation(truncation: NotedTruncation): void {
     if (truncation.offset > (this.#truncation?.offset ?? Infinity)) return;
     this.#truncation = { offset: truncation.offset, epoch: truncation.epoch };
   }
 
-  /** Holds these offsets no more, whatever their epochs. */
+  /** Removes these offsets, whatever their epochs. */
   remove(intervals: readonly Interval[]): void {
     if (intervals.length === 0) return;
     for (const interval of intervals) this.#offsets.remove(interval);
@@ -179,8 +171,8 @@ export class HeldPartition {
   }
 
   /**
-   * Holds these records no more, and returns those that were held. What is held at their offsets in another
-   * known epoch stays.
+   * Removes these records, and returns those that were held. Records held at the same offsets in another known
+   * epoch stay.
    */
   removeRuns(runs: readonly EpochRun[]): readonly EpochRun[] {
     const removed = runs.flatMap(({ start, end, epoch }) =>
@@ -193,10 +185,7 @@ export class HeldPartition {
     return removed;
   }
 
-  /**
-   * Says in which epoch the offsets from `start` on were appended that are held in an unknown one, up to
-   * the first that is held in a known one.
-   */
+  /** Sets the epoch of held offsets whose epoch is unknown, from `start` up to the first with a known one. */
   establish({ epoch, start }: { readonly epoch: number; readonly start: number }): void {
     for (const run of this.#runsFrom(start)) {
       if (run.epoch !== undefined) break;
@@ -205,10 +194,13 @@ export class HeldPartition {
     this.#normalize();
   }
 
-  /** The rule at the top, for each line of an interval; asks about epochs, however many intervals are held. */
+  /**
+   * Applies the rule at the top to each line of an interval. Its cost depends on the number of epochs, not of
+   * intervals.
+   */
   #supersede({ start, end }: Interval, epoch: number): readonly EpochRun[] {
     const superseded: EpochRun[] = [];
-    // Up to here the lines are repetitions.
+    // The lines before the gap are duplicates.
     const [gap] = gapsIn(this.#offsets.within({ start, end }), { start, end });
     const replaced = this.#firstHeldInAnother(epoch, { start, end }) ?? Infinity;
     let offset: number | undefined = Math.min(gap?.start ?? Infinity, replaced);
@@ -238,7 +230,7 @@ export class HeldPartition {
     return undefined;
   }
 
-  /** What is held from `offset` on, an entry for each interval in one epoch. */
+  /** The held offsets from `offset` on, split where the epoch changes. */
   #runsFrom(offset: number): readonly EpochRun[] {
     return this.#spansFrom(offset).flatMap((span) => this.#runsIn(span));
   }
@@ -247,7 +239,7 @@ export class HeldPartition {
     return this.#offsets.within(span).map((part) => ({ ...part, epoch: span.epoch }));
   }
 
-  /** The epochs from `offset` on, each up to where the next begins, the last up to infinity. */
+  /** The epochs from `offset` on, each up to the start of the next, the last up to infinity. */
   #spansFrom(offset: number): readonly EpochRun[] {
     const spans: EpochRun[] = [];
     for (let index = this.#entryAt(offset); index < this.#epochs.length; index++) {
@@ -262,7 +254,7 @@ export class HeldPartition {
     return this.#epochs[this.#entryAt(offset)]?.epoch;
   }
 
-  /** Index of the last entry that starts at or before `offset`; -1 where there is none. */
+  /** Index of the last entry that starts at or before `offset`; -1 if there is none. */
   #entryAt(offset: number): number {
     let low = 0;
     let high = this.#epochs.length;
@@ -274,7 +266,7 @@ export class HeldPartition {
     return low - 1;
   }
 
-  /** Returns whether that changed the entries, which then have to be normalized. */
+  /** Returns whether that changed the entries, which must then be normalized. */
   #label({ start, end }: Interval, epoch: number | undefined): boolean {
     const index = this.#entryAt(start);
     const isLabeled = this.#epochs[index]?.epoch === epoch &&
@@ -290,7 +282,7 @@ export class HeldPartition {
     return true;
   }
 
-  /** Leaves one entry for each run of held offsets in one epoch, at the first of them. */
+  /** Leaves one entry for each run of held offsets in one epoch, at its first offset. */
   #normalize(): void {
     const entries: EpochStart[] = [];
     for (const [index, { epoch, start }] of this.#epochs.entries()) {
@@ -302,13 +294,13 @@ export class HeldPartition {
   }
 }
 
-/** Returns the first offset of each leader epoch among records of one partition in the order of their offsets. */
+/** Returns the first offset of each leader epoch among a partition's records, sorted by offset. */
 export function epochStartsOf(
   records: readonly { readonly offset: number; readonly leaderEpoch?: number | undefined }[],
 ): readonly EpochStart[] {
   const [first, last] = [records[0], records.at(-1)];
   if (first === undefined) return [];
-  // Epochs never fall within a log: equal at both ends, they are equal between.
+  // Epochs never fall within a log: if both ends are equal, so is everything between.
   const isOneEpoch = first.leaderEpoch === last?.leaderEpoch;
   const starts: EpochStart[] = [];
   for (const { offset, leaderEpoch } of isOneEpoch ? [first] : records) {

@@ -10,7 +10,7 @@ export interface Interval {
   readonly end: number;
 }
 
-/** A set of offsets, kept as few intervals as it can be. Adding at the end costs the same whatever the size. */
+/** A set of offsets, stored as the fewest intervals. Adding at the end takes constant time. */
 export class IntervalSet {
   readonly #intervals: Interval[] = [];
 
@@ -18,7 +18,7 @@ export class IntervalSet {
     return this.#intervals;
   }
 
-  /** One past the highest offset in the set; undefined where it is empty. */
+  /** One past the highest offset in the set; undefined if it is empty. */
   get end(): number | undefined {
     return this.#intervals.at(-1)?.end;
   }
@@ -33,7 +33,7 @@ export class IntervalSet {
     return interval !== undefined && interval.start < end;
   }
 
-  /** Returns the lowest offset in the set that is not below `offset`. */
+  /** Returns the lowest offset in the set that is at or above `offset`. */
   firstFrom(offset: number): number | undefined {
     const interval = this.#intervals[this.#firstEndingAfter(offset)];
     return interval && Math.max(interval.start, offset);
@@ -49,10 +49,10 @@ export class IntervalSet {
     }
   }
 
-  /** @throws {RangeError} where the interval is not one: whole numbers, 0 <= start < end. */
+  /** @throws {RangeError} unless start and end are whole numbers and 0 <= start < end. */
   add({ start, end }: Interval): void {
     requireInterval({ start, end });
-    // Neighbours that only touch are merged too, hence start - 1 and <= end.
+    // Adjacent intervals are merged too, hence start - 1 and <= end.
     const from = this.#firstEndingAfter(start - 1);
     let to = from;
     let merged = { start, end };
@@ -62,7 +62,7 @@ export class IntervalSet {
     this.#intervals.splice(from, to - from, merged);
   }
 
-  /** Removes a range, which may end at infinity; what of it is not in the set is ignored. */
+  /** Removes a range, which may end at infinity. Offsets that are not in the set are ignored. */
   remove({ start, end }: Interval): void {
     const from = this.#firstEndingAfter(start);
     const kept: Interval[] = [];
@@ -74,11 +74,11 @@ export class IntervalSet {
     this.#intervals.splice(from, to - from, ...kept);
   }
 
-  /** Index of the first interval with `end > offset`; the number of intervals where there is none. */
+  /** Index of the first interval with `end > offset`; the number of intervals if there is none. */
   #firstEndingAfter(offset: number): number {
     let low = 0;
     let high = this.#intervals.length;
-    // Nearly every question is about the end of the journal.
+    // Nearly every lookup is at the end of the journal.
     if ((this.#intervals.at(-1)?.end ?? 0) <= offset) return high;
     while (low < high) {
       const middle = (low + high) >>> 1;
@@ -89,7 +89,7 @@ export class IntervalSet {
   }
 }
 
-/** @throws {RangeError} where it is not an interval of offsets. */
+/** @throws {RangeError} if it is not an interval of offsets. */
 export function requireInterval({ start, end }: Interval): void {
   if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end <= start) {
     throw new RangeError(
@@ -99,9 +99,8 @@ export function requireInterval({ start, end }: Interval): void {
 }
 
 /**
- * A partition as a journal tells them apart: by the topic's id, which changes when a topic is
- * deleted and created again. Lines that have no id (the founding project's tracker writes none)
- * count as id `""`; those are told apart by the topic's name.
+ * Identifies a partition in a journal. The topic's id changes when a topic is deleted and created again. Lines
+ * without an id (the founding project's tracker writes none) get id `""` and are told apart by the topic's name.
  */
 export interface JournalPartition {
   readonly topic: string;
@@ -113,7 +112,7 @@ export function isSamePartition(a: JournalPartition, b: JournalPartition): boole
   return a.partition === b.partition && a.topicId === b.topicId && a.topic === b.topic;
 }
 
-/** The first offset from `from` on that lies in none of the intervals, which are sorted and disjoint. */
+/** Returns the first offset from `from` on outside all intervals, which are sorted and disjoint. */
 export function firstGap(intervals: readonly Interval[], from: number): number {
   let offset = from;
   for (const { start, end } of intervals) {
@@ -123,7 +122,7 @@ export function firstGap(intervals: readonly Interval[], from: number): number {
   return offset;
 }
 
-/** The parts of a range that lie in none of the intervals, which are sorted and disjoint. */
+/** Returns the parts of a range outside all intervals, which are sorted and disjoint. */
 export function gapsIn(intervals: readonly Interval[], range: Interval): readonly Interval[] {
   const gaps: Interval[] = [];
   let offset = range.start;

@@ -1,11 +1,11 @@
 /**
- * The tracker's journal: every record once, in order, on the disk before anyone is told.
+ * The tracker's journal: every record once, in order, flushed to disk before anyone is told.
  *
- *     append -> queue -> group: write, fdatasync, look whether the file is still in place -> held -> resolved
- *                                  \ failed: close, wait, open, cut to the last synced length, again
+ *     append -> queue -> group: write, fdatasync, check that the file is still in place -> held -> resolved
+ *                                  \ failed: close, wait, open, cut to the last synced length, retry
  *
- * All appends that wait while a group is being written form the next group, and share its fdatasync.
- * Nothing is held, and no append resolves, before the sync that covers it.
+ * All appends that wait while a group is being written form the next group, and share its fdatasync. No record is
+ * held, and no append resolves, before the sync that covers it.
  *
  * @module
  */
@@ -35,13 +35,13 @@ import { Stall } from "./stall.ts";
 import { SupersededRuns } from "./superseded_runs.ts";
 import { Upkeep } from "./upkeep.ts";
 
-/** Up to here a group of several appends is copied together, to be written in one go. */
+/** Groups of several appends are copied together up to this size, to be written in one call. */
 const COPIED_BYTES_MAX = 256 * 1024;
 const RETRY_DELAY_MS_MIN = 250;
 const RETRY_DELAY_MS_MAX = 5_000;
 const CLOSE_TIMEOUT_MS = 10_000;
 
-/** An open journal; made by `openJournal`. */
+/** An open journal; see `openJournal`. */
 export class Journal {
   readonly directory: string;
   readonly #options: Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">;
@@ -55,9 +55,9 @@ export class Journal {
   #segment: ActiveSegment;
   #id: string;
   #held: HeldOffsets;
-  /** What the active segment has in it; undefined where that has to be counted when it is closed. */
+  /** The active segment's account; undefined if it must be counted when the segment is closed. */
   #account: SegmentAccount | undefined;
-  /** Bytes of the closed segments that are there, by number. */
+  /** Bytes of the existing closed segments, by number. */
   readonly #closedSegments = new Map<number, number>();
   #upkeep: Upkeep;
 
@@ -65,7 +65,7 @@ export class Journal {
   #working: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   readonly #stall: Stall;
-  /** Why the files have to be read again before anything is written. */
+  /** Why the files must be read again before anything is written. */
   #displaced: string | undefined;
 
   readonly #superseded = new SupersededRuns();
@@ -118,67 +118,66 @@ export class Journal {
     }, closed);
   }
 
-  /** Writes the first checkpoint, and begins to look after the closed segments. For `openJournal`. */
+  /** Writes the first checkpoint and starts the maintenance of closed segments. Called by `openJournal`. */
   async begin(): Promise<void> {
     await this.checkpoint();
     this.#upkeep.start();
   }
 
-  /** This journal's UUID. Changes only where the files were replaced (notices `reopened`, `rebuilt`). */
+  /** This journal's UUID. Changes only if the files were replaced (notices `reopened`, `rebuilt`). */
   get id(): string {
     return this.#id;
   }
 
-  /** Why nothing can be written at the moment; undefined where it can. */
+  /** Why nothing can be written at the moment; undefined if writing works. */
   get stallReason(): string | undefined {
     return this.#stall.reason;
   }
 
-  /** Whether the record is on the disk. */
+  /** Returns whether the record is flushed to disk. */
   holds(record: JournalPartition & { readonly offset: number }): boolean {
     return this.#held.of(record).has(record.offset);
   }
 
-  /** One past the highest offset held of a partition; undefined where none is. */
+  /** Returns one past the highest offset held of a partition; undefined if none is held. */
   end(partition: JournalPartition): number | undefined {
     return this.#held.of(partition).end;
   }
 
-  /** Whether records are held of this partition of an earlier, or another cluster's, topic of the same name. */
+  /** Returns whether this partition holds records of another topic of the same name (deleted, or another cluster's). */
   holdsNamesake(partition: JournalPartition): boolean {
     return this.#held.hasNamesake(partition);
   }
 
-  /** Whether any record is held of a topic of this name, be it deleted since, or another cluster's. */
+  /** Returns whether any record is held of a topic of this name, even if deleted since, or of another cluster. */
   holdsTopic(topic: string): boolean {
     return this.#held.hasTopic(topic);
   }
 
-  /** The offsets held of a partition, sorted and disjoint, as they are now. */
+  /** Returns the offsets held of a partition, sorted and disjoint. */
   heldIntervals(partition: JournalPartition): readonly Interval[] {
     return [...this.#held.of(partition).intervals];
   }
 
   /**
-   * Returns where each leader epoch begins in what is held of a partition, sorted by offset: an epoch
-   * applies to what is held up to the start of the next. What is held before the first has an unknown epoch.
+   * Returns where each leader epoch begins in a partition's held offsets, sorted by offset. An epoch applies up to
+   * the start of the next; offsets before the first have an unknown epoch.
    */
   heldEpochs(partition: JournalPartition): readonly EpochStart[] {
     return [...this.#held.epochsOf(partition)];
   }
 
-  /** Returns the leader epoch of the highest offset held, where it is known. */
   lastEpoch(partition: JournalPartition): number | undefined {
     return this.#held.lastEpochOf(partition);
   }
 
   /**
-   * Holds nothing of a partition from `offset` on any more: its log was truncated there, and other records
-   * may be appended at the same offsets. The lines stay in the files. In memory this applies at once; it resolves
-   * when a checkpoint says so too, or cannot be written at the moment.
+   * Removes a partition's held offsets from `offset` on: its log was truncated there, and other records may be
+   * appended at the same offsets. The lines stay in the files. Takes effect in memory at once; resolves when a
+   * checkpoint includes it, or cannot be written at the moment.
    *
-   * @throws {RangeError} where it is not an offset, or appends of the partition are under way.
-   * @throws {JournalClosedError} where the journal is closed or abandoned.
+   * @throws {RangeError} if it is not an offset, or appends of the partition are in progress.
+   * @throws {JournalClosedError} if the journal is closed or abandoned.
    */
   async truncate(partition: JournalPartition, offset: number): Promise<void> {
     this.#requireOpen();
@@ -190,21 +189,18 @@ export class Journal {
     await this.checkpoint();
   }
 
-  /** Returns where a partition's log was truncated, as long as no line has been appended since: the next one says it. */
+  /** Returns where a partition's log was truncated, until a line is appended, which records the truncation. */
   truncationOf(partition: JournalPartition): NotedTruncation | undefined {
     return this.#held.truncationOf(partition);
   }
 
-  /** Keeps a truncation for the partition's next line, over restarts. {@link truncate} does so itself. */
+  /** Keeps a truncation for the partition's next line, across restarts. {@link truncate} does so itself. */
   noteTruncation(partition: JournalPartition, truncation: NotedTruncation): void {
     this.#held.partition(partition).noteTruncation(truncation);
     this.#checkpoints.hasten();
   }
 
-  /**
-   * Says in which leader epoch the offsets from `start` on were appended that are held in an unknown one, up to
-   * the first that is held in a known one: to be called for the highest epoch first.
-   */
+  /** Sets the unknown epochs of held offsets from `start` up to the first known one. Call it for the highest epoch first. */
   establishEpoch(
     partition: JournalPartition,
     epoch: { readonly epoch: number; readonly start: number },
@@ -214,14 +210,13 @@ export class Journal {
   }
 
   /**
-   * Appends lines, and resolves when they are on the disk. Appends of one partition keep their order.
-   * While nothing can be written the promise stays pending, without end; the caller's waiting is what
-   * bounds the memory, so have one append a partition under way, not many.
+   * Appends lines and resolves when they are flushed to disk. Appends of one partition keep their order. While
+   * nothing can be written, the promise stays pending indefinitely. Keep one append per partition in progress:
+   * memory is bounded only by callers waiting.
    *
-   * @throws {RangeError} where intervals or lines are not as they should be, or offsets are held
-   *   already or being appended.
-   * @throws {JournalReopenedError} where the files were replaced meanwhile: ask `holds` again.
-   * @throws {JournalClosedError} where the journal is closed or abandoned.
+   * @throws {RangeError} if intervals or lines are malformed, or offsets are already held or being appended.
+   * @throws {JournalReopenedError} if the files were replaced meanwhile: ask `holds` again.
+   * @throws {JournalClosedError} if the journal is closed or abandoned.
    */
   async append(append: JournalAppend): Promise<void> {
     this.#requireOpen();
@@ -231,12 +226,12 @@ export class Journal {
     await appended;
   }
 
-  /** Gives up what waits to be written: those appends throw `JournalClosedError`, and so do new ones. */
+  /** Gives up the waiting appends: they throw `JournalClosedError`, and so do new ones. */
   abandon(): void {
     this.#abandoned.abort();
   }
 
-  /** Waits for the appends under way (abandons them after 10 s), writes a last checkpoint, and unlocks the folder. */
+  /** Waits for the appends in progress (abandons them after 10 s), writes a last checkpoint, and unlocks the folder. */
   close({ timeoutMs = CLOSE_TIMEOUT_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
     return this.#closing ??= this.#close(timeoutMs);
   }
@@ -270,7 +265,7 @@ export class Journal {
     this.#working = undefined;
   }
 
-  /** Gets the group onto the disk, however long that takes; only abandoning ends it before. */
+  /** Writes the group to disk, retrying indefinitely. Only abandoning ends it earlier. */
   async #writeGroup(): Promise<void> {
     let delayMs = RETRY_DELAY_MS_MIN;
     while (!this.#abandoned.signal.aborted) {
@@ -331,11 +326,11 @@ export class Journal {
     this.#onNotice({ kind: "rotated", path, number });
     this.#upkeep.add({ ...closed, account: this.#account });
     this.#account = new SegmentAccount();
-    // So that a restart need not read the closed segment.
+    // So that a restart does not read the closed segment.
     this.#checkpoints.hasten();
   }
 
-  /** Reads the folder as after a start, because the files in it are not those that were written. */
+  /** Reads the folder as after a restart, because its files are not those that were written. */
   async #reopen(reason: string): Promise<void> {
     const storage = this.#storage;
     const directory = this.directory;
@@ -374,7 +369,10 @@ export class Journal {
     );
   }
 
-  /** Writes a checkpoint as soon as no appends are being written. Never throws: without one, opening takes longer. */
+  /**
+   * Writes a checkpoint as soon as no appends are being written. Never throws: opening without a checkpoint only
+   * takes longer.
+   */
   checkpoint(): Promise<void> {
     if (this.#stall.reason === undefined) return this.#checkpoints.request();
     this.#checkpoints.postpone();

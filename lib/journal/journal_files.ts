@@ -1,12 +1,11 @@
 /**
- * The journals as they were at one moment: the segments that there were, compressed ones too, each up to the
- * size that it had.
- * A tracker may go on appending to segments, closing, compressing, and removing them meanwhile. What is read twice is the
- * same; a segment that was removed is left out.
+ * Reads journals as they were at one moment: the segments that existed, including compressed ones, each up to its
+ * size at that moment. A tracker may keep appending, closing, compressing, and removing segments meanwhile. Reading
+ * twice gives the same lines, except for segments that were removed.
  *
- * One file is open for each journal, its active segment, and one more for the closed segment that is being read.
+ * Keeps one file open per journal, its active segment, plus the closed segment being read.
  *
- * All segments lie behind one another in one row of positions:
+ * Positions run across all segments:
  *
  *     logs-a/tracker.events.000001 | logs-a/tracker.events | logs-b/tracker.events
  *     0                            100,000,000             123,456,789
@@ -30,37 +29,35 @@ interface Segment {
   readonly path: string;
   readonly directory: string;
   readonly number: number;
-  /** The index of its directory among those that were given. */
+  /** Index of its directory in `directories`. */
   readonly journal: number;
-  /** The segment that was active stays open: its path names another file once it is closed. */
+  /** The segment that was active stays open: once it is closed, its path names another file. */
   readonly file: ReadableFile | undefined;
-  /** Where it lies in the row of all segments. */
+  /** Position across all segments. */
   readonly start: number;
   readonly end: number;
-  /** The last line of the segment that is being written may be half there. */
+  /** True for the segment being written; its last line may be incomplete. */
   readonly isActive: boolean;
-  /** The length that it had when it was closed, where that is known. */
+  /** Its length when it was closed, if known. */
   readonly closedBytes?: number | undefined;
 }
 
-/** Positions in the row of all segments. */
 export interface PositionRange {
   readonly start: number;
   readonly end: number;
 }
 
 export interface JournalLine extends PositionRange {
-  /** Without the newline; valid until the next lines are asked for. Undefined where no record is that long. */
+  /** Without the newline; valid until the next lines are requested. Undefined if the line is longer than any record. */
   readonly bytes: Uint8Array | undefined;
 }
 
-/** Lines of one journal, to be gone through once, before the next are asked for. */
+/** Lines of one journal, to be iterated once, before the next are requested. */
 export interface JournalLines {
   readonly journal: number;
   readonly lines: Iterable<JournalLine>;
-  /** The lines, each with its newline; undefined if some are not in memory as a whole. */
+  /** The lines, each with its newline; undefined if some are not completely in memory. */
   readonly bytes: Uint8Array | undefined;
-  /** Where the last of them ends. */
   readonly end: number;
 }
 
@@ -70,9 +67,11 @@ const NEWLINE = 0x0a;
 export class JournalFiles implements Disposable {
   readonly #segments: readonly Segment[];
   readonly #options: ResolvedOptions;
-  /** Those that were given, each once. */
+  /** The given directories without duplicates. */
   readonly directories: readonly string[];
-  /** Bytes after the last newline of the active segments: a line in the making, or what a crash left of one. */
+  /**
+   * Bytes after the last newline of the active segments: an incomplete line, still being written or left by a crash.
+   */
   tornBytes = 0;
 
   private constructor(
@@ -85,7 +84,7 @@ export class JournalFiles implements Disposable {
     this.directories = directories;
   }
 
-  /** @throws {Error} where a folder holds no journal. */
+  /** @throws {Error} if a folder holds no journal. */
   static async open(
     directories: readonly string[],
     { storage = denoStorage, ...rest }: JournalFilesOptions = {},
@@ -121,19 +120,19 @@ export class JournalFiles implements Disposable {
     return this.#segments.at(-1)?.end ?? 0;
   }
 
-  /** The file that holds a position, and the byte in it. */
+  /** Returns the file that contains a position, and the byte in it. */
   placeOf(position: number): { readonly path: string; readonly byte: number } {
     const segment = this.#segments.find(({ end }) => position < end);
     if (segment === undefined) throw new RangeError(`no journal has position ${position}`);
     return { path: segment.path, byte: position - segment.start };
   }
 
-  /** All lines, some at a time. */
+  /** Yields all lines in batches. */
   async *readAll(): AsyncGenerator<JournalLines> {
     for (const segment of this.#segments) yield* this.#readSegment(segment, [segment]);
   }
 
-  /** The lines within ranges which begin and end with a line, lowest first, without overlap. */
+  /** Yields the lines in ranges that begin and end at line boundaries, sorted, without overlap. */
   async *readRanges(ranges: readonly PositionRange[]): AsyncGenerator<JournalLines> {
     for (const segment of this.#segments) {
       const parts = ranges.map(({ start, end }) => ({
@@ -172,14 +171,14 @@ export class JournalFiles implements Disposable {
     const { journal } = segment;
     let buffer = new Uint8Array(Math.min(READ_BYTES, end - start));
     let filled = 0;
-    /** The position of the buffer's first byte, and of the line that it is part of. */
+    /** Position of the buffer's first byte, and of the line that it belongs to. */
     let bufferStart = start;
     let lineStart = start;
     await file.seek(start - segment.start);
     while (bufferStart + filled < end) {
       if (filled === buffer.length) buffer = grown(buffer);
       const count = await this.#readOrNull(file, buffer.subarray(filled, end - bufferStart));
-      if (count === null) break; // a tracker that could not write has cut what it had written
+      if (count === null) break; // after a failed write, the tracker cut what it had written
       filled += count;
       const bytes = buffer.subarray(0, filled);
       const linesEnd = bytes.lastIndexOf(NEWLINE) + 1;
@@ -207,7 +206,7 @@ export class JournalFiles implements Disposable {
     }
   }
 
-  /** Reports a segment that is not what it was when it was closed, as far as that shows at once. */
+  /** Reports a segment that visibly changed since it was closed: missing, damaged, or of another size. */
   async #requireWhole(segment: Segment, file: ReadableFile | undefined): Promise<void> {
     const { storage, onUnreadable = () => {} } = this.#options;
     const { path, directory, number, closedBytes } = segment;
@@ -223,12 +222,12 @@ export class JournalFiles implements Disposable {
         new ArchiveDamagedError(`the archive is damaged at byte ${file.damagedAt}`),
       );
     } else if (closedBytes !== undefined && closedBytes !== bytes) {
-      const reason = `the segment was changed: it has ${bytes} bytes, and had ${closedBytes}`;
+      const reason = `the segment was changed: it has ${bytes} bytes, expected ${closedBytes}`;
       onUnreadable(path, new Error(reason));
     }
   }
 
-  /** Null where an archive is damaged: nothing after it can be read. */
+  /** Returns null if an archive is damaged: nothing after the damage can be read. */
   async #readOrNull(file: ReadableFile, into: Uint8Array): Promise<number | null> {
     try {
       return await file.read(into);
@@ -241,7 +240,7 @@ export class JournalFiles implements Disposable {
   }
 }
 
-/** The lines of bytes that end with one; of the first of them the beginning may be missing. */
+/** Splits bytes that end with a newline into lines. The beginning of the first line may be missing. */
 function* linesIn(
   bytes: Uint8Array,
   { position, start }: { readonly position: number; readonly start: number },

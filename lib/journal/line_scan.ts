@@ -1,5 +1,5 @@
 /**
- * Reads a journal's lines from a byte position on, in memory that does not grow with the file.
+ * Reads a journal's lines from a byte position on, in constant memory.
  *
  * @module
  */
@@ -11,21 +11,20 @@ import type { JournalPartition } from "./intervals.ts";
 import type { ReadableFile } from "./storage.ts";
 
 export type ScannedLine =
-  /** A record's line. */
   | {
     readonly kind: "record";
     readonly partition: JournalPartition;
     readonly offset: number;
-    /** Leader epoch of the record's batch; undefined where the line has none. */
+    /** Leader epoch of the record's batch; undefined if the line has none. */
     readonly leaderEpoch: number | undefined;
     /** The record's timestamp, rounded beyond 2^53; undefined if the line has none. */
     readonly timestampMs: number | undefined;
   }
-  /** Whole, and not a record: somebody else's, or one of ours that was damaged later. */
+  /** A complete line that is not a record: written by another program, or damaged later. */
   | { readonly kind: "foreign" }
   /**
-   * What a crash leaves: a line with no newline, or with NUL bytes (blocks that were never written
-   * read as zeros, and JSON text has none).
+   * Left by a crash: a line without a newline, or with NUL bytes (unwritten blocks read as zeros, and JSON text has
+   * none).
    */
   | { readonly kind: "torn" };
 
@@ -40,9 +39,7 @@ const NEWLINE = 0x0a;
 const NUL = 0x00;
 
 export interface ScanOptions {
-  /** What a line is; default: {@link classify}. */
   readonly classify?: (bytes: Uint8Array) => ScannedLine;
-  /** Called with all bytes, as they are read. */
   readonly onBytes?: (bytes: Uint8Array) => void;
   /** Longer lines are not kept in memory; default: {@link LINE_BYTES_MAX}. */
   readonly lineBytesMax?: number;
@@ -91,7 +88,7 @@ export async function scanLines(
   if (rest > 0) visit({ kind: "torn" }, { start, end: start + rest });
 }
 
-/** A line too long to keep: only its length, and whether it has NUL bytes. */
+/** A line too long to keep in memory: tracks only its length and whether it has NUL bytes. */
 class OversizedLine {
   bytes = 0;
   #hasNul = false;
@@ -114,12 +111,12 @@ function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** What a line is; `bytes` come without the newline. */
+/** Classifies a line; `bytes` excludes the newline. */
 export function classify(bytes: Uint8Array): ScannedLine {
   try {
     const record = decodeEvent(DECODER.decode(bytes));
     const { topic, topicId = "", partition, offset, leaderEpoch, details } = record;
-    // One past the highest offset has to be a whole number too.
+    // One past the highest offset must be a safe integer too.
     if (!Number.isSafeInteger(offset + 1)) return { kind: "foreign" };
     const { timestampMs } = details ?? {};
     return {
@@ -134,18 +131,21 @@ export function classify(bytes: Uint8Array): ScannedLine {
   }
 }
 
-/** As far as the offset: a topic's name has 249 characters at most. */
+/** Covers everything up to the offset: topic names have at most 249 characters. */
 const LINE_START_BYTES = 512;
 const LINE_END_BYTES = 256;
 const LINE_START =
   /^\{"timestamp":"[^"\\]*","event_type":"[^"\\]*","kafka_topic":"([\w.-]+)","kafka_partition":(\d+),"kafka_offset":(\d+),/;
-/** Within a string a quote has a backslash before it, and the last brace is the line's own: this is no value's inside. */
+/**
+ * Inside a JSON string, a quote is escaped, and the last brace is the line's own. So this cannot match inside a
+ * value.
+ */
 const LINE_END =
   /"kafka_timestamp":"?(-?(?:0|[1-9]\d{0,17}))"?,"kafka_topic_id":"([^"\\]+)"(?:,"kafka_leader_epoch":(\d{1,10}))?\}$/;
 
 /**
- * As {@link classify}, fifteen times as fast for a line as our own tracker writes it: only its start and its
- * end are looked at. So a line that was damaged between them still is a record.
+ * Like {@link classify}, but 15 times as fast for lines in our tracker's own format, because it reads only their
+ * start and end. A line damaged in between still counts as a record.
  */
 export function quickClassify(bytes: Uint8Array): ScannedLine {
   const { buffer, byteOffset, length } = bytes;

@@ -1,6 +1,6 @@
 /**
- * The manifest of a closed segment, `tracker.manifest.000001.json`: what the segment was when it was closed,
- * so that it can be proven unchanged later, when the topic does not hold its records any more.
+ * The manifest of a closed segment, `tracker.manifest.000001.json`. It describes the segment at closing time, so
+ * that the segment can later be proven unchanged, even after its records have expired from the topic.
  *
  *     {"version":1,"sha256":"<of the body's text>","body":{
  *       "segment": {"name":"tracker.events.000001","bytes","lines","sha256",
@@ -8,22 +8,22 @@
  *       "partitions": [{"topic","topic_id","partition","records","first_offset","last_offset",
  *                       "held":[[0,1000]]}],
  *       "leader_epochs": [{"topic","topic_id","partition","starts":[[7,0],[9,640]],
- *                          "superseded":[[640,900]]}],               absent where no epoch is known
- *       "record_times": {"min":1795417200000,"max":1795417263000},        absent where it is not known
+ *                          "superseded":[[640,900]]}],               absent if no epoch is known
+ *       "record_times": {"min":1795417200000,"max":1795417263000},        absent if unknown
  *       "created": "<RFC 3339>", "journal": "<UUID>",
  *       "chain": 7, "previous": {"segment":"tracker.events.000006","sha256"}}}       null for the first
  *
- * `leader_epochs` says in which leader epoch the held offsets were appended (those from 640 on in epoch 9), and which
- * offsets of earlier segments are not held since, because the log was truncated.
+ * `leader_epochs` gives the leader epochs of the held offsets (those from 640 on were appended in epoch 9), and the
+ * offsets of earlier segments that are no longer held because the log was truncated.
  *
- * `record_times` says that no record's timestamp lies outside; versions before 0.4.0 do not write it.
+ * `record_times` is the range of all record timestamps; versions before 0.4.0 do not write it.
  *
- * `segment.sha256` is what `sha256sum` says of the segment, and `previous.sha256` what it says of the manifest
- * made before: whoever changes a segment or a manifest has to make all that come after anew. Manifests are
- * numbered in the order in which they were made (`chain`), which need not be that of the segments.
+ * `segment.sha256` equals `sha256sum` of the segment, and `previous.sha256` equals that of the previous manifest.
+ * Changing a segment or a manifest unnoticed requires rewriting all later manifests. Manifests are numbered in the
+ * order in which they were made (`chain`), which may differ from the order of the segments.
  *
  * A manifest is never changed. When its segment is removed for its age, it is renamed to
- * `tracker.removed.000001.json`: the chain stays whole, and so does what is held.
+ * `tracker.removed.000001.json`. That keeps the chain complete, and the segment's offsets held.
  *
  * @module
  */
@@ -67,13 +67,11 @@ export interface ManifestBody {
   readonly previous: { readonly segment: string; readonly sha256: string } | null;
 }
 
-/** A manifest as it was read. */
 export interface Manifest extends ManifestBody {
-  /** Of the manifest's own file. */
+  /** SHA-256 of the manifest's own file. */
   readonly sha256: string;
 }
 
-/** Writes a manifest, and returns it as it would be read. */
 export async function writeManifest(
   storage: Storage,
   path: string,
@@ -84,20 +82,22 @@ export async function writeManifest(
   return { ...body, sha256: sha256(text) };
 }
 
-/** @throws {SyntaxError} where the file is not a whole manifest, or is gone; the message says why. */
+/** @throws {SyntaxError} if the file is gone or is not a whole manifest; the message says why. */
 export async function readManifest(storage: Storage, path: string): Promise<Manifest> {
   const bytes = await readFile(storage, path);
-  if (bytes === undefined) throw new SyntaxError("it is gone");
+  if (bytes === undefined) throw new SyntaxError("the file is missing");
   try {
     const body = decodeSealed(DECODER.decode(bytes), { version: VERSION, what: "manifest" });
     return { ...body as ManifestBody, sha256: sha256(bytes) };
   } catch (error) {
-    if (error instanceof TypeError) throw new SyntaxError("it is not UTF-8", { cause: error });
+    if (error instanceof TypeError) {
+      throw new SyntaxError("it is not valid UTF-8", { cause: error });
+    }
     throw error;
   }
 }
 
-/** As {@link readManifest}; undefined where there is none, or it is damaged. */
+/** Like {@link readManifest}, but returns undefined if there is no manifest or it is damaged. */
 export async function readManifestOf(
   storage: Storage,
   { manifests, removed }: Pick<SegmentList, "manifests" | "removed">,
@@ -113,7 +113,7 @@ export async function readManifestOf(
   }
 }
 
-/** The manifest of a segment, where the segment has the size, the first line and the end that it says. */
+/** Returns a segment's manifest if the segment has the size, the first line, and the end that it states. */
 export async function readManifestFitting(
   storage: Storage,
   list: SegmentList,
@@ -133,8 +133,8 @@ export async function readManifestFitting(
 }
 
 /**
- * Makes of what was held before a segment was written what is held since. A manifest that was made from the lines
- * alone does not know what they superseded in other segments; their epochs say so, as for a single line.
+ * Applies a segment's account to the offsets held before it was written. A manifest rebuilt from the lines alone
+ * lacks what they superseded in other segments; this is derived from the epochs, as for a single line.
  */
 export function addHeld(
   held: HeldOffsets,

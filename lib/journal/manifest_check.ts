@@ -1,10 +1,10 @@
 /**
- * Are the closed segments of a journal what they were when they were closed? Reads manifests and segments,
- * compressed ones too, and nothing else: the topic may have forgotten its records long ago.
+ * Checks that a journal's closed segments have not changed since they were closed. Reads only manifests and
+ * segments, including compressed ones; the records may have expired from the topic long ago.
  *
- * What it proves, and what not: whoever changes a segment has to write its manifest anew, and then all that
- * were made after it; `head`, noted elsewhere in time (the tracker logs it), shows that. Manifests that are
- * taken away from the chain's end are not missed, and neither is their segments' proof.
+ * Changing a segment unnoticed requires rewriting its manifest and all later ones. Comparing `head` with a copy
+ * noted elsewhere (the tracker logs it) reveals that. Manifests removed from the end of the chain are not noticed,
+ * and their segments are then not proven.
  *
  * @module
  */
@@ -26,24 +26,24 @@ import {
 } from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
-/** What a closed segment is, against its manifest. */
+/** The result of checking a closed segment against its manifest. */
 export interface SegmentCheck {
-  /** As it was closed, such as `tracker.events.000001`. */
+  /** Its name when it was closed, such as `tracker.events.000001`. */
   readonly name: string;
-  /** `unsealed`: closed, and its manifest is not made yet. */
+  /** `unsealed`: closed, but without a manifest yet. */
   readonly state: "plain" | "compressed" | "removed" | "missing" | "unsealed";
-  /** Whether it is what it was when it was closed. */
+  /** True if it has not changed since it was closed. */
   readonly ok: boolean;
-  /** Why it is not ok, or what is not proven. */
+  /** Why it is not ok, or what could not be proven. */
   readonly reason?: string;
 }
 
 export interface ManifestsChecked {
-  /** Every segment and every manifest of a segment, by number. */
+  /** All segments, and all manifests of segments, by number. */
   readonly segments: readonly SegmentCheck[];
-  /** Segment and hash of the last manifest in the chain: all that comes before can be proven from it. */
+  /** Segment and hash of the last manifest in the chain; everything before can be proven from it. */
   readonly head: { readonly segment: string; readonly sha256: string } | undefined;
-  /** What the removed segments held, as far as no manifest says that it was superseded. */
+  /** Offsets of the removed segments, without those that a manifest lists as superseded. */
   readonly removed: HeldOffsets;
 }
 
@@ -51,13 +51,12 @@ export interface CheckOptions {
   readonly storage?: Storage;
   /** Ends the check with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Told before each segment is read. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
 /**
- * Checks the chain of a journal's manifests, and each segment against its own: 1.3 s a GB, 2.5 s where it is compressed, in a few MB. A tracker
- * may be at work meanwhile.
+ * Checks the chain of a journal's manifests, and each segment against its manifest. Takes 1.3 s per GB, or 2.5 s if
+ * compressed, and a few MB of memory. A tracker may be running meanwhile.
  */
 export async function checkManifests(
   directory: string,
@@ -88,7 +87,7 @@ export async function checkManifests(
   return { segments, head: chain.head, removed: heldByRemoved(numbers, { list, manifests }) };
 }
 
-/** In the order in which they were written, for what a segment holds can be superseded by later ones. */
+/** Reads them in the order in which they were written, because later segments can supersede earlier ones. */
 function heldByRemoved(
   numbers: readonly number[],
   { list, manifests }: Awaited<ReturnType<typeof readManifests>>,
@@ -122,10 +121,10 @@ async function readManifests(
     try {
       const manifest = await readManifest(storage, path);
       if (manifest.segment.name === closedName(number)) read.set(number, manifest);
-      else damaged.set(number, `its manifest is that of ${manifest.segment.name}`);
+      else damaged.set(number, `its manifest describes ${manifest.segment.name}`);
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
-      // A manifest gets another name when its segment is removed: look again.
+      // A manifest is renamed when its segment is removed: list again.
       if (await storage.stat(path) === undefined) return await readManifests(storage, directory);
       damaged.set(number, `its manifest is damaged: ${error.message}`);
     }
@@ -133,7 +132,7 @@ async function readManifests(
   return { list, manifests: { read, damaged } };
 }
 
-/** Each manifest names the hash of the one made before it, from the first on. */
+/** Checks that each manifest names the hash of the one made before it. */
 function checkChain(
   manifests: Manifests,
 ): { readonly broken: Reasons; readonly head: ManifestsChecked["head"] } {
@@ -155,17 +154,17 @@ function reasonBroken(
   const expected = (before?.chain ?? 0) + 1;
   if (chain !== expected) {
     return chain < expected
-      ? `two manifests are number ${chain} of it`
-      : `its manifest is number ${chain} of it, and number ${chain - 1} is missing`;
+      ? `two manifests have number ${chain}`
+      : `its manifest has number ${chain}, but number ${chain - 1} is missing`;
   }
-  if (before === undefined) return previous === null ? undefined : "its beginning is missing";
+  if (before === undefined) return previous === null ? undefined : "the first manifest is missing";
   if (previous?.sha256 === before.sha256) return undefined;
-  return `the manifest of ${before.segment.name} was changed after this one was made`;
+  return `the manifest of ${before.segment.name} was changed after this one was written`;
 }
 
 type Check = Omit<SegmentCheck, "name">;
 
-/** A segment with no manifest, or with one that cannot be read. */
+/** Checks a segment without a readable manifest. */
 function checkUnsealed(
   { closed, archived, manifests, removed }: SegmentList,
   { number, lastSealed }: { readonly number: number; readonly lastSealed: number },
@@ -176,13 +175,13 @@ function checkUnsealed(
     const state = isPlain ? "plain" : archived.has(number) ? "compressed" : "missing";
     return { state, ok: false };
   }
-  // A tracker makes manifests in order, and may just be at it.
+  // The tracker makes manifests in order, and may be making this one now.
   const isAwaited = isPlain && number > lastSealed;
   return {
     state: isPlain ? "unsealed" : "compressed",
     ok: isAwaited,
     reason: isAwaited
-      ? "it has no manifest yet: the tracker makes it when it runs"
+      ? "it has no manifest yet: a running tracker writes it"
       : "its manifest is missing",
   };
 }
@@ -196,8 +195,8 @@ async function checkSegment(
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<Check> {
-  // Looked up now, by name, since a listing takes long where there are thousands of segments: a tracker at work may just
-  // have compressed or removed it. Each step leaves the next file before it takes this one away.
+  // Looked up now, by name: a listing of thousands of segments takes long, and a tracker may have compressed or
+  // removed this one meanwhile. Each such step creates the next file before it removes the previous one.
   const isRemoved = async () => await storage.stat(removedPath(directory, number)) !== undefined;
   if (await isRemoved()) return { state: "removed", ok: true };
   const paths = {
@@ -226,7 +225,7 @@ async function checkSegment(
     : { state: "missing", ok: false, reason: "the segment is missing" };
 }
 
-/** What of a segment is not what its manifest says. */
+/** Returns how a segment differs from its manifest; undefined if it does not. */
 async function differenceOf(
   file: ReadableFile,
   { segment: expected, partitions, record_times }: Manifest,
@@ -235,10 +234,10 @@ async function differenceOf(
   const options = signal === undefined ? {} : { signal };
   const found = await scanSegment(file, { classify: quickClassify, ...options });
   if (found.bytes !== expected.bytes) {
-    return `the segment was changed: it has ${found.bytes} bytes, and had ${expected.bytes}`;
+    return `the segment was changed: it has ${found.bytes} bytes, expected ${expected.bytes}`;
   }
   if (found.sha256 !== expected.sha256) {
-    return `the segment was changed: its SHA-256 is ${found.sha256}, and was ${expected.sha256}`;
+    return `the segment was changed: its SHA-256 is ${found.sha256}, expected ${expected.sha256}`;
   }
   const claimed = {
     lines: expected.lines,
@@ -247,7 +246,7 @@ async function differenceOf(
   };
   const reason = differenceOfAccounts(found.account.data(), claimed);
   if (reason === undefined) return undefined;
-  // A line that was damaged before the segment was closed is a record at a glance only.
+  // `quickClassify` counts a line as a record even if it was damaged before the segment was closed.
   const { account } = await scanSegment(file, { classify, ...options });
   return differenceOfAccounts(account.data(), claimed) && reason;
 }
@@ -263,9 +262,9 @@ function differenceOfAccounts(found: AccountData, claimed: AccountData): string 
   const [inSegment, inManifest] = [linesOf(found), linesOf(claimed)];
   const index = inSegment.findIndex((share, index) => share !== inManifest[index]);
   if (index !== -1 || inSegment.length !== inManifest.length) {
-    return "its manifest is wrong: it does not say which offsets the segment has";
+    return "its manifest is wrong: the segment has other offsets";
   }
-  // An append can be split between two segments, whose ranges are then both wider than their lines'.
+  // An append can be split between two segments. Both then have a range wider than their lines'.
   const { record_times: inLines = claimed.record_times } = found;
   const covers = claimed.record_times === undefined || inLines === undefined ||
     (claimed.record_times.min <= inLines.min && claimed.record_times.max >= inLines.max);

@@ -1,5 +1,5 @@
 /**
- * Opening a journal: locks the folder, repairs what the last run left, and writes a first checkpoint.
+ * Opens a journal: locks the folder, repairs what the last run left, and writes a first checkpoint.
  *
  * @module
  */
@@ -15,35 +15,33 @@ import { createDirectory, denoStorage, type Storage } from "./storage.ts";
 import { JournalUnwritableError } from "./unwritable.ts";
 
 export interface JournalOptions {
-  /** The folder; created where it is missing. */
   readonly directory: string;
   /**
-   * A segment is closed before it would grow beyond this many bytes; default: never. One append
-   * larger than that has a segment of its own.
+   * A segment is closed before it would exceed this many bytes; default: never. A larger append gets a segment of
+   * its own.
    */
   readonly rotateBytes?: number | undefined;
-  /** Whether closed segments are compressed, in the background; default: no. */
   readonly compress?: boolean | undefined;
   /**
-   * Closed segments older than this many milliseconds are removed; default: never. Their records are
-   * held on: they are not appended again.
+   * Closed segments older than this are removed; default: never. Their records stay held, so they are not appended
+   * again.
    */
   readonly keepMs?: number | undefined;
-  /** Called at once, from within the journal's work: it should return quickly, and not throw. */
+  /** Called synchronously while the journal works: it should return quickly and not throw. */
   readonly onNotice: NoticeListener;
-  /** Called once, when the folder's lock is taken and before anything is read: that may take long. */
+  /** Called once, after locking the folder and before reading, which may take long. */
   readonly onLocked?: () => void;
   readonly storage?: Storage;
   readonly clock?: Clock;
 }
 
 /**
- * Opens the journal of a folder, or begins one: takes the folder's lock, and repairs what the last
- * run left. Reads what was written after the last checkpoint (32 MB or so at most, 0.2 s); without a
- * good checkpoint it reads everything (5 s a GB) but the closed segments that have manifests.
+ * Opens the journal of a folder, or creates one. Locks the folder and repairs what the last run left. Reads what
+ * was written after the last checkpoint (at most about 32 MB, 0.2 s). Without a valid checkpoint, reads everything
+ * (5 s per GB) except closed segments with manifests.
  *
- * @throws {JournalLockedError} where another tracker has the folder.
- * @throws {JournalUnwritableError} where the folder or a file in it cannot be written.
+ * @throws {JournalLockedError} if another tracker has locked the folder.
+ * @throws {JournalUnwritableError} if the folder or a file in it cannot be written.
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { directory, rotateBytes, storage = denoStorage } = options;
@@ -80,7 +78,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   }
 }
 
-/** A listener that throws must not look like a disk that fails, nor go unseen. */
+/** Rethrows a listener's error outside the journal: it must neither look like a disk failure nor be hidden. */
 function guarded(onNotice: NoticeListener): NoticeListener {
   return (notice) => {
     try {

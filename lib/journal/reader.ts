@@ -1,6 +1,6 @@
 /**
- * A tracker's journal, as another program reads it: every record, those in closed and compressed segments
- * too. Kafka is not needed for it, and a tracker may go on writing meanwhile.
+ * Reads a tracker's journal from another program: every record, including those in closed and compressed segments.
+ * Needs no Kafka, and a tracker may keep writing meanwhile.
  *
  * @module
  */
@@ -8,23 +8,23 @@
 import { decodeEvent, type JournaledRecord } from "./line.ts";
 import { JournalFiles } from "./journal_files.ts";
 
-/** How {@link readJournal} goes about it. */
+/** Options of {@link readJournal}. */
 export interface ReadJournalOptions {
-  /** Told of a line that holds no record, with its file and byte. Left out, such a line ends the reading. */
+  /** Called for a line that holds no record, with its file and byte. If undefined, such a line ends the reading. */
   readonly onUnreadable?: (error: SyntaxError) => void;
 }
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Reads the records of a journal in the order in which they were received. What is appended after the start
- * is left out, and so is a last line that is not whole yet.
+ * Reads the records of a journal in the order in which they were received. Skips what is appended after the start,
+ * and an incomplete last line.
  *
- * Reads half a megabyte at a time, however large the journal is.
+ * Reads half a megabyte at a time, whatever the size of the journal.
  *
  * @param folder that the tracker has as `--logs`.
- * @throws {Error} where the folder holds no journal, or an archive is damaged.
- * @throws {SyntaxError} for a line that holds no record, unless `onUnreadable` takes it.
+ * @throws {Error} if the folder holds no journal, or an archive is damaged.
+ * @throws {SyntaxError} for a line that holds no record, unless `onUnreadable` handles it.
  */
 export async function* readJournal(
   folder: string,

@@ -1,10 +1,10 @@
 /**
- * What of a record is compared, and the SHA-256 that stands for it.
+ * Computes the SHA-256 by which records are compared, of their values or of their other fields:
  *
  *     value     offset · length of the value (-1: null) · the value
  *     details   offset · timestamp · its low bits, if beyond 2^53 · length and bytes of the key · count of headers · each: name, value
  *
- * Numbers are 8 bytes, so that no two sequences of records give the same bytes. Headers are taken in their order.
+ * Numbers are 8 bytes, so that different sequences of records never give the same bytes. Headers keep their order.
  *
  * @module
  */
@@ -12,7 +12,7 @@
 import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";
 import type { OmittedBytes, RecordHeader } from "../record.ts";
 
-/** What a journal line can say of a record beside its value. */
+/** The fields of a record in a journal line, other than its value. */
 export interface RecordDetails {
   readonly timestampMs: number;
   readonly exactTimestampMs?: bigint | undefined;
@@ -21,15 +21,15 @@ export interface RecordDetails {
   readonly headers: readonly RecordHeader[];
 }
 
-/** Small pieces are gathered up to this size: a call for each would cost more than the hash itself. */
+/** Small pieces are buffered up to this size: hashing each separately would cost more than the hash itself. */
 const GATHERED_BYTES = 16 * 1024;
 const NUMBER_BYTES = 8;
 const NULL_LENGTH = -1;
-/** A rounded timestamp and what is left of it below this are as good as the timestamp. */
+/** A rounded timestamp, together with its remainder modulo this, identifies the timestamp. */
 const LOW_BITS = 2n ** 32n;
 const ENCODER = new TextEncoder();
 
-/** Takes records one after another; two digests are equal if and only if the sequences were. */
+/** Takes records one after another. Two digests are equal if and only if the sequences were. */
 export class RecordDigest {
   readonly #gathered = new Uint8Array(GATHERED_BYTES);
   readonly #view = new DataView(this.#gathered.buffer);
@@ -59,17 +59,17 @@ export class RecordDigest {
     }
   }
 
-  /** Behind a null, which is a null of its own where nothing was omitted. */
+  /** Added after a null, which is itself a null if nothing was omitted. */
   #addOmitted(omitted: OmittedBytes | undefined): void {
     if (omitted === undefined) return;
     this.#addNumber(omitted.size);
     this.#addBytes(ENCODER.encode(omitted.sha256));
   }
 
-  /** The digest of all that was added since the last one, in hexadecimal. */
+  /** Returns the digest of everything added since the last one, in hexadecimal. */
   take(): string {
     if (this.#hash === undefined) {
-      // One record, mostly: an object for each, or an array, takes memory faster than it is given back.
+      // Usually one record: creating an object or array for each allocates memory faster than it is freed.
       const gathered = this.#gathered.subarray(0, this.#used);
       this.#used = 0;
       return hashAtOnce("sha256", gathered, "hex");

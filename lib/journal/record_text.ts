@@ -1,5 +1,5 @@
 /**
- * Describes a journaled record's key, headers, and mark as rows for a person. Their texts are not yet safe for a
+ * Describes a journaled record's key, headers, and mark as rows for display. Their texts are not yet safe for a
  * terminal.
  *
  * @module
@@ -10,7 +10,10 @@ import { counted } from "../text.ts";
 
 export type RecordRow = readonly [name: string, text: string];
 
-/** Returns the key, headers, and mark; and the value if it is null or was not kept. Takes lines that lack any of them. */
+/**
+ * Returns the key, headers, and mark, and the value if it is null or was omitted. Accepts lines that lack any of
+ * them.
+ */
 export function recordRows(fields: JsonObject): readonly RecordRow[] {
   const { kafka_headers: headers, kafka_timestamp: timestamp, mark } = fields;
   const isDetailed = timestamp !== undefined; // older lines have neither key nor headers
@@ -27,7 +30,7 @@ export function recordRows(fields: JsonObject): readonly RecordRow[] {
   ];
 }
 
-/** Returns bytes that are not UTF-8 as base64, as the line has them. */
+/** Returns bytes that are not UTF-8 as base64, as in the line. */
 function bytesText(fields: JsonObject, name: string): string {
   const { [name]: text, [`${name}_base64`]: base64, [`${name}_omitted`]: omitted } = fields;
   if (isJsonObject(omitted)) {

@@ -1,20 +1,19 @@
 /**
- * What is trusted when a journal is opened, whatever ended the last run.
+ * Decides what to trust when a journal is opened, however the last run ended.
  *
- * 1. A line that can be read is not yet a line on the disk, so what was written after the checkpoint is
- *    flushed before it counts. It is written again for that: if the last run died after a failed
- *    fdatasync, the system takes those bytes for written, and a flush alone would do nothing.
- * 2. A checkpoint is trusted where its checksum is right, every closed segment that it covers is
- *    there, and the segment it points into begins, and ends at its position, as it did then.
- * 3. Trusted: only what lies past its position is read. Each line there is parsed whole. The active
- *    file is cut at the first torn line (power loss tears more than the last: blocks that never
- *    reached the disk read as zeros, and nothing after them was ever acknowledged); failing that,
- *    after its last record. A whole foreign line with records after it stays: they were acknowledged,
- *    and cutting them would lose them.
- * 4. Not trusted: every line is read, but for closed segments that fit their manifests, which say what is held.
- *    There is no telling then what was flushed, so only what is torn after the last record is cut.
- * 5. Closed segments are never touched, and what is cut is saved first, in `tracker.cut.<time>`.
- * 6. What a segment held that was removed for its age is held on, by its manifest.
+ * 1. A readable line is not necessarily on disk, so what was written after the checkpoint is flushed before it
+ * counts. It is rewritten for that: if the last run died after a failed fdatasync, the system considers those bytes
+ * written, and a flush alone would do nothing.
+ * 2. A checkpoint is trusted if its checksum is right, every closed segment that it covers exists, and the segment
+ * it points into has the same beginning, and the same bytes before its position, as it had then.
+ * 3. With a trusted checkpoint, only what lies past its position is read. Each line there is parsed completely. The
+ * active file is cut at the first torn line (a power loss can tear more than the last: blocks that never reached
+ * the disk read as zeros, and nothing after them was ever acknowledged), or else after its last record. A whole
+ * foreign line with records after it stays: they were acknowledged, and cutting would lose them.
+ * 4. Without one, every line is read, except those of closed segments that fit their manifests. It is unknown then
+ * what was flushed, so only torn lines after the last record are cut.
+ * 5. Closed segments are never touched. What is cut is saved first, in `tracker.cut.<time>`.
+ * 6. The offsets of segments removed for their age stay held, from their manifests.
  *
  * @module
  */
@@ -31,27 +30,26 @@ import { readRange, type Storage, type StoredFile, writeAll } from "./storage.ts
 import { Survey, type SurveyOptions } from "./survey.ts";
 
 const COPY_BYTES = 1024 * 1024;
-/** What can lie past the last checkpoint is less. */
+/** More than can lie past the last checkpoint. */
 const REWRITTEN_BYTES_MAX = 128 * 1024 * 1024;
 
 export interface RecoveredJournal {
   readonly id: string;
   readonly held: HeldOffsets;
-  /** By number. */
+  /** Sorted by number. */
   readonly closed: readonly RecoveredSegment[];
   readonly active: {
-    /** The number it will have when it is closed. */
     readonly number: number;
     readonly bytes: number;
     readonly edges: SegmentEdges;
-    /** What it has in it; undefined where that would have to be counted. */
+    /** The active segment's account; undefined if it would have to be counted. */
     readonly account: SegmentAccount | undefined;
   };
-  /** Whether the id is another one than that of the commits made before. */
+  /** True if the id differs from that of earlier commits. */
   readonly newId: boolean;
 }
 
-/** Reads the journal of a folder, repairs its end, and leaves an active file there, durable, to append to. */
+/** Reads the journal of a folder, repairs its end, and leaves a flushed active file, ready for appends. */
 export async function recover(options: RecoveryOptions): Promise<RecoveredJournal> {
   const startedMs = performance.now();
   const { storage, directory, onNotice } = options;
@@ -148,7 +146,7 @@ async function recoverActive(
   }
 }
 
-/** Writes the same bytes in their own place, so that the next flush flushes them. */
+/** Writes the same bytes in place, so that the next flush includes them. */
 async function rewrite(
   file: StoredFile,
   { start, end }: { readonly start: number; readonly end: number },
@@ -160,7 +158,7 @@ async function rewrite(
   }
 }
 
-/** Copies a file from a position on to a new file beside it, durably; returns its path. */
+/** Copies a file from a position on to a new file in the same folder, flushed to disk. Returns its path. */
 async function saveRest(
   storage: Storage,
   directory: string,

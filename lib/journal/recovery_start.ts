@@ -1,5 +1,5 @@
 /**
- * From where a journal's files have to be read when it is opened: past the checkpoint, where that can be trusted.
+ * Decides where to start reading a journal's files when it is opened: after the checkpoint, if it can be trusted.
  *
  * @module
  */
@@ -15,13 +15,13 @@ export function bytesOfCovered(start: Start, number: number): number | undefined
   return start.checkpoint.closed.find((closed) => closed.number === number)?.bytes;
 }
 
-/** What a segment has before the position where the reading begins. */
+/** Returns the account of a segment's lines before the position where reading starts. */
 export function accountBefore(
   start: Start,
   { segment, position }: { readonly segment: number; readonly position: number },
 ): SegmentAccount | undefined {
   if (start.kind === "checkpoint" && start.checkpoint.segment === segment) {
-    // Also where nothing was written yet: offsets may be held without a line.
+    // Also if no lines exist yet: offsets may be held without a line.
     const { active } = start.checkpoint;
     if (active !== undefined) return SegmentAccount.from(active);
   }
@@ -30,10 +30,10 @@ export function accountBefore(
 
 export type Start =
   | { readonly kind: "checkpoint"; readonly checkpoint: Checkpoint; readonly journalId: string }
-  /** The id is kept where the checkpoint is this journal's own, though more than the journal holds. */
+  /** The id is kept if the checkpoint is this journal's own, even if it covers more than the journal holds. */
   | { readonly kind: "rebuild"; readonly reason: string; readonly journalId: string | undefined };
 
-/** The active file still is the checkpoint's segment unless that one was closed since. */
+/** The active file is still the checkpoint's segment, unless that was closed since. */
 export function numberOfActive(start: Start, list: SegmentList): number {
   if (start.kind === "rebuild") return list.nextNumber;
   const { segment } = start.checkpoint;
@@ -45,7 +45,7 @@ function wasClosedSince({ closed, archived, removed }: SegmentList, segment: num
   return numbers.some((number) => number >= segment);
 }
 
-/** From where a segment has to be read; undefined where the checkpoint covers all of it. */
+/** Returns where to start reading a segment; undefined if the checkpoint covers all of it. */
 export function positionIn(start: Start, segment: number): number | undefined {
   if (start.kind === "rebuild") return 0;
   const { checkpoint } = start;
@@ -80,7 +80,7 @@ export async function whereToStart(
     };
 }
 
-/** Why the closed segments are not those that the checkpoint covers; undefined where they are. */
+/** Returns why the closed segments are not those that the checkpoint covers; undefined if they are. */
 function doubtOfClosed(list: SegmentList, checkpoint: Checkpoint): string | undefined {
   const bytesByNumber = new Map(list.closed.map(({ number, bytes }) => [number, bytes]));
   for (const { number, bytes } of checkpoint.closed) {
@@ -88,7 +88,7 @@ function doubtOfClosed(list: SegmentList, checkpoint: Checkpoint): string | unde
     if (there === undefined && (list.archived.has(number) || list.removed.has(number))) continue;
     if (there === undefined) return `segment ${number}, which the checkpoint covers, is missing`;
     if (there !== bytes) {
-      return `segment ${number} has ${there} bytes, and had ${bytes} at the checkpoint`;
+      return `segment ${number} has ${there} bytes, but had ${bytes} at the checkpoint`;
     }
   }
   return undefined;
@@ -96,11 +96,11 @@ function doubtOfClosed(list: SegmentList, checkpoint: Checkpoint): string | unde
 
 interface Judged {
   readonly doubt?: string;
-  /** Whether the segment begins as the checkpoint's did: the checkpoint is this journal's. */
+  /** True if the segment begins as the checkpoint's did, so the checkpoint is this journal's. */
   readonly isOwn: boolean;
 }
 
-/** Whether the segment that the checkpoint points into is there, and is the one it was. */
+/** Checks that the segment the checkpoint points into exists and is the same. */
 async function judgeSegment(
   storage: Storage,
   list: SegmentList,
@@ -109,7 +109,7 @@ async function judgeSegment(
   const isActive = !wasClosedSince(list, number);
   const segment = isActive ? list.active : list.closed.find((one) => one.number === number);
   if (segment === undefined) {
-    // Compressed or removed since: its manifest says what it held, the part past the position included.
+    // Compressed or removed since: its manifest says what it held, including the part past the position.
     const manifest = isActive ? undefined : await readManifestOf(storage, list, number);
     const isSame = manifest !== undefined && manifest.segment.bytes >= position &&
       (position === 0 || manifest.segment.fingerprint.headSha256 === fingerprint.headSha256);

@@ -1,5 +1,5 @@
 /**
- * Small files that say of themselves whether they are whole: JSON with the SHA-256 of its own text.
+ * Small files with a checksum that shows whether they are complete: JSON with the SHA-256 of its own text.
  *
  *     {"version":1,"sha256":"<of the body's text>","body":{...}}
  *
@@ -8,7 +8,6 @@
 
 import { sha256 } from "./segments.ts";
 
-/** The body as text, sealed. */
 export function encodeSealed(
   body: unknown,
   { version }: { readonly version: number },
@@ -18,10 +17,10 @@ export function encodeSealed(
 }
 
 /**
- * Returns the body. The checksum says that we wrote it, so its shape can be trusted.
+ * Decodes the body. The checksum shows that we wrote it, so its shape can be trusted.
  *
- * @param version the highest that can be read; those below it can be read too.
- * @throws {SyntaxError} where the text is not whole, or of another version; the message says why.
+ * @param version the highest supported version; lower ones can be read too.
+ * @throws {SyntaxError} if the text is not whole, or of another version; the message says why.
  */
 export function decodeSealed(
   text: string,

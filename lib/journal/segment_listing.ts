@@ -1,5 +1,5 @@
 /**
- * Lists the segments of a journal that a tracker may be writing to, and opens them.
+ * Lists and opens the segments of a journal that a tracker may be writing to.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { ArchiveReader } from "./archive.ts";
 import { activePath, ARCHIVE_ENDING, archivePath, closedPath, listSegments } from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
-/** A segment that is there, before it is opened. */
+/** A segment in the folder, before it is opened. */
 export interface SegmentName {
   readonly directory: string;
   readonly number: number;
@@ -17,19 +17,18 @@ export interface SegmentName {
 }
 
 export interface Foreknown {
-  /** Whether to read it; otherwise it is never opened. */
+  /** False to skip the segment; it is then never opened. */
   readonly isWanted: boolean;
-  /** The length that it had when it was closed. */
   readonly bytes?: number | undefined;
 }
 
 export interface JournalFilesOptions {
   readonly storage?: Storage;
-  /** Returns what is known about a segment before it is opened. By default all segments are read. */
+  /** Returns what is known about a segment before it is opened. By default, all segments are read. */
   readonly foreknow?: (segment: SegmentName) => Foreknown;
   /**
-   * Called with each segment that cannot be read, or not to its end, and the error. Left out, an archive is read as far
-   * as it can be, which `checkManifests` reports, and every other error is thrown.
+   * Called with each segment that cannot be read, or not to its end, and the error. If undefined, a damaged archive
+   * is read as far as possible, which `checkManifests` reports, and all other errors are thrown.
    */
   readonly onUnreadable?: (path: string, error: Error) => void;
 }
@@ -37,10 +36,10 @@ export interface JournalFilesOptions {
 export type ResolvedOptions = JournalFilesOptions & { readonly storage: Storage };
 
 const LISTINGS_MAX = 10;
-/** A journal whose only segment is closed, and renamed, during the first listing is seen by the second. */
+/** If a journal's only segment is closed, and renamed, during the first listing, the second one sees it. */
 const EMPTY_LISTINGS_MAX = 2;
 
-/** @throws {Error} where a folder holds no journal. */
+/** @throws {Error} if a folder holds no journal. */
 export async function requireJournals(
   directories: readonly string[],
   storage: Storage = denoStorage,
@@ -53,7 +52,7 @@ export interface FoundSegment {
   readonly path: string;
   readonly isActive: boolean;
   readonly closedBytes: number | undefined;
-  /** Only for the active segment. */
+  /** Set only for the active segment. */
   readonly file: ReadableFile | undefined;
   readonly bytes: number;
 }
@@ -75,12 +74,12 @@ export async function findSegments(
     }
     for (const { file } of found) file?.close();
   }
-  throw new Error(`Cannot read the journal in "${directory}": its segments change all the time`);
+  throw new Error(`Cannot read the journal in "${directory}": its segments keep changing`);
 }
 
 /**
- * The size of a segment; of an active one, which may just be appended to, with the file that has it. None where it
- * is not wanted, or cannot be opened.
+ * Returns a segment with its size; an active one, which may be growing, together with its open file. Returns none
+ * if it is not wanted or cannot be opened.
  */
 async function examined(
   { storage, foreknow, onUnreadable }: ResolvedOptions,
@@ -119,7 +118,7 @@ export async function openClosed(
   return undefined;
 }
 
-/** An archive that is damaged is read as far as it can be; that it is, `checkManifests` says. */
+/** Reads a damaged archive as far as possible; `checkManifests` reports the damage. */
 async function openSegment(storage: Storage, path: string): Promise<ReadableFile> {
   const file = await storage.open(path, "read");
   return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
@@ -173,7 +172,7 @@ function areSame(before: readonly ListedSegment[], after: readonly ListedSegment
     );
 }
 
-/** The same folder given twice is one journal. */
+/** Removes duplicates: the same folder given twice is one journal. */
 export async function distinct(directories: readonly string[]): Promise<readonly string[]> {
   const byRealPath = new Map<string, string>();
   for (const directory of directories) {

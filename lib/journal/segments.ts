@@ -1,10 +1,10 @@
 /**
- * The files of a journal. A number is never used twice and a file never overwritten.
+ * The files of a journal. A number is never reused, and a file never overwritten.
  *
  *     tracker.events                  being written
  *     tracker.events.000001           closed
- *     tracker.archive.000001.zst      closed and compressed, in the segment's place (`archive.ts`)
- *     tracker.manifest.000001.json    what the closed segment was (`manifest.ts`)
+ *     tracker.archive.000001.zst      closed and compressed, replaces the segment (`archive.ts`)
+ *     tracker.manifest.000001.json    describes the closed segment (`manifest.ts`)
  *     tracker.removed.000001.json     the same manifest, after the segment was removed for its age
  *
  * @module
@@ -17,12 +17,12 @@ import { type ReadableFile, readRange, type Storage, TEMPORARY_ENDING } from "./
 export const ACTIVE_NAME = "tracker.events";
 export const ARCHIVE_ENDING = ".zst";
 
-/** Of a segment's first line, and before a position, so many bytes stand for all of it. */
+/** This many bytes of a segment's first line, and before a position, identify all of it. */
 const EDGE_BYTES = 4096;
 const NEWLINE = 0x0a;
 
 const NUMBER_DIGITS = 6;
-/** What belongs to a closed segment, the segment itself included. */
+/** Files of a closed segment, including the segment itself. */
 const NUMBERED_NAME = /^tracker\.(events|archive|manifest|removed)\.(\d{6,})(\..*)?$/;
 const ENDINGS: Readonly<Record<string, string>> = {
   events: "",
@@ -38,17 +38,16 @@ export interface ClosedSegment {
 }
 
 export interface SegmentList {
-  /** By number, lowest first. */
+  /** Sorted by number. */
   readonly closed: readonly ClosedSegment[];
-  /** Paths of the compressed segments, by number; those left out that are there uncompressed too. */
+  /** Paths of the compressed segments, by number; without those that also exist uncompressed. */
   readonly archived: ReadonlyMap<number, string>;
-  /** Paths of the manifests, by number; then those of removed segments. */
+  /** Paths of the manifests of existing and of removed segments, by number. */
   readonly manifests: ReadonlyMap<number, string>;
   readonly removed: ReadonlyMap<number, string>;
   readonly active: { readonly path: string; readonly bytes: number } | undefined;
-  /** Archives that a crash left half written. */
+  /** Archives left half-written by a crash. */
   readonly leftovers: readonly string[];
-  /** Above every number in use. */
   readonly nextNumber: number;
 }
 
@@ -60,7 +59,7 @@ export function closedPath(directory: string, number: number): string {
   return join(directory, closedName(number));
 }
 
-/** The name that a segment has when it is closed; it keeps it when it is compressed or removed. */
+/** Returns the name of a segment when it is closed. It keeps it when it is compressed or removed. */
 export function closedName(number: number): string {
   return `${ACTIVE_NAME}.${digits(number)}`;
 }
@@ -121,7 +120,7 @@ export async function listSegments(storage: Storage, directory: string): Promise
   };
 }
 
-/** Returns the numbers of all closed segments, removed ones too, lowest first. */
+/** Returns the numbers of all closed segments, including removed ones, sorted. */
 export function numbersIn(
   { closed, archived, manifests, removed }: SegmentList,
 ): readonly number[] {
@@ -134,11 +133,11 @@ export function numbersIn(
   return [...numbers].sort((a, b) => a - b);
 }
 
-/** What tells one segment, read or written up to a position, from any other file. */
+/** Distinguishes a segment, read or written up to a position, from any other file. */
 export interface SegmentFingerprint {
-  /** Of the first line: tells whose segment it is, even where it was cut since. */
+  /** Hash of the first line: identifies the segment, even if it was cut since. */
   readonly headSha256: string;
-  /** Of the last bytes before the position: also tells whether lines before it came or went. */
+  /** Hash of the last bytes before the position: also shows whether earlier lines were added or removed. */
   readonly tailSha256: string;
 }
 
@@ -149,7 +148,7 @@ export function fingerprint(edges: SegmentEdges): SegmentFingerprint {
   };
 }
 
-/** The first line and the last bytes of a segment, as far as 4,096 bytes of each, kept in step with what is appended to it. */
+/** Keeps the first line and the last bytes of a segment, up to 4,096 bytes of each, up to date with appends. */
 export class SegmentEdges {
   #head: Uint8Array;
   #tail: Uint8Array;
@@ -159,7 +158,6 @@ export class SegmentEdges {
     this.#tail = tail;
   }
 
-  /** The edges of what lies before `position`. */
   static async read(file: ReadableFile, position: number): Promise<SegmentEdges> {
     const bytes = Math.min(position, EDGE_BYTES);
     return new SegmentEdges(

@@ -1,5 +1,5 @@
 /**
- * Cuts an append in two at the end of a line, so that each part fits into a segment.
+ * Splits an append at the end of a line, so that each part fits into a segment.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { Interval } from "./intervals.ts";
 import { quickClassify } from "./line_scan.ts";
 
 /**
- * Splits off the first lines that fit into `bytesMax`; one line at least, however long it is. What is held between two
- * lines goes with the later one, as its epoch does. Returns undefined if nothing is left over, or if the last line
- * that fits is no record: then it is not known where its offsets end.
+ * Splits off the first lines that fit into `bytesMax`; at least one line, however long it is. Held offsets between
+ * two lines go with the later line, as do epochs. Returns undefined if nothing is left over, or if the last line
+ * that fits is not a record: then it is unknown where its offsets end.
  */
 export function splitAppend(
   { intervals, lines, lineEnds, ...common }: JournalAppend,
@@ -41,7 +41,6 @@ export function splitAppend(
   return [head, tail];
 }
 
-/** Returns how many of the first lines fit. */
 function fittingCount(lineEnds: ArrayLike<number>, bytesMax: number): number {
   let low = 0;
   let high = lineEnds.length;

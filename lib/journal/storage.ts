@@ -1,79 +1,79 @@
 /**
- * The journal's way to the disk, small enough that a test can hand in one that fails on the third
- * write, writes short, or loses what was not synced.
+ * The journal's interface to the disk. It is small enough that a test can pass one that fails on the third write,
+ * writes short, or loses what was not synced.
  *
  * @module
  */
 
 import { dirname } from "node:path";
 
-/** How a file is opened; files that are created get mode 0600, for they hold customers' data. */
+/** How a file is opened. New files get mode 0600, because they hold customer data. */
 export type OpenMode =
-  /** Reading only; the file must exist. */
+  /** Read only; the file must exist. */
   | "read"
-  /** Reading, and writing at the end wherever that is; the file must exist. */
+  /** Read, and write at the end of the file; the file must exist. */
   | "append"
-  /** Reading, and writing where it was last read or sought to; the file must exist. */
+  /** Read, and write at the position of the last read or seek; the file must exist. */
   | "rewrite"
-  /** As `append`; the file must not exist. */
+  /** Like `append`; the file must not exist. */
   | "create"
-  /** Writing to a new file, in place of one that exists. */
+  /** Write to a new file, replacing an existing one. */
   | "replace"
-  /** Reading and writing; created where it is missing. Throws if it is a symbolic link. */
+  /** Read and write; created if missing. Throws if it is a symbolic link. */
   | "lock";
 
 export interface FileFacts {
   readonly bytes: number;
-  /** Tells a file from another one of the same name (device and inode). */
+  /** Device and inode: distinguishes a file from another of the same name. */
   readonly identity: string;
 }
 
 export interface StoredFile {
-  /** Reads on from where the last read or seek ended; null at the end of the file. */
+  /** Continues where the last read or seek ended; null at the end of the file. */
   read(into: Uint8Array): Promise<number | null>;
-  /** May write fewer bytes than it was given, as write(2) may. Returns how many. */
+  /** Returns how many bytes were written; may be fewer than given, as for write(2). */
   write(bytes: Uint8Array): Promise<number>;
   seek(position: number): Promise<void>;
   truncate(bytes: number): Promise<void>;
-  /** fdatasync(2). Having failed once it must not be called again: Linux drops the pages and says yes. */
+  /** fdatasync(2). After a failure it must not be called again: Linux drops the pages and reports success. */
   syncData(): Promise<void>;
   stat(): Promise<FileFacts>;
-  /** Takes an exclusive lock which dies with the process; false where another holds it. */
+  /** Takes an exclusive lock that ends with the process; false if another process holds it. */
   tryLock(): Promise<boolean>;
   close(): void;
 }
 
 export interface Storage {
   open(path: string, mode: OpenMode): Promise<StoredFile>;
-  /** Undefined where there is no such file. */
+  /** Returns undefined if there is no such file. */
   stat(path: string): Promise<FileFacts | undefined>;
-  /** Replaces `to` where it exists, as rename(2) does. */
+  /** Replaces an existing `to`, like rename(2). */
   rename(from: string, to: string): Promise<void>;
-  /** Does nothing where there is no such file. */
   remove(path: string): Promise<void>;
-  /** The names in a directory. */
   list(directory: string): Promise<readonly string[]>;
   createDirectory(directory: string): Promise<void>;
   /** Makes creations, renames, and removals in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
 }
 
-/** What is needed of a file to read it. */
+/** The operations needed to read a file. */
 export type ReadableFile = Pick<StoredFile, "read" | "seek" | "stat" | "close">;
 
-/** Writes all of `bytes`, however short the single writes are. */
+/** Writes all of `bytes`, despite short writes. */
 export async function writeAll(file: StoredFile, bytes: Uint8Array): Promise<void> {
   let written = 0;
   while (written < bytes.length) {
     const count = await file.write(written === 0 ? bytes : bytes.subarray(written));
     if (count <= 0) {
-      throw new Error(`Cannot write: ${bytes.length - written} bytes left and the disk took none`);
+      throw new Error(
+        `Cannot write: ${bytes.length - written} bytes left, but the disk accepted none`,
+      );
     }
     written += count;
   }
 }
 
-/** The bytes from `start` to `end`; fewer where the file ends before. */
+/** Reads the bytes from `start` to `end`, or to the end of the file if that comes first. */
 export async function readRange(
   file: ReadableFile,
   { start, end }: { readonly start: number; readonly end: number },
@@ -90,9 +90,8 @@ export async function readRange(
 }
 
 /**
- * Creates a directory durably where it is missing, and those above it. A directory is an entry of the
- * one above, which is synced even where the directory was there before: the process that created it
- * may have died before its sync.
+ * Creates a missing directory, and those above it, durably. The parent is synced even if the directory existed: the
+ * process that created it may have died before syncing.
  */
 export async function createDirectory(storage: Storage, directory: string): Promise<void> {
   const parent = dirname(directory);
@@ -103,13 +102,13 @@ export async function createDirectory(storage: Storage, directory: string): Prom
   try {
     await storage.syncDirectory(parent);
   } catch (error) {
-    // Who may not read the directory above has not created this one there either.
+    // Without permission to read the parent directory, this process did not create the directory either.
     const { NotCapable, PermissionDenied } = Deno.errors;
     if (!(error instanceof NotCapable || error instanceof PermissionDenied)) throw error;
   }
 }
 
-/** Replaces a small file in one step: after a crash there is the old one or the new one. */
+/** Replaces a small file atomically: after a crash, there is either the old one or the new one. */
 export async function replaceFile(storage: Storage, path: string, text: string): Promise<void> {
   const temporary = path + TEMPORARY_ENDING;
   const file = await storage.open(temporary, "replace");
@@ -123,7 +122,7 @@ export async function replaceFile(storage: Storage, path: string, text: string):
   await storage.syncDirectory(dirname(path));
 }
 
-/** The whole of a small file; undefined where there is none. */
+/** Reads a small file completely; undefined if there is none. */
 export async function readFile(storage: Storage, path: string): Promise<Uint8Array | undefined> {
   try {
     const file = await storage.open(path, "read");
@@ -138,7 +137,7 @@ export async function readFile(storage: Storage, path: string): Promise<Uint8Arr
   }
 }
 
-/** A file of such a name is not whole yet, or was left by a crash. */
+/** Marks files that are incomplete, or left by a crash. */
 export const TEMPORARY_ENDING = ".new";
 const MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
@@ -152,10 +151,9 @@ const OPEN_OPTIONS: Readonly<Record<OpenMode, Deno.OpenOptions>> = {
   lock: { read: true, write: true, create: true, mode: MODE },
 };
 
-/** The real disk. */
 export const denoStorage: Storage = {
   async open(path, mode) {
-    // Emptying a file in place would follow a symbolic link, and keep the mode of what was there.
+    // Truncating a file in place would follow a symbolic link and keep the old file's mode.
     if (mode === "replace") await removeIfThere(path);
     const file = await Deno.open(path, OPEN_OPTIONS[mode]);
     if (mode === "lock") await requireNoLink(path, file);
@@ -178,7 +176,7 @@ export const denoStorage: Storage = {
   },
   createDirectory: (directory) => Deno.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }),
   async syncDirectory(directory) {
-    // Windows cannot open a directory, and keeps its entries in a log of its own.
+    // Windows cannot open a directory; NTFS journals its entries.
     if (Deno.build.os === "windows") return;
     using opened = await Deno.open(directory);
     await opened.sync();
@@ -193,7 +191,7 @@ async function removeIfThere(path: string): Promise<void> {
   }
 }
 
-/** Throws, and closes the file, if it was opened through a symbolic link: what is written would go elsewhere. */
+/** Throws, and closes the file, if it was opened through a symbolic link: data would be written elsewhere. */
 async function requireNoLink(path: string, file: Deno.FsFile): Promise<void> {
   const [named, opened] = await Promise.all([Deno.lstat(path), file.stat()]);
   if (!named.isSymlink && named.ino === opened.ino && named.dev === opened.dev) return;
@@ -242,12 +240,12 @@ class DenoFile implements StoredFile {
     this.#file.close();
   }
 
-  /** Closing is not enough: a child process that starts right now has the file open for an instant, and so the lock. */
+  /** Closing is not enough: a child process being started at this moment shares the open file, and so the lock. */
   #unlock(): void {
     try {
       this.#file.unlockSync();
     } catch {
-      // An operation on the file is under way; the lock ends with it.
+      // An operation on the file is in progress; the lock ends with it.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Records that are superseded, and whose lines do not say so: their log was truncated, and nothing was appended at
- * their offsets since. A checkpoint says it; so this is for files that are read again without one.
+ * Keeps records superseded by a truncation after which nothing was appended at their offsets, so no line says so. A
+ * checkpoint does; this is for files that are read again without one.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export class SupersededRuns {
     this.#entries = [...this.#entries, ...runs.map((run) => ({ partition, run }))];
   }
 
-  /** Forgets what was appended again: from now on the lines say it. */
+  /** Forgets offsets that were appended again: from now on, the lines show it. */
   forget(partition: JournalPartition, intervals: readonly Interval[]): void {
     if (this.#entries.length === 0) return;
     const appended = new IntervalSet();
@@ -38,7 +38,6 @@ export class SupersededRuns {
     );
   }
 
-  /** Takes them out of what was found held. */
   removeFrom(held: HeldOffsets, account: SegmentAccount | undefined): void {
     for (const { partition, run } of this.#entries) {
       const removed = held.removeRuns(partition, [run]);

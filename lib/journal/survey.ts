@@ -1,5 +1,5 @@
 /**
- * What the lines of a segment say when a journal is opened: which records it holds, and where it ends.
+ * Collects what the lines of a segment say when a journal is opened: which records it holds, and where it ends.
  *
  * @module
  */
@@ -11,26 +11,25 @@ import type { NoticeListener } from "./notice.ts";
 
 export interface SurveyOptions {
   readonly held: HeldOffsets;
-  /** Where the reading begins. */
   readonly position: number;
-  /** Whether all before the position is known to have been flushed: rules 3 and 4 in `recovery.ts`. */
+  /** True if everything before the position is known to be flushed: rules 3 and 4 in `recovery.ts`. */
   readonly trusted: boolean;
-  /** What lies before the position; undefined where that is not known. Added to. */
+  /** Account of what lies before the position, which is added to; undefined if unknown. */
   readonly account: SegmentAccount | undefined;
 }
 
-/** What a scan finds of a segment, as it goes; the records go to `held`. */
+/** Collects the results of a scan; the records go to `held`. */
 export class Survey {
   readonly #held: HeldOffsets;
   readonly #trusted: boolean;
   /** Complete after {@link report}. */
   readonly account: SegmentAccount | undefined;
-  /** Where the last record ends. */
+  /** The end of the last record. */
   #recordsEnd: number;
   #end: number;
   #lineCount = 0;
   #repeatedCount = 0;
-  /** Bad lines with a record after them, and those after the last record. */
+  /** Bad lines followed by a record. */
   #foreign = new BadLines();
   #trailing = new BadLines();
   #stopped = false;
@@ -47,7 +46,6 @@ export class Survey {
     return this.#lineCount;
   }
 
-  /** Where the segment ends. */
   get end(): number {
     return this.#end;
   }
@@ -75,13 +73,13 @@ export class Survey {
     this.account?.addRecord(partition, line);
   }
 
-  /** Where the active file has to end; undefined where it is whole. */
+  /** Returns where the active file must end; undefined if it is whole. */
   cutAt(): number | undefined {
     if (!this.#trusted) return this.#trailing.firstTorn;
     return this.#recordsEnd < this.#end ? this.#recordsEnd : undefined;
   }
 
-  /** Tells of the lines that stay though they are no records, or are there twice. */
+  /** Reports the lines that stay although they are not records, or are repeated. */
   report(path: string, onNotice: NoticeListener): void {
     if (this.cutAt() === undefined) this.#foreign.addAll(this.#trailing);
     else if (!this.#trusted) this.#foreign.addAll(this.#trailing.beforeTorn());
@@ -96,7 +94,6 @@ export class Survey {
   }
 }
 
-/** Lines that are no records. */
 class BadLines {
   lineCount = 0;
   firstPosition: number | undefined;
@@ -115,7 +112,7 @@ class BadLines {
     this.firstPosition ??= others.firstPosition;
   }
 
-  /** Those that stay when the file is cut at the first torn one. */
+  /** Returns those that stay when the file is cut at the first torn line. */
   beforeTorn(): BadLines {
     const kept = new BadLines();
     kept.lineCount = this.#countBeforeTorn;

@@ -1,5 +1,5 @@
 /**
- * A folder that cannot be written, and what to do about it.
+ * The error for a folder that cannot be written, with advice.
  *
  * @module
  */
@@ -15,7 +15,6 @@ export class JournalUnwritableError extends Error {
   }
 }
 
-/** What is wrong, and what to do about it. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof Deno.errors.NotCapable) {
     return "Deno was not allowed to; run it with --allow-read and --allow-write for this folder";

@@ -1,21 +1,21 @@
 /**
- * What is done with closed segments, in the background, while the journal goes on:
+ * Maintains closed segments in the background:
  *
  *     seal       write the manifest                              always
- *     compress   tracker.events.N -> tracker.archive.N.zst       where asked for
- *     remove     the oldest segments, when they are old enough   where asked for
+ *     compress   tracker.events.N -> tracker.archive.N.zst       if enabled
+ *     remove     the oldest segments, when they are old enough   if enabled
  *
- * Each step goes on from where a crash left it:
+ * Each step resumes after a crash:
  *
- *     seal       a manifest is there or not: it is renamed into place
+ *     seal       a manifest exists or not: it is renamed into place
  *     compress   pack into a temporary file -> sync -> rename -> sync the folder -> remove the segment
- *                \ half-written: thrown away      \ both there: the segment counts, and is packed again
+ *                \ half-written: discarded        \ both exist: the segment counts, and is packed again
  *     remove     rename the manifest to tracker.removed.N.json -> sync the folder -> remove the segment
  *                                                               \ removed at the next start
  *
- * Removals are not synced: a file that is back after a power loss is removed again.
+ * Removals are not synced: a file that reappears after a power loss is removed again.
  *
- * Nothing of this is needed for what the journal promises: where it fails, it is said and tried again.
+ * The journal's guarantees do not depend on any of this. A failure is reported and retried.
  *
  * @module
  */
@@ -41,10 +41,10 @@ import {
 } from "./segments.ts";
 import { readRange, type Storage, type StoredFile, TEMPORARY_ENDING, writeAll } from "./storage.ts";
 
-/** A segment grows old by this, and what failed is tried again. */
+/** How often segments are checked for their age, and failed work is retried. */
 const PASS_INTERVAL_MS = 60_000;
 
-/** A closed segment, with what is known of it from its writing. */
+/** A closed segment, with what was recorded while it was written. */
 export interface ClosedFacts {
   readonly number: number;
   readonly bytes: number;
@@ -60,13 +60,12 @@ export interface UpkeepOptions {
   readonly onNotice: NoticeListener;
   readonly clock: Clock;
   readonly compress: boolean;
-  /** A segment older than this is removed; undefined: never. */
+  /** Segments older than this are removed; undefined: never. */
   readonly keepMs: number | undefined;
-  /** Told just before the files of a segment go. */
   readonly onRemove: (number: number) => void;
 }
 
-/** The work has to end; not an error. */
+/** Ends the work; not a failure. */
 class StoppedError extends Error {
   override readonly name = "StoppedError";
 }
@@ -74,7 +73,7 @@ class StoppedError extends Error {
 export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #segments = new Map<number, ClosedFacts>();
-  /** Segments that are not what their manifests say, each reported once. */
+  /** Segments that differ from their manifests, each reported once. */
   readonly #changed = new Set<number>();
   readonly #createdMs = new Map<number, number>();
   readonly #stopped = new AbortController();
@@ -83,10 +82,9 @@ export class Upkeep {
   #hasFailed = false;
   #wake = new AbortController();
   #running: Promise<void> | undefined;
-  /** The manifest made last. */
   #last: Manifest | "none" | undefined;
 
-  /** @param closed segments that are there already, and are not removed. */
+  /** @param closed existing segments that are not removed. */
   constructor(options: UpkeepOptions, closed: readonly ClosedFacts[]) {
     this.#options = options;
     for (const segment of closed) this.#segments.set(segment.number, segment);
@@ -96,7 +94,6 @@ export class Upkeep {
     this.#running ??= this.#run();
   }
 
-  /** A segment that was closed just now. */
   add(segment: ClosedFacts): void {
     this.#segments.set(segment.number, segment);
     this.#isPending = true;
@@ -104,8 +101,8 @@ export class Upkeep {
   }
 
   /**
-   * Ends the work, at the next step (`now`) or when each closed segment has its manifest. What was given up
-   * is done after the next start.
+   * Stops at the next step (`now`), or when each closed segment has its manifest. Unfinished work resumes after the
+   * next start.
    */
   async stop({ now, signal }: { now: boolean; signal?: AbortSignal }): Promise<void> {
     this.#isFinishing = true;
@@ -132,7 +129,7 @@ export class Upkeep {
     } while (!this.#isFinishing || this.#isPending);
   }
 
-  /** Until there is a new segment, or one may have grown old, or what failed may work. */
+  /** Waits until there is a new segment, one may be old enough to remove, or failed work is due again. */
   async #rest(): Promise<void> {
     const { clock, keepMs } = this.#options;
     const { signal } = this.#wake;
@@ -154,7 +151,7 @@ export class Upkeep {
 
   async #pass(): Promise<void> {
     const { storage, directory, compress, keepMs } = this.#options;
-    // A segment that is closed while the folder is listed has no manifest in this pass: it is for the next one.
+    // A segment closed during the listing has no manifest in this pass; the next pass handles it.
     const numbers = [...this.#segments.keys()].sort((a, b) => a - b);
     const list = await listSegments(storage, directory);
     const manifests = new Set(list.manifests.keys());
@@ -175,7 +172,7 @@ export class Upkeep {
     if (keepMs !== undefined) await this.#removeOld(keepMs, numbers, manifests);
   }
 
-  /** For everything but sealing there is time after the next start. */
+  /** Throws if stopping: everything but sealing can wait for the next start. */
   #mayGoOn(): void {
     this.#stopped.signal.throwIfAborted();
     if (this.#isFinishing) throw new StoppedError();
@@ -192,7 +189,7 @@ export class Upkeep {
     const last = await this.#lastManifest(list);
     const { lines, ...shares } = account.data();
     this.#stopped.signal.throwIfAborted();
-    // Where it throws the manifest may be there all the same: the last one has to be looked up again.
+    // If this throws, the manifest may exist anyway: the last one must be looked up again.
     this.#last = undefined;
     const manifest = await writeManifest(storage, manifestPath(directory, number), {
       segment: { name: closedName(number), bytes, lines, sha256, fingerprint: fingerprint(edges) },
@@ -214,7 +211,7 @@ export class Upkeep {
     });
   }
 
-  /** What was known while it was written, else what is there now. */
+  /** Returns what was recorded while the segment was written, or else reads it. */
   async #describe(
     facts: ClosedFacts,
     path: string,
@@ -256,7 +253,7 @@ export class Upkeep {
     return this.#last === "none" ? undefined : this.#last;
   }
 
-  /** Ends what a crash has left in the middle. */
+  /** Finishes what a crash interrupted. */
   async #clearUp({ removed, leftovers, closed, archived }: SegmentList): Promise<void> {
     const { storage, directory, onRemove } = this.#options;
     for (const path of leftovers) {
@@ -268,7 +265,7 @@ export class Upkeep {
       if (this.#segments.delete(number)) onRemove(number);
       if (!files.has(number)) continue;
       this.#mayGoOn();
-      // The removal may have been renamed without being synced.
+      // The rename that marks the removal may not have been synced.
       await storage.syncDirectory(directory);
       await this.#removeFiles(number);
     }
@@ -287,7 +284,7 @@ export class Upkeep {
       if (packed.sha256 !== manifest.segment.sha256) {
         await storage.remove(temporary);
         const { sha256 } = manifest.segment;
-        return this.#noteChanged(number, `its SHA-256 is ${packed.sha256}, and was ${sha256}`);
+        return this.#noteChanged(number, `its SHA-256 is ${packed.sha256}, expected ${sha256}`);
       }
       await storage.rename(temporary, savedAs);
       await storage.syncDirectory(directory);
@@ -300,7 +297,7 @@ export class Upkeep {
         durationMs: performance.now() - startedMs,
       });
     } catch (error) {
-      // On a full disk what was written so far is in the journal's way.
+      // On a full disk, the partial file takes space that the journal needs.
       await storage.remove(temporary).catch(() => {});
       throw error;
     }
@@ -338,13 +335,15 @@ export class Upkeep {
     }
   }
 
-  /** Removes the oldest segments, up to the first that is not old enough. */
   async #removeOld(keepMs: number, numbers: number[], manifests: Set<number>): Promise<void> {
     const { storage, directory, onNotice, onRemove, clock } = this.#options;
     for (const number of numbers.filter((each) => this.#segments.has(each))) {
       this.#mayGoOn();
       if (!manifests.has(number)) {
-        return this.#noteChanged(number, "it has no manifest, so nothing from it on is removed");
+        return this.#noteChanged(
+          number,
+          "it has no manifest, so neither it nor later segments are removed",
+        );
       }
       const createdMs = await this.#createdMsOf(number);
       if (createdMs === undefined || clock.date().getTime() - createdMs < keepMs) return;
@@ -361,7 +360,7 @@ export class Upkeep {
     }
   }
 
-  /** When the segment's manifest was made; undefined where it has no good one. */
+  /** Returns when the segment's manifest was made; undefined if it has no valid one. */
   async #createdMsOf(number: number): Promise<number | undefined> {
     let createdMs = this.#createdMs.get(number);
     if (createdMs === undefined) {
@@ -373,7 +372,7 @@ export class Upkeep {
     return createdMs;
   }
 
-  /** Undefined, and said, where it is damaged or gone. */
+  /** Returns undefined, and reports it, if the manifest is damaged or gone. */
   async #manifestOf(number: number): Promise<Manifest | undefined> {
     const { storage, directory } = this.#options;
     try {

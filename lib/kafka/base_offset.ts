@@ -1,6 +1,6 @@
 /**
- * What a broker answers to a send, looked at twice: within one producer offsets only grow, and one that does
- * not is that of a record stored before.
+ * Checks a broker's answer to a send. Within one producer base offsets only grow; one that does not belongs to records
+ * that were stored before.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import type { RecordMetadata } from "kafkajs";
 import { DeliveryError } from "./errors.ts";
 
 /**
- * The first offset at which records were stored.
+ * Returns the offset of the first record that was stored.
  *
- * @param lastBaseOffsets what this producer was told so far, by topic and partition; the answer is added.
- * @throws {DeliveryError} where the answer does not say that these records, and no earlier ones, are stored.
+ * @param lastBaseOffsets this producer's last base offset by topic and partition; updated by the call.
+ * @throws {DeliveryError} if the answer does not prove that these records, and no earlier ones, were stored.
  */
 export function checkedBaseOffset(
   report: readonly RecordMetadata[],

@@ -1,5 +1,5 @@
 /**
- * Opens kafkajs the way this program needs it: our log, our patience, no partitioner of its own.
+ * Opens kafkajs clients with this program's timeouts, retries, and log.
  *
  * @module
  */
@@ -18,40 +18,35 @@ import { install } from "./kafkajs/install.ts";
 import type { TrafficObserver } from "./kafkajs/traffic.ts";
 import { oauthBearer } from "./oauth_bearer.ts";
 
-/** How to reach a cluster. */
+/** The address and credentials of a cluster. */
 export interface KafkaConnection {
-  /** `host:port` of one or more brokers; the rest of the cluster is learnt from them. */
+  /** `host:port` of one or more brokers; they name the rest of the cluster. */
   readonly brokers: readonly string[];
-  /** Name that the brokers' logs and quotas show. */
+  /** The name shown in the brokers' logs and used by quotas. */
   readonly clientId: string;
-  /** Left out, connections are in plain text and anonymous. */
+  /** Default: unencrypted, anonymous connections. */
   readonly security?: Security;
 }
 
 /**
- * How long a request is tried again when brokers do not answer: `probe` gives up after about two
- * seconds, so that a wrong address is said at once; `persist` never does.
+ * The retry policy while no broker answers: `probe` gives up after about two seconds, so that a wrong address is
+ * reported early; `persist` retries forever.
  */
-export type Patience = "probe" | "persist";
+export type RetryMode = "probe" | "persist";
 
-/** Retries without end: kafkajs compares with this count and adds one each time. */
 const RETRIES_WITHOUT_END = Number.MAX_SAFE_INTEGER;
 const PROBE_RETRIES = 4;
 
 const REQUEST_TIMEOUT_MS = 3_000;
 const CONNECTION_TIMEOUT_MS = 2_000;
 
-/** Steady, short waits: with kafkajs's own (up to 30 s) a consumer came back 9 s after its broker. */
+/** Short waits without growth. With kafkajs's default (up to 30 s), a consumer recovered 9 s after its broker. */
 export const RETRY_WAITS = { initialRetryTime: 100, maxRetryTime: 500, factor: 0 } as const;
 
-/**
- * A kafkajs client for the cluster; nothing is connected yet.
- *
- * @param observer of all its connections.
- */
+/** Creates a kafkajs client without connecting. The observer sees all of its connections. */
 export function openClient(
   { brokers, clientId, security }: KafkaConnection,
-  patience: Patience,
+  retryMode: RetryMode,
   observer?: Partial<TrafficObserver>,
 ): Kafka {
   const client = new Kafka({
@@ -64,8 +59,10 @@ export function openClient(
     enforceRequestTimeout: true,
     retry: {
       ...RETRY_WAITS,
-      // Each retry is for the next broker of the list: all of them get their turn.
-      retries: patience === "probe" ? Math.max(PROBE_RETRIES, brokers.length) : RETRIES_WITHOUT_END,
+      // Each retry goes to the next broker of the list; each is tried at least once.
+      retries: retryMode === "probe"
+        ? Math.max(PROBE_RETRIES, brokers.length)
+        : RETRIES_WITHOUT_END,
     },
     logLevel: logLevel.INFO,
     logCreator: () => forwardLogEntry,
@@ -93,8 +90,8 @@ function saslConfig(sasl: Sasl): SASLOptions | Mechanism {
 const log = loggerOf("kafkajs");
 
 /**
- * kafkajs says ERROR of what it then retries, so its lines are DEBUG here: what matters of them reaches
- * our own code as an error or an event, which is logged at the level that it deserves.
+ * Logs kafkajs's entries at DEBUG: it reports errors that it then retries as ERROR. What matters reaches our own code
+ * as an error or an event, and is logged there at the appropriate level.
  */
 function forwardLogEntry(
   { namespace, log: { message, timestamp: _, logger: __, ...extra } }: LogEntry,

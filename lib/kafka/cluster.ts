@@ -1,12 +1,11 @@
 /**
- * Questions to a cluster, outside any producer or consumer: which topics, how many partitions, which
- * offsets; and the creation of a topic that is missing.
+ * Queries a cluster's topics, partitions, offsets, and groups, and creates missing topics.
  *
  * @module
  */
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";
-import { type KafkaConnection, openClient, type Patience } from "./client.ts";
+import { type KafkaConnection, openClient, type RetryMode } from "./client.ts";
 import { adviceFor, reasonOf, RefusedError } from "./errors.ts";
 import type {
   CommittedOffset,
@@ -34,11 +33,10 @@ import { decodeAssignment, type TopicPartitions } from "./protocol/consumer_prot
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
 const UNKNOWN_PARTITION = "UNKNOWN_TOPIC_OR_PARTITION";
 const NO_ERROR_CODE = 0;
-/** The state of a group whose members all have their assignments. */
 const STABLE = "Stable";
 const TOPIC_APPEARS_TIMEOUT_MS = 10_000;
 const TOPIC_APPEARS_POLL_MS = 50;
-/** How long a broker may not know a topic that another one has created. */
+/** Time in which a broker may not know a topic that was just created. */
 const TOPIC_KNOWN_TIMEOUT_MS = 1_000;
 
 const log = loggerOf("kafka");
@@ -60,14 +58,12 @@ export class ClusterClient implements AsyncDisposable {
     });
   }
 
-  /**
-   * @throws {BrokerUnreachableError} where no broker answers, at `probe` patience.
-   */
-  static async connect(connection: KafkaConnection, patience: Patience): Promise<ClusterClient> {
-    // At any patience: the client's own retries do not end when it is closed, those of RetriedCalls do.
+  /** @throws {BrokerUnreachableError} if no broker answers and the retry mode is `probe`. */
+  static async connect(connection: KafkaConnection, retryMode: RetryMode): Promise<ClusterClient> {
+    // Always "probe": kafkajs's own retries do not end when the client is closed; those of RetriedCalls do.
     const client = openClient(connection, "probe");
     const cluster = createCluster(client);
-    const calls = new RetriedCalls({ cluster, brokers: connection.brokers, patience });
+    const calls = new RetriedCalls({ cluster, brokers: connection.brokers, retryMode });
     const self = new ClusterClient(client.admin(), cluster, calls);
     await calls.call("connecting", async () => {
       await self.#cluster.connect();
@@ -75,9 +71,7 @@ export class ClusterClient implements AsyncDisposable {
     });
     calls.noteConnected();
     for (const host of takeUnresolvedHosts()) {
-      log.warn("This machine knows no broker's host of that name; another broker answers", {
-        host,
-      });
+      log.warn("Cannot resolve a broker's host name; connected to another broker", { host });
     }
     return self;
   }
@@ -87,13 +81,13 @@ export class ClusterClient implements AsyncDisposable {
     await Promise.allSettled([this.#admin.disconnect(), this.#cluster.disconnect()]);
   }
 
-  /** Tells of what comes over these connections, until the returned function is called. */
+  /** Reports the traffic of these connections to the observer until the returned function is called. */
   observe(observer: TrafficObserver): () => void {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
   }
 
-  /** The topic as it is now, or undefined where there is none. */
+  /** Returns the topic's current description, or undefined if the topic does not exist. */
   async findTopic(topic: string): Promise<TopicDescription | undefined> {
     const { errorCode, topicId, partitionCount } = await this.#calls.call(
       `describing topic "${topic}"`,
@@ -104,7 +98,6 @@ export class ClusterClient implements AsyncDisposable {
     return { topic, topicId, partitionCount };
   }
 
-  /** Returns those topics that exist and may be described, by name. */
   async findTopics(topics: readonly string[]): Promise<ReadonlyMap<string, TopicDescription>> {
     const found = await this.#calls.call(
       `describing the topics ${topics.map((topic) => `"${topic}"`).join(", ")}`,
@@ -116,26 +109,22 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /**
-   * Finds out before the work begins whether this user may do it.
-   *
-   * @throws {RefusedError} where the cluster says that the permission is missing.
-   */
+  /** @throws {RefusedError} if this user lacks the permission. */
   async requirePermission(operation: TopicOperation, topic: string): Promise<void> {
     const { errorCode, operations } = await this.#calls.call(
-      `asking what may be done with topic "${topic}"`,
+      `checking the permissions on topic "${topic}"`,
       () => fetchTopicMetadata(this.#cluster, topic, { withOperations: true }),
     );
-    // Of a topic that is not there nothing is to be said here.
+    // A missing topic is reported elsewhere.
     if (errorCode !== NO_ERROR_CODE || isPermitted(operations, operation)) return;
     throw new RefusedError(
-      `topic "${topic}" is there, but the permission ${operation} on it is missing: ` +
-        "ask the cluster's operator for it, or name another topic",
+      `topic "${topic}" exists, but this user has no ${operation} permission on it: ` +
+        "ask the cluster's operator for the permission, or use another topic",
       { reason: "TOPIC_AUTHORIZATION_FAILED" },
     );
   }
 
-  /** @throws {RefusedError} at once where this user may not use the group. */
+  /** @throws {RefusedError} without retrying, if this user may not use the group. */
   async requireGroup(groupId: string): Promise<void> {
     await this.#calls.call(
       `using group "${groupId}"`,
@@ -143,7 +132,7 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** @throws {RefusedError} at once where this user may not use the transactional id. */
+  /** @throws {RefusedError} without retrying, if this user may not use the transactional id. */
   async requireTransactionalId(transactionalId: string): Promise<void> {
     await this.#calls.call(
       `using the transactional id "${transactionalId}"`,
@@ -151,7 +140,11 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** As {@link findTopic}; @throws {RefusedError} where there is no such topic. */
+  /**
+   * Returns the topic's current description.
+   *
+   * @throws {RefusedError} if the topic does not exist.
+   */
   async describeTopic(topic: string): Promise<TopicDescription> {
     const description = await this.findTopic(topic);
     if (description === undefined) throw missingTopic(topic);
@@ -159,11 +152,10 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   /**
-   * Returns a topic that has to be there when the work begins. One that was just created is waited for, since the
-   * broker that is asked may not know it yet.
+   * Returns the topic's description. Waits up to 1 s, because a broker may not know a topic that was just created.
    *
-   * @param advice what to do where it is missing.
-   * @throws {RefusedError} naming the nearest existing topic, where there is no such topic.
+   * @param advice what to do if the topic is missing.
+   * @throws {RefusedError} if the topic does not exist; names the existing topic with the most similar name.
    */
   async requireTopic(topic: string, advice?: string): Promise<TopicDescription> {
     const deadline = Date.now() + TOPIC_KNOWN_TIMEOUT_MS;
@@ -177,7 +169,6 @@ export class ClusterClient implements AsyncDisposable {
     throw missingTopic(topic, { existing, ...(advice !== undefined && { advice }) });
   }
 
-  /** The topic, created with these settings where it was missing. */
   async ensureTopic(
     topic: string,
     { partitionCount, config = {} }: TopicSettings,
@@ -191,10 +182,10 @@ export class ClusterClient implements AsyncDisposable {
           topics: [{
             topic,
             numPartitions: partitionCount,
-            replicationFactor: -1, // the cluster's own default
+            replicationFactor: -1, // the cluster's default
             configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
           }],
-          waitForLeaders: false, // it can fail for a topic that was just created; we wait ourselves
+          waitForLeaders: false, // kafkajs's wait can fail for a new topic; we wait ourselves
         }),
     );
     return { ...await this.#awaitTopic(topic), created };
@@ -218,9 +209,9 @@ export class ClusterClient implements AsyncDisposable {
   }
 
   /**
-   * Takes a member that died out of its group, which would else wait for it until its session timeout.
+   * Removes a dead member from its group, which would otherwise wait for it until the session timeout.
    *
-   * @returns false where the group does not know it any more.
+   * @returns false if the group no longer knows the member.
    */
   async leaveGroup(groupId: string, memberId: string): Promise<boolean> {
     return await this.#calls.call(`leaving group "${groupId}"`, async () => {
@@ -235,10 +226,7 @@ export class ClusterClient implements AsyncDisposable {
     });
   }
 
-  /**
-   * Returns what each member of a group is to read; undefined while the group is rebalancing, or where it has no
-   * members of this kind.
-   */
+  /** Returns the assignment of each member of a group; undefined while the group is rebalancing or has no members. */
   async groupAssignments(groupId: string): Promise<readonly TopicPartitions[] | undefined> {
     const { groups: [group] } = await this.#calls.call(
       `describing group "${groupId}"`,
@@ -258,10 +246,7 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /**
-   * Returns a setting of a topic as the cluster has it, such as `cleanup.policy`. Waits for a topic that was just
-   * created: the node that is asked may not know of it yet.
-   */
+  /** Returns the value of a topic setting, such as `cleanup.policy`. Waits for a topic that was just created. */
   async topicConfig(topic: string, name: string): Promise<string | undefined> {
     const { resources } = await this.#calls.call(
       `reading the settings of topic "${topic}"`,
@@ -270,15 +255,14 @@ export class ClusterClient implements AsyncDisposable {
           includeSynonyms: false,
           resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
         }),
-      { passingToo: UNKNOWN_PARTITION },
+      { alsoTransient: UNKNOWN_PARTITION },
     );
     return resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
   }
 
   /**
-   * The offsets that can be read now, by partition: up to the last stable offset, since everything here
-   * reads committed records only. A topic that was just created is waited for: one node may tell of it
-   * before its leaders know of it.
+   * Returns the readable offsets of each partition, up to the last stable offset: this program only reads committed
+   * records. Waits for a topic that was just created: its leaders may not know it yet.
    */
   async offsets(topic: string, partitions: readonly number[]): Promise<readonly OffsetRange[]> {
     return await this.#calls.call(`reading the offsets of topic "${topic}"`, async () => {
@@ -294,7 +278,7 @@ export class ClusterClient implements AsyncDisposable {
       }
       const missing = partitions.find((partition) => !low.has(partition) || !ends.has(partition));
       if (missing !== undefined) {
-        // kafkajs leaves a partition out that was added after it last asked for the topic's metadata.
+        // kafkajs omits partitions that were added after its last metadata request.
         await this.#cluster.refreshMetadata();
         throw Object.assign(new Error(`topic "${topic}" has no partition ${missing}`), {
           type: UNKNOWN_PARTITION,
@@ -306,19 +290,18 @@ export class ClusterClient implements AsyncDisposable {
         high: ends.get(partition)?.lastStableOffset ?? 0,
         highWatermark: ends.get(partition)?.highWatermark ?? 0,
       }));
-    }, { passingToo: UNKNOWN_PARTITION });
+    }, { alsoTransient: UNKNOWN_PARTITION });
   }
 
-  /** {@link offsets} of all partitions of a topic. */
   async allOffsets(topic: string): Promise<readonly OffsetRange[]> {
     const { partitionCount } = await this.describeTopic(topic);
     return await this.offsets(topic, Array.from({ length: partitionCount }, (_, index) => index));
   }
 
   /**
-   * Asks a partition's leader where a leader epoch ends in its log. Leaders that move are looked up again.
+   * Asks a partition's leader where a leader epoch ends in its log. Looks up leaders that have moved.
    *
-   * @throws {RefusedError} with reason `TOPIC_CHANGED` where the topic has another id, or as the cluster refuses.
+   * @throws {RefusedError} with reason `TOPIC_CHANGED` if the topic now has another id, or if the cluster refuses.
    */
   async epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
     const { topic, partition, epoch } = question;
@@ -328,7 +311,6 @@ export class ClusterClient implements AsyncDisposable {
     );
   }
 
-  /** The epoch of each partition's present leader, by partition. */
   async leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
     const { partitions } = await this.#calls.call(
       `describing topic "${topic}"`,
@@ -337,7 +319,7 @@ export class ClusterClient implements AsyncDisposable {
     return new Map(partitions.map(({ partition, leaderEpoch }) => [partition, leaderEpoch]));
   }
 
-  /** Asks once, whatever the patience: the topic's error code, and where its partitions end. */
+  /** Asks once, in any retry mode, for the topic's error code and for the ends of its partitions. */
   async probe(
     topic: string,
     partitions: readonly number[],
@@ -347,14 +329,14 @@ export class ClusterClient implements AsyncDisposable {
     const { errorCode } = await fetchTopicMetadata(this.#cluster, topic);
     if (errorCode !== NO_ERROR_CODE || partitions.length === 0) return { errorCode, answers: [] };
     const answers = await fetchPartitionEnds(this.#cluster, { topic, partitions });
-    // A leader that has moved is looked up before it is asked again.
+    // Looks up leaders that have moved for the next call.
     if (answers.length < partitions.length || answers.some((answer) => "error" in answer)) {
       await this.#cluster.refreshMetadata();
     }
     return { errorCode, answers };
   }
 
-  /** What a group has committed, for the partitions of which it has committed anything. */
+  /** Returns the group's committed offsets; partitions without a commit are left out. */
   async committedOffsets(groupId: string, topic: string): Promise<readonly CommittedOffset[]> {
     const [answer] = await this.#calls.call(
       `reading the offsets of group "${groupId}"`,
@@ -375,7 +357,7 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
 function refusedDescription(topic: string, errorCode: number): RefusedError {
   const reason = ERROR_NAMES[errorCode] ?? `error code ${errorCode}`;
   const advice = reason === "TOPIC_AUTHORIZATION_FAILED"
-    ? "ask the cluster's operator for the permission Describe on it, or name another topic"
+    ? "ask the cluster's operator for the Describe permission on it, or use another topic"
     : adviceFor(reason);
   const message = `the cluster refuses to describe topic "${topic}": ${reason}`;
   return new RefusedError(advice === undefined ? message : `${message}: ${advice}`, { reason });

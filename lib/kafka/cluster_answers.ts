@@ -1,26 +1,26 @@
 /**
- * The shapes of a `ClusterClient`'s answers about topics and groups.
+ * Types of a `ClusterClient`'s answers about topics and groups.
  *
  * @module
  */
 
 export interface TopicDescription {
   readonly topic: string;
-  /** Another id after the topic was deleted and created again; 32 hexadecimal digits. */
+  /** 32 hexadecimal digits; changes when the topic is deleted and recreated. */
   readonly topicId: string;
   readonly partitionCount: number;
 }
 
-/** The offsets of a partition: `low` is the first that is still there, `high` one past the last that can be read. */
+/** The offsets of a partition: `low` is the first offset still in the log, `high` one past the last readable one. */
 export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
   readonly high: number;
-  /** One past the last offset that there is; above `high` where records wait behind an open transaction. */
+  /** One past the last offset; above `high` if records wait behind an open transaction. */
   readonly highWatermark: number;
 }
 
-/** What a group has committed of a partition; `metadata` is the committer's own note. */
+/** A group's commit for a partition; `metadata` is the committer's own text. */
 export interface CommittedOffset {
   readonly partition: number;
   readonly offset: number;
@@ -29,6 +29,5 @@ export interface CommittedOffset {
 
 export interface TopicSettings {
   readonly partitionCount: number;
-  /** Kafka's own names, such as `retention.ms`. */
   readonly config?: Readonly<Record<string, string>>;
 }

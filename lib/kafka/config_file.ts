@@ -1,9 +1,9 @@
 /**
- * The file of `--config`, and what it says of each line that has no effect.
+ * Reads the `--config` file and reports each line that has no effect.
  *
- * A setting that is dropped in silence can send records in plain text. So every line is either applied, named in a
- * warning, or refused: refused where it may have been meant for security and nothing else says which security is
- * wanted. No message has a value in it, nor a name that is no setting's: either may be a part of a secret.
+ * A setting that is silently dropped can send records unencrypted. So each line is applied, named in a warning, or
+ * refused. It is refused if it may be a security setting and `security.protocol` is not set. Messages contain no values
+ * and no unknown names, because either may be part of a secret.
  *
  * @module
  */
@@ -22,25 +22,24 @@ import { UsageError } from "../usage_error.ts";
 
 export interface ConfigFile {
   readonly settings: ReadonlyMap<string, string>;
-  /** One sentence for each thing that a person should know of. */
   readonly warnings: readonly string[];
 }
 
 export interface ConfigFileOptions {
   readonly path: string;
-  /** Whether the environment names the security protocol. */
+  /** True if the environment sets the security protocol. */
   readonly isProtocolNamed: boolean;
 }
 
-/** A name is ASCII; a blank can be escaped, and nobody does. */
+/** Setting names are ASCII. A name may contain escaped whitespace, but nobody uses that. */
 const NAME = /^[!-~]+$/;
-/** Continuation lines that begin so were meant to be settings of their own. */
+/** Matches a continuation line that was probably meant to be a separate setting. */
 const BEGINS_SETTING = /^([a-z0-9.]+)[ \t\f]*(?:[=:]|[ \t\f])/i;
 
 /**
- * Reads the settings of a file's text. Blanks around a value are left out, as Kafka does it.
+ * Reads the settings in a file's text. Trims values, as Kafka does.
  *
- * @throws {UsageError} naming every line that is refused.
+ * @throws {UsageError} naming every refused line.
  */
 export function readConfigFile(
   text: string,
@@ -59,7 +58,7 @@ export function readConfigFile(
   return { settings, warnings: warnings.map((warning) => `${path}: ${warning}`) };
 }
 
-/** Kafka's `ConfigDef` trims every value. A password of our own naming is taken as it is. */
+/** Trims a value, as Kafka's `ConfigDef` does. Our own `password` setting is not trimmed. */
 export function trimmedValue(key: string, value: string): string {
   return key === "password" ? value : value.replace(/^[\0- ]+|[\0- ]+$/g, "");
 }
@@ -70,7 +69,7 @@ function refusalsOf(property: Property, isProtocolClear: boolean): readonly stri
     const [, name = ""] = BEGINS_SETTING.exec(text) ?? [];
     if (!isKnown(name) || !name.includes(".")) return [];
     return [
-      `line ${line} sets ${name}, but belongs to the line before it: remove the backslash at that line's end`,
+      `line ${line} sets ${name}, but continues the line before it: remove the backslash at the end of that line`,
     ];
   });
   if (hasMalformedEscape) {
@@ -84,24 +83,24 @@ function refusalsOf(property: Property, isProtocolClear: boolean): readonly stri
 }
 
 function refusalOfName(key: string, isProtocolClear: boolean): string | undefined {
-  if (key === "") return "has no name before its value";
+  if (key === "") return "has a value without a setting name";
   if (!NAME.test(key)) {
-    return `has ${describeStranger(key)} in the name of a setting${suggestionFor(key)}`;
+    return `has ${describeInvalidCharacter(key)} in a setting name${suggestionFor(key)}`;
   }
   const isForProtocol = isMeantForProtocol(key) && !isForeign(key);
   if (!isForProtocol && (isProtocolClear || !isAboutSecurity(key))) return undefined;
-  if (isKnown(key) && !isForeign(key)) return undefined; // decides that there is security, like all of its kind
+  if (isKnown(key) && !isForeign(key)) return undefined; // a known security setting turns security on by itself
   return isForeign(key)
     ? `has a setting of another program (${
       isKnown(key) ? key : "with a prefix"
     }), and security.protocol is not set`
-    : `seems to be meant for security, and is no setting of Kafka${suggestionFor(key)}`;
+    : `looks like a security setting, but Kafka has no such setting${suggestionFor(key)}`;
 }
 
-/** An invisible character is named. Another one may be a part of a secret. */
-function describeStranger(key: string): string {
+/** Names an invisible character only: a visible one may be part of a secret. */
+function describeInvalidCharacter(key: string): string {
   const [invisible] = /[\p{Z}\p{C}]/u.exec(key) ?? [];
-  if (invisible === undefined) return "a character that no name has";
+  if (invisible === undefined) return "an invalid character";
   const code = (invisible.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
   return `the invisible character U+${code}`;
 }
@@ -115,14 +114,14 @@ function unappliedNames(properties: readonly Property[]): readonly string[] {
   const unapplied = properties.filter(({ key }) => isKnown(key) && !isApplied(key));
   if (unapplied.length === 0) return [];
   const names = unapplied.map(({ key, line }) => `${key} (line ${line})`);
-  return [`${counted(unapplied.length, "setting")} without effect here: ${names.join(", ")}`];
+  return [`${counted(unapplied.length, "setting")} without effect: ${names.join(", ")}`];
 }
 
 function unknownLines(properties: readonly Property[]): readonly string[] {
   const unknown = properties.filter(({ key }) => !isKnown(key) && !isApplied(key));
   if (unknown.length === 0) return [];
   const lines = unknown.map(({ key, line }) => `line ${line}${suggestionFor(key)}`);
-  return [`no setting of Kafka, and without effect: ${lines.join(", ")}`];
+  return [`not a Kafka setting, ignored: ${lines.join(", ")}`];
 }
 
 function repeats(properties: readonly Property[]): readonly string[] {
@@ -133,6 +132,6 @@ function repeats(properties: readonly Property[]): readonly string[] {
   return [...linesByKey].filter(([, { length }]) => length > 1).map(([key, all]) =>
     `${key} is set ${all.length} times (lines ${
       all.map(({ line }) => line).join(", ")
-    }); the last counts`
+    }); the last one is used`
   );
 }

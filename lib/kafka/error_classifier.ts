@@ -1,35 +1,32 @@
 /**
- * Decides what a failed request to a broker means for whoever sent it: wait, leave the record out, wait for
- * an operator, or end. Every error code of Kafka's protocol is here, and every error class of the client,
- * each with the reason for its scope.
+ * Classifies errors of requests: retry, leave the record out, wait for an operator, or stop. Lists every error code of
+ * Kafka's protocol and every error class of the client, each with the reason for its scope.
  *
- * The scope is that of a request to produce records, which is where the answer decides about data. Codes
- * that only other requests are answered with are here too, so that one table answers for all.
+ * The scope is that of a Produce request, where it decides about data. Codes of other requests are included, so that
+ * there is one table.
  *
  * https://kafka.apache.org/protocol#protocol_error_codes
  *
  * @module
  */
 
-/** How far an error reaches, and so what can be done about it. */
+/** The part of the system that an error affects, which decides how to handle it. */
 export type ErrorScope =
-  /** The same request succeeds later without anyone's doing. */
+  /** Transient: the same request will succeed later. */
   | "passing"
-  /** The broker will never accept this batch; another batch of the same topic it may. */
+  /** The broker will never accept this batch, but may accept other batches of the topic. */
   | "record"
-  /** The topic accepts nothing until someone changes something. */
+  /** The topic accepts nothing until an operator changes something. */
   | "topic"
-  /** The program itself, or its configuration, is wrong: no request of its kind will succeed. */
+  /** The program or its configuration is wrong: no request of this kind will succeed. */
   | "program"
-  /** The broker does not say whose fault it is: try again, and then suspect the record. */
+  /** The cause is unknown: retry, then suspect the record. */
   | "unclear";
 
-/** What is known of an error. */
 export interface ErrorClass {
   readonly scope: ErrorScope;
-  /** Why it has this scope. */
   readonly why: string;
-  /** The broker stored none of the records that the request carried. */
+  /** True if the broker stored none of the request's records. */
   readonly storesNothing: boolean;
 }
 
@@ -40,9 +37,9 @@ const UNKNOWN_REASON: ErrorClass = {
 };
 
 /**
- * Classifies an error by Kafka's name for it, or by the client's name of its class. Never throws.
+ * Classifies an error by its name in Kafka's protocol or by the client's error class. Never throws.
  *
- * @param reason as `reasonOf` finds it, such as `MESSAGE_TOO_LARGE`.
+ * @param reason as returned by `reasonOf`, such as `MESSAGE_TOO_LARGE`.
  */
 export function classify(reason: string): ErrorClass {
   return CLASSES.get(reason) ?? UNKNOWN_REASON;
@@ -55,7 +52,7 @@ export function wordsFor(reason: string): string {
 
 const TOO_LARGE: ReadonlySet<string> = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);
 
-/** Whether the error is about the size of what was sent. Never throws. */
+/** Reports whether the request was too large. Never throws. */
 export function isSizeReason(reason: string): boolean {
   return TOO_LARGE.has(reason);
 }
@@ -76,8 +73,8 @@ const NOT_YET: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether a broker answered, and a coordinator or a leader is just being chosen: of the passing errors these
- * are worth a wait even where a wrong address must be reported at once. Never throws.
+ * Reports whether a broker answered that a coordinator or leader is being elected. These errors are retried even in
+ * `probe` mode. Never throws.
  */
 export function isNotYetReason(reason: string): boolean {
   return NOT_YET.has(reason);
@@ -93,7 +90,7 @@ const ENDS_CONSUMER: ReadonlySet<string> = new Set([
   "TOPIC_AUTHORIZATION_FAILED",
 ]);
 
-/** Whether a member of a group that is told so cannot go on, however often it tries. Never throws. */
+/** Reports whether a group member cannot recover from the error by retrying. Never throws. */
 export function endsConsumer(reason: string): boolean {
   return ENDS_CONSUMER.has(reason);
 }
@@ -105,9 +102,9 @@ const REBALANCES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Whether the group tells a member that its partitions may have moved: its next heartbeat is told the same, and it
- * joins again. NOT_COORDINATOR_FOR_GROUP says nothing of that: a heartbeat may find the coordinator in place again.
- * Never throws.
+ * Reports whether the coordinator says that the member's partitions may have moved. Its next heartbeat gets the same
+ * answer, and it rejoins. NOT_COORDINATOR_FOR_GROUP does not imply this: a later heartbeat may find the coordinator in
+ * place again. Never throws.
  */
 export function isRebalanceReason(reason: string): boolean {
   return REBALANCES.has(reason);
@@ -115,7 +112,7 @@ export function isRebalanceReason(reason: string): boolean {
 
 type Reasons = Readonly<Record<string, string>>;
 
-/** Refusals of a batch for what is in it. The broker checks all of it before it stores any. */
+/** Refusals because of a batch's contents. The broker checks the whole batch before it stores any of it. */
 const RECORD_REFUSALS: Reasons = {
   MESSAGE_TOO_LARGE: "the batch exceeds max.message.bytes",
   RECORD_LIST_TOO_LARGE: "the batch exceeds segment.bytes",
@@ -125,7 +122,7 @@ const RECORD_REFUSALS: Reasons = {
   POLICY_VIOLATION: "a policy of the cluster does not allow the records",
 };
 
-/** Refusals of everything that is sent to the topic. */
+/** Refusals of every record sent to the topic. */
 const TOPIC_REFUSALS: Reasons = {
   CLUSTER_AUTHORIZATION_FAILED: "the user may not produce with idempotence",
   INVALID_TOPIC_EXCEPTION: "the topic's name is not allowed, or it is internal",
@@ -135,73 +132,73 @@ const TOPIC_REFUSALS: Reasons = {
   UNSUPPORTED_FOR_MESSAGE_FORMAT: "the topic's message format is older than the records'",
 };
 
-/** As {@link TOPIC_REFUSALS}, but an earlier attempt of the same send may have been stored. */
+/** Like {@link TOPIC_REFUSALS}, but an earlier attempt of the same send may have been stored. */
 const TOPIC_FAILURES: Reasons = {
   KAFKA_STORAGE_ERROR: "the broker's disk failed",
-  LOG_DIR_NOT_FOUND: "the broker has lost the folder of the log",
-  NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas asks for",
+  LOG_DIR_NOT_FOUND: "the broker has lost its log directory",
+  NOT_ENOUGH_REPLICAS: "fewer replicas are in sync than min.insync.replicas requires",
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: "the records are stored, on too few replicas",
-  UNKNOWN_TOPIC_ID: "the topic was deleted, or created again",
+  UNKNOWN_TOPIC_ID: "the topic was deleted or recreated",
   UNKNOWN_TOPIC_OR_PARTITION: "the topic was deleted, or has fewer partitions now",
-  INCONSISTENT_TOPIC_ID: "the topic was created again",
+  INCONSISTENT_TOPIC_ID: "the topic was recreated",
 };
 
 const PASSING: Reasons = {
-  BROKER_NOT_AVAILABLE: "a broker is away",
-  CONCURRENT_TRANSACTIONS: "the transaction before is being completed",
-  CORRUPT_MESSAGE: "the batch was damaged on its way: its checksum is wrong",
-  DUPLICATE_SEQUENCE_NUMBER: "the sequence is out of step; a new producer begins anew",
+  BROKER_NOT_AVAILABLE: "a broker is down",
+  CONCURRENT_TRANSACTIONS: "the previous transaction is being completed",
+  CORRUPT_MESSAGE: "the batch was damaged in transit: its checksum is wrong",
+  DUPLICATE_SEQUENCE_NUMBER: "the sequence number is out of order; a new producer starts over",
   ELECTION_NOT_NEEDED: "the leader is in place",
   ELIGIBLE_LEADERS_NOT_AVAILABLE: "a leader is being elected",
   FENCED_LEADER_EPOCH: "the leader has just moved",
   FETCH_SESSION_ID_NOT_FOUND: "the next fetch opens a session",
-  GROUP_COORDINATOR_NOT_AVAILABLE: "a coordinator is being chosen",
+  GROUP_COORDINATOR_NOT_AVAILABLE: "a coordinator is being elected",
   GROUP_LOAD_IN_PROGRESS: "the coordinator is loading",
-  ILLEGAL_GENERATION: "the member joins its group again",
+  ILLEGAL_GENERATION: "the member rejoins the group",
   INVALID_FETCH_SESSION_EPOCH: "the next fetch opens a session",
-  INVALID_PRODUCER_EPOCH: "another producer has taken the id; a new one begins anew",
-  INVALID_PRODUCER_ID_MAPPING: "the id has expired; a new producer begins anew",
-  INVALID_TXN_STATE: "the transaction was ended; a new producer begins anew",
+  INVALID_PRODUCER_EPOCH: "another producer has taken the id; a new producer starts over",
+  INVALID_PRODUCER_ID_MAPPING: "the id has expired; a new producer starts over",
+  INVALID_TXN_STATE: "the transaction has ended; a new producer starts over",
   LEADER_NOT_AVAILABLE: "a leader is being elected",
   LISTENER_NOT_FOUND: "the leader is starting",
   MEMBER_ID_REQUIRED: "the member joins with the id that it was given",
-  NETWORK_EXCEPTION: "a broker hung up",
+  NETWORK_EXCEPTION: "a broker closed the connection",
   NOT_CONTROLLER: "the controller has moved",
   NOT_COORDINATOR_FOR_GROUP: "the coordinator has moved",
   NOT_LEADER_FOR_PARTITION: "the leader has moved",
   NOT_LEADER_OR_FOLLOWER: "the leader has moved",
   OFFSET_NOT_AVAILABLE: "the new leader is catching up",
-  OUT_OF_ORDER_SEQUENCE_NUMBER: "the sequence is out of step; a new producer begins anew",
+  OUT_OF_ORDER_SEQUENCE_NUMBER: "the sequence number is out of order; a new producer starts over",
   PREFERRED_LEADER_NOT_AVAILABLE: "a leader is being elected",
   REASSIGNMENT_IN_PROGRESS: "partitions are being moved",
-  REBALANCE_IN_PROGRESS: "the member joins its group again",
+  REBALANCE_IN_PROGRESS: "the member rejoins the group",
   REPLICA_NOT_AVAILABLE: "a replica is being moved",
   REQUEST_TIMED_OUT: "the broker was too slow",
-  STALE_BROKER_EPOCH: "a broker is starting again",
+  STALE_BROKER_EPOCH: "a broker is restarting",
   STALE_CONTROLLER_EPOCH: "the controller has moved",
-  THROTTLING_QUOTA_EXCEEDED: "a quota is used up for the moment",
+  THROTTLING_QUOTA_EXCEEDED: "a quota is exceeded for now",
   TRANSACTION_COORDINATOR_FENCED: "the coordinator has moved",
   UNKNOWN_LEADER_EPOCH: "the leader has just moved",
-  UNKNOWN_MEMBER_ID: "the member joins its group again",
-  UNKNOWN_PRODUCER_ID: "the id has expired; a new producer begins anew",
+  UNKNOWN_MEMBER_ID: "the member rejoins the group",
+  UNKNOWN_PRODUCER_ID: "the id has expired; a new producer starts over",
   UNSTABLE_OFFSET_COMMIT: "a transaction is being completed",
   // The client's own.
   KafkaJSBrokerNotFound: "the brokers are changing",
-  KafkaJSConnectionClosedError: "a broker hung up",
+  KafkaJSConnectionClosedError: "a broker closed the connection",
   KafkaJSConnectionError: "no broker answers",
-  KafkaJSGroupCoordinatorNotFound: "a coordinator is being chosen",
+  KafkaJSGroupCoordinatorNotFound: "a coordinator is being elected",
   KafkaJSLockTimeout: "another request waits for a broker",
-  KafkaJSMetadataNotLoaded: "nothing is known of the cluster yet",
+  KafkaJSMetadataNotLoaded: "the cluster's metadata is not loaded yet",
   KafkaJSRequestTimeoutError: "the broker was too slow",
   KafkaJSStaleTopicMetadataAssignment: "the partitions are changing",
   KafkaJSTimeout: "the broker was too slow",
-  KafkaJSTopicMetadataNotLoaded: "nothing is known of the topic yet",
+  KafkaJSTopicMetadataNotLoaded: "the topic's metadata is not loaded yet",
   // Ours.
-  NO_TOKEN: "the service that gives tokens fails; it is asked again",
-  UNTRUSTED_ANSWER: "the answer is for other records; a new producer begins anew",
+  NO_TOKEN: "the token service failed; it is asked again",
+  UNTRUSTED_ANSWER: "the answer is for other records; a new producer starts over",
 };
 
-/** What the program asked for, and no cluster of this configuration answers. */
+/** Errors that a cluster of this configuration answers every time. */
 const PROGRAM_ERRORS: Reasons = {
   DELEGATION_TOKEN_AUTHORIZATION_FAILED: "the program uses no delegation tokens",
   DELEGATION_TOKEN_AUTH_DISABLED: "the program uses no delegation tokens",
@@ -215,14 +212,14 @@ const PROGRAM_ERRORS: Reasons = {
   GROUP_MAX_SIZE_REACHED: "the group takes no more members",
   GROUP_SUBSCRIBED_TO_TOPIC: "the group is in use",
   ILLEGAL_SASL_STATE: "the connection was not authenticated as it should have been",
-  INCONSISTENT_GROUP_PROTOCOL: "other members of the group assign partitions in another way",
+  INCONSISTENT_GROUP_PROTOCOL: "other members of the group use another assignment protocol",
   INVALID_COMMIT_OFFSET_SIZE: "the commit's metadata is too large",
-  INVALID_CONFIG: "a setting is not known to the cluster, or not allowed",
+  INVALID_CONFIG: "the cluster does not know a setting, or does not allow it",
   INVALID_FETCH_SIZE: "the request is wrong",
   INVALID_GROUP_ID: "the group's name is not allowed",
   INVALID_PARTITIONS: "the partition count is not allowed",
   INVALID_PRINCIPAL_TYPE: "the program uses no delegation tokens",
-  INVALID_REPLICATION_FACTOR: "the cluster has fewer brokers than the topic asks for",
+  INVALID_REPLICATION_FACTOR: "the replication factor is larger than the number of brokers",
   INVALID_REPLICA_ASSIGNMENT: "the request is wrong",
   INVALID_REQUEST: "the request is wrong",
   INVALID_SESSION_TIMEOUT: "the session timeout is outside the cluster's bounds",
@@ -234,29 +231,29 @@ const PROGRAM_ERRORS: Reasons = {
   OPERATION_NOT_ATTEMPTED: "another part of the request failed first",
   SASL_AUTHENTICATION_FAILED: "the user name or the password is wrong",
   SECURITY_DISABLED: "the cluster has no authorizer",
-  TOPIC_ALREADY_EXISTS: "the topic is there already",
-  TOPIC_DELETION_DISABLED: "the cluster deletes no topics",
-  UNSUPPORTED_SASL_MECHANISM: "the cluster has no such mechanism",
+  TOPIC_ALREADY_EXISTS: "the topic already exists",
+  TOPIC_DELETION_DISABLED: "the cluster does not allow topics to be deleted",
+  UNSUPPORTED_SASL_MECHANISM: "the cluster does not support the mechanism",
   UNSUPPORTED_VERSION: "the cluster is too old, or too new",
   // The client's own.
-  KafkaJSNotImplemented: "the client cannot do it",
+  KafkaJSNotImplemented: "the client does not implement it",
   KafkaJSSASLAuthenticationError: "the user name or the password is wrong",
   KafkaJSServerDoesNotSupportApiKey: "the cluster is too old",
   // Ours.
   TOKEN_REJECTED: "the cluster does not trust the token",
 };
 
-/** As {@link PROGRAM_ERRORS}, where the request carried records. */
+/** Like {@link PROGRAM_ERRORS}, for requests that carried records. */
 const PROGRAM_REFUSALS: Reasons = {
   INVALID_REQUIRED_ACKS: "the request is wrong",
 };
 
 /**
- * UNKNOWN is any exception inside the broker. Some records cause one each time: a topic with its own
+ * UNKNOWN is any exception inside the broker. Some records cause one each time: a topic that sets
  * compression.type cannot store a negative timestamp.
  */
 const UNCLEAR: Reasons = {
-  UNKNOWN: "the broker failed while it worked on the request",
+  UNKNOWN: "the broker failed while processing the request",
   KAFKAJS_UNKNOWN_ERROR_CODE: "the code is newer than the client",
 };
 

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with Kafka, as classes that callers decide by and messages that say what to do.
+ * Error classes for Kafka, with messages that say what to do.
  *
  * @module
  */
@@ -13,14 +13,14 @@ import {
   wordsFor,
 } from "./error_classifier.ts";
 
-/** The broker did not answer, or not in time: the address is wrong, or it is down. */
+/** Thrown if a broker does not answer in time: the address is wrong, or the broker is down. */
 export class BrokerUnreachableError extends Error {
   override readonly name = "BrokerUnreachableError";
   readonly brokers: readonly string[];
-  /** The message without its advice, which is for those who come for the first time. */
+  /** The message without the advice for first-time users. */
   readonly fact: string;
 
-  /** @param options.othersAnswer whether other brokers of the cluster answer. */
+  /** @param options.othersAnswer true if other brokers of the cluster answer. */
   constructor({ brokers, cause, othersAnswer = false }: {
     readonly brokers: readonly string[];
     readonly cause: unknown;
@@ -39,14 +39,14 @@ export class BrokerUnreachableError extends Error {
       } names a broker at ${named} that does not answer (${message})`;
     const advice = othersAnswer && named === undefined
       ? "try again when it is back, or ask the cluster's operator"
-      : adviceAtDoor(cause, named);
+      : connectionAdvice(cause, named);
     super(`${fact}: ${advice}`, { cause });
     this.brokers = brokers;
     this.fact = fact;
   }
 }
 
-/** The address that failed, where it came from the cluster itself (`advertised.listeners`) and not from us. */
+/** Returns the address that failed, if the cluster advertised it (`advertised.listeners`) and we did not name it. */
 function addressNamedByCluster(error: unknown, brokers: readonly string[]): string | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if ("broker" in cause && typeof cause.broker === "string") {
@@ -56,13 +56,13 @@ function addressNamedByCluster(error: unknown, brokers: readonly string[]): stri
   return undefined;
 }
 
-/** What went wrong on a way that was good before. */
+/** Returns the error's message without the advice for first-time users, for connections that worked before. */
 export function factOf(error: Error): string {
   return error instanceof BrokerUnreachableError ? error.fact : error.message;
 }
 
-/** What the words of a failed connection mean; the first that fits counts. */
-const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
+/** Advice by the message of a failed connection; the first match is used. */
+const CONNECTION_ADVICE: readonly (readonly [RegExp, string])[] = [
   [
     /received fatal alert/i,
     "the broker asks for a client certificate that it trusts: " +
@@ -70,47 +70,47 @@ const ADVICE_AT_DOOR: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /altnames|NotValidForName|Hostname\/IP/i,
-    "the broker's certificate is for another name: call the broker by a name that it has",
+    "the broker's certificate is for another name: connect to the broker by a name in its certificate",
   ],
   [
     /expired/i,
-    "the broker's certificate is out of date, or this machine's clock is wrong: " +
+    "the broker's certificate has expired, or this machine's clock is wrong: " +
     "ask the cluster's operator for a new one",
   ],
   [
     /certificate|UnknownIssuer/i,
-    "the broker's certificate is not trusted: name its authority with KAFKA_SSL_CA, " +
+    "the broker's certificate is not trusted: set its certificate authority with KAFKA_SSL_CA, " +
     "or in the file of --config",
   ],
   [
     /before secure TLS connection|wrong version|InvalidContentType|corrupt message/i,
-    "it does not speak TLS at this port: name the right port, or set KAFKA_SECURITY_PROTOCOL",
+    "this port does not use TLS: use the right port, or set KAFKA_SECURITY_PROTOCOL",
   ],
   [
     /closed connection|not connected|write after end|EPIPE|ECONNRESET|broken pipe|reset by peer/i,
-    "it hangs up: where this port wants TLS, a client certificate or a password, set " +
+    "the broker closed the connection: if this port requires TLS, a client certificate, or a password, set " +
     "KAFKA_SECURITY_PROTOCOL (SSL, SASL_SSL), KAFKA_SSL_CERT and KAFKA_SSL_KEY, " +
-    "or name a file with --config",
+    "or pass a file with --config",
   ],
 ];
 
-/** @param named the address, where the cluster named it. */
-function adviceAtDoor(error: unknown, named: string | undefined): string {
+/** @param named the address, if the cluster advertised it. */
+function connectionAdvice(error: unknown, named: string | undefined): string {
   const { message } = rootCauseOf(error);
-  const known = ADVICE_AT_DOOR.find(([words]) => words.test(message))?.[1];
+  const known = CONNECTION_ADVICE.find(([pattern]) => pattern.test(message))?.[1];
   if (known !== undefined) return known;
   if (named !== undefined) {
-    return (isUnresolved(error) ? "this machine knows no host of that name: " : "") +
-      "set advertised.listeners of the broker to an address that its clients can reach " +
-      "(in a container it is seldom the container's own), or start that broker";
+    return (isUnresolved(error) ? "the host name cannot be resolved: " : "") +
+      "set the broker's advertised.listeners to an address that its clients can reach " +
+      "(a container's own address seldom is), or start that broker";
   }
   return isUnresolved(error)
-    ? "this machine knows no host of that name: check --broker, KAFKA_BROKER or " +
-      "bootstrap.servers for a slip, and this machine's name service"
+    ? "the host name cannot be resolved: check --broker, KAFKA_BROKER, or " +
+      "bootstrap.servers for a typo, and this machine's DNS"
     : `start one with "deno task broker", or name yours with --broker or KAFKA_BROKER`;
 }
 
-/** The cluster answered, and refused: a missing permission, an unknown topic, a bad name. */
+/** Thrown if the cluster refuses a request: a missing permission, an unknown topic, an invalid name. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
   /** Kafka's name for the reason, such as `TOPIC_AUTHORIZATION_FAILED`. */
@@ -122,27 +122,27 @@ export class RefusedError extends Error {
   }
 }
 
-/** What became of records whose send was rejected. */
+/** The outcome of a rejected send. */
 export type Fate =
-  /** The broker said that it did not store them. */
+  /** The broker reported that it did not store the records. */
   | "refused"
-  /** They may have been stored or not: no answer came that can be trusted. */
+  /** The records may have been stored: there was no answer, or none that can be trusted. */
   | "unknown";
 
-/** A send was rejected; `fate` says whether the records can be in the topic all the same. */
+/** Thrown if a send is rejected; `fate` says whether the records can be in the topic nevertheless. */
 export class DeliveryError extends Error {
   /** `DeliveryError` */
   override readonly name = "DeliveryError";
-  /** Where the records were sent to. */
+  /** The topic that the records were sent to. */
   readonly topic: string;
-  /** Where in the topic. */
+  /** The partition that the records were sent to. */
   readonly partition: number;
-  /** What became of them. */
+  /** `refused` if the broker stored none of the records. */
   readonly fate: Fate;
-  /** Kafka's name for the reason, where the broker gave one. */
+  /** Kafka's name for the reason, if the broker gave one. */
   readonly reason: string;
 
-  /** Of what was sent where, and what became of it. */
+  /** Creates the error of a send. */
   constructor(
     { topic, partition, fate, reason, cause }: {
       topic: string;
@@ -161,22 +161,22 @@ export class DeliveryError extends Error {
   }
 }
 
-/** Whether the records of a rejected send may be in the topic. Never throws; judges by error codes, not by text. */
+/** Returns the fate of a rejected send's records. Never throws; decides by error codes, not by text. */
 export function fateOf(error: unknown): Fate {
   return classify(reasonOf(error)).storesNothing ? "refused" : "unknown";
 }
 
-/** Returns how far an error reaches. Never throws; judges by error codes, not by text. */
+/** Returns the scope of an error. Never throws; decides by error codes, not by text. */
 export function scopeOf(error: unknown): ErrorScope {
   return isUnreachable(error) ? "passing" : classify(reasonOf(error)).scope;
 }
 
-/** Whether a broker refused records for their size. Never throws. */
+/** Reports whether a broker refused records because of their size. Never throws. */
 export function isTooLarge(error: unknown): boolean {
   return isSizeReason(reasonOf(error));
 }
 
-/** Returns Kafka's name for the reason of an error, or the class of the innermost cause. Never throws. */
+/** Returns Kafka's name for the reason of an error, or the class of the root cause. Never throws. */
 export function reasonOf(error: unknown): string {
   for (let cause: unknown = error; cause instanceof Error; cause = causeOf(cause)) {
     if (cause instanceof DeliveryError || cause instanceof RefusedError) return cause.reason;
@@ -185,15 +185,15 @@ export function reasonOf(error: unknown): string {
   return rootCauseOf(error).name;
 }
 
-/** An error that stands for several, such as one a topic to be created, is taken for the first of them. */
+/** Returns an error's cause; for an aggregate, such as one error per topic to create, its first error. */
 function causeOf(error: Error): unknown {
   return "errors" in error && Array.isArray(error.errors) ? error.errors[0] : error.cause;
 }
 
 /**
- * Turns an error of the client into one of ours.
+ * Converts an error of the client into one of ours.
  *
- * @param doing what the program was at, such as `reading topic "orders"`.
+ * @param doing the failed operation, such as `reading topic "orders"`.
  */
 export function explain(
   error: unknown,
@@ -213,45 +213,44 @@ export function explain(
   return new RefusedError(message, { reason, cause: error });
 }
 
-/** What to do about a refusal, by Kafka's name for it or the client's. */
+/** Returns what to do about a refusal, by Kafka's name for it or the client's. */
 export function adviceFor(reason: string): string | undefined {
   return ADVICE[reason];
 }
 
 const ADVICE: Readonly<Record<string, string>> = {
-  TOPIC_AUTHORIZATION_FAILED:
-    "ask the cluster's operator for the permission, or name another topic",
+  TOPIC_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission, or use another topic",
   KafkaJSGroupCoordinatorNotFound: "the cluster is still starting: try again in a minute",
   KafkaJSSASLAuthenticationError: "the user name or the password is wrong: " +
     "check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or the file of --config",
   ILLEGAL_SASL_STATE: "the listener does not use SASL: name the port of one that does, or leave " +
     "user, password, and security.protocol (KAFKA_SECURITY_PROTOCOL) out",
   UNSUPPORTED_SASL_MECHANISM: "set KAFKA_SASL_MECHANISM, or sasl.mechanism in the file of " +
-    "--config, to one that the cluster has",
+    "--config, to one that the cluster supports",
   TOKEN_REJECTED: "it is expired, or of an issuer that the cluster does not trust: " +
-    "look at what the program's token function returns",
-  NO_TOKEN: "look at the program's token function, and at the service that it asks",
+    "check the result of the program's token function",
+  NO_TOKEN: "check the program's token function and the token service",
   GROUP_AUTHORIZATION_FAILED:
-    "ask the cluster's operator for the permission Read on the group, or use another --group",
-  INCONSISTENT_GROUP_PROTOCOL: "the group has members that assign partitions in another way, " +
+    "ask the cluster's operator for the Read permission on the group, or use another --group",
+  INCONSISTENT_GROUP_PROTOCOL: "the group has members with another assignment protocol, " +
     "such as trackers of an older version: stop all of them first, or use another --group",
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-    "ask the cluster's operator for the permission Write on the transactional id",
+    "ask the cluster's operator for the Write permission on the transactional id",
   CLUSTER_AUTHORIZATION_FAILED: "ask the cluster's operator for the permission",
   UNKNOWN_TOPIC_OR_PARTITION: "the topic does not exist; create it, or use another --topic",
-  INVALID_REPLICATION_FACTOR: "the cluster has fewer brokers than the topic asks for",
+  INVALID_REPLICATION_FACTOR: "the replication factor is larger than the number of brokers",
   POLICY_VIOLATION: "the cluster's policy does not allow it; ask its operator to create the topic",
 };
 
-const LOCKED_OUT: ReadonlySet<string> = new Set([
+const AUTHENTICATION_FAILURES: ReadonlySet<string> = new Set([
   "KafkaJSSASLAuthenticationError",
   "NO_TOKEN",
   "TOKEN_REJECTED",
 ]);
 
-/** Whether a cluster that answers does not let us in, as long as neither side changes its mind. Never throws. */
-export function isLockedOut(error: unknown): boolean {
-  return LOCKED_OUT.has(reasonOf(error));
+/** Reports whether the cluster rejects our credentials. Never throws. */
+export function isAuthenticationFailure(error: unknown): boolean {
+  return AUTHENTICATION_FAILURES.has(reasonOf(error));
 }
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
@@ -262,13 +261,10 @@ const UNREACHABLE: ReadonlySet<string> = new Set([
   "KafkaJSLockTimeout",
 ]);
 
-/**
- * The client's words for a broker that is being connected to by another request; it throws them without a name or
- * a type of their own.
- */
+/** Thrown by kafkajs, as a plain error, while another request is connecting to the broker. */
 const NOT_CONNECTED_MESSAGE = "Broker not connected";
 
-/** Whether an error means that no broker answered. Never throws. */
+/** Reports whether an error means that no broker answered. Never throws. */
 export function isUnreachable(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if (UNREACHABLE.has(cause.name) || cause.message === NOT_CONNECTED_MESSAGE) return true;
@@ -276,7 +272,7 @@ export function isUnreachable(error: unknown): boolean {
   return false;
 }
 
-/** Whether an error means "not yet": a coordinator or a leader is just being chosen. Never throws. */
+/** Reports whether a coordinator or leader is still being elected. Never throws. */
 export function isPassing(error: unknown): boolean {
   return isNotYetReason(reasonOf(error));
 }

@@ -1,9 +1,9 @@
 /**
- * The value of `sasl.jaas.config`: one login module, its control flag, and its options, ended by a semicolon.
+ * Parses `sasl.jaas.config`: one login module, its control flag, and its options, terminated by a semicolon.
  *
  *     org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password='sec;ret';
  *
- * Accepts and refuses what Kafka's `JaasConfig` and `JaasContext` do.
+ * Accepts and refuses the same texts as Kafka's `JaasConfig` and `JaasContext`.
  *
  * @module
  */
@@ -14,10 +14,10 @@ import { type Token, tokenize } from "./stream_tokenizer.ts";
 const CONTROL_FLAGS = ["REQUIRED", "REQUISITE", "SUFFICIENT", "OPTIONAL"];
 
 /**
- * Returns the login module's options. The last of several options of one name counts.
+ * Returns the login module's options. Of several options with the same name, the last is used.
  *
- * @throws {UsageError} where Kafka refuses the text. The message has nothing of the text in it, because all of it can
- * be a part of a password.
+ * @throws {UsageError} if Kafka would refuse the text. The message quotes nothing, because any part of the text can be
+ * part of a password.
  */
 export function parseJaasOptions(text: string): ReadonlyMap<string, string> {
   const tokens = [...tokenize(text)];
@@ -26,7 +26,7 @@ export function parseJaasOptions(text: string): ReadonlyMap<string, string> {
 
   const module = next();
   if (module === undefined) throw refused("it is empty");
-  if (!textOf(module)) throw refused("it does not begin with the name of a login module");
+  if (!textOf(module)) throw refused("it does not start with the name of a login module");
   const flag = textOf(next());
   if (flag === undefined || !CONTROL_FLAGS.includes(flag.toUpperCase())) {
     throw refused('the word after the login module\'s name must be "required"');
@@ -38,13 +38,13 @@ export function parseJaasOptions(text: string): ReadonlyMap<string, string> {
     const value = isCharacter(next(), "=") ? textOf(next()) : undefined;
     if (value === undefined) {
       throw refused(
-        "an option has no value, or its value must be in quotes: only letters, digits, and . _ - $ may stand without",
+        "an option has no value, or its value must be quoted: only letters, digits, and . _ - $ need no quotes",
       );
     }
     if (name !== undefined) options.set(name, value);
   }
   if (next() !== undefined) {
-    throw refused("something follows the semicolon: expected one login module");
+    throw refused("there is text after the semicolon: expected one login module");
   }
   return options;
 }
@@ -55,7 +55,7 @@ function refused(reason: string): UsageError {
   );
 }
 
-/** A word or a quoted text; undefined for anything else, as Java's `sval` is null. */
+/** Returns the text of a word or quoted token; undefined for others, where Java's `sval` is null. */
 function textOf(token: Token | undefined): string | undefined {
   return token?.kind === "word" || token?.kind === "quoted" ? token.text : undefined;
 }

@@ -2,8 +2,8 @@
  * Asks a partition's leader where a leader epoch ends in its log.
  *
  *     any broker   Metadata v12                leader, its epoch, the topic's id
- *     the leader   OffsetForLeaderEpoch        fenced by that epoch: no former leader answers
- *     the leader   Metadata v12                the topic's id again: no other topic of the same name has answered
+ *     the leader   OffsetForLeaderEpoch        fenced by that epoch: a former leader returns an error
+ *     the leader   Metadata v12                the topic's id again: the answer was not from a recreated topic
  *
  * @module
  */
@@ -22,23 +22,22 @@ import {
 
 export interface LeaderEpochQuestion {
   readonly topic: string;
-  /** A topic of the same name and another id is not asked. */
+  /** A topic with the same name and another id is not asked. */
   readonly topicId: string;
   readonly partition: number;
-  /** The epoch whose end is asked for. */
   readonly epoch: number;
-  /** Leaders of an older epoch are not asked: they do not know of what a newer one has appended. Default 0. */
+  /** Leaders of an older epoch are not asked: they lack what newer leaders have appended. Default: 0. */
   readonly leaderEpochMin?: number;
 }
 
 export interface LeaderEpochAnswer {
   /** The current epoch of the leader that answered. */
   readonly leaderEpoch: number;
-  /** Undefined where its log has no such epoch. */
+  /** Undefined if the leader's log has no such epoch. */
   readonly end: EpochEnd | undefined;
 }
 
-/** The topic was deleted, or created again, since its id was learned. */
+/** The topic was deleted or recreated since its id was read. */
 export const TOPIC_CHANGED = "TOPIC_CHANGED";
 
 const NO_ERROR = 0;
@@ -50,7 +49,8 @@ const { createErrorFromCode } = errorModule as {
 };
 
 /**
- * Asks once. Errors of a leader that moves are kafkajs's own, named by `type` (FENCED_LEADER_EPOCH and others).
+ * Asks once. If the leader has moved, throws kafkajs's error with the reason as `type` (FENCED_LEADER_EPOCH and
+ * others).
  *
  * @throws {RefusedError} with reason {@link TOPIC_CHANGED}.
  */
@@ -64,7 +64,7 @@ export async function askEpochEnd(
   requireTopic({ topic, topicId }, metadata);
   const { leaderId = NO_LEADER, leaderEpoch = NO_LEADER } =
     metadata.partitions.find((each) => each.partition === partition) ?? {};
-  // A broker that has not heard of the election yet names the leader before.
+  // A broker that has not heard of the election yet names the previous leader.
   if (leaderId === NO_LEADER || leaderEpoch < leaderEpochMin) {
     throw createErrorFromCode(LEADER_NOT_AVAILABLE);
   }

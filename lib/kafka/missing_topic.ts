@@ -1,6 +1,6 @@
 /**
- * The error for a topic that does not exist. Whoever only reads a topic never creates it: a slip in its name would
- * leave an empty topic on the cluster, and a program that reads nothing and says that all is well.
+ * Creates the error for a topic that does not exist. Readers never create a topic: a typo in its name would create an
+ * empty topic, and the reader would report success.
  *
  * @module
  */
@@ -11,8 +11,10 @@ import { RefusedError } from "./errors.ts";
 const NOT_FOUND = "does not exist: create it, or name another with --topic";
 
 /**
- * @param existing the names of the topics that this user may see.
- * @param advice what may be wrong, and what to do about it.
+ * Returns the error for a missing topic.
+ *
+ * @param existing the topics that this user may see, of which the most similar name is suggested.
+ * @param advice the likely cause and what to do about it.
  */
 export function missingTopic(
   topic: string,
@@ -27,7 +29,7 @@ export function missingTopic(
   });
 }
 
-/** Returns the most similar existing name, or undefined if there is none. Kafka's internal topics do not count. */
+/** Returns the most similar existing name, or undefined if there is none. Ignores Kafka's internal topics. */
 export function nearestTopic(topic: string, existing: readonly string[]): string | undefined {
   const distances = existing
     .filter((name) => !name.startsWith("__"))

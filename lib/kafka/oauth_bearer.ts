@@ -1,10 +1,10 @@
 /**
- * Entering a cluster by a token (SASL OAUTHBEARER, RFC 7628). kafkajs has it too, and takes a broker's "no" for a
- * "yes": a rejected token is answered without an error code, by a JSON object that it does not look at.
+ * Authenticates with a token (SASL OAUTHBEARER, RFC 7628). kafkajs's own implementation takes a rejection for success:
+ * a broker answers a rejected token without an error code, with a JSON object that kafkajs ignores.
  *
- *     we      n,,^Aauth=Bearer TOKEN^A^A
+ *     client  n,,^Aauth=Bearer TOKEN^A^A
  *     broker  nothing, or {"status": "invalid_token", ...}
- *     we      ^A, in the second case, and the broker ends the exchange by an error
+ *     client  ^A, in the second case; the broker ends the exchange with an error
  *
  * @module
  */
@@ -12,15 +12,15 @@
 import { Buffer } from "node:buffer";
 import type { AuthenticationProviderArgs, Mechanism } from "kafkajs";
 
-/** The cluster did not let us in by the token; no message has the token in it. */
-export class TokenError extends Error {
+/** Thrown if authentication with a token fails. The message never contains the token. */
+class TokenError extends Error {
   override readonly name = "TokenError";
-  /** `TOKEN_REJECTED` by the broker, or `NO_TOKEN` came of the program's own function. */
+  /** `TOKEN_REJECTED` by the broker; `NO_TOKEN` if the program's token function failed. */
   readonly type: "TOKEN_REJECTED" | "NO_TOKEN";
-  /** For kafkajs: it would try again at once. */
+  /** Read by kafkajs, which would otherwise retry at once. */
   readonly retriable = false;
 
-  /** Without a cause: kafkajs reports that in place of the error itself. */
+  /** Sets no cause: kafkajs would report the cause instead of this error. */
   constructor(type: TokenError["type"], message: string) {
     super(message);
     this.type = type;
@@ -30,7 +30,7 @@ export class TokenError extends Error {
 const SEPARATOR = "\x01";
 const LENGTH_BYTES = 4;
 
-/** @param token asked for each connection, and again before the broker ends its session. */
+/** @param token called for each connection, and again before the broker ends the session. */
 export function oauthBearer(token: () => Promise<string>): Mechanism {
   return {
     mechanism: "oauthbearer",
@@ -45,7 +45,7 @@ async function newToken(token: () => Promise<string>): Promise<string> {
     return await token();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new TokenError("NO_TOKEN", `there is no token for the connection: ${reason}`);
+    throw new TokenError("NO_TOKEN", `cannot get a token for the connection: ${reason}`);
   }
 }
 
@@ -53,7 +53,7 @@ async function authenticate(
   exchange: AuthenticationProviderArgs["saslAuthenticate"],
   token: string,
 ): Promise<void> {
-  const say = (text: string) =>
+  const send = (text: string) =>
     exchange<string>({
       request: { encode: () => withLength(Buffer.from(text)) },
       response: {
@@ -63,10 +63,10 @@ async function authenticate(
     });
   let refusal: string;
   try {
-    const answer = await say(`n,,${SEPARATOR}auth=Bearer ${token}${SEPARATOR}${SEPARATOR}`) ?? "";
+    const answer = await send(`n,,${SEPARATOR}auth=Bearer ${token}${SEPARATOR}${SEPARATOR}`) ?? "";
     if (answer === "") return;
     refusal = statusIn(answer);
-    await say(SEPARATOR).catch(() => {}); // the broker's error, which says no more
+    await send(SEPARATOR).catch(() => {}); // the broker's error has no more information
   } catch (error) {
     if (!isRefusal(error)) throw error;
     refusal = error.message;

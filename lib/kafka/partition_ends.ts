@@ -1,6 +1,6 @@
 /**
- * Where partitions end: for every reader (the high watermark), and for readers of committed records (the last
- * stable offset). Between the two wait records behind an open transaction.
+ * Reads the ends of partitions: the high watermark, and the last stable offset, up to which committed records can be
+ * read. Records between the two wait behind an open transaction.
  *
  * @module
  */
@@ -8,13 +8,12 @@
 import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs/client_cluster.ts";
 
 export interface PartitionEnds {
-  /** One past the last offset that is on all replicas. */
+  /** One past the last offset that is on all in-sync replicas. */
   readonly highWatermark: number;
-  /** One past the last offset that a reader of committed records may read: where the first open transaction begins. */
+  /** One past the last offset that is readable with read_committed; the start of the first open transaction. */
   readonly lastStableOffset: number;
 }
 
-/** The ends of a partition, or why they are not known. */
 export type PartitionEndsAnswer =
   | { readonly partition: number; readonly ends: PartitionEnds }
   | { readonly partition: number; readonly error: Error };
@@ -23,10 +22,10 @@ const ISOLATION_READ_UNCOMMITTED = 0;
 const LATEST_TIMESTAMP = -1;
 
 /**
- * Asks the partitions' leaders, each once and at the same time; one that does not answer costs only its own
- * partitions. A partition whose leader is not known has no answer.
+ * Asks the partitions' leaders once, in parallel. A leader that does not answer affects only its own partitions. A
+ * partition without a known leader has no answer.
  *
- * @throws {Error} where the topic's leaders cannot be looked up.
+ * @throws {Error} if the topic's leaders cannot be looked up.
  */
 export async function fetchPartitionEnds(
   cluster: ClientCluster,
@@ -58,7 +57,8 @@ async function askLeader(
     });
     return new Map(answer?.partitions.map((each) => [each.partition, Number(each.offset)]));
   };
-  // In this order: the other way round, a partition that is being written to would always seem to have an open transaction.
+  // In this order. The other way around, a partition that is being written would always seem to have an open
+  // transaction.
   const stable = await ask(ISOLATION_READ_COMMITTED);
   const all = await ask(ISOLATION_READ_UNCOMMITTED);
   return partitions.flatMap((partition) => {

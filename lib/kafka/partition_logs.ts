@@ -1,5 +1,5 @@
 /**
- * Questions about partitions' logs: where their epochs end, which offsets they have, single records of them.
+ * Reads epochs, offsets, and single records of partition logs.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export class PartitionLogs implements AsyncDisposable {
   readonly #connection: KafkaConnection;
   #reader: Promise<TopicReader> | undefined;
 
-  /** @param cluster stays the caller's to close. */
+  /** @param cluster closed by the caller. */
   constructor(cluster: ClusterClient, connection: KafkaConnection) {
     this.#cluster = cluster;
     this.#connection = connection;
@@ -27,24 +27,21 @@ export class PartitionLogs implements AsyncDisposable {
     await reader?.[Symbol.asyncDispose]();
   }
 
-  /** {@link ClusterClient.epochEnd} */
   epochEnd(question: LeaderEpochQuestion): Promise<LeaderEpochAnswer> {
     return this.#cluster.epochEnd(question);
   }
 
-  /** {@link ClusterClient.leaderEpochs} */
   leaderEpochs(topic: string): Promise<ReadonlyMap<number, number>> {
     return this.#cluster.leaderEpochs(topic);
   }
 
-  /** The offsets that a partition has. */
   async range(topic: string, partition: number): Promise<OffsetRange> {
     const [range] = await this.#cluster.offsets(topic, [partition]);
     if (range === undefined) throw new RangeError(`expected the offsets of ${topic}[${partition}]`);
     return range;
   }
 
-  /** The committed record at an offset; undefined where there is none. */
+  /** Returns the committed record at an offset, or undefined if there is none. */
   async recordAt(
     { topic, partition, offset }: {
       readonly topic: string;

@@ -1,11 +1,10 @@
 /**
- * Records for one partition, sent in order, in batches of a size that the broker accepts. A batch that the
- * broker refuses for what is in it is split, down to the record that it refuses; the others are sent, and
- * the order stays.
+ * Queues records for one partition and sends them in order, in batches of a size that the broker accepts. A batch that
+ * is refused because of its contents is split, down to the refused record. The others are sent, still in order.
  *
  *     stored -> removed from the queue
- *     split  -> nothing is stored, smaller batches come next
- *     refused, failed -> the caller decides: replace or drop records, wait, or end
+ *     split  -> nothing is stored, smaller batches are sent next
+ *     refused, failed -> the caller decides: replace or drop records, wait, or stop
  *
  * @module
  */
@@ -13,21 +12,20 @@
 import { DeliveryError, isTooLarge, scopeOf } from "./errors.ts";
 import type { OutgoingRecord } from "../record.ts";
 
-/** What became of the batch that was sent last. */
 export type SendOutcome<Item, Answer> =
   | { readonly kind: "stored"; readonly items: readonly Item[]; readonly answer: Answer }
-  /** The batch was refused and has more than one record: parts of it are sent next. */
+  /** A batch of more than one record was refused: parts of it are sent next. */
   | { readonly kind: "split" }
-  /** The first record of the queue is refused for good, as it is. */
+  /** The first record of the queue is refused permanently. */
   | { readonly kind: "refused"; readonly item: Item; readonly error: DeliveryError }
-  /** No record's fault, as far as is known. */
+  /** The send failed, and no record is known to be the cause. */
   | { readonly kind: "failed"; readonly items: readonly Item[]; readonly error: DeliveryError };
 
 export interface PartitionQueueOptions<Item> {
   readonly toRecord: (item: Item) => OutgoingRecord;
-  /** As {@link recordBytesMax}. */
+  /** Returns the size of an item's record, as {@link recordBytesMax}. */
   readonly sizeOf: (item: Item) => number;
-  /** Keeps what was learned; queues of the same partition share one. */
+  /** Learns batch sizes; shared by all queues of a partition. */
   readonly sizer: BatchSizer;
 }
 
@@ -44,7 +42,7 @@ export class PartitionQueue<Item> {
     return this.#items.length;
   }
 
-  /** The item that is sent next, or is being sent. */
+  /** The first item that is in flight, or is sent next. */
   get first(): Item | undefined {
     return this.#items[0];
   }
@@ -54,7 +52,6 @@ export class PartitionQueue<Item> {
     return this.#items.slice(0, this.#inFlightCount);
   }
 
-  /** The items behind those in flight. */
   get waiting(): readonly Item[] {
     return this.#items.slice(this.#inFlightCount);
   }
@@ -63,20 +60,19 @@ export class PartitionQueue<Item> {
     for (const item of items) this.#items.push(item);
   }
 
-  /** Removes the first items. */
   drop(count: number): void {
     this.#items.splice(0, count);
   }
 
-  /** Has the next batch hold half as many records as one that failed. */
+  /** Halves the number of records of the next batch, compared with one that failed. */
   narrow(failedCount: number): void {
     this.#options.sizer.noteRefused({ count: failedCount, bytes: 0, isTooLarge: false });
   }
 
   /**
-   * Sends the next batch; one call at a time.
+   * Sends the next batch. Must not be called again before it has settled.
    *
-   * @param send rejects with a {@link DeliveryError}; anything else is thrown on.
+   * @param send rejects with a {@link DeliveryError}; other errors are rethrown.
    */
   async sendNext<Answer>(
     send: (records: readonly OutgoingRecord[], items: readonly Item[]) => Promise<Answer>,
@@ -105,18 +101,18 @@ export class PartitionQueue<Item> {
 }
 
 /**
- * Chooses how many records make a batch, and learns from refusals:
+ * Chooses the number of records of a batch, and learns from refusals:
  *
- * - from one for the size, how many bytes the topic accepts (`max.message.bytes`);
- * - from any other, to send fewer records, down to one; each batch that is stored doubles their number.
- *   So a single bad record among n costs some 2 log n sends, and n bad ones in a row cost n.
+ * - from a refusal because of size, how many bytes the topic accepts (`max.message.bytes`);
+ * - from any other, to send fewer records, down to one. Each stored batch doubles the number.
+ *   So one bad record among n costs about 2 log n sends, and n bad records in a row cost n.
  */
 export class BatchSizer {
   readonly #bytesMaxAtFirst: number;
   #bytesMax: number;
   #countMax = Infinity;
 
-  /** @param bytesMax of a batch with more than one record; a larger record goes alone. */
+  /** @param bytesMax maximum size of a batch with more than one record; a larger record is sent alone. */
   constructor(bytesMax: number) {
     this.#bytesMaxAtFirst = bytesMax;
     this.#bytesMax = bytesMax;
@@ -144,8 +140,8 @@ export class BatchSizer {
   ): void {
     if (!isTooLarge) this.#countMax = Math.max(1, Math.floor(count / 2));
     else if (count > 1) this.#bytesMax = Math.floor(bytes / 2);
-    // The limit is below this record's size, but perhaps not far below: the batches before were too
-    // large for this record alone.
+    // The limit is below this record's size, perhaps only just: this record alone may be why larger batches were
+    // refused.
     else this.#bytesMax = Math.min(this.#bytesMaxAtFirst, Math.max(this.#bytesMax, bytes - 1));
   }
 }

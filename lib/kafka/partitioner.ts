@@ -1,6 +1,6 @@
 /**
- * Which partition a key belongs to, by the rule that Java's and most other clients use, so that a key
- * stays with its partition whoever sends it.
+ * Maps keys to partitions like the Java client and most others do, so that a key's partition does not depend on the
+ * client.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { Partitioners } from "kafkajs";
 import { Buffer } from "node:buffer";
 
 /**
- * A function from key to partition: murmur2 of the key's bytes, modulo the partition count, as in
+ * Returns a function from key to partition: murmur2 of the key's bytes, modulo the partition count, as in
  * Apache Kafka's `BuiltInPartitioner.partitionForKey`.
  */
 export function keyPartitioner(partitionCount: number): (key: Uint8Array) => number {

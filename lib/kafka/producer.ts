@@ -1,17 +1,15 @@
 /**
- * A producer that keeps its word: idempotent, acks=all, one partition a send, and nothing counted as
- * acknowledged that the broker did not acknowledge.
+ * A reliable producer: idempotent, acks=all, and one partition per send. A record counts as acknowledged only if the
+ * broker acknowledged it.
  *
- * What kafkajs does if nothing is done (kafkajs 2.2.4, seen on Kafka 4.3): a `send` that spans partitions
- * and is rejected for one of them takes back the sequence numbers of all, so that the next records for
- * the others are taken by the broker for repeats of those already stored: acknowledged, at the old
- * offset, and never stored. Hence the three guards here:
+ * Guards against a bug of kafkajs 2.2.4 (seen with Kafka 4.3). If a `send` spans partitions and one of them rejects it,
+ * kafkajs rolls back the sequence numbers of all of them. The broker then takes the next records for the others for
+ * duplicates: it acknowledges them at the old offset and never stores them. Hence:
  *
- * 1. the partition is ours to choose, and a send is for one partition only;
- * 2. an acknowledgement counts only for the partition that was sent to, and only at a base offset
- *    greater than the last one;
- * 3. after a rejected send the kafkajs producer, whose sequence numbers can no longer be trusted, is
- *    discarded, and the records in hand are the caller's to account for.
+ * 1. We choose the partition, and a send is for one partition only.
+ * 2. An acknowledgement counts only for that partition, and only if its base offset is greater than the last one.
+ * 3. After a rejected send, the kafkajs producer is discarded, because its sequence numbers cannot be trusted. The
+ *    caller decides about the records in flight.
  *
  * @module
  */
@@ -20,19 +18,19 @@ import type { Kafka, Message, Producer } from "kafkajs";
 import { delay } from "../async.ts";
 import { checkedBaseOffset } from "./base_offset.ts";
 import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
-import { DeliveryError, fateOf, isLockedOut, reasonOf } from "./errors.ts";
-import { LOCKOUT_RETRY_WAIT_MS, lockoutOf } from "./lockout.ts";
+import { AUTHENTICATION_RETRY_WAIT_MS, authenticationFailureOf } from "./authentication_failure.ts";
+import { DeliveryError, fateOf, isAuthenticationFailure, reasonOf } from "./errors.ts";
 import { onFailedAttempt } from "./kafkajs/produce_request.ts";
 import { type Compression, COMPRESSION_CODES } from "./protocol/compress.ts";
 import type { OutgoingRecord } from "../record.ts";
 
-/** What the broker said to a send. */
+/** The broker's acknowledgement of a send. */
 export interface Acknowledgement {
-  /** The one that was sent to. */
+  /** The partition that was sent to. */
   readonly partition: number;
   /** Offset of the first record; the others follow without a gap. */
   readonly baseOffset: number;
-  /** How many records are stored. */
+  /** The number of records stored. */
   readonly recordCount: number;
 }
 
@@ -40,44 +38,44 @@ export interface Acknowledgement {
 export interface SendRequest {
   /** The topic's name. */
   readonly topic: string;
-  /** From 0 on. */
+  /** The partition's number, from 0. */
   readonly partition: number;
-  /** All for this partition; together below the topic's `max.message.bytes`. */
+  /** Records for this partition only; together smaller than the topic's `max.message.bytes`. */
   readonly records: readonly OutgoingRecord[];
-  /** Of the batch; `none` by default. */
+  /** Compression of the batch; default: `none`. */
   readonly compression?: Compression;
-  /** Called with the error of each attempt that failed; most are made again until one succeeds. */
+  /** Called with the error of each failed attempt; most are retried until one succeeds. */
   readonly onFailedAttempt?: (error: unknown) => void;
 }
 
-/** One kafkajs producer, for as long as its sequence numbers can be trusted. */
+/** One kafkajs producer, used as long as its sequence numbers can be trusted. */
 interface Session {
   readonly producer: Producer;
   readonly connected: Promise<void>;
   /**
-   * By topic and partition. What the brokers take for a repeat is of the same session; another one may find the
-   * topic created again, with offsets from 0 on.
+   * By topic and partition. Kept per session: brokers only detect duplicates within one, and a later session may find
+   * the topic recreated, with offsets from 0.
    */
   readonly lastBaseOffsets: Map<string, number>;
   sendsInFlight: number;
   isDiscarded: boolean;
-  /** When it was connected; undefined until then. */
-  enteredAtMs: number | undefined;
+  /** Undefined until the producer is connected. */
+  connectedAtMs: number | undefined;
 }
 
 const ACKS_ALL = -1;
 
-/** A producer that says of each record what became of it. */
+/** A producer that reports the fate of each record. */
 export class ReliableProducer {
   readonly #client: Kafka;
-  readonly #lockout: ReturnType<typeof lockoutOf>;
+  readonly #authenticationFailure: ReturnType<typeof authenticationFailureOf>;
   #session: Session | undefined;
   #isClosed = false;
 
   /**
-   * Nothing is connected yet.
+   * Creates the producer without connecting.
    *
-   * @param onThrottled called when a broker accepts no request for so many milliseconds, because a quota is used up.
+   * @param onThrottled called with the throttle time, in milliseconds, when a broker throttles this client (quota).
    */
   constructor(connection: KafkaConnection, onThrottled?: (throttleMs: number) => void) {
     this.#client = openClient(
@@ -85,20 +83,20 @@ export class ReliableProducer {
       "persist",
       onThrottled === undefined ? {} : { throttled: onThrottled },
     );
-    this.#lockout = lockoutOf(connection);
+    this.#authenticationFailure = authenticationFailureOf(connection);
   }
 
-  /** Connects ahead of the first send, which would else be slower than the others. */
+  /** Connects ahead of the first send, to make that one faster. */
   async connect(): Promise<void> {
     await this.#currentSession().connected;
   }
 
   /**
-   * Sends records to one partition and waits for the broker's acknowledgement: as long as it takes, while
-   * brokers do not answer, or do not let us in any more. The caller has one send in flight a partition, else
-   * order is not kept.
+   * Sends records to one partition and waits for the broker's acknowledgement. Waits indefinitely while no broker
+   * answers or the cluster rejects our credentials. To keep the order, the caller must have at most one send in flight
+   * per partition.
    *
-   * @throws {DeliveryError} where the send is rejected; its `fate` says whether the records can be stored.
+   * @throws {DeliveryError} if the send is rejected; its `fate` says whether the records may be stored.
    */
   async send(
     { topic, partition, records, compression = "none", onFailedAttempt: listener }: SendRequest,
@@ -107,7 +105,7 @@ export class ReliableProducer {
     if (listener !== undefined) onFailedAttempt(messages, listener);
     let session: Session | undefined;
     try {
-      session = await this.#enter();
+      session = await this.#acquireSession();
       const report = await session.producer.send({
         topic,
         acks: ACKS_ALL,
@@ -122,7 +120,7 @@ export class ReliableProducer {
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
       if (session !== undefined) session.isDiscarded = true;
-      if (isLockedOut(error)) this.#lockout.noteRefused(error);
+      if (isAuthenticationFailure(error)) this.#authenticationFailure.noteRefused(error);
       throw error instanceof DeliveryError ? error : new DeliveryError({
         topic,
         partition,
@@ -131,11 +129,11 @@ export class ReliableProducer {
         cause: error,
       });
     } finally {
-      if (session !== undefined) this.#leave(session);
+      if (session !== undefined) this.#releaseSession(session);
     }
   }
 
-  /** Makes later sends fetch the topic's metadata again. Sends in flight are not affected. */
+  /** Makes later sends fetch the topic's metadata again. Does not affect sends in flight. */
   renew(): void {
     const session = this.#session;
     if (session === undefined || session.isDiscarded) return;
@@ -143,28 +141,28 @@ export class ReliableProducer {
     if (session.sendsInFlight === 0) session.producer.disconnect().catch(() => {});
   }
 
-  /** Ends the connections. Sends that are under way get no answer: their fate is unknown. */
+  /** Disconnects. Sends in flight get no answer; their fate is unknown. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#session?.producer.disconnect();
   }
 
-  /** Waits for a session to be connected; as long as it takes, while the cluster does not let us in. */
-  async #enter(): Promise<Session> {
+  /** Waits for a connected session, indefinitely while the cluster rejects our credentials. */
+  async #acquireSession(): Promise<Session> {
     for (;;) {
       const session = this.#currentSession();
       session.sendsInFlight++;
       try {
         await session.connected;
-        session.enteredAtMs ??= performance.now();
-        this.#lockout.noteEntered(session.enteredAtMs);
+        session.connectedAtMs ??= performance.now();
+        this.#authenticationFailure.noteAccepted(session.connectedAtMs);
         return session;
       } catch (error) {
         session.isDiscarded = true;
-        this.#leave(session);
-        if (!isLockedOut(error)) throw error;
-        this.#lockout.noteRefused(error);
-        await delay(LOCKOUT_RETRY_WAIT_MS);
+        this.#releaseSession(session);
+        if (!isAuthenticationFailure(error)) throw error;
+        this.#authenticationFailure.noteRefused(error);
+        await delay(AUTHENTICATION_RETRY_WAIT_MS);
       }
     }
   }
@@ -185,14 +183,14 @@ export class ReliableProducer {
         lastBaseOffsets: new Map(),
         sendsInFlight: 0,
         isDiscarded: false,
-        enteredAtMs: undefined,
+        connectedAtMs: undefined,
       };
     }
     return this.#session;
   }
 
-  /** A discarded session's other sends may still be acknowledged: it is disconnected after the last of them. */
-  #leave(session: Session): void {
+  /** Disconnects a discarded session after its last send in flight, which may still be acknowledged. */
+  #releaseSession(session: Session): void {
     session.sendsInFlight--;
     if (session.isDiscarded && session.sendsInFlight === 0) {
       session.producer.disconnect().catch(() => {});
@@ -200,26 +198,27 @@ export class ReliableProducer {
   }
 }
 
-/**
- * Several producers, each owning its partitions, so that sends to different partitions are under way side
- * by side (kafkajs lets an idempotent producer have one request in flight a broker) and a rejected send
- * costs only its own producer its sequence numbers.
- */
 export interface ProducerPoolOptions {
-  /** The topic's partition count at the start: as many producers are connected ahead. */
+  /**
+   * The topic's partition count at the start; {@link ProducerPool.connect} connects the producers of these partitions.
+   */
   readonly partitionCount: number;
-  /** Producers at most. */
+  /** Maximum number of producers. */
   readonly producerCount: number;
-  /** As that of a {@link ReliableProducer}. */
+  /** As for {@link ReliableProducer}. */
   readonly onThrottled?: (throttleMs: number) => void;
 }
 
+/**
+ * Several producers, each responsible for its own partitions. Sends to different partitions run in parallel (kafkajs
+ * allows an idempotent producer one request in flight per broker), and a rejected send affects the sequence numbers of
+ * its own producer only.
+ */
 export class ProducerPool {
   readonly #connection: KafkaConnection;
   readonly #options: ProducerPoolOptions;
   readonly #producers: ReliableProducer[] = [];
 
-  /** Nothing is connected yet. */
   constructor(connection: KafkaConnection, options: ProducerPoolOptions) {
     this.#connection = connection;
     this.#options = options;
@@ -256,20 +255,20 @@ export class ProducerPool {
 }
 
 /**
- * Records pass through kafkajs as they are, to {@link installProduceEncoding}'s encoder; on the way it only
- * looks whether there is a value, and which partition it is for.
+ * Returns the records as messages for kafkajs, which passes them unchanged to the encoder of `encodeProduceRequests`.
+ * kafkajs itself only reads their partition and whether they have a value.
  */
 export function clientMessages(records: readonly OutgoingRecord[], partition: number): Message[] {
-  const astray = records.find((record) => record.partition !== partition);
-  if (astray !== undefined) {
-    throw new RangeError(`expected records for partition ${partition}, got ${astray.partition}`);
+  const other = records.find((record) => record.partition !== partition);
+  if (other !== undefined) {
+    throw new RangeError(`expected records for partition ${partition}, got ${other.partition}`);
   }
   return OnePartition.from(records) as unknown as Message[];
 }
 
 /**
- * A list that kafkajs need not group: its own way is a `reduce` by partition that copies what it has so far
- * at each record, 70,000 times for a batch of 380. It is for kafkajs alone: nothing else can reduce it.
+ * An array that kafkajs groups by partition at no cost. Its `reduce` would copy the intermediate result at each record:
+ * 70,000 copies for a batch of 380. Only kafkajs may call `reduce`.
  */
 class OnePartition extends Array<OutgoingRecord> {
   static override get [Symbol.species](): ArrayConstructor {

@@ -1,27 +1,26 @@
 /**
- * Java's .properties files, in which every Kafka tool takes its settings.
+ * Parses Java's .properties files, the configuration format of Kafka's tools.
  *
- * Reads them as `java.util.Properties` does, with three differences: a byte order mark is left out, UTF-8 and UTF-16
- * are understood as well as Latin-1, and what Java refuses or misreads keeps its line number, so that it can be named.
+ * Parses like `java.util.Properties`, with three differences: byte order marks are skipped, UTF-8 and UTF-16 are read
+ * as well as Latin-1, and lines that Java refuses or misreads are returned with their numbers for error messages.
  *
  * Format: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Properties.html#load(java.io.Reader)
  *
  * @module
  */
 
-/** A setting, its escapes replaced. */
 export interface Property {
-  /** Of the first of its lines in the file, from 1 on. */
+  /** The number of its first line in the file, from 1. */
   readonly line: number;
   readonly key: string;
   readonly value: string;
-  /** The lines that a backslash at the end of the line before has joined to it. */
+  /** Continuation lines: those after a line that ends with a backslash. */
   readonly continuations: readonly NaturalLine[];
-  /** Whether a `\u` is not followed by four hexadecimal digits. Java refuses the whole file then. */
+  /** True if a `\u` is not followed by four hexadecimal digits. Java refuses the whole file then. */
   readonly hasMalformedEscape: boolean;
 }
 
-/** A line of the file, without the blanks before it. */
+/** A line of the file without leading whitespace. */
 export interface NaturalLine {
   readonly line: number;
   readonly text: string;
@@ -33,7 +32,7 @@ const KEY = /^(?:\\.|[^\\=: \t\f])*/s;
 const WELL_ESCAPED = /^(?:[^\\]|\\[^u]|\\u[0-9a-fA-F]{4}|\\$)*$/s;
 const SEPARATOR = /^[ \t\f]*(?:[=:][ \t\f]*)?/;
 
-/** Every setting of a file's text, in the file's order. Never throws. */
+/** Returns all settings of a file's text, in the file's order. Never throws. */
 export function readProperties(text: string): readonly Property[] {
   return [...logicalLines(text)].map(({ line, text, continuations }) => {
     const key = KEY.exec(text)?.[0] ?? "";
@@ -49,8 +48,8 @@ export function readProperties(text: string): readonly Property[] {
 }
 
 /**
- * The text of a file: UTF-16 where a byte order mark says so, else UTF-8 where it is valid, else Latin-1, which is
- * what Java takes every file for.
+ * Decodes a file: as UTF-16 if it has that byte order mark, else as UTF-8 if it is valid, else as Latin-1, as Java
+ * does with every file.
  */
 export function decodeText(bytes: Uint8Array): string {
   const [first, second] = bytes;
@@ -70,8 +69,9 @@ interface LogicalLine extends NaturalLine {
 }
 
 /**
- * Yields lines without comments and blank ones. A line that ends in an odd number of backslashes continues in the next
- * one, unless there is nothing before the backslash: the next line is then a new one, which can be a comment or blank.
+ * Yields logical lines, skipping comments and blank lines. A line that ends with an odd number of backslashes continues
+ * on the next one, unless there is nothing before the backslash: then the next line is a new one, which can be a
+ * comment or blank.
  */
 function* logicalLines(text: string): Generator<LogicalLine> {
   let begun: { line: number; text: string; continuations: NaturalLine[] } | undefined;
@@ -89,7 +89,7 @@ function* logicalLines(text: string): Generator<LogicalLine> {
   if (begun !== undefined) yield begun;
 }
 
-/** A mark stands before a line where files were joined, as `cat` does it. */
+/** Also removes a byte order mark, which can be inside a file that `cat` concatenated. */
 function withoutLeadingBlanks(line: string): string {
   return line.replace(new RegExp(`^[ \\t\\f${BYTE_ORDER_MARK}]+`), "");
 }

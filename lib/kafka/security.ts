@@ -1,7 +1,7 @@
 /**
- * How a secured cluster is entered: TLS and SASL, out of a Java client's properties and the environment.
+ * Reads TLS and SASL settings from a Java client's properties and the environment.
  *
- * Names of the properties: https://kafka.apache.org/documentation/#security
+ * Property names: https://kafka.apache.org/documentation/#security
  *
  * @module
  */
@@ -10,27 +10,27 @@ import { X509Certificate } from "node:crypto";
 import { UsageError } from "../usage_error.ts";
 import { parseJaasOptions } from "./jaas.ts";
 
-/** How a cluster is entered; without either part, in plain text and anonymous. */
+/** Encryption and authentication; without `tls` connections are unencrypted, without `sasl` anonymous. */
 export interface Security {
-  /** How connections are encrypted. */
+  /** Encryption of the connections. */
   readonly tls?: Tls;
-  /** Who we are. */
+  /** Credentials. */
   readonly sasl?: Sasl;
 }
 
-/** Texts are in PEM. */
+/** TLS settings; all texts are PEM. */
 export interface Tls {
-  /** Whom to trust; the system's authorities where it is left out. */
+  /** Trusted certificate authorities. Default: the system's. */
   readonly ca?: string;
-  /** The client's own certificate, with those between it and its authority. */
+  /** The client's certificate, followed by intermediate certificates. */
   readonly certificate?: string;
-  /** Its private key, not encrypted. */
+  /** The client's private key, unencrypted. */
   readonly key?: string;
-  /** Whether the broker's certificate must be for the name it was called by. Default: true. */
+  /** True if the broker's certificate must match its host name. Default: true. */
   readonly checksHostName?: boolean;
 }
 
-/** Who we are, by password or by token. */
+/** Credentials: a password or a token. */
 export type Sasl =
   | {
     readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
@@ -39,13 +39,13 @@ export type Sasl =
   }
   | {
     readonly mechanism: "oauthbearer";
-    /** Called for each connection. */
+    /** Returns a token; called for each connection. */
     readonly token: () => Promise<string>;
   };
 
 type Properties = ReadonlyMap<string, string>;
 
-/** The environment's names for properties; a variable wins over the file. */
+/** Environment variables and the properties that they override. */
 export const SECURITY_VARIABLES: Readonly<Record<string, string>> = {
   KAFKA_SECURITY_PROTOCOL: "security.protocol",
   KAFKA_SASL_MECHANISM: "sasl.mechanism",
@@ -61,8 +61,10 @@ const MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 const PEM = "PEM";
 
 /**
+ * Returns the security settings; undefined for unencrypted, anonymous connections.
+ *
  * @param readText reads a file named in a property.
- * @throws {UsageError} where a setting is missing or cannot be used; no message has a secret in it.
+ * @throws {UsageError} if a setting is missing or unusable; the message contains no secret.
  */
 export function securityOf(
   properties: Properties,
@@ -92,8 +94,8 @@ function isTlsNamed(properties: Properties): boolean {
 function tlsOf(properties: Properties, readText: (path: string) => string): Tls {
   if (properties.has("ssl.key.password")) {
     throw new UsageError(
-      "ssl.key.password: an encrypted key cannot be read; " +
-        `decrypt it with "openssl pkey -in KEY -out PLAIN_KEY" and keep the file to yourself`,
+      "ssl.key.password: encrypted keys are not supported; " +
+        `decrypt the key with "openssl pkey -in KEY -out PLAIN_KEY" and keep the file private`,
     );
   }
   for (const store of ["truststore", "keystore"]) refuseJavaStore(properties, store);
@@ -108,7 +110,7 @@ function tlsOf(properties: Properties, readText: (path: string) => string): Tls 
   const key = fileOf("key.location") ?? properties.get("ssl.keystore.key") ?? keystore;
   if ((certificate === undefined) !== (key === undefined)) {
     throw new UsageError(
-      "a client certificate needs its key, and a key its certificate: " +
+      "a client certificate and its key must be set together: " +
         "set both KAFKA_SSL_CERT and KAFKA_SSL_KEY, or both in the file of --config",
     );
   }
@@ -120,14 +122,14 @@ function tlsOf(properties: Properties, readText: (path: string) => string): Tls 
   };
 }
 
-/** A broker does not say why it refuses a certificate. */
+/** Throws if a certificate has expired. Checked here because a broker does not say why it refuses a certificate. */
 function refuseExpired(pem: string): void {
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(pem);
   } catch (error) {
     throw new UsageError(
-      "the client certificate cannot be read: expected PEM, beginning with " +
+      "cannot read the client certificate: expected PEM, starting with " +
         `"-----BEGIN CERTIFICATE-----"`,
       { cause: error },
     );
@@ -135,8 +137,8 @@ function refuseExpired(pem: string): void {
   const { validTo } = certificate;
   if (Date.parse(validTo) > Date.now()) return;
   throw new UsageError(
-    `the client certificate is out of date since ${new Date(validTo).toISOString()}: ` +
-      "renew it, or set this machine's clock right",
+    `the client certificate expired on ${new Date(validTo).toISOString()}: ` +
+      "renew it, or correct this machine's clock",
   );
 }
 
@@ -146,7 +148,7 @@ function refuseJavaStore(properties: Properties, store: string): void {
   if (type === PEM || (type === undefined && !/\.(jks|p12|pfx)$/i.test(path))) return;
   throw new UsageError(
     `ssl.${store}.type is ${type ?? "that of a Java key store"}; expected ${PEM}: ` +
-      `"keytool -exportcert -rfc" and "openssl pkcs12" turn the others into it`,
+      `convert the store with "keytool -exportcert -rfc" or "openssl pkcs12"`,
   );
 }
 
@@ -155,9 +157,7 @@ function saslOf(properties: Properties): Sasl {
   if (mechanism === undefined || !MECHANISMS.includes(mechanism)) {
     throw new UsageError(
       `sasl.mechanism is ${mechanism === undefined ? "not set" : `"${mechanism}"`}; ` +
-        `expected one of ${
-          MECHANISMS.join(", ")
-        } (a program of your own can give OAUTHBEARER tokens)`,
+        `expected one of ${MECHANISMS.join(", ")} (OAUTHBEARER is supported in the library only)`,
     );
   }
   const jaas = properties.get("sasl.jaas.config");
@@ -166,7 +166,7 @@ function saslOf(properties: Properties): Sasl {
   const password = properties.get("password") ?? options?.get("password");
   if (username === undefined || password === undefined) {
     throw new UsageError(
-      `SASL needs a user name and a password: set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, ` +
+      `SASL requires a user name and a password: set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, ` +
         "or sasl.jaas.config in the file of --config",
     );
   }

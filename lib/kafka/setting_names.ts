@@ -1,12 +1,12 @@
 /**
- * The names of the settings that Kafka's Java clients and librdkafka know.
+ * Names of the settings of Kafka's Java clients and of librdkafka.
  *
  * @module
  */
 
 import { editDistance } from "../edit_distance.ts";
 
-/** Those of producer, consumer, and admin client of Kafka 4.3, as their `configNames()` list them. */
+/** Settings of the producer, consumer, and admin client of Kafka 4.3, as listed by their `configNames()`. */
 const JAVA_CLIENT_SETTINGS = `
   acks allow.auto.create.topics auto.commit.interval.ms auto.offset.reset batch.size
   bootstrap.controllers bootstrap.servers buffer.memory check.crcs client.dns.lookup client.id
@@ -55,7 +55,7 @@ const JAVA_CLIENT_SETTINGS = `
   transaction.two.phase.commit.enable transactional.id value.deserializer value.serializer
 `.trim().split(/\s+/);
 
-/** librdkafka's names for settings of security, which its Java counterparts would replace. */
+/** librdkafka's security settings, which have other names in Java. */
 const LIBRDKAFKA_SECURITY_SETTINGS = `
   sasl.mechanisms sasl.username sasl.password sasl.kerberos.principal sasl.kerberos.keytab
   sasl.oauthbearer.config sasl.oauthbearer.method sasl.oauthbearer.client.id
@@ -65,7 +65,7 @@ const LIBRDKAFKA_SECURITY_SETTINGS = `
   enable.ssl.certificate.verification enable.sasl.oauthbearer.unsecure.jwt
 `.trim().split(/\s+/);
 
-/** Other names of librdkafka, which `kcat` and most clients that are not Java's take. */
+/** Other settings of librdkafka, used by `kcat` and most non-Java clients. */
 const LIBRDKAFKA_SETTINGS = `
   api.version.fallback.ms api.version.request api.version.request.timeout.ms auto.commit.enable
   batch.num.messages broker.address.family broker.address.ttl
@@ -88,7 +88,7 @@ const LIBRDKAFKA_SETTINGS = `
   topic.metadata.refresh.sparse
 `.trim().split(/\s+/);
 
-/** Settings that take effect here. The last four are names of our own, behind the environment variables. */
+/** Settings that this program uses. The last four are our own names, set by environment variables. */
 const APPLIED_SETTINGS: ReadonlySet<string> = new Set([
   "bootstrap.servers",
   "client.id",
@@ -122,38 +122,37 @@ const FOREIGN_SETTINGS: ReadonlySet<string> = new Set(
 
 const SECURITY_WORD =
   /secur|protocol|sasl|ssl|tls|jaas|scram|oauth|kerberos|mechanis|trust_?store|key_?store|certif|passw|user_?name/i;
-/** A misspelling differs in no more characters than this from the name that was meant. */
+/** Maximum edit distance between a misspelled name and the setting that was meant. */
 const MISSPELLING_MAX = 2;
 
-/** Whether the setting takes effect here. */
 export function isApplied(name: string): boolean {
   return APPLIED_SETTINGS.has(name);
 }
 
-/** Whether a Kafka client has a setting of this name. Other names stay out of messages: they can be secrets. */
+/** Reports whether a Kafka client has a setting with this name. Other names can be secrets and must not be logged. */
 export function isKnown(name: string): boolean {
   return KNOWN_SETTINGS.has(name);
 }
 
-/** Whether the name is another program's: librdkafka's, or with a prefix before it (`producer.sasl.mechanism`). */
+/** Reports whether the name is librdkafka's, or has a prefix (`producer.sasl.mechanism`). */
 export function isForeign(name: string): boolean {
   return FOREIGN_SETTINGS.has(name) ||
     [...name.matchAll(/\./g)].some(({ index }) => KNOWN_SETTINGS.has(name.slice(index + 1)));
 }
 
-/** Whether the name, known or not, seems to be meant for security. */
+/** Reports whether the name, known or not, looks like a security setting. */
 export function isAboutSecurity(name: string): boolean {
   return SECURITY_WORD.test(name) || SECURITY_WORD.test(meantSetting(name) ?? "");
 }
 
-/** Whether the name seems to be meant for `security.protocol`, or runs on into its value. */
+/** Reports whether the name looks like `security.protocol`, or like that name joined to its value. */
 export function isMeantForProtocol(name: string): boolean {
   return meantSetting(name) === "security.protocol" || letters(name).includes("securityprotocol");
 }
 
-/** The known setting that the name is a misspelling of. */
+/** Returns the known setting of which the name is a misspelling. */
 export function meantSetting(name: string): string | undefined {
-  // What takes effect here is meant before what does not.
+  // Settings that this program uses come first.
   const candidates = [...APPLIED_SETTINGS, ...KNOWN_SETTINGS];
   return candidates.find((known) => letters(known) === letters(name)) ??
     candidates.find((known) => isMisspelled(letters(name), letters(known)));

@@ -1,10 +1,9 @@
 /**
- * Looks in a partition for a batch of which nobody knows whether it was stored.
+ * Searches a partition for a batch whose fate is unknown.
  *
- * A broker stores a batch whole or not at all, so its records stand side by side. What cannot be excluded:
- * a request that is still on its way to the broker when it is looked for, as after a connection that
- * broke. Hence two looks, some time apart; the protocol has no better answer for a producer without
- * transactions.
+ * A broker stores a batch completely or not at all, so its records are contiguous. The request may still be on its way
+ * to the broker during the search, for example after the connection broke. Hence two searches, one second apart. The
+ * protocol offers nothing better to a producer without transactions.
  *
  * @module
  */
@@ -12,51 +11,50 @@
 import { delay } from "../async.ts";
 import type { KafkaConnection } from "./client.ts";
 import { ClusterClient } from "./cluster.ts";
-import { BrokerUnreachableError, isLockedOut } from "./errors.ts";
-import { lockoutOf } from "./lockout.ts";
+import { authenticationFailureOf } from "./authentication_failure.ts";
+import { BrokerUnreachableError, isAuthenticationFailure } from "./errors.ts";
 import type { OutgoingRecord } from "../record.ts";
 import { TopicReader } from "./topic_reader.ts";
 
-const LOOKS = 2;
-/** Before each look: longer than a request lies in the queue of a broker that works. */
-const LOOK_WAIT_MS = 1_000;
+const SEARCH_COUNT = 2;
+/** Time before each search: longer than a request waits in the queue of a working broker. */
+const SEARCH_WAIT_MS = 1_000;
 
 export interface StoredBatchQuery {
   readonly topic: string;
   readonly partition: number;
   /** At least one. */
   readonly records: readonly OutgoingRecord[];
-  /** Where the search begins. */
   readonly fromOffset: number;
-  /** Asked between attempts, while no broker answers or the cluster does not let us in. */
+  /** Called before each attempt; false cancels the search. */
   readonly isWanted: () => boolean;
 }
 
 /**
- * The batch's first offset, or undefined where it is not in the topic. Takes two seconds at least, and as
- * long as no broker answers.
+ * Returns the batch's first offset, or undefined if it is not in the topic. Takes at least two seconds if it is not,
+ * and waits as long as no broker answers.
  *
- * @throws {RefusedError} where the topic may not be read.
+ * @throws {RefusedError} if this user may not read the topic.
  */
 export async function findStoredBatch(
   connection: KafkaConnection,
   query: StoredBatchQuery,
 ): Promise<{ readonly baseOffset: number } | undefined> {
-  for (let look = 0; look < LOOKS && query.isWanted();) {
-    await delay(LOOK_WAIT_MS);
+  for (let searches = 0; searches < SEARCH_COUNT && query.isWanted();) {
+    await delay(SEARCH_WAIT_MS);
     try {
-      const baseOffset = await lookOnce(connection, query);
+      const baseOffset = await searchOnce(connection, query);
       if (baseOffset !== undefined) return { baseOffset };
-      look++;
+      searches++;
     } catch (error) {
-      if (isLockedOut(error)) lockoutOf(connection).noteRefused(error);
+      if (isAuthenticationFailure(error)) authenticationFailureOf(connection).noteRefused(error);
       else if (!(error instanceof BrokerUnreachableError)) throw error;
     }
   }
   return undefined;
 }
 
-async function lookOnce(
+async function searchOnce(
   connection: KafkaConnection,
   { topic, partition, records, fromOffset }: StoredBatchQuery,
 ): Promise<number | undefined> {
@@ -77,14 +75,14 @@ async function lookOnce(
   return undefined;
 }
 
-/** A batch and the place at which a broker said that it stored it. */
+/** A batch, and the offset at which the broker acknowledged it. */
 export interface PlacedBatch {
   readonly partition: number;
   readonly baseOffset: number;
   readonly records: readonly OutgoingRecord[];
 }
 
-/** Returns for each batch whether the topic has it at its place. */
+/** Returns for each batch whether the topic has its records at the acknowledged offsets. */
 export async function areStored(
   connection: KafkaConnection,
   { topic, batches }: { readonly topic: string; readonly batches: readonly PlacedBatch[] },

@@ -1,13 +1,13 @@
 /**
- * Java's `StreamTokenizer`, as Kafka sets it up to read `sasl.jaas.config`.
+ * Tokenizes like Java's `StreamTokenizer` with the settings that Kafka uses for `sasl.jaas.config`.
  *
  * Rules: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/io/StreamTokenizer.html, with `-`, `_`, and
- * `$` as characters of words, and the comments `//`, `/* *\/`, and, by Java's default, `/` up to the end of the line.
+ * `$` as word characters, and the comments `//`, `/* *\/`, and, by Java's default, `/` up to the end of the line.
  *
  * @module
  */
 
-/** A token of the text. Numbers carry no value: Kafka takes none. */
+/** A token. Numbers have no value, because Kafka accepts none. */
 export type Token =
   | { readonly kind: "word" | "quoted"; readonly text: string }
   | { readonly kind: "number" }
@@ -15,7 +15,7 @@ export type Token =
   | { readonly kind: "character"; readonly text: string };
 
 const BLANK = /[\0- ]/;
-/** Java takes every character from U+00A0 on for a letter. */
+/** Java treats every character from U+00A0 on as a letter. */
 const WORD_START = /[A-Za-z_$\u00a0-\uffff]/;
 const WORD_PART = /[A-Za-z_$\u00a0-\uffff0-9.-]/;
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -30,7 +30,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 /** Java reads a backslash at the very end as this character. */
 const END_OF_TEXT = "\uffff";
 
-/** Yields the tokens of a text. Never throws: like Java, it ends a quoted token at the end of its line. */
+/** Yields the tokens of a text. Never throws: an unterminated quote ends at the end of its line, as in Java. */
 export function* tokenize(text: string): Generator<Token> {
   let at = 0;
   while (at < text.length) {
@@ -61,7 +61,7 @@ function endOfRun(text: string, start: number, characters: RegExp): number {
   return at;
 }
 
-/** Returns `start` where no number begins there. */
+/** Returns `start` if no number begins there. */
 function endOfNumber(text: string, start: number): number {
   const [number = ""] = /^-?(?:\d*\.\d*|\d+)/.exec(text.slice(start, start + 2)) ?? [];
   if (number === "") return start;
@@ -77,7 +77,7 @@ function endOfComment(text: string, start: number): number {
   return endOfRun(text, start, /[^\r\n]/);
 }
 
-/** A quoted token ends with its quote, or before the end of the line. */
+/** Reads a quoted token up to its closing quote or the end of the line. */
 function readQuoted(text: string, start: number): { readonly value: string; readonly end: number } {
   const quote = text.charAt(start);
   let value = "";

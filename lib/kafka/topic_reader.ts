@@ -10,7 +10,7 @@
  */
 
 import { delay } from "../async.ts";
-import { type KafkaConnection, openClient, type Patience } from "./client.ts";
+import { type KafkaConnection, openClient, type RetryMode } from "./client.ts";
 import { explain, isUnreachable, RefusedError } from "./errors.ts";
 import { type ClientCluster, createCluster, otherBrokersAnswer } from "./kafkajs/client_cluster.ts";
 import { committedBatches } from "./protocol/committed_records.ts";
@@ -64,9 +64,9 @@ export class TopicReader implements AsyncDisposable {
     this.#cluster = cluster;
   }
 
-  /** @throws {BrokerUnreachableError} where no broker answers, at `probe` patience. */
-  static async connect(connection: KafkaConnection, patience: Patience): Promise<TopicReader> {
-    const cluster = createCluster(openClient(connection, patience));
+  /** @throws {BrokerUnreachableError} where no broker answers, in `probe` mode. */
+  static async connect(connection: KafkaConnection, retryMode: RetryMode): Promise<TopicReader> {
+    const cluster = createCluster(openClient(connection, retryMode));
     try {
       await cluster.connect();
     } catch (error) {

@@ -1,23 +1,23 @@
 /**
- * A producer whose records of several partitions become readable together or not at all
- * (KIP-98), for consumers that read committed records only.
+ * A transactional producer (KIP-98): for consumers that read committed records, its records in several partitions
+ * become readable together or not at all.
  *
- *     open      InitProducerId: every earlier producer with this transactional id is fenced, and what it had
- *               open is aborted (or, where its commit was under way, completed) before this returns
- *     send ...  the first begins a transaction
- *     commit    all that was sent since the last commit
+ *     open      InitProducerId: fences every earlier producer with this transactional id, and waits until its open
+ *               transaction is aborted (or completed, if its commit was in progress)
+ *     send ...  the first send begins a transaction
+ *     commit    commits everything sent since the last commit
  *
- * What kafkajs 2.2.4 does wrong in transactions, and the guard against it:
+ * Bugs of kafkajs 2.2.4 in transactions, and the guards against them:
  *
- * 1. A commit whose answer does not come leaves it in a state from which nothing goes on, neither a
- *    commit nor an abort; and nobody knows whether it was committed. So after any error this producer is
- *    spent: close it, open another one (which settles the transaction), and look what is there.
- * 2. A rejected send takes sequence numbers back, and later records may then be "acknowledged" without
- *    having been stored (`producer.ts`). So a send is for one partition, every answer is checked twice, and after
- *    a rejected send there is no commit. The exception is a batch that the broker refused for what is in it: of
- *    that partition it stored nothing, and the next batch rightly has the same sequence numbers.
- * 3. A producer that was fenced, and one whose transaction took longer than its timeout, get the same
- *    error code. Who has taken over must be found out by other means.
+ * 1. If the answer to a commit is lost, kafkajs can neither commit nor abort any more, and the outcome of the commit is
+ *    unknown. So after any error this producer is unusable: close it, open another one (which settles the transaction),
+ *    and check what was stored.
+ * 2. A rejected send rolls back sequence numbers, and later records may be acknowledged without being stored
+ *    (`producer.ts`). So each send is for one partition, every answer is checked, and after a rejected send there is no
+ *    commit. The exception is a batch refused because of its contents: the broker stored none of it, so the next batch
+ *    correctly reuses its sequence numbers.
+ * 3. A fenced producer and one whose transaction timed out get the same error code. Whether another producer has taken
+ *    over must be found out in another way.
  *
  * @module
  */
@@ -31,22 +31,22 @@ import type { Acknowledgement, SendRequest } from "./producer.ts";
 import { clientMessages } from "./producer.ts";
 
 export interface TransactionalOptions {
-  /** One producer at a time has it: opening a second one fences the first. */
+  /** Used by one producer at a time: opening a second one fences the first. */
   readonly transactionalId: string;
-  /** After this the broker aborts a transaction that was not ended. Kafka's `transaction.timeout.ms`. */
+  /** Time after which the broker aborts an open transaction. Kafka's `transaction.timeout.ms`. */
   readonly transactionTimeoutMs: number;
 }
 
-/** No answer to a commit that can be trusted: the transaction was committed or aborted, as a whole. */
+/** Thrown if the outcome of a commit is unknown: the transaction was either committed or aborted, as a whole. */
 export class CommitUnknownError extends Error {
   override readonly name = "CommitUnknownError";
   readonly transactionalId: string;
-  /** Kafka's name for the reason, where the broker gave one. */
+  /** Kafka's name for the reason, if the broker gave one. */
   readonly reason: string;
 
   constructor(transactionalId: string, cause: unknown) {
     const reason = reasonOf(cause);
-    super(`the commit of "${transactionalId}" ended without an answer to trust: ${reason}`, {
+    super(`the outcome of the commit of "${transactionalId}" is unknown: ${reason}`, {
       cause,
     });
     this.transactionalId = transactionalId;
@@ -56,18 +56,18 @@ export class CommitUnknownError extends Error {
 
 const ACKS_ALL = -1;
 const NO_COMPRESSION = 0;
-/** The next transaction has to wait until the last one's markers are written, which takes some milliseconds. */
+/** The next transaction must wait until the last one's markers are written, which takes a few milliseconds. */
 const FIRST_RETRY_MS = 20;
-/** An abort on the way out only frees readers sooner: the next producer, or the timeout, does it too. */
+/** Aborting on close only unblocks readers sooner: the next producer, or the timeout, aborts as well. */
 const ABORT_TIMEOUT_MS = 3_000;
 
 export class TransactionalProducer implements AsyncDisposable {
   readonly #transactionalId: string;
   readonly #producer: Producer;
   readonly #lastBaseOffsets = new Map<string, number>();
-  /** Begun by kafkajs, which asks the broker for nothing before the first send. */
+  /** kafkajs sends no request for it before the first send. */
   #transaction: Transaction | undefined;
-  #state: "idle" | "sending" | "in transaction" | "spent" = "idle";
+  #state: "idle" | "sending" | "in transaction" | "unusable" = "idle";
 
   private constructor(transactionalId: string, producer: Producer) {
     this.#transactionalId = transactionalId;
@@ -75,10 +75,10 @@ export class TransactionalProducer implements AsyncDisposable {
   }
 
   /**
-   * Fences every other producer with this transactional id and settles what it had under way: when this
-   * returns, nothing of theirs can be committed any more. It waits as long as no broker answers.
+   * Fences every other producer with this transactional id and settles its transaction: when this returns, the others
+   * cannot commit anything. Waits as long as no broker answers.
    *
-   * @throws {RefusedError} where the cluster refuses, {BrokerUnreachableError} where a connection broke.
+   * @throws {RefusedError} if the cluster refuses; {BrokerUnreachableError} if a connection broke.
    */
   static async open(
     connection: KafkaConnection,
@@ -105,18 +105,18 @@ export class TransactionalProducer implements AsyncDisposable {
     } catch (error) {
       await producer.disconnect().catch(() => {});
       throw explain(error, {
-        doing: `taking the transactional id "${transactionalId}"`,
+        doing: `acquiring the transactional id "${transactionalId}"`,
         brokers: connection.brokers,
       });
     }
   }
 
   /**
-   * Sends records to one partition, as a part of the transaction, and waits for the broker's
-   * acknowledgement: as long as it takes, while brokers do not answer. One send at a time.
+   * Sends records to one partition within the transaction and waits for the broker's acknowledgement, indefinitely
+   * while no broker answers. One send at a time.
    *
-   * @throws {DeliveryError} where the send is rejected. Where the broker refused the records for what is in them,
-   * the transaction goes on without them; else it will not be committed, and the producer is spent.
+   * @throws {DeliveryError} if the send is rejected. If the broker refused the records because of their contents, the
+   * transaction continues without them. Otherwise it cannot be committed, and the producer is unusable.
    */
   async send({ topic, partition, records }: SendRequest): Promise<Acknowledgement> {
     const messages = clientMessages(records, partition);
@@ -139,7 +139,7 @@ export class TransactionalProducer implements AsyncDisposable {
       return { partition, baseOffset, recordCount: records.length };
     } catch (error) {
       const isRefused = scopeOf(error) === "record" && fateOf(error) === "refused";
-      this.#state = isRefused ? "in transaction" : "spent";
+      this.#state = isRefused ? "in transaction" : "unusable";
       throw error instanceof DeliveryError ? error : new DeliveryError({
         topic,
         partition,
@@ -151,14 +151,14 @@ export class TransactionalProducer implements AsyncDisposable {
   }
 
   /**
-   * Commits what was sent since the last commit. Readers see it some milliseconds later, when the broker has
-   * written its markers.
+   * Commits everything sent since the last commit. Readers see it a few milliseconds later, when the broker has written
+   * the markers.
    *
-   * @throws {CommitUnknownError} where no answer came that can be trusted: the producer is spent.
+   * @throws {CommitUnknownError} if the outcome is unknown; the producer is then unusable.
    */
   async commit(): Promise<void> {
     this.#require("in transaction");
-    this.#state = "spent";
+    this.#state = "unusable";
     try {
       await this.#transaction?.commit();
     } catch (error) {
@@ -168,9 +168,9 @@ export class TransactionalProducer implements AsyncDisposable {
     this.#state = "idle";
   }
 
-  /** Aborts what was not committed, as far as the broker answers, and ends the connections. */
+  /** Aborts an open transaction if the broker answers in time, and disconnects. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#state = "spent";
+    this.#state = "unusable";
     if (this.#transaction?.isActive()) {
       await withinTime(this.#transaction.abort().catch(() => {}), ABORT_TIMEOUT_MS);
     }

@@ -1,5 +1,5 @@
 /**
- * The monitor's read model for another program: the figures of `monitor --json`, from a tracker's files alone.
+ * The figures of `monitor --json` for other programs, from a tracker's files alone.
  *
  * @module
  */
@@ -7,34 +7,31 @@
 import { checkFolder, Follower } from "./follow.ts";
 import { formatJson } from "./views/json_view.ts";
 
-/** What `monitor --json` prints; the fields that are named here, and more. */
+/** The output of `monitor --json`; it has more fields than those named here. */
 export interface MonitorFigures {
-  /** Lines of the journal, archives included. */
+  /** Journal lines, including archives. */
   readonly received: number;
-  /** Good orders. */
+  /** Valid orders. */
   readonly processed: number;
-  /** The others. */
+  /** Invalid records. */
   readonly failed: number;
-  /** Of all; null where nothing was received. */
+  /** Share of all messages; null if nothing was received. */
   readonly success_rate_percent: number | null;
-  /** Over the last minute. */
+  /** Messages per second over the last minute. */
   readonly messages_per_second: number;
-  /** 0 to 100. */
+  /** Score from 0 to 100. */
   readonly quality_score: number;
-  /** `stale` where nothing was written for a minute. */
+  /** `stale` if nothing was written for a minute. */
   readonly health: "healthy" | "unhealthy" | "stale" | "no_data";
-  /** In words, the most important first; never empty. */
+  /** Sentences, the most important first; never empty. */
   readonly reasons: readonly string[];
-  /** The high watermark minus what is committed, over all partitions; null where it is not known. */
+  /** High watermark minus committed offset, over all partitions; null if unknown. */
   readonly lag: number | null;
-  /** The others, as `monitor --json` has them. */
+  /** Other fields of `monitor --json`. */
   readonly [name: string]: unknown;
 }
 
-/**
- * Follows a tracker's folder. Neither writes nor reaches the network; reads each line once, however often it
- * is asked.
- */
+/** Follows a tracker's folder. Neither writes nor uses the network, and reads each line only once. */
 export class FolderMonitor implements Disposable {
   readonly #follower: Follower;
 
@@ -42,7 +39,7 @@ export class FolderMonitor implements Disposable {
    * Opens nothing yet.
    *
    * @param folder that the tracker has as `--logs`; it need not exist yet.
-   * @throws {Error} where it is a file, or cannot be listed.
+   * @throws {Error} if it is a file, or cannot be listed.
    */
   constructor(folder: string) {
     checkFolder(folder);
@@ -50,9 +47,9 @@ export class FolderMonitor implements Disposable {
   }
 
   /**
-   * Reads what was written since the last time, and says what all of it means now.
+   * Reads what was written since the last call, and returns the current figures.
    *
-   * @throws {Error} where a file is there and cannot be read.
+   * @throws {Error} if an existing file cannot be read.
    */
   async look(): Promise<MonitorFigures> {
     await this.#follower.catchUp();

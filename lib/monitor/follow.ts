@@ -1,5 +1,5 @@
 /**
- * Keeps a read model in step with a tracker's files.
+ * Keeps a read model up to date with a tracker's files.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export class Follower implements Disposable {
   readonly #model = new ReadModel();
   readonly #journal: Tail;
   readonly #log: Tail;
-  /** Those under way, and those that still take what is appended. */
+  /** Running searches, and finished ones that still take appended lines. */
   readonly #searches = new Set<JournalSearch>();
   readonly #sink: LineSink = {
     begin: () => this.#model.journal.begin(),
@@ -36,7 +36,7 @@ export class Follower implements Disposable {
     },
   };
   #hasCounted = false;
-  /** Why the log cannot be read; undefined if it can, or if there is none. */
+  /** Why the log cannot be read; undefined if it can, or does not exist. */
   #logProblem: string | undefined;
 
   /** @param folder that holds, or will hold, `tracker.events` and `tracker.log`. */
@@ -47,9 +47,10 @@ export class Follower implements Disposable {
   }
 
   /**
-   * Reads all that is there. A log that cannot be read is a reason of the verdict: the figures are the journal's.
+   * Reads everything available. An unreadable log only becomes a reason in the verdict, because the figures come from
+   * the journal.
    *
-   * @throws {UnreadableError} where the folder or the journal is there and cannot be read.
+   * @throws {UnreadableError} if the folder or the journal exists and cannot be read.
    */
   async catchUp(signal?: AbortSignal): Promise<void> {
     this.#model.tick(Date.now());
@@ -74,9 +75,9 @@ export class Follower implements Disposable {
   /** Searches the whole journal, until the search is ended with {@link endSearch}. */
   search(query: Query): JournalSearch {
     const search = new JournalSearch(query);
-    // First, so that no line is missed between the two.
+    // Added first, so that no line is missed in between.
     this.#searches.add(search);
-    // A folder that cannot be read ends the following, which says so.
+    // If the folder cannot be read, following it fails with that error.
     search.run(this.#folder).catch(() => {});
     return search;
   }
@@ -86,17 +87,18 @@ export class Follower implements Disposable {
     this.#searches.delete(search);
   }
 
-  /** What happens now is known at once, and the totals when all that was written before is counted. */
+  /**
+   * Reads the latest lines first, which show the current state at once; the totals follow once everything is counted.
+   */
   async #countFirst(signal: AbortSignal | undefined): Promise<void> {
     readLatestLines(join(this.#folder, JOURNAL_NAME), this.#model.latest);
     await this.#readLog(signal);
     await readArchives(this.#folder, this.#model.journal, signal);
-    // The tail looks at the folder at once: no segment can become an archive in between.
+    // The tail lists the folder at once, so no segment can become an archive in between.
     await this.#journal.catchUp(this.#sink, signal);
     this.#model.forgetLatest();
   }
 
-  /** Reads what is there and what comes, until the signal is aborted. */
   async follow(signal: AbortSignal): Promise<void> {
     using watch = new FolderWatch(this.#folder);
     while (!signal.aborted) {
@@ -105,12 +107,11 @@ export class Follower implements Disposable {
     }
   }
 
-  /** How far the journal was read. */
   status(): TailStatus {
     return this.#journal.status();
   }
 
-  /** What is known now; while files are being read, of what was read so far. */
+  /** Returns the current state; while files are being read, only what was read so far. */
   snapshot(): Snapshot {
     const nowMs = Date.now();
     return this.#model.snapshot({
@@ -129,7 +130,7 @@ export class Follower implements Disposable {
   }
 }
 
-/** @throws {UnreadableError} where there is such a folder and it cannot be listed, or the name is a file's. */
+/** @throws {UnreadableError} if the folder exists but cannot be listed, or the name is a file's. */
 export function checkFolder(folder: string): void {
   if (TAIL_FILES.stat(folder) !== undefined) {
     throw new UnreadableError(folder, new Error("it is a file; expected the tracker's folder"));

@@ -21,7 +21,6 @@ export class JournalSearch implements Disposable {
     this.#records = new FoundRecords(query);
   }
 
-  /** Searches a line that was just appended to the journal. */
   noteAppended(line: Uint8Array): void {
     if (!this.#isEnded) this.#records.noteNewer(line);
   }

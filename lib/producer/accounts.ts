@@ -6,6 +6,7 @@
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
+import { DurationHistogram } from "../prometheus.ts";
 import { type BadKind, isDeadLetter } from "./bad_orders.ts";
 import type { DeliveryReport } from "./delivery.ts";
 
@@ -96,6 +97,8 @@ const WINDOWS_MAX = 720;
 const LAST_WINDOW_SECONDS_MIN = 1;
 
 export class Accounts {
+  /** From the planned time to the acknowledgement, over the whole run, the warm-up included. */
+  readonly latencyHistogram = new DurationHistogram();
   readonly #options: AccountsOptions;
   readonly #warmupEndsAtMs: number;
   readonly #latency = new LatencyRecorder();
@@ -132,6 +135,16 @@ export class Accounts {
     return this.#counts.acknowledged;
   }
 
+  /** Settled orders by outcome. */
+  get counts(): Readonly<Record<DeliveryReport["outcome"]["kind"], number>> {
+    return this.#counts;
+  }
+
+  /** Of the values of acknowledged orders. */
+  get acknowledgedBytes(): number {
+    return this.#acknowledgedBytes;
+  }
+
   /** Orders that did not arrive for certain. */
   get notAcknowledged(): number {
     const { failed, undelivered, unknown } = this.#counts;
@@ -141,11 +154,6 @@ export class Accounts {
   /** Acknowledged orders whose topic was deleted; see {@link noteTopic}. */
   get lostWithTopic(): number {
     return this.#lostWithTopic;
-  }
-
-  /** Of the values of acknowledged orders. */
-  get acknowledgedBytes(): number {
-    return this.#acknowledgedBytes;
   }
 
   /** Orders that were due by now; Infinity where there is no plan. */
@@ -195,6 +203,7 @@ export class Accounts {
     const latencyMs = outcome.answeredAtMs - parcel.plannedAtMs;
     this.#acknowledgedBytes += parcel.value?.length ?? 0;
     this.#windowLatency.record(latencyMs);
+    this.latencyHistogram.record(latencyMs);
     if (parcel.bad !== undefined && isDeadLetter(parcel.bad)) this.#deadLettersExpected++;
     if (parcel.plannedAtMs < this.#warmupEndsAtMs) {
       this.#warmupLatency.record(latencyMs);

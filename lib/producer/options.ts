@@ -24,6 +24,7 @@ import {
   quietOption,
   topicOption,
 } from "../cli/cli.ts";
+import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
 import { type Compression, COMPRESSION_CODES } from "../kafka/protocol/compress.ts";
 import type { LogLevelName } from "../log.ts";
 import { COUNTRY_CODES, type CountryCode } from "../shop/shop.ts";
@@ -68,6 +69,7 @@ export interface ProducerOptions extends ClusterOptions, PayloadOptions {
   readonly report?: string;
   readonly headers: readonly RecordHeader[];
   readonly failIf: readonly Threshold[];
+  readonly metricsPort?: ListenAddress;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly logLevel: LogLevelName;
@@ -193,6 +195,12 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
         "exit with 3 if the run crosses this threshold, such as 'p99>200ms', 'rate<900/s', or " +
           "'failed>0'; repeat it for several",
       ).default([], "none").argParser(listParser(parseThreshold)),
+    )
+    .addOption(
+      new Option(
+        "--metrics-port <[host:]port>",
+        "serve GET /metrics for Prometheus on this port of 127.0.0.1, or of the host (default: off)",
+      ).argParser(parseListenAddress),
     )
     .addOption(jsonOption())
     .addOption(quietOption())

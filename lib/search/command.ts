@@ -1,5 +1,5 @@
 /**
- * The command `tracker search`: its options, and what it prints.
+ * The command `tracker search`: its options and its output.
  *
  * @module
  */
@@ -30,7 +30,6 @@ import { describeRecord } from "./readable_record.ts";
 import { JournalSearch } from "./search.ts";
 import { addSelectionOptions, queryOf, type SelectionOptions } from "./selection_options.ts";
 
-/** As the command line has them. */
 export interface SearchCommandOptions extends SelectionOptions {
   readonly limit?: number;
   readonly count: boolean;
@@ -74,7 +73,7 @@ export function searchCommand(): Command {
     .addOption(jsonOption());
 }
 
-/** @returns the exit code, as that of grep. */
+/** @returns the exit code, like that of grep. */
 export async function runSearch(
   text: string | undefined,
   options: SearchCommandOptions,
@@ -175,7 +174,10 @@ class Output {
   }
 }
 
-/** On a terminal everything is neutralized but line breaks and the styles of {@link describeRecord}. */
+/**
+ * Prints parts of the output. On a terminal, neutralizes everything except line breaks and the styles of {@link
+ * describeRecord}.
+ */
 function print(parts: readonly (string | Uint8Array)[]): void {
   const isShown = isTerminal();
   printBytes(joined(...parts.map((part) => {
@@ -185,7 +187,7 @@ function print(parts: readonly (string | Uint8Array)[]): void {
   })));
 }
 
-/** Returns a function that shows how far the search is, on standard error. */
+/** Returns a function that shows the search's progress on standard error. */
 function progressPrinter(search: JournalSearch): () => void {
   const isStatus = Deno.stderr.isTerminal();
   let shownMs = performance.now();

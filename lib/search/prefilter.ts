@@ -1,11 +1,12 @@
 /**
- * Tells by its bytes that a line cannot match, before it is parsed. It never says so of a line that does match.
+ * Rejects lines that cannot match from their raw bytes, without parsing. Never rejects a line that matches.
  *
- * A text that a record must contain stands in the line byte for byte, unless one of its characters is escaped. Only
- * `"`, `\`, `/`, and control characters have short escapes, so the longest part without them is looked for. Any other
- * character can be written as `\u00e9` by whoever made the value, and in a value within a line the escape itself can be
- * escaped (`\\u00e9`, `\u005cu00e9`). So a line is parsed too if it has a `\u` escape of a character of the text, or of
- * one that an escape is made of; and if a text is looked for in keys and headers, also where those are base64.
+ * A text that a record must contain appears in the line byte for byte, unless one of its characters is escaped. Only
+ * `"`, `\`, `/`, and control characters have short escapes, so the filter searches for the longest part without them.
+ * The writer of the value may have written any other character as `\u00e9`, and in a value within a line, the escape
+ * itself can be escaped (`\\u00e9`, `\u005cu00e9`). So a line is also parsed if it has a `\u` escape of a character
+ * of the text, or of a character that escapes consist of; and, if keys and headers are searched, wherever those are
+ * base64.
  *
  * @module
  */
@@ -13,7 +14,7 @@
 import { ByteSearch, PATTERN_BYTES_MAX } from "../byte_search.ts";
 import type { Query } from "./query.ts";
 
-/** A text that a matching record contains, and whether it can stand in base64. */
+/** A text that a matching record contains, and whether it may appear as base64. */
 interface RequiredText {
   readonly text: string;
   readonly isInBase64?: boolean;
@@ -25,7 +26,7 @@ const SHORT_ESCAPES = /["\\/\u0000-\u001f]/;
 const ESCAPE_START = "\\u";
 const ESCAPE_CHARACTERS = "\\u0123456789abcdefABCDEF";
 const BASE64_FIELD = '_base64"';
-/** Of up to four bytes each. */
+/** Each has up to four bytes. */
 const CHARACTERS_MAX = PATTERN_BYTES_MAX / 4;
 
 export class Prefilter {
@@ -39,7 +40,7 @@ export class Prefilter {
     this.#escapedUnits = new Set(Array.from(units.split(""), (unit) => unit.charCodeAt(0)));
   }
 
-  /** Returns the filter by the longest text that the query asks for; undefined where it asks for none. */
+  /** Returns a filter for the longest text that the query requires; undefined if it requires none. */
   static of(query: Query): Prefilter | undefined {
     const longest = requiredTexts(query)
       .flatMap(({ text, ...rest }) =>
@@ -50,7 +51,7 @@ export class Prefilter {
     return longest.text === "" ? undefined : new Prefilter(longest);
   }
 
-  /** Visits the lines in `bytes` that may match, in order. The bytes are whole lines. */
+  /** Visits the lines in `bytes` that may match, in order. `bytes` must be whole lines. */
   visit(bytes: Uint8Array, onLine: (line: Uint8Array) => boolean): void {
     this.#search.visit(bytes, (position) => {
       if (!this.#isCandidate(bytes, position)) return position + 1;
@@ -74,7 +75,7 @@ function requiredTexts(
     { text, isInBase64: true },
     ...[orderId, customer, key].map((each) => ({ text: each })),
     ...headers.flatMap(({ name, value = "" }) => [{ text: name }, { text: value }]),
-    // In the type of the event, or as the name of the reason's field.
+    // In the event's type, or in the name of the reason's field.
     { text: failed === true || reasons !== undefined ? "error" : "" },
     ...(where?.requiredTexts ?? []).map((each) => ({ text: each })),
   ];

@@ -1,5 +1,5 @@
 /**
- * What a search asks for, and whether a record matches.
+ * The criteria of a search, and matching them against records.
  *
  * @module
  */
@@ -10,17 +10,16 @@ import type { RecordRange } from "../journal/foreknowledge.ts";
 import { type JournaledRecord, parseEvent, recordOf } from "../journal/line.ts";
 import type { Condition } from "./where.ts";
 
-/** Every criterion must match; undefined matches any. Texts are compared exactly, in upper and lower case. */
+/** A record must match every criterion; undefined matches any. Texts are compared exactly, including case. */
 export interface Query extends RecordRange {
-  /** In the value, the key, the headers, or the reason of a failure. */
+  /** Text in the value, the key, the headers, or the reason of a failure. */
   readonly text?: string | undefined;
   readonly orderId?: string | undefined;
   readonly customer?: string | undefined;
-  /** The whole key as text; of a key that is not UTF-8 also its base64. */
+  /** The whole key as text; if the key is not UTF-8, its base64 matches too. */
   readonly key?: string | undefined;
-  /** The record has all of these headers; a value is compared as a key is. */
+  /** The record has all of these headers; values are compared like keys. */
   readonly headers?: readonly HeaderCriterion[] | undefined;
-  /** Only records that failed. */
   readonly failed?: boolean | undefined;
   readonly reasons?: readonly JournaledReason[] | undefined;
   readonly where?: Condition | undefined;
@@ -28,28 +27,27 @@ export interface Query extends RecordRange {
 
 export interface HeaderCriterion {
   readonly name: string;
-  /** Undefined matches any, null too. */
+  /** Undefined matches any value, including null. */
   readonly value?: string | undefined;
 }
 
-/** Failures that a line can tell; a handler fails later, and dead letters name the other reasons. */
+/** Failures recorded in journal lines. Handlers fail later; dead letters name the other reasons. */
 export const JOURNALED_REASONS = ["DESERIALIZATION", "VALIDATION"] as const;
 export type JournaledReason = (typeof JOURNALED_REASONS)[number];
 
-/** A line of a journal, parsed. */
 export interface Hit {
-  /** Without the newline; valid until the search goes on. */
+  /** Without the newline; valid until the search continues. */
   readonly line: Uint8Array;
   readonly fields: JsonObject;
   readonly record: JournaledRecord;
-  /** Milliseconds since the epoch: the record's timestamp, or of a line without one the time of its receipt. */
+  /** Timestamp of the record, or the time of receipt if the line has none, in milliseconds since the epoch. */
   readonly timestampMs: number;
 }
 
 const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const LENIENT_DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** @throws {SyntaxError|TypeError} where the line is no record's; the message says why. */
+/** @throws {SyntaxError|TypeError} if the line is not a record; the message says why. */
 export function parseLine(line: Uint8Array): Hit {
   const fields = parseEvent(STRICT_DECODER.decode(line));
   const record = recordOf(fields);
@@ -62,7 +60,7 @@ export function matches(query: Query, hit: Hit): boolean {
     isFailure(query, hit.fields) && hasKeyAndHeaders(query, hit.record) && hasValue(query, hit);
 }
 
-/** Compares what a line's two ends tell; an undefined timestamp matches any. */
+/** Compares the criteria found at a line's two ends; an undefined timestamp matches any. */
 export function isInRange(
   { topic, partition, offsets, times }: RecordRange,
   record: {
@@ -80,7 +78,7 @@ export function isInRange(
       (timestampMs >= times.min && timestampMs <= times.max));
 }
 
-/** Why the record failed; undefined where it did not. */
+/** Returns why the record failed; undefined if it did not. */
 export function failureOf(
   { event_type: type, error }: JsonObject,
 ): { readonly reason: string; readonly message: string } | undefined {
@@ -121,7 +119,7 @@ function hasValue({ text, orderId, customer, where }: Query, hit: Hit): boolean 
     (where === undefined || (value !== undefined && where.holds(value)));
 }
 
-/** The record's value as JSON; undefined where it is none. */
+/** Returns the record's value as JSON; undefined if it is not JSON. */
 function valueOf({ order_full: order, raw_message: raw }: JsonObject): unknown {
   if (order !== undefined) return order;
   try {
@@ -131,7 +129,10 @@ function valueOf({ order_full: order, raw_message: raw }: JsonObject): unknown {
   }
 }
 
-/** The text as it stands in the value, or in one of its strings once their escapes are resolved, or beside it. */
+/**
+ * Returns whether the text is in the value as written, in one of its strings after unescaping, or in the key,
+ * headers, mark, or reason.
+ */
 function hasText(text: string, { fields, record: { details } }: Hit): boolean {
   const raw = String(fields["raw_message"]);
   const has = (found: unknown) => typeof found === "string" && found.includes(text);

@@ -1,5 +1,5 @@
 /**
- * A record as a person reads it. Everything from a message passes `printable`.
+ * Formats a record for display. Everything from a message passes through `printable`.
  *
  * @module
  */
@@ -12,7 +12,6 @@ import { failureOf, type Hit } from "./query.ts";
 const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 const NAME_WIDTH = 8;
 
-/** Returns the lines that show a record, and an empty one after them. */
 export function describeRecord({ fields, record, timestampMs }: Hit): readonly string[] {
   const { topic, partition, offset, leaderEpoch, value } = record;
   const failure = failureOf(fields);
@@ -40,7 +39,7 @@ function timeOf(timestampMs: number): string {
   return Number.isNaN(time.getTime()) ? `${timestampMs} ms` : time.toISOString();
 }
 
-/** JSON with a field on each line, every token as it was written; other text as it is. */
+/** Returns JSON with one field per line and every token as written; other text unchanged. */
 function indented(text: string): readonly string[] {
   try {
     JSON.parse(text);

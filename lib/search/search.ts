@@ -15,11 +15,9 @@ import { type Hit, isInRange, matches, parseLine, type Query } from "./query.ts"
 export interface SearchOptions {
   readonly directories: readonly string[];
   readonly query: Query;
-  /** Default: none. */
   readonly limit?: number | undefined;
-  /** Ends the search before its end. */
   readonly signal?: AbortSignal;
-  /** Called with what cannot be read, each time once; the search goes on. */
+  /** Called once for each thing that cannot be read; the search continues. */
   readonly onProblem: (problem: string) => void;
   readonly storage?: Storage;
 }
@@ -42,7 +40,7 @@ export class JournalSearch implements Disposable {
     this.#hasRange = [topic, partition, offsets, times].some((each) => each !== undefined);
   }
 
-  /** Opens the journals as they are now; what is appended later is not searched. */
+  /** Opens the journals as they are now; later appends are not searched. */
   static async open(options: SearchOptions): Promise<JournalSearch> {
     const search = new JournalSearch(options);
     for (const directory of await distinct(options.directories)) {
@@ -63,12 +61,12 @@ export class JournalSearch implements Disposable {
     return this.#searchedBytes;
   }
 
-  /** Without the segments that were skipped. */
+  /** Excludes skipped segments. */
   get totalBytes(): number {
     return this.#files.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Segments that cannot hold a match, by their manifests. */
+  /** Segments that cannot hold a match, according to their manifests. */
   get skippedCount(): number {
     return this.#skipped.size;
   }
@@ -77,7 +75,7 @@ export class JournalSearch implements Disposable {
     return [...this.#problems];
   }
 
-  /** Whether everything was searched that could be read. */
+  /** True if everything readable was searched. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
@@ -86,7 +84,7 @@ export class JournalSearch implements Disposable {
     for (const files of this.#files) files[Symbol.dispose]();
   }
 
-  /** Yields the hits of a piece of the journal at a time, often none; they are valid until the next are asked for. */
+  /** Yields the hits of one piece of the journal at a time, often none. They are valid until the next are requested. */
   async *run(): AsyncGenerator<readonly Hit[], void, void> {
     const { limit = Infinity, signal } = this.#options;
     let startBytes = 0;

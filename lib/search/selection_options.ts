@@ -1,5 +1,5 @@
 /**
- * The options that select records of a journal, for each command that takes them.
+ * The options that select records of a journal, shared by several commands.
  *
  * @module
  */
@@ -25,7 +25,6 @@ import {
 } from "./query.ts";
 import { parseWhere, type WhereCondition } from "./where.ts";
 
-/** As the command line has them. */
 export interface SelectionOptions {
   readonly logs: readonly string[];
   readonly orderId?: string;
@@ -44,7 +43,7 @@ export interface SelectionOptions {
 
 interface Place {
   readonly partition: number;
-  /** The first and the last, both included. */
+  /** First and last offset, both included. */
   readonly offsets: { readonly from: number; readonly to: number };
 }
 

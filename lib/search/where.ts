@@ -8,9 +8,9 @@
  *     operand    = path | number | string | true | false | null
  *     path       = name { "." name | "[" (index | "*" | string) "]" }
  *
- * Paths begin at the value; a first name `order_full` is the value itself. `[*]` stands for every element: a comparison
+ * Paths start at the value; a first name `order_full` is the value itself. `[*]` matches any element: a comparison
  * holds if it holds for one of them. A comparison with something absent is false. Values of different types are not
- * equal, and none is less than the other. A path alone holds where there is a value other than null and false.
+ * equal, and neither is less than the other. A path alone holds if there is a value other than null and false.
  *
  * @module
  */
@@ -36,7 +36,7 @@ interface PathUse {
 }
 
 interface Operand {
-  /** The values it stands for: none where a path leads nowhere, several with `[*]`. */
+  /** The values it refers to: none if a path does not exist, several with `[*]`. */
   readonly valuesIn: (root: unknown) => readonly unknown[];
   readonly literal?: unknown;
 }
@@ -68,7 +68,7 @@ function isOrdered(value: unknown): boolean {
   return typeof value === "number" || typeof value === "string";
 }
 
-/** @throws {SyntaxError} where the text is no expression; the message names the column, from 1 on. */
+/** @throws {SyntaxError} if the text is not an expression; the message names the column, from 1. */
 export function parseWhere(text: string): WhereCondition {
   return new Parser(tokensOf(text)).parse();
 }
@@ -262,7 +262,7 @@ function follow(values: readonly unknown[], step: Step): readonly unknown[] {
   });
 }
 
-/** A string as JSON has it; one in single quotes has the same escapes. */
+/** Decodes a JSON string; one in single quotes has the same escapes. */
 function stringOf(text: string, column: number): string {
   const isSingle = text.startsWith("'");
   const inside = isSingle
@@ -275,7 +275,7 @@ function stringOf(text: string, column: number): string {
     const value: unknown = JSON.parse(`"${inside}"`);
     if (typeof value === "string") return value;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw errorAt(column, `expected the escapes of JSON in ${text}`);
 }

@@ -1,5 +1,5 @@
 /**
- * What the shop sells, and how much of it is in the warehouse.
+ * The shop's products and their stock.
  *
  * @module
  */
@@ -10,19 +10,18 @@ const STOCK_LEVEL_MIN = 100;
 const STOCK_LEVEL_MAX = 2_000;
 const PRICE_MIN = 3;
 const PRICE_MAX = 250;
-/** What a price falls short of a round one: 12.00, 11.99, 11.95, 11.90, 11.50. */
+/** Cents subtracted from a whole price: 12.00, 11.99, 11.95, 11.90, 11.50. */
 const PRICE_ENDINGS_CENTS = [0, 1, 5, 10, 50];
 
-/** Something the shop sells. */
 export interface Product {
   readonly id: string;
   readonly name: string;
   readonly unitPriceCents: number;
-  /** How many the warehouse holds when full. Always `available + reserved` of its {@link Stock}. */
+  /** The full stock, always `available + reserved` of its {@link Stock}. */
   readonly stockLevel: number;
 }
 
-/** From the most to the least popular; the same generator state gives the same ones. */
+/** Creates products, from the most to the least popular. Deterministic for a given generator state. */
 export function makeCatalogue(faker: Faker, count: number): readonly Product[] {
   return Array.from({ length: count }, (_, rank) => ({
     id: `ITEM-${String(rank + 1).padStart(5, "0")}`,
@@ -32,14 +31,14 @@ export function makeCatalogue(faker: Faker, count: number): readonly Product[] {
   }));
 }
 
-// Many cheap things and a few dear ones. No power or logarithm: their last bit may differ by machine.
+// Many cheap products and a few expensive ones. Uses no power or logarithm: their last bit may differ by machine.
 function makePriceCents(faker: Faker): number {
   const unit = faker.number.float();
   const price = Math.ceil(PRICE_MIN + (PRICE_MAX - PRICE_MIN) * unit * unit * unit);
   return price * 100 - faker.helpers.arrayElement(PRICE_ENDINGS_CENTS);
 }
 
-/** The stock of one product: an order reserves, and a delivery fills the shelf again. */
+/** The stock of one product: orders reserve from it, and deliveries refill it. */
 export class Stock {
   readonly #level: number;
   #available: number;
@@ -53,12 +52,12 @@ export class Stock {
     return this.#available;
   }
 
-  /** Reserved by orders since the last delivery, which is when they are sent out. */
+  /** Quantity reserved by orders since the last delivery. */
   get reserved(): number {
     return this.#level - this.#available;
   }
 
-  /** Takes from the shelf; where there are too few, a delivery comes first. */
+  /** Reserves a quantity; refills the stock first if it is too low. */
   reserve(quantity: number): void {
     if (quantity > this.#level) {
       throw new RangeError(

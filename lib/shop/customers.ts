@@ -1,5 +1,5 @@
 /**
- * The shop's customers: made up, see `markets.ts`.
+ * The shop's fictitious customers (see `markets.ts`).
  *
  * @module
  */
@@ -12,10 +12,7 @@ export interface Customer {
   readonly market: Market;
 }
 
-/**
- * Customers from the most to the least loyal, evenly spread over the markets; the same generator states
- * give the same ones.
- */
+/** Creates customers, from the most to the least loyal, evenly distributed over the markets. Deterministic. */
 export function makeCustomers(markets: readonly Market[], count: number): readonly Customer[] {
   return Array.from({ length: count }, (_, rank) => {
     const market = markets[rank % markets.length];
@@ -31,7 +28,7 @@ function makeCustomer(market: Market, rank: number, count: number): Required<Cus
   return {
     customer_id: `CUST-${String(number).padStart(6, "0")}`,
     name: `${firstName} ${lastName}`,
-    // The number keeps two customers of one name apart.
+    // The number makes the address unique.
     email: `${plain(firstName)}.${plain(lastName)}.${number}@example.com`,
     phone: market.phone(),
     address: market.address(),
@@ -39,14 +36,14 @@ function makeCustomer(market: Market, rank: number, count: number): Required<Cus
   };
 }
 
-// Who orders most is most loyal: customers come by popularity, the first share of them on top.
+// The share is the customer's rank by number of orders, from 0 for the most frequent one to 1.
 function loyaltyLevel(share: number): string {
   if (share < 0.02) return "platinum";
   if (share < 0.1) return "gold";
   return share < 0.4 ? "silver" : "bronze";
 }
 
-/** `Saint-Éloi` as `saint-eloi`: what every mail system takes. */
+/** Converts a name to ASCII for a mail address: `Saint-Éloi` to `saint-eloi`. */
 function plain(name: string): string {
   return name.normalize("NFD").replace(/\p{Mark}/gu, "").replace(/[^a-z]+/gi, "-").toLowerCase();
 }

@@ -1,8 +1,8 @@
 /**
- * The countries that the shop delivers to: each with its currency, its tax, and people who live there.
+ * The countries that the shop delivers to, with currency, tax, and generators of personal data.
  *
- * Everyone is made up and safe to send to: addresses end in example.com (RFC 2606), and telephone numbers
- * are those that the country's regulator keeps for fiction.
+ * All people are fictitious: mail addresses end in example.com (RFC 2606), and telephone numbers are reserved for
+ * fiction by the country's regulator.
  *
  * @module
  */
@@ -14,17 +14,17 @@ import { faker as americanFaker } from "@faker-js/faker/locale/en_US";
 import { faker as frenchFaker } from "@faker-js/faker/locale/fr";
 import { faker as swedishFaker } from "@faker-js/faker/locale/sv";
 
-/** A country as `--countries` names it (ISO 3166). */
+/** A country code (ISO 3166), as used by `--countries`. */
 export type CountryCode = "FR" | "DE" | "GB" | "US" | "SE";
 
 export interface Market {
   /** ISO 4217. */
   readonly currency: string;
-  /** Of the goods; shipping is free of it. */
+  /** Applies to the goods, not to shipping. */
   readonly taxPercent: number;
-  /** What a price of 100 in the catalogue, which is in euros, is here. Fixed: rates that move would change a seed's orders. */
+  /** Price of goods for 100 euros. A constant, so that a seed always gives the same orders. */
   readonly priceOf100: number;
-  /** Of the country's locale; seeded by the shop. */
+  /** Has the country's locale; seeded by the shop. */
   readonly faker: Faker;
   phone(): string;
   address(): string;
@@ -91,7 +91,7 @@ export const MARKETS: Readonly<Record<CountryCode, Market>> = {
   SE: SWEDISH,
 };
 
-/** All that there are, the default first. */
+/** All country codes, the default first. */
 export const COUNTRY_CODES: readonly CountryCode[] = ["FR", "DE", "GB", "US", "SE"];
 
 function digits(faker: Faker, count: number): string {

@@ -1,8 +1,8 @@
 /**
- * Orders of a shop as bytes: what `JSON.stringify` and a `TextEncoder` make of them, in half the time.
+ * Encodes a shop's orders like `JSON.stringify` and a `TextEncoder`, in half the time.
  *
- * Most of an order is its customer and its products, who come back: each is put into JSON once, and copied
- * from then on. Amounts are written from whole cents, which spares the search for a number's shortest text.
+ * Most of an order is its customer and its products, which recur: each is encoded once and then copied. Amounts are
+ * written from whole cents, which avoids the search for a number's shortest text.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import type { ShopOrder } from "./shop.ts";
 
 const ENCODER = new TextEncoder();
 
-/** Orders lie in slabs of this size, one behind the other; a slab lives as long as the last of them. */
+/** Size of the buffers that orders are written to one after another. */
 const SLAB_BYTES = 256 * 1024;
-/** Three times the longest order, of eight products. */
+/** Three times the longest order, which has eight products. */
 const ORDER_BYTES_MAX = 16 * 1024;
-/** From here on the engine's own copy is faster than a loop. */
+/** From this length, the engine's copy is faster than a loop. */
 const LONG_FRAGMENT_BYTES = 48;
 
 const COMMA = 0x2c;
@@ -56,19 +56,19 @@ const RESERVED_QTY = fragment(`,"reserved_qty":`);
 const IN_STOCK = fragment(`,"in_stock":true,"warehouse":`);
 const NOT_IN_STOCK = fragment(`,"in_stock":false,"warehouse":`);
 
-/** Writes the orders of one shop; keeps the bytes of each of its customers and products. */
+/** Encodes the orders of one shop; caches the bytes of its customers and products. */
 export class OrderEncoder {
   readonly #customers = new WeakMap<Required<CustomerInfo>, Uint8Array>();
-  /** By id: how an item and its stock begin. */
+  /** By id: the beginning of an item and of its stock entry. */
   readonly #products = new Map<string, Uint8Array>();
   readonly #texts = new Map<string, Uint8Array>();
   #slab = new Uint8Array(SLAB_BYTES);
   #end = 0;
 
   /**
-   * The order's bytes: a part of a larger buffer, written once. Costs some two microseconds.
+   * Encodes an order in about 2 µs. The result is a part of a larger buffer and is never overwritten.
    *
-   * @throws {RangeError} where the order has more than 16 KiB, which no shop makes.
+   * @throws {RangeError} if the order exceeds 16 KiB, which does not happen with a shop's orders.
    */
   encode(order: ShopOrder): Uint8Array<ArrayBuffer> {
     if (SLAB_BYTES - this.#end < ORDER_BYTES_MAX) {
@@ -172,7 +172,7 @@ export class OrderEncoder {
     this.#put(bytes);
   }
 
-  /** One of few texts, in quotes. */
+  /** Writes a quoted text from a small set, and caches its bytes. */
   #text(text: string): void {
     let bytes = this.#texts.get(text);
     if (bytes === undefined) {
@@ -194,7 +194,6 @@ export class OrderEncoder {
     this.#end = end + length;
   }
 
-  /** An id or a time. */
   #ascii(text: string): void {
     const slab = this.#slab;
     const end = this.#end;
@@ -202,7 +201,6 @@ export class OrderEncoder {
     this.#end = end + text.length;
   }
 
-  /** A whole number from 0 on. */
   #whole(value: number): void {
     const slab = this.#slab;
     let length = 1;
@@ -216,7 +214,7 @@ export class OrderEncoder {
     this.#end += length;
   }
 
-  /** As JSON writes a decimal: 12, 12.5, 12.05. */
+  /** Writes a decimal like JSON: 12, 12.5, 12.05. */
   #amount(amount: number): void {
     const cents = toCents(amount);
     const whole = Math.floor(cents / 100);

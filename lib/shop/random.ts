@@ -1,22 +1,22 @@
 /**
- * A seeded source of random numbers, the same on every machine.
+ * A seeded random number generator with the same output on every machine.
  *
- * sfc32 by Chris Doty-Humphrey, from PractRand 0.95 (https://pracrand.sourceforge.net, public domain):
- * 128 bits of state, of which 32 count, so no cycle is shorter than 2^32; passes PractRand's own tests.
- * Not for secrets.
+ * sfc32 by Chris Doty-Humphrey, from PractRand 0.95 (https://pracrand.sourceforge.net, public domain). Its state has
+ * 128 bits, including a 32-bit counter, so no cycle is shorter than 2^32. It passes PractRand's own tests. Not for
+ * secrets.
  *
  * @module
  */
 
-// As PractRand does: so many outputs until every bit of the seed has reached every bit of the state.
+// As in PractRand: after this many outputs, every bit of the seed has affected every bit of the state.
 const WARM_UP_ROUNDS = 12;
 
-// How flat popularity is at the top, see popularityWeight.
+// Flattens the popularity of the first ranks, see popularityWeight.
 const POPULARITY_OFFSET = 10;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** Draws numbers; the same seed gives the same ones. */
+/** A random number generator; deterministic for a given seed. */
 export class Random {
   #a: number;
   #b: number;
@@ -24,8 +24,8 @@ export class Random {
   #counter = 1;
 
   /**
-   * `seed` is a safe integer, not below 0; two seeds give unrelated numbers, and so do two streams of one
-   * seed: whole numbers below 2^32, for draws that must not disturb one another.
+   * `seed` is a non-negative safe integer, `stream` an integer below 2^32. Different seeds give unrelated numbers, and
+   * so do different streams of a seed, which keep independent draws apart.
    */
   constructor(seed: number, { stream = 0 }: { readonly stream?: number } = {}) {
     this.#a = seed | 0;
@@ -34,7 +34,7 @@ export class Random {
     for (let round = 0; round < WARM_UP_ROUNDS; round++) this.uint32();
   }
 
-  /** A whole number from 0 to 2^32 - 1. */
+  /** Returns an integer from 0 to 2^32 - 1. */
   uint32(): number {
     const output = (this.#a + this.#b + this.#counter) | 0;
     this.#counter = (this.#counter + 1) | 0;
@@ -44,12 +44,12 @@ export class Random {
     return output >>> 0;
   }
 
-  /** A number from 0 up to, but not including, 1; in steps of 2^-32. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive), in steps of 2^-32. */
   unit(): number {
     return this.uint32() / 2 ** 32;
   }
 
-  /** A version 4 UUID; as unique as 122 bits of this generator are. */
+  /** Returns a version 4 UUID, as unique as 122 bits of this generator. */
   uuid(): string {
     const first = this.uint32();
     const second = (this.uint32() & 0xffff0fff) | 0x00004000;
@@ -60,33 +60,32 @@ export class Random {
   }
 }
 
-// The lower 16 bits as four digits. Two lookups are several times faster than toString and padStart.
+// Formats the lower 16 bits as four digits. Two lookups are several times faster than toString and padStart.
 function hex(bits: number): string {
   return `${HEX[(bits >>> 8) & 0xff]}${HEX[bits & 0xff]}`;
 }
 
 /**
- * How much of the demand the one at this place in popularity, from 0, has: Zipf's law with Mandelbrot's
- * offset. The first of 1,000 is drawn 2 times in 100, and half of the draws go to the first 89. Without
- * the offset, one customer would place every eighth order.
+ * Returns the share of demand of a rank in popularity, from 0, by the Zipf-Mandelbrot law. The first of 1,000 is drawn
+ * 2 % of the time, and half of the draws go to the first 89. Without Mandelbrot's offset, one customer would place
+ * every eighth order.
  */
 export function popularityWeight(index: number): number {
   return 1 / (POPULARITY_OFFSET + index);
 }
 
-/** Draws indexes, each as often as its weight says. */
+/** Draws indexes in proportion to their weights. */
 export class WeightedIndex {
   readonly #cumulative: Float64Array;
   readonly #total: number;
 
-  /** `weights`: at least one; each above 0. */
+  /** @param weights at least one; each above 0. */
   constructor(weights: ArrayLike<number>) {
     let total = 0;
     this.#cumulative = Float64Array.from(weights, (weight) => total += weight);
     this.#total = total;
   }
 
-  /** Weights by {@link popularityWeight}. */
   static byPopularity(count: number): WeightedIndex {
     const weights = Float64Array.from(
       { length: count },
@@ -95,10 +94,10 @@ export class WeightedIndex {
     return new WeightedIndex(weights);
   }
 
-  /** An index from 0 to the number of weights - 1. */
+  /** Returns an index from 0 to the number of weights - 1. */
   draw(random: Random): number {
     const point = random.unit() * this.#total;
-    // The first cumulative weight above the point, by halving.
+    // Binary search for the first cumulative weight above the point.
     let low = 0;
     let high = this.#cumulative.length - 1;
     while (low < high) {

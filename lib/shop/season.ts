@@ -1,5 +1,5 @@
 /**
- * What sells at which hour: every product has an hour of the day at which it is asked for most.
+ * Varies demand over the day: every product has an hour at which it sells best.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { popularityWeight, WeightedIndex } from "./random.ts";
 
 const HOURS = 24;
 const HOUR_MS = 3_600_000;
-/** At its best hour a product sells 1.75 times as often as over the day, twelve hours later a quarter. */
+/** At its best hour a product sells 1.75 times as often as on average, and 12 hours later a quarter as often. */
 const FACTOR_AT_PEAK = 1.75;
 const FACTOR_FALL_AN_HOUR = 1.5 / (HOURS / 2);
-/** Coprime with 24: neighbours in popularity have their hours far apart, and every hour has its products. */
+/** Coprime with 24, so that products of similar popularity peak at different hours, and every hour has some. */
 const PEAK_STEP = 7;
 
-/** An index of `count` products by popularity, another one for each hour of the day (UTC). */
+/** Product indexes weighted by popularity and by the hour of the day (UTC). */
 export class SeasonalIndex {
   readonly #count: number;
   readonly #byHour: WeightedIndex[] = [];

@@ -1,5 +1,5 @@
 /**
- * What a consumer notices, as lines of the tracker's technical log.
+ * Logs the notices of a consumer.
  *
  * @module
  */
@@ -8,7 +8,6 @@ import type { ConsumerNotice } from "../kafka/consumer/api.ts";
 import type { Logger } from "../log.ts";
 import { hindranceText } from "./standing.ts";
 
-/** Writes one line of the technical log. */
 export function logConsumerNotice(
   notice: ConsumerNotice,
   { log, topic, groupId }: {
@@ -34,7 +33,7 @@ export function logConsumerNotice(
         },
       );
     case "all-assigned":
-      return log.warn("No partition of the topic is unassigned any more", { topic, groupId });
+      return log.warn("All partitions of the topic are assigned again", { topic, groupId });
     case "unreadable-subscriptions":
       return log.warn(
         "Members of the group get no partitions: their subscription is unreadable",
@@ -55,32 +54,32 @@ export function logConsumerNotice(
         why: hindranceText(notice.hindrance, topic),
       });
     case "unhindered":
-      return log.warn("The tracker is not held up any more", { topic, was: notice.was });
+      return log.warn("The tracker is no longer held up", { topic, was: notice.was });
     case "unreadable":
-      return log.warn("A batch cannot be read; it is fetched again until it can", {
+      return log.warn("A batch cannot be read; it is fetched again until it can be", {
         topic,
         partition: notice.partition,
         offset: notice.offset,
         error: notice.reason,
       });
     case "rebuilding":
-      return log.warn("The consumer ended; it is built again", {
+      return log.warn("The consumer failed; it is rebuilt", {
         error: notice.reason,
         inMs: notice.inMs,
       });
     case "topic-changed":
-      return log.warn("The topic was deleted or created again", {
+      return log.warn("The topic was deleted or recreated", {
         topic,
         from: notice.from,
         to: notice.to,
       });
     case "left-uncommitted":
-      return log.warn("The tracker stops before all that it journaled is committed", {
+      return log.warn("The tracker stopped before it committed everything that it journaled", {
         topic,
-        meaning: "the next one reads it again, and finds it in the journal",
+        meaning: "the next tracker reads these records again and finds them in the journal",
       });
     case "commit-failed":
-      return log.warn("A commit failed; the journal holds its records, and it is tried again", {
+      return log.warn("A commit failed; the journal has its records, and the commit is retried", {
         topic,
         offsets: Object.fromEntries(notice.offsets),
         error: notice.reason,

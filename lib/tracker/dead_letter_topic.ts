@@ -1,6 +1,5 @@
 /**
- * The topic of the dead letters, seen from outside: how it is created, and what of its settings a letter must
- * follow.
+ * Creates the dead-letter topic, and reads the settings that letters must comply with.
  *
  * @module
  */
@@ -10,10 +9,9 @@ import type { TopicDescription } from "../kafka/cluster_answers.ts";
 import { RefusedError } from "../kafka/errors.ts";
 import { DEAD_LETTER_TOPIC_CONFIG, KEEPS_OLD_RECORDS } from "./dead_letter_config.ts";
 
-/** What a letter must follow. */
 export interface DeadLetterTopic {
   readonly partitionCount: number;
-  /** Undefined where this user may not read the topic's settings. */
+  /** Undefined if this user may not read the topic's settings. */
   readonly isCompacted: boolean | undefined;
 }
 
@@ -22,10 +20,10 @@ export { DEAD_LETTER_TOPIC_CONFIG };
 type Cluster = Pick<ClusterClient, "ensureTopic" | "findTopic" | "topicConfig">;
 
 /**
- * Returns the dead-letter topic, created where it is missing. Brokers before Kafka 3.6 have no timestamp
- * bounds to set, and by default none in force; some clusters' policies allow fewer settings.
+ * Returns the dead-letter topic, and creates it if it is missing. Falls back to fewer settings: brokers before Kafka
+ * 3.6 have no settings for timestamp bounds, and some clusters' policies allow fewer settings.
  *
- * @throws {RefusedError} where the cluster refuses.
+ * @throws {RefusedError} if the cluster refuses.
  */
 export async function ensureDeadLetterTopic(
   cluster: Cluster,
@@ -45,7 +43,7 @@ export async function ensureDeadLetterTopic(
 
 const REFUSED_SETTINGS: ReadonlySet<string> = new Set(["INVALID_CONFIG", "POLICY_VIOLATION"]);
 
-/** Returns the dead-letter topic as it is now; undefined where there is none. */
+/** Returns the current state of the dead-letter topic; undefined if it does not exist. */
 export async function findDeadLetterTopic(
   cluster: Cluster,
   topic: string,
@@ -66,7 +64,7 @@ async function isCompacted(cluster: Cluster, topic: string): Promise<boolean | u
     const policy = await cluster.topicConfig(topic, "cleanup.policy");
     return policy?.split(",").some((part) => part.trim() === "compact");
   } catch (error) {
-    if (error instanceof RefusedError) return undefined; // the permission DescribeConfigs is missing
+    if (error instanceof RefusedError) return undefined; // no DescribeConfigs permission
     throw error;
   }
 }

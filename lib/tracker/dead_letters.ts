@@ -1,15 +1,15 @@
 /**
- * Delivers dead letters: a record that cannot be processed goes to a topic of its own, unchanged where that topic
- * accepts it. A letter that the topic refuses for good is adapted, one step at a time (`letter_adaptation.ts`);
- * where the topic refuses everything the letters wait, and {@link DeadLetters.blocked} says why.
+ * Delivers dead letters: sends a record that cannot be processed to the dead-letter topic, unchanged if that topic
+ * accepts it. A letter that is refused permanently is adapted one step at a time (`letter_adaptation.ts`). If the topic
+ * refuses everything, the letters wait, and {@link DeadLetters.blocked} has the reason.
  *
- *     stored                         next batch
- *     a record's fault               split; alone, adapted
- *     passing, or the topic's fault  wait, and send again, as long as the letters are wanted
- *     unclear                        as passing, three times; then as the record's fault
+ *     stored                      send the next batch
+ *     refused for one record      split the batch; adapt a single letter
+ *     transient, or topic error   wait and retry, as long as the letters are wanted
+ *     unclear                     like transient, three times; then like a refused record
  *
- * One send is in flight for each partition of the dead-letter topic. A letter that waits gives its turn away, so that
- * partitions that share one wait for each other only while a send is under way.
+ * Each partition of the dead-letter topic has at most one send in flight. A waiting letter gives up its turn, so that
+ * source partitions that share a target wait for each other only during sends.
  *
  * @module
  */
@@ -28,70 +28,62 @@ import { type Adaptation, type DeadLetter, encodeLetter } from "./letter.ts";
 import { KnownRefusals, nextAdaptation } from "./letter_adaptation.ts";
 import { watchWanted } from "./wanted.ts";
 
-/** A record whose dead letter cannot be sent at the moment: its partition waits. */
+/** A record whose dead letter cannot be sent now; its partition waits. */
 export interface BlockedLetter {
-  /** Of the record. */
   readonly topic: string;
   readonly partition: number;
-  /** The first record that waits. */
+  /** The offset of the first waiting record. */
   readonly offset: number;
-  /** Why it cannot be sent, and what to do. */
+  /** The reason, and what to do. */
   readonly error: string;
 }
 
 export interface DeadLettersOptions {
   readonly producer: Pick<ReliableProducer, "send">;
-  /** The dead-letter topic. */
   readonly topic: string;
-  /** Of the dead-letter topic, when it was last described. */
+  /** The dead-letter topic's last known partition count. */
   readonly partitionCount: number;
-  /** Whether the dead-letter topic is compacted; letters have keys of their own there. */
+  /** True if the dead-letter topic is compacted; letters then get unique keys. */
   readonly isCompacted?: boolean;
-  /** The consumer group that reads the records. */
   readonly groupId?: string;
-  /** Describes the dead-letter topic as it is now; undefined where there is none. */
+  /** Returns the current state of the dead-letter topic; undefined if it does not exist. */
   readonly describe?: () => Promise<DeadLetterTopic | undefined>;
   readonly log: Logger;
-  /** Between two attempts; 1 s. */
+  /** Time between two attempts; default: 1 s. */
   readonly retryWaitMs?: number;
 }
 
-/** A letter on its way, with what had to be changed so far. */
 interface PendingLetter {
   readonly letter: DeadLetter;
   adaptations: ReadonlySet<Adaptation>;
-  /** Why the last adaptation was made. */
   refusal: string | undefined;
 }
 
-/** Letters of one call: they are of one source partition. */
+/** The letters of one call, which are of one source partition. */
 interface LetterDelivery {
   readonly queue: PartitionQueue<PendingLetter>;
   readonly isWanted: () => boolean;
-  /** The partition of the dead-letter topic that the next batch goes to. */
   target: number;
-  /** Failures in a row that do not say whose fault they are. */
+  /** Consecutive failures with an unclear cause. */
   unclearCount: number;
-  /** The last failure that the log has for these letters. */
   loggedFailure: string | undefined;
 }
 
-/** A send that has no answer yet. */
 interface Attempt {
   readonly startedAtMs: number;
-  /** The last error that the client has met, and has not given up for. */
+  /** The last error that the client is retrying after. */
   error: unknown;
 }
 
 type Outcome = SendOutcome<PendingLetter, unknown> | { readonly kind: "abandoned" };
 
 const RETRY_WAIT_MS = 1_000;
-/** Half of what a broker accepts by default (`max.message.bytes`). */
+/** Half of a broker's default `max.message.bytes`. */
 const BATCH_BYTES_MAX = 512 * 1024;
-/** When a send without an answer is looked into: the client repeats most failures without a word. */
-const LOOK_AFTER_MS = 1_000;
-const LOOK_INTERVAL_MS = 1_000;
-/** When a send without an answer and without a known reason blocks its partition. */
+/** Time after which a send without an answer is checked: the client silently retries most failures. */
+const CHECK_AFTER_MS = 1_000;
+const CHECK_INTERVAL_MS = 1_000;
+/** Time after which a send without an answer counts as failed even without a known reason. */
 const SILENT_AFTER_MS = 5_000;
 const UNCLEAR_COUNT_MAX = 3;
 const NONE: ReadonlySet<Adaptation> = new Set();
@@ -100,11 +92,10 @@ export class DeadLetters {
   readonly #options: DeadLettersOptions;
   readonly #sizer = new BatchSizer(BATCH_BYTES_MAX);
   readonly #refusals = new KnownRefusals();
-  /** The last send to each partition of the topic. */
+  /** The last send to each partition of the dead-letter topic. */
   readonly #turns = new Map<number, Promise<unknown>>();
-  /** The deliveries under way, by source partition. */
   readonly #deliveries = new Map<number, LetterDelivery>();
-  /** Why nothing is accepted at the moment, by partition of the topic. */
+  /** Current failures, by partition of the dead-letter topic. */
   readonly #failures = new Map<number, string>();
   #partitionCount: number;
   #isCompacted: boolean;
@@ -116,7 +107,7 @@ export class DeadLetters {
     this.#isCompacted = options.isCompacted ?? false;
   }
 
-  /** The letters that cannot be sent now, by the partition of their records. */
+  /** The letters that cannot be sent now, by source partition. */
   get blocked(): ReadonlyMap<number, BlockedLetter> {
     const blocked = new Map<number, BlockedLetter>();
     for (const [partition, { queue, target }] of this.#deliveries) {
@@ -130,10 +121,9 @@ export class DeadLetters {
   }
 
   /**
-   * Sends letters of one source partition and waits until the broker has them all, without end while
-   * `isWanted` says so.
+   * Sends letters of one source partition and waits until all are acknowledged, as long as `isWanted` returns true.
    *
-   * @returns false where they were abandoned: some may have been sent, and will be once more.
+   * @returns false if they were abandoned: some may have been sent, and will be sent again.
    */
   async send(letters: readonly DeadLetter[], isWanted: () => boolean): Promise<boolean> {
     const partition = letters[0]?.record.partition ?? 0;
@@ -162,7 +152,7 @@ export class DeadLetters {
     }
   }
 
-  /** @returns false where the letters were abandoned meanwhile. */
+  /** @returns false if the letters were abandoned meanwhile. */
   async #sendNext(delivery: LetterDelivery): Promise<boolean> {
     const outcome = await this.#inTurn(delivery);
     switch (outcome.kind) {
@@ -188,7 +178,7 @@ export class DeadLetters {
     }
   }
 
-  /** Sends the next batch when the sends before it, to the same partition, have their answers. */
+  /** Sends the next batch after the previous send to the same partition has settled. */
   async #inTurn(delivery: LetterDelivery): Promise<Outcome> {
     const { isWanted, target } = delivery;
     using wanted = watchWanted(isWanted);
@@ -199,7 +189,7 @@ export class DeadLetters {
       return isWanted() ? await this.#sendBatch(delivery) : { kind: "abandoned" };
     };
     const sent = send();
-    // The turn ends with the send, also where the letters are abandoned before its answer comes.
+    // The turn ends with the send, even if the letters are abandoned before its answer.
     this.#turns.set(target, sent.catch(() => {}));
     return await Promise.race([sent, abandoned]);
   }
@@ -207,7 +197,7 @@ export class DeadLetters {
   async #sendBatch({ queue, target }: LetterDelivery): Promise<Outcome> {
     const { producer, topic } = this.#options;
     const attempt: Attempt = { startedAtMs: performance.now(), error: undefined };
-    using _look = this.#lookWhenSlow(attempt, target);
+    using _check = this.#checkWhenSlow(attempt, target);
     return await queue.sendNext((records) =>
       tracedSend({
         topic,
@@ -242,7 +232,7 @@ export class DeadLetters {
     }
   }
 
-  /** @returns false where nothing is left that could be changed: the letter is whole again then. */
+  /** @returns false if no adaptation is left; the letter is then reset to its original form. */
   #adaptFirst({ queue, target }: LetterDelivery, error: DeliveryError): boolean {
     const pending = queue.first;
     if (pending === undefined) return true;
@@ -273,7 +263,7 @@ export class DeadLetters {
     }
   }
 
-  /** @returns false where the letters were abandoned meanwhile. */
+  /** @returns false if the letters were abandoned meanwhile. */
   async #waitAfter({ isWanted, target }: LetterDelivery, error: DeliveryError): Promise<boolean> {
     this.#noteFailure(target, describe(error));
     this.#refresh();
@@ -282,7 +272,7 @@ export class DeadLetters {
     return isWanted();
   }
 
-  /** Logs a failure once for each source partition whose letters wait for it. */
+  /** Logs a failure once for each affected source partition. */
   #noteFailure(target: number, failure: string): void {
     this.#failures.set(target, failure);
     for (const [partition, delivery] of this.#deliveries) {
@@ -291,7 +281,7 @@ export class DeadLetters {
       if (delivery.loggedFailure === failure) continue;
       delivery.loggedFailure = failure;
       this.#options.log.error(
-        "Dead letters cannot be sent; their partition waits, and the send is repeated",
+        "Dead letters cannot be sent; their partition waits, and the send is retried",
         {
           topic: record.topic,
           partition,
@@ -304,17 +294,17 @@ export class DeadLetters {
     }
   }
 
-  /** Finds out why a send has no answer, as long as it has none. */
-  #lookWhenSlow(attempt: Attempt, target: number): Disposable {
+  /** Periodically checks why a send has no answer. */
+  #checkWhenSlow(attempt: Attempt, target: number): Disposable {
     let isOver = false;
-    const look = async () => {
-      const described = await Promise.race([this.#refresh(), delay(LOOK_INTERVAL_MS)]);
+    const check = async () => {
+      const described = await Promise.race([this.#refresh(), delay(CHECK_INTERVAL_MS)]);
       if (isOver) return;
       const failure = described ?? failureOf(attempt);
       if (failure !== undefined) this.#noteFailure(target, failure);
-      timer = setTimeout(look, LOOK_INTERVAL_MS);
+      timer = setTimeout(check, CHECK_INTERVAL_MS);
     };
-    let timer = setTimeout(look, LOOK_AFTER_MS);
+    let timer = setTimeout(check, CHECK_AFTER_MS);
     return {
       [Symbol.dispose]() {
         isOver = true;
@@ -326,7 +316,7 @@ export class DeadLetters {
   /**
    * Describes the topic again.
    *
-   * @returns why it can accept nothing, as far as its description says so.
+   * @returns the reason why it accepts nothing, if its description shows one.
    */
   #refresh(): Promise<string | undefined> {
     const { describe: ask, topic } = this.#options;
@@ -348,14 +338,14 @@ export class DeadLetters {
   }
 }
 
-/** Returns why a send has no answer yet; undefined where that is no reason to worry. */
+/** Returns the reason why a send has no answer yet; undefined if it is only recent. */
 function failureOf({ startedAtMs, error }: Attempt): string | undefined {
   if (error !== undefined && scopeOf(error) === "topic") return describe(error);
   if (performance.now() - startedAtMs < SILENT_AFTER_MS) return undefined;
   return error === undefined ? "no broker answers" : describe(error);
 }
 
-/** What a topic's bounds are compared with. */
+/** Returns the properties of a record for which the topic has bounds. */
 function placeOf(record: OutgoingRecord): { bytes: number; timestampMs: number } {
   return {
     bytes: BATCH_HEADER_BYTES + recordBytesMax(record),
@@ -367,10 +357,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   MESSAGE_TOO_LARGE: "raise the topic's max.message.bytes",
   RECORD_LIST_TOO_LARGE: "raise the topic's segment.bytes",
   INVALID_TIMESTAMP: "raise the topic's message.timestamp.before.max.ms and .after.max.ms",
-  INVALID_RECORD: "look at the topic's rules, such as cleanup.policy",
+  INVALID_RECORD: "check the topic's settings, such as cleanup.policy",
   UNKNOWN_TOPIC_OR_PARTITION: "create the topic again",
   NOT_ENOUGH_REPLICAS: "start the brokers of its replicas, or lower min.insync.replicas",
-  KAFKA_STORAGE_ERROR: "look at the broker's disk",
+  KAFKA_STORAGE_ERROR: "check the broker's disk",
 };
 
 function describe(error: unknown): string {

@@ -1,6 +1,6 @@
 /**
- * When `--exit-at-end` is done: all that was in the topic at the start is in the journal, or was another
- * member's to journal. Records that wait behind an open transaction are waited for a little, and then named.
+ * Determines when `--exit-at-end` is done: everything that was in the topic at the start has been journaled by this or
+ * another member. Records behind an open transaction are waited for briefly, then reported.
  *
  * @module
  */
@@ -14,36 +14,38 @@ export interface EndOfTopicOptions {
   readonly cluster: Pick<ClusterClient, "allOffsets" | "offsets" | "committedOffsets">;
   readonly topic: string;
   readonly groupId: string;
-  /** One past the last offset that is safe, by partition that this member has; undefined until it has joined. */
+  /** Returns one past the last safe offset, by partition of this member; undefined until it has joined. */
   readonly positions: () => ReadonlyMap<number, number> | undefined;
   readonly stop: AbortSignal;
 }
 
-/** Records of which nobody can say yet whether they count: their transaction, or one before them, is still open. */
+/**
+ * Records whose transaction, or an earlier one, is still open, so that it is unknown whether they will be committed.
+ */
 export interface UndecidedRecords {
-  /** From 0 on. */
+  /** The partition's number, from 0. */
   readonly partition: number;
-  /** Where the transaction begins. */
+  /** The first offset of the open transaction. */
   readonly firstOffset: number;
   /** Offsets from there to the partition's end. */
   readonly recordCount: number;
 }
 
-/** How waiting for the end of a topic ended. */
 export interface EndOfTopic {
-  /** False where it was stopped before. */
   readonly isReached: boolean;
-  /** What was in the topic at the start, and is not in the journal; empty where all is. */
+  /** Records that were in the topic at the start and are not in the journal. */
   readonly undecided: readonly UndecidedRecords[];
 }
 
 const POLL_MS = 100;
-/** How often the cluster is asked about other members' partitions, and about what can be read. */
+/** Every nth poll also asks the cluster for readable offsets and for other members' commits. */
 const CLUSTER_POLLS = 10;
 /** Most transactions end sooner. */
-const UNDECIDED_PATIENCE_MS = 3_000;
+const UNDECIDED_TIMEOUT_MS = 3_000;
 
-/** Waits until this tracker has journaled what is in the topic now, or until the rest waits behind open transactions. */
+/**
+ * Waits until this tracker has journaled the topic's current records, or until the rest is behind open transactions.
+ */
 export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic> {
   const { cluster, topic, groupId, positions, stop } = options;
   const atStart = await cluster.allOffsets(topic);
@@ -55,7 +57,7 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
     if (poll % CLUSTER_POLLS === 0) {
       const asked = await cluster.offsets(topic, [...goals.keys()]);
       ranges = new Map(asked.map((range) => [range.partition, range]));
-      // A log that was truncated meanwhile ends before.
+      // A log that was truncated meanwhile ends earlier.
       for (const [partition, goal] of goals) {
         const end = ranges.get(partition)?.highWatermark ?? goal;
         if (end < goal) goals.set(partition, end);
@@ -68,7 +70,7 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
       const { low } = ranges.get(partition) ?? { low: 0 };
       return low < goal && (own?.get(partition) ?? 0) < goal;
     });
-    /** Of partitions that are another member's. Before this one has joined, a commit may be an operator's. */
+    /** Only counts after this member has joined: a commit from before may be an operator's. */
     const isOthers = (partition: number, end: number) =>
       own !== undefined && !own.has(partition) && (committed.get(partition) ?? 0) >= end;
     if (left.every(([partition, goal]) => isOthers(partition, goal))) {
@@ -86,7 +88,7 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
       isOthers(partition, goal) || undecided.some((records) => records.partition === partition)
     );
     undecidedSinceMs = isAllUndecided ? undecidedSinceMs ?? performance.now() : undefined;
-    if (performance.now() - (undecidedSinceMs ?? Infinity) > UNDECIDED_PATIENCE_MS) {
+    if (performance.now() - (undecidedSinceMs ?? Infinity) > UNDECIDED_TIMEOUT_MS) {
       return { isReached: true, undecided };
     }
     await delay(POLL_MS);
@@ -94,7 +96,7 @@ export async function reachedEnd(options: EndOfTopicOptions): Promise<EndOfTopic
   return { isReached: false, undecided: [] };
 }
 
-/** A line for a person: what was not waited for. */
+/** Describes records that were not waited for. */
 export function describeUndecided(topic: string, undecided: readonly UndecidedRecords[]): string {
   const places = undecided.map(({ partition, firstOffset, recordCount }) =>
     `${counted(recordCount, "record")} in ${topic}[${partition}] from offset ${firstOffset} on`

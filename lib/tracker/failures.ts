@@ -1,15 +1,13 @@
 /**
- * Why a record can fail: the contract's reasons, each with what its letter says in Kafka Connect's words.
- * All that has to know every reason takes it from here.
+ * The contract's reasons for a failed record, with Kafka Connect's terms for each. The only list of reasons.
  *
  * @module
  */
 
-/** What a letter says of a failure, as Kafka Connect's sink tasks do. */
+/** The headers of a letter, in the terms of Kafka Connect's sink tasks. */
 interface FailureKind {
-  /** Kafka Connect's stage of processing. */
   readonly stage: string;
-  /** In place of Kafka Connect's class of an exception. */
+  /** Takes the place of Kafka Connect's exception class. */
   readonly exception: string;
 }
 
@@ -21,21 +19,21 @@ const KINDS = {
   UNKNOWN: { stage: "TASK_PUT", exception: "Error" },
 } as const satisfies Readonly<Record<string, FailureKind>>;
 
-/** Why a record is a dead letter, in the contract's words. */
+/** The reason for a dead letter, as named by the contract. */
 export type FailureReason = keyof typeof KINDS;
 
-/** All of them, in the contract's order. */
+/** All reasons, in the contract's order. */
 export const FAILURE_REASONS = Object.keys(KINDS) as readonly FailureReason[];
 
 export interface RecordFailure {
   readonly reason: FailureReason;
-  /** What was expected and seen; may quote the record. For the journal and the dead letter. */
+  /** The expected and the actual value, for the journal and the dead letter; may quote the record. */
   readonly message: string;
-  /** The same without any value of the record, for logs; left out where nothing can be said without one. */
+  /** The same without values of the record, for logs; absent if impossible. */
   readonly messageWithoutValues?: string;
 }
 
-/** Returns what a log may say of a failure. */
+/** Returns the message that may be logged. */
 export function loggedMessageOf(
   { message, messageWithoutValues }: Pick<RecordFailure, "message" | "messageWithoutValues">,
   { logValues }: { readonly logValues: boolean },
@@ -43,12 +41,10 @@ export function loggedMessageOf(
   return logValues ? message : messageWithoutValues;
 }
 
-/** Returns the reason of this name; `UNKNOWN` for any other text. */
 export function failureReasonOf(text: string | undefined): FailureReason {
   return FAILURE_REASONS.find((reason) => reason === text) ?? "UNKNOWN";
 }
 
-/** Returns what a letter says of a failure. */
 export function failureKindOf(reason: FailureReason): FailureKind {
   return KINDS[reason];
 }

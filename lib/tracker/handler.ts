@@ -1,7 +1,6 @@
 /**
- * A function of another program's behind the tracker: called for each order after it is in the journal and
- * before its offset is committed. At least once: an order that is in the journal but whose offset was not
- * committed, because something was killed, is handed over again.
+ * Calls a user-defined handler for each order, after the order is journaled and before its offset is committed.
+ * Delivery is at least once: after a crash between the two, the order is handled again.
  *
  * @module
  */
@@ -11,41 +10,38 @@ import type { KafkaRecord } from "../record.ts";
 import type { Order } from "../order/schema.ts";
 import type { FailureReason, RecordFailure } from "./failures.ts";
 
-/** What a handler is told of an order. */
+/** The context of a handler's call. */
 export interface OrderContext {
-  /** As it was read from the topic. */
+  /** The record as read from the topic. */
   readonly record: KafkaRecord;
-  /** 1 at the first call, one more at each retry. */
+  /** The number of the attempt, from 1. */
   readonly attempt: number;
-  /** Aborted when the time is over, or the tracker stops: what the handler does then no longer counts. */
+  /** Aborted on timeout and when the tracker stops: the call's result is then ignored. */
   readonly signal: AbortSignal;
 }
 
-/**
- * Handles an order; what it throws is taken for transient and the call is repeated, a
- * {@link PermanentError} excepted.
- */
+/** Handles an order. If it throws anything but a {@link PermanentError}, the call is retried. */
 export type OrderHandler = (order: Order, context: OrderContext) => Promise<void> | void;
 
-/** Thrown by a handler that knows that repeating the call is of no use: the order is dead-lettered at once. */
+/** Thrown by a handler if a retry would be useless: the order is dead-lettered at once. */
 export class PermanentError extends Error {
   /** `PermanentError` */
   override readonly name = "PermanentError";
 }
 
-/** How often, and after what time, a handler's call is repeated. */
+/** Retries of a handler's call, with exponential backoff. */
 export interface RetryPolicy {
-  /** Calls after the first; 3. */
+  /** Maximum number of retries; default: 3. */
   readonly retryCount: number;
-  /** The wait before the first retry, doubled for each one after it; 1 s. */
+  /** Wait before the first retry, doubled for each further one; default: 1 s. */
   readonly waitMsMin: number;
-  /** 30 s. */
+  /** Maximum wait between retries; default: 30 s. */
   readonly waitMsMax: number;
-  /** Bounds one call; 60 s. */
+  /** Timeout of one call; default: 60 s. */
   readonly timeoutMs: number;
 }
 
-/** What holds where a handler says nothing else. */
+/** The default retry policy. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   retryCount: 3,
   waitMsMin: 1_000,
@@ -53,11 +49,11 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   timeoutMs: 60_000,
 };
 
-/** How the handling of an order ended. */
+/** The result of handling an order. */
 export type HandlerOutcome =
   | { readonly kind: "handled" }
   | { readonly kind: "failed"; readonly failure: RecordFailure }
-  /** Stopped before it was settled: the order will be handed over again. */
+  /** Stopped before it was settled; the order will be handled again. */
   | { readonly kind: "abandoned" };
 
 export interface HandlerRun {
@@ -69,7 +65,7 @@ export interface HandlerRun {
   readonly stop: AbortSignal;
 }
 
-/** Calls the handler until it succeeds, fails for good, or is stopped. Never throws. */
+/** Calls the handler until it succeeds, fails permanently, or is stopped. Never throws. */
 export async function runHandler(run: HandlerRun): Promise<HandlerOutcome> {
   const { policy, stop } = run;
   for (let attempt = 1;; attempt++) {
@@ -90,7 +86,7 @@ async function callOnce(
   { handler, order, record, policy, stop }: HandlerRun,
   attempt: number,
 ): Promise<CallFailure | undefined> {
-  // Not AbortSignal.timeout() and any(): both stay in memory until the time is over, some 2 kB a call.
+  // Not AbortSignal.timeout() and any(): both stay in memory until the timeout, about 2 kB per call.
   const call = new AbortController();
   const { signal } = call;
   const { promise: aborted, reject } = Promise.withResolvers<never>();
@@ -103,7 +99,7 @@ async function callOnce(
   const onStop = () => call.abort(stop.reason);
   stop.addEventListener("abort", onStop);
   try {
-    // A handler that hangs is left behind; the signal tells it so.
+    // A handler that hangs is abandoned; the signal notifies it.
     await Promise.race([Promise.resolve(handler(order, { record, attempt, signal })), aborted]);
     return undefined;
   } catch (error) {
@@ -124,8 +120,8 @@ async function callOnce(
 }
 
 /**
- * The wait before the retry after this attempt: exponential, with full jitter over its upper half, so that
- * members do not retry in step (M. Brooker, "Exponential Backoff And Jitter", AWS 2015).
+ * Returns the wait before the next retry: exponential, with jitter over its upper half, so that members do not retry in
+ * lockstep (M. Brooker, "Exponential Backoff And Jitter", AWS 2015).
  */
 export function retryWaitMs(
   { waitMsMin, waitMsMax }: Pick<RetryPolicy, "waitMsMin" | "waitMsMax">,

@@ -1,16 +1,18 @@
 /**
- * Liveness and readiness over HTTP, for an orchestrator's probes:
+ * Liveness and readiness over HTTP for an orchestrator's probes, and metrics for Prometheus:
  *
- *     GET /live    200 while the process answers at all
- *     GET /ready   200 {"ready":true}, or 503 {"ready":false,"reason":"..."}
+ *     GET /live      200 while the process answers at all
+ *     GET /ready     200 {"ready":true}, or 503 {"ready":false,"reason":"..."}
+ *     GET /metrics   200 with the metrics as text
  *
  * @module
  */
 
 import type { Logger } from "../log.ts";
-import { type ProbeRequest, type ProbeResponse, ProbeServer } from "./probe_server.ts";
+import { type ProbeRequest, type ProbeResponse, ProbeServer } from "../probe_server.ts";
+import { PROMETHEUS_CONTENT_TYPE } from "../prometheus.ts";
 
-/** Why a tracker does no work at the moment; undefined where it does, or rightly waits for records. */
+/** Why a tracker does no work now; undefined if it works, or waits for new records. */
 export type NotReadyReason = string | undefined;
 
 export interface HealthEndpointOptions {
@@ -19,6 +21,8 @@ export interface HealthEndpointOptions {
   readonly port: number;
   /** Asked at each `GET /ready`. */
   readonly notReadyReason: () => NotReadyReason;
+  /** Asked at each `GET /metrics`; left out, there is no such path. */
+  readonly metrics?: () => string | Promise<string>;
   readonly log: Logger;
 }
 
@@ -26,14 +30,14 @@ export interface HealthEndpoint extends AsyncDisposable {
   readonly port: number;
 }
 
-/** @throws {HealthPortError} where the address cannot be listened on. */
+/** @throws {HealthPortError} if it cannot listen on the address. */
 export function openHealthEndpoint(
-  { hostname, port, notReadyReason, log }: HealthEndpointOptions,
+  { hostname, port, log, ...sources }: HealthEndpointOptions,
 ): HealthEndpoint {
   try {
     return new ProbeServer({
       listen: () => Deno.listen({ hostname, port }),
-      answer: (request) => answer(request, notReadyReason),
+      answer: (request) => answer(request, sources),
       onFailure: (error) =>
         log.warn("The health port accepts no connections; it is opened again", {
           hostname,
@@ -52,17 +56,18 @@ export function openHealthEndpoint(
   }
 }
 
-/** The port of the health endpoint is taken, or may not be used. */
+/** Thrown if the port of the health endpoint is in use or not permitted. */
 export class HealthPortError extends Error {
   override readonly name = "HealthPortError";
 }
 
-function answer(
+async function answer(
   { method, path }: ProbeRequest,
-  notReadyReason: () => NotReadyReason,
-): ProbeResponse {
-  if (path !== "/live" && path !== "/ready") {
-    return { status: 404, body: { error: "only /live and /ready are here" } };
+  { notReadyReason, metrics }: Pick<HealthEndpointOptions, "notReadyReason" | "metrics">,
+): Promise<ProbeResponse> {
+  const paths = ["/live", "/ready", ...(metrics === undefined ? [] : ["/metrics"])];
+  if (!paths.includes(path)) {
+    return { status: 404, body: { error: `only ${paths.join(", ")} are here` } };
   }
   if (method !== "GET" && method !== "HEAD") {
     return {
@@ -72,6 +77,13 @@ function answer(
     };
   }
   if (path === "/live") return { status: 200, body: { live: true } };
+  if (metrics !== undefined && path === "/metrics") {
+    return {
+      status: 200,
+      body: await metrics(),
+      headers: { "content-type": PROMETHEUS_CONTENT_TYPE },
+    };
+  }
   const reason = notReadyReason();
   return reason === undefined
     ? { status: 200, body: { ready: true } }

@@ -1,5 +1,5 @@
 /**
- * What the journal has to say, as lines of the technical log.
+ * Logs the notices of the journal.
  *
  * @module
  */
@@ -11,40 +11,40 @@ export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotic
   const properties = "error" in details ? { ...details, error: details.error } : details;
   switch (kind) {
     case "created":
-      return log.info("A new journal was begun", properties);
+      return log.info("A new journal was created", properties);
     case "rebuilt":
       return log.warn(
-        "The checkpoint could not be trusted; what the journal holds was read from its files",
+        "The checkpoint could not be trusted; the journal's files were read instead",
         properties,
       );
     case "cut":
       return log.warn(
-        "The journal ended in a torn line, which was cut off and kept aside",
+        "The journal ended in a torn line; it was moved to a separate file",
         properties,
       );
     case "foreign lines":
       return log.warn(
-        "The journal has lines that are no records; they are left as they are",
+        "The journal has lines that are not records; they are left unchanged",
         properties,
       );
     case "repeated lines":
-      return log.warn("The journal has records more than once", properties);
+      return log.warn("The journal has duplicate records", properties);
     case "rotated":
-      return log.info("The journal began a new segment", properties);
+      return log.info("The journal started a new segment", properties);
     case "sealed":
-      return log.info("A journal segment has its manifest", properties);
+      return log.info("The manifest of a journal segment was written", properties);
     case "compressed":
       return log.info("A journal segment was compressed", properties);
     case "removed":
-      return log.info("A journal segment was removed for its age", properties);
+      return log.info("A journal segment was removed because of its age", properties);
     case "segment changed":
       return log.error(
-        "A journal segment is not what its manifest says; it is left as it is",
+        "A journal segment does not match its manifest; it is left unchanged",
         properties,
       );
     case "upkeep failed":
       return log.warn(
-        "Closed journal segments cannot be looked after; it is tried again",
+        "Maintenance of closed journal segments failed; it is retried",
         properties,
       );
     case "stalled":
@@ -56,10 +56,10 @@ export function logJournalNotice(log: Logger, { kind, ...details }: JournalNotic
       return log.warn("The journal can be written again", properties);
     case "reopened":
       return log.error(
-        "The journal's files were changed by another hand, and were read again",
+        "The journal's files were modified by another process; they were read again",
         properties,
       );
     case "checkpoint failed":
-      return log.warn("The checkpoint cannot be written; the next start reads more", properties);
+      return log.warn("The checkpoint cannot be written; the next start takes longer", properties);
   }
 }

@@ -1,18 +1,18 @@
 /**
- * The format of a dead letter: the record as it was, and behind its own headers a block of headers that say
- * where it came from and why, in Kafka Connect's convention (KIP-298). The block begins with
- * {@link SOURCE_TOPIC_HEADER} and has each name once; all values are UTF-8 text unless stated otherwise.
+ * Encodes dead letters: the original record, and after its own headers a block of headers with the source and the
+ * reason, following Kafka Connect's convention (KIP-298). The block begins with {@link SOURCE_TOPIC_HEADER} and has
+ * each name once; values are UTF-8 text unless stated otherwise.
  *
  *     __connect.errors.topic .partition .offset .stage .exception.class.name .exception.message
  *     orderflow.errors.reason                  DESERIALIZATION, VALIDATION, PROCESSING, TIMEOUT, UNKNOWN
- *     orderflow.source.topic.id                32 hexadecimal digits; left out where it is not known
- *     orderflow.source.leader.epoch            left out where it is not known
+ *     orderflow.source.topic.id                32 hexadecimal digits; absent if not known
+ *     orderflow.source.leader.epoch            absent if not known
  *     orderflow.source.timestamp               milliseconds; the letter's own may be the broker's
  *     orderflow.consumer.group                 the group that read the record
- *     orderflow.errors.adapted                 what had to be changed, such as "timestamp, value"
- *     orderflow.errors.omitted.value.bytes     the value was left out, and had so many bytes
- *     orderflow.errors.omitted.headers.bytes   the record's own headers were left out, or the value of one
- *     orderflow.errors.omitted.key.bytes       the key was left out
+ *     orderflow.errors.adapted                 the adaptations, such as "timestamp, value"
+ *     orderflow.errors.omitted.value.bytes     size of the omitted value
+ *     orderflow.errors.omitted.headers.bytes   size of the record's omitted headers, or of one omitted header value
+ *     orderflow.errors.omitted.key.bytes       size of the omitted key
  *     orderflow.errors.original.key            bytes, or null: the letter has a key of its own
  *     orderflow.errors.original.value          null: the record has none, the letter an empty one
  *
@@ -33,7 +33,7 @@ export const REASON_HEADER = "orderflow.errors.reason";
 export const SOURCE_TOPIC_ID_HEADER = "orderflow.source.topic.id";
 export const SOURCE_LEADER_EPOCH_HEADER = "orderflow.source.leader.epoch";
 export const SOURCE_TIMESTAMP_HEADER = "orderflow.source.timestamp";
-export const GROUP_HEADER = "orderflow.consumer.group";
+const GROUP_HEADER = "orderflow.consumer.group";
 export const ADAPTED_HEADER = "orderflow.errors.adapted";
 export const OMITTED_VALUE_HEADER = "orderflow.errors.omitted.value.bytes";
 export const OMITTED_HEADERS_HEADER = "orderflow.errors.omitted.headers.bytes";
@@ -41,7 +41,7 @@ export const OMITTED_KEY_HEADER = "orderflow.errors.omitted.key.bytes";
 export const ORIGINAL_KEY_HEADER = "orderflow.errors.original.key";
 export const ORIGINAL_VALUE_HEADER = "orderflow.errors.original.value";
 
-/** The names of the block, in any version of the tracker. */
+/** The header names of the block, in all versions of the tracker. */
 export const LETTER_HEADERS: ReadonlySet<string> = new Set([
   SOURCE_TOPIC_HEADER,
   SOURCE_PARTITION_HEADER,
@@ -66,32 +66,30 @@ export const LETTER_HEADERS: ReadonlySet<string> = new Set([
 export interface DeadLetter {
   readonly record: KafkaRecord;
   readonly failure: RecordFailure;
-  /** Tells the record's topic from an earlier or a later one of its name. */
+  /** Distinguishes the record's topic from others with the same name. */
   readonly topicId?: string;
 }
 
-/** What is changed of a letter that the dead-letter topic does not accept as it is. */
+/** A change to a letter that the dead-letter topic does not accept unchanged. */
 export type Adaptation =
-  /** The time of sending in place of the record's own. */
+  /** The current time instead of the record's timestamp. */
   | "timestamp"
-  /** No timestamp at all: accepted whatever the topic's bounds and this machine's clock are. */
+  /** No timestamp: accepted with any bounds and any clock. */
   | "no-timestamp"
-  /** A key of the letter's own, the record's key in a header. */
+  /** A unique key; the record's key is in a header. */
   | "unique-key"
   | "value"
   | "headers"
   | "key"
-  /** The failure's message. */
   | "message";
 
 export interface LetterEncoding {
-  /** Of the dead-letter topic. */
   readonly partition: number;
   readonly groupId: string | undefined;
   readonly adaptations: ReadonlySet<Adaptation>;
 }
 
-/** A record's timestamp where it has none. */
+/** The timestamp of a record without one. */
 export const NO_TIMESTAMP = -1;
 const NOTHING = new Uint8Array();
 /** A handler's error can have any length. */
@@ -101,8 +99,8 @@ const ENCODER = new TextEncoder();
 /**
  * Returns the record to send for a letter.
  *
- * With a unique key, as a compacted topic needs it, no letter replaces another one, and none is a
- * tombstone: a null value becomes an empty one.
+ * With a unique key, which a compacted topic requires, no letter replaces another. A null value becomes empty, so that
+ * the letter is not a tombstone.
  */
 export function encodeLetter(
   letter: DeadLetter,
@@ -127,18 +125,18 @@ export function encodeLetter(
   };
 }
 
-/** Returns the size of all of a record's headers in a batch, at most. */
+/** Returns an upper bound for the size of a record's headers in a batch. */
 export function headersBytesMax(headers: readonly RecordHeader[]): number {
   return headers.reduce((sum, header) => sum + headerBytesMax(header), 0);
 }
 
-/** The same for each letter of the same record in the same group. */
+/** Returns a key that is the same for all letters of the same record and group. */
 function identityOf({ record, topicId }: DeadLetter, groupId: string | undefined): string {
   const { topic, partition, offset, leaderEpoch } = record;
   return [topic, topicId ?? "", partition, offset, leaderEpoch ?? "", groupId ?? ""].join("/");
 }
 
-/** Undefined for the time of sending. */
+/** Returns the timestamp to send; undefined for the current time. */
 function timestampOf(
   { timestampMs }: KafkaRecord,
   adaptations: ReadonlySet<Adaptation>,
@@ -176,7 +174,7 @@ function adaptationHeaders(
   adaptations: ReadonlySet<Adaptation>,
 ): readonly RecordHeader[] {
   const notes = adaptations.size === 0 ? [] : [header(ADAPTED_HEADER, [...adaptations].join(", "))];
-  // Too large to be kept: the tracker itself has never had these bytes.
+  // Too large to be kept: the tracker never had these bytes itself.
   const omittedHeaderBytes = headers.reduce((sum, { omitted }) => sum + (omitted?.size ?? 0), 0);
   if (omittedHeaderBytes > 0 && !adaptations.has("headers")) {
     notes.push(header(OMITTED_HEADERS_HEADER, String(omittedHeaderBytes)));

@@ -1,6 +1,6 @@
 /**
- * How a dead letter is changed, one step at a time, until the dead-letter topic accepts it. The value is given
- * up only where nothing less helps; the journal has it.
+ * Adapts a dead letter one step at a time until the dead-letter topic accepts it. The value, which is in the journal,
+ * is only dropped if nothing less helps.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import { isSizeReason } from "../kafka/error_classifier.ts";
 import type { KafkaRecord } from "../record.ts";
 import { type Adaptation, type DeadLetter, headersBytesMax, NO_TIMESTAMP } from "./letter.ts";
 
-/** In the order in which they are tried where the broker does not say what it objects to. */
+/** Tried in this order if the broker does not say what it objects to. */
 const ALL_STEPS = ["timestamp", "value", "headers", "key", "message"] as const;
 
-/** The steps by which a letter can answer a refusal, those that are taken already included. */
+/** Returns the steps that may help against a refusal, including those already taken. */
 function stepsAgainst(reason: string, record: KafkaRecord): readonly Adaptation[] {
   if (isSizeReason(reason)) return [...partsBySize(record), "message"];
   const steps = ALL_STEPS.filter((step) => isWorthwhile(step, record));
   switch (reason) {
     case "INVALID_TIMESTAMP":
-      // Where even the time of sending is out of bounds, this machine's clock differs from the broker's.
+      // If even the current time is out of bounds, this machine's clock differs from the broker's.
       return ["timestamp", "no-timestamp"];
     case "INVALID_RECORD":
       // A compacted topic refuses a record without a key.
@@ -28,7 +28,7 @@ function stepsAgainst(reason: string, record: KafkaRecord): readonly Adaptation[
   }
 }
 
-/** The largest first: to leave that one out may be enough, and the others are kept. */
+/** Returns the parts of a record, the largest first: dropping only that one may be enough. */
 function partsBySize({ value, headers, key }: KafkaRecord): readonly Adaptation[] {
   const parts: readonly (readonly [Adaptation, number])[] = [
     ["value", value?.length ?? 0],
@@ -56,9 +56,9 @@ function isWorthwhile(
 }
 
 /**
- * Returns the adaptations with one more that may answer a refusal; undefined where none is left.
+ * Returns the adaptations plus one more that may help; undefined if none is left.
  *
- * @param reason Kafka's name for why the letter was refused with these adaptations.
+ * @param reason Kafka's name for the refusal of the letter with these adaptations.
  */
 export function nextAdaptation(
   { record }: DeadLetter,
@@ -69,7 +69,7 @@ export function nextAdaptation(
   return step === undefined ? undefined : new Set([...adaptations, step]);
 }
 
-/** How long a refusal is taken to hold for other letters: settings of a topic can be changed. */
+/** Time for which a refusal is assumed to apply to other letters: the topic's settings may change. */
 const REMEMBERED_MS = 10_000;
 
 interface Refusal {
@@ -78,8 +78,8 @@ interface Refusal {
 }
 
 /**
- * Remembers for some seconds which sizes and timestamps were refused, so that a thousand letters of the same
- * kind cost one refusal, not a thousand.
+ * Remembers refused sizes and timestamps for a few seconds, so that a thousand similar letters cause one refusal
+ * instead of a thousand.
  */
 export class KnownRefusals {
   readonly #nowMs: () => number;
@@ -92,7 +92,6 @@ export class KnownRefusals {
     this.#nowMs = nowMs;
   }
 
-  /** Notes that a letter was refused when it was alone in its batch. */
   note(reason: string, { bytes, timestampMs }: { bytes: number; timestampMs: number }): void {
     const nowMs = this.#nowMs();
     const refusal = (bound: number): Refusal => ({ bound, untilMs: nowMs + REMEMBERED_MS });
@@ -105,7 +104,7 @@ export class KnownRefusals {
     }
   }
 
-  /** Returns why a letter would be refused, by what is known; undefined where it has to be tried. */
+  /** Returns the reason for which a letter would be refused; undefined if it must be tried. */
   reasonAgainst(
     { bytes, timestampMs }: { bytes: number; timestampMs: number },
   ): string | undefined {

@@ -1,8 +1,8 @@
 /**
- * What was noticed of each partition, for the next line that is written of it: that it is not read on from
- * where it was left, that records expired, that its log was truncated. A mark stays until its line is
- * written, or the partition is another member's, who notices for itself what there is to notice. Truncations
- * are kept by the journal, over restarts, since a later line would else supersede earlier ones without a word.
+ * Keeps marks for the next journal line of a partition: reading was not resumed where it ended, records expired, or the
+ * log was truncated. A mark stays until its line is written or the partition is assigned to another member, which makes
+ * its own marks. Truncations are stored in the journal across restarts; otherwise a later line would supersede earlier
+ * ones without an explanation.
  *
  * @module
  */
@@ -13,20 +13,17 @@ import { truncationMark } from "./epochs/truncation_check.ts";
 import type { NotedTruncation } from "../journal/held_partition.ts";
 import type { JournalPartition } from "../journal/intervals.ts";
 
-/** What was noticed of a partition. */
 export interface Mark {
   readonly text: string;
-  /** It is dropped where the next record is not below this offset. */
+  /** The mark is dropped if the next record is not below this offset. */
   readonly below: number;
 }
 
-/** The marks of a batch's first new record. */
 export interface TakenMarks {
-  /** What the line has to say; undefined for nothing. */
   readonly text: string | undefined;
-  /** Those of it that hold only now that the record is known. */
+  /** Marks that depended on the offset of the next record and are now confirmed. */
   readonly confirmed: readonly string[];
-  /** To be called when the batch has ended: where it was not written, the next one takes them. */
+  /** Must be called when the batch has ended; if it was not written, the next batch takes the marks. */
   settle(outcome: { readonly isWritten: boolean }): void;
 }
 
@@ -34,9 +31,9 @@ type MarkedBatch = Pick<ConsumedBatch, "topic" | "topicId" | "partition" | "isCu
 
 export class PartitionMarks {
   readonly #marks = new Map<number, readonly Mark[]>();
-  /** The batch under way that has the partition's marks. */
+  /** The batches in progress that hold their partition's marks. */
   readonly #marked = new Map<number, MarkedBatch>();
-  /** Partitions of which a batch under way has the mark of a truncation. */
+  /** Partitions whose truncation mark is held by a batch in progress. */
   readonly #marking = new Set<number>();
   readonly #truncationOf: (partition: JournalPartition) => NotedTruncation | undefined;
 
@@ -44,7 +41,7 @@ export class PartitionMarks {
     this.#truncationOf = truncationOf;
   }
 
-  /** Returns false where the mark waits already: each join decides anew where to read on. */
+  /** Adds a mark; returns false if it is a duplicate, which happens because each join decides the start again. */
   add(partition: number, mark: Mark): boolean {
     const waiting = this.#marks.get(partition) ?? [];
     if (waiting.some(({ text, below }) => text === mark.text && below === mark.below)) return false;
@@ -52,14 +49,13 @@ export class PartitionMarks {
     return true;
   }
 
-  /** Forgets the partitions that are another member's. */
   keepOnly(partitions: ReadonlySet<number>): void {
     for (const partition of this.#marks.keys()) {
       if (!partitions.has(partition)) this.#marks.delete(partition);
     }
   }
 
-  /** @param first the first record that is new; records that the journal holds get no line. */
+  /** @param first the first new record; records that the journal already holds get no line. */
   take(batch: MarkedBatch, first: KafkaRecord | undefined): TakenMarks {
     const { partition } = batch;
     const truncation = this.#takeTruncation(batch, first);
@@ -77,7 +73,7 @@ export class PartitionMarks {
     };
   }
 
-  /** A batch that is stale has them no longer: it is not going to be written. */
+  /** Takes marks over from a stale batch, which will not be written. */
   #takeMarks(batch: MarkedBatch): readonly Mark[] {
     const marks = this.#marks.get(batch.partition);
     if (marks === undefined || this.#marked.get(batch.partition)?.isCurrent()) return [];

@@ -1,7 +1,7 @@
 /**
- * The id that this tracker has in its consumer group, kept beside the journal. After a crash the group would
- * wait for the dead member until its session timeout is over; the next tracker on the folder, which has
- * the folder's lock and so knows that it is dead, leaves the group for it.
+ * Stores the tracker's member id in its consumer group beside the journal. After a crash the group would wait for the
+ * dead member until its session times out. The next tracker holds the folder's lock, so it knows that the member is
+ * dead, and removes it from the group.
  *
  * @module
  */
@@ -28,32 +28,32 @@ export class MemberFile {
     this.#log = log;
   }
 
-  /** Leaves the group for the member that died here, if one did. */
-  async leaveForTheDead(cluster: ClusterClient): Promise<void> {
+  /** Removes the member of a tracker that crashed in this folder, if there is one, from the group. */
+  async removeDeadMember(cluster: ClusterClient): Promise<void> {
     const member = this.#read();
     if (member?.groupId !== this.#groupId) return;
     const hasLeft = await cluster.leaveGroup(member.groupId, member.memberId);
-    if (hasLeft) this.#log.info("Left the group for the tracker that died here", { ...member });
+    if (hasLeft) this.#log.info("Removed a crashed tracker from the group", { ...member });
     this.forget();
   }
 
-  /** A file that cannot be written costs the next start some seconds, and nothing else. */
+  /** Stores the member id. A failure only makes the next start a few seconds slower. */
   remember(memberId: string): void {
     const member: Member = { groupId: this.#groupId, memberId };
     try {
       this.forget(); // writing in place would follow a symbolic link
       Deno.writeTextFileSync(this.#path, JSON.stringify(member), { createNew: true, mode: 0o600 });
     } catch (error) {
-      this.#log.debug("The member id cannot be kept", { error });
+      this.#log.debug("The member id cannot be stored", { error });
     }
   }
 
-  /** After leaving in order there is nobody to leave for. */
+  /** Removes the member id, after the member has left the group. */
   forget(): void {
     try {
       Deno.removeSync(this.#path);
     } catch {
-      // It is not there, or will be of no use.
+      // It does not exist, or a stale id does no harm.
     }
   }
 

@@ -1,82 +1,94 @@
 /**
- * What a tracker counts: its totals, its lag, and how long a record took from its timestamp to the disk.
+ * Counts a tracker's records, and measures their latency from the record's timestamp to the flushed journal.
  *
  * @module
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
+import { DurationHistogram } from "../prometheus.ts";
 import type { OpenTransactionStatus } from "../tracker_status.ts";
+import type { FailureReason } from "./failures.ts";
 
 /** The totals of a run, as `tracker --json` prints them: received = processed + failed. */
 export interface TrackerTotals {
   /** Records that this run wrote to the journal. */
   readonly received: number;
-  /** Good orders that were handled, or wanted no handling. */
+  /** Valid records, handled if there is a handler. */
   readonly processed: number;
-  /** The others. */
+  /** Invalid records, and orders that the handler could not process. */
   readonly failed: number;
-  /** Records of which a dead letter was written. */
+  /** Records whose dead letter was sent. */
   readonly dead_lettered: number;
-  /** Records read again that the journal held already. */
+  /** Records read again that were already in the journal. */
   readonly already_journaled: number;
-  /** How long the run took, or has taken. */
+  /** Duration of the run so far, in seconds. */
   readonly seconds: number;
-  /** Records a second over the whole run. */
+  /** Average records per second. */
   readonly rate: number;
 }
 
-/** The contract's metadata of the metrics that are logged every 30 s, and lag and latency of ours. */
+/** The contract's metrics, logged every 30 s, with lag and latency. All counts are since the tracker started. */
 export interface TrackerMetrics {
-  /** Since the tracker started, as all that follows. */
+  /** Records written to the journal. */
   readonly messages_received: number;
-  /** Good orders. */
+  /** Valid records, handled if there is a handler. */
   readonly messages_processed: number;
-  /** The others. */
+  /** Invalid records, and orders that the handler could not process. */
   readonly messages_failed: number;
-  /** On average. */
+  /** Average since the start. */
   readonly messages_per_second: number;
-  /** 100 where there was no message. */
+  /** 100 if there were no messages. */
   readonly success_rate_percent: number;
-  /** Since the tracker started. */
+  /** Time since the tracker started. */
   readonly uptime_seconds: number;
-  /** Records of which a dead letter was written. */
+  /** Records whose dead letter was sent. */
   readonly dead_lettered: number;
-  /** Records read again that the journal held already. */
+  /** Records read again that were already in the journal. */
   readonly already_journaled: number;
-  /** The high watermark minus what is committed, for each partition that this tracker has; null where it is not known. */
+  /** High watermark minus committed offset, by partition of this tracker; null if not known. */
   readonly lag: Readonly<Record<string, number | null>>;
   /** Records that wait behind an open transaction. */
   readonly open_transactions: readonly OpenTransactionStatus[];
-  /** From a record's timestamp to the disk; null if no record was journaled yet. */
+  /** From the record's timestamp to the flushed journal; null if no record was journaled. */
   readonly end_to_end_latency_ms: Pick<LatencySummary, "p50" | "p99" | "max"> | null;
 }
 
-/** What a tracker has counted so far. */
+/** The current counts of a tracker. */
 export interface TrackerCounts {
   /** Records that this run wrote to the journal. */
   readonly received: number;
-  /** Of these, bad ones, and orders that a handler could not process. */
+  /** Invalid records, and orders that the handler could not process. */
   readonly failed: number;
-  /** The totals of the run. */
+  /** Returns the totals of the run. */
   totals(): TrackerTotals;
-  /** What is logged every 30 s. */
+  /** Returns the metrics that are logged every 30 s. */
   snapshot(): TrackerMetrics;
 }
 
-/** What is not counted but known by the consumer, asked for whenever it is told. */
+/** Figures supplied by the consumer on request. */
 export interface LagFigures {
-  /** By partition, in order; undefined where it is not known. */
+  /** By partition, in order; undefined if not known. */
   readonly lag: ReadonlyMap<number, number | undefined>;
   readonly openTransactions: readonly OpenTransactionStatus[];
+}
+
+/** A record that could not be processed, and why. */
+interface FailedRecord {
+  readonly failure: { readonly reason: FailureReason };
 }
 
 const LATENCY_WINDOW_MS = 30_000;
 const NO_LAG: LagFigures = { lag: new Map(), openTransactions: [] };
 
 export class Metrics implements TrackerCounts {
+  /** From a record's timestamp to the flushed journal, over the whole run. */
+  readonly endToEndLatency = new DurationHistogram();
+  /** From a batch's append to the flushed journal. */
+  readonly flushDuration = new DurationHistogram();
+  readonly #failures = new Map<FailureReason, number>();
   readonly #startedAtMs = performance.now();
   #lagFigures: () => LagFigures = () => NO_LAG;
-  /** Latencies of this window, of the one before it, and of all windows before this one. */
+  /** Latencies of the current window, of the previous one, and of all finished windows. */
   #latency = new LatencyRecorder();
   #latencyBefore = new LatencyRecorder();
   readonly #latencyOfEarlierWindows = new LatencyRecorder();
@@ -94,9 +106,16 @@ export class Metrics implements TrackerCounts {
     return this.#failed;
   }
 
-  countJournaled({ received, failed }: { received: number; failed: number }): void {
+  /** Failed records by reason; a reason that has not occurred is absent. */
+  get failures(): ReadonlyMap<FailureReason, number> {
+    return this.#failures;
+  }
+
+  countJournaled(
+    { received, failed }: { received: number; failed: readonly FailedRecord[] },
+  ): void {
     this.#received += received;
-    this.#failed += failed;
+    this.#countFailed(failed);
   }
 
   countDeadLetters(count: number): void {
@@ -104,15 +123,21 @@ export class Metrics implements TrackerCounts {
   }
 
   /** Orders that were journaled as good, and that a handler could not process. */
-  countUnhandled(count: number): void {
-    this.#failed += count;
+  countUnhandled(failed: readonly FailedRecord[]): void {
+    this.#countFailed(failed);
+  }
+
+  #countFailed(failed: readonly FailedRecord[]): void {
+    this.#failed += failed.length;
+    for (const { failure: { reason } } of failed) {
+      this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
+    }
   }
 
   countAlreadyJournaled(count: number): void {
     this.#alreadyJournaled += count;
   }
 
-  /** Where lag and open transactions are asked for from now on. */
   followLag(figures: () => LagFigures): void {
     this.#lagFigures = figures;
   }
@@ -120,11 +145,12 @@ export class Metrics implements TrackerCounts {
   /** @param latencyMs from the record's timestamp to the flushed journal. */
   recordLatency(latencyMs: number): void {
     this.#latency.record(latencyMs);
+    this.endToEndLatency.record(latencyMs);
   }
 
   /**
-   * Latencies of the last 30 to 60 seconds; undefined where no record was journaled in that time. To be asked more
-   * often than that: a window ends when it is asked about.
+   * Returns the latencies of the last 30 to 60 seconds; undefined if no record was journaled in that time. Must be
+   * called at least every 30 s, because the call ends the window.
    */
   recentLatency(): LatencySummary | undefined {
     if (performance.now() - this.#windowStartedAtMs >= LATENCY_WINDOW_MS) {

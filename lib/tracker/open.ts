@@ -21,12 +21,14 @@ import {
 import { DeadLetters } from "./dead_letters.ts";
 import { type EndOfTopic, reachedEnd, type UndecidedRecords } from "./end_of_topic.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
+import { journalBytes } from "../journal/disk_usage.ts";
 import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/open_journal.ts";
 import type { JournalNotice } from "../journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
 import { MemberFile } from "./member_file.ts";
 import { Metrics, type TrackerCounts } from "./metrics.ts";
+import { trackerMetrics } from "./prometheus_metrics.ts";
 import { StatusFile } from "./status_file.ts";
 import { Tracker } from "./tracker.ts";
 
@@ -75,6 +77,8 @@ export interface OpenedTracker extends AsyncDisposable {
   readonly metrics: TrackerCounts;
   /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
   readonly notReadyReason: string | undefined;
+  /** Returns the metrics of this moment in the Prometheus text format. */
+  prometheusMetrics(): Promise<string>;
   /** Told of what was journaled, after it is on the disk. */
   onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Called for each record that was sent to the dead-letter topic, with one of the contract's reasons. */
@@ -128,7 +132,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
   const cluster = opened.use(await ClusterClient.connect(options.connection, "persist"));
   const partitionLogs = opened.use(new PartitionLogs(cluster, options.connection));
   const member = new MemberFile({ ...options, log });
-  await member.leaveForTheDead(cluster);
+  await member.removeDeadMember(cluster);
   const metrics = new Metrics();
   const deadLetters = openDeadLetters(options, { found, cluster, opened, log });
   let onJournaled: OpenedTracker["onJournaled"] = () => {};
@@ -152,6 +156,14 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     get notReadyReason() {
       const { isReady, reason } = tracker.standing;
       return isReady ? undefined : reason ?? "not ready";
+    },
+    async prometheusMetrics() {
+      return trackerMetrics({
+        ...options,
+        metrics,
+        journalBytes: await journalBytes(logs).catch(() => undefined),
+        report: tracker.report,
+      });
     },
     set onJournaled(listener: OpenedTracker["onJournaled"]) {
       onJournaled = listener;

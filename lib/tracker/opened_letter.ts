@@ -1,5 +1,5 @@
 /**
- * Decodes dead letters: why a record was dead-lettered, where it came from, and the record as it was before.
+ * Decodes dead letters: the failure reason, the source, and the original record.
  * `lib/tracker/letter.ts` encodes them and describes the format.
  *
  * @module
@@ -24,7 +24,7 @@ import {
   SOURCE_TOPIC_ID_HEADER,
 } from "./letter.ts";
 
-/** Where the record came from. Anything that the letter does not state is undefined. */
+/** The source of the record. Anything that the letter does not state is undefined. */
 export interface LetterSource {
   readonly topic: string | undefined;
   readonly partition: number | undefined;
@@ -34,7 +34,6 @@ export interface LetterSource {
 }
 
 export interface OpenedLetter {
-  /** The letter as it is in the dead-letter topic. */
   readonly record: KafkaRecord;
   /** `UNKNOWN` for a letter of another program that does not state it. */
   readonly reason: FailureReason;
@@ -45,7 +44,6 @@ export interface OpenedLetter {
   readonly original: Omit<OutgoingRecord, "partition">;
 }
 
-/** Prefix of the headers that Kafka Connect adds to a letter. */
 const CONNECT_PREFIX = "__connect.errors.";
 const TOPIC_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/;
 const TOPIC_ID_PATTERN = /^[0-9a-f]{32}$/;
@@ -102,7 +100,6 @@ function isOmitted({ omitted }: RecordHeader): boolean {
 }
 
 interface SplitHeaders {
-  /** Added when the record was dead-lettered. */
   readonly ours: readonly RecordHeader[];
   readonly original: readonly RecordHeader[];
 }

@@ -1,17 +1,16 @@
 /**
- * Notices partitions that stand still: records lie there, and nothing was committed, handled, or
- * otherwise done with them for a while, whatever the reason. The safety net under the reasons that are known.
+ * Detects partitions that do not advance: records are available, and for a while nothing was committed or handled, for
+ * whatever reason. This catches causes that nothing else reports.
  *
- * Pure: the time is handed in, in milliseconds of any clock that only goes forward.
+ * Pure: times are parameters, in milliseconds of any monotonic clock.
  *
  * @module
  */
 
-/** What is known of a partition at one moment. */
 export interface ObservedPartition {
   readonly partition: number;
   readonly committed: number | undefined;
-  /** Undefined where it is not known: then there may be records. */
+  /** Undefined if not known; there may be records then. */
   readonly lag: number | undefined;
 }
 
@@ -20,13 +19,13 @@ interface Watched {
   advancedAtMs: number;
 }
 
-/** A partition that stood still for less than this may just be at a large batch. */
+/** In less time than this, a partition may just be processing a large batch. */
 export const STILL_AFTER_MS = 10_000;
 
 export class ProgressWatch {
   readonly #partitions = new Map<number, Watched>();
 
-  /** To be called about once a second, with all partitions that this tracker has. */
+  /** Must be called about once a second, with all partitions of this tracker. */
   observe(partitions: readonly ObservedPartition[], nowMs: number): void {
     const present = new Set(partitions.map(({ partition }) => partition));
     for (const partition of this.#partitions.keys()) {
@@ -43,15 +42,15 @@ export class ProgressWatch {
     }
   }
 
-  /** Something was done with a partition's records, though nothing could be committed yet. */
+  /** Records progress in a partition that has not led to a commit yet. */
   noteProgress(partition: number, nowMs: number): void {
     const watched = this.#partitions.get(partition);
     if (watched !== undefined) watched.advancedAtMs = nowMs;
   }
 
   /**
-   * How long a partition has stood still, in milliseconds; 0 if that is too short to tell, or if it has advanced since
-   * it was last observed.
+   * Returns how long a partition has not advanced, in milliseconds; 0 if that is below the threshold, or if it has
+   * advanced since it was last observed.
    */
   stillMs(now: ObservedPartition, nowMs: number): number {
     const watched = this.#partitions.get(now.partition);

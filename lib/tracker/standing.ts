@@ -1,13 +1,13 @@
 /**
- * Judges what a tracker is doing: its state, whether it is ready, and why not. There is a reason for every
- * state in which records lie in the topic and nothing moves.
+ * Determines a tracker's state, whether it is ready, and why not. Every state in which records are available but do not
+ * advance has a reason.
  *
- *     starting    has not been in the consumer group yet
+ *     starting    has not joined the consumer group yet
  *     consuming   reads its partitions, or has read them to their ends
- *     waiting     goes on by itself once the cluster or another program lets it: brokers away, throttled, a
- *                 rebalance, no such topic, an open transaction, no partition for this member
- *     blocked     goes on once someone has removed the cause: disk full, dead letters refused, an unreadable
- *                 batch, a stuck handler, commits refused
+ *     waiting     continues by itself when the cluster or another program allows it: brokers unreachable, throttled, a
+ *                 rebalance, missing topic, an open transaction, no partition for this member
+ *     blocked     continues when someone has fixed the cause: disk full, dead letters refused, an unreadable batch, a
+ *                 stuck handler, commits refused
  *     stopping, stopped
  *
  * Pure.
@@ -22,43 +22,41 @@ import { counted } from "../text.ts";
 import type { BlockedLetter } from "./dead_letters.ts";
 import type { TrackerState } from "../tracker_status.ts";
 
-/** A call of a handler that has not returned yet. */
 export interface HandlerCall {
   readonly offset: number;
   readonly forMs: number;
 }
 
-/** What is judged. */
 export interface Observation {
   readonly topic: string;
   readonly isStopping: boolean;
   readonly hasJoined: boolean;
-  /** Whether it is decided where to read on. */
+  /** True if the starts of the partitions are decided. */
   readonly isPlaced: boolean;
-  /** Why the journal cannot be written; undefined where it can. */
+  /** Why the journal cannot be written; undefined if it can. */
   readonly stallReason: string | undefined;
   readonly consumer: ConsumerStanding;
   readonly blockedLetters: ReadonlyMap<number, BlockedLetter>;
   readonly handlerCalls: ReadonlyMap<number, HandlerCall>;
-  /** How long a partition stands still although there may be records, in milliseconds; 0 where it moves. */
+  /** Returns for how many milliseconds a partition has not advanced although it may have records; 0 if it advances. */
   readonly stillMs: (partition: PartitionStanding) => number;
-  /** How long partitions have been without a member, in milliseconds. */
+  /** Time for which partitions have been unassigned, in milliseconds. */
   readonly unassignedMs: number;
 }
 
 export interface Standing {
   readonly state: TrackerState;
-  /** Whether records are journaled, or none are there to be. */
+  /** True if records are being journaled, or there are none. */
   readonly isReady: boolean;
-  /** Always given where it is not ready. */
+  /** Always defined if not ready. */
   readonly reason: string | undefined;
-  /** By partition, why it does not move, or may stop moving. */
+  /** Why partitions do not advance, or may stop advancing. */
   readonly partitionReasons: ReadonlyMap<number, string>;
-  /** Whether something that is logged elsewhere keeps all partitions from moving. */
+  /** True if something that is logged elsewhere keeps all partitions from advancing. */
   readonly hasCommonCause: boolean;
 }
 
-/** A handler's call that takes longer than this is told. */
+/** Handler calls that take longer are reported. */
 export const SLOW_CALL_MS = 10_000;
 const UNASSIGNED_AFTER_MS = 10_000;
 
@@ -68,7 +66,6 @@ interface Reason {
   readonly text: string;
 }
 
-/** Judges one moment. */
 export function assess(observation: Observation): Standing {
   const { isStopping, hasJoined, consumer } = observation;
   const ofPartitions = new Map(
@@ -94,7 +91,7 @@ export function assess(observation: Observation): Standing {
   };
 }
 
-/** Returns what keeps every partition from moving. */
+/** Returns the cause that keeps all partitions from advancing. */
 function commonCause(
   { topic, stallReason, consumer: { hindrance } }: Observation,
 ): Reason | undefined {
@@ -106,7 +103,16 @@ function commonCause(
   return { state: "waiting", isReady: false, text: hindranceText(hindrance, topic) };
 }
 
-/** Returns the most important one. */
+/** Returns the partitions that do not move until someone has removed the cause. */
+export function blockedPartitions(observation: Observation): readonly number[] {
+  const { stallReason, consumer: { commitFailure, partitions } } = observation;
+  const isAll = stallReason !== undefined || commitFailure !== undefined;
+  return partitions
+    .filter((each) => isAll || partitionReason(each, observation)?.state === "blocked")
+    .map(({ partition }) => partition);
+}
+
+/** Returns the most important reason. */
 function overallReason(
   observation: Observation,
   ofPartitions: readonly Reason[],
@@ -128,13 +134,13 @@ function overallReason(
   const unassigned = unassignedReason(observation);
   if (unassigned !== undefined) return unassigned;
   if (hindrance !== undefined) {
-    // Throttled, and moving: slowly, but it works.
+    // Throttled, but advancing slowly.
     return { state: "waiting", isReady: true, text: hindranceText(hindrance, topic) };
   }
   if (partitions.length === 0) {
     return { state: "waiting", isReady: true, text: "the group has no partition for this member" };
   }
-  // A transaction that has been open for a short time only.
+  // A transaction that was opened recently.
   return ofPartitions[0];
 }
 
@@ -153,7 +159,7 @@ function unassignedReason(
 
 const NOT_IN_GROUP = "not in the consumer group yet";
 
-/** A hindrance as `/ready`, the status file, and the log say it. */
+/** Describes a hindrance for `/ready`, the status file, and the log. */
 export function hindranceText(hindrance: Hindrance, topic: string): string {
   switch (hindrance.kind) {
     case "unreachable":

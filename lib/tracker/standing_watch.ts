@@ -1,6 +1,6 @@
 /**
- * Watches what a tracker is doing: asks its parts whenever it is asked, notices once a second what stands still,
- * and logs what nobody else says.
+ * Reports the tracker's state on request, and checks once a second for partitions that do not advance and for open
+ * transactions, which it logs.
  *
  * @module
  */
@@ -13,7 +13,13 @@ import type { BlockedLetter, DeadLetters } from "./dead_letters.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 import { ProgressWatch } from "./progress_watch.ts";
-import { assess, type HandlerCall, type Standing } from "./standing.ts";
+import {
+  assess,
+  blockedPartitions,
+  type HandlerCall,
+  type Observation,
+  type Standing,
+} from "./standing.ts";
 import type { OpenTransactionStatus, PartitionStatus, TrackerReport } from "../tracker_status.ts";
 
 export interface StandingWatchOptions {
@@ -27,7 +33,7 @@ export interface StandingWatchOptions {
 }
 
 const INTERVAL_MS = 1_000;
-/** A transaction that stays open for so long is worth a line in the log. */
+/** Transactions that are open for less time are not logged. */
 const TRANSACTION_SAID_AFTER_MS = 5_000;
 const NONE_BLOCKED: ReadonlyMap<number, BlockedLetter> = new Map();
 
@@ -42,9 +48,8 @@ export class StandingWatch {
   readonly #calls = new Map<number, RunningCall>();
   #hasJoined = false;
   #unassignedSinceMs: number | undefined;
-  /** By partition, the offset at which an open transaction was said to begin. */
+  /** The first offsets of logged open transactions, by partition. */
   readonly #saidTransactions = new Map<number, number>();
-  /** Partitions that were said to stand still. */
   readonly #saidStill = new Set<number>();
 
   constructor(options: StandingWatchOptions) {
@@ -58,7 +63,7 @@ export class StandingWatch {
     });
   }
 
-  /** Looks once a second, until what it returns is disposed of. */
+  /** Checks once a second until the result is disposed. */
   start(): Disposable {
     const timer = setInterval(() => this.#look(), INTERVAL_MS);
     return {
@@ -69,7 +74,7 @@ export class StandingWatch {
     };
   }
 
-  /** A handler was given a record, and has not finished it until what is returned is disposed of. */
+  /** Marks a record as being handled until the result is disposed. */
   handling({ partition, offset }: { partition: number; offset: number }): Disposable {
     this.#calls.set(partition, { offset, sinceMs: performance.now() });
     return {
@@ -80,15 +85,18 @@ export class StandingWatch {
     };
   }
 
-  /** What the tracker is doing now. */
   get standing(): Standing {
+    return assess(this.#observation());
+  }
+
+  #observation(): Observation {
     const { topic, consumer, journal, deadLetters, stopping } = this.#options;
     const nowMs = performance.now();
     if (consumer.positions !== undefined) this.#hasJoined = true;
     const calls = [...this.#calls].map(([partition, { offset, sinceMs }]) =>
       [partition, { offset, forMs: nowMs - sinceMs } satisfies HandlerCall] as const
     );
-    return assess({
+    return {
       topic,
       isStopping: stopping.aborted,
       hasJoined: this.#hasJoined,
@@ -99,13 +107,15 @@ export class StandingWatch {
       handlerCalls: new Map(calls),
       stillMs: (partition) => this.#progress.stillMs(partition, nowMs),
       unassignedMs: nowMs - (this.#unassignedSinceMs ?? nowMs),
-    });
+    };
   }
 
-  /** The same for `tracker.status`, with the figures. */
+  /** The current state with the figures, for `tracker.status`. */
   get report(): TrackerReport {
     const { consumer, metrics } = this.#options;
-    const { state, isReady, reason, partitionReasons } = this.standing;
+    const observation = this.#observation();
+    const { state, isReady, reason, partitionReasons } = assess(observation);
+    const blocked = blockedPartitions(observation);
     const { partitions, unassigned } = consumer.standing;
     const latency = metrics.recentLatency();
     const { received, processed, failed, dead_lettered, already_journaled } = metrics.totals();
@@ -116,6 +126,7 @@ export class StandingWatch {
       partitions: partitions.map((each) => partitionOf(each, partitionReasons)),
       unassigned: unassigned ?? null,
       open_transactions: partitions.flatMap(openTransactionOf),
+      ...(blocked.length > 0 && { blocked_partitions: blocked }),
       latency_ms: latency === undefined
         ? null
         : { p50: latency.p50, p99: latency.p99, max: latency.max },

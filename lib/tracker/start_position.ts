@@ -1,23 +1,21 @@
 /**
- * Where to read a partition on, from what the group has committed and what the journal holds.
+ * Decides where to resume a partition, from the group's commit and the journal's contents.
  *
- * The group's commit says where to read on; the journal keeps a record from being appended twice. A
- * commit carries the id of the journal and of the topic that it speaks of, so that it can be told
- * whether it may be trusted:
+ * Normally the commit decides, and the journal prevents duplicates. A commit contains the ids of the journal and the
+ * topic, which show whether it can be trusted:
  *
- *     the commit's note          means                                     read on from
- *     this journal, this topic   our own commit                            the commit, or where the journal ends if lower
+ *     the commit's note          means                                     resume from
+ *     this journal, this topic   our own commit                            the commit, or the journal's end if lower
  *     another journal            another tracker had the partition         the commit
- *     another topic id           the topic was created again               the beginning
- *     none                       an operator reset the group, or another   the commit, or where the journal ends if lower
+ *     another topic id           the topic was recreated                   the beginning
+ *     none                       an operator reset the group, or another   the commit, or the journal's end if lower
  *                                program was a member of it
- *     no commit at all           the partition was added, its commit       the first offset that the journal does not hold
- *                                expired, or the topic was created again
+ *     no commit at all           the partition was added, its commit       the first offset not in the journal
+ *                                expired, or the topic was recreated
  *
- * A group that has committed nothing of a topic yet begins where `--from` says. Its beginning is committed before any
- * record is handed over, for all partitions at once where it is the topic's end. So a partition without a commit was
- * never read, or not for so long that its commit expired, and all of it is read: `--from latest` skips no record that
- * came after the group began.
+ * A group without commits begins where `--from` says. Its start is committed before any record is handed over; if that
+ * is the topic's end, for all partitions at once. So a partition without a commit was never read, or its commit
+ * expired, and it is read from the beginning: `--from latest` skips no record that arrived after the group began.
  *
  * @module
  */
@@ -27,24 +25,24 @@ import { parseCommitNote } from "./epochs/commit_note.ts";
 
 export interface StartPosition {
   readonly offset: number;
-  /** What was noticed, for the journal and the log; absent where all is as expected. */
+  /** An anomaly to note in the journal and the log. */
   readonly mark?: string;
   /**
-   * The mark is right only if a record below this offset is read: there need be none, where a partition
-   * ends with aborted records or a transaction's marker, which the journal does not have.
+   * The mark only applies if a record below this offset is read. There may be none: the journal holds no aborted
+   * records and no transaction markers.
    */
   readonly markBelow?: number;
 }
 
-/** What the journal knows of a partition of this topic id. */
+/** The journal's contents of a partition, for the current topic id. */
 export interface JournaledPartition {
-  /** One past the highest offset held; undefined where it holds none. */
+  /** One past the highest offset held; undefined if none is. */
   readonly end: number | undefined;
-  /** The first offset from the given one on that it does not hold. */
+  /** Returns the first offset, from the given one on, that is not held. */
   firstGap(from: number): number;
   /**
-   * Whether another topic of this name was read before: the brokers delete a topic's commits with it, so that
-   * none is left to tell. Default false.
+   * True if an earlier topic with this name was read. Commits cannot show this, because brokers delete them with their
+   * topic. Default: false.
    */
   readonly hasOlderTopic?: boolean;
 }
@@ -61,17 +59,17 @@ export function startPosition(
   if (chosen.offset >= start.low) return chosen;
   const gap = `offsets ${chosen.offset} to ${start.low - 1} were deleted before they were read`;
   const unread = journaled.firstGap(chosen.offset) < start.low;
-  // Of a commit at the first offset that is left, made at a start before, no record below can be read.
+  // A commit at the log's first offset was made by an earlier start: no record below it can be read.
   const noticed = (chosen.markBelow ?? Infinity) > start.low ? chosen.mark : undefined;
   const mark = [noticed, unread ? gap : undefined].filter((part) => part !== undefined).join("; ");
   return { offset: start.low, ...(mark !== "" && { mark }) };
 }
 
-/** Marks of a partition that is read from an offset below what the journal may hold already. */
+/** Matches marks of a restart at an offset below those that the journal may already hold. */
 const MOVED_BACK =
   /(?:^|; )(?:the group (?:was reset to offset|has no committed offset)|the committed offset \d+ is past|offset \d+ was committed by another program)/;
 
-/** Returns whether a mark explains that its line has a lower offset than an earlier line of its partition. */
+/** Reports whether a mark explains why its line has a lower offset than an earlier line of its partition. */
 export function explainsLowerOffset(mark: string): boolean {
   return MOVED_BACK.test(mark);
 }
@@ -120,7 +118,7 @@ function choose(
       markBelow: committed.offset,
     };
   }
-  // Begun by an earlier run, which saw no record to put the mark on.
+  // An earlier run committed the start, but read no record whose line could have the mark.
   const isBegun = note !== undefined && journaled.end === undefined;
   return { offset, ...(isBegun && journaled.hasOlderTopic === true && { mark: CREATED_AGAIN }) };
 }

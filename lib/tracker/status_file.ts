@@ -1,11 +1,10 @@
 /**
- * Keeps `tracker.status` up to date: once a second a new file takes the old one's place, so that a reader sees
- * a whole object or none. A tracker that was killed leaves its last one, which readers tell by its age.
+ * Keeps `tracker.status` up to date: once a second a new file replaces the old one, so that readers see a complete
+ * object or none. The last file of a killed tracker remains; readers recognize it by its age.
  *
  *     tracker.status.tmp   created, written, closed; then renamed to tracker.status
  *
- * A full disk has no room for a new file, so there the old file's bytes are overwritten. Otherwise a full disk would
- * look like a tracker that is gone.
+ * If the disk is full, the old file is overwritten in place. Otherwise the tracker would look dead.
  *
  * @module
  */
@@ -17,7 +16,7 @@ import { VERSION } from "../version.ts";
 import { STATUS_NAME, type TrackerReport, type TrackerStatus } from "../tracker_status.ts";
 
 export interface StatusFileOptions {
-  /** The tracker's folder, whose lock this process has while the file is written. */
+  /** The tracker's folder; this process holds its lock. */
   readonly directory: string;
   readonly topic: string;
   readonly groupId: string;
@@ -27,7 +26,7 @@ export interface StatusFileOptions {
 
 const INTERVAL_MS = 1_000;
 const SPACE = 0x20;
-/** A disk that hangs must not hold up the end of the program. */
+/** Limit of the last write, so that a hanging disk does not block the exit. */
 const LAST_WRITE_TIMEOUT_MS = 2_000;
 
 const STARTING: TrackerReport = {
@@ -55,28 +54,26 @@ export class StatusFile {
     this.#path = join(options.directory, STATUS_NAME);
   }
 
-  /** Writes the first status, and then one a second. */
+  /** Writes the first status now, then one per second. */
   start(): void {
     this.#timer ??= setInterval(() => this.#writeIfIdle(), this.#options.intervalMs ?? INTERVAL_MS);
     this.#writeIfIdle();
   }
 
-  /** What the tracker does while it is starting. */
   noteStep(step: string): void {
     this.#report = () => ({ ...STARTING, reason: `starting: ${step}` });
   }
 
-  /** What is written from now on. */
   follow(report: () => TrackerReport): void {
     this.#report = report;
   }
 
-  /** Why the tracker stops without having been asked to: its last status will say so. */
+  /** Sets the error that ends the tracker, for its last status. */
   noteFailure(error: unknown): void {
     this.#failure = error instanceof Error ? error.message : String(error);
   }
 
-  /** Writes that the tracker has stopped; nothing where {@link start} was never called. */
+  /** Writes that the tracker has stopped, if {@link start} was called. */
   async close(): Promise<void> {
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
@@ -101,7 +98,7 @@ export class StatusFile {
     this.#writing ??= this.#write().finally(() => this.#writing = undefined);
   }
 
-  /** Never throws: a tracker whose status cannot be written works on, and its readers see an old one. */
+  /** Never throws: if the status cannot be written, the tracker continues, and readers see an old one. */
   async #write(): Promise<void> {
     const { log } = this.#options;
     try {

@@ -1,5 +1,5 @@
 /**
- * The command `tracker` itself: its options, and what it prints at the end.
+ * Defines the `tracker` command and prints its totals.
  *
  * @module
  */
@@ -32,7 +32,6 @@ import { describeTotals } from "./display.ts";
 import { describeUndecided, type UndecidedRecords } from "./end_of_topic.ts";
 import type { TrackerTotals } from "./metrics.ts";
 
-/** As the command line has them. */
 export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly topic: string;
   readonly createTopics: boolean;
@@ -50,7 +49,6 @@ export interface TrackOptions extends ClusterOptions, SegmentOptions {
   readonly healthHost: string;
 }
 
-/** Prints the totals of a run; returns its exit code. */
 export function reportTotals(
   totals: TrackerTotals,
   { json, topic, undecided }: Pick<TrackOptions, "json" | "topic"> & {
@@ -79,7 +77,7 @@ export function trackCommand(): Command {
     .addOption(topicOption())
     .option(
       "--create-topics",
-      "create the topic, with three partitions, where it does not exist (default: an error)",
+      "create the topic with three partitions if it does not exist (default: fail)",
       false,
     )
     .addOption(
@@ -89,7 +87,7 @@ export function trackCommand(): Command {
     .addOption(
       new Option(
         "--from <where>",
-        "where a group that has committed nothing in the topic starts to read",
+        "where a group without committed offsets starts to read",
       )
         .choices(["earliest", "latest"]).default("earliest"),
     )
@@ -121,14 +119,14 @@ export function trackCommand(): Command {
     .addOption(
       new Option(
         "--health-port <[host:]port>",
-        "serve GET /live and GET /ready on this port (default: off)",
+        "serve GET /live, /ready, and /metrics on this port (default: off)",
       )
         .argParser(parseListenAddress),
     )
     .addOption(
       new Option(
         "--health-host <address>",
-        "address to serve them on, where --health-port has none",
+        "address to listen on if --health-port has none",
       )
         .default("127.0.0.1"),
     )

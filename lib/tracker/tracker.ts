@@ -220,7 +220,7 @@ export class Tracker {
       const record = fresh[index];
       return record === undefined ? [] : [{ record, failure }];
     });
-    metrics.countJournaled({ received: fresh.length, failed: failed.length });
+    metrics.countJournaled({ received: fresh.length, failed });
     metrics.countAlreadyJournaled(held.length);
     noteRecords("failed", batch, failed.length);
     noteRecords("alreadyJournaled", batch, held.length);
@@ -315,7 +315,9 @@ export class Tracker {
       });
       return false;
     }
-    noteJournaled(batch, { records: fresh, flushMs: performance.now() - appendedAtMs });
+    const flushMs = performance.now() - appendedAtMs;
+    noteJournaled(batch, { records: fresh, flushMs });
+    metrics.flushDuration.record(flushMs);
     const now = Date.now();
     for (const { timestampMs } of fresh) metrics.recordLatency(now - timestampMs);
     onJournaled(fresh);
@@ -347,7 +349,7 @@ export class Tracker {
       if (outcome.kind === "abandoned") return undefined;
       if (outcome.kind === "failed") unhandled.push({ record, failure: outcome.failure });
     }
-    metrics.countUnhandled(unhandled.length);
+    metrics.countUnhandled(unhandled);
     noteRecords("failed", batch, unhandled.length);
     return unhandled;
   }

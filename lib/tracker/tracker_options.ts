@@ -1,5 +1,5 @@
 /**
- * What a tracker is given: its consumer, its journal, and who is told.
+ * The options of a tracker.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** What a tracker does with its consumer. */
+/** The part of a consumer that a tracker uses. */
 export type TrackerConsumer = Pick<GroupConsumer, "positions" | "standing" | "run" | "stop">;
 
-/** What its consumer asks and tells a tracker. */
+/** The callbacks by which the consumer calls the tracker. */
 export type ConsumerHooks = Pick<
   GroupConsumerOptions,
   "commitMetadata" | "beginsAtEnd" | "startAt" | "onBatch" | "onNotice" | "logCheck"
@@ -29,26 +29,26 @@ export interface TrackerOptions {
   readonly openConsumer: (hooks: ConsumerHooks) => TrackerConsumer;
   readonly topic: string;
   readonly groupId: string;
-  /** Where a group begins that has no commit of the topic, if the journal holds no record of it either. */
+  /** The start of a group without commits, if the journal holds no records of the topic either. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
-  /** Asked whether a partition's log was truncated; left out, nobody is. */
+  /** Used to detect truncated logs; if absent, there is no check. */
   readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
-  /** Undefined where bad records are only journaled. */
+  /** Undefined if bad records are only journaled. */
   readonly deadLetters: DeadLetters | undefined;
   readonly metrics: Metrics;
   readonly log: Logger;
-  /** Whether log lines may quote values of records. Default: false. */
+  /** True if log lines may quote values of records. Default: false. */
   readonly logValues?: boolean;
-  /** What the topic holds: orders, which are validated, or anything, which is only journaled. */
+  /** The topic's contents: orders, which are validated, or anything, which is only journaled. */
   readonly schema: "order" | "none";
-  /** Called for each good order after it is on the disk; its offset is committed when it has returned. */
+  /** Called for each valid order after it is flushed to disk; its offset is committed after the handler returns. */
   readonly onOrder?: OrderHandler;
-  /** `DEFAULT_RETRY_POLICY` where it says nothing. */
+  /** Overrides of `DEFAULT_RETRY_POLICY`. */
   readonly retryPolicy?: Partial<RetryPolicy>;
-  /** Told of the id that this tracker has in its group, at each join. */
+  /** Called with the tracker's member id at each join. */
   readonly onJoined: (memberId: string) => void;
-  /** Told of what was journaled, after it is on the disk. */
+  /** Called with journaled records after they are flushed to disk. */
   readonly onJournaled: (records: readonly KafkaRecord[]) => void;
   /** Called for each record that was sent to the dead-letter topic. */
   readonly onDeadLettered?: (record: KafkaRecord, failure: RecordFailure) => void;

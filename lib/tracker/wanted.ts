@@ -1,17 +1,17 @@
 /**
- * Turns a question that can be asked at any time into a promise to wait for.
+ * Turns a polled condition into a promise.
  *
  * @module
  */
 
 export interface WantedWatch extends Disposable {
-  /** Resolves soon after the work is not wanted any more; never, once it is disposed of. */
+  /** Resolves soon after the work is no longer wanted; never after disposal. */
   readonly ended: Promise<void>;
 }
 
 const POLL_MS = 200;
 
-/** Watches whether work is still wanted, so that nobody waits on for an answer that does not count. */
+/** Polls whether work is still wanted, so that a caller can stop waiting for its result. */
 export function watchWanted(isWanted: () => boolean): WantedWatch {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const timer = setInterval(() => {

@@ -1,5 +1,5 @@
 /**
- * The command `tracker verify`: its options, and what it prints.
+ * The command `tracker verify`: its options and its output.
  *
  * @module
  */
@@ -28,7 +28,6 @@ import { progressReporter } from "./progress.ts";
 import { describeLedger, describeVerification } from "./report.ts";
 import { verifyJournals } from "./verify.ts";
 
-/** As the command line has them. */
 export interface VerifyCommandOptions extends ClusterOptions {
   readonly topic: string;
   readonly logs: readonly string[];
@@ -40,14 +39,14 @@ export interface VerifyCommandOptions extends ClusterOptions {
 export function verifyCommand(): Command {
   return createCommand({
     name: "verify",
-    description: "Compares the topic with the journal: is every record there exactly once? " +
-      "Exit code 1 unless it is.",
+    description: "Verifies that the journal holds every record of the topic exactly once. " +
+      "Exit code 1 if it does not.",
     examples: [
       ["deno task tracker verify"],
       ["deno task tracker verify --logs logs/a --logs logs/b", "the journals of two trackers"],
       [
         "deno task tracker verify --ledger logs/ledger.jsonl",
-        "what the producer was promised, too",
+        "also checks what the producer had acknowledged",
       ],
     ],
   })

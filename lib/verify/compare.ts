@@ -1,10 +1,10 @@
 /**
- * `tracker verify`: does the journal hold every record of the topic exactly once, in order?
+ * Compares a topic with its journals, for `tracker verify`: is every record journaled exactly once, in order?
  *
- *     1 topic      each partition, read once: page by page (1,024 offsets) a bit for every record, and one
- *                  SHA-256 over all records of the page
- *     2 journals   each segment, read once: a bit for every line, and the same SHA-256 over the lines
- *                  of records that the topic holds
+ *     1 topic      each partition, read once: per page (1,024 offsets) a bit for every record, and one SHA-256
+ *                  over all records of the page
+ *     2 journals   each segment, read once: a bit for every line, and the same SHA-256 over the lines of records
+ *                  that the topic holds
  *     3 pages      bits on one side only     missing, or expired, compacted, unexplained
  *                  a bit set a second time   duplicated
  *                  SHA-256 equal             the records are equal, byte for byte
@@ -14,19 +14,19 @@
  *     journal  11111111 11111111   digest a3f1..        journal  11111011 11111111   digest 9b12..
  *              nothing to do                                          ^ missing       read again
  *
- * So neither side is held in memory: a page costs about 1 kB, 10 million records 10 MB. Nothing is
- * concluded from an offset that is not there: transaction markers, aborted records, compaction and retention
- * take offsets too, and only a record that can be read can be missing.
+ * Neither side is held in memory: a page takes about 1 kB, 10 million records 10 MB. An offset missing from the topic
+ * proves nothing: transaction markers, aborted records, compaction, and retention take offsets too. Only a record
+ * that can be read can be missing from the journal.
  *
- * A line stands for its record: value, and key, headers, timestamp, and leader epoch where the line has them. What else it
- * says is judged by the line alone (`line_check.ts`), and its place by the lines before it (`superseded_lines.ts`).
+ * A line is compared with its record: value, and key, headers, timestamp, and leader epoch if the line has them. The
+ * line's other fields are checked on their own (`line_check.ts`), and its position against the lines before it
+ * (`superseded_lines.ts`).
  *
- * Closed segments are held against their manifests, besides: that proves those whose records the topic has
- * forgotten, and says which records were in segments that were removed.
+ * Closed segments are also checked against their manifests. That covers records that have expired from the topic, and
+ * tells which records were in removed segments.
  *
- * A tracker may be at work meanwhile, and producers too. What is judged is what lay in the topic when the
- * verification began; the journals are looked at after the topic was read, and up to the size that they
- * had then.
+ * Trackers and producers may be running. Only records that the topic held at the start are judged. The journals are
+ * read after the topic, up to their size at that moment.
  *
  * @module
  */
@@ -52,48 +52,48 @@ import {
   type Verification,
 } from "./verification.ts";
 
-/** What to compare with what. */
+/** The topic, journals, and offsets to compare. */
 export interface VerifyScope {
-  /** The topic's name. */
+  /** Name of the topic. */
   readonly topic: string;
-  /** Folders of the journals, judged together: each record is to be in one of them. */
+  /** Folders of the journals, judged together: each record must be in one of them. */
   readonly directories: readonly string[];
-  /** The offsets to judge, by partition; partitions that are not named are not judged. All where not given. */
+  /** The offsets to judge, by partition; other partitions are not judged. Default: all. */
   readonly ranges?: ReadonlyMap<number, { readonly start: number; readonly end: number }>;
-  /** At the start of each phase, and about twice a second at most. */
+  /** Called at the start of each phase, and at most about twice a second. */
   readonly onProgress?: (progress: VerifyProgress) => void;
-  /** Ends the verification with the signal's reason. */
+  /** Cancels the verification with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** What to compare with what. */
+/** The scope of a comparison, and access to both sides. */
 export interface CompareOptions extends VerifyScope {
-  /** Answers questions about the topic. */
+  /** Describes the topic. */
   readonly cluster: TopicCluster;
   /** Reads the committed records of a range. */
   readonly reader: Pick<TopicReader, "scan">;
-  /** Where the journals are; the real disk unless given. */
+  /** Where the journals are; default: the real disk. */
   readonly storage?: Storage;
 }
 
-/** How far a verification is. */
+/** The progress of a verification. */
 export interface VerifyProgress {
   /**
-   * Reading the topic (counted in offsets), the journals (in bytes), closed segments against their manifests
-   * (in segments), and again what differs (in pages).
+   * The phase and its unit: the topic (offsets), the journals (bytes), closed segments against their manifests
+   * (segments), and pages that differ, read again (pages).
    */
   readonly phase: "topic" | "journal" | "manifests" | "differences";
-  /** Of {@link total}. */
+  /** How much of `total` is done. */
   readonly done: number;
-  /** In the phase's unit. */
+  /** Total in the phase's unit. */
   readonly total: number;
 }
 
 /**
- * Compares a topic with the journals of it.
+ * Compares a topic with its journals.
  *
- * @throws {Error} where a folder holds no journal, or the topic was created again meanwhile; what the reader and the
- * cluster throw.
+ * @throws {Error} if a folder holds no journal, or the topic was created again meanwhile; also what the reader and
+ * the cluster throw.
  */
 export async function compareJournals(options: CompareOptions): Promise<Verification> {
   const { directories, storage = denoStorage } = options;
@@ -130,7 +130,7 @@ class Verifier {
   #unreadableLines = 0;
   readonly #unreadable: UnreadableLine[] = [];
   readonly #segments: SegmentVerification[] = [];
-  /** What the removed segments held, journal by journal. */
+  /** Offsets of the removed segments, by journal. */
   readonly #removed: ManifestsChecked["removed"][] = [];
   #isTrackerRunning = false;
   #lastProgress: { readonly phase: VerifyProgress["phase"]; readonly at: number } | undefined;
@@ -185,7 +185,7 @@ class Verifier {
     }
   }
 
-  /** Has to be called before the journals are read and again after it: a tracker can start or end meanwhile. */
+  /** Must be called before and after the journals are read: a tracker can start or end in between. */
   async lookForTrackers(): Promise<void> {
     const { directories, topic } = this.#options;
     const storage = this.#storage;
@@ -203,7 +203,7 @@ class Verifier {
           this.#otherTopics++;
           continue;
         }
-        // A leader is asked once for each epoch: waiting for every line would take too long.
+        // Each leader is asked once per epoch; awaiting every line would be too slow.
         const answer = this.#superseded.isSuperseded(record);
         if (typeof answer === "boolean" ? answer : await answer) {
           this.#accountOf(record.partition).addSuperseded();
@@ -211,7 +211,7 @@ class Verifier {
         }
         const position = this.#superseded.note(journal, record, checked.mark);
         const { superseded } = position;
-        // Lines beyond the topic's present end can be among those that are superseded.
+        // Lines beyond the topic's current end may be among the superseded ones.
         if (superseded.length > 0) await this.#judgeEarly(early.splice(0));
         for (const run of superseded) this.#accountOf(record.partition).supersede(run);
         this.#accounts.get(record.partition)?.reach(record.offset);
@@ -323,7 +323,10 @@ class Verifier {
     else account.addLine(record, line);
   }
 
-  /** The topic may have grown to hold these offsets; where it has not, no record can have been there. */
+  /**
+   * Judges early lines again: the topic may have grown to hold their offsets. If it has not, no record can have been
+   * there.
+   */
   async #judgeEarly(lines: readonly EarlyLine[]): Promise<void> {
     const topic = this.#topic;
     if (!lines.every((line) => topic.hasReached(line))) await topic.refreshEnds();
@@ -342,12 +345,12 @@ class Verifier {
     return account;
   }
 
-  /** Lines of the founding project's tracker have no topic id: the name has to do. */
+  /** Lines of the founding project's tracker have no topic id, so the name decides. */
   #isOfTopic({ topic, topicId }: JournaledRecord): boolean {
     return topic === this.#options.topic && (topicId === undefined || topicId === this.#topic.id);
   }
 
-  /** By what was found while the lines were read. */
+  /** Uses the results from when the lines were read. */
   #isCurrent(record: JournaledRecord): boolean {
     return this.#isOfTopic(record) && this.#superseded.isSuperseded(record) === false &&
       this.#accounts.get(record.partition)?.isReplaced(record) !== true;
@@ -371,7 +374,7 @@ class Verifier {
   }
 }
 
-/** Undefined where what is decoded is no journal line. */
+/** Returns undefined if decoding fails: it is not a journal line. */
 function attempt<T>(decode: () => T): T | undefined {
   try {
     return decode();

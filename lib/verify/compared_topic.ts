@@ -1,5 +1,5 @@
 /**
- * What a cluster says of the topic that is compared, at the start and later.
+ * The compared topic's state in the cluster, at the start and later.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import type { ClusterClient } from "../kafka/cluster.ts";
 import type { OffsetRange } from "../kafka/cluster_answers.ts";
 import { settledOffsets } from "./undecided.ts";
 
-/** Answers questions about the topic. */
+/** Describes the topic. */
 export type TopicCluster =
   & Pick<ClusterClient, "describeTopic" | "offsets" | "topicConfig">
   & Partial<Pick<ClusterClient, "epochEnd">>;
 
 export class ComparedTopic {
   readonly name: string;
-  /** Tells the topic from another one of the same name. */
+  /** Distinguishes the topic from another one of the same name. */
   readonly id: string;
-  /** As they were at the start. */
+  /** Offsets at the start. */
   readonly offsets: readonly OffsetRange[];
   readonly #cluster: TopicCluster;
-  /** High watermark of each partition when last asked: it includes records held back by an open transaction. */
+  /** Latest known high watermark of each partition; includes records held back by an open transaction. */
   #ends: ReadonlyMap<number, number>;
 
   private constructor(
@@ -41,18 +41,16 @@ export class ComparedTopic {
     return new ComparedTopic(cluster, { name, id: topicId, offsets });
   }
 
-  /** Returns whether the topic had reached an offset when it was last asked. */
   hasReached({ partition, offset }: { readonly partition: number; readonly offset: number }) {
     return offset < (this.#ends.get(partition) ?? 0);
   }
 
-  /** Asks again where the partitions end, and how many there are. */
   async refreshEnds(): Promise<void> {
     const { partitionCount } = await this.#cluster.describeTopic(this.name);
     this.#ends = endsOf(await this.#cluster.offsets(this.name, numbersBelow(partitionCount)));
   }
 
-  /** @throws {Error} where the topic was created again. */
+  /** @throws {Error} if the topic was created again. */
   async confirm(): Promise<void> {
     const { topicId } = await this.#cluster.describeTopic(this.name);
     if (topicId === this.id) return;
@@ -61,7 +59,7 @@ export class ComparedTopic {
     );
   }
 
-  /** Returns the first offset that each of these partitions still holds; nothing for those that do not exist. */
+  /** Returns the first offset that each of these partitions still holds; omits partitions that do not exist. */
   async lows(partitions: Iterable<number>): Promise<ReadonlyMap<number, number>> {
     const existing = Array.from(partitions).filter((partition) => this.#ends.has(partition));
     const offsets = await this.#cluster.offsets(this.name, existing);

@@ -1,8 +1,8 @@
 /**
- * Closes the circle: what the producer's ledger says was acknowledged is in the topic, at its place and with
- * its bytes. With the topic compared with the journal beside it, each acknowledged order is in the journal.
+ * Checks that the topic holds every record that the producer's ledger lists as acknowledged, at its offset and with
+ * its bytes. Together with the comparison of topic and journal, this proves each acknowledged order is journaled.
  *
- * Entries are kept in memory at 40 bytes each; the topic is read past them.
+ * Keeps entries in memory at 40 bytes each, and reads the topic alongside.
  *
  * @module
  */
@@ -13,18 +13,18 @@ import type { ClusterClient } from "../kafka/cluster.ts";
 import { TopicReader } from "../kafka/topic_reader.ts";
 import { type LedgerEntry, readLedger } from "../producer/ledger.ts";
 
-/** What `tracker verify --ledger --json` adds. entries = in_topic + different + missing. */
+/** The result that `tracker verify --ledger --json` adds. entries = in_topic + different + missing. */
 export interface LedgerVerification {
   readonly path: string;
-  /** Records that the producer says were acknowledged. */
+  /** Records acknowledged according to the ledger. */
   readonly entries: number;
-  /** Of them, those that the topic holds at their place, with the same SHA-256. */
+  /** Entries whose offset holds a value with the same SHA-256. */
   readonly in_topic: number;
-  /** Those whose place holds another value. */
+  /** Entries whose offset holds another value. */
   readonly different: number;
-  /** Those whose place holds nothing: lost, or expired since. */
+  /** Entries whose offset holds nothing: lost, or expired since. */
   readonly missing: number;
-  /** Those of the missing that another topic of this name had stored, which was deleted since; absent if there are none. */
+  /** Missing entries stored in an earlier topic of this name, deleted since; absent if there are none. */
   readonly in_deleted_topic?: number;
   readonly ok: boolean;
 }
@@ -39,7 +39,6 @@ export interface LedgerCheckOptions {
 const HASH_BYTES = 32;
 const ROOM_MIN = 1_024;
 
-/** The entries of one partition, by offset. */
 class PartitionLedger {
   #offsets = new Float64Array(ROOM_MIN);
   #hashes = new Uint8Array(ROOM_MIN * HASH_BYTES);
@@ -57,11 +56,11 @@ class PartitionLedger {
     return (this.#offsets[this.#count - 1] ?? -1) + 1;
   }
 
-  /** @throws {SyntaxError} where the offset is not above the last one: answers come in their partition's order. */
+  /** @throws {SyntaxError} if the offset is not above the last one: a partition's acknowledgements arrive in order. */
   add({ offset, sha256, partition }: LedgerEntry): void {
     if (this.#count > 0 && offset < this.end) {
       throw new SyntaxError(
-        `the ledger is not in order at partition ${partition}, offset ${offset}`,
+        `the ledger's offsets are not ascending at partition ${partition}, offset ${offset}`,
       );
     }
     if (this.#count === this.#offsets.length) this.#grow();
@@ -70,7 +69,7 @@ class PartitionLedger {
     this.#count++;
   }
 
-  /** The place of an offset's entry at or after a place, which moves with the offsets. */
+  /** Returns the index of an offset's entry, searching forward from an index. */
   indexOf(offset: number, from: number): number {
     let index = from;
     while (index < this.#count && (this.#offsets[index] ?? Infinity) < offset) index++;
@@ -96,7 +95,7 @@ class PartitionLedger {
   }
 }
 
-/** @throws {SyntaxError} where the file is no ledger. */
+/** @throws {SyntaxError} if the file is not a ledger. */
 export async function checkLedger(options: LedgerCheckOptions): Promise<LedgerVerification> {
   const { cluster, connection, topic, path } = options;
   const { topicId } = await cluster.describeTopic(topic);

@@ -1,6 +1,6 @@
 /**
- * What is remembered of 1,024 offsets of a partition, in about 1 kB: which of them the topic holds and
- * which the journals, bit by bit, and one digest over the topic's records.
+ * Summarizes 1,024 offsets of a partition in about 1 kB: a bit per offset for the topic and for the journals, and one
+ * digest over the topic's records.
  *
  * @module
  */
@@ -15,7 +15,6 @@ export function pageNumberOf(offset: number): number {
   return Math.floor(offset / PAGE_OFFSETS);
 }
 
-/** A set of the offsets of one page. */
 export class OffsetBits {
   readonly #words = new Int32Array(WORDS);
 
@@ -23,7 +22,7 @@ export class OffsetBits {
     return ((this.#words[wordOf(offset)] ?? 0) & bitOf(offset)) !== 0;
   }
 
-  /** False where it was there already. */
+  /** Returns false if it was present already. */
   add(offset: number): boolean {
     const word = this.#words[wordOf(offset)] ?? 0;
     this.#words[wordOf(offset)] = word | bitOf(offset);
@@ -35,7 +34,7 @@ export class OffsetBits {
     this.#words[index] = (this.#words[index] ?? 0) & ~bitOf(offset);
   }
 
-  /** Those that `other` has not, lowest first, as distances from the page's first offset. */
+  /** Yields the offsets missing from `other`, sorted, relative to the page's first offset. */
   *without(other: OffsetBits): Generator<number> {
     for (const [index, word] of this.#words.entries()) {
       const rest = word & ~(other.#words[index] ?? 0);
@@ -59,7 +58,6 @@ function bitOf(offset: number): number {
   return 1 << (offset % WORD_BITS);
 }
 
-/** The digest of a sequence of records. */
 export interface PageDigest {
   readonly values: string;
   readonly details: string;
@@ -69,20 +67,19 @@ export class Page {
   readonly firstOffset: number;
   readonly inTopic = new OffsetBits();
   readonly inJournals = new OffsetBits();
-  /** Of the topic's records, in the order of their offsets. */
+  /** Digest of the topic's records, sorted by offset. */
   digest: PageDigest | undefined;
   /**
-   * - `unread`: no journal line of a record that the topic holds, so far
-   * - `open`: its lines go into a digest, with none of another page among them so far
-   * - `equal`: they were the topic's records, all of them, in order and each once
-   * - `unproven`: lines and records have to be compared one by one
+   * - `unread`: no journal line of a record in the topic so far
+   * - `open`: its lines are added to a digest; no line of another page came between them so far
+   * - `equal`: its lines were exactly the topic's records, in order
+   * - `unproven`: lines and records must be compared one by one
    */
   state: "unread" | "open" | "equal" | "unproven" = "unread";
-  /** Records of which a line says something else. */
   #mismatched: OffsetBits | undefined;
-  /** Where its lines lie, among others perhaps: a range in each journal. */
+  /** Where its lines are, possibly among others: one range per journal. */
   readonly #lines: { readonly start: number; end: number }[] = [];
-  /** The journal in which a line was last seen, and the offsets seen in that one; kept where there are several. */
+  /** The journal of the last line, and the offsets seen in it; tracked if there are several. */
   #lastJournal: number | undefined;
   #inLastJournal: OffsetBits | undefined;
 
@@ -94,13 +91,15 @@ export class Page {
     return this.#lines;
   }
 
-  /** Notes a record of which a line says something else; returns false where it was noted before. */
+  /** Notes a record whose line differs; returns false if it was noted before. */
   addMismatch(offset: number): boolean {
     this.#mismatched ??= new OffsetBits();
     return this.#mismatched.add(offset);
   }
 
-  /** Notes a journal line: whether its record is new, a repeat within its journal, or one of another journal's. */
+  /**
+   * Notes a journal line. Returns whether its record is new, repeated in its journal, or already in another journal.
+   */
   addLine(
     offset: number,
     { journal, start, end }: PositionRange & { readonly journal: number },
@@ -110,7 +109,7 @@ export class Page {
     if (journal === this.#lastJournal && last !== undefined) {
       last.end = end;
     } else {
-      // One journal comes after another: those before have no more lines.
+      // Journals are read one after another: the previous one has no more lines.
       this.#inLastJournal = this.#lastJournal === undefined ? undefined : new OffsetBits();
       this.#lastJournal = journal;
       this.#lines.push({ start, end });

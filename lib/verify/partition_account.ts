@@ -1,6 +1,6 @@
 /**
- * The account of one partition: first all that the topic holds, then every line of the journals, then what
- * is left over on either side.
+ * The account of one partition: all records of the topic first, then every line of the journals, then what is on one
+ * side only.
  *
  * @module
  */
@@ -17,22 +17,21 @@ import type { ExampleKind, PartitionVerification } from "./verification.ts";
 
 const EXAMPLES_MAX = 10;
 
-/** Why a journaled record may be gone from the topic. */
+/** Possible reasons why a journaled record is gone from the topic. */
 export interface Disappearance {
-  /** The first offset that the topic still holds. */
   readonly low: number;
   readonly isCompacted: boolean;
 }
 
-/** What is known of the records that no line has. */
+/** Possible explanations for records without a journal line. */
 export interface UnjournaledRecords {
-  /** What was in segments that were removed for their age. */
+  /** Offsets of segments removed for their age. */
   readonly removed: readonly HeldPartition[];
-  /** Whether a tracker is running: it may be about to journal what comes after the last line. */
+  /** True if a running tracker may still journal records after the last line. */
   readonly isTrackerRunning: boolean;
 }
 
-/** A journal line with all that is known of it before it is compared with its record. */
+/** A journal line with everything known before it is compared with its record. */
 export interface JudgedLine
   extends PositionRange, Pick<LinePosition, "isOutOfOrder" | "lacksEpoch"> {
   readonly journal: number;
@@ -41,7 +40,7 @@ export interface JudgedLine
 
 export class PartitionAccount {
   readonly partition: number;
-  /** The offsets that are judged: from `start` up to, not including, `end`. */
+  /** The judged offsets: from `start` up to, not including, `end`. */
   readonly start: number;
   readonly end: number;
   low: number;
@@ -54,14 +53,13 @@ export class PartitionAccount {
   #linesEnd = 0;
   /** Where each leader epoch begins among the topic's records. */
   readonly #epochs: EpochStart[] = [];
-  /** Index of the epoch that was looked up last. */
   #epochIndex = 0;
   #records = 0;
   #journaled = 0;
   #superseded = 0;
   /** Offsets whose lines without an epoch were superseded by a line with one. */
   readonly #replaced = new Set<number>();
-  /** Offsets of lines that the topic has never reached. */
+  /** Offsets of lines that the topic never reached. */
   readonly #impossible = new Set<number>();
   #duplicatedAcross = 0;
   readonly #counts: Record<ExampleKind, number> = forEachKind(() => 0);
@@ -75,7 +73,6 @@ export class PartitionAccount {
       readonly low: number;
       readonly start: number;
       readonly end: number;
-      /** Records that an open transaction holds back. */
       readonly undecided?: number;
     },
   ) {
@@ -86,7 +83,7 @@ export class PartitionAccount {
     this.end = end;
   }
 
-  /** A record of the topic, in the order of their offsets. */
+  /** Adds a record of the topic; records come sorted by offset. */
   addRecord(record: KafkaRecord): void {
     const page = this.#pageOf(record.offset);
     if (page !== this.#open?.page) {
@@ -102,19 +99,19 @@ export class PartitionAccount {
     this.#records++;
   }
 
-  /** After the topic's last record, before the journals' first line. */
+  /** Called after the topic's last record, before the first journal line. */
   endRecords(): void {
     if (this.#open === undefined) return;
     this.#open.page.digest = this.#open.take();
     this.#open = undefined;
   }
 
-  /** Notes that a line of the partition has this offset, whether it is judged or not. */
+  /** Notes that the partition has a line at this offset, whether it is judged or not. */
   reach(offset: number): void {
     this.#linesEnd = Math.max(this.#linesEnd, offset + 1);
   }
 
-  /** A journal line whose offset is judged; all lines of one journal come before those of the next. */
+  /** Adds a journal line whose offset is judged. All lines of one journal come before those of the next. */
   addLine(record: JournaledRecord, line: JudgedLine): void {
     const { offset, details } = record;
     this.#journaled++;
@@ -132,14 +129,14 @@ export class PartitionAccount {
     if (page !== this.#open?.page) {
       const digests = this.#open?.digests;
       this.endLines();
-      // Of a page that was left, and is come back to, no digest can say which lines it had before.
+      // After other pages' lines, a digest can no longer cover all lines of this one.
       page.state = page.state === "unread" ? "open" : "unproven";
       this.#open = new OpenPage(page, digests);
     }
     if (page.state === "open") this.#open.add(record, details);
   }
 
-  /** A line of a record that a truncated log has lost. */
+  /** Counts a line whose record was lost when the log was truncated. */
   addSuperseded(): void {
     this.#superseded++;
   }
@@ -165,12 +162,10 @@ export class PartitionAccount {
     }
   }
 
-  /** Whether a line is one of those that were taken back. */
   isReplaced({ offset, leaderEpoch }: JournaledRecord): boolean {
     return leaderEpoch === undefined && this.#replaced.has(offset);
   }
 
-  /** After the last line. */
   endLines(): void {
     if (this.#open === undefined) return;
     const { page, hasDetails } = this.#open;
@@ -184,14 +179,14 @@ export class PartitionAccount {
     if (isEqual) page.digest = undefined;
   }
 
-  /** A journal line at an offset that the topic has never reached. */
+  /** Adds a journal line at an offset that the topic never reached. */
   addImpossibleLine(offset: number): void {
     this.#impossible.add(offset);
     this.#journaled++;
     this.#note("unexplained", offset);
   }
 
-  /** Whether the journals hold records that the topic does not. */
+  /** Returns whether the journals hold records that the topic does not. */
   hasDisappeared(): boolean {
     for (const { inTopic, inJournals } of this.#pages.values()) {
       for (const _ of inJournals.without(inTopic)) return true;
@@ -199,10 +194,7 @@ export class PartitionAccount {
     return false;
   }
 
-  /**
-   * Counts what is on one side only, and returns the pages whose records and lines have to be compared
-   * one by one.
-   */
+  /** Counts what is on one side only. Returns the pages whose records and lines must be compared one by one. */
   settle(
     disappearance: Disappearance,
     { removed, isTrackerRunning }: UnjournaledRecords,
@@ -227,17 +219,16 @@ export class PartitionAccount {
     return unproven;
   }
 
-  /** A record of which a line says something else; it counts once. */
+  /** Counts a record whose line differs, once. */
   addMismatch(offset: number): void {
     if (this.#pageOf(offset).addMismatch(offset)) this.#note("mismatched", offset);
   }
 
-  /** A journaled record that could not be compared, since a running tracker removed its segment meanwhile. */
+  /** Counts a journaled record that could not be compared, because a running tracker removed its segment. */
   addUncompared(): void {
     this.#undecided++;
   }
 
-  /** A journaled record that the topic held when it was first read, and then no more. */
   addDisappeared(offset: number, disappearance: Disappearance): void {
     this.low = disappearance.low;
     this.#records--;
@@ -267,7 +258,7 @@ export class PartitionAccount {
     };
   }
 
-  /** A record that a running tracker has not journaled yet. */
+  /** Counts a record that a running tracker has not journaled yet. */
   #addUndecidedAtEnd(): void {
     this.#records--;
     this.#undecidedAtEnd++;
@@ -281,7 +272,7 @@ export class PartitionAccount {
     return leaderEpoch === undefined ? line.lacksEpoch : leaderEpoch !== epoch;
   }
 
-  /** The leader epoch of the topic's record at an offset; offsets are mostly asked about in order. */
+  /** Returns the leader epoch of the topic's record at an offset. Fast if offsets mostly increase. */
   #epochAt(offset: number): number | undefined {
     const isCurrent = (this.#epochs[this.#epochIndex]?.start ?? Infinity) <= offset &&
       offset < (this.#epochs[this.#epochIndex + 1]?.start ?? Infinity);
@@ -316,11 +307,11 @@ interface PageDigests {
   readonly details: RecordDigest;
 }
 
-/** The page that is being added to: its digest so far. */
+/** The page being added to, with its digest so far. */
 class OpenPage {
   readonly page: Page;
   readonly number: number;
-  /** Handed on from page to page. */
+  /** Passed from page to page. */
   readonly digests: PageDigests;
   hasDetails = false;
 

@@ -1,5 +1,5 @@
 /**
- * Tells how far a verification is, apart from its result: as a status line on a terminal, otherwise as plain lines on
+ * Reports a verification's progress separately from its result: as a status line on a terminal, otherwise as lines on
  * standard error.
  *
  * @module
@@ -18,17 +18,17 @@ const DESCRIPTIONS: Readonly<Record<VerifyProgress["phase"], readonly [string, s
   differences: ["comparing what differs", "pages"],
 };
 
-/** Describes a progress, such as `verify: reading the topic, 1,024 of 4,096 offsets`. */
+/** Returns a line such as `verify: reading the topic, 1,024 of 4,096 offsets`. */
 export function describeProgress({ phase, done, total }: VerifyProgress): string {
   const [doing, unit] = DESCRIPTIONS[phase];
   return `verify: ${doing}, ${withThousands(done)} of ${withThousands(total)} ${unit}`;
 }
 
 /**
- * Returns a function that shows each progress it is called with.
+ * Returns a function that shows progress.
  *
- * @param isStatus whether standard output is a terminal that shows the result too; otherwise a line is printed at the
- * start of each phase, and every 5 seconds.
+ * @param isStatus whether standard output is a terminal, which also shows the result. Otherwise a line is printed at
+ * the start of each phase, and every 5 seconds.
  */
 export function progressReporter(
   { isStatus }: { readonly isStatus: boolean },

@@ -1,6 +1,6 @@
 /**
- * Compares records with their journal lines one by one, for the pages of which a digest could not say that
- * all is equal. Some pages at a time, so that memory stays bounded however many there are.
+ * Compares records and journal lines one by one, for pages that their digest could not prove equal. Handles a bounded
+ * number of pages at a time, to limit memory.
  *
  * @module
  */
@@ -22,13 +22,12 @@ export interface RecheckOptions {
   readonly topic: string;
   readonly reader: Pick<TopicReader, "scan">;
   readonly files: JournalFiles;
-  /** The record of the topic that a line holds; undefined where it holds none, or another topic's. */
+  /** Returns the topic's record that a line holds; undefined if it holds none, or another topic's. */
   readonly decode: (line: JournalLine) => JournaledRecord | undefined;
-  /** Told now and then how many pages are done. */
   readonly onProgress: (pagesDone: number) => void;
 }
 
-/** A record that its line says to be in the topic, and that the topic holds no more. */
+/** A journaled record that the topic no longer holds. */
 export interface VanishedRecord {
   readonly account: PartitionAccount;
   readonly offset: number;
@@ -37,13 +36,13 @@ export interface VanishedRecord {
 /** 3 MB of hashes. */
 const PAGES_AT_ONCE = 16;
 
-/** Counts what differs in the accounts. Returns the records which have vanished from the topic meanwhile. */
+/** Counts the differences in the accounts. Returns the records that disappeared from the topic meanwhile. */
 export async function recheck(
   pages: readonly UnprovenPage[],
   options: RecheckOptions,
 ): Promise<readonly VanishedRecord[]> {
   const vanished: VanishedRecord[] = [];
-  // In the order of their lines, so that the pages of a group have them close together.
+  // Sorted by their lines, so that the lines of a group are close together.
   const startOf = ({ page }: UnprovenPage) => page.lines[0]?.start ?? 0;
   const ordered = pages.toSorted((a, b) => startOf(a) - startOf(b));
   for (let first = 0; first < pages.length; first += PAGES_AT_ONCE) {
@@ -109,7 +108,7 @@ class PageGroup {
     return this.#byPartition.get(partition)?.get(pageNumberOf(offset));
   }
 
-  /** Neighbouring pages are read in one. */
+  /** Adjacent pages are read together. */
   #topicRanges(): readonly { account: PartitionAccount; range: PositionRange }[] {
     return [...this.#byPartition.values()].flatMap((checks) => {
       const [first] = checks.values();
@@ -166,7 +165,7 @@ class PageCheck {
     this.#compared.add(offset);
   }
 
-  /** After the last line: a running tracker may have removed a segment since its lines were read first. */
+  /** Called after the last line: a running tracker may have removed a segment after its lines were first read. */
   leaveUndecided(): void {
     for (const index of this.#found.without(this.#compared)) {
       const offset = this.#page.firstOffset + index;
@@ -174,7 +173,7 @@ class PageCheck {
     }
   }
 
-  /** Offsets of records that the topic held at first, and the journals hold. */
+  /** Offsets of journaled records that the topic held at first. */
   *vanished(): Generator<number> {
     for (const index of this.#page.inTopic.without(this.#found)) {
       const offset = this.#page.firstOffset + index;
@@ -195,7 +194,7 @@ class PageCheck {
   }
 }
 
-/** Ranges in order, those that touch or overlap made one. */
+/** Returns sorted ranges with adjacent and overlapping ones merged. */
 function merged(ranges: readonly PositionRange[]): readonly PositionRange[] {
   const result: PositionRange[] = [];
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {

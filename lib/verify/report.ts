@@ -1,5 +1,5 @@
 /**
- * A verification as lines that a person reads.
+ * Formats a verification as text.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   type VerificationCounts,
 } from "./verification.ts";
 
-/** A table of more partitions than this is no table to read: only those with a trouble are in it. */
+/** With more partitions than this, the table shows only those with problems. */
 const PARTITIONS_SHOWN_MAX = 24;
 const EXAMPLE_LINES_MAX = 12;
 
@@ -46,7 +46,7 @@ const MEANINGS: Readonly<Record<ExampleKind, string>> = {
   unexplained: "in the journal, not in the topic, for no known reason",
 };
 
-/** Plain text, without control characters whatever the journal held. */
+/** Returns plain text; control characters from the journal are neutralized. */
 export function describeVerification(verification: Verification): readonly string[] {
   const { topic, topic_id, journals } = verification;
   return [
@@ -103,7 +103,6 @@ function describeExamples({ topic, partitions }: Verification): readonly string[
   return [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
 }
 
-/** Records that nobody can judge yet, by partition. */
 function describeUndecided({ topic, partitions }: Verification): readonly string[] {
   const lines = partitions.flatMap(({ partition, high, undecided, undecided_at_end }) => {
     const place = `${printable(topic)}[${partition}]`;
@@ -124,14 +123,14 @@ function describeUndecided({ topic, partitions }: Verification): readonly string
     : [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
 }
 
-/** What was seen and is no trouble of a record. */
+/** Lists observations that are not faults of a record. */
 function describeAsides(verification: Verification): readonly string[] {
   const lines: string[] = [];
   const say = (count: number, noun: string, what: string) => {
     if (count > 0) lines.push(`${counted(count, noun)} ${what}`);
   };
   say(verification.expired, "journaled record", "below the topic's first offset: expired");
-  say(verification.compacted, "journaled record", "gone from the topic by compaction");
+  say(verification.compacted, "journaled record", "removed from the topic by compaction");
   say(
     verification.duplicated_across_journals,
     "duplicate",
@@ -140,22 +139,22 @@ function describeAsides(verification: Verification): readonly string[] {
   say(
     verification.without_details,
     "journal line",
-    "without key, headers and timestamp: only the values were compared",
+    "without key, headers, and timestamp: only the values were compared",
   );
   say(
     verification.undetailed,
     "journal line",
-    "undetailed: without a topic id, or with an order_full that JSON readers may read differently",
+    "undetailed: without a topic id, or with an order_full that JSON parsers may read differently",
   );
   say(
     verification.removed,
     "record",
-    "journaled in segments that were removed for their age, by their manifests",
+    "in segments removed for their age, according to their manifests",
   );
   say(
     verification.superseded,
     "journal line",
-    "of records that the topic lost when its log was truncated: superseded",
+    "superseded: the topic lost their records when its log was truncated",
   );
   say(verification.beyond_end, "journal line", "newer than this verification: not judged");
   say(verification.outside_range, "journal line", "outside the range: not judged");
@@ -164,7 +163,7 @@ function describeAsides(verification: Verification): readonly string[] {
     "journal line",
     "of other topics, or of an earlier topic of this name: not judged",
   );
-  say(verification.torn_bytes, "byte", "at the journal's end, with no newline yet: not judged");
+  say(verification.torn_bytes, "byte", "at the journal's end without a newline yet: not judged");
   say(verification.unreadable_lines, "line", "in the journal that cannot be read:");
   for (const { path, byte } of verification.unreadable) {
     lines.push(`  ${printable(path)}, byte ${withThousands(byte)}`);
@@ -172,15 +171,15 @@ function describeAsides(verification: Verification): readonly string[] {
   return lines;
 }
 
-/** The closed segments against their manifests; a line for each that is not as it was. */
+/** Summarizes the closed segments, with a line for each that changed. */
 function describeSegments({ segments }: Verification): readonly string[] {
   const good = segments.filter(({ ok, state }) => ok && state !== "unsealed");
   const lines: string[] = [];
   if (good.length > 0) {
     const removedCount = good.filter(({ state }) => state === "removed").length;
     lines.push(
-      `${counted(good.length, "closed segment")} as when it was closed, by its manifest` +
-        (removedCount > 0 ? ` (${withThousands(removedCount)} removed for its age)` : ""),
+      `${counted(good.length, "closed segment")} unchanged, by manifest` +
+        (removedCount > 0 ? ` (${withThousands(removedCount)} removed for age)` : ""),
     );
   }
   const bad = segments.filter(({ ok }) => !ok);
@@ -208,18 +207,17 @@ function describeVerdict(verification: Verification): string {
     troubles.push(counted(verification.unreadable_lines, "unreadable line"));
   }
   const badSegmentCount = verification.segments.filter(({ ok }) => !ok).length;
-  if (badSegmentCount > 0) troubles.push(counted(badSegmentCount, "segment not as it was"));
+  if (badSegmentCount > 0) troubles.push(counted(badSegmentCount, "changed segment"));
   return `NOT PROVEN: ${troubles.join(", ")}`;
 }
 
-/** The ledger's verdict on one line. */
 export function describeLedger(
   { path, entries, in_topic, different, missing, in_deleted_topic: deleted = 0 }:
     LedgerVerification,
 ): string {
   const ofDeleted = deleted === 0
     ? ""
-    : ` (${withThousands(deleted)} of them went with a topic of this name that was deleted)`;
+    : ` (${withThousands(deleted)} of them were in a deleted topic of this name)`;
   return `ledger ${printable(path)}: ${withThousands(entries)} acknowledged = ` +
     `${withThousands(in_topic)} in the topic + ${withThousands(different)} different + ` +
     `${withThousands(missing)} missing${ofDeleted}`;

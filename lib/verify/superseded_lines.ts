@@ -1,10 +1,11 @@
 /**
- * Which journal lines are superseded: their log was truncated, and the cluster has other records at their offsets, or
- * none. After an unclean election, or after a broker lost what it had not flushed, that is no fault of the journal.
+ * Finds superseded journal lines: their log was truncated, and the cluster has other records or none at their
+ * offsets. This happens after an unclean election, or after a broker lost unflushed data, and is not a fault of the
+ * journal.
  *
- *     the line has an epoch      its partition's leader says where that epoch ends (OffsetForLeaderEpoch, KIP-101):
- *                                a line at or past the end is superseded, and so is one of an epoch the log lacks
- *     it has none                a later line of the same journal has its offset in a known epoch
+ *     line with an epoch      its partition's leader says where that epoch ends (OffsetForLeaderEpoch, KIP-101): lines at
+ *                             or past the end are superseded, and so are lines of epochs that the log lacks
+ *     line without an epoch   superseded if a later line of the same journal has its offset in a known epoch
  *
  * @module
  */
@@ -14,49 +15,49 @@ import type { JournaledRecord } from "../journal/line.ts";
 import { explainsLowerOffset } from "../tracker/start_position.ts";
 import { type EpochRun, HeldPartition } from "../journal/held_partition.ts";
 
-/** What a line that is not superseded tells beside its record, by the lines before it in its journal. */
+/** The result of checking a line that is not superseded against earlier lines of its journal. */
 export interface LinePosition {
-  /** Offsets of lines without an epoch that it supersedes. */
   readonly superseded: readonly EpochRun[];
-  /** A line of its partition with a higher offset comes before it, and neither a truncation nor a mark explains that. */
+  /**
+   * True if a line of its partition with a higher offset precedes it, and neither a truncation nor a mark explains
+   * that.
+   */
   readonly isOutOfOrder: boolean;
-  /** It has no epoch, though an earlier line of its partition has one. */
+  /** True if it has no epoch although an earlier line of its partition has one. */
   readonly lacksEpoch: boolean;
 }
 
 const NO_RUNS: readonly EpochRun[] = [];
 const IN_ORDER: LinePosition = { superseded: NO_RUNS, isOutOfOrder: false, lacksEpoch: false };
 
-/** What the lines of one journal have held so far of a partition. */
+/** The offsets of a partition in the lines of one journal read so far. */
 interface LinesSoFar {
   readonly held: HeldPartition;
   hasEpochs: boolean;
-  /** One past the highest offset, since the partition was last read on from a lower one. */
+  /** One past the highest offset since the partition was last read from a lower offset. */
   end: number;
 }
 
-/** Lines from `from` on are superseded; `Infinity` where none is, or nobody can say. */
+/** Lines from this offset on are superseded; `Infinity` if none are, or it is unknown. */
 type SupersededFrom = number;
 
 export interface SupersededLinesOptions {
   readonly topic: string;
   readonly topicId: string;
-  /** Undefined where no cluster can be asked: then no line with an epoch is taken for superseded. */
+  /** Undefined if there is no cluster to ask; then no line with an epoch counts as superseded. */
   readonly epochEnd: ((question: LeaderEpochQuestion) => Promise<LeaderEpochAnswer>) | undefined;
 }
 
 export class SupersededLines {
   readonly #options: SupersededLinesOptions;
-  /** By partition and epoch. */
   readonly #ends = new Map<string, SupersededFrom>();
-  /** By journal and partition. */
   readonly #lines = new Map<string, LinesSoFar>();
 
   constructor(options: SupersededLinesOptions) {
     this.#options = options;
   }
 
-  /** Returns whether a line is superseded; a promise where a leader has to be asked, once for each epoch. */
+  /** Returns whether a line is superseded; returns a promise if a leader must be asked, once per epoch. */
   isSuperseded({ partition, offset, leaderEpoch }: JournaledRecord): boolean | Promise<boolean> {
     if (leaderEpoch === undefined) return false;
     const key = `${partition} ${leaderEpoch}`;
@@ -68,7 +69,7 @@ export class SupersededLines {
     });
   }
 
-  /** Notes a line that is not superseded. The lines of a journal come in the order in which they were written. */
+  /** Notes a line that is not superseded. A journal's lines must come in the order in which they were written. */
   note(
     journal: number,
     { partition, offset, leaderEpoch }: JournaledRecord,
@@ -98,7 +99,7 @@ export class SupersededLines {
     if (answer === undefined) return Infinity;
     const { leaderEpoch, end } = answer;
     if (end?.epoch === epoch) return leaderEpoch === epoch ? Infinity : end.endOffset;
-    // The log has no such epoch, though a later leader knows of it.
+    // The log has no such epoch, although a later leader knows of it.
     return leaderEpoch > epoch ? 0 : Infinity;
   }
 }

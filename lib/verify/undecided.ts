@@ -1,6 +1,6 @@
 /**
- * Records that cannot be judged yet: an open transaction, their own or one before them, holds them back from every
- * reader of committed records; or a running tracker has not journaled them yet.
+ * Finds records that cannot be judged yet: an open transaction, their own or an earlier one, hides them from readers
+ * of committed records, or a running tracker has not journaled them yet.
  *
  * @module
  */
@@ -13,21 +13,21 @@ import { parseStatus, STATUS_BYTES_MAX, STATUS_NAME, STATUS_VALID_MS } from "../
 import { readFile, type Storage } from "../journal/storage.ts";
 
 /** Most transactions end sooner. */
-const PATIENCE_MS = 3_000;
+const TRANSACTION_WAIT_MS = 3_000;
 const POLL_MS = 100;
 
 /**
- * The offsets of partitions as they are now. Waits a little for the transactions that are open: what stays above
- * `high` is held back by one that does not end.
+ * Returns the partitions' current offsets. Waits briefly for open transactions: records that stay above `high` are
+ * held back by one that does not end.
  */
 export async function settledOffsets(
   cluster: Pick<ClusterClient, "offsets">,
   { topic, partitions }: { readonly topic: string; readonly partitions: readonly number[] },
 ): Promise<readonly OffsetRange[]> {
   let offsets = await cluster.offsets(topic, partitions);
-  // What comes later is not this verification's to judge.
+  // Records that arrive later are not judged.
   const ends = new Map(offsets.map(({ partition, highWatermark }) => [partition, highWatermark]));
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + TRANSACTION_WAIT_MS;
   const isSettled = ({ partition, high }: OffsetRange) => high >= (ends.get(partition) ?? 0);
   while (!offsets.every(isSettled) && performance.now() < deadline) {
     await delay(POLL_MS);

@@ -1,5 +1,5 @@
 /**
- * The verdict of `tracker verify`; its fields are what `--json` prints.
+ * The result of `tracker verify`; its fields are what `--json` prints.
  *
  * For each partition, and so for all of them:
  *
@@ -10,49 +10,49 @@
 
 import type { SegmentCheck } from "../journal/manifest_check.ts";
 
-/** What was found, in records and lines. */
+/** Counts of records and lines. */
 export interface VerificationCounts {
-  /** Records that the topic holds. */
+  /** Records in the topic. */
   readonly records: number;
-  /** Journal lines that were judged. */
+  /** Journal lines judged. */
   readonly journaled: number;
-  /** Records that are in no journal. */
+  /** Records in no journal. */
   readonly missing: number;
   /** Journal lines beyond the first of a record. */
   readonly duplicated: number;
-  /** Of these, the lines whose record is once in this journal and also in another one. */
+  /** Duplicated lines whose record is once in this journal and also in another one. */
   readonly duplicated_across_journals: number;
   /**
-   * Records of which a line says something else (another value, key, header, timestamp, or leader epoch), or of which no
-   * tracker writes such a line: a field is missing or unknown, or `order_full` is not the value.
+   * Records whose line differs (another value, key, header, timestamp, or leader epoch), or is not one that a tracker
+   * writes: a field is missing or unknown, or `order_full` is not the value.
    */
   readonly mismatched: number;
   /** Journal lines that come after a line of a later record of their partition. */
   readonly out_of_order: number;
   /** Journaled records below the first offset that the topic still holds. */
   readonly expired: number;
-  /** Journaled records that compaction may have removed: the topic's policy has it. */
+  /** Journaled records that compaction may have removed, by the topic's cleanup policy. */
   readonly compacted: number;
-  /** Journaled records that the topic does not hold, for no reason that could be found. */
+  /** Journaled records that are not in the topic, for no known reason. */
   readonly unexplained: number;
-  /** Records that were in a segment which was removed for its age, by the segment's manifest. */
+  /** Records in segments removed for their age, by the segments' manifests. */
   readonly removed: number;
   /**
-   * Journal lines of records that the topic lost when its log was truncated, by their leader epochs; in no other count.
-   * They stay in the journal, and are no fault of it.
+   * Journal lines of records lost when the topic's log was truncated, by their leader epochs; in no other count. They
+   * stay in the journal and are not a fault of it.
    */
   readonly superseded: number;
   /**
-   * Records that cannot be judged yet, so that verify has to be run again: those that an open transaction holds back, its
-   * own and those behind it; and those that a running tracker has not journaled yet, or whose lines it removed while they
-   * were compared. The first two are in no other count.
+   * Records that cannot be judged yet, so verify must be run again: those held back by an open transaction, those
+   * that a running tracker has not journaled yet, and those whose lines it removed during the comparison. The first
+   * two kinds are in no other count.
    */
   readonly undecided: number;
-  /** Of these, the records after the last line of their partition, which a running tracker has not journaled yet. */
+  /** Undecided records after the last line of their partition, which a running tracker has not journaled yet. */
   readonly undecided_at_end: number;
 }
 
-/** Returns the counts of all partitions together. */
+/** Sums the counts of all partitions. */
 export function totalOf(partitions: readonly VerificationCounts[]): VerificationCounts {
   const sum = (name: keyof VerificationCounts) =>
     partitions.reduce((total, counts) => total + counts[name], 0);
@@ -74,13 +74,13 @@ export function totalOf(partitions: readonly VerificationCounts[]): Verification
   };
 }
 
-/** A closed segment, against its manifest. */
+/** The result of checking a closed segment against its manifest. */
 export interface SegmentVerification extends SegmentCheck {
-  /** Its folder. */
+  /** Folder of the segment. */
   readonly journal: string;
 }
 
-/** Kinds of records of which the first offsets are kept. */
+/** Kinds of records whose first offsets are kept. */
 export const EXAMPLE_KINDS = [
   "missing",
   "duplicated",
@@ -94,68 +94,64 @@ export const EXAMPLE_KINDS = [
 /** One of {@link EXAMPLE_KINDS}. */
 export type ExampleKind = (typeof EXAMPLE_KINDS)[number];
 
-/** The first offsets of each kind, ten at most. */
+/** The first offsets of each kind, at most 10. */
 export type Examples = Readonly<Record<ExampleKind, readonly number[]>>;
 
-/** What was found of one partition. */
+/** The result for one partition. */
 export interface PartitionVerification extends VerificationCounts {
-  /** From 0 on. */
+  /** Partition number, from 0. */
   readonly partition: number;
   /** The first offset that the topic holds. */
   readonly low: number;
-  /** One past the last offset that was judged; what came into the topic later was not. */
+  /** One past the last judged offset; later records were not judged. */
   readonly high: number;
-  /** Where to look first. */
+  /** Offsets to look at first. */
   readonly examples: Examples;
 }
 
-/** A line that is no journal line: its file, and the byte at which it begins. */
+/** A line that is not a journal line. */
 export interface UnreadableLine {
-  /** The file. */
+  /** File that contains the line. */
   readonly path: string;
-  /** Where the line begins. */
+  /** Position of the line's first byte. */
   readonly byte: number;
 }
 
-/** Whether a topic and its journals agree. */
+/** The result of comparing a topic with its journals. */
 export interface Verification extends VerificationCounts {
-  /** Its name. */
+  /** Name of the topic. */
   readonly topic: string;
-  /** 32 hexadecimal digits; another one after the topic was deleted and created again. */
+  /** Topic id as 32 hexadecimal digits; changes when the topic is deleted and created again. */
   readonly topic_id: string;
-  /** How many journals were judged together. */
+  /** Number of journals judged together. */
   readonly journals: number;
-  /** Journal lines with no key, headers and timestamp to compare: the founding project's tracker keeps none. */
+  /** Journal lines without key, headers, and timestamp to compare: the founding project's tracker keeps none. */
   readonly without_details: number;
   /**
-   * Journal lines that say less than the tracker writes today, or more than all JSON readers agree on: lines without a topic
-   * id, and an `order_full` that earlier versions wrote although it is nested too deeply, for instance. What they say was
-   * compared.
+   * Journal lines with less than the tracker writes today, such as no topic id, or with something JSON readers may
+   * read differently, such as a too deeply nested `order_full` of earlier versions. Their fields were compared.
    */
   readonly undetailed: number;
-  /** Journal lines of records that came into the topic after the verification began: not judged. */
+  /** Journal lines of records that arrived after the verification began: not judged. */
   readonly beyond_end: number;
-  /** Journal lines outside the offsets that were asked about: not judged. */
+  /** Journal lines outside the requested offsets: not judged. */
   readonly outside_range: number;
   /** Journal lines of other topics, or of an earlier one of the same name: not judged. */
   readonly other_topics: number;
-  /**
-   * Lines that are no journal lines. Not ok: a journal has nothing else in it, and what such a line was
-   * nobody can say.
-   */
+  /** Lines that are not journal lines. They make the result not ok: it is unknown what such a line was. */
   readonly unreadable_lines: number;
-  /** Where the first of them are. */
+  /** Positions of the first unreadable lines. */
   readonly unreadable: readonly UnreadableLine[];
-  /** Bytes after the last newline of a journal that is being written, or was when its tracker died: not judged. */
+  /** Bytes after the last newline of a journal that is being written, or whose tracker died: not judged. */
   readonly torn_bytes: number;
-  /** What was found, by partition. */
+  /** Results by partition. */
   readonly partitions: readonly PartitionVerification[];
-  /**
-   * The closed segments: are they what they were when they were closed? That holds when the topic has forgotten
-   * their records, too.
-   */
+  /** Results of the closed segments. They also cover records that have expired from the topic. */
   readonly segments: readonly SegmentVerification[];
-  /** Every record of the topic is journaled once and in order, nothing else is, and no closed segment was changed. */
+  /**
+   * True if every record of the topic is journaled once and in order, nothing else is journaled, and no closed
+   * segment changed.
+   */
   readonly ok: boolean;
 }
 
@@ -169,7 +165,7 @@ const FAULTS = [
   "unreadable_lines",
 ] as const;
 
-/** Verification asks for a journal that holds every record exactly once, and nothing that it cannot explain. */
+/** Returns whether the journals hold every record exactly once and nothing unexplained. */
 export function isOk(verification: Omit<Verification, "ok">): boolean {
   return FAULTS.every((fault) => verification[fault] === 0) &&
     verification.segments.every(({ ok }) => ok);

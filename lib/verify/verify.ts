@@ -1,5 +1,5 @@
 /**
- * Entry points of `tracker verify`; `compare.ts` says how a topic is compared with its journals.
+ * Entry points of `tracker verify`; see `compare.ts` for the comparison.
  *
  * @module
  */
@@ -13,19 +13,19 @@ import type { Verification } from "./verification.ts";
 
 export type { VerifyProgress, VerifyScope } from "./compare.ts";
 
-/** What to compare with what, and how to reach the cluster. */
+/** The scope of a verification, and how to connect to the cluster. */
 export interface VerifyTopicOptions extends VerifyScope {
-  /** The way to the cluster. */
+  /** Connection settings of the cluster. */
   readonly connection: KafkaConnection;
 }
 
-/** {@link VerifyTopicOptions}, with a connection for questions about the topic. */
+/** {@link VerifyTopicOptions} with a connection for questions about the topic. */
 export interface VerifyOptions extends VerifyTopicOptions {
-  /** Of the same cluster: records are read through connections of their own. */
+  /** A client of the same cluster; records are read through separate connections. */
   readonly cluster: CompareOptions["cluster"];
 }
 
-/** {@link verifyJournals} through a connection of its own. */
+/** Verifies like {@link verifyJournals}, with a connection of its own. */
 export async function verifyTopic(options: VerifyTopicOptions): Promise<Verification> {
   await using cluster = await ClusterClient.connect(options.connection, "probe");
   await cluster.requireTopic(options.topic);
@@ -33,10 +33,10 @@ export async function verifyTopic(options: VerifyTopicOptions): Promise<Verifica
 }
 
 /**
- * Compares a topic with the journals of it.
+ * Compares a topic with its journals.
  *
- * @throws {Error} where a folder holds no journal, or the topic was created again meanwhile;
- * {RefusedError} where there is no such topic, or the cluster refuses; {BrokerUnreachableError}.
+ * @throws {Error} if a folder holds no journal, or the topic was created again meanwhile; {RefusedError} if there is
+ * no such topic, or the cluster refuses; {BrokerUnreachableError}.
  */
 export async function verifyJournals(options: VerifyOptions): Promise<Verification> {
   await requireJournals(options.directories);

@@ -43,7 +43,7 @@ const WRONG: readonly (readonly [ProgramName, readonly string[], RegExp])[] = [
   ["producer", ["--count", "-1"], /expected a whole number of at least 1/],
   ["producer", ["--duration", "10"], /expected a time such as 250ms, 30s, 2m or 1h/],
   ["producer", ["--broker", "nowhere"], /expected host:port/],
-  ["producer", ["--broker", "[::1]:9092"], /no IPv6 address: name a host/],
+  ["producer", ["--broker", "[::1]:9092"], /IPv6 addresses are not supported: use a host/],
   ["producer", ["--topic", "not a topic"], /expected a topic name/],
   ["producer", ["--key", "x"], /Allowed choices are customer, order, none/],
   ["producer", ["extra"], /^unexpected argument "extra" \(/],

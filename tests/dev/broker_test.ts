@@ -291,7 +291,7 @@ Deno.test({
         const second = await brokerProgram(args).output();
         assert.equal(
           new TextDecoder().decode(second.stdout),
-          `A Kafka broker answers at localhost:${port} already: nothing to start\n`,
+          `A Kafka broker already answers at localhost:${port}; nothing to start\n`,
         );
         assert.deepEqual([second.code, second.stderr.length], [0, 0]);
       });
@@ -303,7 +303,7 @@ Deno.test({
       const text = new TextDecoder().decode(stdout);
       assert.match(text, new RegExp(`running from Kafka's jars, data in ${dataDir}`));
       assert.match(text, new RegExp(`Kafka answers at localhost:${port}; Ctrl-C stops it`));
-      assert.match(text, /the broker has stopped; its data stays for the next start\n$/);
+      assert.match(text, /the broker has stopped; its data is kept for the next start\n$/);
       assert.equal(await isAlive(pid), false);
     } finally {
       await endProgram(program, dataDir);
@@ -467,7 +467,7 @@ Deno.test({
         const { code, stderr } = await brokerProgram(args, { PATH: binDir }).output();
         assert.match(
           new TextDecoder().decode(stderr),
-          /^error: No Kafka broker answers at localhost:\d+, no Docker engine answers, and Java 17 or newer with Maven was not found: install Docker, or Java 17 and Maven, or set KAFKA_BROKER to a broker of yours\n$/,
+          /^error: No Kafka broker answers at localhost:\d+, no Docker engine answers, and Java 17 or newer with Maven was not found: install Docker, or Java 17 and Maven, or set KAFKA_BROKER to an existing broker\n$/,
         );
         assert.equal(code, 1);
       });

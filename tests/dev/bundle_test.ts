@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { freePort, LOOPBACK } from "../../dev/local_port.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
+import { until } from "../site.ts";
 
 const broker = await liveBroker();
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
@@ -25,10 +27,39 @@ async function deno(
   };
 }
 
+/** The page and its script are in the bundle. */
+async function assertServes(script: string, cwd: string): Promise<void> {
+  const port = freePort();
+  const serving = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read"],
+      ...[script, "--serve", String(port)],
+    ],
+    cwd,
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+  try {
+    const ask = async (path: string) =>
+      await (await fetch(`http://${LOOPBACK}:${port}/${path}`)).text();
+    await until("the page is served", () => ask("").then(() => true, () => false));
+    for (const [, path = ""] of (await ask("")).matchAll(/(?:src|href)="(monitor\.\w+)"/g)) {
+      assert.ok((await ask(path)).length > 1_000, path);
+    }
+    await until(
+      "it has counted",
+      async () => JSON.parse(await ask("api/figures")).figures.received === 600,
+    );
+  } finally {
+    serving.kill("SIGTERM");
+    assert.equal((await serving.status).code, 0);
+  }
+}
+
 Deno.test("each program needs nothing of the checkout: bundled, and run from an empty folder", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bundle-" });
   try {
-    for (const name of ["producer", "tracker", "monitor"]) {
+    for (const name of ["producer", "tracker", "monitor", "monitor_web"]) {
       const bundled = await deno(["bundle", "--quiet", "--outdir", folder, `${name}.ts`]);
       assert.equal(bundled.code, 0, bundled.stderr);
     }
@@ -53,6 +84,7 @@ Deno.test("each program needs nothing of the checkout: bundled, and run from an 
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
     const shown = await run("monitor", ["--once", "--json"]);
     assert.equal(JSON.parse(shown.stdout).received, 600, shown.stderr);
+    await assertServes("monitor_web.js", folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

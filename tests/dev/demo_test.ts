@@ -97,7 +97,7 @@ Deno.test("demo --chaos: broker and tracker killed, the network cut, and the pro
     "tracker is killed": "appends nothing twice",
     "broker is killed": "is sent again, in order",
     "is cut": "the broker stores it once",
-    "swallows": "before its answer is there",
+    "drops": "before its answer arrives",
   };
   for (const [trouble, reason] of Object.entries(why)) {
     assert.match(

@@ -51,6 +51,7 @@ async function helpOfAll(): Promise<ReadonlyMap<string, string>> {
     "producer",
     "tracker",
     "monitor",
+    "monitor:web",
     "broker",
     "demo",
     "soak",
@@ -106,7 +107,7 @@ Deno.test("every message on the troubleshooting page is one that a program can s
   const sources = [
     ...sourceTexts(join(PROJECT, "lib")),
     ...sourceTexts(join(PROJECT, "dev")),
-    ...["producer.ts", "tracker.ts", "monitor.ts"].map((name) =>
+    ...["producer.ts", "tracker.ts", "monitor.ts", "monitor_web.ts"].map((name) =>
       Deno.readTextFileSync(join(PROJECT, name))
     ),
   ].join("\n");

@@ -147,13 +147,13 @@ Deno.test({
       for (const name of ["producer", "tracker", "monitor"]) {
         assert.match(
           stdout,
-          new RegExp(`^  ${name} +memory, MiB .* too short a run to judge$`, "m"),
+          new RegExp(`^  ${name} +memory, MiB .* run too short to judge$`, "m"),
         );
         assert.match(stdout, new RegExp(`^  ${name} +open handles .* flat$`, "m"));
       }
       assert.match(
         stdout,
-        /Nothing was lost, and nothing was repeated\.\n(.*\n)+The soak holds\.\n$/,
+        /Nothing was lost, and nothing was repeated\.\n(.*\n)+The soak passed\.\n$/,
       );
       const [logs] = [...Deno.readDirSync(`${folder}/logs`)];
       const archives = [...Deno.readDirSync(`${folder}/logs/${logs?.name}`)]

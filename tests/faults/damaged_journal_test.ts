@@ -174,7 +174,7 @@ Deno.test("foreign lines in the journal stay where they are and harm nothing", a
   const text = Deno.readTextFileSync(files.journal).split("\n");
   assert.equal(text[0], foreign[0]);
   assert.deepEqual(text.slice(41, 44), foreign);
-  assert.notEqual(logged(site.logs, /lines that are no records/).length, 0);
+  assert.notEqual(logged(site.logs, /lines that are not records/).length, 0);
   assertHolds(recordLines(files), await readTopic(site));
   await assertAllCommitted(site);
 });

@@ -231,20 +231,20 @@ Deno.test("checkManifests() names the segment of which one byte was changed, or 
     Deno.writeFileSync(folder.file(name), bytes.with(at, (bytes[at] ?? 0) ^ 1));
     const [[found, reason] = [""], ...others] = await troubles(folder);
     assert.equal(found, name);
-    assert.match(reason ?? "", /^the segment was changed: its SHA-256 is [0-9a-f]{64}, and was/);
+    assert.match(reason ?? "", /^the segment was changed: its SHA-256 is [0-9a-f]{64}, expected/);
     assert.deepEqual(others, []);
   }
   folder.copyFrom(whole);
   Deno.truncateSync(folder.file(name), size - 1);
   assert.match(
     (await troubles(folder))[0]?.[1] ?? "",
-    new RegExp(`has ${size - 1} bytes, and had`),
+    new RegExp(`has ${size - 1} bytes, expected`),
   );
   folder.copyFrom(whole);
   Deno.writeTextFileSync(folder.file(name), "\n", { append: true });
   assert.match(
     (await troubles(folder))[0]?.[1] ?? "",
-    new RegExp(`has ${size + 1} bytes, and had`),
+    new RegExp(`has ${size + 1} bytes, expected`),
   );
 });
 
@@ -263,7 +263,7 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
     [nameOf("events", 2), "its manifest is missing"],
     [
       nameOf("events", 3),
-      "the chain of manifests is broken: its manifest is number 3 of it, and number 2 is missing",
+      "the chain of manifests is broken: its manifest has number 3, but number 2 is missing",
     ],
   ]);
 
@@ -279,12 +279,12 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
   Deno.writeFileSync(manifest, bytes.with(150, 0xff));
   assert.deepEqual((await troubles(folder))[0], [
     nameOf("events", 2),
-    "its manifest is damaged: it is not UTF-8",
+    "its manifest is damaged: it is not valid UTF-8",
   ]);
 
   folder.copyFrom(whole);
   Deno.copyFileSync(folder.file(nameOf("manifest", 3)), manifest);
-  assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest is that of .*000003/);
+  assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest describes .*000003/);
 });
 
 Deno.test("checkManifests() finds a manifest that was made anew to fit a changed segment", async () => {
@@ -303,7 +303,7 @@ Deno.test("checkManifests() finds a manifest that was made anew to fit a changed
   assert.deepEqual(await troubles(folder), [[
     nameOf("events", 3),
     "the chain of manifests is broken: " +
-    "the manifest of tracker.events.000002 was changed after this one was made",
+    "the manifest of tracker.events.000002 was changed after this one was written",
   ]]);
 });
 
@@ -312,8 +312,8 @@ Deno.test("checkManifests() finds a chain that has a number twice, or no beginni
   const last = whole.names("tracker.manifest.").length;
   const previous = { segment: "tracker.events.000009", sha256: "0".repeat(64) };
   const lies = [
-    [last, { chain: last - 1 }, new RegExp(`two manifests are number ${last - 1} of it`)],
-    [1, { previous }, /its beginning is missing/],
+    [last, { chain: last - 1 }, new RegExp(`two manifests have number ${last - 1}`)],
+    [1, { previous }, /the first manifest is missing/],
     [2, { previous: null }, /the manifest of tracker.events.000001 was changed/],
   ] as const;
   using folder = new TestFolder();
@@ -482,7 +482,7 @@ Deno.test("A segment that has no manifest yet is told apart from one whose manif
     name: nameOf("events", last),
     state: "unsealed",
     ok: true,
-    reason: "it has no manifest yet: the tracker makes it when it runs",
+    reason: "it has no manifest yet: a running tracker writes it",
   });
 });
 

@@ -252,7 +252,7 @@ Deno.test("A closed segment of another size than the checkpoint covers is read a
     const path = folder.file("tracker.events.000001");
     Deno.writeTextFileSync(path, change(Deno.readTextFileSync(path)));
     await using it = await opened(folder);
-    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, and had \d+/);
+    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, but had \d+/);
     assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
   }
 });

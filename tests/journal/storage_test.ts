@@ -22,7 +22,7 @@ Deno.test("writeAll() goes on after short writes, and gives up on a disk that ta
   file.write = (bytes) => write(bytes.subarray(0, 3));
   await writeAll(file, encode("0123456789"));
   file.write = () => Promise.resolve(0);
-  await assert.rejects(writeAll(file, encode("more")), /4 bytes left and the disk took none/);
+  await assert.rejects(writeAll(file, encode("more")), /4 bytes left, but the disk accepted none/);
   file.close();
   assert.equal(Deno.readTextFileSync(folder.file("a")), "0123456789");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Patience } from "../../lib/kafka/client.ts";
+import type { RetryMode } from "../../lib/kafka/client.ts";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { JumpingClock } from "../jumping_clock.ts";
 import { ERROR, ScriptedGroupCluster } from "./scripted/group_cluster.ts";
@@ -30,8 +30,8 @@ Deno.test("ClusterClient.offsets() waits for a leader that has not heard of a ne
   assert.equal(refusals, 3);
 });
 
-function connect(cluster: ScriptedGroupCluster, patience: Patience): Promise<ClusterClient> {
-  return ClusterClient.connect({ brokers: cluster.brokers, clientId: "test" }, patience);
+function connect(cluster: ScriptedGroupCluster, retryMode: RetryMode): Promise<ClusterClient> {
+  return ClusterClient.connect({ brokers: cluster.brokers, clientId: "test" }, retryMode);
 }
 
 /** Errors that pass, by the request that is refused with them once or twice. */
@@ -159,7 +159,7 @@ Deno.test("ClusterClient.offsets() knows a partition that was added after it fir
   ]);
 });
 
-Deno.test("ClusterClient at probe patience waits for the cluster to find out that one of its brokers died", async () => {
+Deno.test("ClusterClient in probe mode waits for the cluster to find out that one of its brokers died", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   cluster.coordinator = 2;
@@ -175,7 +175,7 @@ Deno.test("ClusterClient at probe patience waits for the cluster to find out tha
   assert.deepEqual(await answer, []);
 });
 
-Deno.test("ClusterClient at probe patience says that one broker does not answer, not that none does", async () => {
+Deno.test("ClusterClient in probe mode says that one broker does not answer, not that none does", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   cluster.coordinator = 2;

@@ -66,7 +66,7 @@ Deno.test("connectionOf() asks for TLS where the first setting stands behind a b
   await Deno.remove(path);
 });
 
-Deno.test("a setting whose name has a character that no name has is refused by its line", () => {
+Deno.test("a setting whose name has an invalid character is refused by its line", () => {
   const lines: Readonly<Record<string, RegExp>> = {
     "\u00a0security.protocol=SSL":
       /line 2 has the invisible character U\+00A0.*security\.protocol\?/,
@@ -76,11 +76,11 @@ Deno.test("a setting whose name has a character that no name has is refused by i
     "security.protocol\u3000SSL": /line 2 has the invisible character U\+3000/,
     "security.\u2060protocol=SSL": /line 2 has the invisible character U\+2060/,
     "security.pro\ufefftocol=SSL": /line 2 has the invisible character U\+FEFF/,
-    "s\u0435curity.protocol=SSL": /line 2 has a character that no name has.*security\.protocol\?/,
+    "s\u0435curity.protocol=SSL": /line 2 has an invalid character.*security\.protocol\?/,
     "bootstrap.servers\u00a0=a:9092": /line 2 has the invisible character U\+00A0/,
     "s\0e\0c\0=1": /line 2 has the invisible character U\+0000/,
-    [`=${SECRET}`]: /line 2 has no name before its value/,
-    [`: ${SECRET}`]: /line 2 has no name before its value/,
+    [`=${SECRET}`]: /line 2 has a value without a setting name/,
+    [`: ${SECRET}`]: /line 2 has a value without a setting name/,
   };
   for (const [line, message] of Object.entries(lines)) {
     assert.match(refusal(`client.id=x\n${line}\n`), message);
@@ -126,7 +126,7 @@ Deno.test("a setting of security that a backslash has joined to the line before 
   ) {
     assert.match(
       refusal(text),
-      /line [23] sets security\.protocol, but belongs to the line before/,
+      /line [23] sets security\.protocol, but continues the line before/,
     );
   }
 });
@@ -153,11 +153,11 @@ Deno.test("what has no effect is named in a warning by its line, and by its name
       "ssl.protocol=TLSv1.3\nclient.id=a\nclient.id=b\nproducer.sasl.mechanism=PLAIN\n",
   );
   assert.deepEqual(warnings, [
-    "c.properties: 4 settings without effect here: acks (line 2), linger.ms (line 3), " +
+    "c.properties: 4 settings without effect: acks (line 2), linger.ms (line 3), " +
     "ssl.ca.location (line 6), ssl.protocol (line 7)",
-    "c.properties: no setting of Kafka, and without effect: line 4: did you mean bootstrap.servers?, " +
+    "c.properties: not a Kafka setting, ignored: line 4: did you mean bootstrap.servers?, " +
     "line 5, line 10",
-    "c.properties: client.id is set 2 times (lines 8, 9); the last counts",
+    "c.properties: client.id is set 2 times (lines 8, 9); the last one is used",
   ]);
   assert.deepEqual(read("# only\n\n! comments\n").warnings, []);
 });

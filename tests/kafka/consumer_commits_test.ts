@@ -71,7 +71,10 @@ Deno.test("GroupConsumer does not believe in a commit that the client never sent
   });
   batch.finish(true);
   await soon("it is noticed", () => member.noticesOf("commit-failed").length > 0);
-  assert.match(member.noticesOf("commit-failed")[0]?.reason ?? "", /the client sent no commit/);
+  assert.match(
+    member.noticesOf("commit-failed")[0]?.reason ?? "",
+    /the client did not send the commit/,
+  );
   assert.equal(member.committed(0)?.offset, 0);
   await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1);
   assert.equal(member.noticesOf("commit-failed").length, 1, "it is said once");

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { inflateSync } from "node:zlib";
-import { hasCommand } from "../site.ts";
+import { BROWSER, BROWSER_SKIPPED } from "./chromium.ts";
 import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
-const BROWSER = await firstInstalled(BROWSERS);
 const PNG_SIGNATURE_BYTES = 8;
 const PNG_CHUNK_OVERHEAD = 12;
 const FLAGS = [
@@ -23,13 +21,6 @@ const CONTROL_PAGE = `<img src="http://example.com/x.png"><script>console.error(
 
 function isOfPage(request: string): boolean {
   return !BROWSERS_OWN.test(request);
-}
-
-async function firstInstalled(names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) {
-    if (await hasCommand(name, "--version")) return name;
-  }
-  return undefined;
 }
 
 /** Stands in for the whole network: whatever a browser asks of it is noted, and refused. */
@@ -124,7 +115,7 @@ function writeHostileLogs(logs: Logs): void {
 
 Deno.test({
   name: "the report in a browser: no request, nothing on the console, light and dark as asked" +
-    (BROWSER === undefined ? ` (SKIPPED: none of ${BROWSERS.join(", ")} is installed)` : ""),
+    BROWSER_SKIPPED,
   ignore: BROWSER === undefined,
   async fn() {
     using logs = new Logs();

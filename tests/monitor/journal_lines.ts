@@ -57,6 +57,14 @@ export function orderJson(sequence: number): string {
   });
 }
 
+/** For a value that is no JSON. */
+export const NOT_JSON: Verdict = {
+  eventType: "message.received.deserialization_error",
+  isText: true,
+  deserialized: false,
+  error: "the value is not valid JSON",
+};
+
 export const VALIDATION_FAILURE: Verdict = {
   eventType: "message.received.validation_error",
   isText: true,

@@ -78,7 +78,7 @@ Deno.test({
     await untilReady(port);
     assert.deepEqual(await probe(port, "/live"), { status: 200, body: { live: true } });
     assert.deepEqual(await probe(port, "/ready"), { status: 200, body: { ready: true } });
-    assert.equal((await probe(port, "/metrics"))?.status, 404);
+    assert.equal((await probe(port, "/other"))?.status, 404);
 
     await setFileLimit(tracker.pid, "1000:unlimited");
     assert.equal((await site.run("producer", ["--rate", "max", "--count", "50"])).code, 0);
@@ -126,11 +126,12 @@ Deno.test("a health port that is taken is one plain line and exit code 1, before
   await assert.rejects(Deno.stat(site.logs), Deno.errors.NotFound);
 });
 
-Deno.test("probes change nothing, and only the two paths are there", async () => {
+Deno.test("probes change nothing, and only the three paths are there", async () => {
   await using endpoint = openHealthEndpoint({
     hostname: LOOPBACK,
     port: 0,
     notReadyReason: () => "starting",
+    metrics: () => "a 1\n",
     log: loggerOf("test"),
   });
   const ask = async (method: string, path: string) => {
@@ -140,7 +141,9 @@ Deno.test("probes change nothing, and only the two paths are there", async () =>
   };
   assert.equal(await ask("GET", "/live"), 200);
   assert.equal(await ask("HEAD", "/ready"), 503);
+  assert.equal(await ask("GET", "/metrics"), 200);
   assert.equal(await ask("POST", "/live"), 405);
+  assert.equal(await ask("POST", "/metrics"), 405);
   assert.equal(await ask("GET", "/"), 404);
   assert.equal(await ask("GET", "/ready/../live?x=1"), 200);
 });

@@ -35,7 +35,7 @@ const DENO_TASK = [Deno.execPath(), "task"];
 const START_TIMEOUT_MS = 90_000;
 const NPX = ["npx", "-y", `deno@${Deno.version.deno}`, "task"];
 /** What the programs say when they are forced out. */
-const FORCED = /at once: |again: leaving|left at once/;
+const FORCED = /at once: |again: leaving|left at once|exited immediately|exiting immediately/;
 
 const noTerminal = await missingTerminal();
 const noNpx = noTerminal ??
@@ -89,7 +89,7 @@ function stoppablePrograms() {
       name: "soak",
       args: ["--minutes", "5", "--rate", "20"],
       running: /monitor \d+ MiB; .* [1-9]\d* journaled/,
-      stopped: /The soak holds/,
+      stopped: /The soak passed/,
     },
     broker: {
       name: "broker",

@@ -108,7 +108,7 @@ const DASHBOARD = join(
   "..",
   "deploy",
   "grafana",
-  "orderflow.json",
+  "orderflow-otel.json",
 );
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PartitionStanding } from "../../lib/kafka/consumer/api.ts";
-import { assess, type Observation } from "../../lib/tracker/standing.ts";
+import { assess, blockedPartitions, type Observation } from "../../lib/tracker/standing.ts";
 
 const MOVING: PartitionStanding = {
   partition: 0,
@@ -84,7 +84,11 @@ const CASES: Readonly<
     withConsumer({
       hindrance: { kind: "failing", forMs: 8_000, reason: "KafkaJSConnectionClosedError" },
     }),
-    ["waiting", false, "brokers answer, but nothing has succeeded for 8 s (a broker hung up)"],
+    [
+      "waiting",
+      false,
+      "brokers answer, but nothing has succeeded for 8 s (a broker closed the connection)",
+    ],
   ],
   "locked out, by the client's words": [
     withConsumer({ hindrance: { kind: "refused", reason: "KafkaJSSASLAuthenticationError" } }),
@@ -217,6 +221,17 @@ Deno.test("assess() explains a partition that stands still by what holds up the 
     assert.ok(hasCommonCause);
   }
   assert.equal(assess({ ...WELL, ...still, ...STILL }).hasCommonCause, false);
+});
+
+Deno.test("blockedPartitions() returns those that someone has to help, and all where the tracker is blocked", () => {
+  assert.deepEqual(blockedPartitions(WELL), []);
+  const letter = { topic: "orders", partition: 1, offset: 4, error: "too large" };
+  assert.deepEqual(blockedPartitions({ ...WELL, blockedLetters: new Map([[1, letter]]) }), [1]);
+  assert.deepEqual(blockedPartitions({ ...WELL, stallReason: "disk full" }), [0, 1]);
+  const failing = withConsumer({ commitFailure: "fenced" });
+  assert.deepEqual(blockedPartitions({ ...WELL, ...failing }), [0, 1]);
+  const behindTransaction = withPartition({ openTransaction: OPEN });
+  assert.deepEqual(blockedPartitions({ ...WELL, ...behindTransaction, ...STILL }), []);
 });
 
 for (const [title, [observed, [state, isReady, reason]]] of Object.entries(CASES)) {

@@ -28,7 +28,7 @@ Deno.test("checkLedger() refuses a ledger whose offsets go back or repeat within
   for (const offsets of [[5, 6, 4], [5, 6, 6], [0, 0]]) {
     await assert.rejects(check(offsets), {
       name: "SyntaxError",
-      message: `the ledger is not in order at partition 0, offset ${offsets.at(-1)}`,
+      message: `the ledger's offsets are not ascending at partition 0, offset ${offsets.at(-1)}`,
     });
   }
   await assert.rejects(check([0, 1, 5]), { message: "the ledger is in order" });

@@ -13,7 +13,7 @@ const MODES: readonly ProxyMode[] = [
 
 export default {
   nodes: 1,
-  does: "delays, slices, swallows, cuts, or refuses every connection to the broker, or its answers",
+  does: "delays, slices, drops, cuts, or refuses every connection to the broker, or its answers",
   visible: "delays",
   async strike(stage, [which, how, end]) {
     const { proxy } = stage;

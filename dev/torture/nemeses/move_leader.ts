@@ -14,7 +14,7 @@ export default {
         topics: [{ topic: TOPICS.main, partitionAssignment: [{ partition, replicas }] }],
       });
       stage.tell(`partition ${partition} moves to brokers ${replicas.join(" and ")}`);
-      // With a broker down on top of it, no replica of the partition may be left.
+      // If a broker also goes down, the partition may have no replica left.
       await stage.wait(4_000);
     });
   },

@@ -7,7 +7,7 @@ export default {
   visible: "records that wait behind it; aborted ones in no journal",
   async strike(stage, [which, how, end, count]) {
     const partition = Math.floor(which * stage.partitionCounts.main);
-    // A transactional id has one transaction at a time.
+    // A transactional id has only one transaction at a time.
     await stage.exclusively(`transaction ${partition}`, async () => {
       const outcome = pick(["commit", "abort", "vanish"] as const, end);
       const producer = stage.kafka.producer({
@@ -25,9 +25,9 @@ export default {
         await stage.wait(how * 10_000);
         if (outcome === "commit") await transaction.commit();
         if (outcome === "abort") await transaction.abort();
-        // The broker aborts it meanwhile: after the timeout of 6 s, of which it looks every 10 s.
+        // The broker aborts it meanwhile: after the timeout of 6 s, which it checks every 10 s.
         if (outcome === "vanish") await stage.wait(17_000);
-        // Nothing is to stay open until the judge reads.
+        // Nothing may stay open when the judge reads.
         if (outcome === "vanish" && stage.healing.aborted) await transaction.abort();
       } finally {
         await producer.disconnect();

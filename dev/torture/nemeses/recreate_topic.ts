@@ -3,7 +3,7 @@ import { writeBurst } from "../load.ts";
 import type { Nemesis } from "../nemesis.ts";
 import { TOPICS } from "../stage.ts";
 
-/** So far past the old end that a tracker which knows of nothing reads on. */
+/** So far past the old end that an unaware tracker continues reading. */
 const BURST_MORE = 20;
 
 export default {
@@ -21,7 +21,7 @@ export default {
         for (const { program } of stage.trackers) program?.signal(name);
       };
       const id = topicIdOf(stage, topic);
-      const incarnation = incarnations[role]++; // what is on its way now belongs to neither
+      const incarnation = incarnations[role]++; // records in flight now belong to neither
       if (unseen < 0.5) signal("SIGSTOP");
       try {
         await stage.deleteTopic(topic);

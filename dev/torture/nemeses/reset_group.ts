@@ -24,8 +24,8 @@ export default {
         if (slot.program === undefined) await stage.startTracker(slot);
       }
     };
-    // Nobody else starts or stops a tracker meanwhile, nor a broker: kafkajs moves offsets as a member of the group, and
-    // would stay a member, for good, where the broker goes away before it has left.
+    // Nobody else may start or stop a tracker or a broker meanwhile. kafkajs moves offsets as a member of the group,
+    // and would stay a member forever if the broker went down before it left.
     await stage.trackers.reduce(
       (work, { name }) => () => stage.exclusively(name, work),
       () => stage.exclusively("brokers", strike).finally(restart),

@@ -2,7 +2,7 @@ import type { Nemesis } from "../nemesis.ts";
 import { pick } from "../schedule.ts";
 
 export default {
-  does: "kills a broker with SIGKILL, or stops it in order, and starts it again",
+  does: "kills a broker with SIGKILL, or stops it cleanly, and starts it again",
   visible: "delays and other leaders; the operating system keeps what a killed broker wrote",
   async strike(stage, [which, how, end]) {
     const node = pick(stage.nodes, which);

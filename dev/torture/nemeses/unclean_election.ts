@@ -10,7 +10,7 @@ export default {
   visible: "acknowledged records are gone from the topic; the journal keeps them, with a mark",
   async strike(stage, [which, alone]) {
     await stage.exclusively("brokers", async () => {
-      // Asking fails as long as any partition has no leader.
+      // The request fails while any partition has no leader.
       const ask = () => stage.admin.fetchTopicMetadata({ topics: [TOPICS.main] });
       const state = () => ask().then(({ topics }) => topics[0]?.partitions ?? [], () => []);
       let partitions = await state();

@@ -1,9 +1,9 @@
 /**
- * Assigns a group's partitions to its members as Kafka's `RoundRobinAssignor` does, whose protocol name it has: Java
- * clients that use that assignor can be members of the same group, and its leader.
+ * Assigns a group's partitions like Kafka's `RoundRobinAssignor`, under the same protocol name. Java clients that use
+ * that assignor can be members of the same group and lead it.
  *
- * kafkajs's own round-robin assigner deals the leader's topics to every member, whatever each subscribes to: the
- * partitions that a member did not ask for are then read by nobody.
+ * kafkajs's own round-robin assigner ignores subscriptions: it assigns the leader's topics to every member, and nobody
+ * reads the partitions of a member that did not subscribe to them.
  *
  * @module
  */
@@ -18,7 +18,6 @@ import {
   type TopicPartitions,
 } from "../protocol/consumer_protocol.ts";
 
-/** A member of a group, as its leader sees it. */
 export interface SubscribedMember {
   readonly memberId: string;
   /** `group.instance.id` of a static member. */
@@ -26,15 +25,14 @@ export interface SubscribedMember {
   readonly topics: readonly string[];
 }
 
-/** Kafka's name for the protocol. */
 const PROTOCOL_NAME = "roundrobin";
 const METADATA_ATTEMPTS = 3;
 
 /**
- * Deals the partitions, sorted by topic and number, to the members in turn, and passes over those that do not
- * subscribe to the topic. Static members come first, by instance id, then the others by member id.
+ * Assigns the partitions, sorted by topic and number, to the members in turn, skipping those that do not subscribe to
+ * the topic. Static members come first, by instance id, then the others, by member id.
  *
- * @param partitionCounts topics that are left out have no partitions.
+ * @param partitionCounts by topic; missing topics have no partitions.
  * @returns an entry for every member.
  */
 export function assignRoundRobin(
@@ -49,7 +47,7 @@ export function assignRoundRobin(
   let turn = 0;
   for (const topic of topicsOf(members)) {
     for (let partition = 0; partition < (partitionCounts.get(topic) ?? 0); partition++) {
-      // Ends: the topic is one of theirs.
+      // Terminates: at least one member subscribes to the topic.
       while (!sorted[turn % sorted.length]?.topics.has(topic)) turn++;
       const assignment = sorted[turn++ % sorted.length]?.assignment;
       const assigned = assignment?.get(topic);
@@ -60,7 +58,6 @@ export function assignRoundRobin(
   return new Map(sorted.map(({ memberId, assignment }) => [memberId, assignment]));
 }
 
-/** The topics of all members, each once, in the order of their names. */
 function topicsOf(members: readonly SubscribedMember[]): readonly string[] {
   return [...new Set(members.flatMap(({ topics }) => topics))].sort(compare);
 }
@@ -71,32 +68,27 @@ function compareMembers(one: SubscribedMember, other: SubscribedMember): number 
   return compare(one.groupInstanceId ?? one.memberId, other.groupInstanceId ?? other.memberId);
 }
 
-/** By UTF-16 code units, as Java compares strings. */
+/** Compares UTF-16 code units, as Java does. */
 function compare(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** A topic at the time of an assignment. */
 export type TopicState = Pick<TopicMetadata, "topicId" | "partitionCount">;
 
-/** What the leader of a group assigned. */
 export interface GroupAssignment {
-  /** The topics that any member subscribes to. */
   readonly subscribedTopics: readonly string[];
-  /** Those of them that exist and may be described. */
+  /** The subscribed topics that exist and that this user may describe. */
   readonly topics: ReadonlyMap<string, TopicState>;
-  /** Members whose subscription could not be decoded: nothing was assigned to them. */
+  /** Members whose subscription cannot be decoded; they were assigned nothing. */
   readonly unreadableMembers: readonly string[];
 }
 
 export interface RoundRobinOptions {
-  /** That of the consumer, as kafkajs gives it to its assigners. */
   readonly cluster: ClientCluster;
-  /** Called each time that this member is the leader and has assigned the group's partitions. */
+  /** Called each time this member, as the leader, has assigned the group's partitions. */
   readonly onAssigned: (assignment: GroupAssignment) => void;
 }
 
-/** Returns {@link assignRoundRobin} as kafkajs's consumers use an assigner. */
 export function roundRobinAssigner({ cluster, onAssigned }: RoundRobinOptions): Assigner {
   return {
     name: PROTOCOL_NAME,
@@ -116,7 +108,7 @@ export function roundRobinAssigner({ cluster, onAssigned }: RoundRobinOptions): 
         unreadableMembers: subscribed.filter(({ isReadable }) => !isReadable)
           .map(({ memberId }) => memberId),
       });
-      // To every member: a Java client cannot decode the empty answer that one which was left out gets.
+      // Includes every member: a Java client cannot decode the empty answer that the coordinator sends to one left out.
       return [...assignments].map(([memberId, assignment]) => ({
         memberId,
         memberAssignment: encodeAssignment(assignment),
@@ -125,10 +117,7 @@ export function roundRobinAssigner({ cluster, onAssigned }: RoundRobinOptions): 
   };
 }
 
-/**
- * A subscription that cannot be decoded is taken for one to no topics: the other members go on, and whoever sent it
- * gets nothing that it might not understand.
- */
+/** Decodes a member's subscription. An undecodable one counts as empty, so that the other members can continue. */
 function subscriptionOf(
   member: GroupMember & { readonly groupInstanceId?: string | null },
 ): SubscribedMember & { readonly isReadable: boolean } {
@@ -142,7 +131,7 @@ function subscriptionOf(
   }
 }
 
-/** Those topics that exist and may be described: another member's topic is never an error for the group. */
+/** Fetches the topics that exist and may be described. Others are skipped: another member's topic is no error. */
 async function fetchTopics(
   cluster: ClientCluster,
   topics: readonly string[],

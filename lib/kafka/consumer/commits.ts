@@ -1,10 +1,9 @@
 /**
- * Commits what became safe, one commit at a time, for all partitions that have something to commit. It is
- * tried again until it gets through, or this member's place in the group is another one.
+ * Commits safe offsets of all partitions, one request at a time. Retries until the commit succeeds or the membership
+ * ends.
  *
- * kafkajs's `consumer.commitOffsets` resolves without committing once the consumer stops: offsets are
- * committed through a batch's own `commitOffsetsIfNecessary`, explicitly, and count as committed only when
- * the COMMIT_OFFSETS event says so.
+ * kafkajs's `consumer.commitOffsets` resolves without committing once the consumer is stopping. So offsets are
+ * committed through a batch's `commitOffsetsIfNecessary`, and count as committed only after the COMMIT_OFFSETS event.
  *
  * @module
  */
@@ -17,10 +16,8 @@ import type { CommitPoint } from "./api.ts";
 
 export interface CommitsOptions {
   readonly topic: string;
-  /** Commits, or throws; kafkajs's own way to do so. */
   readonly send: EachBatchPayload["commitOffsetsIfNecessary"];
   readonly metadataOf: (point: CommitPoint) => string;
-  /** Whether this member may still commit. */
   readonly isCurrent: () => boolean;
   readonly onCommitted: () => void;
   readonly onFailed: (points: readonly CommitPoint[], error: unknown) => void;
@@ -31,7 +28,7 @@ const RETRY_WAIT_MS = 500;
 export class Commits {
   readonly #options: CommitsOptions;
   readonly #waiting = new Map<number, CommitPoint>();
-  /** What the last COMMIT_OFFSETS events said, by partition. */
+  /** Offsets in the last COMMIT_OFFSETS events, by partition. */
   readonly #confirmed = new Map<number, string>();
   #underWay: Promise<void> | undefined;
 
@@ -39,23 +36,20 @@ export class Commits {
     this.#options = options;
   }
 
-  /** Resolves when no commit is under way. */
   get settled(): Promise<void> {
     return this.#underWay ?? Promise.resolve();
   }
 
-  /** Whether nothing waits to be committed. */
   get isDone(): boolean {
     return this.#waiting.size === 0;
   }
 
   add(point: CommitPoint): void {
     this.#waiting.set(point.partition, point);
-    // Not before the next turn: what becomes safe in this one is committed together.
+    // Deferred, so that everything that becomes safe in this turn of the event loop is committed together.
     this.#underWay ??= Promise.resolve().then(() => this.#commitAll());
   }
 
-  /** To be called with what the COMMIT_OFFSETS event says. */
   noteConfirmed(partition: number, offset: string): void {
     this.#confirmed.set(partition, offset);
   }
@@ -72,17 +66,17 @@ export class Commits {
         if (!isCurrent() || isRebalanceReason(reasonOf(error))) break;
         onFailed(points, error);
         for (const point of points) {
-          // What became safe meanwhile is further on.
+          // A point added meanwhile is further ahead.
           if (!this.#waiting.has(point.partition)) this.#waiting.set(point.partition, point);
         }
         await delay(RETRY_WAIT_MS);
       }
     }
-    // In the turn in which none was left: what becomes safe in the next one would else be committed by nobody.
+    // In the same turn as the loop's last check; otherwise a point added in between would never be committed.
     this.#underWay = undefined;
   }
 
-  /** @throws {RefusedError} unless the COMMIT_OFFSETS event named each of these commits. */
+  /** @throws {RefusedError} if the COMMIT_OFFSETS event did not confirm all of these commits. */
   async #commit(points: readonly CommitPoint[]): Promise<void> {
     const { topic, send, metadataOf } = this.#options;
     const partitions = points.map((point) => ({
@@ -96,7 +90,7 @@ export class Commits {
       this.#confirmed.get(partition) === offset
     );
     if (!isConfirmed) {
-      throw new RefusedError("the client sent no commit", { reason: "NO_COMMIT" });
+      throw new RefusedError("the client did not send the commit", { reason: "NO_COMMIT" });
     }
   }
 }

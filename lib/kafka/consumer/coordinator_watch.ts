@@ -1,11 +1,11 @@
 /**
- * Finds out that a group's coordinator is gone for good. kafkajs asks the one that it joined with for ever: fetches go
- * on, and neither heartbeats nor commits get through. A consumer that is built again finds the new one.
+ * Detects that a group's coordinator is gone for good. kafkajs keeps asking the coordinator that it joined with:
+ * fetches succeed, but heartbeats and commits do not. A rebuilt consumer finds the new coordinator.
  *
  * @module
  */
 
-/** Checks in a row: after a thread that was blocked the next heartbeat has its chance. */
+/** Consecutive late checks required, so that after a blocked thread the next heartbeat is still in time. */
 const LATE_CHECKS_MIN = 3;
 
 export class CoordinatorWatch {
@@ -14,24 +14,23 @@ export class CoordinatorWatch {
   #heardAtMs: number;
   #lateChecks = 0;
 
-  /** @param sessionTimeoutMs after which a member that is not heard of has lost its place. */
+  /** @param sessionTimeoutMs time after which a silent member loses its partitions. */
   constructor(sessionTimeoutMs: number, now: () => number = () => performance.now()) {
     this.#sessionTimeoutMs = sessionTimeoutMs;
     this.#now = now;
     this.#heardAtMs = now();
   }
 
-  /** A heartbeat was answered, or the group joined. */
   heard(): void {
     this.#heardAtMs = this.#now();
     this.#lateChecks = 0;
   }
 
   /**
-   * To be called once a second. Returns for how many milliseconds the coordinator has not answered, where
-   * that is a reason to build the consumer again; then it begins anew.
+   * Must be called once a second. If the consumer should be rebuilt, returns for how many milliseconds the coordinator
+   * has not answered, and resets the timer.
    *
-   * @param isServed whether other brokers answer, and the member is in its group: else the fault is another.
+   * @param isServed true if other brokers answer and the member is in its group; otherwise something else is wrong.
    */
   check(isServed: boolean): number | undefined {
     const lateMs = this.#now() - this.#heardAtMs;

@@ -1,26 +1,26 @@
 /**
- * A member of a consumer group that hands over batches and commits what its owner says is safe. One
- * kafkajs consumer after another does the fetching; each join makes a {@link Membership}.
+ * A consumer group member that hands over batches and commits the offsets that its owner reports as safe. Each session
+ * fetches with a new kafkajs consumer; each join creates a {@link Membership}.
  *
- *     GroupConsumer    runs until it is stopped; builds a session again when it dies or falls silent
+ *     GroupConsumer    runs until it is stopped; rebuilds the session when it dies or falls silent
  *       Session        one kafkajs consumer, from its connection to its end
- *         Membership   from a join to the next; decides where to read on
+ *         Membership   from one join to the next; decides where to resume
  *           PartitionPipeline   batches of one partition, in order
  *           Commits             one at a time
  *
- * What kafkajs 2.2.4 does if nothing is done, and the guard against it:
+ * Problems of kafkajs 2.2.4, and the guards against them:
  *
- * - its assigner deals a topic's partitions to members that do not subscribe to it, and a group notices new
+ * - Its assigner assigns a topic's partitions to members that do not subscribe to it, and a group notices new
  *   partitions after five minutes: `assigner.ts`, `group_watch.ts`.
- * - a rebalance is told after the fact: work that is under way is finished and committed before this
- *   member joins again (`beforeJoining` in `kafkajs/group_member.ts`).
- * - a topic created again is not noticed: batches carry the topic's id and can have it confirmed.
- * - a consumer would create a missing topic: not allowed.
- * - it checks no checksum and its filter of aborted records has holes: batches are decoded by us
- *   (`kafkajs/fetch_bytes.ts`), and one whose checksum is wrong is refused.
- * - it can die while the process lives, or hang in silence: it is rebuilt, with backoff.
- * - it fetches nothing and sends no heartbeat while a handler waits: no handler waits here. Work goes on
- *   beside it, and a partition with too much of it is paused.
+ * - It reports a rebalance after the fact. Work in progress is finished and committed before this member rejoins
+ *   (`beforeJoining` in `kafkajs/group_member.ts`).
+ * - It does not notice that a topic was recreated. Batches carry the topic's id and can confirm it.
+ * - A consumer would create a missing topic. This is disabled.
+ * - It verifies no checksum, and lets some aborted records through. We decode batches ourselves
+ *   (`kafkajs/fetch_bytes.ts`) and refuse corrupt ones.
+ * - It can die or hang silently while the process lives. It is rebuilt, with backoff.
+ * - It neither fetches nor sends heartbeats while a handler waits. Handlers here do not wait: work continues in the
+ *   background, and a partition with too much of it is paused.
  *
  * @module
  */
@@ -45,7 +45,7 @@ import type {
 import { Commits } from "./commits.ts";
 import { CoordinatorWatch } from "./coordinator_watch.ts";
 import { GroupWatch } from "./group_watch.ts";
-import { LagBook } from "./lag.ts";
+import { LagTracker } from "./lag.ts";
 import { Liveness } from "./liveness.ts";
 import { Membership } from "./membership.ts";
 import { HANDLER_PATIENCE_MS } from "./partition_pipeline.ts";
@@ -54,10 +54,10 @@ import { type Joined, Session } from "./session.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const SESSION_TIMEOUT_MS = 10_000;
-/** How long a rebalance or a stop waits for the work under way. */
+/** Limit of the wait for work in progress at a rebalance or stop. */
 const DRAIN_TIMEOUT_MS = 8_000;
 const WATCH_INTERVAL_MS = 1_000;
-/** Fetches are answered four times a second, with records or without. */
+/** Fetches are answered four times a second, with or without records. */
 const FETCHES_SUCCEED_WITHIN_MS = 2_000;
 const PROBE_INTERVAL_MS = 1_000;
 const REBUILD_WAIT_MIN_MS = 500;
@@ -67,22 +67,20 @@ export class GroupConsumer {
   readonly #options: GroupConsumerOptions;
   readonly #client: Kafka;
   readonly #cluster: ClusterClient;
-  /** Finds the topic as it is at some time after the call. */
+  /** Describes the topic; concurrent callers share a request that starts after their call. */
   readonly #findTopic: () => Promise<TopicDescription | undefined>;
   readonly #groupWatch: GroupWatch;
   #session: Session | undefined;
   #membership: Membership | undefined;
   #isStopping = false;
-  /** The partitions that cannot be read at the moment. */
   readonly #unreadable = new Map<number, UnreadableBatch>();
-  /** Why commits fail at the moment. */
   #commitFailure: string | undefined;
   readonly #liveness = new Liveness();
-  readonly #lag = new LagBook();
+  readonly #lag = new LagTracker();
   readonly #prober: Prober;
   readonly #coordinator: CoordinatorWatch;
 
-  /** @param cluster connected with patience `persist`; stays the caller's to close. */
+  /** @param cluster connected in `persist` mode; closed by the caller. */
   constructor(cluster: ClusterClient, options: GroupConsumerOptions) {
     const { topic, connection } = options;
     this.#options = options;
@@ -98,23 +96,19 @@ export class GroupConsumer {
     });
   }
 
-  /**
-   * Where this member will read on, by partition that is assigned to it; undefined while it has joined no
-   * group, or does not know yet where to read on.
-   */
+  /** The next offset to read, by assigned partition; undefined until the group is joined and the starts are decided. */
   get positions(): ReadonlyMap<number, number> | undefined {
     return this.#membership?.hasBegun ? this.#membership.positions() : undefined;
   }
 
   /**
-   * Partitions of the topic that no member of the group holds, so that nobody reads them; undefined while it is not
-   * known: before a join, for a few seconds after it, and where this user may not describe the group.
+   * Partitions of the topic that no group member holds, so that nobody reads them; undefined while not known: before a
+   * join, for a few seconds after it, and if this user may not describe the group.
    */
   get unassigned(): readonly number[] | undefined {
     return this.#groupWatch.unassigned;
   }
 
-  /** What is known now of this member, its partitions, and what hinders it. */
   get standing(): ConsumerStanding {
     const positions = this.#membership?.isPlaced ? this.#membership.positions() : undefined;
     return {
@@ -130,9 +124,9 @@ export class GroupConsumer {
   }
 
   /**
-   * Consumes until {@link stop}; rebuilds the consumer whenever it dies or falls silent.
+   * Consumes until {@link stop}. Rebuilds the consumer when it dies or falls silent.
    *
-   * @throws {RefusedError} where the cluster refuses what cannot be cured by trying again.
+   * @throws {RefusedError} if the cluster refuses permanently.
    */
   async run(): Promise<void> {
     using _watching = this.#startWatches();
@@ -159,12 +153,12 @@ export class GroupConsumer {
     }
   }
 
-  /** Finishes the batches in hand, commits them, leaves the group. */
+  /** Finishes and commits the batches in progress, then leaves the group. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     const session = this.#session;
     if (session === undefined) return;
-    // The membership ends after this, so that the batches in hand can still be committed.
+    // Before the membership ends, so that these batches can still be committed.
     const isDrained = await this.#drain();
     if (!isDrained) this.#options.onNotice({ kind: "left-uncommitted" });
     await session.disconnect();
@@ -226,7 +220,7 @@ export class GroupConsumer {
     this.#membership?.end();
     this.#membership = undefined;
     this.#groupWatch.left();
-    // The last figures of a run stay, for its totals.
+    // After a stop the last figures are kept, for the totals.
     if (!this.#isStopping) this.#lag.assign(new Map());
     this.#liveness.joining();
     await session.disconnect();
@@ -280,7 +274,8 @@ export class GroupConsumer {
     this.#lag.assign(
       new Map(partitions.map(({ partition, committed }) => {
         const position = positions?.get(partition) ?? 0;
-        // What is committed past the position is of an earlier topic of this name, or not in our journal: still to be read.
+        // A commit past the position is of an earlier topic of this name, or not in our journal: it is still to be
+        // read.
         return [partition, committed && Math.min(committed.offset, position)];
       })),
     );
@@ -288,13 +283,13 @@ export class GroupConsumer {
     this.#liveness.joined();
   }
 
-  /** Work that is under way is finished and committed while this member still has its partitions. */
+  /** Finishes and commits work in progress while this member still has its partitions. */
   async #beforeJoining(): Promise<void> {
     this.#liveness.joining();
     await this.#drain();
   }
 
-  /** Waits, in bounded time, until the work under way is safe and committed; returns whether it is. */
+  /** Waits, in bounded time, until work in progress is safe and committed; returns true if it is. */
   async #drain(): Promise<boolean> {
     if (this.#membership === undefined) return true;
     return await withinTime(this.#membership.drained(), DRAIN_TIMEOUT_MS) ?? false;
@@ -302,8 +297,8 @@ export class GroupConsumer {
 
   async #onBatch(session: Session, payload: EachBatchPayload): Promise<void> {
     const membership = this.#membership;
-    const begun = membership?.begin().catch(() => false); // the session ends by it
-    // Bounded: while a handler waits no heartbeat is sent, and by its answer a lost membership is known.
+    const begun = membership?.begin().catch(() => false); // ends the session elsewhere
+    // Bounded: kafkajs sends no heartbeat while a handler waits, and the answers show whether the membership is lost.
     const hasBegun = begun && await withinTime(begun, HANDLER_PATIENCE_MS);
     if (!hasBegun || !membership?.isCurrent) return await payload.heartbeat();
     if (payload.isStale() || !payload.isRunning() || this.#isStopping) return;
@@ -342,11 +337,11 @@ export class GroupConsumer {
     return false;
   }
 
-  /** A fetch found nothing to read on from. Of a fetch from before a seek nothing is concluded. */
+  /** Handles a fetch whose offset is not in the log. Ignores fetches from before a seek. */
   #onMisplaced({ partition, offset }: FetchPlace, divergingEpoch: EpochEnd | undefined): void {
     const pipeline = this.#membership?.pipelines.get(partition);
     if (!this.#membership?.isPlaced) {
-      // It would ask again and again until the start is decided, which resumes it.
+      // It would fetch again and again until the start is decided, which resumes the partition.
       const { topic } = this.#options;
       this.#session?.consumer.pause([{ topic, partitions: [partition] }]);
     } else if (pipeline?.nextFetch(offset) !== undefined) {
@@ -354,7 +349,7 @@ export class GroupConsumer {
     }
   }
 
-  /** Each answer says where its partitions end, whether or not it brings records. */
+  /** Records the partitions' ends, which each answer reports, with or without records. */
   #noteFetched(partitions: readonly FetchedPartition[]): void {
     this.#liveness.succeeded();
     const nowMs = performance.now();
@@ -368,7 +363,8 @@ export class GroupConsumer {
   #watchCoordinator(): void {
     const { isThrottled, unsuccessfulMs } = this.#liveness;
     const isPlaced = this.#membership?.isPlaced === true;
-    // Over a slow line heartbeats wait for fetches that time out: only where these succeed is it the coordinator.
+    // On a slow connection heartbeats wait for fetches that time out. Only if fetches succeed is the coordinator at
+    // fault.
     const isAnswered = unsuccessfulMs < FETCHES_SUCCEED_WITHIN_MS && !isThrottled;
     const lateMs = this.#coordinator.check(isAnswered && isPlaced && !this.#isStopping);
     if (lateMs === undefined) return;

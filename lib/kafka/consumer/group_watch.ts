@@ -1,13 +1,13 @@
 /**
- * Watches, as long as a consumer is a member of its group, what no client of Kafka's is told:
+ * Polls the state of the group that Kafka does not report to its clients:
  *
- * - the partitions of its topic that no member of the group holds, which nobody reads;
- * - where this member is the group's leader, topics of any member's subscription that got more partitions, or exist
- *   since the last assignment, or again: the leader then has to assign partitions anew. kafkajs looks at the
- *   leader's own topics only, and by itself no sooner than after five minutes.
+ * - partitions of the topic that no group member holds, so that nobody reads them;
+ * - if this member is the group's leader: subscribed topics that got more partitions, or were created or recreated
+ *   since the last assignment. The leader must then reassign partitions. kafkajs checks only the leader's own topics,
+ *   every five minutes.
  *
- * What members hold changes with each assignment only, so it is asked for once after each; partition counts are asked
- * for every {@link INTERVAL_MS}.
+ * The members' partitions change only with an assignment, so they are queried once after each. Partition counts are
+ * queried every {@link INTERVAL_MS}.
  *
  * @module
  */
@@ -16,9 +16,8 @@ import { withinTime } from "../../async.ts";
 import type { ClusterClient } from "../cluster.ts";
 import type { GroupAssignment, TopicState } from "./assigner.ts";
 
-/** Told once when it begins, and once when it is over. */
+/** Reported once when it begins and once when it ends. */
 export type GroupNotice =
-  /** Partitions of the topic that no member of the group holds. */
   | { readonly kind: "unassigned"; readonly partitions: readonly number[] }
   | { readonly kind: "all-assigned" };
 
@@ -27,23 +26,20 @@ export interface GroupWatchOptions {
   readonly topic: string;
   readonly groupId: string;
   readonly onNotice: (notice: GroupNotice) => void;
-  /** Called where this member, as the leader, has to assign partitions anew. */
+  /** Called if this member is the leader and must reassign partitions. */
   readonly requestRejoin: () => void;
-  /** Default {@link INTERVAL_MS}. */
   readonly intervalMs?: number;
 }
 
 const INTERVAL_MS = 5_000;
-/** How long {@link GroupWatch.stop} waits for a broker's answer. */
+/** Limit of the wait for a broker's answer in {@link GroupWatch.stop}. */
 const STOP_TIMEOUT_MS = 1_000;
 
-/** A member's place in its group from one join to the next. */
 interface Membership {
-  /** Undefined where another member is the leader. */
+  /** Undefined if another member is the leader. */
   readonly assignment: GroupAssignment | undefined;
   /** The topic's partitions that any member holds; undefined while not known. */
   held: ReadonlySet<number> | undefined;
-  /** Those that nobody held when last looked at. */
   suspected: ReadonlySet<number> | undefined;
 }
 
@@ -51,7 +47,6 @@ export class GroupWatch {
   readonly #options: GroupWatchOptions;
   #membership: Membership | undefined;
   #unassigned: readonly number[] | undefined;
-  /** What the last notice named. */
   #reported: readonly number[] = [];
   #isStopped = false;
   #wake: () => void = () => {};
@@ -61,15 +56,11 @@ export class GroupWatch {
     this.#options = options;
   }
 
-  /**
-   * The partitions of the topic that no member of the group holds, in two looks one after the other; undefined while
-   * this is not known.
-   */
+  /** Partitions of the topic that no group member held in two consecutive checks; undefined while not known. */
   get unassigned(): readonly number[] | undefined {
     return this.#unassigned;
   }
 
-  /** Looks at the group regularly until {@link stop}. */
   start(): void {
     this.#running ??= this.#run();
   }
@@ -81,9 +72,9 @@ export class GroupWatch {
   }
 
   /**
-   * To be called after each join.
+   * Must be called after each join.
    *
-   * @param assignment what this member assigned; undefined where another one is the leader.
+   * @param assignment what this member assigned as the leader; undefined if another member is the leader.
    */
   joined(assignment: GroupAssignment | undefined): void {
     this.#membership = { assignment, held: undefined, suspected: undefined };
@@ -91,7 +82,7 @@ export class GroupWatch {
     this.#wake();
   }
 
-  /** To be called when this member is in the group no more. */
+  /** Must be called when this member has left the group. */
   left(): void {
     this.#membership = undefined;
     this.#unassigned = undefined;
@@ -101,9 +92,9 @@ export class GroupWatch {
     while (!this.#isStopped) {
       const membership = this.#membership;
       try {
-        if (membership !== undefined) await this.#look(membership);
+        if (membership !== undefined) await this.#check(membership);
       } catch {
-        // No broker answers, or this user may not ask: what is not known is not told.
+        // No broker answers, or this user may not describe the group.
         this.#unassigned = undefined;
       }
       if (this.#membership === membership) await this.#pause();
@@ -117,7 +108,7 @@ export class GroupWatch {
     await withinTime(woken, this.#options.intervalMs ?? INTERVAL_MS);
   }
 
-  async #look(membership: Membership): Promise<void> {
+  async #check(membership: Membership): Promise<void> {
     const { cluster, topic, groupId, requestRejoin } = this.#options;
     const { assignment } = membership;
     const topics = await cluster.findTopics([
@@ -127,7 +118,7 @@ export class GroupWatch {
     if (!isCurrent()) return;
     if (assignment !== undefined && isOutdated(assignment.topics, topics)) requestRejoin();
     membership.held ??= await this.#heldPartitions(topic, groupId);
-    if (isCurrent()) this.#judge(membership, topics.get(topic)?.partitionCount);
+    if (isCurrent()) this.#compare(membership, topics.get(topic)?.partitionCount);
   }
 
   async #heldPartitions(topic: string, groupId: string): Promise<ReadonlySet<number> | undefined> {
@@ -135,8 +126,8 @@ export class GroupWatch {
     return assignments && new Set(assignments.flatMap((held) => held.get(topic) ?? []));
   }
 
-  /** Believes only what it sees twice: partitions that were just added are held by nobody for a moment. */
-  #judge(membership: Membership, partitionCount: number | undefined): void {
+  /** Reports only what two checks find: partitions that were just added are unassigned for a moment. */
+  #compare(membership: Membership, partitionCount: number | undefined): void {
     const { held, suspected } = membership;
     if (held === undefined || partitionCount === undefined) {
       this.#unassigned = undefined;
@@ -146,10 +137,10 @@ export class GroupWatch {
       .filter((partition) => !held.has(partition));
     membership.suspected = new Set(missing);
     if (missing.length > 0 && suspected === undefined) return;
-    this.#tell(missing.filter((partition) => suspected?.has(partition)));
+    this.#report(missing.filter((partition) => suspected?.has(partition)));
   }
 
-  #tell(unassigned: readonly number[]): void {
+  #report(unassigned: readonly number[]): void {
     this.#unassigned = unassigned;
     if (unassigned.join() === this.#reported.join()) return;
     this.#reported = unassigned;
@@ -160,8 +151,8 @@ export class GroupWatch {
 }
 
 /**
- * Whether a topic has partitions that the last assignment did not know of. Fewer partitions of a topic are what a
- * broker says that is behind the others: Kafka takes none away.
+ * Reports whether a topic has partitions that the last assignment did not include. Kafka never removes partitions, so
+ * fewer of them mean that the broker's metadata is stale.
  */
 function isOutdated(
   assigned: ReadonlyMap<string, TopicState>,

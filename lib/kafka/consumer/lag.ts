@@ -1,46 +1,46 @@
 /**
- * How far behind a member of a group is: for each partition that it has, where the partition ends, what is
- * committed of it, and whether records wait behind an open transaction.
+ * Tracks a group member's lag: for each of its partitions the end, the committed offset, and whether records wait
+ * behind an open transaction.
  *
  *     committed          last stable offset       high watermark
  *     |------- can be read -------|-- open transaction --|
  *     |----------------------- lag ----------------------|
  *
- * Pure: the time is handed in, in milliseconds of any clock that only goes forward.
+ * Pure: times are parameters, in milliseconds of any monotonic clock.
  *
  * @module
  */
 
 import type { PartitionEnds } from "../partition_ends.ts";
 
-/** Records that wait behind a transaction that is neither committed nor aborted. */
+/** A transaction that is neither committed nor aborted, and the records that wait behind it. */
 export interface OpenTransaction {
-  /** The offset at which it begins: nothing from here on can be read. */
+  /** Its first offset; records from here on cannot be read. */
   readonly firstOffset: number;
-  /** Offsets from there to the high watermark, other transactions' and markers included. */
+  /** Offsets from there to the high watermark, including other transactions and markers. */
   readonly recordCount: number;
-  /** How long nothing could be read past this offset. */
+  /** Time for which the last stable offset has been at this offset. */
   readonly openMs: number;
 }
 
-/** What is known of one partition now. */
+/** The lag of one partition. */
 export interface PartitionLag {
   readonly partition: number;
-  /** One past the last offset that is committed; undefined until anything is. */
+  /** The committed offset; undefined before the first commit. */
   readonly committed: number | undefined;
-  /** Records between what is committed and the high watermark; undefined where it is not known any more. */
+  /** High watermark minus committed offset; undefined if either is not known. */
   readonly lag: number | undefined;
   readonly openTransaction: OpenTransaction | undefined;
 }
 
-/** What was heard of a partition's end counts for so long: then it may be another. */
+/** Age up to which a partition's ends are considered current. */
 export const ENDS_VALID_MS = 5_000;
-/** Shorter transactions are everyday life. */
-export const TRANSACTION_NOTED_AFTER_MS = 2_000;
+/** Shorter transactions are normal. */
+const TRANSACTION_NOTED_AFTER_MS = 2_000;
 
 interface KnownEnds extends PartitionEnds {
   readonly heardAtMs: number;
-  /** Since when the last stable offset stands below the high watermark. */
+  /** The time since which the last stable offset has been below the high watermark. */
   readonly openSinceMs: number | undefined;
 }
 
@@ -49,10 +49,10 @@ interface KnownPartition {
   ends: KnownEnds | undefined;
 }
 
-export class LagBook {
+export class LagTracker {
   readonly #partitions = new Map<number, KnownPartition>();
 
-  /** This member's partitions from now on, and what is committed of them; all else is forgotten. */
+  /** Replaces this member's partitions and their committed offsets. */
   assign(committed: ReadonlyMap<number, number | undefined>): void {
     this.#partitions.clear();
     for (const [partition, offset] of committed) {
@@ -65,7 +65,7 @@ export class LagBook {
     if (known !== undefined) known.committed = offset;
   }
 
-  /** Notes what a broker has just said. */
+  /** Records the ends that a broker has just reported. */
   noteEnds(partition: number, ends: PartitionEnds, nowMs: number): void {
     const known = this.#partitions.get(partition);
     if (known === undefined) return;
@@ -80,19 +80,19 @@ export class LagBook {
     };
   }
 
-  /** What was heard before does not count any more: the topic is gone. */
+  /** Forgets all ends, because the topic is gone. */
   forgetEnds(): void {
     for (const known of this.#partitions.values()) known.ends = undefined;
   }
 
-  /** The partitions of whose end nothing was heard for so long. */
+  /** Returns the partitions whose ends were last reported at least `forMs` ago. */
   unheard(forMs: number, nowMs: number): readonly number[] {
     return [...this.#partitions].filter(([, { ends }]) =>
       ends === undefined || nowMs - ends.heardAtMs >= forMs
     ).map(([partition]) => partition);
   }
 
-  /** All partitions of this member, in order. */
+  /** Returns the lag of all partitions of this member, in order. */
   at(nowMs: number): readonly PartitionLag[] {
     return [...this.#partitions].sort(([a], [b]) => a - b).map(([partition, known]) => {
       const { committed } = known;

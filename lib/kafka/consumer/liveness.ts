@@ -1,38 +1,38 @@
 /**
- * Why a member of a group gets nothing: brokers are away, throttle it, have no such topic, refuse it, or
- * its group is rebalancing. "A broker sent anything" and "a fetch or heartbeat succeeded" are kept apart, so
- * that a broker that answers is never called silent.
+ * Determines why a group member receives nothing: brokers are unreachable, throttle it, do not know the topic, or
+ * refuse it, or the group is rebalancing. "A broker sent something" and "a fetch or heartbeat succeeded" are tracked
+ * separately, so that a broker that answers with errors is not reported as unreachable.
  *
- * Pure: the clock is handed in.
+ * Pure: the clock is a parameter.
  *
  * @module
  */
 
-import { isLockedOut, reasonOf } from "../errors.ts";
+import { isAuthenticationFailure, reasonOf } from "../errors.ts";
 import type { TrafficObserver } from "../kafkajs/traffic.ts";
 
-/** What stands between this member and its records, the most fundamental first. */
+/** The reason why this member cannot read, the most fundamental first. */
 export type Hindrance =
-  /** No broker has sent anything for so long. */
+  /** No broker has sent anything for `forMs`. */
   | { readonly kind: "unreachable"; readonly forMs: number }
-  /** Brokers answer, and refuse: Kafka's name for the reason, such as `TOPIC_AUTHORIZATION_FAILED`. */
+  /** Brokers refuse; `reason` is Kafka's name for it, such as `TOPIC_AUTHORIZATION_FAILED`. */
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "topic-missing" }
-  /** A quota is used up: brokers ask this client to wait (KIP-219). */
+  /** A quota is exceeded: brokers ask this client to wait (KIP-219). */
   | { readonly kind: "throttled"; readonly forMs: number }
-  /** The member waits for the group: `isFirst` where it was never in it. */
+  /** The member is joining the group; `isFirst` if it has not been a member before. */
   | { readonly kind: "joining"; readonly forMs: number; readonly isFirst: boolean }
-  /** Brokers answer, but nothing has succeeded for so long; the last error that they gave, where there was one. */
+  /** Brokers answer, but nothing has succeeded for `forMs`; `reason` is their last error, if any. */
   | { readonly kind: "failing"; readonly forMs: number; readonly reason: string | undefined };
 
-/** Without a byte from any broker for so long, none can be reached: they are asked once a second. */
+/** Time without a byte from any broker after which brokers count as unreachable; they are probed once a second. */
 export const SILENT_AFTER_MS = 3_000;
-/** A member that joins again keeps its partitions meanwhile; mostly it takes less than this. */
+/** A member keeps its partitions while it rejoins, which usually takes less than this. */
 const REJOINING_NOTED_AFTER_MS = 1_500;
 const FAILING_AFTER_MS = 5_000;
-/** Between two throttled answers a request or two goes through. */
+/** A few requests succeed between two throttled answers. */
 const THROTTLE_LASTS_MS = 2_000;
-/** One answer may come from a broker that is behind the others. */
+/** A single answer may come from a broker with stale metadata. */
 const MISSING_ANSWERS_MIN = 2;
 
 const REFUSALS: ReadonlySet<string> = new Set([
@@ -73,10 +73,9 @@ export class Liveness implements TrafficObserver {
   failed(error: unknown): void {
     const reason = reasonOf(error);
     this.#lastFailure = reason;
-    if (REFUSALS.has(reason) || isLockedOut(error)) this.#refusal = reason;
+    if (REFUSALS.has(reason) || isAuthenticationFailure(error)) this.#refusal = reason;
   }
 
-  /** A fetch was answered, a heartbeat taken, an offset committed, or the group joined. */
   succeeded(): void {
     this.#succeededAtMs = this.#now();
     this.#refusal = undefined;
@@ -101,7 +100,7 @@ export class Liveness implements TrafficObserver {
     this.succeeded();
   }
 
-  /** This process did not run for so long, suspended or busy: what brokers sent meanwhile is still to be read. */
+  /** Discounts a time in which this process did not run (suspended or busy): the brokers' answers are still unread. */
   excuse(pauseMs: number): void {
     const nowMs = this.#now();
     this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + pauseMs);
@@ -112,17 +111,16 @@ export class Liveness implements TrafficObserver {
     return this.#now() < this.#throttledUntilMs + THROTTLE_LASTS_MS;
   }
 
-  /** How long nothing has succeeded, in milliseconds. */
+  /** Time since something last succeeded, in milliseconds. */
   get unsuccessfulMs(): number {
     return this.#now() - this.#succeededAtMs;
   }
 
-  /** How long no broker has sent anything, in milliseconds. */
+  /** Time since a broker last sent anything, in milliseconds. */
   get unheardMs(): number {
     return this.#now() - this.#heardAtMs;
   }
 
-  /** What hinders this member now; undefined where nothing does. */
   get hindrance(): Hindrance | undefined {
     const nowMs = this.#now();
     if (this.unheardMs >= SILENT_AFTER_MS) return { kind: "unreachable", forMs: this.unheardMs };

@@ -1,15 +1,15 @@
 /**
- * Decides whether a partition's log still has the records that were read from it before, by leader epochs alone.
+ * Decides by leader epochs whether a partition's log still has the records that were read from it.
  *
- * Each election of a leader begins an epoch, and each record carries the epoch of the leader that appended it. In
- * one log epochs never fall as offsets rise, and one leader appends each offset of its epoch once. Hence
- * two logs that have the same epoch at one offset are equal up to there:
+ * Each leader election starts an epoch, and each record carries the epoch of the leader that appended it. Within a log,
+ * epochs never decrease as offsets increase, and a leader appends each offset of its epoch once. Hence two logs that
+ * have the same epoch at an offset are equal up to it:
  *
  *     held       0 ------ epoch 1 ------ 500 ------ epoch 2 ------ 1000
  *     the log    0 ------ epoch 1 ------ 500 - epoch 4 - 700                 diverges at 500
  *
- * Where they diverge is found as a follower finds it (KIP-101, KIP-279), from the highest epoch down: the leader
- * says where the epoch ends in its log, until it ends where it was read.
+ * The divergence is found as a follower does it (KIP-101, KIP-279): ask the leader where each epoch ends, from the
+ * highest epoch down, until one ends where it was read to.
  *
  * @module
  */
@@ -17,30 +17,29 @@
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 import type { EpochRun } from "../protocol/record_batch.ts";
 
-/** Where the log has other records than those that were read, or none. */
+/** The point from which the log has other records than those that were read, or none. */
 export interface Divergence {
-  /** The first such offset. */
   readonly offset: number;
-  /** Epoch in which the record was appended that was read there; undefined where it is not known. */
+  /** Epoch of the record that was read at this offset; undefined if not known. */
   readonly epoch: number | undefined;
 }
 
 /**
- * Finds where the log diverges from what was read of it; undefined where it has all of it, or where retention has
- * deleted what could tell.
+ * Finds where the log diverges from what was read. Returns undefined if the log has all of it, or if retention has
+ * deleted the evidence.
  *
- * Offsets that had no record (a transaction's marker, or removed by compaction) are in no run, and the log may have
- * records there now. So the divergence begins right after the last record that the log still has. Where it has none,
- * the log is known to differ from where it ends the lowest epoch that was read.
+ * Offsets without a record (transaction markers, or removed by compaction) are in no run, and the log may have records
+ * there now. So the divergence begins directly after the last record that the log still has. If it has none of them,
+ * the divergence begins where the lowest epoch that was read ends in the log.
  *
  * @param read by offset, lowest first; each run ends after the last offset that was read in its epoch.
- * @param ask where an epoch ends in the leader's log; undefined where the log has no such epoch.
+ * @param ask returns where an epoch ends in the leader's log; undefined if the log has no such epoch.
  */
 export async function findDivergence(
   read: readonly EpochRun[],
   ask: (epoch: number) => Promise<EpochEnd | undefined>,
 ): Promise<Divergence | undefined> {
-  // From here on the log is known to have other records, or none.
+  // From this offset on the log is known to have other records, or none.
   let limit = Infinity;
   const lowest = read.find(({ epoch }) => epoch !== undefined);
   for (const run of read.toReversed()) {
@@ -62,58 +61,58 @@ export async function findDivergence(
   return { offset: limit, epoch: read.find(({ end }) => end > limit)?.epoch };
 }
 
-/** Where reading begins without a record that was read just before it: another reader's end, or a chosen offset. */
+/** A start without a record that was read just before it: another reader's end, or a chosen offset. */
 export interface ReadPoint {
   readonly offset: number;
-  /** No record before `offset` was of a later epoch. */
+  /** The highest epoch of the records before `offset`. */
   readonly epoch: number;
 }
 
 /**
- * Returns where the log now has other records than before the point; undefined where it has the same, as far as
- * the answer for the point's epoch tells.
+ * Returns the offset from which the log differs before the point; undefined if it does not, as far as the answer for
+ * the point's epoch shows.
  *
- * @param low the first offset that the log has.
+ * @param low the first offset in the log.
  */
 export function divergenceBefore(
   { offset }: ReadPoint,
   { answer, low }: { readonly answer: EpochEnd | undefined; readonly low: number },
 ): number | undefined {
-  // The leader's epoch went back: nothing is known of the log.
+  // The leader's epoch went back: nothing is known about the log.
   if (answer === undefined) return low;
   return answer.endOffset < offset ? answer.endOffset : undefined;
 }
 
-/** What must be known of the log before a batch may be taken for the continuation of what was read. */
 export type BatchFit =
-  /** Nothing: the batch has records that were read, or goes on in the epoch of the last one. */
+  /** The batch overlaps what was read, or continues the epoch of the last record. */
   | { readonly kind: "continues" }
-  /** Whether the log still has all that was read in an epoch, and that this epoch ends before the batch. */
+  /**
+   * The leader must confirm that the log still has all of the last epoch, and that this epoch ends before the batch.
+   */
   | {
     readonly kind: "new epoch";
     /** The epoch of the last record before the batch. */
     readonly epoch: number;
-    /** One past that record. */
     readonly end: number;
   }
-  /** The batch and what was read before cannot be of one log. */
+  /** The batch and what was read before it cannot be in the same log. */
   | {
     readonly kind: "contradicts";
-    /** From here on a log that has the batch cannot have what was read. */
+    /** From this offset on, a log that has the batch cannot have what was read. */
     readonly offset: number;
   };
 
 /**
- * Says what must be known before records of the batch may be appended.
+ * Determines what must be known before records of the batch may be appended.
  *
  * @param read as for {@link findDivergence}.
- * @param batch the record batches' own offsets, lowest first: those that a log lacks between two are in none.
+ * @param batch the offsets of the record batches, lowest first; offsets missing from the log are in no run.
  */
 export function fitOf(read: readonly EpochRun[], batch: readonly EpochRun[]): BatchFit {
   const conflicts = batch.flatMap((run) => read.flatMap((other) => conflictOf(other, run)));
   if (conflicts.length > 0) return { kind: "contradicts", offset: Math.min(...conflicts) };
   const [first] = batch;
-  // An epoch that both have: they are equal up to it.
+  // Both have this epoch, so they are equal up to it.
   if (first?.epoch === undefined || read.some(({ epoch }) => epoch === first.epoch)) {
     return { kind: "continues" };
   }
@@ -123,7 +122,7 @@ export function fitOf(read: readonly EpochRun[], batch: readonly EpochRun[]): Ba
     : { kind: "new epoch", epoch: before.epoch, end: before.end };
 }
 
-/** Returns from where on a log with the batch's run cannot have what was read: its epochs would fall. */
+/** Returns the offset from which a log with the batch's run cannot have what was read: its epochs would decrease. */
 function conflictOf(read: EpochRun, batch: EpochRun): readonly number[] {
   if (read.epoch === undefined || batch.epoch === undefined) return [];
   if (read.epoch < batch.epoch && read.end > batch.start) {
@@ -132,7 +131,7 @@ function conflictOf(read: EpochRun, batch: EpochRun): readonly number[] {
   return read.epoch > batch.epoch && batch.end > read.start ? [read.start] : [];
 }
 
-/** Whether the leader's answer to a "new epoch" says that the log goes on from what was read to the batch. */
+/** Reports whether the leader's answer for a "new epoch" shows that the batch continues what was read. */
 export function isSucceeded(
   { epoch, end }: Extract<BatchFit, { kind: "new epoch" }>,
   { batchStart, answer }: { readonly batchStart: number; readonly answer: EpochEnd | undefined },

@@ -1,11 +1,11 @@
 /**
- * One stay of a member in its group, from a join to the next: it decides where to read on before any
- * record is handed over, and has a pipeline for each of its partitions.
+ * A group membership from one join to the next. Decides where to resume before any record is handed over, and has a
+ * pipeline for each of its partitions.
  *
- *     join -> describe -> compare with the logs -> place -> commit where partitions begin -> begun
+ *     join -> describe -> compare with the logs -> place -> commit the starts -> begun
  *
- * kafkajs's `isStale()` tells of a pending seek, not of a lost partition: whether a membership is current
- * is checked before a commit, and by the owner before it writes.
+ * kafkajs's `isStale()` reports a pending seek, not a lost partition. So `isCurrent` is checked before each commit, and
+ * by the owner before each write.
  *
  * @module
  */
@@ -28,23 +28,21 @@ export interface MembershipOptions extends
     "topic" | "groupId" | "commitMetadata" | "beginsAtEnd" | "startAt" | "logCheck"
   >,
   Pick<PipelineOptions, "isStopping" | "onBatch" | "onUnreadable"> {
-  /** The topic's partitions that the group gave to this member. */
   readonly partitions: readonly number[];
   readonly cluster: Pick<
     ClusterClient,
     "describeTopic" | "offsets" | "allOffsets" | "committedOffsets"
   >;
   readonly consumer: Pick<Consumer, "pause" | "resume" | "seek">;
-  /** Commits as the member that joined, and throws once it has joined again. */
+  /** Commits as this generation's member; throws once the consumer has rejoined. */
   readonly commit: ReturnType<typeof committerOf>;
   readonly createCommits: (membership: Membership) => Commits;
   readonly confirmTopic: (membership: Membership) => Promise<boolean>;
-  /** Told where the partitions are read on. */
   readonly onPlaced: (assignment: Assignment) => void;
 }
 
 const RETRY_WAIT_MS = 500;
-/** How often a new group's commits are looked for while another member decides where it begins. */
+/** Interval between queries of a new group's commits while another member decides where it begins. */
 const BEGINNING_POLL_MS = 250;
 
 export class Membership {
@@ -75,30 +73,29 @@ export class Membership {
     );
   }
 
-  /** The id of the topic that is read; empty until it is known. */
+  /** The id of the topic being read; empty until it is known. */
   get topicId(): string {
     return this.#topicId;
   }
 
-  /** False once the partitions may be another member's: what was begun before is stale. */
+  /** False once the partitions may belong to another member; work started before is then stale. */
   get isCurrent(): boolean {
     return !this.#lost.signal.aborted;
   }
 
-  /** Whether it is decided where to read on. */
   get isPlaced(): boolean {
     return this.#isPlaced;
   }
 
-  /** Whether where the partitions begin is committed, too. */
+  /** True once the starts are decided and committed. */
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
 
   /**
-   * Resolves with true when records may be handed over, with false where the membership ended before.
+   * Resolves to true when records may be handed over, and to false if the membership ended before that.
    *
-   * @throws {Error} where the cluster refuses what cannot be cured by trying again.
+   * @throws {Error} if the cluster refuses permanently.
    */
   begin(): Promise<boolean> {
     return this.#begun ??= this.#begin();
@@ -108,7 +105,6 @@ export class Membership {
     this.#lost.abort();
   }
 
-  /** Where to read on, by partition. */
   positions(): ReadonlyMap<number, number> {
     return new Map(
       [...this.pipelines.values()].flatMap(({ partition, position }) =>
@@ -117,7 +113,7 @@ export class Membership {
     );
   }
 
-  /** Resolves when the work under way has ended, with whether everything that became safe is committed. */
+  /** Resolves when work in progress has ended: to true if everything that became safe is committed. */
   async drained(): Promise<boolean> {
     await Promise.all([...this.pipelines.values()].map(({ settled }) => settled));
     await this.commits.settled;
@@ -175,7 +171,7 @@ export class Membership {
     return assignment.partitions.length > 0 && this.#options.beginsAtEnd?.(assignment) === true;
   }
 
-  /** Commits the topic's present end for all of its partitions: from then on the group is no new one. */
+  /** Commits the current end of all of the topic's partitions. After that the group is not new any more. */
   async #beginAtEnd({ topic, topicId }: Assignment): Promise<void> {
     const ends = await this.#options.cluster.allOffsets(topic);
     await this.#commit(
@@ -195,11 +191,12 @@ export class Membership {
   }
 
   /**
-   * Commits where partitions without a commit begin, before any of their records is handed over. So a
-   * group without a commit is one that was never here, or was deleted: not one whose member died before
-   * its first commit, with records in hand that must be seen again. So does a partition whose records
-   * expired past its commit: there is nothing to read before its start, and nothing to lag behind. Where a
-   * log was truncated its commit is taken back to what is left.
+   * Commits the starts of partitions without a commit, before any of their records is handed over. A group without
+   * commits then never ran or was deleted. It cannot be one whose member died before its first commit while it
+   * processed records, which must be read again.
+   *
+   * Also commits the start if retention deleted records after the commit, so that no lag remains that nobody can read,
+   * and moves the commit back if the log was truncated.
    */
   async #commitStarts(
     { topicId, partitions }: Assignment,
@@ -224,7 +221,7 @@ export class Membership {
     await commit([{ topic, partitions }]);
   }
 
-  /** Without anybody who knows what was read, a partition is read from the first offset that it has. */
+  /** Returns where to resume; without a log check, at the partition's first offset. */
   async #realign(position: LogPosition): Promise<number> {
     const { cluster, topic, logCheck } = this.#options;
     if (logCheck !== undefined) return await logCheck.realign(position);

@@ -1,24 +1,23 @@
 /**
- * Asks the cluster what a member's own fetches do not tell: where paused and blocked partitions end, and,
- * while nothing succeeds, whether brokers answer at all and the topic is still there. A member whose fetches
- * are answered needs no probe: each answer says where its partitions end.
+ * Probes the cluster for what a member's fetches do not report: the ends of paused and blocked partitions, and, while
+ * nothing succeeds, whether brokers answer and the topic still exists. Each fetch answer reports the ends of its
+ * partitions, so these need no probe.
  *
  * @module
  */
 
 import errorModule from "kafkajs/src/protocol/error.js";
 import type { ClusterClient } from "../cluster.ts";
-import type { LagBook } from "./lag.ts";
+import type { LagTracker } from "./lag.ts";
 import type { Liveness } from "./liveness.ts";
 
 export interface ProberOptions {
   readonly cluster: Pick<ClusterClient, "probe">;
   readonly topic: string;
-  readonly lag: LagBook;
+  readonly lag: LagTracker;
   readonly liveness: Liveness;
 }
 
-/** Younger knowledge is not asked for again. */
 const ASKED_AGAIN_AFTER_MS = 900;
 const NO_ERROR_CODE = 0;
 const UNKNOWN_TOPIC_ERROR_CODE = 3;
@@ -31,7 +30,7 @@ export class Prober {
     this.#options = options;
   }
 
-  /** Asks where there is something to ask, one question at a time. Never throws; to be called about once a second. */
+  /** Probes if necessary, one request at a time. Never throws. Must be called about once a second. */
   async probe(): Promise<void> {
     const { lag, liveness, topic, cluster } = this.#options;
     const partitions = lag.unheard(ASKED_AGAIN_AFTER_MS, performance.now());

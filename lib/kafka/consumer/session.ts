@@ -1,6 +1,6 @@
 /**
- * One kafkajs consumer as a member of a group, from its connection to its end. It fetches, and sends
- * heartbeats; what it brings, and what becomes of it, is its owner's to say.
+ * Runs one kafkajs consumer as a group member, from its connection to its end. It fetches and sends heartbeats; its
+ * owner processes the records and decides what happens when it ends.
  *
  * @module
  */
@@ -20,22 +20,20 @@ import {
 import { observeTraffic, type TrafficObserver } from "../kafkajs/traffic.ts";
 import { type GroupAssignment, roundRobinAssigner } from "./assigner.ts";
 
-/** How the group gave its partitions to this member. */
 export interface Joined {
   readonly memberId: string;
   readonly partitions: readonly number[];
-  /** What this member assigned as the group's leader; undefined where another one is. */
+  /** The assignment that this member made as the group's leader; undefined if another member is the leader. */
   readonly assignment: GroupAssignment | undefined;
 }
 
 export interface SessionHooks extends FetchHooks {
   readonly observer: TrafficObserver;
-  /** Awaited each time before the consumer joins: until it resolves the member has its partitions. */
+  /** Awaited before each join; until it resolves, the member still holds its partitions. */
   readonly beforeJoining: () => Promise<void>;
   /** Members whose subscription cannot be decoded get no partitions. */
   readonly onUnreadableMembers: (memberIds: readonly string[]) => void;
   readonly onJoined: (joined: Joined) => void;
-  /** The group's coordinator has answered. */
   readonly onHeartbeat: () => void;
   readonly onCommitted: (partition: number, offset: string) => void;
   readonly onBatch: (payload: EachBatchPayload) => Promise<void>;
@@ -55,7 +53,7 @@ const REBALANCE_TIMEOUT_MS = 30_000;
 const FETCH_WAIT_MS = 250;
 const FETCH_PARTITION_BYTES_MAX = 1024 * 1024;
 const FETCH_BYTES_MAX = 8 * 1024 * 1024;
-/** Partitions whose batches are handled side by side; their writes share a flush to disk. */
+/** Partitions whose batches are handled in parallel; their writes share a flush to disk. */
 const PARTITIONS_AT_A_TIME = 16;
 const DISCONNECT_TIMEOUT_MS = 10_000;
 
@@ -63,11 +61,9 @@ export class Session {
   readonly consumer: Consumer;
   readonly #options: SessionOptions;
   readonly #ended = Promise.withResolvers<Error | undefined>();
-  /** kafkajs's connections, as its partition assigner is given them. */
   #cluster: ClientCluster | undefined;
-  /** kafkajs's own side of the membership, from the first join on. */
+  /** kafkajs's membership; set by the first join. */
   #member: GroupMember | undefined;
-  /** Of the last assignment that this member made, as the group's leader. */
   #assigned: GroupAssignment | undefined;
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #isDisconnected = false;
@@ -78,45 +74,44 @@ export class Session {
     this.#listen();
   }
 
-  /** Consumes until the session is over, and returns the reason unless it was asked to stop. */
+  /** Consumes until the session ends; returns the reason, or undefined if it was asked to stop. */
   async run(): Promise<Error | undefined> {
     this.#start().catch((error) => this.end(error));
     return await this.#ended.promise;
   }
 
-  /** Ends {@link run}; without a reason, because it was asked to stop. */
+  /** Ends {@link run}; call without a reason to stop normally. */
   end(reason?: unknown): void {
     const isError = reason === undefined || reason instanceof Error;
     this.#ended.resolve(isError ? reason : new Error(String(reason)));
   }
 
-  /** Disconnects, in bounded time: what does not answer any more is left behind. */
+  /** Disconnects, in bounded time even if brokers do not answer. */
   async disconnect(): Promise<void> {
     this.#isDisconnected = true;
     if (this.#cluster !== undefined) abandonMembership(this.#cluster);
     await withinTime(this.consumer.disconnect().catch(() => {}), DISCONNECT_TIMEOUT_MS);
   }
 
-  /** Has the consumer join its group again at its next heartbeat. */
   requestRejoin(): void {
     if (this.#cluster !== undefined) requestRejoin(this.#cluster);
   }
 
-  /** Sends a heartbeat where one is due. */
+  /** Sends a heartbeat if one is due. */
   async heartbeat(): Promise<void> {
     await this.#member?.heartbeat({
       interval: this.#options.sessionTimeoutMs / HEARTBEATS_A_SESSION,
     });
   }
 
-  /** Returns a function that commits as the member that this consumer is now. */
+  /** Returns a function that commits with the current member id and generation. */
   committer(): ReturnType<typeof committerOf> {
     return committerOf(this.#cluster ?? {});
   }
 
   /**
-   * Commits through the last batch that was fetched: it works while the consumer stops, and throws where it fails.
-   * Before the first batch, through the consumer.
+   * Commits through the last fetched batch, which also works while the consumer is stopping, and throws on failure.
+   * Before the first batch, commits through the consumer.
    */
   readonly commit: EachBatchPayload["commitOffsetsIfNecessary"] = async (offsets) => {
     if (this.#commit !== undefined) return await this.#commit(offsets);
@@ -161,7 +156,7 @@ export class Session {
       retry: {
         ...RETRY_WAITS,
         retries: Number.MAX_SAFE_INTEGER,
-        restartOnFailure: () => Promise.resolve(false), // the owner rebuilds, with a bound on the pace
+        restartOnFailure: () => Promise.resolve(false), // the owner rebuilds, with backoff
       },
     });
   }
@@ -170,7 +165,7 @@ export class Session {
     const { topic, hooks } = this.#options;
     const { GROUP_JOIN, CRASH, HEARTBEAT, COMMIT_OFFSETS } = this.consumer.events;
     this.consumer.on(GROUP_JOIN, ({ payload: { memberAssignment, memberId, isLeader } }) => {
-      if (this.#isDisconnected) return; // it leaves again
+      if (this.#isDisconnected) return; // the member leaves again
       hooks.onHeartbeat();
       hooks.onJoined({
         memberId,
@@ -181,7 +176,7 @@ export class Session {
     this.consumer.on(HEARTBEAT, () => hooks.onHeartbeat());
     this.consumer.on(COMMIT_OFFSETS, ({ payload }) => {
       for (const { partitions } of payload.topics) {
-        // A Long where the commit came by way of consumer.commitOffsets, whatever the types say.
+        // Despite its type a Long if the commit was made by consumer.commitOffsets.
         for (const { partition, offset } of partitions) {
           hooks.onCommitted(partition, String(offset));
         }
@@ -193,7 +188,7 @@ export class Session {
   async #start(): Promise<void> {
     const { topic, hooks } = this.#options;
     await this.consumer.connect();
-    // kafkajs goes on connecting when it is disconnected meanwhile.
+    // kafkajs continues to connect if it is disconnected meanwhile.
     if (this.#isDisconnected) return await this.consumer.disconnect();
     await this.consumer.subscribe({ topics: [topic], fromBeginning: true });
     if (this.#isDisconnected) return await this.consumer.disconnect();
@@ -207,7 +202,7 @@ export class Session {
     });
   }
 
-  /** Commits go through this batch from now on. */
+  /** Makes {@link commit} use this batch. */
   commitThrough({ commitOffsetsIfNecessary }: EachBatchPayload): void {
     this.#commit = commitOffsetsIfNecessary;
   }

@@ -1,40 +1,37 @@
 /**
- * Looks after a member of a group twice a second: says what hinders it, keeps its place in the group while
- * it is throttled, and has its consumer rebuilt where nothing succeeds for too long.
+ * Checks a group member twice a second: reports what hinders it, keeps its membership while it is throttled, and has
+ * its consumer rebuilt if nothing succeeds for too long.
  *
  * @module
  */
 
 import type { Hindrance, Liveness } from "./liveness.ts";
 
-/** What an operator should know of a hindrance; each is told once when it begins, and when it ends. */
+/** Reports a hindrance, once when it begins and once when it ends. */
 export type HindranceNotice =
-  /** No broker has sent anything for so long. */
   | { readonly kind: "silent"; readonly silentMs: number }
   | { readonly kind: "answers-again"; readonly silentMs: number }
-  /** Something other than silence. */
   | { readonly kind: "hindered"; readonly hindrance: Hindrance }
   | { readonly kind: "unhindered"; readonly was: Hindrance["kind"] };
 
 export interface WatchdogOptions {
   readonly liveness: Liveness;
   readonly onNotice: (notice: HindranceNotice) => void;
-  /** Sends a heartbeat where one is due. */
   readonly heartbeat: () => Promise<void>;
   readonly rebuild: (reason: Error) => void;
 }
 
 const INTERVAL_MS = 500;
-/** A timer that fires so much later than it should shows that this process did not run meanwhile. */
+/** A timer that is late by more than this shows that the process was suspended or blocked. */
 const PAUSE_NOTED_AFTER_MS = 1_000;
-/** Joining and failing are worth a line in the log only where they last. */
-const SAID_AFTER_MS = 5_000;
+/** Shorter phases of joining or failing are not reported. */
+const REPORTED_AFTER_MS = 5_000;
 const REBUILD_AFTER_MS = 45_000;
 
 export class Watchdog implements Disposable {
   readonly #options: WatchdogOptions;
   readonly #timer: ReturnType<typeof setInterval>;
-  #said: Hindrance["kind"] | undefined;
+  #reported: Hindrance["kind"] | undefined;
   #silentSinceMs = 0;
   #checkedAtMs = performance.now();
 
@@ -53,10 +50,10 @@ export class Watchdog implements Disposable {
     const lateMs = nowMs - this.#checkedAtMs - INTERVAL_MS;
     this.#checkedAtMs = nowMs;
     if (lateMs > PAUSE_NOTED_AFTER_MS) liveness.excuse(lateMs);
-    this.#say(liveness.hindrance, nowMs);
+    this.#report(liveness.hindrance, nowMs);
     if (liveness.isThrottled) {
-      // kafkajs sends heartbeats between fetches only, and a throttled fetch may wait for longer than a
-      // session lasts. A rebalance is told to its own next heartbeat, too.
+      // kafkajs sends heartbeats only between fetches, and a throttled fetch may wait longer than the session timeout.
+      // If this one reports a rebalance, so will kafkajs's own next heartbeat.
       heartbeat().catch(() => {});
       return;
     }
@@ -67,15 +64,15 @@ export class Watchdog implements Disposable {
     }
   }
 
-  #say(hindrance: Hindrance | undefined, nowMs: number): void {
+  #report(hindrance: Hindrance | undefined, nowMs: number): void {
     const { onNotice } = this.#options;
-    const said = this.#said;
-    if (hindrance?.kind === said || isBrief(hindrance)) return;
-    this.#said = hindrance?.kind;
-    if (said === "unreachable") {
+    const reported = this.#reported;
+    if (hindrance?.kind === reported || isBrief(hindrance)) return;
+    this.#reported = hindrance?.kind;
+    if (reported === "unreachable") {
       onNotice({ kind: "answers-again", silentMs: nowMs - this.#silentSinceMs });
-    } else if (said !== undefined) {
-      onNotice({ kind: "unhindered", was: said });
+    } else if (reported !== undefined) {
+      onNotice({ kind: "unhindered", was: reported });
     }
     if (hindrance?.kind === "unreachable") {
       this.#silentSinceMs = nowMs - hindrance.forMs;
@@ -88,5 +85,5 @@ export class Watchdog implements Disposable {
 
 function isBrief(hindrance: Hindrance | undefined): boolean {
   return (hindrance?.kind === "joining" || hindrance?.kind === "failing") &&
-    hindrance.forMs < SAID_AFTER_MS;
+    hindrance.forMs < REPORTED_AFTER_MS;
 }

@@ -1,5 +1,5 @@
 /**
- * Heartbeats for a handler that waits long: kafkajs sends none while one runs, and a member that is silent for its
+ * Sends heartbeats during long handlers: kafkajs sends none while a handler runs, and a member that is silent for its
  * session timeout loses its partitions.
  *
  * @module
@@ -10,11 +10,11 @@ import { withinTime } from "../../async.ts";
 const CHECK_INTERVAL_MS = 250;
 
 /**
- * Yields what `parts` yields, and sends heartbeats while the next part takes long: a batch of some kilobytes may
- * decompress to more than is done within a session.
+ * Yields what `parts` yields, and sends heartbeats while it waits for the next part: a batch of a few kilobytes may
+ * take longer than the session timeout to decompress.
  *
- * @param heartbeat sends a heartbeat if one is due. Rejects if the member has to join again: no further part is waited
- * for then.
+ * @param heartbeat sends a heartbeat if one is due. If it rejects, because the member must rejoin, the generator throws
+ * without waiting for the part.
  */
 export async function* withHeartbeats<Part>(
   parts: AsyncGenerator<Part, void, void>,
@@ -23,7 +23,7 @@ export async function* withHeartbeats<Part>(
   try {
     for (;;) {
       const next = parts.next();
-      next.catch(() => {}); // nobody waits for it after a heartbeat was rejected
+      next.catch(() => {}); // not awaited after a rejected heartbeat
       let result = await withinTime(next, CHECK_INTERVAL_MS);
       while (result === undefined) {
         await heartbeat();
@@ -33,7 +33,7 @@ export async function* withHeartbeats<Part>(
       yield result.value;
     }
   } finally {
-    // Not awaited: the part that is being made may still take long.
+    // Not awaited: the part in progress may still take long.
     parts.return().catch(() => {});
   }
 }

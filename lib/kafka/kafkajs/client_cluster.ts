@@ -1,12 +1,11 @@
 /**
- * kafkajs's connections to a cluster: the parts of its `Cluster` and `Broker` that are used here.
+ * Types for the parts of kafkajs's internal `Cluster` and `Broker` that are used here.
  *
  * @module
  */
 
 import type { Kafka } from "kafkajs";
 
-/** A broker as kafkajs is connected to it. */
 export interface ClientBroker {
   listOffsets(question: {
     readonly isolationLevel: number;
@@ -35,7 +34,6 @@ interface DescribedGroup {
   readonly members: readonly { readonly memberAssignment: Uint8Array }[];
 }
 
-/** A request, and how its answer is read. */
 export interface ProtocolCall {
   readonly request: {
     readonly apiKey: number;
@@ -49,10 +47,9 @@ export interface ProtocolCall {
   };
 }
 
-/** kafkajs's connections to a cluster, as its own producers and consumers use them. */
 export interface ClientCluster {
   readonly brokerPool: {
-    /** By node id, as the cluster named them last. */
+    /** By node id, from the last metadata response. */
     readonly brokers: Readonly<Record<string, unknown>>;
     findConnectedBroker(): Promise<ClientBroker>;
   };
@@ -78,7 +75,7 @@ export interface ClientCluster {
 
 export const ISOLATION_READ_COMMITTED = 1;
 
-/** Where a client keeps the function that makes its clusters. */
+/** Returns the key of the client's private function that creates its clusters. */
 export function createClusterKey(client: Kafka): symbol {
   const key = Object.getOwnPropertySymbols(client)
     .find(({ description }) => description === "private:Kafka:createCluster");
@@ -86,7 +83,7 @@ export function createClusterKey(client: Kafka): symbol {
   return key;
 }
 
-/** Connections of our own: a consumer outside any group and a Metadata v12 request need them. */
+/** Creates connections of our own, for requests outside of kafkajs's producers and consumers, such as Metadata v12. */
 export function createCluster(client: Kafka): ClientCluster {
   const create = Reflect.get(client, createClusterKey(client)) as (
     options: object,
@@ -98,7 +95,7 @@ export function createCluster(client: Kafka): ClientCluster {
   });
 }
 
-/** Whether brokers answer although one did not; never rejects. */
+/** Reports whether other brokers answer although one did not. Never rejects. */
 export async function otherBrokersAnswer(cluster: ClientCluster): Promise<boolean> {
   try {
     await cluster.refreshMetadata();
@@ -111,8 +108,8 @@ export async function otherBrokersAnswer(cluster: ClientCluster): Promise<boolea
 const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const;
 
 /**
- * Asks any broker who coordinates a group or a transactional id, and throws what it answers where it does not say:
- * kafkajs's own `findGroupCoordinator` throws the answer away, and "not allowed" looks like "not yet", 16 s later.
+ * Asks any broker for the coordinator of a group or transactional id, and throws the broker's error. kafkajs's own
+ * `findGroupCoordinator` discards the error, so that "not allowed" looks like "not yet", 16 s later.
  */
 export async function askForCoordinator(
   cluster: ClientCluster,

@@ -1,5 +1,5 @@
 /**
- * Cures what is wrong with kafkajs's connections, in those of one cluster.
+ * Fixes bugs of kafkajs's connections, for the connections of one cluster.
  *
  * @module
  */
@@ -19,11 +19,10 @@ interface RequestQueue {
 const PENDING_CHECK_MS = 10;
 
 /**
- * Cures a timer of kafkajs that fires every millisecond on an idle connection and, being set to a
- * negative delay, makes the runtime print a TimeoutNegativeWarning (kafkajs #1704, #1556, #1751): it is
- * set only while requests wait, and never below zero.
+ * Fixes a timer that fires every millisecond on an idle connection, with a negative delay that makes the runtime print
+ * a TimeoutNegativeWarning (kafkajs #1704, #1556, #1751). Sets it only while requests wait, and never below zero.
  */
-function cureIdleTimer(queue: RequestQueue): void {
+function fixIdleTimer(queue: RequestQueue): void {
   queue.scheduleCheckPendingRequests = () => {
     if (queue.throttleCheckTimeoutId || queue.pending.length === 0) return;
     const throttledForMs = queue.throttledUntil - Date.now();
@@ -34,12 +33,11 @@ function cureIdleTimer(queue: RequestQueue): void {
   };
 }
 
-/** One connection of kafkajs to a broker. */
 export interface Connection {
   readonly host: string;
-  /** Of `process.hrtime`: seconds and nanoseconds; null before the first time. */
+  /** Time from `process.hrtime`, in seconds and nanoseconds; null before the first authentication. */
   readonly authenticatedAt: readonly [number, number] | null;
-  /** Milliseconds, as a Long; 0 for a session without end. */
+  /** Milliseconds, as a Long; 0 for an unlimited session. */
   readonly sessionLifetime: { toString(): string };
   connectionStatus: string;
   socket: { destroy(): void } | undefined;
@@ -59,9 +57,9 @@ interface ConnectionPoolBuilder {
 }
 
 /**
- * Visits every connection that a cluster makes from now on, before it is used.
+ * Calls `visit` with every connection that a cluster creates from now on, before it is used.
  *
- * @param cluster of kafkajs, before it has connected.
+ * @param cluster a kafkajs cluster that has not connected yet.
  */
 export function visitConnections(cluster: object, visit: (connection: Connection) => void): void {
   const { brokerPool: { connectionPoolBuilder: builder } } = cluster as {
@@ -75,18 +73,18 @@ export function visitConnections(cluster: object, visit: (connection: Connection
   };
 }
 
-/** Cures what is wrong with the connections that a cluster makes from now on. */
-export function cureConnections(cluster: object): void {
+/** Fixes the connections that a cluster creates from now on. */
+export function fixConnections(cluster: object): void {
   visitConnections(cluster, (connection) => {
-    cureIdleTimer(connection.requestQueue);
-    cureHanging(connection);
+    fixIdleTimer(connection.requestQueue);
+    fixHanging(connection);
     renewSessionInTime(connection);
   });
 }
 
 const UNRESOLVED_CODES: ReadonlySet<unknown> = new Set(["ENOTFOUND", "EAI_AGAIN"]);
 
-/** Whether the name service knows no such host. Never throws. */
+/** Reports whether a host name could not be resolved. Never throws. */
 export function isUnresolved(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     if ("code" in cause && UNRESOLVED_CODES.has(cause.code)) return true;
@@ -96,7 +94,7 @@ export function isUnresolved(error: unknown): boolean {
 
 const UNRESOLVED_HOSTS = new Set<string>();
 
-/** Host names that the name service did not know since the last call: kafkajs goes on to the next in silence. */
+/** Returns host names that could not be resolved since the last call; kafkajs silently tries the next broker. */
 export function takeUnresolvedHosts(): readonly string[] {
   const hosts = [...UNRESOLVED_HOSTS];
   UNRESOLVED_HOSTS.clear();
@@ -107,17 +105,17 @@ const LENGTH_BYTES = 4;
 const DISCONNECTED = "disconnected";
 
 /**
- * Cures three ways in which a connection hangs for ever (behind kafkajs #1163, #659, #660):
+ * Fixes three ways in which a connection hangs forever (causes of kafkajs #1163, #659, #660):
  *
- * - the half of an answer that came before a connection was lost is taken for the beginning of the next
- *   connection's first answer, and from there on nothing can be read: each connection begins empty, and the
- *   socket before it is destroyed, lest it bring more;
- * - two requests that find no connection each make one, and what both sockets bring is taken for one
- *   stream: they share the attempt;
- * - a request that timed out leaves its connection in use, though it may lead nowhere: a firewall between
- *   may have forgotten it, and then nothing tells either end. It is closed, as the Java client does.
+ * - A partial response received before a disconnect is taken for the start of the next connection's first response, and
+ *   nothing can be decoded after that. Here each connection starts with an empty buffer, and the old socket is
+ *   destroyed so that it cannot deliver more.
+ * - Two requests that find no connection each open one, and the bytes of both sockets are taken for one stream. Here
+ *   they share the attempt.
+ * - A request that timed out leaves its connection in use, although it may be dead: a firewall may have dropped it, and
+ *   neither end is notified. Here it is closed, as the Java client does.
  */
-function cureHanging(connection: Connection): void {
+function fixHanging(connection: Connection): void {
   const { connect, send } = connection;
   let connecting: Promise<boolean> | undefined;
   connection.connect = () => {
@@ -147,8 +145,8 @@ function cureHanging(connection: Connection): void {
 }
 
 /**
- * The requests that wait for an answer are rejected, and so tried again on a new connection. All at once:
- * kafkajs's own `disconnect` waits first, and then ends whatever socket there is, which may be the next.
+ * Closes a connection at once and rejects its pending requests, which are then retried on a new connection. kafkajs's
+ * own `disconnect` waits first, and may then end the socket of the next connection.
  */
 function close(connection: Connection, reason: Error): void {
   if (!connection.isConnected()) return;
@@ -158,13 +156,13 @@ function close(connection: Connection, reason: Error): void {
   connection.rejectRequests(reason);
 }
 
-/** Of a session's lifetime, after which it is renewed; Java's clients do it at 85 to 95 %. */
+/** Share of a session's lifetime after which it is renewed; Java clients renew at 85 to 95 %. */
 const RENEWAL_SHARE = 0.85;
 
 /**
- * Has the session of a SASL connection (`connections.max.reauth.ms`, or a token's lifetime) renewed when most of
- * its time is over. kafkajs does it 10 s before its end: with a lifetime of 10 s or less before each request,
- * and a broker that is asked twice within a second answers ILLEGAL_SASL_STATE.
+ * Renews the session of a SASL connection (`connections.max.reauth.ms`, or a token's lifetime) when most of its
+ * lifetime is over. kafkajs renews 10 s before the end: with a lifetime of 10 s or less that is before each request,
+ * and a broker answers the second renewal within a second with ILLEGAL_SASL_STATE.
  */
 function renewSessionInTime(connection: Connection): void {
   const isRenewalDue = Object.getOwnPropertySymbols(Object.getPrototypeOf(connection))

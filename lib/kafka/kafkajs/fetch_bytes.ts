@@ -1,12 +1,10 @@
 /**
- * Has kafkajs's consumers fetch record batches as bytes, to be checked and decoded by us
- * (`committed_records.ts`). kafkajs sees one message in place of all that came of a partition: at the
- * offset of the last record, so that it reads on from there.
+ * Makes kafkajs's consumers fetch record batches as bytes, which we check and decode (`committed_records.ts`). kafkajs
+ * sees one message per partition, at the offset of the last record, so that it continues from there.
  *
- * By itself it checks no checksum, builds seven objects a record, and lets aborted records through where
- * a key is four zero bytes, or where a fetch begins inside two overlapping aborted transactions. At an offset
- * that is out of range it jumps to the first one there is, in silence, by a commit of "earliest" in place of
- * the group's own.
+ * kafkajs itself verifies no checksum and builds seven objects per record. It lets aborted records through if a key is
+ * four zero bytes, or if a fetch begins inside two overlapping aborted transactions. If the offset is out of range, it
+ * silently jumps to the first offset by committing "earliest" for the group.
  *
  * @module
  */
@@ -24,7 +22,7 @@ import {
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";
 import { lastOffsetIn } from "../protocol/record_batch.ts";
 
-/** What stands for a partition's batches in kafkajs's own `Batch`. */
+/** The message that represents a partition's batches in kafkajs's `Batch`. */
 interface StandIn {
   readonly offset: string;
   readonly isControlRecord: false;
@@ -41,41 +39,39 @@ interface ClientCluster {
   findBroker(node: { readonly nodeId: string }): Promise<ClientBroker>;
 }
 
-/** A partition and the offset at which it is fetched. */
 export interface FetchPlace {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
 }
 
-/** What a consumer knows of its fetches and is told of them. */
 export interface FetchHooks {
-  /** Returns the leader epoch of the record before the offset, for the broker to compare; undefined: unknown. */
+  /** Returns the leader epoch of the record before the offset, which the broker compares; undefined if not known. */
   readonly lastFetchedEpoch: (place: FetchPlace) => number | undefined;
   /**
-   * Called where a log has nothing to read on from at this offset: it is out of range, or the log diverges from what
-   * was fetched before. kafkajs is given an empty answer.
+   * Called if the log cannot be read from this offset: it is out of range, or the log diverges from what was fetched
+   * before. kafkajs gets an empty response.
    *
-   * @param divergingEpoch as in the broker's answer.
+   * @param divergingEpoch as in the broker's response.
    */
   readonly onMisplaced: (place: FetchPlace, divergingEpoch: EpochEnd | undefined) => void;
-  /** Called with what each answer says of its partitions, before any of their records is handed over. */
+  /** Called with the partitions of each response, before any of their records is handed over. */
   readonly onFetched: (partitions: readonly FetchedPartition[]) => void;
 }
 
-/** Of what the options allow, so much is asked for at the least. */
+/** Smallest share of the configured fetch sizes that is requested. */
 const SHARE_MIN = 1 / 16;
 const SHARE_AFTER_TIMEOUT = 1 / 4;
 const SHARE_AFTER_ANSWER = 1.25;
-/** A batch comes in whole, whatever was asked for, so it is given more time too: less than a session's. */
-const PATIENCE_MS_MIN = 3_000;
-const PATIENCE_MS_MAX = 8_000;
+/** A first batch is sent whole, whatever size was requested, so the timeout grows too, up to less than a session's. */
+const FETCH_TIMEOUT_MS_MIN = 3_000;
+const FETCH_TIMEOUT_MS_MAX = 8_000;
 const OFFSET_OUT_OF_RANGE = 1;
 
 /**
- * Makes {@link fetchedIn} work for one consumer; other consumers in this process are left as they are.
+ * Enables {@link fetchedIn} for one consumer; other consumers in this process are not affected.
  *
- * @param cluster that of the consumer, as its partition assigner is given it.
+ * @param cluster the consumer's connections, as passed to its partition assigner.
  */
 export function fetchBytes(cluster: object, hooks: FetchHooks): void {
   const client = cluster as ClientCluster;
@@ -88,7 +84,7 @@ export function fetchBytes(cluster: object, hooks: FetchHooks): void {
   };
 }
 
-/** What was fetched of the batch's partition; undefined where nothing was. */
+/** Returns the bytes fetched for the batch's partition; undefined if it is empty. */
 export function fetchedIn(batch: Batch): FetchedBytes | undefined {
   const [standIn] = batch.messages as unknown as readonly StandIn[];
   if (standIn === undefined) return undefined;
@@ -97,7 +93,7 @@ export function fetchedIn(batch: Batch): FetchedBytes | undefined {
   return { topic, partition, start: Number(fetchedOffset), bytes: records, abortedTransactions };
 }
 
-/** The answer as kafkajs expects it. */
+/** Decodes a response to the form that kafkajs expects. */
 function decodeForClient(
   payload: unknown,
   { options: { topics }, hooks }: { readonly options: FetchOptions; readonly hooks: FetchHooks },
@@ -132,7 +128,7 @@ function standInOf(
   topics: FetchOptions["topics"],
 ): readonly StandIn[] {
   if (fetched.records.length === 0) return [];
-  // Never before what was asked for: kafkajs would step past it. What the bytes are, their decoder says.
+  // Never before the requested offset: kafkajs would skip it. Corrupt bytes are the decoder's concern.
   const offset = Math.max(lastOffsetIn(fetched.records) ?? -1, askedOffset(topics, fetched));
   return [{ offset: String(offset), isControlRecord: false, fetched }];
 }
@@ -147,8 +143,8 @@ function askedOffset(
 }
 
 /**
- * An answer that did not come in time is asked for in smaller pieces, and in larger ones again as they come:
- * over a slow line a consumer would else ask for the same megabytes for ever.
+ * Fetches, and adapts the size of later fetches: smaller after a timeout, larger again after a response. Otherwise a
+ * consumer on a slow connection would request the same megabytes forever.
  */
 async function fetchFrom(
   broker: ClientBroker,
@@ -166,7 +162,7 @@ async function fetchFrom(
         decode: (payload: unknown) => Promise.resolve(decodeForClient(payload, { options, hooks })),
         parse: fetchResponseModule.parse,
       },
-      requestTimeout: Math.min(PATIENCE_MS_MIN / share, PATIENCE_MS_MAX),
+      requestTimeout: Math.min(FETCH_TIMEOUT_MS_MIN / share, FETCH_TIMEOUT_MS_MAX),
     });
     shares.set(broker, Math.min(1, share * SHARE_AFTER_ANSWER));
     return answer;
@@ -180,7 +176,7 @@ async function fetchFrom(
   }
 }
 
-/** The partitions in another order each time: a broker fills its answer from the first on. */
+/** Scales the sizes, and shuffles the partitions, because a broker fills its response from the first one on. */
 function shareOf(options: FetchOptions, share: number): FetchOptions {
   const bytes = (maxBytes: number) => Math.ceil(maxBytes * share);
   return {

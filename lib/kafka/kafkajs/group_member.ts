@@ -1,6 +1,5 @@
 /**
- * Hooks into kafkajs's membership of a group: before it joins, to have it join again, and to commit as the
- * member that it is now.
+ * Hooks into kafkajs's group membership: runs code before a join, requests a rejoin, and commits as the current member.
  *
  * @module
  */
@@ -8,7 +7,6 @@
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";
 import syncGroupModule from "kafkajs/src/protocol/requests/syncGroup/index.js";
 
-/** kafkajs's membership of a group. */
 export interface GroupMember {
   /** Sends a heartbeat unless the last one is younger than `interval` milliseconds. */
   heartbeat(options: { readonly interval: number }): Promise<void>;
@@ -16,7 +14,6 @@ export interface GroupMember {
 
 interface ConsumerGroup extends GroupMember {
   readonly cluster: { disconnect(): Promise<void> };
-  /** Another one after each join. */
   readonly offsetManager: object | null;
   joinAndSync(): Promise<void>;
   heartbeat(options: { readonly interval: number }): Promise<void>;
@@ -24,7 +21,6 @@ interface ConsumerGroup extends GroupMember {
   commitOffsets(offsets: { readonly topics: readonly TopicCommits[] }): Promise<void>;
 }
 
-/** Offsets of a topic to commit. */
 export interface TopicCommits {
   readonly topic: string;
   readonly partitions: readonly {
@@ -41,10 +37,10 @@ const REJOIN_REQUESTS = new WeakSet<object>();
 const ABANDONED = new WeakSet<object>();
 
 /**
- * Has a function awaited each time before a consumer joins its group, again or for the first time: the
- * revoke hook that kafkajs lacks (#28). The member has its partitions until the function is done.
+ * Awaits a function before each join and rejoin of a consumer: the revoke hook that kafkajs lacks (#28). The member
+ * holds its partitions until the function is done.
  *
- * @param cluster that of the consumer, as its partition assigner is given it.
+ * @param cluster the consumer's connections, as passed to its partition assigner.
  */
 export function beforeJoining(
   cluster: object,
@@ -54,32 +50,32 @@ export function beforeJoining(
 }
 
 /**
- * Has a consumer join its group again at its next heartbeat, with the work in hand finished first. Where it is the
- * group's leader, the coordinator then has every member join again, and partitions are assigned anew.
+ * Makes a consumer rejoin its group at its next heartbeat, after it has finished work in progress. If it is the group's
+ * leader, this starts a rebalance: all members rejoin, and partitions are reassigned.
  *
- * @param cluster that of the consumer, as its partition assigner is given it.
+ * @param cluster the consumer's connections, as passed to its partition assigner.
  */
 export function requestRejoin(cluster: object): void {
   REJOIN_REQUESTS.add(cluster);
 }
 
 /**
- * Has a consumer that is being disconnected not join its group any more. kafkajs does not stop a consumer that is
- * joining for the first time: its requests connect again, and once a broker answers there is a member that nobody
- * owns. It fetches, sends heartbeats, and keeps its partitions from everyone else. Here it leaves the group at once.
+ * Prevents a consumer that is being disconnected from joining its group. kafkajs does not stop a consumer during its
+ * first join: its requests reconnect, and once a broker answers, there is a member without an owner. It fetches, sends
+ * heartbeats, and keeps its partitions from everyone else. Here it leaves the group at once.
  *
- * @param cluster that of the consumer, as its partition assigner is given it.
+ * @param cluster the consumer's connections, as passed to its partition assigner.
  */
 export function abandonMembership(cluster: object): void {
   ABANDONED.add(cluster);
 }
 
 /**
- * Returns a function that commits as the member that a consumer is now. It throws once the consumer has joined again:
- * kafkajs's own `consumer.commitOffsets` tries again without end, and then commits as the member of another
- * generation what may be another member's partitions.
+ * Returns a function that commits as the consumer's current member and generation. It throws once the consumer has
+ * rejoined. kafkajs's own `consumer.commitOffsets` retries forever, and may then commit partitions of another member
+ * in a later generation.
  *
- * @param cluster that of the consumer, as its partition assigner is given it.
+ * @param cluster the consumer's connections, as passed to its partition assigner.
  */
 export function committerOf(
   cluster: object,
@@ -88,42 +84,42 @@ export function committerOf(
   const offsetManager = group?.offsetManager;
   return async (topics) => {
     if (group === undefined || group.offsetManager !== offsetManager) {
-      throw rebalanceInProgress("this member has joined its group again");
+      throw rebalanceInProgress("this member has rejoined the group");
     }
     await group.commitOffsets({ topics });
   };
 }
 
-/** As a coordinator says it, so that kafkajs acts on it: all fetches end, and the consumer joins again. */
+/** Creates the error that a coordinator would return: kafkajs ends all fetches, and the consumer rejoins. */
 function rebalanceInProgress(message: string): Error {
   return Object.assign(new Error(message), { type: "REBALANCE_IN_PROGRESS" });
 }
 
-/** An error that kafkajs does not try again. */
+/** Creates an error that kafkajs does not retry. */
 function abandoned(): Error {
   return Object.assign(new Error("the consumer was disconnected"), { retriable: false });
 }
 
-/** How kafkajs defines a request: its bytes, and what is made of the answer. */
+/** kafkajs's definition of a request and its response. */
 interface RequestDefinition {
   protocol(options: { readonly version: number }): (fields: object) => object;
 }
 
 /**
- * A coordinator answers SyncGroup once the leader has assigned the partitions, or is known to be gone: after its session,
- * 10 s by default. With the timeout of other requests a member would give up while a busy leader is still assigning.
+ * The coordinator answers SyncGroup when the leader has assigned the partitions, or when the leader's session has timed
+ * out (10 s by default). With the timeout of other requests a member would give up while a busy leader is still
+ * assigning.
  */
 const SYNC_TIMEOUT_MS = 15_000;
 
 let isHooked = false;
 
 /**
- * Makes {@link beforeJoining}, {@link requestRejoin}, and {@link committerOf} work for consumers that have a hook, and
- * has joins that begin while one is under way share it. By itself kafkajs joins once per broker where several fetches
- * notice the same change: the coordinator answers only the last of these requests, and the other fetches stand still
- * until theirs time out.
+ * Enables {@link beforeJoining}, {@link requestRejoin}, and {@link committerOf}, and makes concurrent joins of a
+ * consumer share one request. kafkajs joins once per broker if several fetches notice the same change: the coordinator
+ * answers only the last of these requests, and the other fetches stall until theirs time out.
  *
- * The prototype is changed because kafkajs never hands out the instance. Consumers without a hook behave as before.
+ * Changes the prototype, because kafkajs does not expose the instance. Consumers without a hook are not affected.
  */
 export function hookGroupMembers(): void {
   if (isHooked) return;
@@ -139,13 +135,14 @@ export function hookGroupMembers(): void {
     try {
       await joinAndSync.call(group);
     } catch (error) {
-      // kafkajs goes on fetching. If JoinGroup was answered and SyncGroup was not, its heartbeats are taken, as those of a
-      // member of the new generation, and its commits refused, as those of the old one: it would never join again.
+      // kafkajs continues to fetch. If JoinGroup was answered and SyncGroup was not, its heartbeats are accepted,
+      // because they have the new generation, but its commits are refused, because they have the old one: it would
+      // never rejoin.
       REJOIN_REQUESTS.add(cluster);
       throw error;
     }
     if (!ABANDONED.has(cluster)) return;
-    await group.leave().catch(() => {}); // else its session ends by itself
+    await group.leave().catch(() => {}); // on failure, the session times out
     await cluster.disconnect();
     throw abandoned();
   };
@@ -158,13 +155,13 @@ export function hookGroupMembers(): void {
   giveSyncMoreTime();
   prototype.heartbeat = async function (this: ConsumerGroup, options): Promise<void> {
     if (REJOIN_REQUESTS.delete(this.cluster)) {
-      throw rebalanceInProgress("the group's assignment is out of date");
+      throw rebalanceInProgress("the group's assignment is outdated");
     }
     await heartbeat.call(this, options);
   };
 }
 
-/** Concerns all clients of this process; it only makes them wait longer. */
+/** Affects all clients in this process, which only wait longer. */
 function giveSyncMoreTime(): void {
   const definition = syncGroupModule as RequestDefinition;
   const { protocol } = definition;

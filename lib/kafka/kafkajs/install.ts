@@ -1,25 +1,25 @@
 /**
- * Makes a kafkajs client fit for our use. The client is frozen (2.2.4 is pinned and no longer developed), so
- * what this folder reaches below its public interface cannot move; each use has its reason.
+ * Installs fixes and hooks in a kafkajs client. This folder uses kafkajs internals, which cannot change: the pinned
+ * version 2.2.4 is the last one.
  *
  * @module
  */
 
 import type { Kafka } from "kafkajs";
 import { createClusterKey } from "./client_cluster.ts";
-import { cureConnections } from "./connections.ts";
+import { fixConnections } from "./connections.ts";
 import { hookGroupMembers } from "./group_member.ts";
 import { encodeProduceRequests } from "./produce_request.ts";
 import { joinInPlace } from "./headroom.ts";
 import { observeTraffic, type TrafficObserver } from "./traffic.ts";
 
-/** Changes this client, before it has connected; another client in the same process behaves as before. */
+/** Changes this client, which must not have connected yet; other clients in the process are not affected. */
 export function install(client: Kafka, observer?: Partial<TrafficObserver>): void {
   const key = createClusterKey(client);
   const create = Reflect.get(client, key) as (options: object) => object;
   Reflect.set(client, key, (options: object) => {
     const cluster = create(options);
-    cureConnections(cluster);
+    fixConnections(cluster);
     encodeProduceRequests(cluster);
     if (observer !== undefined) observeTraffic(cluster, observer);
     return cluster;

@@ -1,11 +1,10 @@
 /**
- * Produce requests (versions 3 to 7) written in one pass, in place of kafkajs's own encoder, which takes
- * more time than making the orders does: it copies each record five times, into buffers that it first
- * fills with zeros, and takes the checksum a byte at a time. Sequences, retries and answers stay the
- * client's.
+ * Encodes Produce requests (versions 3 to 7) in one pass. kafkajs's own encoder takes more time than generating the
+ * orders: it copies each record five times, into zero-filled buffers, and computes the checksum byte by byte. kafkajs
+ * still handles sequences, retries, and responses.
  *
  *     body    transactional id, or null · acks i16 · timeout i32 · topics, each a name and its partitions:
- *             partition i32 · length i32 · record batch, as record_batch.ts draws it
+ *             partition i32 · length i32 · record batch (see batch_layout.ts)
  *
  * https://kafka.apache.org/protocol#The_Messages_Produce
  *
@@ -21,14 +20,13 @@ import { COMPRESSION_GROWTH_MAX } from "../protocol/compress.ts";
 import type { OutgoingRecord } from "../../record.ts";
 import { recordBytesMax } from "../protocol/record_size.ts";
 
-/** What kafkajs's producer hands to a broker; ids are numbers, texts or its own Long. */
+/** The fields that kafkajs's producer passes to a broker; ids are numbers, strings, or Longs. */
 interface ProduceFields {
   readonly acks: number;
   readonly timeout?: number;
   readonly compression: number;
   readonly producerId: { toString(): string };
   readonly producerEpoch: number;
-  /** Of a producer whose records are part of a transaction. */
   readonly transactionalId?: string;
   readonly topicData: readonly {
     readonly topic: string;
@@ -40,7 +38,6 @@ interface ProduceFields {
   }[];
 }
 
-/** What kafkajs wants of an encoded body. */
 interface EncodedBody {
   readonly buf: Buffer;
   readonly buffer: Buffer;
@@ -62,16 +59,16 @@ interface BrokerPool {
 const PRODUCE_API_KEY = 0;
 const TIMEOUT_MS = 30_000;
 const LENGTH_BYTES = 4;
-/** Before a body: room for what kafkajs writes there, of which its client id is the longest part. */
+/** Room before the body for kafkajs's request header, of which the client id is the longest part. */
 const HEADROOM_BYTES = 512;
 /** Above what the fields of fixed length take, of a request, a topic or a partition. */
 const FIXED_BYTES = 64;
 
 /**
- * Has the brokers of a cluster write records of ours ({@link OutgoingRecord}, whose headers are a list) this way;
- * messages of its own kind kafkajs writes itself. They pass through the client's producer as they are.
+ * Makes the brokers of a cluster encode our records ({@link OutgoingRecord}, whose headers are an array) in this way.
+ * kafkajs encodes its own kind of messages itself. The producer passes both through unchanged.
  *
- * @param cluster of kafkajs, before it has connected.
+ * @param cluster a kafkajs cluster that has not connected yet.
  */
 export function encodeProduceRequests(cluster: object): void {
   const { brokerPool } = cluster as { readonly brokerPool: BrokerPool };
@@ -106,10 +103,9 @@ function encodeRequestsOf(broker: Broker): void {
 const ATTEMPT_LISTENERS = new WeakMap<object, (error: unknown) => void>();
 
 /**
- * Reports each attempt to send these messages that a broker answers with an error or not at all. kafkajs
- * repeats most of them without end, and says nothing to its caller.
+ * Reports each failed attempt to send these messages. kafkajs retries most of them forever without telling its caller.
  *
- * @param messages the very list that is given to the client's producer.
+ * @param messages the same array object that is passed to the client's producer.
  */
 export function onFailedAttempt(messages: object, listener: (error: unknown) => void): void {
   ATTEMPT_LISTENERS.set(messages, listener);
@@ -154,7 +150,7 @@ async function encodeBody(fields: ProduceFields): Promise<EncodedBody> {
   return body;
 }
 
-/** How long a body can be at most. */
+/** Returns an upper bound for the length of a body. */
 function bytesMaxOf({ topicData, transactionalId = "" }: ProduceFields): number {
   let bytes = FIXED_BYTES + Buffer.byteLength(transactionalId);
   for (const { topic, partitions } of topicData) {

@@ -1,10 +1,11 @@
 /**
- * Fetch requests (version 12: Kafka 2.7 and later) through kafkajs's connections, the records left as bytes.
+ * Sends Fetch requests (version 12: Kafka 2.7 and later) through kafkajs's connections, and leaves the records as
+ * bytes.
  *
- * kafkajs's own Fetch decodes at a fifth of the speed, checks no checksum, and filters aborted records with
- * two holes: both its consumers and our own reader are given the bytes, as `record_batch.ts` reads them.
- * And it knows versions up to 11; version 12 has the broker compare the leader epoch of the last record
- * before the fetch offset with its own log, in the same step in which it reads (KIP-320, KIP-595).
+ * kafkajs's own Fetch decodes at a fifth of the speed, verifies no checksum, and lets aborted records through in two
+ * cases (`fetch_bytes.ts`). So both its consumers and our own reader get the bytes. kafkajs supports versions up to 11;
+ * with version 12 the broker also compares the leader epoch of the last record before the fetch offset with its log, in
+ * the same step as the read (KIP-320, KIP-595).
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_Fetch
  *
@@ -21,46 +22,43 @@ export interface FetchPosition {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
-  /** A batch that is larger comes in whole if it is the first. */
+  /** Soft limit: a larger batch is returned whole if it is the first. */
   readonly bytesMax: number;
 }
 
-/** What a broker answers for one partition. */
 export interface FetchedPartition {
   readonly topic: string;
   readonly partition: number;
-  /** 0 where all is well, else the protocol's error code. */
+  /** The protocol's error code; 0 means success. */
   readonly errorCode: number;
-  /** One past the last offset that is on all replicas. */
+  /** One past the last offset that is on all in-sync replicas. */
   readonly highWatermark: number;
-  /** One past the last offset that a reader of committed records may read. */
+  /** One past the last offset that is readable with read_committed. */
   readonly lastStableOffset: number;
   readonly abortedTransactions: readonly AbortedTransaction[];
-  /** The broker to ask instead of this one; -1 where this one is as good. */
+  /** The broker to fetch from instead; -1 for this one. */
   readonly preferredReadReplica: number;
   /**
-   * Given where the log has no record of the last fetched epoch just before the fetch offset: the log was
-   * truncated. The highest epoch in it that is not above the last fetched one, and where that ends. There
-   * are no records then.
+   * Set if the log was truncated: it has no record of the last fetched epoch directly before the fetch offset. Contains
+   * the highest epoch in the log that is not above the last fetched one, and its end. There are no records then.
    */
   readonly divergingEpoch?: EpochEnd;
-  /** Record batches, aborted ones and control batches included. */
+  /** Record batches, including aborted and control batches. */
   readonly records: Uint8Array;
 }
 
 export interface FetchResponse {
-  /** How long the broker wants the next request to wait, in milliseconds. */
+  /** Throttle time before the next request, in milliseconds. */
   readonly throttleMs: number;
-  /** Of the request as a whole: 0 where all is well. */
+  /** Error code of the whole request; 0 means success. */
   readonly errorCode: number;
   readonly partitions: readonly FetchedPartition[];
 }
 
-/** The answer to a request for one partition. */
 export interface FetchAnswer
   extends
     Pick<FetchedPartition, "errorCode" | "lastStableOffset" | "abortedTransactions" | "records"> {
-  /** The broker holds answers back, and this one may be empty for that reason alone. */
+  /** True if the broker throttles this client; the response may be empty for that reason alone. */
   readonly isThrottled: boolean;
 }
 
@@ -68,7 +66,7 @@ const WAIT_MS_MAX = 250;
 const REQUEST_TIMEOUT_MS = 10_000;
 const REPLICA_ID_CONSUMER = -1;
 
-/** Asks the partition's leader, once. */
+/** Fetches from the partition's leader, once. */
 export async function fetchRaw(
   cluster: ClientCluster,
   { topic, partition, offset, bytesMax }: FetchPosition,
@@ -108,13 +106,13 @@ interface FetchRequest {
 export interface FetchPartition {
   readonly partition: number;
   readonly fetchOffset: string;
-  /** Leader epoch of the record before `fetchOffset`; left out, the broker compares nothing. */
+  /** Leader epoch of the record before `fetchOffset`; if undefined, the broker does not compare. */
   readonly lastFetchedEpoch?: number | undefined;
   readonly maxBytes: number;
 }
 
 export interface FetchOptions {
-  /** In milliseconds: an answer of fewer than `minBytes` waits for so long. */
+  /** Limit of the wait for `minBytes`, in milliseconds. */
   readonly maxWaitTime: number;
   readonly minBytes: number;
   readonly maxBytes: number;
@@ -138,7 +136,7 @@ const NO_SESSION = { id: 0, epoch: -1 } as const;
 const UNKNOWN = -1;
 const NO_TAGS = 0;
 
-/** A consumer's Fetch request, version 12, outside any fetch session. */
+/** Encodes a consumer's Fetch request, version 12, without a fetch session. */
 export function encodeFetchRequest(options: FetchOptions): FetchRequest {
   return { ...FETCH, encode: () => Promise.resolve(encodedFetch(options)) };
 }
@@ -184,7 +182,7 @@ function writeCompactArray<Item>(
 }
 
 interface Decoder {
-  /** Of the next byte. */
+  /** Position of the next byte. */
   offset: number;
   readInt16(): number;
   readInt32(): number;
@@ -194,7 +192,7 @@ interface Decoder {
   readBytes(byteLength: number): Uint8Array;
 }
 
-/** `clientSideThrottleTime` is kafkajs's to read: it holds the next request back for as long. */
+/** `clientSideThrottleTime` is read by kafkajs, which delays the next request by it. */
 function decodeAnswer(payload: unknown): FetchAnswer & { readonly clientSideThrottleTime: number } {
   const { throttleMs, errorCode, partitions: [partition] } = decodeFetchResponse(payload);
   return {
@@ -208,7 +206,6 @@ function decodeAnswer(payload: unknown): FetchAnswer & { readonly clientSideThro
   };
 }
 
-/** Decodes a Fetch response, version 12. */
 export function decodeFetchResponse(payload: unknown): FetchResponse {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);
@@ -266,8 +263,8 @@ function decodePartition(decoder: Decoder, topic: string): FetchedPartition {
 const DIVERGING_EPOCH_TAG = 0;
 
 /**
- * Reads tagged fields; those of which `read` takes nothing are skipped. kafkajs's own `readTaggedFields` takes the
- * size of a field for one more than it is.
+ * Reads tagged fields; skips what `read` does not consume. kafkajs's own `readTaggedFields` gets their sizes wrong by
+ * 1.
  */
 function readTags(
   decoder: Decoder,
@@ -286,7 +283,7 @@ function readInt64(decoder: Decoder): number {
   return Number(decoder.readInt64().toString());
 }
 
-/** The same bytes, as the class whose views cost least. */
+/** Returns the same bytes as a plain Uint8Array, whose subarrays are the cheapest. */
 function plainBytes(bytes: Uint8Array | null): Uint8Array {
   return bytes === null
     ? new Uint8Array()

@@ -1,5 +1,7 @@
 /**
- * Topics by Metadata v12, the version that tells topic ids; kafkajs itself knows up to v6.
+ * Requests topic metadata with Metadata v12, which includes topic ids; kafkajs supports up to v6.
+ *
+ * Message format: https://kafka.apache.org/protocol#The_Messages_Metadata
  *
  * @module
  */
@@ -9,31 +11,28 @@ import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 import type { ClientBroker, ClientCluster } from "./client_cluster.ts";
 
-/** What Metadata v12 says of one topic. */
 export interface TopicMetadata {
-  /** 0 where all is well, else the protocol's error code. */
+  /** The protocol's error code; 0 means success. */
   readonly errorCode: number;
-  /** The topic's id in hexadecimal: another one after the topic was deleted and created again. */
+  /** The topic's id in hexadecimal; changes when the topic is deleted and recreated. */
   readonly topicId: string;
   readonly partitionCount: number;
   /** In no order. */
   readonly partitions: readonly PartitionLeader[];
-  /** What this user may do with it, as bits (`permissions.ts`); not told where it was not asked for. */
+  /** This user's permissions as bits (`permissions.ts`); not reported unless requested. */
   readonly operations: number;
 }
 
-/** Who leads a partition, and since which election. */
 export interface PartitionLeader {
   readonly partition: number;
-  /** Node id; -1 where the partition has no leader. */
+  /** Node id; -1 if the partition has no leader. */
   readonly leaderId: number;
-  /** Grows with each election. */
+  /** Increases with each election. */
   readonly leaderEpoch: number;
 }
 
-/** What to ask about topics. */
 export interface TopicMetadataOptions {
-  /** Asks what this user may do with them, too. Default false. */
+  /** True to request this user's permissions. Default: false. */
   readonly withOperations?: boolean;
 }
 
@@ -57,11 +56,7 @@ interface Decoder {
 const METADATA_API_KEY = 3;
 const TOPIC_ID_BYTES = 16;
 
-/**
- * Asks for a topic by Metadata v12, the version that tells topic ids; kafkajs itself knows up to v6.
- *
- * Message format: https://kafka.apache.org/protocol#The_Messages_Metadata
- */
+/** Fetches a topic's metadata. An error of the topic is returned as `errorCode`. */
 export async function fetchTopicMetadata(
   cluster: ClientCluster,
   topic: string,
@@ -70,7 +65,7 @@ export async function fetchTopicMetadata(
   return metadataOf(topic, await fetchTopicsMetadata(cluster, [topic], options));
 }
 
-/** As {@link fetchTopicMetadata}, for several topics: an error of one of them says nothing about the others. */
+/** Like {@link fetchTopicMetadata}, for several topics; each has its own error code. */
 export async function fetchTopicsMetadata(
   cluster: ClientCluster,
   topics: readonly string[],
@@ -81,7 +76,7 @@ export async function fetchTopicsMetadata(
   return await fetchTopicsMetadataFrom(broker, topics, { withOperations });
 }
 
-/** As {@link fetchTopicMetadata}, from one broker. */
+/** Like {@link fetchTopicMetadata}, from the given broker. */
 export async function fetchTopicMetadataFrom(
   broker: ClientBroker,
   topic: string,
@@ -98,7 +93,7 @@ function metadataOf(
   return metadata;
 }
 
-/** What a broker answers; kafkajs holds the next request back for the throttle time (KIP-219). */
+/** A Metadata response; kafkajs delays the next request by the throttle time (KIP-219). */
 interface MetadataAnswer {
   readonly clientSideThrottleTime: number;
   readonly topics: ReadonlyMap<string, TopicMetadata>;

@@ -1,28 +1,26 @@
 /**
- * Tells what comes over kafkajs's connections to a cluster: that a broker sent anything at all, that it
- * throttles this client, and which requests failed. kafkajs itself only reports what succeeded, so that a
- * broker that answers with errors, or with nothing but a throttle time, looks like one that is away.
+ * Observes kafkajs's connections to a cluster: received bytes, throttling, and failed requests. kafkajs itself only
+ * reports successes, so that a broker that answers with errors or only throttles looks unreachable.
  *
  * @module
  */
 
 import { type Connection, visitConnections } from "./connections.ts";
 
-/** Called from within kafkajs's own work: it should return quickly, and not throw. */
+/** Called synchronously by kafkajs: methods must return quickly and not throw. */
 export interface TrafficObserver {
-  /** Bytes came from a broker. */
+  /** Called when bytes arrive from a broker. */
   heard(): void;
-  /** A broker asked this client to send nothing for so long (KIP-219). kafkajs complies by itself. */
+  /** Called when a broker throttles this client (KIP-219); kafkajs waits by itself. */
   throttled(throttleMs: number): void;
-  /** A request was answered with an error, or not at all. */
+  /** Called when a request gets an error or no response. */
   failed(error: unknown): void;
 }
 
 /**
- * Observes every connection that the cluster makes from now on.
+ * Observes every connection that the cluster creates from now on.
  *
- * @param cluster of kafkajs, before it has connected: as its consumer's partition assigner is given it, or
- *   as `createCluster` makes it.
+ * @param cluster a kafkajs cluster that has not connected yet: from a partition assigner or from `createCluster`.
  */
 export function observeTraffic(cluster: object, observer: Partial<TrafficObserver>): void {
   visitConnections(cluster, (connection) => observeConnection(connection, observer));

@@ -1,5 +1,5 @@
 /**
- * Record batches written in one pass into one buffer.
+ * Writes record batches in one pass into one buffer.
  *
  * @module
  */
@@ -27,7 +27,6 @@ import {
   TRANSACTIONAL_FLAG,
 } from "./batch_layout.ts";
 
-/** A batch to be written. */
 export interface OutgoingBatch {
   readonly records: readonly OutgoingRecord[];
   /** Of `COMPRESSION_CODES`. */
@@ -38,7 +37,7 @@ export interface OutgoingBatch {
   readonly isTransactional: boolean;
 }
 
-/** Writes a record batch, whose base offset and leader epoch are the broker's to give. */
+/** Writes a record batch. The broker sets its base offset and leader epoch. */
 export async function writeBatch(
   writer: RequestWriter,
   { records, compression, producerId, producerEpoch, firstSequence, isTransactional }:
@@ -86,13 +85,13 @@ export class RequestWriter {
   #end: number;
 
   /**
-   * @param headroom how many bytes are left free before the body.
-   * @param bytesMax how long the body can become.
+   * @param headroom bytes left free before the body.
+   * @param bytesMax maximum length of the body.
    */
   constructor(headroom: number, bytesMax: number) {
     this.#headroom = headroom;
     this.#end = headroom;
-    // Not filled with zeros: every byte up to the end is written.
+    // Uninitialized: every byte up to the end is written.
     this.#bytes = Buffer.allocUnsafeSlow(headroom + bytesMax);
     this.view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
   }
@@ -114,7 +113,7 @@ export class RequestWriter {
     this.#end = start + bytes.length;
   }
 
-  /** Leaves room, and says where it begins. */
+  /** Reserves bytes; returns where they begin. */
   skip(byteCount: number): number {
     this.#end += byteCount;
     return this.#end - byteCount;
@@ -171,7 +170,7 @@ export class RequestWriter {
     this.#bytes[this.#end++] = Number(rest);
   }
 
-  /** Zigzag: 0, -1, 1, -2, ... as 0, 1, 2, 3, ..., seven bits a byte, the lowest first. */
+  /** Writes a zigzag varint (0, -1, 1, -2, ... as 0, 1, 2, 3, ...), seven bits per byte, lowest first. */
   #varint(value: number): void {
     let rest = zigzag(value);
     while (rest >= 0x80) {
@@ -184,7 +183,7 @@ export class RequestWriter {
 
 const NO_KEYS: readonly Buffer[] = [];
 
-/** As a number where it is exact; a difference beyond 64 bits wraps around, and so does the sum that undoes it. */
+/** Returns `a - b`, as a number if it is exact. Wraps around at 64 bits, as does the decoder's addition. */
 function difference(a: number | bigint, b: number | bigint): number | bigint {
   const number = typeof a === "number" && typeof b === "number" ? a - b : NaN;
   return Number.isSafeInteger(number * 2) ? number : BigInt.asIntN(64, BigInt(a) - BigInt(b));

@@ -1,5 +1,5 @@
 /**
- * Decoders of LZ4 and Snappy blocks that work in steps, for data that is too large to be decompressed at once.
+ * Decodes LZ4 and Snappy blocks in steps, for data that is too large to decompress at once.
  *
  * Formats: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md and
  * https://github.com/google/snappy/blob/main/format_description.txt
@@ -7,16 +7,15 @@
  * @module
  */
 
-/** A match of an LZ4 block reaches back so far. */
 export const LZ4_WINDOW_BYTES = 64 * 1024;
 const LZ4_MATCH_MIN = 4;
 const LZ4_LENGTH_GOES_ON = 15;
 
 /**
- * Decodes one LZ4 block to `output` from `start` on; matches may refer to what stands before.
+ * Decodes one LZ4 block to `output`, from `start`; matches may refer to the bytes before.
  *
- * @returns where the block's data end in `output`.
- * @throws {RangeError} where the block is damaged or does not fit.
+ * @returns the end of the decoded data in `output`.
+ * @throws {RangeError} if the block is damaged or does not fit.
  */
 export function decodeLz4Block(block: Uint8Array, output: Uint8Array, start: number): number {
   let at = 0;
@@ -48,10 +47,10 @@ export function decodeLz4Block(block: Uint8Array, output: Uint8Array, start: num
   throw damaged("LZ4");
 }
 
-/** A three-byte element of a Snappy block stands for 64 bytes at most. */
+/** A three-byte element of a Snappy block expands to 64 bytes at most. */
 const SNAPPY_EXPANSION_MAX = 22;
 
-/** Returns how many bytes a Snappy block becomes, by its own header, and where the header ends. */
+/** Returns the decoded length of a Snappy block, from its header, and where the header ends. */
 export function snappyLength(block: Uint8Array): { readonly length: number; readonly at: number } {
   let length = 0;
   for (let at = 0; at < 5; at++) {
@@ -68,7 +67,7 @@ export function snappyLength(block: Uint8Array): { readonly length: number; read
 /**
  * Decodes a Snappy block, about `stepBytes` at a time.
  *
- * @throws {RangeError} where the block is damaged.
+ * @throws {RangeError} if the block is damaged.
  */
 export function* decodeSnappyBlock(block: Uint8Array, stepBytes: number): Generator<Uint8Array> {
   const { length, at: start } = snappyLength(block);
@@ -114,7 +113,7 @@ export function* decodeSnappyBlock(block: Uint8Array, stepBytes: number): Genera
 /** Below this many bytes a loop is faster than a call. */
 const COPIED_BY_LOOP_MAX = 32;
 
-/** Copies a match, which may overlap with what it writes: its first `offset` bytes repeat then. */
+/** Copies a match. It may overlap its destination; then its first `offset` bytes repeat. */
 function copyMatch(
   output: Uint8Array,
   { end, offset, length, format }: {
@@ -130,7 +129,7 @@ function copyMatch(
     for (let at = end; at < end + length; at++) output[at] = output[at - offset] ?? 0;
     return end + length;
   }
-  // Twice as much each time; what was written so far is a multiple of the offset until the last copy.
+  // Doubles the length each time; until the last copy, the written length is a multiple of the offset.
   for (let written = 0; written < length;) {
     const part = Math.min(written === 0 ? offset : written, length - written);
     const from = written === 0 ? end - offset : end;
@@ -150,7 +149,7 @@ function littleEndian(bytes: Uint8Array, at: number, byteCount: number): number 
 
 function byteAt(bytes: Uint8Array, at: number): number {
   const byte = bytes[at];
-  if (byte === undefined) throw new RangeError("the compressed data end too early");
+  if (byte === undefined) throw new RangeError("the compressed data is truncated");
   return byte;
 }
 
@@ -159,5 +158,5 @@ function requireRoom(output: Uint8Array, end: number, format: string): void {
 }
 
 function damaged(format: string): RangeError {
-  return new RangeError(`the ${format} data are damaged`);
+  return new RangeError(`the ${format} data is damaged`);
 }

@@ -1,12 +1,12 @@
 /**
- * The bytes that members of a consumer group exchange through its coordinator: what each member subscribes to, and
- * the partitions that the group's leader assigns to it. Java's clients and kafkajs write the same format.
+ * Encodes the subscriptions and assignments that members of a consumer group exchange through its coordinator. Java
+ * clients and kafkajs use the same format.
  *
  *     subscription => version topics user_data [owned_partitions [generation_id [rack_id]]]
  *     assignment   => version [topic [partition]] user_data
  *
- * Versions 0 to 3 only append fields to a subscription, and a round-robin assignment uses none of these: version 0
- * is written, any version is read.
+ * Versions 1 to 3 only append fields to a subscription that round-robin assignment does not use. So version 0 is
+ * written, and any version is read.
  *
  * Message format: `ConsumerProtocolSubscription.json` and `ConsumerProtocolAssignment.json` of Kafka's clients.
  *
@@ -15,14 +15,12 @@
 
 import { Buffer } from "node:buffer";
 
-/** Partition numbers by topic. */
 export type TopicPartitions = ReadonlyMap<string, readonly number[]>;
 
 const VERSION = 0;
 const INT16_BYTES = 2;
 const INT32_BYTES = 4;
 
-/** Encodes the topics that a member subscribes to. */
 export function encodeSubscription(topics: readonly string[]): Buffer {
   return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.map(text), NO_USER_DATA]);
 }
@@ -30,7 +28,7 @@ export function encodeSubscription(topics: readonly string[]): Buffer {
 /**
  * Returns the topics that a member subscribes to.
  *
- * @throws {RangeError} where the bytes are no subscription.
+ * @throws {RangeError} if the bytes are not a subscription.
  */
 export function decodeSubscription(bytes: Uint8Array): readonly string[] {
   const reader = new Reader(bytes);
@@ -38,7 +36,6 @@ export function decodeSubscription(bytes: Uint8Array): readonly string[] {
   return reader.array(() => reader.text());
 }
 
-/** Encodes the partitions that a member is to read. */
 export function encodeAssignment(assignment: TopicPartitions): Buffer {
   const topics = [...assignment].map(([topic, partitions]) =>
     Buffer.concat([text(topic), int32(partitions.length), ...partitions.map(int32)])
@@ -47,10 +44,10 @@ export function encodeAssignment(assignment: TopicPartitions): Buffer {
 }
 
 /**
- * Returns the partitions that a member is to read: none where there are no bytes, which is how a coordinator answers
- * for a member that the leader left out.
+ * Returns a member's partitions: none for empty bytes, which the coordinator returns for a member that the leader left
+ * out.
  *
- * @throws {RangeError} where the bytes are no assignment.
+ * @throws {RangeError} if the bytes are not an assignment.
  */
 export function decodeAssignment(bytes: Uint8Array): TopicPartitions {
   const assignment = new Map<string, number[]>();
@@ -88,7 +85,7 @@ class Reader {
     return this.#bytes.toString("utf8", start, start + length);
   }
 
-  /** A count that the bytes cannot hold ends with the first item that is missing. */
+  /** Throws at the first missing item if the count is too large for the bytes. */
   array<Item>(readItem: () => Item): Item[] {
     const items: Item[] = [];
     for (let count = this.int32(); count > 0; count--) items.push(readItem());

@@ -1,6 +1,6 @@
 /**
- * OffsetForLeaderEpoch (API key 23, version 3): where a leader epoch ends in a partition's log (KIP-101, KIP-320).
- * A client that holds records of an epoch finds out by it whether the log was truncated since.
+ * Encodes OffsetForLeaderEpoch (API key 23, version 3), which asks where a leader epoch ends in a partition's log
+ * (KIP-101, KIP-320). A client uses it to find out whether the log was truncated after it read records.
  *
  *     request    replica id i32 (-1: a consumer) · topics [ name · partitions [ partition i32
  *                · current leader epoch i32 · leader epoch i32 ] ]
@@ -15,33 +15,30 @@
 import decoderModule from "kafkajs/src/protocol/decoder.js";
 import encoderModule from "kafkajs/src/protocol/encoder.js";
 
-/** A question for the leader of one partition. */
 export interface EpochEndQuestion {
   readonly topic: string;
   readonly partition: number;
   /**
-   * Leader epoch of the partition as the client knows it. A broker that knows an older one answers
-   * UNKNOWN_LEADER_EPOCH, one that knows a newer one FENCED_LEADER_EPOCH.
+   * The partition's leader epoch as known to the client. A broker that knows an older one answers UNKNOWN_LEADER_EPOCH;
+   * one that knows a newer one answers FENCED_LEADER_EPOCH.
    */
   readonly currentLeaderEpoch: number;
-  /** The epoch whose end is asked for. */
   readonly epoch: number;
 }
 
-/** Where an epoch ends in a log. */
 export interface EpochEnd {
-  /** The highest epoch in the log that is not above the one asked for. */
+  /** The highest epoch in the log that is not above the requested one. */
   readonly epoch: number;
-  /** First offset of the next epoch, or the log's end where there is none. */
+  /** The first offset of the next epoch, or the log's end. */
   readonly endOffset: number;
 }
 
 export interface EpochEndAnswer {
   /** Protocol error code; 0 is success. */
   readonly errorCode: number;
-  /** How long the broker asks to wait before the next request, in milliseconds; kafkajs waits by this name. */
+  /** The throttle time in milliseconds, under the name by which kafkajs applies it. */
   readonly clientSideThrottleTime: number;
-  /** Undefined where the log has no such epoch: the protocol's (-1, -1). */
+  /** Undefined if the log has no such epoch: (-1, -1) in the protocol. */
   readonly end: EpochEnd | undefined;
 }
 
@@ -67,7 +64,6 @@ const REPLICA_ID_CONSUMER = -1;
 const ONE = 1;
 const UNDEFINED = -1;
 
-/** Encodes the question, as kafkajs takes the body of a request. */
 export function encodeEpochEndRequest(
   { topic, partition, currentLeaderEpoch, epoch }: EpochEndQuestion,
 ): object {
@@ -82,7 +78,7 @@ export function encodeEpochEndRequest(
     .writeInt32(epoch);
 }
 
-/** @throws {RangeError} unless the response is about exactly one partition. */
+/** @throws {RangeError} if the response is not about exactly one partition. */
 export function decodeEpochEndResponse(payload: unknown): EpochEndAnswer {
   const Decoder = decoderModule as new (payload: unknown) => Decoder;
   const decoder = new Decoder(payload);

@@ -1,20 +1,20 @@
 /**
- * How many bytes a record takes in a batch, with everything that is counted against `max.message.bytes`.
+ * Estimates the size of a record in a batch, as counted against `max.message.bytes`.
  *
  * @module
  */
 
 import type { OutgoingRecord } from "../../record.ts";
 
-/** A record's length, attributes, both deltas, lengths of key and value, count of headers. */
+/** Length, attributes, both deltas, lengths of key and value, and header count. */
 const RECORD_OVERHEAD_BYTES = 32;
-/** Lengths of a header's key and value. */
+/** Lengths of key and value. */
 const HEADER_OVERHEAD_BYTES = 8;
 const UTF8_BYTES_PER_CHAR_MAX = 3;
 
 /**
- * Returns the size of a record in a batch that is not compressed, at most: at most 32 bytes more, and 8 for
- * each header, than it takes. Valid for records below 128 MiB.
+ * Returns an upper bound for the size of a record in an uncompressed batch. It exceeds the size by at most 32 bytes,
+ * plus 8 for each header. Valid for records below 128 MiB.
  */
 export function recordBytesMax(
   { key, value, headers }: Pick<OutgoingRecord, "key" | "value" | "headers">,
@@ -24,7 +24,7 @@ export function recordBytesMax(
   return bytes;
 }
 
-/** Returns the size of a header in a record, at most; a key with non-ASCII text counts up to three times. */
+/** Returns an upper bound for the size of a header in a record; a non-ASCII key counts three bytes per character. */
 export function headerBytesMax(
   { key, value }: { readonly key: string; readonly value: Uint8Array | null },
 ): number {

@@ -1,5 +1,5 @@
 /**
- * Bytes that come step by step, read as records are: small ones from a buffer, large fields without keeping them whole.
+ * Reads records from bytes that arrive in steps: small records from a buffer, large fields without holding them whole.
  *
  * @module
  */
@@ -8,26 +8,24 @@ import { createHash } from "node:crypto";
 import type { OmittedBytes } from "../../record.ts";
 import { CorruptBatchError, Cursor } from "./cursor.ts";
 
-/** A record up to this is waited for in whole. */
+/** Records up to this size are buffered whole. */
 const SMALL_RECORD_BYTES_MAX = 1024 * 1024;
 const VARINT_BYTES_MAX = 5;
 
 export class SteppedBytes {
   readonly #steps: AsyncIterator<Uint8Array>;
-  /** Reads what has come. */
   readonly cursor = new Cursor(new Uint8Array());
 
   constructor(steps: AsyncIterator<Uint8Array>) {
     this.#steps = steps;
   }
 
-  /** Whether the next record has come in whole. */
   hasRecord(): boolean {
     const length = this.#recordLength();
     return length !== undefined && length <= this.cursor.rest.length;
   }
 
-  /** Waits for the whole of the next record where it is small; returns whether it is. */
+  /** Buffers the whole next record if it is small; returns whether it is. */
   async fillSmallRecord(): Promise<boolean> {
     await this.fill(VARINT_BYTES_MAX);
     const length = this.#recordLength() ?? Infinity;
@@ -36,7 +34,7 @@ export class SteppedBytes {
     return true;
   }
 
-  /** The bytes of the next record, its own length included; undefined where its length has not come yet. */
+  /** Returns the size of the next record, including its length field; undefined if that field is not buffered yet. */
   #recordLength(): number | undefined {
     const { rest } = this.cursor;
     const peek = new Cursor(rest);
@@ -47,7 +45,7 @@ export class SteppedBytes {
     return rest.length - peek.rest.length + length;
   }
 
-  /** Waits until so many bytes are there, or all have come. */
+  /** Buffers at least `byteCount` bytes, or all that remain. */
   async fill(byteCount: number): Promise<void> {
     const steps: Uint8Array[] = [];
     let length = this.cursor.rest.length;
@@ -72,7 +70,7 @@ export class SteppedBytes {
     return this.cursor.varint();
   }
 
-  /** A field after its length; null at length -1, size and hash where it is larger than `bytesMax`. */
+  /** Reads a length-prefixed field: null for length -1, size and hash if it is larger than `bytesMax`. */
   async bytes(bytesMax: number): Promise<Uint8Array | OmittedBytes | null> {
     const size = await this.varint();
     if (size < 0) return null;

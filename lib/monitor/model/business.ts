@@ -1,7 +1,7 @@
 /**
- * Sums up the business behind the messages: orders by status, revenue by currency, top products and customers.
+ * Sums up the orders: counts by status, revenue by currency, top products and customers.
  *
- * Pure: orders and the time are handed in.
+ * Pure: orders and the time are passed in.
  *
  * @module
  */
@@ -10,24 +10,22 @@ import { AMOUNT_MAX, toCents } from "../../order/money.ts";
 import type { OrderFacts } from "./order_scan.ts";
 import { type Counted, Tally } from "./tally.ts";
 
-/** The last minutes, by the events' own timestamps. */
+/** Minutes of event timestamps over which revenue is averaged. */
 export const REVENUE_MINUTES = 5;
-/** Bound against a hostile journal; further names are counted together. */
+/** Bounds memory for a hostile journal; further names are counted together. */
 const NAMES_MAX = 20;
 export const OTHER_NAME = "other";
 const MINUTE_MS = 60_000;
 const SPAN_MS_MIN = 1_000;
 
-/** Amounts are in cents. */
 export interface Revenue {
   readonly currency: string;
-  /** Of all orders. */
   readonly totalCents: number;
-  /** On average over the last {@link REVENUE_MINUTES} full minutes and the one begun, from the first amount on. */
+  /** Average over the last {@link REVENUE_MINUTES} full minutes and the current one, from the first amount on. */
   readonly perMinuteCents: number;
 }
 
-/** Tells whether the topic has any orders. */
+/** Returns whether the topic has any orders. */
 export function hasOrders(
   { business: { ordersByStatus, revenue, topProducts, topCustomers } }: {
     readonly business: {
@@ -43,7 +41,7 @@ export function hasOrders(
 
 interface Takings {
   totalCents: number;
-  /** Cents by minute since the epoch, the newest ones. */
+  /** Cents by minute since the epoch, for the latest minutes. */
   minutes: Map<number, number>;
   firstMs: number;
 }
@@ -65,7 +63,7 @@ export class Business {
     return copy;
   }
 
-  /** Counts an order that the tracker processed; missing fields are not counted. */
+  /** Counts an order that the tracker processed; skips missing fields. */
   note(order: OrderFacts, timestampMs: number): void {
     const { status, total, currency, customerId, customerName, items } = order;
     for (const { id, name, quantity } of items) this.#products.add(id, name ?? id, quantity);
@@ -89,7 +87,7 @@ export class Business {
     if (timestampMs < takings.firstMs) takings.firstMs = timestampMs;
   }
 
-  /** Most frequent first. */
+  /** Sorted by count, highest first. */
   get ordersByStatus(): ReadonlyMap<string, number> {
     return new Map([...this.#statuses].sort(([, one], [, other]) => other - one));
   }
@@ -104,7 +102,7 @@ export class Business {
     return this.#customers.top;
   }
 
-  /** Largest first. */
+  /** Largest amounts first. */
   revenue(nowMs: number): readonly Revenue[] {
     const thisMinute = Math.floor(nowMs / MINUTE_MS);
     const windowMs = nowMs - (thisMinute - REVENUE_MINUTES) * MINUTE_MS;
@@ -113,7 +111,7 @@ export class Business {
       for (const [minute, taken] of minutes) {
         if (minute >= thisMinute - REVENUE_MINUTES && minute <= thisMinute) cents += taken;
       }
-      // Below a second, one order would make a rate of thousands.
+      // Below a second, one order would give a rate of thousands.
       const spanMs = Math.min(windowMs, Math.max(SPAN_MS_MIN, nowMs - firstMs));
       const perMinuteCents = cents === 0 ? 0 : Math.round(cents / (spanMs / MINUTE_MS));
       return { currency, totalCents, perMinuteCents };

@@ -8,11 +8,10 @@ import type { WindowCounts } from "./sliding_window.ts";
 
 const FULL_SECOND_MS = 1000;
 
-/** Points over a window, oldest first; the last one is of the last full second, or of what has passed of its step. */
+/** Points over a window, oldest first. The last one covers the last full second, or the elapsed part of its step. */
 export interface Chart {
   readonly received: number;
   readonly failed: number;
-  /** Of the whole window. */
   readonly totalSuccessRatePercent: number | undefined;
   readonly startMs: number;
   readonly stepMs: number;
@@ -22,7 +21,7 @@ export interface Chart {
   readonly successRatePercent: readonly (number | undefined)[];
 }
 
-/** Steps count from the first event on, and up to the end. */
+/** Builds a chart from the first event to the end. */
 export function chartOf(
   steps: readonly WindowCounts[],
   { startMs, stepMs, firstEventMs = startMs, endMs }: {
@@ -52,14 +51,13 @@ export function chartOf(
   };
 }
 
-/** Undefined where nothing was received. */
+/** Returns undefined if nothing was received. */
 export function successPercent(
   { received, failed }: { readonly received: number; readonly failed: number },
 ): number | undefined {
   return received === 0 ? undefined : 100 * (received - failed) / received;
 }
 
-/** To two digits. */
 export function round2(value: number): number {
   return Math.round(value * 100) / 100;
 }

@@ -1,5 +1,5 @@
 /**
- * The records that a person searches for: those that contain a text, or all that failed. Pure.
+ * Collects the records that a user searches for: those that contain a text, or all that failed. Pure.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { type RecentEvent, recentEvent } from "./recent_event.ts";
 import { EventScanner } from "./scan.ts";
 
 export interface Query {
-  /** Matched anywhere in a line, in any case; undefined matches the records that failed. */
+  /** Matched anywhere in a line, ignoring case; undefined matches the failed records. */
   readonly text: string | undefined;
 }
 
@@ -23,7 +23,6 @@ export interface Found {
   readonly progress: "searching" | "complete" | "limited";
 }
 
-/** Bounds of what is kept. */
 export const FOUND_COUNT_MAX = 1_000;
 const FOUND_BYTES_MAX = 16 * 1024 * 1024;
 const LINE_BYTES_MAX = 64 * 1024;
@@ -62,13 +61,12 @@ export class FoundRecords {
     return this.#newer.length + this.#older.length;
   }
 
-  /** Adds a line that is older than all so far, if it matches. */
+  /** Adds a line that is older than all previous ones, if it matches. */
   noteOlder(line: Uint8Array): void {
     const event = this.#matching(line);
     if (event !== undefined) this.#older.push(event);
   }
 
-  /** Adds a line that was just appended, if it matches. */
   noteNewer(line: Uint8Array): void {
     const event = this.#matching(line);
     if (event === undefined) return;
@@ -76,7 +74,6 @@ export class FoundRecords {
     while (this.#isOverfull) this.#drop();
   }
 
-  /** Forgets the oldest. */
   #drop(): void {
     const dropped = this.#older.pop() ?? this.#newer.shift();
     if (dropped === undefined) return;
@@ -98,7 +95,7 @@ export class FoundRecords {
   }
 }
 
-/** A line that is appended during the search can be seen twice: by the search, and as new. */
+/** Identifies a record: a line appended during the search can be seen twice, by the search and as new. */
 function nameOf({ topic, partition, offset, timestampMs }: RecentEvent): string {
   return `${topic}/${partition}@${offset} ${timestampMs}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Says what the figures mean: a verdict with its reasons. Pure.
+ * Judges the figures: a verdict with its reasons. Pure.
  *
  * @module
  */
@@ -8,32 +8,35 @@ import type { TrackerState as OwnState } from "../../tracker_status.ts";
 import { counted, inBytes } from "../../text.ts";
 import type { Trouble } from "./trouble.ts";
 
-/** Without a line of journal or log for so long, nothing is known of now: two of the tracker's 30 s metrics were missed. */
+/**
+ * Without a line of journal or log for this long, the current state is unknown: two of the tracker's 30 s metrics are
+ * missing.
+ */
 export const STALE_AFTER_MS = 60_000;
-/** Success and errors are judged over these last minutes, so that a bad hour does not weigh for ever. */
+/** Success and errors are judged over this window, so that a bad hour does not count forever. */
 export const JUDGED_WINDOW_MS = 300_000;
-/** Over which the throughput is measured. */
+/** Throughput is measured over this window. */
 export const RATE_WINDOW_MS = 60_000;
 
 const SUCCESS_GOOD_PERCENT = 95;
 const SUCCESS_WARNING_PERCENT = 80;
 const RATE_NORMAL = 0.3;
 const RATE_LOW = 0.1;
-/** An error of the tracker itself is of now for so long. */
+/** How long an error of the tracker itself counts as current. */
 export const LAST_ERROR_RED_MS = 60_000;
 const LAST_ERROR_YELLOW_MS = 300_000;
 
-/** `counting`: the journal is not read to where now is, so nothing can be said of now. */
+/** `counting`: the journal is not read to its end, so the current state is unknown. */
 export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_data";
 
-/** A journal of which less than this is unread is read to its end: that much comes between two looks. */
+/** With fewer unread bytes than this, the journal counts as read: that much arrives between two polls. */
 export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
- * What the tracker is doing. While its status file is fresh, it is the tracker's own state: `starting`, `waiting`, `blocked`, and
- * `stopping` are its own words (`lib/tracker/standing.ts`). Else it is what it seems to be doing: `running` messages come in;
- * `idle` none come in, but its log goes on; `stopped` it said its totals and ended; `silent` neither journal nor log go on;
- * `absent` there never was anything.
+ * What the tracker is doing. While its status file is fresh, this is the tracker's own state: `starting`, `waiting`,
+ * `blocked`, and `stopping` are its own words (`lib/tracker/standing.ts`). Otherwise it is inferred: `running` if
+ * messages arrive, `idle` if only its log continues, `stopped` after it logged its totals, `silent` if neither
+ * journal nor log continue, and `absent` if there never was anything.
  */
 export type TrackerState =
   | "running"
@@ -46,7 +49,6 @@ export type TrackerState =
   | "silent"
   | "absent";
 
-/** What a fresh status file says. */
 export interface SaidStatus {
   readonly state: OwnState;
   readonly isReady: boolean;
@@ -62,7 +64,7 @@ export type Level = "good" | "warning" | "bad";
 export interface Check {
   readonly name: "success rate" | "throughput" | "last error";
   readonly level: Level;
-  /** What was judged, in a word or two: `97.9 %`, `0.2 msg/s`, `12 s ago`. */
+  /** The judged value: `97.9 %`, `0.2 msg/s`, `12 s ago`. */
   readonly value: string;
   readonly reason: string;
 }
@@ -70,42 +72,40 @@ export interface Check {
 export interface Health {
   readonly status: HealthStatus;
   readonly state: TrackerState;
-  /** What keeps records from being journaled now. */
+  /** The problem that currently keeps records from being journaled. */
   readonly trouble: Trouble | undefined;
   /** Sentences, the most important first; never empty. */
   readonly reasons: readonly string[];
   readonly checks: readonly Check[];
 }
 
-/** What is judged. Ages are in milliseconds; undefined where the thing never was. */
+/** The input of the verdict. Ages are in milliseconds, and undefined if it never happened. */
 export interface Evidence {
   readonly received: number;
-  /** Of all messages; undefined where there was none. */
+  /** Percentage of all messages; undefined if there were none. */
   readonly successPercent: number | undefined;
   readonly window: { readonly received: number; readonly failed: number };
-  /** Messages a second over the last minute, to two digits, as shown. */
+  /** Rate over the last minute, to two digits, as shown. */
   readonly messagesPerSecond: number;
   readonly newestEventAgeMs: number | undefined;
   readonly newestLogAgeMs: number | undefined;
   readonly stoppedAgeMs: number | undefined;
-  /** The latest error of any kind. */
   readonly lastErrorAgeMs: number | undefined;
-  /** Of the tracker itself: someone must act. */
+  /** An error of the tracker itself, which needs attention. */
   readonly trackerError: { readonly ageMs: number; readonly message: string } | undefined;
   readonly trackerErrorsInWindow: number;
-  /** Records that the tracker knows of and has not read; undefined where it does not say. */
+  /** Records that the tracker knows of and has not read; undefined if it does not report them. */
   readonly lag: number | undefined;
-  /** What the tracker says of itself; undefined where it says nothing now. */
+  /** The tracker's own status; undefined if there is none, or it is not fresh. */
   readonly status: SaidStatus | undefined;
-  /** How long ago it last did so, where it should still be doing it: its state was not `stopped`. */
+  /** Age of its last status if it should still be writing one: its last state was not `stopped`. */
   readonly lostStatusAgeMs: number | undefined;
   readonly trouble: Trouble | undefined;
   readonly unreadableLines: number;
   /** Why the log, or the status file, cannot be read. */
   readonly fileProblems: readonly string[];
-  /** Bytes of the journal that are not read yet. */
   readonly behindBytes: number;
-  /** Whether they existed when the monitor was started. */
+  /** True until everything that existed at the start is counted. */
   readonly isFirstCount: boolean;
 }
 
@@ -161,7 +161,7 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
   };
 }
 
-/** Formats a time in the unit that fits: `12 s`, `3 min`, `5 h`, `2 days`. */
+/** Formats a time in a suitable unit: `12 s`, `3 min`, `5 h`, `2 days`. */
 export function duration(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -176,14 +176,13 @@ export function milliseconds(ms: number): string {
   return `${ms < 10 ? round1(ms) : Math.round(ms)} ms`;
 }
 
-/** Returns the verdict as shown: `NO DATA`; with a trouble, its name: `BROKER AWAY`. */
+/** Returns the verdict for display, such as `NO DATA`, or the name of a trouble, such as `BROKER AWAY`. */
 export function statusName(
   { status, trouble }: Pick<Health, "status" | "trouble">,
 ): string {
   return trouble?.name ?? status.replace("_", " ").toUpperCase();
 }
 
-/** Returns how good or bad the verdict is. */
 export function levelOf({ status, trouble }: Pick<Health, "status" | "trouble">): Level {
   if (trouble !== undefined || status === "unhealthy") return "bad";
   return status === "healthy" ? "good" : "warning";
@@ -204,7 +203,7 @@ function trackerState(evidence: Evidence): TrackerState {
   if (newestEventAgeMs === undefined && newestLogAgeMs === undefined && evidence.received === 0) {
     return "absent";
   }
-  // A message received after the totals were said is from a tracker that was started again.
+  // A message received after the totals were logged comes from a restarted tracker.
   if (stoppedAgeMs !== undefined && (newestEventAgeMs ?? Infinity) >= stoppedAgeMs) {
     return "stopped";
   }
@@ -243,7 +242,6 @@ function stateReasons(evidence: Evidence, state: TrackerState): readonly string[
   return [];
 }
 
-/** Returns what cannot be read. */
 function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly string[] {
   return [
     ...(unreadableLines > 0 ? [`${counted(unreadableLines, "line")} could not be read`] : []),
@@ -251,7 +249,6 @@ function fileReasons({ unreadableLines, fileProblems }: Evidence): readonly stri
   ];
 }
 
-/** Returns the reason that the tracker gives for its state. */
 function saidReasons({ status }: Evidence): readonly string[] {
   return status?.reason === undefined ? [] : [`the tracker is ${status.state}: ${status.reason}`];
 }
@@ -284,7 +281,7 @@ function successCheck({ window, successPercent }: Evidence): Check {
   const minutes = duration(JUDGED_WINDOW_MS);
   if (window.received === 0) {
     const level = successPercent === undefined ? "good" : successLevel(successPercent);
-    // What happened before the window is told, and not held against now.
+    // Problems before the window are mentioned but do not affect the verdict.
     return {
       name,
       level: level === "bad" ? "warning" : level,
@@ -336,7 +333,6 @@ function lastErrorCheck({ lastErrorAgeMs }: Evidence): Check {
   };
 }
 
-/** To one digit. */
 export function round1(value: number): number {
   return Math.round(value * 10) / 10;
 }

@@ -1,19 +1,19 @@
 /**
- * Counts from the first event on, by the events' own timestamps, in a bounded number of steps: where they would not
- * do, two become one.
+ * Counts events over the whole run by their own timestamps, in a bounded number of steps: when they run out, adjacent
+ * steps are merged.
  *
  * @module
  */
 
 import type { WindowCounts } from "./sliding_window.ts";
 
-/** At least half of it is in use once events span more than that many seconds. */
+/** At least half are used once events span more than this many seconds. */
 export const HISTORY_STEPS_MAX = 256;
 const FIRST_STEP_MS = 1000;
 
 export class History {
   #stepMs = FIRST_STEP_MS;
-  /** Where the first step begins: a multiple of the step. */
+  /** Start of the first step: a multiple of the step. */
   #startMs = NaN;
   #received = new Float64Array(HISTORY_STEPS_MAX);
   #failed = new Float64Array(HISTORY_STEPS_MAX);
@@ -29,7 +29,7 @@ export class History {
     return copy;
   }
 
-  /** @param timestampMs no NaN. */
+  /** @param timestampMs must not be NaN. */
   add(timestampMs: number, failed: boolean): void {
     if (Number.isNaN(this.#startMs)) this.#startMs = this.#stepOf(timestampMs);
     while (timestampMs < this.#startMs || this.#indexOf(timestampMs) >= HISTORY_STEPS_MAX) {
@@ -41,7 +41,7 @@ export class History {
     if (index > this.#lastIndex) this.#lastIndex = index;
   }
 
-  /** From the first event's step to that of `nowMs`, or of the newest event where that is later. */
+  /** Returns the steps from the first event to `nowMs`, or to the newest event if that is later. */
   series(
     nowMs: number,
   ): {
@@ -68,7 +68,7 @@ export class History {
     return Math.floor((timestampMs - this.#startMs) / this.#stepMs);
   }
 
-  /** Makes room before the first step; false where there is not that much. */
+  /** Makes room before the first step; returns false if there is not enough. */
   #moveStartTo(startMs: number): boolean {
     const by = (this.#startMs - startMs) / this.#stepMs;
     if (by <= 0 || this.#lastIndex + by >= HISTORY_STEPS_MAX) return false;

@@ -1,7 +1,7 @@
 /**
  * Counts the journal's lines: the only source of totals.
  *
- * Pure: lines and the time are handed in.
+ * Pure: lines and the time are passed in.
  *
  * @module
  */
@@ -16,18 +16,16 @@ import type { LineSink } from "../tail/line_sink.ts";
 import { LineRuns } from "./line_runs.ts";
 import { Traffic } from "./traffic.ts";
 
-/** The longest window that can be asked for. */
 export const WINDOW_SECONDS_MAX = 3600;
 export const RECENT_COUNT = 20;
-/** Records that a person can look through. */
 export const RECENT_RECORD_COUNT = 100;
 
 const PARTITION_WINDOW_SECONDS = 60;
-/** Bounds against a hostile journal; a real one stays far below. */
+/** Bounds memory for a hostile journal; a real one stays far below. */
 const PARTITION_COUNT_MAX = 10_000;
 const KIND_COUNT_MAX = 20;
 const SAMPLE_BYTES_MAX = 200;
-/** Lines up to this are kept whole for the list of recent ones. */
+/** Longer lines are cut in the list of recent ones. */
 const RECENT_LINE_BYTES_MAX = 64 * 1024;
 const OTHER_KIND = "other";
 
@@ -42,7 +40,6 @@ export interface PartitionCounts {
   readonly partition: number;
   readonly received: number;
   readonly failed: number;
-  /** Of the latest line. */
   readonly lastOffset: number;
   readonly window: SlidingWindow;
 }
@@ -53,7 +50,7 @@ export interface FailedEvent {
   readonly partition: number;
   readonly offset: number;
   readonly kind: string;
-  /** As the tracker wrote it: not safe to show as it is. */
+  /** Text from the tracker: not safe to print. */
   readonly error: string;
 }
 
@@ -63,12 +60,12 @@ interface MutablePartition {
   received: number;
   failed: number;
   lastOffset: number;
-  /** The lines that stand for records of the log as it is now. */
+  /** The lines whose records are still in the log, as far as known. */
   lines: LineRuns;
   window: SlidingWindow;
 }
 
-/** All that a journal's lines add up to; copied at a file's beginning, so that the file can be taken back. */
+/** The totals of the journal's lines; copied when a file begins, so that its lines can be taken back. */
 class Facts {
   processed = 0;
   failed = 0;
@@ -130,7 +127,7 @@ export class JournalModel implements LineSink {
   readonly #scanner = new EventScanner();
   #nowMs = Infinity;
 
-  /** The time, for telling an event of now from one that a wrong clock stamped into the future. */
+  /** Sets the time, which tells current events from those that a wrong clock stamped into the future. */
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
   }
@@ -189,12 +186,11 @@ export class JournalModel implements LineSink {
     return { received: processed + failed, processed, failed };
   }
 
-  /** Lines of records that their topic lost when its log was truncated; they are in the totals, too. */
+  /** Lines of records lost when the log was truncated; included in the totals. */
   get supersededCount(): number {
     return this.#facts.superseded;
   }
 
-  /** Records that their topic deleted before they were read. */
   get expiredCount(): number {
     return this.#facts.expired;
   }
@@ -203,13 +199,13 @@ export class JournalModel implements LineSink {
     return this.#facts.unreadable;
   }
 
-  /** The beginning of the latest unreadable line: not safe to show as it is. */
+  /** The beginning of the latest unreadable line: not safe to print. */
   get unreadableSample(): string | undefined {
     const line = this.#facts.unreadableLines.lines().at(-1);
     return line && DECODER.decode(line);
   }
 
-  /** Events stamped further ahead of the monitor's clock than clocks differ; they are in no window. */
+  /** Events stamped further ahead of the monitor's clock than clock skew allows; they are in no window. */
   get aheadOfClockCount(): number {
     return this.#facts.aheadOfClock;
   }
@@ -230,7 +226,6 @@ export class JournalModel implements LineSink {
     return this.#facts.history;
   }
 
-  /** Failed records by kind: `deserialization`, `validation`. */
   get errorKinds(): ReadonlyMap<string, number> {
     return this.#facts.kinds;
   }
@@ -251,7 +246,7 @@ export class JournalModel implements LineSink {
     return this.#facts.recentFailed.values();
   }
 
-  /** By topic, then number. */
+  /** Sorted by topic, then partition. */
   get partitions(): readonly PartitionCounts[] {
     return this.#facts.topics.values()
       .flatMap((partitions) => partitions.values())
@@ -265,12 +260,12 @@ export class JournalModel implements LineSink {
       );
   }
 
-  /** Oldest first. Parses the lines: for a screen, not for each line. */
+  /** Oldest first. Parses the lines, so call it per redraw, not per line. */
   get recentEvents(): readonly RecentEvent[] {
     return eventsOf(this.#facts.recentLines);
   }
 
-  /** Those that failed, oldest first. */
+  /** Oldest first. */
   get recentFailedEvents(): readonly RecentEvent[] {
     return eventsOf(this.#facts.recentFailedLines);
   }
@@ -327,17 +322,17 @@ function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefi
 }
 
 const DECODER = new TextDecoder();
-/** A mark stands near a line's end. */
+/** Bytes at a line's end that contain its mark. */
 const MARK_BYTES_MAX = 1_024;
 const EXPIRY_MARK = /,"mark":"[^"\\]*offsets (\d{1,15}) to (\d{1,15}) were deleted before/;
 const TRUNCATION_MARK = /,"mark":"[^"\\]*was truncated at offset \d+/;
 
-/** The end of a line, where it says what the tracker noticed before it. */
+/** Returns the end of a line, which contains the tracker's mark. */
 function endOf(bytes: Uint8Array, start: number, end: number): string {
   return DECODER.decode(bytes.slice(Math.max(start, end - MARK_BYTES_MAX), end));
 }
 
-/** How many records the mark of a line says to have expired before they were read. */
+/** Returns how many records expired before they were read, according to a line's mark. */
 function expiredCount(lineEnd: string): number {
   const [, from, to] = EXPIRY_MARK.exec(lineEnd) ?? [];
   return from === undefined || to === undefined ? 0 : Math.max(0, Number(to) - Number(from) + 1);

@@ -1,24 +1,24 @@
 /**
- * Keeps each partition's lag over the last minute, as the monitor saw it.
+ * Keeps each partition's lag over the last minute.
  *
- * Pure: lags and the time are handed in.
+ * Pure: lags and the time are passed in.
  *
  * @module
  */
 
-/** One value a second. */
+/** One value per second. */
 export const LAG_HISTORY_SECONDS = 60;
-/** A longer time without a look is a gap: nothing is known of it. */
+/** A longer time without an update is a gap with unknown lag. */
 const GAP_SECONDS_MAX = 15;
 
-/** Oldest first; undefined while the lag was not known. */
+/** Oldest first; undefined while the lag was unknown. */
 export type LagSeries = readonly (number | undefined)[];
 
 export class LagHistory {
   #series = new Map<string, LagSeries>();
   #second = NaN;
 
-  /** @param lags by partition; undefined if not known. */
+  /** @param lags by partition; undefined if unknown. */
   note(nowMs: number, lags: ReadonlyMap<string, number | undefined>): void {
     const second = Math.floor(nowMs / 1000);
     const passed = Number.isNaN(this.#second) ? 1 : second - this.#second;
@@ -39,7 +39,7 @@ export class LagHistory {
     this.#series = series;
   }
 
-  /** {@link LAG_HISTORY_SECONDS} values; empty where the lag was never known. */
+  /** Returns {@link LAG_HISTORY_SECONDS} values, or none if the lag was never known. */
   of(name: string): LagSeries {
     const series = this.#series.get(name) ?? [];
     if (series.length === 0) return series;

@@ -1,6 +1,6 @@
 /**
- * Counts the journal lines that a truncated log made superseded: the lines of a partition, as runs of offsets without a
- * gap, and how many of them lie at or past an offset.
+ * Counts journal lines superseded by a truncation: keeps a partition's lines as runs of consecutive offsets, and
+ * counts those at or past an offset.
  *
  * @module
  */
@@ -12,7 +12,7 @@ interface Run {
   readonly lineCount: number;
 }
 
-/** A compacted topic has many runs; the oldest are merged, and counted by their share where they are cut. */
+/** A compacted topic has many runs. The oldest are merged, and counted proportionally when they are cut. */
 const RUNS_MAX = 4_096;
 
 export class LineRuns {
@@ -24,12 +24,12 @@ export class LineRuns {
     return copy;
   }
 
-  /** Tells whether a line at this offset comes after all lines so far. */
+  /** Returns whether a line at this offset comes after all lines so far. */
   isNext(offset: number): boolean {
     return offset >= (this.#runs.at(-1)?.end ?? 0);
   }
 
-  /** Tells whether offsets may be missing before the next line. */
+  /** Returns whether offsets may be missing before the next line. */
   isGap(offset: number): boolean {
     return offset > (this.#runs.at(-1)?.end ?? 0);
   }

@@ -1,8 +1,8 @@
 /**
- * Collects what the tracker's log says: metrics, dead letters, errors, and whether it stopped. Totals come from the
+ * Collects metrics, dead letters, and errors from the tracker's log, and whether it stopped. Totals come from the
  * journal only.
  *
- * Pure: lines and the time are handed in.
+ * Pure: lines and the time are passed in.
  *
  * @module
  */
@@ -16,7 +16,6 @@ import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import { RECENT_COUNT } from "./journal_model.ts";
 
-/** How far back errors are looked at. */
 const ERROR_WINDOW_SECONDS = 300;
 /** The contract has five reasons; a hostile log may have more. */
 const REASON_COUNT_MAX = 20;
@@ -28,22 +27,22 @@ const DETAILS_LENGTH_MAX = 300;
 
 export type LogLevel = "DEBUG" | "INFO" | "WARN" | "ERROR";
 
-/** A line of the log. Texts are as they came: not safe to show as they are. */
+/** A line of the log. Its texts are not safe to print. */
 export interface LogLine {
   readonly timestampMs: number;
   readonly level: LogLevel;
   readonly message: string;
   readonly error?: string;
-  /** What its metadata says of it: `orders/1@14, reason TIMEOUT`; without what is no text, number or list. */
+  /** Fields of its metadata that are text, numbers, or lists: `orders/1@14, reason TIMEOUT`. */
   readonly details?: string;
   /** The line itself, or its beginning. */
   readonly line: Uint8Array;
 }
 
-/** Of a longer line its beginning is kept. */
+/** Longer lines are cut. */
 const LINE_BYTES_KEPT_MAX = 16 * 1024;
 
-/** A line of the log in one: message, error, details. Not safe to show as it is. */
+/** Returns a log line's message, error, and details as one text; not safe to print. */
 export function logText(
   { message, error, details }: Pick<LogLine, "message" | "error" | "details">,
 ): string {
@@ -51,7 +50,7 @@ export function logText(
     .filter((part) => part !== undefined).join(" - ");
 }
 
-/** The tracker's own figures, since it was started. */
+/** The tracker's own figures since its start. */
 export interface TrackerMetrics {
   readonly timestampMs: number;
   readonly received: number;
@@ -60,19 +59,19 @@ export interface TrackerMetrics {
   readonly messagesPerSecond?: number;
   readonly successRatePercent?: number;
   readonly uptimeSeconds?: number;
-  /** Records not yet read, by partition; undefined where the tracker did not know. */
+  /** Unread records by partition; undefined if the tracker did not know. */
   readonly lag?: ReadonlyMap<string, number | undefined>;
   readonly latencyMs?: { readonly p50?: number; readonly p99?: number };
 }
 
-/** All that the log's lines add up to; copied at a file's beginning, so that the file can be taken back. */
+/** The totals of the log's lines; copied when a file begins, so that its lines can be taken back. */
 class Facts {
   lineCount = 0;
   unreadable = 0;
   newestLineMs = -Infinity;
   metrics: TrackerMetrics | undefined = undefined;
   stoppedAtMs: number | undefined = undefined;
-  /** Since the metrics a tracker has ended, or another one has started. */
+  /** True if a tracker ended, or another one started, after the metrics were logged. */
   isOfEarlierTracker = false;
   lastError: LogLine | undefined = undefined;
   /** The last error unless a later line says that it is over. */
@@ -136,7 +135,7 @@ export class LogModel implements LineSink {
       facts.lastingError = undefined;
     }
     if (isDeadLetter(level, metadata)) noteDeadLetter(facts, String(metadata["reason"]));
-    // An error about one record is in the journal, and counts there.
+    // An error about one record is in the journal, and is counted there.
     if (level === "ERROR" && !isAboutRecord(metadata)) {
       facts.lastError = line;
       facts.lastingError = line;
@@ -162,12 +161,11 @@ export class LogModel implements LineSink {
     return this.#facts.metrics;
   }
 
-  /** Whether the metrics are from a tracker that has ended. */
   get isOfEarlierTracker(): boolean {
     return this.#facts.isOfEarlierTracker;
   }
 
-  /** When the tracker said its totals and stopped; undefined where it said something after that. */
+  /** When the tracker logged its totals and stopped; undefined if it logged something later. */
   get stoppedAtMs(): number | undefined {
     return this.#facts.stoppedAtMs;
   }
@@ -182,12 +180,12 @@ export class LogModel implements LineSink {
     return this.#facts.lastingError;
   }
 
-  /** The tracker's own errors. */
+  /** Errors of the tracker itself. */
   get errors(): SlidingWindow {
     return this.#facts.errors;
   }
 
-  /** By reason, as far back as the log's files go. */
+  /** By reason, as far back as the log files reach. */
   get deadLetters(): ReadonlyMap<string, number> {
     return this.#facts.deadLetters;
   }
@@ -219,7 +217,7 @@ function logLineOf(
   };
 }
 
-/** A record's place, where it has one, then the rest in its order. */
+/** Returns the record's place, if any, then the other fields in order. */
 function detailsOf(metadata: JsonObject): string {
   const { topic, partition, offset, ...others } = metadata;
   const isOfRecord = typeof topic === "string" && numberOf(partition) !== undefined &&
@@ -269,7 +267,7 @@ function lagOf(lag: JsonObject): ReadonlyMap<string, number | undefined> {
   return byPartition;
 }
 
-/** The first line of a tracker, in the words of every version so far. */
+/** Matches the first line of a tracker, in the wording of every version so far. */
 const STARTED = /\btracker\b.*\bstart(?:ed|ing)\b|\bstart(?:ed|ing)\b.*\btracker\b/i;
 
 /** In the words of `lib/tracker/journal_notices.ts`. */
@@ -282,8 +280,8 @@ function endsStall(message: string): boolean {
 }
 
 /**
- * Metrics are said every 30 s and once more at the end. The last time is told by the metadata's `stopped`, else by the
- * line's words: a Go tracker has no more than these.
+ * Metrics are logged every 30 s and once more at the end. The last time is marked by `stopped` in the metadata, or by
+ * the wording alone, as in a Go tracker.
  */
 function saysStopped({ message }: LogLine, metadata: JsonObject): boolean {
   return typeof metadata["stopped"] === "boolean"
@@ -309,7 +307,6 @@ function numberOf(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
 }
 
-/** Those of the values that are numbers. */
 function numbers<K extends string>(
   values: Readonly<Record<K, unknown>>,
 ): { readonly [P in K]?: number } {

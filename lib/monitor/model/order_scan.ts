@@ -1,7 +1,6 @@
 /**
- * Reads what the monitor shows of an order from the bytes of its JSON text: status, total, currency, customer, and items.
- *
- * A text that is not as expected is parsed whole instead.
+ * Reads the displayed fields of an order (status, total, currency, customer, and items) from the bytes of its JSON
+ * text. Falls back to a full parse if the text is not as expected.
  *
  * @module
  */
@@ -16,7 +15,7 @@ export interface OrderFacts {
   readonly currency: string | undefined;
   readonly customerId: string | undefined;
   readonly customerName: string | undefined;
-  /** Those that have an id and a quantity above 0. */
+  /** Items with an id and a quantity above 0. */
   readonly items: readonly ItemFacts[];
 }
 
@@ -50,7 +49,7 @@ const KEY = {
   itemName: ENCODER.encode("item_name"),
   quantity: ENCODER.encode("quantity"),
 } as const;
-/** Longer texts are not worth a place in a list. */
+/** Longer texts are ignored: they are not worth a place in a list. */
 const TEXT_BYTES_MAX = 64;
 const NAME_BYTES_MAX = 256;
 
@@ -66,13 +65,12 @@ export class OrderScanner implements OrderFacts {
   #itemName: string | undefined = undefined;
   #quantity: number | undefined = undefined;
 
-  /** Reads the order `bytes[start]` to `bytes[end - 1]`, whose first and last byte are its braces. */
+  /** Reads the order in `bytes[start]` to `bytes[end - 1]`, including its braces. */
   scan(bytes: Uint8Array, start: number, end: number): void {
     this.clear();
     if (!walkFields(bytes, start + 1, end - 1, this.#noteField)) this.#parse(bytes, start, end);
   }
 
-  /** The order out of a line that was parsed. */
   take(order: unknown): void {
     this.clear();
     if (!isJsonObject(order)) return;
@@ -95,7 +93,6 @@ export class OrderScanner implements OrderFacts {
     }
   }
 
-  /** Forgets the order: there is none. */
   clear(): void {
     this.status = undefined;
     this.total = undefined;
@@ -194,7 +191,7 @@ export class OrderScanner implements OrderFacts {
   }
 }
 
-/** Where a field stands: its key without the quotes, and its value. */
+/** The positions of a field's key, without quotes, and value. */
 interface FieldPlace {
   readonly keyStart: number;
   readonly keyEnd: number;
@@ -203,8 +200,8 @@ interface FieldPlace {
 }
 
 /**
- * Walks over the fields of an object whose braces stand around `start` to `end - 1`. False where it is not as expected,
- * or `note` says so.
+ * Visits the fields of an object that spans `start` to `end - 1`, including braces. Returns false if it is malformed,
+ * or if `note` returns false.
  */
 function walkFields(
   bytes: Uint8Array,
@@ -232,7 +229,7 @@ function textWithin(value: unknown, bytesMax: number): string | undefined {
   return typeof value === "string" && value.length <= bytesMax ? value : undefined;
 }
 
-/** Digits only, few enough to be exact; else undefined. */
+/** Parses up to nine digits, which are exact; otherwise returns undefined. */
 function smallInteger(bytes: Uint8Array, start: number, end: number): number | undefined {
   if (end - start < 1 || end - start > 9) return undefined;
   let value = 0;
@@ -244,7 +241,7 @@ function smallInteger(bytes: Uint8Array, start: number, end: number): number | u
   return value;
 }
 
-/** Where a string without escapes ends: the place of its closing quote. */
+/** Returns the position of the closing quote of a string without escapes. */
 function plainStringEnd(bytes: Uint8Array, start: number, end: number): number | undefined {
   for (let at = start; at < end; at++) {
     const byte = bytes[at];
@@ -254,7 +251,7 @@ function plainStringEnd(bytes: Uint8Array, start: number, end: number): number |
   return undefined;
 }
 
-/** One past a value: the place of the comma behind it, or `end`. */
+/** Returns the position after a value: that of the following comma, or `end`. */
 function endOfValue(bytes: Uint8Array, start: number, end: number): number | undefined {
   let depth = 0;
   let at = start;

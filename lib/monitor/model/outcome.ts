@@ -11,11 +11,11 @@ import { sumOf } from "./said_figures.ts";
 import { withinMax } from "./within_max.ts";
 
 export interface Outcome {
-  /** Whether the tracker stopped cleanly. */
+  /** True if the tracker stopped cleanly. */
   readonly isFinished: boolean;
-  /** What is wrong, the most important first; empty where nothing is. */
+  /** Problems, the most important first; empty if there are none. */
   readonly problems: readonly string[];
-  /** Records, dead letters, and what was lost, in one sentence or two. */
+  /** One or two sentences about records, dead letters, and losses. */
   readonly sentence: string;
 }
 
@@ -27,10 +27,8 @@ export function outcomeOf(snapshot: Snapshot): Outcome {
 
 /** The tracker's last figures before it stopped. */
 export interface LastWords {
-  /** Undefined where it is not known. */
   readonly lag: number | undefined;
   readonly latencyMs: LatencyStatus | undefined;
-  /** Undefined where it is not known. */
   lagOf(place: { readonly topic: string; readonly partition: number }): number | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Judges a tracker's run by one score, whose parts are named. Pure.
+ * Computes a tracker's quality score from its named parts. Pure.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * The one model behind all views: combines what journal, log, and status file say, and judges it at a given time.
+ * The model behind all views: combines journal, log, and status file, and judges them at a given time.
  *
- * Pure: lines, file states and the time are handed in.
+ * Pure: lines, file states, and the time are passed in.
  *
  * @module
  */
@@ -32,63 +32,55 @@ import type { TrafficView } from "./traffic.ts";
 import { saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
-/** What a chart can show, in seconds; `all` begins with the first event. */
+/** Chart windows in seconds; `all` starts with the first event. */
 export const WINDOWS = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, all: undefined } as const;
 export type WindowName = keyof typeof WINDOWS;
 export const WINDOW_NAMES = Object.keys(WINDOWS) as readonly WindowName[];
 
-/** As many as leave each step of a chart whole seconds. */
+/** Chosen so that each step of a chart is a whole number of seconds. */
 const CHART_POINT_COUNTS = { "1m": 60, "5m": 50, "15m": 50, "1h": 50 } as const;
 
 /** Everything that a view shows, at one moment. Texts from messages are raw: not safe to print. */
 export interface Snapshot {
   readonly takenAtMs: number;
   readonly health: Health;
-  /** Seen since the monitor was started, oldest first. */
+  /** Troubles since the monitor was started, oldest first. */
   readonly troubles: readonly TroublePeriod[];
   readonly quality: Quality;
-  /** Out of the journal's lines only. */
+  /** Totals from the journal's lines only. */
   readonly totals: Totals & { readonly successRatePercent: number | undefined };
-  /** The last five minutes, by the events' own timestamps. */
+  /** The last five minutes of event timestamps. */
   readonly window: {
     readonly windowMs: number;
     readonly received: number;
     readonly failed: number;
     readonly successRatePercent: number | undefined;
   };
-  /** Over the last minute, to two digits. */
   readonly messagesPerSecond: number;
-  /** From the first event to the newest. */
   readonly messagesPerSecondOverall: number;
   readonly firstEventMs: number | undefined;
   readonly newestEventMs: number | undefined;
   readonly newestLogMs: number | undefined;
   readonly partitions: readonly PartitionView[];
-  /** Of the processed orders. */
   readonly business: {
     readonly ordersByStatus: ReadonlyMap<string, number>;
     readonly revenue: readonly Revenue[];
-    /** By units sold. */
     readonly topProducts: readonly Counted[];
-    /** By orders. */
     readonly topCustomers: readonly Counted[];
   };
-  /** Bytes and keys of all records. */
   readonly traffic: TrafficView;
-  /** Failed records by kind, from the journal. */
   readonly errorKinds: ReadonlyMap<string, number>;
-  /** By reason, from the log, as far back as its files go. */
+  /** By reason, from the log, as far back as its files reach. */
   readonly deadLetters: ReadonlyMap<string, number>;
   readonly lastError: LastError | undefined;
   /** The latest metrics in the tracker's log. */
   readonly metrics: TrackerMetrics | undefined;
-  /** The tracker's status file. */
   readonly status: StatusReading;
-  /** Sum over partitions; undefined where it is not known. */
+  /** Sum over partitions; undefined if unknown. */
   readonly lag: number | undefined;
-  /** From a record's timestamp to the disk. */
+  /** From a record's timestamp until it is flushed to disk. */
   readonly latencyMs: Partial<LatencyStatus> | undefined;
-  /** When lag and latency were said. */
+  /** When lag and latency were reported. */
   readonly saidAtMs: number | undefined;
   /** Oldest first. */
   readonly recentEvents: readonly RecentEvent[];
@@ -97,7 +89,6 @@ export interface Snapshot {
   readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
   readonly charts: Readonly<Record<WindowName, Chart>>;
-  /** From the first event to the newest. */
   readonly runChart: Chart;
   readonly unreadable: {
     readonly journalLines: number;
@@ -105,13 +96,13 @@ export interface Snapshot {
     readonly sample: string | undefined;
   };
   readonly aheadOfClockCount: number;
-  /** What the person searches for in the whole journal. */
+  /** Results of the user's search in the whole journal. */
   readonly found?: Found | undefined;
-  /** All records that failed, where the person has asked for them. */
+  /** All failed records, once the user has asked for them. */
   readonly foundFailed?: Found | undefined;
-  /** Journal lines of records that the topic lost when its log was truncated; in the totals, too. */
+  /** Journal lines of records lost when the log was truncated; included in the totals. */
   readonly supersededCount: number;
-  /** Records that the topic deleted before they were read. */
+  /** Records deleted from the topic before they were read. */
   readonly expiredCount: number;
   readonly files: {
     readonly journal: TailStatus | undefined;
@@ -126,15 +117,14 @@ export interface PartitionView {
   readonly failed: number;
   readonly lastOffset: number;
   readonly messagesPerSecond: number;
-  /** Undefined where it is not known. */
   readonly lag: number | undefined;
-  /** A value a second of the last minute; empty where it was never known. */
+  /** One value per second of the last minute; empty if it was never known. */
   readonly lagSeries: LagSeries;
 }
 
 export interface LastError {
   readonly timestampMs: number;
-  /** `record` for a message that failed, `tracker` for the program itself. */
+  /** `record` for a failed message, `tracker` for the program itself. */
   readonly of: "record" | "tracker";
   readonly text: string;
 }
@@ -142,7 +132,7 @@ export interface LastError {
 export class ReadModel {
   readonly journal = new JournalModel();
   readonly log = new LogModel();
-  /** Lines that the count has not reached: of what came last only, and in no total. */
+  /** Latest lines not yet counted; excluded from the totals. */
   #latest: JournalModel | undefined;
   #nowMs = Infinity;
   readonly #troubles = new TroubleHistory();
@@ -156,8 +146,8 @@ export class ReadModel {
   }
 
   /**
-   * Takes the journal's last lines while those before them are still being counted: what came last is taken from
-   * them, until {@link forgetLatest}.
+   * Takes the journal's last lines while earlier ones are still being counted. They provide the recent records until
+   * {@link forgetLatest}.
    */
   get latest(): LineSink {
     this.#latest = new JournalModel();

@@ -1,5 +1,5 @@
 /**
- * Keeps the latest few of many values, at no cost for those that are dropped again.
+ * Keeps the latest few of many values; dropped values cost nothing.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export class Recent<T> {
   }
 }
 
-/** Keeps the latest lines of a reused buffer; copies only those that are still wanted when the buffer is reused. */
+/** Keeps the latest lines of a reused buffer. Copies only those that are still needed when the buffer is reused. */
 export class RecentLines {
   readonly #countMax: number;
   readonly #lineBytesMax: number;
@@ -56,7 +56,7 @@ export class RecentLines {
     this.#noted++;
   }
 
-  /** Copies the lines that are still wanted, because the noted bytes are about to change. */
+  /** Copies the lines that are still needed, because the noted bytes are about to change. */
   settle(): void {
     for (
       let count = Math.max(0, this.#noted - this.#countMax);

@@ -1,5 +1,5 @@
 /**
- * The latest lines of the journal as records for a list. Pure.
+ * Parses the latest lines of the journal for lists of records. Pure.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { parseTimestamp } from "./timestamp.ts";
 export const ERROR_LENGTH_MAX = 1000;
 /** Enough for the fields before a record's message. */
 const BEGINNING_BYTES = 600;
-/** Kept of a value without an order: as much as a wide screen shows. */
+/** Characters kept of a value without an order: as much as a wide screen shows. */
 const TEXT_LENGTH_MAX = 300;
 const DECODER = new TextDecoder();
 const ENCODER = new TextEncoder();
 
-/** A line of the journal, for a list of recent ones. Texts are as they came: not safe to show as they are. */
+/** A journal line for a list of recent ones. Its texts are not safe to print. */
 export interface RecentEvent {
   readonly timestampMs: number;
   readonly topic: string;
@@ -27,16 +27,15 @@ export interface RecentEvent {
   readonly failed: boolean;
   readonly error?: string;
   readonly order?: RecentOrder;
-  /** Only for a record without an order. */
+  /** Set only for a record without an order. */
   readonly content?: RecentContent;
-  /** The journal's line, or its beginning where it is too long to be kept. */
+  /** The journal line, or its beginning if it is too long to keep. */
   readonly line: Uint8Array;
 }
 
 export interface RecentContent {
   readonly key?: string;
   readonly valueBytes: number;
-  /** The value's beginning. */
   readonly text: string;
 }
 
@@ -50,7 +49,7 @@ export interface RecentOrder {
   readonly itemCount?: number;
 }
 
-/** Lines are not changed once they are kept, and are asked for at each redraw. */
+/** Caches parsed lines: kept lines never change, and every redraw needs them. */
 const PARSED = new WeakMap<Uint8Array, RecentEvent>();
 
 /** Parses the kept lines that are journal lines, oldest first. */
@@ -66,7 +65,7 @@ export function eventsOf(lines: RecentLines): readonly RecentEvent[] {
   return events;
 }
 
-/** A line as a record; undefined where it is none. The scanner is any: it is overwritten. */
+/** Parses a line as a record; undefined if it is not one. Overwrites the scanner's state. */
 export function recentEvent(
   scanner: EventScanner,
   line: Uint8Array,
@@ -94,7 +93,10 @@ export function recentEvent(
   };
 }
 
-/** What can be said of a line too long to be kept. Its first fields are simple, and were found good when it was read. */
+/**
+ * Reads what is possible from a line too long to keep. Its first fields are simple, and were validated when it was
+ * read.
+ */
 function beginningOf(line: Uint8Array): RecentEvent | undefined {
   const text = DECODER.decode(line.subarray(0, BEGINNING_BYTES));
   const rawMessage = text.indexOf(`,"raw_message"`);
@@ -133,7 +135,6 @@ function orderOf(value: unknown): RecentOrder | undefined {
   };
 }
 
-/** Those of the values that are text. */
 function texts<K extends string>(
   values: Readonly<Record<K, unknown>>,
 ): { readonly [P in K]?: string } {

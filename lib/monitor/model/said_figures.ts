@@ -1,7 +1,7 @@
 /**
- * Takes the tracker's own figures from its status file while that is fresh. A tracker without a status file (an earlier
- * version, the founding project's) is read by its log's latest metrics. Once a status file is too old, the figures are
- * unknown, not what they were.
+ * Takes the tracker's own figures from its status file while that is fresh, or from the log's latest metrics if the
+ * tracker writes no status file (an earlier version, the founding project's). Once a status file is outdated, the
+ * figures are unknown.
  *
  * Pure.
  *
@@ -16,15 +16,14 @@ import type { StatusReading } from "../tail/status_reading.ts";
 
 export interface SaidFigures {
   readonly status: SaidStatus | undefined;
-  /** How old the status is of a tracker that should still be writing it. */
+  /** Age of the status of a tracker that should still be writing it. */
   readonly lostStatusAgeMs: number | undefined;
-  /** The error that ended the tracker. */
   readonly failure: string | undefined;
-  /** Sum over partitions; undefined where one is not known. */
+  /** Sum over partitions; undefined if one is unknown. */
   readonly lag: number | undefined;
   readonly latencyMs: Partial<LatencyStatus> | undefined;
   readonly saidAtMs: number | undefined;
-  /** @param isOnlyTopic whether the journal has lines of one topic only: the log's lag names none. */
+  /** @param isOnlyTopic whether the journal has lines of only one topic: the log's lag does not name the topic. */
   lagOf(
     place: { readonly topic: string; readonly partition: number },
     isOnlyTopic: boolean,
@@ -40,7 +39,6 @@ export function saidBy(
   { status: reading, metrics, newestMs, nowMs }: {
     readonly status: StatusReading;
     readonly metrics: TrackerMetrics | undefined;
-    /** The newest line of journal and log. */
     readonly newestMs: number;
     readonly nowMs: number;
   },
@@ -70,7 +68,7 @@ function ofStatus(
 ): SaidFigures {
   const { state, ready: isReady, reason, topic, partitions, latency_ms: latencyMs } = status;
   const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
-  // Without partitions there is nothing to lag behind, unless it is not known yet which there are.
+  // Without partitions there is no lag, unless the partitions are not known yet.
   const isKnown = partitions.length > 0 || isReady;
   return {
     ...NOTHING,
@@ -95,7 +93,7 @@ function ofLog(metrics: TrackerMetrics | undefined, nowMs: number): SaidFigures 
   };
 }
 
-/** Returns undefined if one of them is not known. */
+/** Returns undefined if one of them is unknown. */
 export function sumOf(lags: Iterable<number | undefined>): number | undefined {
   let sum = 0;
   for (const lag of lags) {

@@ -1,15 +1,16 @@
 /**
- * Reads what the monitor needs of a journal line from its bytes.
+ * Reads the fields that the monitor needs from a journal line's bytes.
  *
- * A JSON.parse of a 3 kB line costs 10 µs and more garbage than the figures are worth, so the scanner walks the line as the
- * contract writes it:
+ * A JSON.parse of a 3 kB line takes 10 µs and creates a lot of garbage, so the scanner walks the line in the
+ * contract's field order:
  *
  *     {"timestamp":"…","event_type":"message.received…","kafka_topic":"…","kafka_partition":0,"kafka_offset":1,
  *      "raw_message":"…","message_size":2,"deserialized":true,"error":"…","order_full":{…},…}
  *
- * Not obvious: `order_full` holds the order as it came, so keys like ours can stand in there unescaped, and a line torn by
- * a crash can have the next one glued to it. Therefore nothing is searched for; each field is expected at its place, and
- * what follows is walked to the last brace. A line that is not as expected is parsed whole, and that decides.
+ * `order_full` holds the order as received, so it can contain the same keys as the line, and a line torn by a crash
+ * can have the next one appended to it. So the scanner never searches for keys: it expects each field at its
+ * position, and walks the rest up to the last brace. Lines that differ from this are parsed completely, and the
+ * parser decides.
  *
  * @module
  */
@@ -19,23 +20,23 @@ import { type OrderFacts, OrderScanner } from "./order_scan.ts";
 import { TextPool } from "./text_pool.ts";
 import { parseTimestamp, timestampOf } from "./timestamp.ts";
 
-/** A record as its journal line describes it. Overwritten by the next scan: copy what you keep. */
+/** A record as described by its journal line. Overwritten by the next scan: copy what you keep. */
 export interface EventFacts {
-  /** When the tracker received it, in milliseconds since the epoch; NaN where the line's text is no time. */
+  /** When the tracker received it, in milliseconds since the epoch; NaN if the line's text is not a valid time. */
   readonly timestampMs: number;
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
-  /** `processed`, else what was wrong: `deserialization`, `validation`, or a type that this monitor does not know. */
+  /** `processed`, or the kind of failure: `deserialization`, `validation`, or a type unknown to this monitor. */
   readonly kind: string;
   readonly failed: boolean;
-  /** The reason of a failed one, as the tracker wrote it: not safe to show as it is. */
+  /** The tracker's reason for a failure: not safe to print. */
   readonly error: string | undefined;
   readonly order: OrderFacts;
-  /** Whether the line has an order, valid or not. */
+  /** True if the line has an order, valid or not. */
   readonly hasOrder: boolean;
   readonly valueBytes: number;
-  /** The beginning of the key of a record without an order, as text or in base64; undefined if it has none. */
+  /** The beginning of the key of a record without an order, as text or base64; undefined if it has none. */
   readonly key: string | undefined;
 }
 
@@ -83,7 +84,7 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class EventScanner implements EventFacts {
-  /** Of a processed record; void where {@link failed}. */
+  /** Valid only for a processed record, not if {@link failed}. */
   readonly order = new OrderScanner();
   timestampMs = NaN;
   topic = "";
@@ -97,20 +98,21 @@ export class EventScanner implements EventFacts {
   key: string | undefined = undefined;
   readonly #keys = new TextPool();
 
-  /** Where the walk is, and where the line ends. */
+  /** Current position, and the end of the line. */
   #at = 0;
   #topicBytes: Uint8Array = new Uint8Array(0);
 
   /**
-   * Reads the line `bytes[start]` to `bytes[end - 1]`. Returns whether it is a journal line; where it is not, the facts are void.
+   * Reads the line in `bytes[start]` to `bytes[end - 1]`. Returns whether it is a journal line; if not, the facts are
+   * invalid.
    *
-   * @param whole false for text that no newline ended: it is looked at in full, since a torn line can end in a brace.
+   * @param whole false for text without a newline. It is parsed completely, since a torn line can end in a brace.
    */
   scan(bytes: Uint8Array, start: number, end: number, whole: boolean): boolean {
     return (whole && this.#walk(bytes, start, end)) || this.#parse(bytes, start, end);
   }
 
-  /** The line as the contract writes it; false where anything is otherwise. */
+  /** Walks a line in the contract's format; returns false if anything differs. */
   #walk(bytes: Uint8Array, start: number, end: number): boolean {
     this.#at = start;
     this.error = undefined;
@@ -138,7 +140,7 @@ export class EventScanner implements EventFacts {
     const deserialized = this.#expect(bytes, end, TEXT.true);
     if (!deserialized && !this.#expect(bytes, end, TEXT.false)) return false;
     if (this.#expect(bytes, end, TEXT.error)) {
-      // A line whose type and error disagree is rare enough to be parsed.
+      // Type and error disagree: rare enough for a full parse.
       if (!this.failed) return false;
       const errorStart = this.#at;
       if (!this.#skipString(bytes, end)) return false;
@@ -148,8 +150,8 @@ export class EventScanner implements EventFacts {
       this.#at++;
     }
     if (this.#expect(bytes, end, TEXT.order)) {
-      // The order is as a rule the message itself: where a brace ends it at that very place and a field or the end
-      // follows, it need not be walked.
+      // The order is usually the message itself. If a brace ends it exactly where the message would end, and a field
+      // or the end of the line follows, it need not be walked.
       const next = this.#at + this.valueBytes;
       const isMessage = next < end && bytes[this.#at] === OPEN_BRACE &&
         bytes[next - 1] === CLOSE_BRACE &&
@@ -159,23 +161,23 @@ export class EventScanner implements EventFacts {
         this.hasOrder = true;
         return true;
       }
-      // An order that is not the message itself is rare enough to be parsed.
+      // The order is not the message itself: rare enough for a full parse.
       return false;
     }
     if (!this.failed && deserialized) return false;
-    // A tracker without a schema deserializes nothing, and that is no failure.
+    // A tracker without a schema deserializes nothing, which is not a failure.
     if (!this.failed) this.order.clear();
     return this.#keyOf(bytes, end) && endsObject(bytes, this.#at, end);
   }
 
-  /** The key, where the line has one at its place. */
+  /** Reads the key, if the line has one at its position. */
   #keyOf(bytes: Uint8Array, end: number): boolean {
     if (this.#expect(bytes, end, TEXT.base64)) {
       if (!this.#skipString(bytes, end)) return false;
       this.#at++;
     } else this.#expect(bytes, end, TEXT.null);
     if (!this.#expect(bytes, end, TEXT.key) && !this.#expect(bytes, end, TEXT.base64Key)) {
-      // Rare enough to be parsed.
+      // Rare enough for a full parse.
       return !this.#expect(bytes, end, TEXT.valueOmitted);
     }
     const start = this.#at - 1;
@@ -222,7 +224,7 @@ export class EventScanner implements EventFacts {
     return true;
   }
 
-  /** Almost always the topic of the line before. */
+  /** Reads the topic, which is almost always that of the previous line. */
   #topic(bytes: Uint8Array, end: number): boolean {
     const known = this.#topicBytes;
     const knownEnd = this.#at + known.length;
@@ -243,7 +245,7 @@ export class EventScanner implements EventFacts {
   }
   #topicName = "";
 
-  /** A whole number that is not negative, or -1 where there is none. */
+  /** Reads a non-negative integer; returns -1 if there is none. */
   #integer(bytes: Uint8Array, end: number): number {
     const start = this.#at;
     let at = start;
@@ -258,7 +260,7 @@ export class EventScanner implements EventFacts {
     return at === start || at - start > DIGITS_MAX ? -1 : value;
   }
 
-  /** From behind a string's opening quote to its closing one; false where the string does not end. */
+  /** Moves from after a string's opening quote to its closing one; returns false if the string does not end. */
   #skipString(bytes: Uint8Array, end: number): boolean {
     let at = this.#at;
     while (at < end) {
@@ -272,7 +274,7 @@ export class EventScanner implements EventFacts {
     return false;
   }
 
-  /** Any JSON that says what a journal line must say: other field order, spaces, Unicode escapes. */
+  /** Parses any JSON with the required fields, whatever its field order, spaces, and Unicode escapes. */
   #parse(bytes: Uint8Array, start: number, end: number): boolean {
     const fields = parseLine(bytes, start, end);
     if (fields === undefined) return false;
@@ -306,13 +308,13 @@ export class EventScanner implements EventFacts {
   }
 }
 
-/** A line as a JSON object; undefined where it is none, or is not UTF-8. */
+/** Parses a line as a JSON object; undefined if it is not one, or not UTF-8. */
 export function parseLine(
   bytes: Uint8Array,
   start: number,
   end: number,
 ): Readonly<Record<string, unknown>> | undefined {
-  // An exception for each of millions of lines would take minutes, so a line without a brace is not parsed.
+  // Exceptions for millions of lines would take minutes, so a line without a brace is not parsed.
   let first = start;
   while (first < end && isBlank(byteAt(bytes, first))) first++;
   if (first === end || bytes[first] !== OPEN_BRACE) return undefined;
@@ -334,7 +336,7 @@ function byteAt(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
 }
 
-/** Tells whether JSON allows the byte between tokens. */
+/** Returns whether JSON allows the byte between tokens. */
 function isBlank(byte: number): boolean {
   return byte === SPACE || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
@@ -351,13 +353,13 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** `message.received.deserialization_error` is `deserialization`. */
+/** Returns `deserialization` for `message.received.deserialization_error`. */
 function kindOf(eventType: string): string {
   const suffix = eventType.slice(EVENT_TYPE_PREFIX.length + 1).replace(/_error$/, "");
   return suffix === "" ? "deserialization" : suffix;
 }
 
-/** Does the object that we are inside of end with the line, and not before? Braces within strings do not count. */
+/** Returns whether the enclosing object ends with the line and not earlier. Ignores braces in strings. */
 function endsObject(bytes: Uint8Array, start: number, end: number): boolean {
   let depth = 1;
   let at = start;

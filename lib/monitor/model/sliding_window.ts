@@ -1,10 +1,10 @@
 /**
- * Counts over the last minutes, by the events' own timestamps: one bucket a second, in a ring.
+ * Counts events over the last minutes by their own timestamps, in a ring of one bucket per second.
  *
  * @module
  */
 
-/** Events of a window, or of one step of a series. */
+/** Counts of a window, or of one step of a series. */
 export interface WindowCounts {
   readonly received: number;
   readonly failed: number;
@@ -16,23 +16,21 @@ export interface WindowSpan {
   readonly windowMs: number;
 }
 
-/** Clocks differ: an event may be stamped this much ahead of the monitor's clock and still be of now. */
+/** Clocks differ: an event stamped up to this much ahead of the monitor's clock still counts as current. */
 export const CLOCK_SKEW_MS = 60_000;
 
-/** Seconds of a ring that lie ahead of now. */
+/** Seconds of the ring that lie in the future. */
 const AHEAD_SECONDS = CLOCK_SKEW_MS / 1000 + 1;
 const NEVER = -1;
 
 export class SlidingWindow {
   readonly #bucketCount: number;
-  /** The second that a bucket stands for. */
   readonly #seconds: Float64Array;
   readonly #received: Uint32Array;
   readonly #failed: Uint32Array;
-  /** The earliest timestamp in a bucket. */
   readonly #firstMs: Float64Array;
 
-  /** @param seconds the longest window that will be asked for. */
+  /** @param seconds length of the longest window. */
   constructor(seconds: number) {
     this.#bucketCount = seconds + AHEAD_SECONDS;
     this.#seconds = new Float64Array(this.#bucketCount).fill(NEVER);
@@ -50,7 +48,7 @@ export class SlidingWindow {
     return copy;
   }
 
-  /** An event older than the ring reaches is left out. */
+  /** Counts an event, unless it is older than the ring. */
   add(timestampMs: number, failed: boolean): void {
     const second = Math.floor(timestampMs / 1000);
     if (!(second >= 0)) return;
@@ -79,8 +77,9 @@ export class SlidingWindow {
   }
 
   /**
-   * Events a second. While events keep coming it is measured between the first and the latest of the window, so that
-   * one event every 2 s is 0.5 and not, by turns, 29 or 31 in a minute. Once they stay away longer than usual, the silence counts.
+   * Returns events per second. While events keep arriving, it is measured between the first and the latest of the
+   * window, so that one event every 2 s gives 0.5, and not alternately 29 or 31 per minute. After a longer pause than
+   * usual, the silence counts.
    */
   rate(span: WindowSpan): number {
     let received = 0;
@@ -106,8 +105,8 @@ export class SlidingWindow {
   }
 
   /**
-   * The window in `stepCount` steps, oldest first. It ends with the last full second: a second that has begun would
-   * look as if the rate had fallen.
+   * Returns the window in `stepCount` steps, oldest first. It ends with the last full second, because a partial one
+   * would look like a drop in the rate.
    */
   series({ nowMs, windowMs }: WindowSpan, stepCount: number): readonly WindowCounts[] {
     const steps = Array.from({ length: stepCount }, () => ({ received: 0, failed: 0 }));

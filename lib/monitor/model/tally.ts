@@ -1,15 +1,15 @@
 /**
- * Counts by name, and keeps the largest counts ready.
+ * Counts by name and keeps the largest counts sorted.
  *
  * @module
  */
 
-/** Bound against a hostile journal: further names are not counted. */
+/** Bounds memory for a hostile journal: further names are not counted. */
 export const TALLY_NAMES_MAX = 50_000;
 export const TALLY_TOP_COUNT = 10;
 
 export interface Counted {
-  /** As it came last: not safe to show as it is. */
+  /** The latest label: not safe to print. */
   readonly label: string;
   readonly count: number;
 }
@@ -19,7 +19,7 @@ interface MutableCounted {
   count: number;
 }
 
-/** Counts only grow, so the largest are known at any time without a look at the others. */
+/** Counts only grow, so the largest are known without looking at the others. */
 export class Tally {
   #byName = new Map<string, MutableCounted>();
   #top: MutableCounted[] = [];
@@ -45,7 +45,6 @@ export class Tally {
     this.#place(counted);
   }
 
-  /** How many names were counted: {@link TALLY_NAMES_MAX} at most. */
   get size(): number {
     return this.#byName.size;
   }

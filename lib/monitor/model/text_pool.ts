@@ -1,5 +1,5 @@
 /**
- * Decodes texts that come again and again once.
+ * Decodes recurring texts only once.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export class TextPool {
   }
 }
 
-/** Tells whether `bytes[start]` to `bytes[end - 1]` are the text's. */
+/** Returns whether `bytes[start]` to `bytes[end - 1]` equal the text. */
 export function isAt(bytes: Uint8Array, start: number, end: number, text: Uint8Array): boolean {
   if (end - start !== text.length) return false;
   for (let index = 0; index < text.length; index++) {

@@ -14,15 +14,15 @@ const DASH = 0x2d;
 const PLUS = 0x2b;
 const DAY_MS = 86_400_000;
 
-/** Parses an RFC 3339 time; returns milliseconds since the epoch, NaN where the text is no time. */
+/** Parses an RFC 3339 time. Returns milliseconds since the epoch, or NaN if it is invalid. */
 export function parseTimestamp(text: string): number {
   const bytes = ENCODER.encode(text);
   return timestampOf(bytes, 0, bytes.length);
 }
 
 /**
- * Parses the time in `bytes[start]` to `bytes[end - 1]`, as ECMAScript writes it and as Go does (nanoseconds, an offset),
- * without making a string or a Date. Returns milliseconds since the epoch, NaN where the text is no time.
+ * Parses the time in `bytes[start]` to `bytes[end - 1]`, as written by ECMAScript or Go (nanoseconds, an offset),
+ * without creating a string or a Date. Returns milliseconds since the epoch, or NaN if it is invalid.
  */
 export function timestampOf(bytes: Uint8Array, start: number, end: number): number {
   // yyyy-mm-ddThh:mm:ss, then .fraction, then Z or an offset.
@@ -67,7 +67,7 @@ function zoneOffsetMs(bytes: Uint8Array, at: number, end: number): number {
   return (sign === PLUS ? minutes : -minutes) * 60_000;
 }
 
-/** NaN where one of them is no digit. */
+/** Returns NaN if one of them is not a digit. */
 function digits(bytes: Uint8Array, start: number, count: number): number {
   let value = 0;
   for (let at = start; at < start + count; at++) {
@@ -78,9 +78,9 @@ function digits(bytes: Uint8Array, start: number, count: number): number {
   return value;
 }
 
-/** Days from 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant's days_from_civil). */
+/** Returns the days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant's days_from_civil). */
 function daysFromEpoch(year: number, month: number, day: number): number {
-  // A year that begins in March has its leap day at the end.
+  // A year starting in March has its leap day at the end.
   const marchYear = month <= 2 ? year - 1 : year;
   const era = Math.floor(marchYear / 400);
   const yearOfEra = marchYear - era * 400;

@@ -1,7 +1,7 @@
 /**
- * Counts what any topic has, whatever its records mean: bytes and keys.
+ * Counts bytes and keys, which records of any topic have.
  *
- * Pure: records and the time are handed in.
+ * Pure: records and the time are passed in.
  *
  * @module
  */
@@ -10,33 +10,32 @@ import { RATE_WINDOW_MS } from "./health.ts";
 import { CLOCK_SKEW_MS } from "./sliding_window.ts";
 import { type Counted, Tally, TALLY_NAMES_MAX } from "./tally.ts";
 
-/** Seconds kept: the window, and what may lie ahead of this machine's clock. */
+/** Seconds kept: the window, plus the allowed clock skew. */
 const SECONDS_MAX = (RATE_WINDOW_MS + CLOCK_SKEW_MS) / 1000 + 2;
 const SECOND_MS = 1000;
 
 export interface TrafficView {
-  /** Of the records' values. */
+  /** Total size of the records' values. */
   readonly valueBytes: number;
-  /** Over the last minute, or since the first record where that is less. */
+  /** Over the last minute, or since the first record if that is shorter. */
   readonly valueBytesPerSecond: number;
   readonly valueBytesMax: number;
-  /** Records without an order; the others' keys are not counted. */
+  /** Records without an order; other records' keys are not counted. */
   readonly plainCount: number;
-  /** How many of them have no key. */
+  /** Number of these without a key. */
   readonly keylessCount: number;
-  /** Different keys, up to {@link TALLY_NAMES_MAX}. */
+  /** Distinct keys, up to {@link TALLY_NAMES_MAX}. */
   readonly keyCount: number;
   readonly areKeysCapped: boolean;
   /** By records. */
   readonly topKeys: readonly Counted[];
 }
 
-/** The facts that are counted for each record. */
 export interface RecordFacts {
   readonly valueBytes: number;
   readonly hasOrder: boolean;
   readonly key: string | undefined;
-  /** NaN where it is not known. */
+  /** NaN if unknown. */
   readonly timestampMs: number;
 }
 
@@ -47,7 +46,7 @@ export class Traffic {
   #keylessCount = 0;
   #keys = new Tally();
   #firstMs = Infinity;
-  /** Bytes by second since the epoch, in the order in which the seconds came, but for the latest. */
+  /** Bytes by second since the epoch, in order of arrival, without the latest second. */
   #seconds = new Map<number, number>();
   #second = NaN;
   #secondBytes = 0;
@@ -94,7 +93,6 @@ export class Traffic {
     };
   }
 
-  /** Puts the bytes of the latest second to the others. */
   #begin(second: number): void {
     const known = this.#seconds.get(this.#second) ?? 0;
     if (!Number.isNaN(this.#second)) this.#seconds.set(this.#second, known + this.#secondBytes);

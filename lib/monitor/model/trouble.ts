@@ -11,18 +11,17 @@ export type TroubleName =
   | "NO TRACKER"
   | "BROKER AWAY"
   | "DISK FULL"
-  /** Continues once someone has removed the cause. */
+  /** Continues once someone fixes the cause. */
   | "BLOCKED"
   /** Continues by itself once the cluster or another program allows it. */
   | "HELD UP"
-  /** It ended with an error. */
   | "FAILED";
 
 export interface Trouble {
   readonly name: TroubleName;
-  /** The partition and the reason, as the tracker says them: not safe to show as they are. */
+  /** The tracker's reason, with the partition: not safe to print. */
   readonly reason: string;
-  /** When it began, as far as that is known. */
+  /** When it began, as far as known. */
   readonly sinceMs: number;
 }
 
@@ -35,7 +34,6 @@ export interface TroublePeriod {
 
 export interface TroubleEvidence {
   readonly nowMs: number;
-  /** What a fresh status file says. */
   readonly status:
     | {
       readonly state: TrackerState;
@@ -43,16 +41,15 @@ export interface TroubleEvidence {
       readonly reason: string | undefined;
     }
     | undefined;
-  /** How long ago the last status was written by a tracker that should still be writing it. */
+  /** Age of the last status of a tracker that should still be writing it. */
   readonly lostStatusAgeMs: number | undefined;
-  /** The error that ended the tracker. */
   readonly failure: string | undefined;
-  /** An error of the tracker itself that its log had within the last minute. */
+  /** An error of the tracker itself, logged within the last minute. */
   readonly logError: { readonly text: string; readonly timestampMs: number } | undefined;
 }
 
 /**
- * Patterns of the tracker's reasons (`lib/tracker/standing.ts`): the status file carries them as text only, also in
+ * Patterns of the tracker's reasons (`lib/tracker/standing.ts`), which the status file has only as text, also in
  * earlier versions.
  */
 const BROKER_AWAY = /^no broker has answered/;
@@ -80,7 +77,6 @@ export function troubleOf(
   return name && { name, reason, sinceMs: nowMs };
 }
 
-/** Older periods are dropped. */
 const PERIOD_COUNT_MAX = 50;
 
 /** The troubles seen since the monitor was started. */
@@ -92,7 +88,6 @@ export class TroubleHistory {
     return this.#periods;
   }
 
-  /** Records the current trouble; undefined if there is none. */
   note(trouble: Trouble | undefined, nowMs: number): void {
     const last = this.#periods.at(-1);
     const current = last?.toMs === undefined ? last : undefined;

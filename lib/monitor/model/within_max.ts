@@ -1,12 +1,12 @@
 /**
- * Percentiles that are no higher than the maximum. Pure.
+ * Limits percentiles to the maximum. Pure.
  *
  * @module
  */
 
 import type { LatencyStatus } from "../../tracker_status.ts";
 
-/** A histogram rounds percentiles up, past the largest value, which it knows exactly. */
+/** Limits percentiles to the maximum: a histogram rounds percentiles up, but knows the largest value exactly. */
 export function withinMax<T extends Partial<LatencyStatus>>(latencyMs: T): T {
   const { p50, p99, max = Infinity } = latencyMs;
   return {

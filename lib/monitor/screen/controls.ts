@@ -1,5 +1,5 @@
 /**
- * The person's settings on the screen, and how keys change them. Pure.
+ * The user's settings on the screen, and how keys change them. Pure.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";
 import { type ThemeName, THEMES } from "./parts/line.ts";
 
-/** A key as it was pressed: a name for those that have one, else its character. */
+/** A pressed key: a name for special keys, otherwise its character. */
 export type Key =
   | {
     readonly name:
@@ -26,18 +26,16 @@ export type Key =
   | { readonly name: "paste"; readonly text: string };
 
 export interface Controls {
-  /** The name of a pane. */
   readonly focus: string;
-  /** By pane, from the top, 0 where it is not named: of records and log lines, 0 is the newest. */
+  /** By pane, counted from the top, 0 if missing; in lists of records and log lines, 0 is the newest. */
   readonly selected: Readonly<Record<string, number>>;
   readonly filter: string;
   readonly isTyping: boolean;
   readonly isPaused: boolean;
   readonly isHelpShown: boolean;
-  /** The key of what is shown in full. */
+  /** The key of the item shown in full. */
   readonly detail: string | undefined;
   readonly detailTop: number;
-  /** Of the charts. */
   readonly window: WindowName;
   readonly theme: ThemeName;
   readonly quit: boolean;
@@ -57,17 +55,16 @@ export const INITIAL_CONTROLS: Controls = {
   quit: false,
 };
 
-/** What the keys act on. */
+/** The items that keys act on. */
 export interface Subjects {
-  /** In the order in which Tab goes through them. */
+  /** In the order of the Tab key. */
   readonly panes: readonly {
     readonly name: string;
-    /** How many lines can be moved through. */
     readonly count: number;
-    /** What Enter opens, by line; empty where nothing opens. */
+    /** Keys of the items that Enter opens, by line; empty if nothing opens. */
     readonly keys: readonly string[];
   }[];
-  /** Keys of failed records, newest first; of the whole journal once it is searched, whatever the filter. */
+  /** Keys of failed records, newest first, whatever the filter. Covers the whole journal once it is searched. */
   readonly failed: readonly string[];
 }
 
@@ -77,7 +74,7 @@ const FILTER_LENGTH_MAX = 80;
 export function pressed(controls: Controls, key: Key, subjects: Subjects): Controls {
   if (key.name === "interrupt") return { ...controls, quit: true };
   if (controls.isTyping) return typed(controls, key);
-  // Text that was meant for something else is no command.
+  // Pasted text was not meant as a command.
   if (key.name === "paste") return controls;
   if (controls.isHelpShown) {
     return isQuit(key) ? { ...controls, quit: true } : { ...controls, isHelpShown: false };
@@ -168,7 +165,7 @@ function opened(controls: Controls, { panes }: Subjects): Controls {
   return key === undefined ? controls : { ...controls, detail: key, detailTop: 0 };
 }
 
-/** Towards older ones with 1, towards newer ones with -1; from the newest where none is shown. */
+/** Selects the next failed record: an older one with 1, a newer one with -1, or the newest if none is shown. */
 function toError(controls: Controls, { failed }: Subjects, direction: 1 | -1): Controls {
   const at = controls.detail === undefined ? -1 : failed.indexOf(controls.detail);
   const place = failed[at === -1 ? 0 : at + direction];

@@ -1,5 +1,5 @@
 /**
- * The dashboard on a terminal: follows a tracker's files, draws what is known of them, and answers keys.
+ * The dashboard on a terminal: follows a tracker's files, draws the current state, and handles keys.
  *
  * @module
  */
@@ -16,21 +16,20 @@ import { subjectsOf } from "./panes.ts";
 import { Painter } from "./painter.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
-/** Where the terminal does not say how large it is. */
+/** Used if the terminal does not report its size. */
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
 export interface DashboardOptions {
   readonly follower: Pick<Follower, "follow" | "snapshot" | "search" | "endSearch">;
   readonly folder: string;
   readonly intervalMs: number;
-  /** Returns what the person is told beside the keys. */
   readonly notice?: () => string;
   readonly signal: AbortSignal;
-  /** Called when a person leaves, or the terminal was closed; aborting the signal is up to the caller. */
+  /** Called when the user quits, or the terminal was closed. The caller then aborts the signal. */
   readonly onQuit: () => void;
 }
 
-/** Follows a tracker's files and shows them until the signal is aborted; leaves the terminal as it was. */
+/** Follows a tracker's files and shows them until the signal is aborted. Then restores the terminal. */
 export async function openDashboard(options: DashboardOptions): Promise<void> {
   if (options.signal.aborted) return;
   const ended = new AbortController();
@@ -56,7 +55,7 @@ class Dashboard implements Disposable {
   #expiry: ReturnType<typeof setTimeout> | undefined;
   #size = DEFAULT_SIZE;
   #live: Snapshot;
-  /** What is shown while the person holds the screen. */
+  /** The snapshot shown while the screen is paused. */
   #held: Snapshot | undefined;
   #textSearch: JournalSearch | undefined;
   #failedSearch: JournalSearch | undefined;
@@ -106,7 +105,7 @@ class Dashboard implements Disposable {
   #refresh(): void {
     this.#live = this.#options.follower.snapshot();
     this.#draw();
-    // A tracker that is gone shows as soon as its last status is too old, not at the interval after that.
+    // Redraw as soon as the last status is outdated, not at the following interval.
     clearTimeout(this.#expiry);
     const expiresInMs = validForMs(this.#live.status, Date.now());
     if (expiresInMs < this.#options.intervalMs) {
@@ -136,7 +135,7 @@ class Dashboard implements Disposable {
     };
   }
 
-  /** Looks in the whole journal for the filter's text once it is typed, and for failed records once one is shown. */
+  /** Searches the whole journal for the filter's text once it is typed, and for failed records once one is shown. */
   #search({ filter, isTyping, detail }: Controls, failed: readonly string[]): void {
     const { follower } = this.#options;
     const current = this.#textSearch;

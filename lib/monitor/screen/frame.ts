@@ -1,5 +1,5 @@
 /**
- * Draws the screen: a snapshot and the person's settings, as lines that fill it exactly. Pure.
+ * Draws a snapshot and the user's settings as lines that fill the screen exactly. Pure.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { healthPane, messagesPane } from "./panes/summary.ts";
 
 const COLUMNS_MIN = 40;
 const ROWS_MIN = 12;
-/** Narrower screens show the messages only; the title has the health. */
+/** Narrower screens show only the messages; the title shows the health. */
 const COLUMNS_FOR_TWO = 56;
 /** Larger screens show business, partitions, and log next to the records. */
 const COLUMNS_LARGE = 110;
@@ -38,7 +38,7 @@ const PLACED_PANES = new Set([PARTITIONS_PANE, LOG_PANE, BUSINESS_PANE].map(({ n
 const FOLDER_WIDTH_MAX = 24;
 const TOPIC_WIDTH_MAX = 24;
 
-/** Exactly `rows` lines of exactly `columns` columns. */
+/** Returns exactly `rows` lines of exactly `columns` columns. */
 export function frameLines(spec: FrameSpec): readonly Line[] {
   const { columns, rows, glyphs } = spec;
   if (columns < COLUMNS_MIN || rows < ROWS_MIN) return tooSmall(spec);
@@ -107,7 +107,7 @@ function drawn(pane: DrawPane, spec: FrameSpec, extent: Extent): readonly Line[]
   return framed(pane(spec, insideOf(extent)), extent, GLYPHS[spec.glyphs]);
 }
 
-/** The panes side by side, as wide as each other but for the rounding. */
+/** Draws panes side by side, of equal width except for rounding. */
 function beside(
   spec: FrameSpec,
   panes: readonly DrawPane[],
@@ -146,7 +146,7 @@ function titleLine({ snapshot, controls, newCount, folder, intervalMs, glyphs }:
   ];
 }
 
-/** How far a count has come, or by how much one that was at the end is behind. */
+/** Describes the progress of a count, or how far a completed one is behind. */
 function behindText({ health, files }: Snapshot, behindBytes: number): string {
   if (health.status !== "counting") return `behind by ${inBytes(behindBytes)}`;
   const readBytes = files.journal?.readBytes ?? 0;
@@ -154,7 +154,7 @@ function behindText({ health, files }: Snapshot, behindBytes: number): string {
   return `${share} % of ${inBytes(readBytes + behindBytes)}`;
 }
 
-/** The end of a path says more than its beginning. */
+/** Cuts a path at its beginning, because its end matters more. */
 function endOf(text: string, width: number): string {
   if (columnsOf(text) <= width) return text;
   return `…${Array.from(text).slice(1 - width).join("")}`;
@@ -178,7 +178,6 @@ function footerLine({ controls, notice, columns }: FrameSpec): Line {
   return [...told, ...hintsLine(hintsFor(controls), columns - used)];
 }
 
-/** As many of the hints as there is room for, each whole. */
 function hintsLine(hints: readonly Hint[], width: number): Line {
   const line: Line[] = [];
   let left = width;

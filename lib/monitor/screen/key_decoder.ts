@@ -1,5 +1,5 @@
 /**
- * Decodes what a terminal sends in raw mode into keys. Pure: bytes in, keys out, in any pieces.
+ * Decodes what a terminal sends in raw mode into keys. Pure: takes bytes in any pieces, returns keys.
  *
  *     ESC [ parameters final     arrows, Page Up, Shift+Tab, the two ends of a paste
  *     ESC O final                arrows in application mode, F1 to F4
@@ -7,7 +7,7 @@
  *     ESC character              Alt and a key
  *     ESC                        the Escape key, if nothing follows soon
  *
- * Sequences that stand for no key of ours are swallowed whole, so that no part of them acts as a command.
+ * Unknown sequences are dropped whole, so that no part of them acts as a command.
  *
  * @module
  */
@@ -18,18 +18,18 @@ const ESC = "\x1b";
 const PASTE_END = "\x1b[201~";
 /** Pasted text beyond this length is dropped. */
 const PASTE_LENGTH_MAX = 4_096;
-/** An unfinished sequence beyond this length is no sequence. */
+/** A longer unfinished sequence is not treated as one. */
 const SEQUENCE_LENGTH_MAX = 4_096;
 
-/** How long a lone ESC may be the beginning of a sequence: a slow line delivers byte by byte. */
+/** How long a lone ESC may be the start of a sequence: a slow connection delivers byte by byte. */
 const ESCAPE_WAIT_MS = 100;
 const SEQUENCE_WAIT_MS = 1_000;
-/** For the end of a paste; then it is taken as lost, so that keys work again. */
+/** How long to wait for the end of a paste. Then it is considered lost, so that keys work again. */
 const PASTE_WAIT_MS = 5_000;
 
 // deno-lint-ignore no-control-regex -- escape sequences are what this pattern is for
 const COMPLETE = /^\x1b(?:\[\[?[0-?]*[ -/]*[@-Z\\-~]|O[ -~]|[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\))/;
-/** As much of a sequence as there is. */
+/** Matches the part of a sequence received so far. */
 // deno-lint-ignore no-control-regex -- escape sequences are what this pattern is for
 const BEGUN = /^\x1b(?:\[\[?[0-?]*[ -/]*|O|[\]P^_X][^\x07\x1b]*\x1b?)?/;
 /** `ESC [ 1 ; 5 A` is an arrow with Ctrl: modifiers are ignored. */
@@ -57,14 +57,14 @@ const KEYS_BY_CHARACTER: Readonly<Record<string, Key>> = {
 
 export class KeyDecoder {
   readonly #decoder = new TextDecoder();
-  /** Characters that are no key yet. */
+  /** Characters not decoded yet. */
   #pending = "";
-  /** The text of a paste that has begun. */
+  /** The text of an unfinished paste. */
   #paste: string | undefined;
-  /** ESC was reported as the Escape key; the rest of its sequence may still come. */
+  /** True after ESC was reported as the Escape key; the rest of its sequence may still come. */
   #isEscapeEarly = false;
 
-  /** Decodes the next bytes from the terminal; a sequence that is incomplete waits for more. */
+  /** Decodes the next bytes from the terminal; keeps an incomplete sequence until more arrive. */
   push(bytes: Uint8Array): readonly Key[] {
     const text = this.#decoder.decode(bytes, { stream: true });
     if (text === "") return [];
@@ -83,7 +83,7 @@ export class KeyDecoder {
     return this.#pending === ESC ? ESCAPE_WAIT_MS : SEQUENCE_WAIT_MS;
   }
 
-  /** Decides about what is incomplete: nothing more has come in time. */
+  /** Decodes what is incomplete, because nothing more arrived in time. */
   flush(): readonly Key[] {
     const keys: Key[] = [];
     if (this.#paste !== undefined) this.#endPaste(this.#paste + this.#pending, keys);
@@ -95,7 +95,7 @@ export class KeyDecoder {
     return keys;
   }
 
-  /** Takes one key or sequence off the pending text; false if it needs more. */
+  /** Decodes one key or sequence of the pending text; returns false if it needs more. */
   #step(keys: Key[]): boolean {
     if (this.#paste !== undefined) return this.#readPaste(this.#paste, keys);
     if (this.#pending.startsWith(ESC)) return this.#readSequence(keys);
@@ -125,7 +125,7 @@ export class KeyDecoder {
       return false;
     }
     if (begun !== ESC) {
-      // Cut off by something else, perhaps by the next sequence.
+      // Interrupted by something else, perhaps by the next sequence.
       this.#drop(begun.endsWith(ESC) ? begun.length - 1 : begun.length);
     } else if (this.#pending.startsWith(ESC, 1)) {
       keys.push({ name: "escape" });
@@ -145,7 +145,7 @@ export class KeyDecoder {
       this.#endPaste(paste + text, keys);
       return true;
     }
-    // The end may have come in part.
+    // The end may be incomplete.
     const sure = Math.max(0, this.#pending.length - (PASTE_END.length - 1));
     this.#paste = (paste + this.#pending.slice(0, sure)).slice(0, PASTE_LENGTH_MAX);
     this.#drop(sure);

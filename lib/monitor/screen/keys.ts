@@ -1,5 +1,5 @@
 /**
- * The help about the keys. Pure.
+ * The help texts for keys. Pure.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { column, span } from "./parts/line.ts";
 import type { Pane } from "./parts/pane.ts";
 import { LIST_PANES } from "./panes.ts";
 
-/** A key and what it does, in a word. */
+/** A key and its meaning in a word. */
 export type Hint = readonly [key: string, meaning: string];
 
 const HINTS: readonly Hint[] = [
@@ -58,7 +58,7 @@ const WORDS: readonly Hint[] = [
 ];
 const KEY_WIDTH = 22;
 
-/** For the last line, the most important first. */
+/** Returns the hints for the last line, the most important first. */
 export function hintsFor({ isHelpShown, detail }: Controls): readonly Hint[] {
   return isHelpShown ? HELP_HINTS : detail === undefined ? HINTS : DETAIL_HINTS;
 }

@@ -1,19 +1,19 @@
 /**
- * Draws frames on a terminal: only the lines that changed, all at once, and no more often than a person can see.
+ * Draws frames on a terminal: only changed lines, in one write, and at a bounded rate.
  *
  * @module
  */
 
-/** Between these two a terminal collects what comes, and then shows it at once (DEC private mode 2026). */
+/** The terminal buffers everything between these two and shows it at once (DEC private mode 2026). */
 const BEGIN = "\x1b[?2026h";
 const END = "\x1b[?2026l";
-/** Here a line break of anyone else scrolls nothing away. */
+/** At this position, another program's line break does not scroll. */
 const HOME = "\x1b[1;1H";
 const REDRAWS_PER_SECOND_MAX = 10;
 const REDRAW_MS_MIN = 1000 / REDRAWS_PER_SECOND_MAX;
-/** What another program wrote on the screen is gone after so long. */
+/** Repaints at this interval, to remove what another program wrote on the screen. */
 const REPAINT_MS = 5_000;
-/** After a change of size terminals move lines for a while. */
+/** Terminals move lines for a while after being resized. */
 const UNSETTLED_MS = 1_000;
 
 export class Painter {
@@ -30,7 +30,9 @@ export class Painter {
     this.#write = write;
   }
 
-  /** Shows these lines, the terminal's first row first, now or when the last frame is old enough; the newest win. */
+  /**
+   * Shows these lines, from the terminal's first row, now or when the last frame is old enough. The newest lines win.
+   */
   paint(lines: readonly string[]): void {
     if (this.#isStopped) return;
     if (this.#timer !== undefined) {
@@ -46,13 +48,13 @@ export class Painter {
     }, REDRAW_MS_MIN);
   }
 
-  /** The terminal has another size: nothing of what was drawn can be relied on. */
+  /** Redraws everything, because the terminal's size changed. */
   resized(): void {
     this.#shown = [];
     this.#unsettledUntilMs = performance.now() + UNSETTLED_MS;
   }
 
-  /** Nothing is written after this: the screen is about to be the person's own again. */
+  /** Stops all writing: the user is about to get the screen back. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);

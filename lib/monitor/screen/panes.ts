@@ -1,5 +1,5 @@
 /**
- * The panes that a person can move through, each registered here once. Pure.
+ * The registry of list panes. Pure.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { LOG_PANE } from "./panes/log.ts";
 import { PARTITIONS_PANE } from "./panes/partitions.ts";
 import { failedEvents, placeOf, RECORDS_PANE } from "./panes/records.ts";
 
-/** In the order in which Tab goes through them. */
+/** In the order of the Tab key. */
 export const LIST_PANES: readonly [ListPane, ...ListPane[]] = [
   RECORDS_PANE,
   LOG_PANE,
@@ -23,7 +23,7 @@ export const LIST_PANES: readonly [ListPane, ...ListPane[]] = [
   BUSINESS_PANE,
 ];
 
-/** Returns what the keys act on, as the filter leaves it. */
+/** Returns the items that keys act on, after filtering. */
 export function subjectsOf(snapshot: Snapshot, { filter }: Controls): Subjects {
   return {
     panes: LIST_PANES.map((pane) => ({
@@ -35,13 +35,12 @@ export function subjectsOf(snapshot: Snapshot, { filter }: Controls): Subjects {
   };
 }
 
-/** Draws the pane that the person has chosen. */
 export function focusedPane(spec: FrameSpec, inside: Extent): Pane {
   const pane = LIST_PANES.find(({ name }) => name === spec.controls.focus) ?? LIST_PANES[0];
   return pane.draw(spec, inside);
 }
 
-/** Draws what is shown in full; undefined where nothing is. */
+/** Draws the item shown in full; undefined if there is none. */
 export function detailPane(
   { snapshot, controls: { detail: key, detailTop } }: FrameSpec,
   { width }: Extent,

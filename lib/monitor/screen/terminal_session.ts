@@ -1,7 +1,7 @@
 /**
- * Takes the terminal for a full screen and gives it back as it was, however the program ends or pauses.
+ * Takes over the terminal for a full screen and restores it, however the program ends or pauses.
  *
- * Keys come in cbreak mode: Ctrl-C and Ctrl-Z stay signals, so that a launcher between the shell and the program gets
+ * Uses cbreak mode: Ctrl-C and Ctrl-Z remain signals, so that a launcher between the shell and the program receives
  * them too.
  *
  * @module
@@ -11,37 +11,36 @@ import { printErrorLine, writeControl } from "../../terminal.ts";
 import type { Key } from "./controls.ts";
 import { KeyDecoder } from "./key_decoder.ts";
 
-/** The alternate screen, no cursor, bracketed paste. */
+/** Alternate screen, hidden cursor, bracketed paste. */
 const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[2J";
-/** The reverse; also ends a synchronized update that was cut off. */
+/** Reverts ENTER; also ends an interrupted synchronized update. */
 const LEAVE = "\x1b[?2026l\x1b[0m\x1b[?2004l\x1b[?25h\x1b[?1049l";
 const READ_BYTES = 1_024;
 
 const IS_WINDOWS = Deno.build.os === "windows";
-/** End the program unless someone listens. Those that ask for an orderly stop are in `lib/shutdown.ts`. */
+/** These end the program unless handled. Signals that request an orderly stop are in `lib/shutdown.ts`. */
 const FATAL_SIGNALS: readonly Deno.Signal[] = IS_WINDOWS
   ? []
   : ["SIGQUIT", "SIGABRT", "SIGALRM", "SIGUSR2", "SIGXCPU"];
-/** Within this time a launcher has passed on a signal. */
+/** A launcher passes on a signal within this time. */
 const PASSED_ON_MS = 100;
 const HIDDEN =
   "The dashboard is hidden, but not stopped: the launcher, such as deno task, does not hand the terminal " +
   "back to the shell. Press Enter to show it again, Ctrl-C to end it.";
-/** Dispatched before the runtime's own last words, which belong on the person's screen. */
+/** Dispatched before the runtime prints its error, which must appear on the user's screen. */
 const LAST_EVENTS = ["error", "unhandledrejection", "unload"] as const;
 
 export interface TerminalSessionOptions {
   readonly onKeys: (keys: readonly Key[]) => void;
-  /** The screen is empty, or has another size: draw all of it. */
+  /** The screen is empty, or was resized: redraw everything. */
   readonly onRedraw: () => void;
-  /** Nobody is there any more: the terminal was closed. */
   readonly onGone: () => void;
 }
 
 export class TerminalSession implements Disposable {
   readonly #options: TerminalSessionOptions;
   readonly #listeners: readonly (readonly [signal: Deno.Signal, listener: () => void])[];
-  /** Running between SIGTSTP and the stop. */
+  /** Set between SIGTSTP and the stop. */
   #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #isActive = false;
   #isEnded = false;
@@ -51,7 +50,7 @@ export class TerminalSession implements Disposable {
     this.#listeners = IS_WINDOWS ? [] : [
       ["SIGWINCH", () => this.#isActive && options.onRedraw()],
       ["SIGTSTP", () => this.#suspend()],
-      // After a stop that was not ours (SIGSTOP) the terminal may be in any mode.
+      // After another stop (SIGSTOP), the terminal may be in any mode.
       ["SIGCONT", () => {
         this.#leave();
         this.#enter();
@@ -60,7 +59,6 @@ export class TerminalSession implements Disposable {
     ];
   }
 
-  /** Takes the terminal and reads keys. */
   start(): void {
     for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
     for (const event of LAST_EVENTS) globalThis.addEventListener(event, this.#leave);
@@ -68,12 +66,11 @@ export class TerminalSession implements Disposable {
     void this.#read();
   }
 
-  /** Writes a frame; does nothing while the terminal is someone else's. */
+  /** Writes a frame; does nothing while the terminal is given back. */
   write(text: string): void {
     if (this.#isActive && !writeControl(text)) this.#options.onGone();
   }
 
-  /** Gives the terminal back for good. */
   [Symbol.dispose](): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -87,7 +84,7 @@ export class TerminalSession implements Disposable {
     if (this.#isActive || this.#isEnded) return;
     this.#isActive = true;
     try {
-      // First: in the background this stops the program before it draws over the shell's screen.
+      // First, because this stops a background process before it draws over the shell's screen.
       Deno.stdin.setRaw(true, { cbreak: !IS_WINDOWS });
     } catch {
       return this.#options.onGone();
@@ -108,10 +105,11 @@ export class TerminalSession implements Disposable {
   };
 
   /**
-   * Ctrl-Z: gives the terminal back and stops; SIGCONT goes on.
+   * Handles Ctrl-Z: restores the terminal and stops; SIGCONT continues.
    *
-   * `deno task` does not stop with the program: it catches the terminal's signal and passes it on, so that it comes
-   * twice. Its shell goes on waiting, and could not continue a program that is stopped. There it is only hidden.
+   * `deno task` does not stop with the program: it catches the terminal's signal and passes it on, so the signal
+   * arrives twice. Its shell keeps waiting, and could not continue a stopped program. In that case, the program only
+   * hides.
    */
   #suspend(): void {
     this.#leave();
@@ -130,7 +128,7 @@ export class TerminalSession implements Disposable {
 
   #die(signal: Deno.Signal): void {
     this[Symbol.dispose]();
-    // Nobody listens any more: the runtime ends the program as the system would have.
+    // The signal has no listener now, so it ends the program as by default.
     Deno.kill(Deno.pid, signal);
   }
 
@@ -144,7 +142,7 @@ export class TerminalSession implements Disposable {
       if (waitMs !== undefined) timer = setTimeout(() => give(decoder.flush()), waitMs);
     };
     for (;;) {
-      // Reading fails once the terminal was closed.
+      // Reading fails once the terminal is closed.
       const count = await Deno.stdin.read(bytes).catch(() => null);
       clearTimeout(timer);
       if (this.#isEnded) return;

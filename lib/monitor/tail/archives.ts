@@ -1,6 +1,6 @@
 /**
- * Counts what a tracker with `--compress` has put away before the monitor came: closed segments as
- * `tracker.archive.NNNNNN.zst`. Those that are compressed later were counted while they were plain.
+ * Counts segments that `--compress` archived before the monitor started (`tracker.archive.NNNNNN.zst`). Segments
+ * compressed later were counted while they were plain.
  *
  * @module
  */
@@ -18,8 +18,8 @@ const SEGMENT = /^tracker\.events\.(\d{6,})$/;
 const CHUNK_BYTES = 2 * 1024 * 1024;
 
 /**
- * Hands over every line of segments that are there as archives only, oldest first. One that cannot be read, or not to
- * its end, is one unreadable line. Returns when a look at the folder finds no other: a segment may become an archive
+ * Delivers every line of segments that exist only as archives, oldest first. An archive that cannot be read to its
+ * end counts as one unreadable line. Repeats until a listing finds no new archive, because a segment may be archived
  * meanwhile.
  */
 export async function readArchives(
@@ -37,14 +37,14 @@ export async function readArchives(
     try {
       await readArchive(path, sink, signal);
     } catch (error) {
-      // Its keeper removed it meanwhile.
+      // The tracker removed it meanwhile.
       if (error instanceof Deno.errors.NotFound) continue;
       deliverProblem(sink, `${path}: ${error instanceof Error ? error.message : error}`);
     }
   }
 }
 
-/** Names of the archives whose segment is not there beside them, oldest first. */
+/** Returns the names of archives without a plain segment, oldest first. */
 function archivesIn(folder: string): readonly string[] {
   const names = TAIL_FILES.list(folder);
   const plain = new Set(names.map((name) => SEGMENT.exec(name)?.[1]));
@@ -55,7 +55,7 @@ function archivesIn(folder: string): readonly string[] {
     .map(({ name }) => name);
 }
 
-/** @throws {Error} once what can be read is handed over, if that is not all. */
+/** @throws {Error} after delivering what can be read, if that is not everything. */
 async function readArchive(
   path: string,
   sink: LineSink,
@@ -78,7 +78,7 @@ async function readArchive(
   }
 }
 
-/** Opens an archive as far as it is whole. */
+/** Opens an archive; a damaged one only up to the damage. */
 async function open(
   path: string,
 ): Promise<{ readonly archive: ArchiveReader; readonly damage?: ArchiveDamagedError }> {

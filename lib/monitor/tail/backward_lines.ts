@@ -1,5 +1,5 @@
 /**
- * Reads a journal's lines from the newest to the oldest, compressed segments too, a piece at a time.
+ * Reads a journal's lines from newest to oldest, including compressed segments, a piece at a time.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { TAIL_FILES } from "./tail_files.ts";
 const ACTIVE = "tracker.events";
 const SEGMENT = /^tracker\.events\.(\d{6,15})$/;
 const ARCHIVE = /^tracker\.archive\.(\d{6,15})\.zst$/;
-/** A few milliseconds of work, during which the event loop is blocked. */
+/** Takes a few milliseconds, during which the event loop is blocked. */
 const PIECE_BYTES = 512 * 1024;
 const NEWLINE = 0x0a;
 

@@ -1,5 +1,5 @@
 /**
- * Lists the closed segments of a file that may hold something unread.
+ * Lists the closed segments of a file that may have unread lines.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import type { FileState, TailFiles } from "./tail_files.ts";
 
-/** A segment as it was when it was read to its end. */
+/** The state of a segment when it was read to its end. */
 type ReadState = Pick<FileState, "identity" | "size">;
 
 export class ClosedSegments {
@@ -15,15 +15,14 @@ export class ClosedSegments {
   readonly #name: string;
   readonly #order: "ascending" | "modified";
   readonly #files: TailFiles;
-  /** By path, so that segments are not opened again at each rotation. */
+  /** By path, so that segments are not reopened at each rotation. */
   readonly #read = new Map<string, ReadState>();
 
   constructor(
     { folder, name, segments, files }: {
       readonly folder: string;
-      /** Of the file that is appended to; its segments are called `name.<number>`. */
+      /** Name of the file being appended to; its segments are called `name.<number>`. */
       readonly name: string;
-      /** In which order they were written. */
       readonly segments: "ascending" | "modified";
       readonly files: TailFiles;
     },
@@ -53,18 +52,18 @@ export class ClosedSegments {
     found.sort((one, other) =>
       byNumber
         ? one.number - other.number
-        // Numbers that shift count from the newest: the highest is the oldest.
+        // For numbers that shift at each rotation, the highest is the oldest.
         : one.modifiedMs - other.modifiedMs || other.number - one.number
     );
     return found.map(({ path }) => path);
   }
 
-  /** @param state as it was when it was read; as it is now by default. */
+  /** @param state when it was read; default: the current state. */
   markRead(path: string, state: ReadState | undefined = this.#stateOf(path)): void {
     if (state !== undefined) this.#read.set(path, state);
   }
 
-  /** Undefined where the segment was removed since it was listed. */
+  /** Returns undefined if the segment was removed since it was listed. */
   #stateOf(path: string): Omit<FileState, "isRegular"> | undefined {
     const state = this.#files.stat(path);
     if (state !== undefined) return state;
@@ -72,7 +71,6 @@ export class ClosedSegments {
     return obstacle === undefined ? undefined : { identity: obstacle, size: 0, modifiedMs: 0 };
   }
 
-  /** Undefined where the name is not a segment's. */
   #numberOf(fileName: string): number | undefined {
     if (!fileName.startsWith(`${this.#name}.`)) return undefined;
     const digits = fileName.slice(this.#name.length + 1);

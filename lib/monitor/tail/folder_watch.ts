@@ -1,21 +1,21 @@
 /**
  * Wakes a reader when something changes in a folder.
  *
- * The folder is watched, not the file: a watcher on a file goes silent once the file is renamed and created again. A slow
- * poll runs beside it, because watchers lose events, are refused where too many are in use, and end with their folder.
+ * Watches the folder, because a watcher on a file goes silent once the file is renamed and created again. Also polls
+ * slowly, because watchers lose events, are refused when too many are in use, and end with their folder.
  *
  * @module
  */
 
 /** How long a lost event can go unnoticed. */
 const POLL_MS = 500;
-/** Events that come faster are one: a tracker writes hundreds of times a second. */
+/** Merges frequent events: a tracker writes hundreds of times per second. */
 const PAUSE_MS = 100;
 
 export class FolderWatch implements Disposable {
   readonly #folder: string;
   #watcher: Deno.FsWatcher | undefined;
-  /** Which folder is watched: the name may stand for another one later. */
+  /** Identifies the watched folder, because the name may later refer to another one. */
   #watchedIdentity: string | undefined;
   #changed = false;
   #wake: (() => void) | undefined;
@@ -24,7 +24,7 @@ export class FolderWatch implements Disposable {
     this.#folder = folder;
   }
 
-  /** Resolves when something has changed since the last call, or may have, or the signal is aborted. */
+  /** Resolves when something may have changed since the last call, or the signal is aborted. */
   async changed(signal: AbortSignal): Promise<void> {
     this.#watch();
     await this.#wait(PAUSE_MS, signal);
@@ -50,7 +50,7 @@ export class FolderWatch implements Disposable {
     clearTimeout(timer);
   }
 
-  /** Starts a watcher where none is, or where the folder was removed and made again. */
+  /** Starts a watcher if there is none, or if the folder was recreated. */
   #watch(): void {
     const identity = identityOf(this.#folder);
     if (this.#watcher !== undefined && identity === this.#watchedIdentity) return;
@@ -61,10 +61,10 @@ export class FolderWatch implements Disposable {
     try {
       this.#watcher = Deno.watchFs(this.#folder, { recursive: false });
     } catch {
-      // No watcher to be had: the poll goes on.
+      // No watcher is available; polling continues.
       return;
     }
-    // There may be new files since the last look.
+    // There may be new files since the last listing.
     this.#changed = true;
     void this.#listen(this.#watcher);
   }
@@ -72,13 +72,13 @@ export class FolderWatch implements Disposable {
   async #listen(watcher: Deno.FsWatcher): Promise<void> {
     try {
       for await (const event of watcher) {
-        // Reading, our own included, is an event too on some systems.
+        // On some systems, reading is an event too, including our own.
         if (event.kind === "access") continue;
         this.#changed = true;
         this.#wake?.();
       }
     } catch {
-      // The watcher failed or was closed: the poll goes on.
+      // The watcher failed or was closed; polling continues.
     }
     if (this.#watcher === watcher) this.#watcher = undefined;
   }

@@ -1,5 +1,5 @@
 /**
- * The end of a large journal, read before all of it is counted: a person wants to see at once what happens now.
+ * Reads the end of a large journal before all of it is counted, to show the current state at once.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import type { LineSink } from "./line_sink.ts";
 import { TAIL_FILES } from "./tail_files.ts";
 
-/** Some hundred lines of orders; read and scanned in a few milliseconds. */
+/** A few hundred order lines, read and scanned in a few milliseconds. */
 const LATEST_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /**
- * Hands over the last whole lines of a file, oldest first; none where it is missing, or holds only longer ones.
+ * Delivers the last whole lines of a file, oldest first; none if the file is missing or its lines are longer.
  *
- * @throws {UnreadableError} where it is there and cannot be read.
+ * @throws {UnreadableError} if it exists and cannot be read.
  */
 export function readLatestLines(path: string, sink: LineSink): void {
   const file = TAIL_FILES.open(path);
@@ -22,7 +22,7 @@ export function readLatestLines(path: string, sink: LineSink): void {
   try {
     const position = Math.max(0, file.size() - LATEST_BYTES);
     const bytes = file.peek(LATEST_BYTES, position);
-    // The first line is the end of one, unless it is the file's first.
+    // The first line may be incomplete, unless it is the file's first.
     let start = position === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
     if (start === 0 && position > 0) return;
     for (;;) {

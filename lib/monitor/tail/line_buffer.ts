@@ -1,5 +1,5 @@
 /**
- * Holds the bytes that were read until their newline comes, and delivers whole lines.
+ * Buffers bytes until their newline arrives, and delivers whole lines.
  *
  * @module
  */
@@ -7,19 +7,19 @@
 import type { LineSink } from "./line_sink.ts";
 
 const NEWLINE = 0x0a;
-/** Delivered of a line longer than the bound. */
+/** Bytes delivered of a line longer than the bound. */
 const BEGINNING_BYTES_MAX = 64 * 1024;
 
 export class LineBuffer {
   readonly #chunkBytes: number;
   readonly #lineBytesMax: number;
-  /** Bytes that wait for their newline are `#bytes[0]` to `#bytes[#heldBytes - 1]`. */
+  /** `#bytes[0]` to `#bytes[#heldBytes - 1]` wait for their newline. */
   #bytes: Uint8Array<ArrayBuffer>;
   #heldBytes = 0;
-  /** In a line longer than the bound, whose beginning was delivered: skip to its end. */
+  /** True in a line longer than the bound, after its beginning was delivered: skip to its end. */
   #isSkipping = false;
 
-  /** @param lineBytesMax of a longer line only the beginning is delivered, as not whole. */
+  /** @param lineBytesMax longer lines are cut and delivered as not whole. */
   constructor(
     { chunkBytes, lineBytesMax }: { readonly chunkBytes: number; readonly lineBytesMax: number },
   ) {
@@ -32,13 +32,12 @@ export class LineBuffer {
     return this.#heldBytes;
   }
 
-  /** Drops what is held. */
   clear(): void {
     this.#heldBytes = 0;
     this.#isSkipping = false;
   }
 
-  /** Returns where to read to: behind the held bytes, in a buffer that grows with a long line and shrinks after it. */
+  /** Returns where to read to: after the held bytes, in a buffer that grows for a long line and shrinks after it. */
   room(sink: LineSink): Uint8Array<ArrayBuffer> {
     if (this.#heldBytes >= this.#lineBytesMax && !this.#isSkipping) {
       sink.line(this.#bytes, 0, Math.min(this.#heldBytes, BEGINNING_BYTES_MAX), false);
@@ -47,7 +46,7 @@ export class LineBuffer {
     }
     if (this.#isSkipping) this.#heldBytes = 0;
 
-    // Twice what is held, and only once it is nearly full: a long line in many small pieces is copied a few times.
+    // Doubles only when nearly full, so that a long line in many small pieces is copied only a few times.
     const roomy = Math.max(
       this.#chunkBytes,
       Math.min(this.#heldBytes * 2, this.#lineBytesMax + this.#chunkBytes),
@@ -78,7 +77,7 @@ export class LineBuffer {
     this.#heldBytes = end - lineStart;
   }
 
-  /** Delivers what is held as a line that no newline ended: no more will come. */
+  /** Delivers held bytes as a line without a newline: no more will come. */
   finish(sink: LineSink): void {
     if (this.#heldBytes > 0) {
       if (!this.#isSkipping) sink.line(this.#bytes, 0, this.#heldBytes, false);

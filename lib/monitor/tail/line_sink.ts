@@ -1,27 +1,28 @@
 /**
- * What takes the lines of a file.
+ * The receiver of a file's lines.
  *
  * @module
  */
 
-/** Takes lines as they are read, and takes them back where a file turns out to be another. */
+/** Receives lines as they are read. Takes them back if the file turns out to be another one. */
 export interface LineSink {
-  /** A file begins: what was delivered before stands, whatever happens to this one. */
+  /** A new file begins: lines delivered before are final. */
   begin(): void;
-  /** Forget every line since {@link begin}: the file was cut, and is read again. */
+  /** Forgets every line since {@link begin}: the file was cut and is read again. */
   rewind(): void;
   /**
-   * A line, `bytes[start]` to `bytes[end - 1]`, newline excluded; the bytes are valid until {@link settle}.
-   * `whole` is false where no newline ended it: a closed file's last bytes, or a line longer than the bound.
+   * Receives the line in `bytes[start]` to `bytes[end - 1]`, without the newline. The bytes are valid until {@link
+   * settle}. `whole` is false if no newline ended it: the last bytes of a closed file, or a line longer than the
+   * bound.
    */
   line(bytes: Uint8Array, start: number, end: number, whole: boolean): void;
-  /** The bytes of the lines so far are about to be reused. */
+  /** Called before the bytes of the lines so far are reused. */
   settle(): void;
 }
 
 const ENCODER = new TextEncoder();
 
-/** Has a file that cannot be read counted as one unreadable line, which says why. */
+/** Counts a file that cannot be read as one unreadable line, whose text is the reason. */
 export function deliverProblem(sink: LineSink, problem: string): void {
   const line = ENCODER.encode(problem);
   sink.line(line, 0, line.length, false);

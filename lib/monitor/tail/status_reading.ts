@@ -1,5 +1,5 @@
 /**
- * Reads what a tracker says of itself in `tracker.status`, and decides whether that is of now.
+ * Reads a tracker's `tracker.status`, and decides whether it is current.
  *
  * @module
  */
@@ -13,17 +13,16 @@ import {
   type TrackerStatus,
 } from "../../tracker_status.ts";
 
-/** What a look at the file has brought. */
 export type StatusReading =
-  /** There is none: no tracker, or one of an earlier version. */
+  /** There is none: no tracker, or an earlier version. */
   | { readonly kind: "absent" }
-  /** It cannot be read, or makes no sense. */
+  /** It cannot be read, or is invalid. */
   | { readonly kind: "unreadable"; readonly reason: string }
-  /** Older than what a tracker that runs leaves: nothing in it is of now. */
+  /** Older than a running tracker leaves it: outdated. */
   | { readonly kind: "old"; readonly status: TrackerStatus; readonly writtenAtMs: number }
   | { readonly kind: "fresh"; readonly status: TrackerStatus; readonly writtenAtMs: number };
 
-/** Two clocks may differ by so much. */
+/** Allowed clock difference. */
 const AHEAD_MS_MAX = 5_000;
 
 /** Reads the status in a tracker's folder. Never throws. */
@@ -45,13 +44,13 @@ export function readStatus(folder: string, nowMs: number): StatusReading {
 /** The shortest time until the next look, also if a reading has expired since it was judged. */
 const WAIT_MS_MIN = 10;
 
-/** Returns for how long a reading stands, in milliseconds, unless the file is replaced. */
+/** Returns for how many milliseconds a reading stays valid, unless the file is replaced. */
 export function validForMs(reading: StatusReading, nowMs: number): number {
   if (reading.kind !== "fresh") return Infinity;
   return Math.max(WAIT_MS_MIN, reading.writtenAtMs + STATUS_VALID_MS + 1 - nowMs);
 }
 
-/** What a status means at a time. */
+/** Decodes a status and judges its age. */
 export function judgeStatus(text: string, nowMs: number): StatusReading {
   const status = parseStatus(text);
   const writtenAtMs = Date.parse(status?.timestamp ?? "");
@@ -65,7 +64,7 @@ function unreadable(reason: string): StatusReading {
   return { kind: "unreadable", reason };
 }
 
-/** Undefined where the file is too long. */
+/** Returns undefined if the file is too long. */
 function readBounded(path: string): string | undefined {
   using file = Deno.openSync(path);
   const { size } = file.statSync();

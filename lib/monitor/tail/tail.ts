@@ -1,21 +1,29 @@
 /**
  * Follows a file that another program appends to, line by line, through everything that happens to log files.
  *
- * What was read of a file is a generation: a head, a position, and the bytes just before the position. Content,
- * not the name, says what is new, because names lie:
+ * What was read of a file is a generation: a head, a position, and the bytes just before the position. The content
+ * decides what is new, because names are unreliable:
  *
- * | what happened                         | how it shows                                      | what the tail does                      |
+ * | what happened                         | how it shows                                      | what the tail does
+ * |
  * |---------------------------------------|---------------------------------------------------|-----------------------------------------|
- * | append                                | head and last bytes are the same, more follows    | reads on                                |
- * | rotation, recreation                  | the name has another inode                        | drains the old file, then opens the new |
- * | several rotations at once             | closed segments whose head was never read         | reads them in order                     |
- * | copy-truncate                         | the head is gone, a new segment begins with it    | reads the rest of the copy, starts again|
- * | truncation                            | the head is gone, and no copy                     | starts again at 0, counts stay          |
- * | cut (a writer removes lines it wrote) | same head, but shorter, or other bytes before us  | takes the file's lines back, reads again|
- * | gone                                  | no such name                                      | waits, keeps the open file              |
+ * | append                                | head and last bytes are the same, more follows    | reads on
+ * |
+ * | rotation, recreation                  | the name has another inode                        | drains the old file,
+ * then opens the new |
+ * | several rotations at once             | closed segments whose head was never read         | reads them in order
+ * |
+ * | copy-truncate                         | the head is gone, a new segment begins with it    | reads the rest of the
+ * copy, starts again|
+ * | truncation                            | the head is gone, and no copy                     | starts again at 0,
+ * counts stay          |
+ * | cut (a writer removes lines it wrote) | same head, but shorter, or other bytes before us  | takes the file's
+ * lines back, reads again|
+ * | gone                                  | no such name                                      | waits, keeps the open
+ * file              |
  *
- * Bytes are held until their newline. A read is delivered only after a second look at the file has shown that it
- * is still the same generation: without it, a truncation between two reads would join two halves of strangers.
+ * Bytes are held until their newline. Bytes are delivered only after a second check that the file is still the same
+ * generation. Otherwise a truncation between two reads would join halves of unrelated lines.
  *
  * @module
  */
@@ -30,30 +38,29 @@ import { TAIL_FILES, type TailFile, type TailFiles } from "./tail_files.ts";
 
 export interface TailOptions {
   readonly folder: string;
-  /** The file that is appended to; closed segments are called `name.<number>`. */
+  /** Name of the file being appended to; closed segments are called `name.<number>`. */
   readonly name: string;
   /**
-   * In which order closed segments were written: `ascending` numbers (`tracker.events.000001` is the oldest), or by
+   * The order in which closed segments were written: `ascending` numbers (`tracker.events.000001` is the oldest), or
    * `modified` time, for logs whose numbers shift at each rotation.
    */
   readonly segments: "ascending" | "modified";
-  /** Bytes read at once. Default 1 MiB. */
+  /** Bytes per read. Default: 1 MiB. */
   readonly chunkBytes?: number;
-  /** A longer line is delivered cut, as not whole. Default {@link LINE_BYTES_MAX}. */
+  /** Longer lines are cut and delivered as not whole. Default: {@link LINE_BYTES_MAX}. */
   readonly lineBytesMax?: number;
-  /** For tests: the file system. */
+  /** File system, replaced in tests. */
   readonly files?: TailFiles;
 }
 
-/** What a tail went through, for people. All counts are since the start. */
+/** The state of a tail, for display. Counts are since the start. */
 export interface TailStatus {
   readonly name: string;
-  /** The file that is open, or undefined while none is there. */
   readonly file: string | undefined;
   readonly readBytes: number;
-  /** Bytes in the files that were not read yet, without those held back for their newline. */
+  /** Unread bytes in the files, without those held until their newline. */
   readonly behindBytes: number;
-  /** Bytes read that wait for their newline. */
+  /** Bytes held until their newline. */
   readonly heldBytes: number;
   readonly rotationCount: number;
   readonly truncationCount: number;
@@ -61,13 +68,13 @@ export interface TailStatus {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
-/** Files remembered as read; those that are still there are also remembered by name. */
+/** Files remembered as read; existing ones are also remembered by name. */
 const FINISHED_COUNT_MAX = 1000;
 const NEWLINE = 0x0a;
 
 interface OpenSource {
   readonly path: string;
-  /** The name that is appended to, when it was opened; a closed segment otherwise. */
+  /** True if opened under the name being appended to; false for a closed segment. */
   readonly live: boolean;
   readonly file: TailFile;
 }
@@ -107,9 +114,9 @@ export class Tail implements Disposable {
   }
 
   /**
-   * Delivers every whole line that is there, closed segments first, and returns at the end of the last file.
+   * Delivers all available whole lines, closed segments first, and returns at the end of the last file.
    *
-   * @throws {Error} where a file cannot be read (permissions, input or output error); a missing one is no error.
+   * @throws {Error} if a file cannot be read (permissions, input or output error); a missing one is not an error.
    */
   async catchUp(sink: LineSink, signal?: AbortSignal): Promise<void> {
     while (!isAborted(signal)) {
@@ -133,7 +140,7 @@ export class Tail implements Disposable {
     }
   }
 
-  /** Asks the file system how much there is to read; cheap enough for each redraw. */
+  /** Returns the current state, with file sizes from the file system; cheap enough for each redraw. */
   status(): TailStatus {
     return {
       name: this.#options.name,
@@ -155,7 +162,8 @@ export class Tail implements Disposable {
   // --- which file ---------------------------------------------------------------------------------
 
   /**
-   * At the end of the live file: does its name still mean it? Returns whether there is more to read.
+   * Called at the end of the live file: checks whether its name still refers to it. Returns whether there is more to
+   * read.
    */
   async #followName(
     source: OpenSource,
@@ -163,7 +171,7 @@ export class Tail implements Disposable {
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
     const identity = this.#files.stat(this.#livePath)?.identity;
-    // Gone: its writer may be about to create it, or still be writing to the renamed one. Keep both open to us.
+    // Gone: its writer may be about to create it, or still be writing to the renamed one. Keep both options open.
     if (identity === undefined) return false;
     if (identity === source.file.identity) {
       if (this.#generation.position > 0 || !this.#hasUnreadSegment()) return false;
@@ -171,8 +179,8 @@ export class Tail implements Disposable {
       return true;
     }
 
-    // The name has moved on, so its writer has left the old file: what is in there now is all there will be.
-    // Draining it before this observation would lose what was written in between.
+    // The name has moved on, so its writer has left the old file, which is now complete. Draining it before this
+    // check would lose lines written in between.
     const change = await this.#drain(source, sink, signal);
     if (change === "cut") this.#readAgain(sink);
     if (change !== "none" || isAborted(signal)) return true;
@@ -184,14 +192,14 @@ export class Tail implements Disposable {
     return true;
   }
 
-  /** May there be more to come in this file? */
+  /** Returns whether the file may still grow. */
   #isLive(source: OpenSource): boolean {
     if (!source.live) return false;
     const identity = this.#files.stat(this.#livePath)?.identity;
     return identity === undefined || identity === source.file.identity;
   }
 
-  /** A file put in place of the old one with the same beginning (an editor, a restore) is the same generation. */
+  /** Continues in a replacement file with the same beginning (from an editor, a restore): it is the same generation. */
   #adoptReplacement(source: OpenSource): boolean {
     const file = this.#files.open(this.#livePath);
     if (file === undefined) return false;
@@ -205,7 +213,7 @@ export class Tail implements Disposable {
     return true;
   }
 
-  /** Closes a file that has no more to give, after looking for a copy of it that has. */
+  /** Closes a file that is read completely, after checking for a copy that has more. */
   #leave(source: OpenSource, sink: LineSink): void {
     const { head, position } = this.#generation;
     const size = source.file.size();
@@ -225,12 +233,12 @@ export class Tail implements Disposable {
   }
 
   /**
-   * A closed segment that begins like the current generation and holds more of it: the copy that was made just before
-   * a truncation, with lines that we had not read.
+   * Returns a closed segment that begins like the current generation and is longer: the copy made just before a
+   * truncation, with lines not read yet.
    */
   #findContinuation(): OpenSource | undefined {
     const { head, position } = this.#generation;
-    // Where no line was delivered yet, even a stranger with the same first bytes is as good as the copy.
+    // If no line was delivered yet, any file with the same first bytes is as good as the copy.
     if (head.length < IDENTIFYING_BYTES && this.#lines.heldBytes < position) return undefined;
     for (const path of this.#segments.unreadPaths()) {
       const file = this.#files.stat(path)?.isRegular ? this.#files.open(path) : undefined;
@@ -243,7 +251,7 @@ export class Tail implements Disposable {
     return undefined;
   }
 
-  /** Opens the oldest file with something unread, else the live one. Returns false where there is none. */
+  /** Opens the oldest file with unread lines, or the live one. Returns false if there is none. */
   #openNext(sink: LineSink): boolean {
     for (const path of this.#segments.unreadPaths()) {
       if (this.#openUnread(path, sink)) return true;
@@ -251,7 +259,7 @@ export class Tail implements Disposable {
     const file = this.#files.open(this.#livePath);
     if (file === undefined) return false;
     const known = this.#finishedAs(file);
-    // A known beginning with more bytes behind it: a copy was made of this file, and the original is not yet truncated.
+    // A known beginning with more bytes: this file was copied, and the original is not truncated yet.
     this.#begin(sink, file, Math.min(known?.position ?? 0, file.size()));
     this.#source = { path: this.#livePath, live: true, file };
     return true;
@@ -265,7 +273,7 @@ export class Tail implements Disposable {
       return false;
     }
     const file = this.#files.open(path);
-    // A segment may be removed between the list and here: its keeper's decision, nothing to read.
+    // A segment may be removed between listing and opening; then there is nothing to read.
     if (file === undefined) return false;
     const known = this.#finishedAs(file);
     const position = known?.position ?? 0;
@@ -302,8 +310,9 @@ export class Tail implements Disposable {
   }
 
   /**
-   * Asked before the first bytes of a live file count, and while it is empty. Race: 1. we list the segments, and open the
-   * live file; 2. its lines are rotated or copied away; 3. we read what came after them. The segment tells.
+   * Called before the first bytes of a live file count, and while it is empty. Race: 1. we list the segments and open
+   * the live file; 2. its lines are rotated or copied away; 3. we read what came after them. The new segment reveals
+   * it.
    */
   #hasUnreadSegment(): boolean {
     return this.#segments.unreadPaths().length > 0;
@@ -315,7 +324,7 @@ export class Tail implements Disposable {
       ? 0
       : Math.max(0, source.file.size() - this.#generation.position);
     const liveState = this.#files.stat(this.#livePath);
-    // While the name means the open file, a segment beside it is a copy, or was read.
+    // While the name refers to the open file, a segment next to it is a copy, or was read.
     if (source?.live === true && liveState?.identity === source.file.identity) return ownBytes;
 
     const sizes = new Map<string, number>();
@@ -330,7 +339,7 @@ export class Tail implements Disposable {
 
   // --- what is in it ------------------------------------------------------------------------------
 
-  /** Reads and delivers to the end of the file, or to the point where it turns out to be another one. */
+  /** Reads and delivers to the end of the file, or until it turns out to be another one. */
   async #drain(
     source: OpenSource,
     sink: LineSink,
@@ -341,12 +350,12 @@ export class Tail implements Disposable {
       const byteCount = await source.file.read(room, this.#generation.position);
       const added = room.subarray(0, byteCount);
       const change = this.#generation.changeOf(source.file, added);
-      // What was read is gone, what was delivered is not: look again.
+      // The bytes just read are gone, but those delivered before are still there: check again.
       if (change === "shrunk") continue;
       if (change !== "none") return change;
       if (byteCount === 0) return "none";
       if (source.live && this.#generation.position === 0) {
-        // Too few bytes to know the file again by, and no line: they are read again, with those that follow.
+        // Too few bytes to recognize the file, and no line: they are read again with those that follow.
         if (byteCount < IDENTIFYING_BYTES && !added.includes(NEWLINE)) return "none";
         if (this.#hasUnreadSegment()) return "emptied";
       }
@@ -358,7 +367,7 @@ export class Tail implements Disposable {
   }
 }
 
-/** A function, since a signal changes behind the compiler's back during an await. */
+/** A function, because the compiler does not know that the signal can change during an await. */
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }

@@ -1,10 +1,10 @@
 /**
- * What a tail asks of the file system, read-only. Small, so that a test can come between two questions.
+ * Read-only file system access for a tail. Small, so that a test can act between two calls.
  *
  * @module
  */
 
-/** A file as its name shows it now. */
+/** The current state of a file by its name. */
 export interface FileState {
   /** Device and inode: two names with the same identity are one file. */
   readonly identity: string;
@@ -14,33 +14,32 @@ export interface FileState {
   readonly isRegular: boolean;
 }
 
-/** An open file: stays the same file when its name moves on. */
+/** An open file; stays the same when its name refers to another. */
 export interface TailFile {
   readonly identity: string;
   size(): number;
   /** Reads from a position into `into`; returns the number of bytes, 0 at the end. */
   read(into: Uint8Array<ArrayBuffer>, position: number): Promise<number>;
-  /** A few bytes at once; fewer than asked where the file ends. */
+  /** Reads a few bytes synchronously; fewer at the end of the file. */
   peek(byteCount: number, position: number): Uint8Array<ArrayBuffer>;
   close(): void;
 }
 
 export interface TailFiles {
-  /** All names in a folder; none where the folder is missing. */
+  /** Returns all names in a folder; none if the folder is missing. */
   list(folder: string): readonly string[];
-  /** Undefined where there is no such file, it is a folder, or a link that leads nowhere. */
+  /** Returns undefined for a missing file, a folder, or a dangling link. */
   stat(path: string): FileState | undefined;
-  /** Says why what has this name cannot be read; undefined for a regular file, and where nothing has the name. */
+  /** Returns why a file cannot be read; undefined for a regular or missing file. */
   obstacle(path: string): string | undefined;
   /**
-   * Undefined where there is no such file.
+   * Returns undefined if there is no such file.
    *
-   * @throws {UnreadableError} where it cannot be read, or is no regular file.
+   * @throws {UnreadableError} if it cannot be read, or is not a regular file.
    */
   open(path: string): TailFile | undefined;
 }
 
-/** A file or folder that is there but cannot be read. */
 export class UnreadableError extends Error {
   override readonly name = "UnreadableError";
 
@@ -91,7 +90,7 @@ export const TAIL_FILES: TailFiles = {
 const LEADS_NOWHERE = "it is a link that leads nowhere";
 const NOT_REGULAR = "it is not a regular file";
 
-/** Returns what a name leads to; undefined for a link that leads to itself. */
+/** Returns what a name leads to; undefined for a link to itself. */
 function followed(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.statSync(path);

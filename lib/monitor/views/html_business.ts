@@ -1,5 +1,5 @@
 /**
- * The page's part about the business; of a topic without orders, about its values and keys. Pure.
+ * The page's section about orders, or about values and keys for a topic without orders. Pure.
  *
  * @module
  */
@@ -51,7 +51,6 @@ function business(
   );
 }
 
-/** Bytes, keys, and rates: what there is to say of a topic without orders. */
 function traffic({ traffic, totals, ...rates }: Snapshot, { isFinished }: Outcome): string {
   if (totals.received === 0) return "";
   const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount } = traffic;

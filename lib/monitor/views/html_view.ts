@@ -1,5 +1,5 @@
 /**
- * The monitor's figures as a self-contained page: the report of a run.
+ * Formats the monitor's figures as a self-contained page: the report of a run.
  *
  * @module
  */
@@ -19,9 +19,9 @@ import { logText } from "../model/log_model.ts";
 import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 
-/** Of `2026-01-31 `. */
+/** Length of `2026-01-31 `. */
 const DATE_LENGTH = 11;
-/** Shown of a value without an order. */
+/** Characters shown of a value without an order. */
 const VALUE_LENGTH_MAX = 120;
 
 /**
@@ -66,7 +66,6 @@ ${recentLogs(snapshot)}
 
 const UNKNOWN = { lag: undefined, latencyMs: undefined };
 
-/** Returns the most important figures, in large type. */
 function mainFigures(snapshot: Snapshot, { isFinished }: Outcome): string {
   const { totals, quality } = snapshot;
   const { lag, latencyMs: latency } = isFinished ? lastWordsOf(snapshot) ?? UNKNOWN : snapshot;
@@ -147,7 +146,7 @@ function charts({ runChart: chart, firstEventMs, newestEventMs }: Snapshot): str
   ) + section(`Failed records, each ${duration(stepMs)}`, failures, "wide");
 }
 
-/** Rates are of a run that goes on. */
+/** Shows rates only while the run continues. */
 function partitions(snapshot: Snapshot, { isFinished }: Outcome): string {
   const lastWords = isFinished ? lastWordsOf(snapshot) : undefined;
   const lagOf = (each: PartitionView) => isFinished ? lastWords?.lagOf(each) : each.lag;
@@ -184,7 +183,7 @@ function failures({ errorKinds, deadLetters }: Snapshot): string {
   );
 }
 
-/** Lists only failed records of a finished run: the figures cover the others. */
+/** For a finished run, lists only failed records: the figures cover the others. */
 function recentEvents(
   { recentEvents, recentFailedEvents }: Snapshot,
   { isFinished }: Outcome,
@@ -220,7 +219,7 @@ function recentEvents(
   );
 }
 
-/** Amount, or size of a value without an order; what there is to say; the order's id. */
+/** Returns the amount, or the size of a value without an order; a description; the order's id. */
 function whatOf(
   { failed, kind, error = "", order, content }: RecentEvent,
 ): readonly [amount: string, what: string, orderId: string] {
@@ -247,7 +246,7 @@ function recentLogs({ recentLogs }: Snapshot): string {
   return section("Log", table(["=at (UTC)", "level", "+message"], rows), "wide");
 }
 
-/** Returns how the times of a list are shown: without the date where all have the same one. */
+/** Returns how to format a list's times: without the date if it is the same for all. */
 function timesFor(
   list: readonly { readonly timestampMs: number }[],
 ): (timeMs: number) => string {
@@ -266,7 +265,6 @@ function footer({ unreadable, aheadOfClockCount, files }: Snapshot): string {
   ].join("; ");
 }
 
-/** Returns what happened to the file while it was followed. */
 function fileEvents(journal: TailStatus | undefined): readonly string[] {
   const events = [
     [journal?.rotationCount ?? 0, "rotation"],
@@ -276,7 +274,7 @@ function fileEvents(journal: TailStatus | undefined): readonly string[] {
   return events.filter(([count]) => count > 0).map(([count, noun]) => counted(count, noun));
 }
 
-/** In UTC, to the millisecond. */
+/** Formats a time in UTC, to the millisecond. */
 function time(timeMs: number | undefined): string {
   const date = new Date(timeMs ?? NaN);
   return Number.isNaN(date.getTime())

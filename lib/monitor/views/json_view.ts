@@ -1,5 +1,5 @@
 /**
- * The monitor's figures as one JSON object on one line, in the contract's spelling.
+ * Formats the monitor's figures as one JSON object on one line, with the contract's field names.
  *
  * @module
  */
@@ -123,7 +123,7 @@ export function formatJson(snapshot: Snapshot): string {
   });
 }
 
-/** Keys are those of records without an order. */
+/** Keys cover only records without an order. */
 function trafficOf({ traffic, totals }: Snapshot) {
   return {
     value_bytes: traffic.valueBytes,
@@ -175,7 +175,7 @@ function fileOf(status: TailStatus | undefined) {
   };
 }
 
-/** JSON text in which every character that is not safe to print is an escape. */
+/** Returns JSON text with every character that is not safe to print escaped. */
 function safeJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[^\x20-\x7e]/gu,
@@ -196,7 +196,7 @@ function isoTime(timeMs: number | undefined): string | null {
   return Number.isNaN(time.getTime()) ? null : time.toISOString();
 }
 
-/** Two digits; rounded down, so that 99.999 % is not 100 %. */
+/** Rounds down to two digits, so that 99.999 % is not shown as 100 %. */
 function rounded(percent: number | undefined): number | null {
   return percent === undefined ? null : Math.floor(percent * 100) / 100;
 }

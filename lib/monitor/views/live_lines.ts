@@ -1,5 +1,5 @@
 /**
- * What is shown while a tracker is followed: a line at a time, for terminals and pipes alike.
+ * Prints a line at a time while a tracker is followed, for terminals and pipes alike.
  *
  * @module
  */
@@ -10,24 +10,23 @@ import { validForMs } from "../tail/status_reading.ts";
 import type { Snapshot } from "../model/read_model.ts";
 import { formatChanges, formatStatusLine, isChanged } from "./text_view.ts";
 
-/** With nothing new, a line is shown all the same after so long: the monitor is alive. */
+/** Prints a line after this time even if nothing changed, to show that the monitor is alive. */
 const QUIET_MS = 30_000;
 
 export interface LiveOptions {
   readonly follower: Pick<Follower, "snapshot">;
-  /** Between two looks. */
   readonly intervalMs: number;
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
 }
 
-/** One JSON object a line, at each interval, until the signal is aborted. */
+/** Prints one JSON object per line at each interval, until the signal is aborted. */
 export async function showJsonLines(options: LiveOptions): Promise<void> {
   const { follower, intervalMs, signal, print } = options;
   while (await pause(intervalMs, signal)) print(formatJson(follower.snapshot()));
 }
 
-/** A status line where something changed, and lines for what happened, until the signal is aborted. */
+/** Prints a status line when something changed, and lines for events, until the signal is aborted. */
 export async function showTextLines(options: LiveOptions): Promise<void> {
   const { follower, intervalMs, signal, print } = options;
   let before: Snapshot | undefined;
@@ -35,7 +34,7 @@ export async function showTextLines(options: LiveOptions): Promise<void> {
   let pauseMs = intervalMs;
   while (await pause(pauseMs, signal)) {
     const snapshot = follower.snapshot();
-    // A tracker that is gone is told as soon as its last status is too old.
+    // Print as soon as the last status is outdated, not at the following interval.
     pauseMs = Math.min(intervalMs, validForMs(snapshot.status, Date.now()));
     for (const line of formatChanges(before, snapshot)) print(line);
     before = snapshot;
@@ -47,7 +46,7 @@ export async function showTextLines(options: LiveOptions): Promise<void> {
   }
 }
 
-/** Returns whether to go on: false once the signal is aborted. */
+/** Returns whether to continue: false once the signal is aborted. */
 function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,5 +1,5 @@
 /**
- * The monitor's figures as text: a block for `--once`, and one line at a time for a run that is followed.
+ * Formats the monitor's figures as text: a block for `--once`, and one line at a time for a followed run.
  *
  * @module
  */
@@ -30,7 +30,6 @@ const RECENT_LOGS_SHOWN = 3;
 const PARTITIONS_SHOWN = 20;
 const TOP_SHOWN = 3;
 
-/** A compact block of lines. */
 export function formatText(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
   const lines = [
     `${styled(`monitor of ${printable(folder)}`, "bold")}  ${isoTime(snapshot.takenAtMs)}`,
@@ -52,12 +51,11 @@ export function formatText(snapshot: Snapshot, { folder }: { readonly folder: st
   return lines.join("\n");
 }
 
-/** Returns how far a journal has been counted. */
 export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
   return `counting: ${inBytes(readBytes)} of ${inBytes(readBytes + behindBytes)}`;
 }
 
-/** One line with what changes, for a run that is followed. */
+/** Returns one line of the changing figures, for a followed run. */
 export function formatStatusLine(snapshot: Snapshot): string {
   const { totals, quality, lag, health } = snapshot;
   const behindBytes = snapshot.files.journal?.behindBytes ?? 0;
@@ -99,7 +97,6 @@ export function formatChanges(before: Snapshot | undefined, after: Snapshot): re
   return changes.map((change) => `${time}  ${change}`);
 }
 
-/** Tells whether a status line would differ from the one before. */
 export function isChanged(before: Snapshot, after: Snapshot): boolean {
   return before.totals.received !== after.totals.received ||
     before.totals.failed !== after.totals.failed ||
@@ -206,7 +203,6 @@ function businessLines({ business }: Snapshot): readonly string[] {
   ];
 }
 
-/** Describes a topic without orders. */
 function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
   if (totals.received === 0) return [];
   const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount, topKeys } =
@@ -227,7 +223,6 @@ function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
   ];
 }
 
-/** `Tea 12, Mug 7`. */
 function topText(counted: readonly Counted[]): string {
   return counted.slice(0, TOP_SHOWN)
     .map(({ label, count }) => `${printableShort(label, 30)} ${withThousands(count)}`).join(", ");

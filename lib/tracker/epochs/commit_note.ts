@@ -1,18 +1,17 @@
 /**
- * The note that a tracker leaves with each commit: whose commit it is, and what the record before it was.
+ * Encodes the note in the metadata of a tracker's commits: whose commit it is, and the leader epoch before it.
  *
  * @module
  */
 
 import type { NotedTruncation } from "../../journal/held_partition.ts";
 
-/** What a commit carries in its metadata. */
 export interface CommitNote {
   readonly journalId: string;
   readonly topicId: string;
-  /** Leader epoch of the record before the committed offset; left out where it is not known. */
+  /** Leader epoch of the record before the committed offset; absent if not known. */
   readonly leaderEpoch?: number;
-  /** The log was truncated, and no record that came in place of the old ones has been journaled since. */
+  /** Set if the log was truncated and none of the replacing records has been journaled yet. */
   readonly truncation?: NotedTruncation;
 }
 
@@ -30,7 +29,7 @@ export function formatCommitNote(
   return parts.join(":");
 }
 
-/** The note, or undefined where the commit was not made by a tracker. */
+/** Parses a note; returns undefined if the commit was not made by a tracker. */
 export function parseCommitNote(metadata: string | null): CommitNote | undefined {
   const [prefix, journalId, topicId, epoch = "", truncated = ""] = metadata?.split(":") ?? [];
   if (prefix !== PREFIX || !journalId || topicId === undefined) return undefined;

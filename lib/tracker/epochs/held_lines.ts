@@ -1,5 +1,5 @@
 /**
- * Looks up lines of a journal by offset, in one pass over its files: some 1.5 s a gigabyte.
+ * Looks up lines of a journal by offset, in one pass over its files: about 1.5 s per gigabyte.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import type { JournalPartition } from "../../journal/intervals.ts";
 import { quickClassify } from "../../journal/line_scan.ts";
 import { JournalFiles } from "../../journal/journal_files.ts";
 
-/** The first lines of a partition at or after `start`, and before `end`. */
+/** A range of which the first lines are wanted. */
 export interface WantedLines extends JournalPartition {
   readonly start: number;
   readonly end: number;
 }
 
-/** Some more than the one that is compared: the topic may lack a record that a line has. */
+/** More than the one line that is compared, because the topic may lack some of the records. */
 const LINES_PER_RANGE = 4;
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Returns the records of the lines, for each range in the order of their offsets. Of two lines of one offset the later
- * one counts. Lines that are gone, with a segment that was removed, are left out.
+ * Returns the records of the first lines of each range, in offset order. If an offset has two lines, the later one is
+ * used. Lines of removed segments are missing.
  *
- * @param wanted ranges of one partition do not overlap.
+ * @param wanted ranges; those of the same partition must not overlap.
  */
 export async function findLines(
   directory: string,

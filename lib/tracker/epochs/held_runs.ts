@@ -1,5 +1,5 @@
 /**
- * What a journal holds of a partition, by leader epoch: the form in which it is compared with the log.
+ * Converts the offsets that a journal holds of a partition to runs by leader epoch, for the comparison with the log.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { type EpochStart, epochStartsOf } from "../../journal/held_partition.ts"
 import type { Interval } from "../../journal/intervals.ts";
 
 /**
- * Returns a run for each epoch, from the first to past the last offset that is held in it. Offsets between two of
- * one epoch that are not held are in its run too: no other epoch has them.
+ * Returns a run for each epoch, from the first to one past the last held offset. Gaps between two offsets of the same
+ * epoch are part of its run: no other epoch has them.
  *
  * @param intervals sorted and disjoint.
- * @param epochs sorted; what is held before the first has an unknown epoch.
+ * @param epochs sorted; offsets before the first have an unknown epoch.
  */
 export function heldRuns(
   intervals: readonly Interval[],
@@ -41,8 +41,8 @@ export function heldRuns(
 }
 
 /**
- * Returns the first offset of each epoch in a batch. Offsets between two record batches belong to the later one: they
- * were of either epoch, and of the earlier one the log may have fewer.
+ * Returns the first offset of each epoch in a batch. Offsets between two record batches count to the later one: they
+ * were of either epoch, and the log may have fewer of the earlier one.
  */
 export function epochStartsIn(
   { records, epochRuns }: {

@@ -1,12 +1,12 @@
 /**
- * Compares what the journal holds of a partition with the partition's log, by leader epochs, and lets go of
- * what a truncated log has replaced (KIP-320).
+ * Compares the records that the journal holds of a partition with the partition's log, by leader epochs, and drops
+ * those that a truncated log has replaced (KIP-320).
  *
- *     join              each partition: what is held, and the record before the committed offset
- *     misplaced fetch   what is held: an offset is out of range, or a broker says that its log diverges
- *     batch             only where it does not go on in the epoch of the last held record
+ *     join              each partition: held records, and the record before the committed offset
+ *     misplaced fetch   held records: the offset is out of range, or the broker reports that its log diverges
+ *     batch             only if it does not continue the epoch of the last held record
  *
- * The lines of what was replaced stay in the journal; what came in place of it is read from the log again.
+ * The lines of replaced records stay in the journal; the replacing records are read from the log.
  *
  * @module
  */
@@ -35,9 +35,9 @@ import { parseCommitNote } from "./commit_note.ts";
 import { heldRuns } from "./held_runs.ts";
 import { establishEpochs } from "./unknown_epochs.ts";
 
-/** A log that was truncated: from `offset` on it lost what was read of it. */
+/** A truncation of a log, which has lost the records that were read from `offset` on. */
 export interface Truncation extends NotedTruncation {
-  /** Epoch of the leader that said so: records that come now have it, or a higher one. */
+  /** Epoch of the leader that reported it: later records have this epoch or a higher one. */
   readonly leaderEpoch: number | undefined;
 }
 
@@ -45,15 +45,14 @@ export interface TruncationCheckOptions {
   readonly journal: Journal;
   readonly logs: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
   readonly log: Logger;
-  /** Resolves when no append of the partition is under way. */
+  /** Resolves when no append to the partition is in progress. */
   readonly settled: (partition: number) => Promise<unknown>;
-  /** Called where a log was truncated, and where a commit says so and nothing has been journaled since. */
+  /** Called if a log was truncated, or if a commit notes a truncation and nothing has been journaled since. */
   readonly onTruncated: (place: JournalPartition, truncation: NotedTruncation) => void;
-  /** Called where records were deleted before they were read. */
   readonly onGap: (gap: { partition: number; from: number; to: number }) => void;
 }
 
-/** Reasons for which a cluster answers no question about epochs, however often it is asked. */
+/** Reasons for which a cluster permanently refuses queries about epochs. */
 const UNANSWERABLE: ReadonlySet<string> = new Set([
   "CLUSTER_AUTHORIZATION_FAILED",
   "TOPIC_AUTHORIZATION_FAILED",
@@ -61,12 +60,12 @@ const UNANSWERABLE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Batches of a partition in a row that contradict what its leader says, until the batch is believed: one or two are of
+ * Consecutive batches of a partition that may contradict its leader before the batch is trusted: one or two may be from
  * a leader that was just replaced.
  */
 const DISPUTES_MAX = 4;
 
-/** A batch that does not fit what is held, though its leader says that the log has all of it. */
+/** Batches that contradict the held records, although the leader reports that the log has all of these. */
 interface Dispute {
   readonly count: number;
   readonly runs: readonly EpochRun[];
@@ -75,16 +74,15 @@ interface Dispute {
 export class TruncationCheck implements LogCheck {
   readonly #options: TruncationCheckOptions;
   #topic = { topic: "", topicId: "" };
-  /** Commits that speak of records which the log has lost, by partition: up to where it has them. */
+  /** Commits past a truncation, moved back to it, by partition. */
   readonly #committed = new Map<number, CommittedOffset>();
-  /** What is known of a record before a start that is not held, by partition. */
+  /** The epoch before a start whose preceding record is not held, by partition. */
   readonly #points = new Map<number, ReadPoint>();
-  /** No record that can be read was appended in a later epoch, by partition. */
+  /** The highest epoch that readable records can have, by partition. */
   #leaderEpochs: ReadonlyMap<number, number> = new Map();
   readonly #disputes = new Map<number, Dispute>();
-  /** Truncations that were logged: what is held and a commit may both speak of one. */
+  /** Truncations already logged: held records and a commit may both reveal the same one. */
   readonly #logged = new Set<string>();
-  /** Partitions of which unknown epochs have been looked for. */
   readonly #established = new Set<string>();
   #hasAsked = false;
   #isUnanswerable = false;
@@ -107,7 +105,7 @@ export class TruncationCheck implements LogCheck {
     return new Set(partitions.map(({ partition }) => partition).filter((_, at) => truncated[at]));
   }
 
-  /** Returns the commit of a partition as far as the log still has what it speaks of. */
+  /** Returns the commit of a partition, moved back if the log was truncated before it. */
   committedOf({ partition, committed }: PartitionStart): CommittedOffset | undefined {
     return this.#committed.get(partition) ?? committed;
   }
@@ -119,7 +117,7 @@ export class TruncationCheck implements LogCheck {
       (point?.offset === offset ? point.epoch : this.#leaderEpochs.get(partition));
   }
 
-  /** Finds out at the start whether such questions are answered at all, where there is nothing to ask about yet. */
+  /** Checks once whether the cluster answers queries about epochs at all, if nothing else needs to be asked yet. */
   async #askOnce(partition: number | undefined): Promise<void> {
     if (partition === undefined || this.#hasAsked) return;
     const place = { ...this.#topic, partition };
@@ -127,7 +125,7 @@ export class TruncationCheck implements LogCheck {
     this.#hasAsked = true;
   }
 
-  /** Returns whether the start has to be committed, below what is committed now. */
+  /** Returns true if the start is below the current commit and must be committed. */
   async #checkStart(
     { partition, committed, low }: PartitionStart,
     found: Truncation | undefined,
@@ -135,7 +133,7 @@ export class TruncationCheck implements LogCheck {
     const { journal, onTruncated } = this.#options;
     const place = { ...this.#topic, partition };
     const truncation = found ?? await this.#checkHeld(place);
-    if (truncation !== undefined) this.#tell(partition, truncation);
+    if (truncation !== undefined) this.#report(partition, truncation);
     const note = committed && parseCommitNote(committed.metadata);
     if (committed === undefined || note?.topicId !== place.topicId) return false;
     let { offset } = committed;
@@ -158,7 +156,7 @@ export class TruncationCheck implements LogCheck {
     const place = { topic, topicId, partition };
     const truncation = await this.#checkHeld(place, divergingEpoch) ??
       await this.#settleDispute(place);
-    if (truncation !== undefined) this.#tell(partition, truncation);
+    if (truncation !== undefined) this.#report(partition, truncation);
     const { low, high } = await logs.range(topic, partition);
     this.#leaderEpochs = await logs.leaderEpochs(topic);
     let offset = Math.min(position.offset, truncation?.offset ?? Infinity);
@@ -170,15 +168,12 @@ export class TruncationCheck implements LogCheck {
       onGap({ partition, from: offset, to: low });
       return low;
     }
-    // Past the end, and nothing can be known of the records before: they may be others than they were.
+    // Past the end, and nothing is known about the records before: they may have been replaced.
     const isUnknown = epoch === undefined || this.#isUnanswerable;
     return offset > high && isUnknown ? low : offset;
   }
 
-  /**
-   * Returns whether a batch goes on from what is held. Where it does not, it must not be appended, and the partition
-   * has to be realigned.
-   */
+  /** Returns true if a batch continues the held records. Otherwise it must not be appended; realign the partition. */
   async accepts({ topic, topicId, partition, epochRuns = [] }: ConsumedBatch): Promise<boolean> {
     const { journal } = this.#options;
     const place = { topic, topicId, partition };
@@ -213,7 +208,7 @@ export class TruncationCheck implements LogCheck {
     return hasAll && (this.#disputes.get(place.partition)?.count ?? 0) >= DISPUTES_MAX;
   }
 
-  /** Finds the epochs of what earlier versions journaled, once; returns truncations that this brought to light. */
+  /** Finds the epochs of records journaled by earlier versions, once. Returns the truncations found on the way. */
   async #establishEpochs(
     partitions: readonly number[],
   ): Promise<ReadonlyMap<number, Truncation>> {
@@ -225,7 +220,7 @@ export class TruncationCheck implements LogCheck {
     );
     const truncations = new Map<number, Truncation>();
     if (places.length === 0 || this.#isUnanswerable) return truncations;
-    log.info("Comparing the journal with the topic: an earlier version kept no leader epochs", {
+    log.info("Comparing the journal with the topic: an earlier version stored no leader epochs", {
       topic,
       partitions: places.map(({ partition }) => partition),
     });
@@ -240,7 +235,6 @@ export class TruncationCheck implements LogCheck {
     return truncations;
   }
 
-  /** Lets go of what the log has replaced. */
   async #checkHeld(
     place: JournalPartition,
     divergingEpoch?: EpochEnd,
@@ -256,13 +250,13 @@ export class TruncationCheck implements LogCheck {
       return answer.end;
     });
     if (divergence === undefined) return undefined;
-    // Answers of two leaders may be of two logs.
+    // Answers of two leaders may be about two logs.
     if (leaderEpochs.size > 1) return await this.#checkHeld(place, divergingEpoch);
     await journal.truncate(place, divergence.offset);
     return { ...divergence, leaderEpoch: [...leaderEpochs][0] };
   }
 
-  /** Returns up to where the log still has the records before a point. */
+  /** Returns the offset up to which the log still has the records before a point. */
   async #checkPoint(place: JournalPartition, point: ReadPoint, low: number): Promise<number> {
     const { partition } = place;
     this.#points.set(partition, point);
@@ -272,17 +266,16 @@ export class TruncationCheck implements LogCheck {
     if (offset === undefined) return point.offset;
     const { leaderEpoch, end } = answer;
     this.#points.set(partition, { offset, epoch: end?.epoch ?? leaderEpoch });
-    // Where the record that came in its place is held, the mark is on its line.
+    // If the replacing record is held, its line has the mark.
     if (this.#heldEpoch(place, offset) !== undefined) return offset;
     const { journal } = this.#options;
     if (journal.lastEpoch(place) === undefined) await journal.truncate(place, offset);
-    this.#tell(partition, { offset, epoch: point.epoch, leaderEpoch });
+    this.#report(partition, { offset, epoch: point.epoch, leaderEpoch });
     return offset;
   }
 
   /**
-   * The leader keeps on saying that it has all that is held, and sending batches that say otherwise: what can be
-   * read is believed.
+   * Trusts the batches if the leader keeps reporting that it has all held records while its batches contradict that.
    */
   async #settleDispute(place: JournalPartition): Promise<Truncation | undefined> {
     const { count, runs } = this.#disputes.get(place.partition) ?? NO_DISPUTE;
@@ -307,7 +300,7 @@ export class TruncationCheck implements LogCheck {
     return await this.#answered(place.topic, () => this.#options.logs.epochEnd(question));
   }
 
-  /** Undefined where the cluster does not answer questions about epochs. */
+  /** Returns undefined if the cluster refuses queries about epochs. */
   async #answered<Result>(
     topic: string,
     ask: () => Promise<Result>,
@@ -319,15 +312,15 @@ export class TruncationCheck implements LogCheck {
       if (!(error instanceof RefusedError) || !UNANSWERABLE.has(error.reason)) throw error;
       this.#isUnanswerable = true;
       this.#options.log.warn(
-        "The cluster does not say where leader epochs end; a truncated log may go unnoticed. " +
-          "Grant the permission Describe on the topic",
+        "The cluster refuses queries about leader epochs; a truncated log may go unnoticed. " +
+          "Grant the Describe permission on the topic",
         { topic, error: error.message },
       );
       return undefined;
     }
   }
 
-  /** The epoch in which an offset is held; undefined where it is not, or in an unknown one. */
+  /** Returns the epoch of a held offset; undefined if it is not held, or its epoch is unknown. */
   #heldEpoch(place: JournalPartition, offset: number): number | undefined {
     const { journal } = this.#options;
     if (!journal.holds({ ...place, offset })) return undefined;
@@ -339,14 +332,14 @@ export class TruncationCheck implements LogCheck {
     return heldRuns(journal.heldIntervals(place), journal.heldEpochs(place));
   }
 
-  #tell(partition: number, truncation: Truncation): void {
+  #report(partition: number, truncation: Truncation): void {
     const { log, onTruncated } = this.#options;
     const { offset, leaderEpoch } = truncation;
     onTruncated({ ...this.#topic, partition }, truncation);
     const name = `${this.#topic.topicId} ${partition} ${offset} ${leaderEpoch}`;
     if (this.#logged.has(name)) return;
     this.#logged.add(name);
-    log.warn("A partition's log was truncated; it is read again from there", {
+    log.warn("A partition's log was truncated; it is read again from that offset", {
       topic: this.#topic.topic,
       partition,
       offset: truncation.offset,
@@ -358,7 +351,7 @@ export class TruncationCheck implements LogCheck {
 const CONTINUES: BatchFit = { kind: "continues" };
 const NO_DISPUTE: Dispute = { count: 0, runs: [] };
 
-/** What a broker's answer to a fetch says of an epoch: nothing of those below the one where its log diverges. */
+/** Returns an epoch's end according to a fetch response, which says nothing about epochs below the diverging one. */
 function endByFetch(epoch: number, divergingEpoch: EpochEnd | undefined): EpochEnd {
   if (divergingEpoch === undefined || epoch < divergingEpoch.epoch) {
     return { epoch, endOffset: Infinity };
@@ -366,7 +359,7 @@ function endByFetch(epoch: number, divergingEpoch: EpochEnd | undefined): EpochE
   return divergingEpoch;
 }
 
-/** Says for the journal and the log what became of a partition's records. */
+/** Returns the text of the mark that describes a truncation in the journal and the log. */
 export function truncationMark(
   partition: number,
   { offset, epoch, newEpoch }: NotedTruncation & { readonly newEpoch: number | undefined },

@@ -1,13 +1,12 @@
 /**
- * Finds the leader epochs of records that were journaled without: by earlier versions, whose journals may also hold
- * records that a truncated log had replaced by then.
+ * Finds the leader epochs of records that earlier versions journaled without them. Their journals may also hold records
+ * that a truncated log has replaced since.
  *
  *     the log, by its leader     0 ---- epoch 0 ---- 500 ------------ epoch 2 ------------ 1200
  *     journaled                  0 ----- as there -- 500 - others - 1000 ---- as there --- 1200
  *
- * A log is truncated where an epoch begins. So the first record that is held of each epoch is compared with the
- * topic's: the lowest epoch in which they differ is where the log was truncated, and everything from there on is
- * read again.
+ * Logs are truncated at the start of an epoch. So the first held record of each epoch is compared with the topic's. The
+ * log was truncated at the lowest epoch in which they differ, and everything from there is read again.
  *
  * @module
  */
@@ -26,18 +25,19 @@ export interface UnknownEpochsOptions {
   readonly logs: Pick<PartitionLogs, "epochEnd" | "range" | "recordAt">;
 }
 
-/** What was found out about one partition. */
 export interface FoundEpochs {
   readonly place: JournalPartition;
-  /** Where the log has other records than those that are held, or none; undefined where it has all. */
+  /** First offset at which the log has another record than the journal, or none; undefined if it has all. */
   readonly truncatedAt: number | undefined;
   readonly leaderEpoch: number;
 }
 
-/** The epochs of a log that has had more leaders than this are not looked up any further back. */
 const EPOCHS_MAX = 1_000;
 
-/** Asks about all partitions at once, since it reads the whole journal. Changes the journal's epochs, not its offsets. */
+/**
+ * Finds the epochs of all partitions in one pass, because it reads the whole journal. Changes the journal's epochs, not
+ * its offsets.
+ */
 export async function establishEpochs(
   places: readonly JournalPartition[],
   { journal, logs }: UnknownEpochsOptions,
@@ -52,7 +52,7 @@ export async function establishEpochs(
   const known: { place: JournalPartition; epoch: number; start: number }[] = [];
   for (const [index, { start, epoch, ...run }] of compared.entries()) {
     const place = places.find(({ partition }) => partition === run.partition);
-    if (place === undefined || differing.has(place)) continue; // lowest first
+    if (place === undefined || differing.has(place)) continue; // the lowest one is known
     const { isSame, leaderEpoch = epoch } = await compare(lines[index] ?? [], logs);
     if (!isSame) differing.set(place, start);
     else if (leaderEpoch !== undefined) known.push({ place, epoch: leaderEpoch, start });
@@ -68,12 +68,11 @@ export async function establishEpochs(
 
 interface LogEpochs {
   readonly place: JournalPartition;
-  /** Lowest first, from the log's start to its end. */
   readonly runs: readonly EpochRun[];
   readonly leaderEpoch: number;
 }
 
-/** Asks the leader for epoch after epoch, from its own down. */
+/** Asks the leader for each epoch, from its own one down. */
 async function epochsOf(
   place: JournalPartition,
   logs: UnknownEpochsOptions["logs"],
@@ -81,7 +80,7 @@ async function epochsOf(
   const { low, high } = await logs.range(place.topic, place.partition);
   const endOf = async (epoch: number) => await logs.epochEnd({ ...place, epoch });
   const { leaderEpoch, end: lowest } = await endOf(0);
-  // Up to here the log has one epoch at most.
+  // Up to this offset the log has at most one epoch.
   const lowestEnd = Math.max(low, lowest?.endOffset ?? low);
   let end = Math.max(high, (await endOf(leaderEpoch)).end?.endOffset ?? 0);
   let epoch = leaderEpoch;
@@ -97,7 +96,7 @@ async function epochsOf(
   return { place, runs, leaderEpoch };
 }
 
-/** Compares the first line whose offset the topic has; where it has none of them, nothing says that they differ. */
+/** Compares the first line whose offset the topic has. If it has none, they count as equal. */
 async function compare(
   lines: readonly JournaledRecord[],
   logs: UnknownEpochsOptions["logs"],
@@ -114,9 +113,9 @@ function areSame({ offset, value, details }: JournaledRecord, record: KafkaRecor
   const digests = [{ value, details }, { value: record.value, details: record }].map((each) => {
     const digest = new RecordDigest();
     digest.addValue(offset, each.value);
-    // A line of a tracker that keeps no more of a record than its value.
+    // Lines without details are of a tracker version that only kept the value.
     if (details !== undefined && each.details !== undefined) {
-      // A line may have the headers in another order: early versions grouped them by name.
+      // Early versions grouped headers by name, so their order may differ.
       const headers = each.details.headers.toSorted((a, b) =>
         a.key < b.key ? -1 : a.key > b.key ? 1 : 0
       );

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { ENDS_VALID_MS, LagBook } from "../../../lib/kafka/consumer/lag.ts";
+import { ENDS_VALID_MS, LagTracker } from "../../../lib/kafka/consumer/lag.ts";
 
 const ENDS = { highWatermark: 30, lastStableOffset: 30 };
 
-Deno.test("LagBook: lag is the high watermark minus what is committed", () => {
-  const lag = new LagBook();
+Deno.test("LagTracker: lag is the high watermark minus what is committed", () => {
+  const lag = new LagTracker();
   lag.assign(new Map([[0, 10]]));
   lag.noteEnds(0, ENDS, 0);
   assert.equal(lag.at(0)[0]?.lag, 20);
@@ -14,8 +14,8 @@ Deno.test("LagBook: lag is the high watermark minus what is committed", () => {
   assert.equal(lag.at(0)[0]?.lag, 0, "a commit may be newer than what was heard of the end");
 });
 
-Deno.test("LagBook: what is not known is not told: no commit, no end, one that was heard too long ago", () => {
-  const lag = new LagBook();
+Deno.test("LagTracker: what is not known is not told: no commit, no end, one that was heard too long ago", () => {
+  const lag = new LagTracker();
   lag.assign(new Map([[0, undefined], [1, 10]]));
   assert.deepEqual(lag.at(0).map((each) => each.lag), [undefined, undefined]);
   lag.noteEnds(0, ENDS, 0);
@@ -28,8 +28,8 @@ Deno.test("LagBook: what is not known is not told: no commit, no end, one that w
   assert.equal(lag.at(ENDS_VALID_MS)[1]?.lag, undefined);
 });
 
-Deno.test("LagBook: knows only the partitions of the last assignment", () => {
-  const lag = new LagBook();
+Deno.test("LagTracker: knows only the partitions of the last assignment", () => {
+  const lag = new LagTracker();
   lag.assign(new Map([[2, 0], [0, 0]]));
   lag.noteEnds(0, ENDS, 0);
   lag.noteEnds(1, ENDS, 0);
@@ -40,8 +40,8 @@ Deno.test("LagBook: knows only the partitions of the last assignment", () => {
   assert.equal(lag.at(0)[0]?.lag, undefined, "it may have been another member's meanwhile");
 });
 
-Deno.test("LagBook: an open transaction is told when it lasts, from its first offset on", () => {
-  const lag = new LagBook();
+Deno.test("LagTracker: an open transaction is told when it lasts, from its first offset on", () => {
+  const lag = new LagTracker();
   const open = (lastStableOffset: number, highWatermark: number, nowMs: number) => {
     lag.noteEnds(0, { lastStableOffset, highWatermark }, nowMs);
     return lag.at(nowMs)[0]?.openTransaction;

@@ -82,6 +82,6 @@ brokerTest(
     );
     const { code, stderr } = await produceOne(site, {}, [...unresolved, broker.plain].join(","));
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /WARN .*knows no .*host.*no-such-host-4\.invalid/);
+    assert.match(stderr, /WARN .*Cannot resolve .*host.*no-such-host-4\.invalid/);
   },
 );

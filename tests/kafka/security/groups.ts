@@ -43,7 +43,7 @@ brokerTest(
       assert.deepEqual(logged(one.logs, /unassigned/), []);
       await stop(leader);
       await until("the other one reads its own", () => countJournalLines(other.logs) === 20);
-      await until("it is over", () => logged(other.logs, /unassigned any more/).length > 0);
+      await until("it is over", () => logged(other.logs, /topic are assigned again/).length > 0);
       await stop(member);
     } finally {
       for (const tracker of [leader, member]) tracker.signal("SIGKILL");

@@ -38,19 +38,19 @@ const MISSING: readonly {
     what: "Write on the topic",
     run: produceOne,
     permissions: ({ topic }) => [["TOPIC", topic, "DESCRIBE"]],
-    message: ({ topic }) => `topic "${topic}" is there, but the permission Write`,
+    message: ({ topic }) => `topic "${topic}" exists, but this user has no Write permission`,
   },
   {
     what: "Read on the topic",
     run: trackToEnd,
     permissions: (site) => without(trackerPermissions(site), site.topic, "READ"),
-    message: ({ topic }) => `topic "${topic}" is there, but the permission Read`,
+    message: ({ topic }) => `topic "${topic}" exists, but this user has no Read permission`,
   },
   {
     what: "Read on the group",
     run: trackToEnd,
     permissions: (site) => without(trackerPermissions(site), site.group, "READ"),
-    message: ({ group }) => `using group "${group}" failed: .*permission Read on the group`,
+    message: ({ group }) => `using group "${group}" failed: .*Read permission on the group`,
   },
   {
     what: "Create for a dead-letter topic that is missing",
@@ -63,7 +63,7 @@ const MISSING: readonly {
     run: trackToEnd,
     permissions: (site) => without(trackerPermissions(site), site.deadLetterTopic, "WRITE"),
     message: ({ deadLetterTopic }) =>
-      `topic "${deadLetterTopic}" is there, but the permission Write`,
+      `topic "${deadLetterTopic}" exists, but this user has no Write permission`,
   },
 ];
 
@@ -99,7 +99,7 @@ brokerTest(
     assert.equal(ended.code, 1, ended.stderr);
     assert.match(
       errorLine(ended),
-      new RegExp(`describe topic "${site.topic}".*permission Describe`),
+      new RegExp(`describe topic "${site.topic}".*Describe permission`),
     );
   },
 );

@@ -59,7 +59,7 @@ brokerTest(
     );
     await assert.rejects(
       track(site, () => Promise.reject(new Error("the token service is closed"))),
-      /there is no token.*the token service is closed.*token function/,
+      /cannot get a token.*the token service is closed.*token function/,
     );
     await track(site, () => Promise.resolve(unsecuredToken({ lifetimeMs: 60_000 })));
     assert.equal(countJournalLines(site.logs), 1);

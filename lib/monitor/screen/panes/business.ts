@@ -1,5 +1,5 @@
 /**
- * Revenue, orders by status, top products and customers; of a topic without orders its bytes and keys. Pure.
+ * Revenue, orders by status, top products and customers; bytes and keys for a topic without orders. Pure.
  *
  * @module
  */
@@ -15,7 +15,6 @@ import type { FrameSpec, Pane } from "../parts/pane.ts";
 import { countsText, NAME_WIDTH } from "./summary.ts";
 import { trafficLines } from "./traffic.ts";
 
-/** Of products and customers. */
 const TOP_SHOWN = 5;
 
 export const BUSINESS_PANE: ListPane = {

@@ -22,7 +22,7 @@ const WINDOW_TITLES: Readonly<Record<WindowName, string>> = {
   "1h": "1 h",
   all: "all",
 };
-/** What a step in which all failed is drawn as, so that it is not taken for one without messages. */
+/** Drawn for a step in which all failed, to distinguish it from one without messages. */
 const LEAST_PERCENT_SHOWN = 0.001;
 
 export function throughputPane(spec: FrameSpec, inside: Extent): Pane {
@@ -95,7 +95,7 @@ function chartPane(
   };
 }
 
-/** Where on the time axis something was wrong. */
+/** Returns the parts of the time axis during which there was a trouble. */
 function troubleMarks(
   { snapshot: { troubles, takenAtMs } }: FrameSpec,
   { startMs, spanMs, width }: {
@@ -113,7 +113,7 @@ function troubleMarks(
     });
 }
 
-/** At the top and the bottom, and in the middle where a row is there. */
+/** Labels at the top and the bottom, and in the middle if there is a row. */
 function axisLabels(
   { min, max }: { readonly min: number; readonly max: number },
   height: number,

@@ -21,7 +21,6 @@ import {
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const LEVEL_WIDTH = 6;
-/** Width of the mark, the time, and the level. */
 const PREFIX_WIDTH = 11 + LEVEL_WIDTH;
 
 export const LOG_PANE: ListPane = {
@@ -53,7 +52,7 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { width, height }: Exte
   };
 }
 
-/** Returns what differs from line to line first where not all of it fits: the error, else all as it is. */
+/** If not everything fits, shows the error, which differs most from line to line; otherwise all texts as they are. */
 function textWithin(log: Omit<LogLine, "timestampMs" | "level">, width: number): string {
   const text = printable(logText(log));
   if (log.error === undefined || columnsOf(text) <= width) return text;
@@ -66,7 +65,7 @@ function detail({ snapshot, key, width }: DetailSpec): Detail | undefined {
   return { title: `${log.level} at ${clock(log.timestampMs)}`, lines: inFull(log.line, width) };
 }
 
-/** Lines that look the same open the same text. */
+/** Lines that look the same have the same key. */
 function keyOf({ timestampMs, level, ...log }: LogLine): string {
   return `log ${timestampMs} ${level} ${logText(log)}`;
 }

@@ -1,5 +1,5 @@
 /**
- * The partitions with their counts, their lag, and its course. Pure.
+ * The partitions with their counts and a chart of their lag. Pure.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
 const PLACE_WIDTH_MAX = 24;
 const COLUMN_GAP = 2;
-/** The lag chart's minimum width; it is left out if there is less room. */
+/** Width of the lag chart; it is omitted if there is less room. */
 const SPARKLINE_WIDTH = { min: 6, max: 30 } as const;
 
 const COLUMN_NAMES = ["received", "failed", "offset", "msg/s", "lag"] as const;
@@ -78,7 +78,7 @@ function lagCourses(
       values: lagSeries,
       width: Math.min(SPARKLINE_WIDTH.max, width),
       height: 1,
-      // Below 0, so that no lag is drawn as a line, and an unknown one as nothing.
+      // Below 0, so that a lag of 0 is drawn as a line, and an unknown one not at all.
       min: -max / 8,
       max,
       glyphs,
@@ -86,7 +86,7 @@ function lagCourses(
   );
 }
 
-/** Each column as wide as its widest cell: the first one's text at the left, numbers at the right. */
+/** Aligns cells to the widest of their column: the first column left, numbers right. */
 function aligned(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, index) =>
     Math.max(...rows.map((cells) => columnsOf(cells[index] ?? "")))

@@ -11,11 +11,11 @@ import type { RecentEvent } from "../../model/recent_event.ts";
 import { type FieldMark, jsonLines } from "../parts/json_lines.ts";
 import { column, type Line, span } from "../parts/line.ts";
 
-/** How much is shown of a line that is too long to be kept whole. */
+/** Characters shown of a line that is too long to be kept whole. */
 const BEGINNING_LENGTH = 4_000;
 const NAME_WIDTH = 11;
 
-/** Returns safe texts. */
+/** Returns lines that are safe to print. */
 export function recordLines(
   { line, failed, kind, error = "" }: RecentEvent,
   width: number,
@@ -40,7 +40,6 @@ export function recordLines(
   ];
 }
 
-/** Everything but the value. */
 function factLines(fields: JsonObject): readonly Line[] {
   const sentAtMs = Number(fields["kafka_timestamp"]);
   const { kafka_leader_epoch: epoch, message_size: size } = fields;
@@ -68,7 +67,7 @@ function fact(name: string, text: string): Line {
   return [span(column(name, NAME_WIDTH), "dim"), span(printable(text))];
 }
 
-/** The order, else any other JSON, else the text as it came. */
+/** Shows the order, any other JSON, or the text as received. */
 function valueLines(
   fields: JsonObject,
   { error, width }: { readonly error: string; readonly width: number },
@@ -95,8 +94,8 @@ function textLines(text: string, error: string): readonly Line[] {
 }
 
 /**
- * Matches one failure as the tracker writes it: `total (total): expected 14.5, got 1; items (required): ...`. A value
- * that it quotes may look like another failure.
+ * Matches one failure as the tracker writes it: `total (total): expected 14.5, got 1; items (required): ...`. A
+ * quoted value may look like another failure.
  */
 const FAILURE =
   /(?:^|; )([^\s();]+) \(([a-z-]+)\): ((?:"(?:[^"\\]|\\.)*"|[^"])*?)(?=; [^\s();]+ \([a-z-]+\): |; and \d+ more$|$)/gs;

@@ -55,7 +55,7 @@ function draw({ snapshot, controls, glyphs }: FrameSpec, { height }: Extent): Pa
   };
 }
 
-/** How wide each column is, and which are left out: the room goes to what differs from line to line. */
+/** Widths of the columns, and which are omitted. Columns that differ from line to line get the space. */
 interface Columns {
   readonly topic: string | undefined;
   readonly verdictWidth: number;
@@ -123,7 +123,7 @@ function amountOf({ order }: RecentEvent): string {
   return order?.total === undefined ? "" : order.total.toFixed(2);
 }
 
-/** Who bought; the key where there is no order. */
+/** Returns the customer, or the key if there is no order. */
 function nameOf({ order, content }: RecentEvent): string {
   return printable(order?.customerName ?? content?.key ?? "");
 }
@@ -167,7 +167,7 @@ function filteredEvents(snapshot: Snapshot, filter: string): readonly RecentEven
   return found === undefined ? recent : merged(recent, found.events);
 }
 
-/** Every record that failed, newest first, as far as it is known. */
+/** Returns all known failed records, newest first. */
 export function failedEvents(
   { recentFailedEvents, foundFailed }: Snapshot,
 ): readonly RecentEvent[] {
@@ -197,7 +197,7 @@ function reachOf({ progress, readBytes, totalBytes }: Found): string {
   }
 }
 
-/** What names a record. */
+/** Returns the text that identifies a record. */
 export function placeOf({ topic, partition, offset }: RecentEvent): string {
   return `${topic}/${partition}@${offset}`;
 }

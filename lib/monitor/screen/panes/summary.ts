@@ -1,5 +1,5 @@
 /**
- * The figures at a glance: messages and health. Pure.
+ * Overview of messages and health. Pure.
  *
  * @module
  */
@@ -18,12 +18,11 @@ import type { Snapshot } from "../../model/read_model.ts";
 import { column, columnsOf, type Line, span, type Tone, wrapped } from "../parts/line.ts";
 import type { Extent, FrameSpec, Pane } from "../parts/pane.ts";
 
-/** Of the column of names. */
 export const NAME_WIDTH = 13;
-/** Wider panes show a reason with each part of the score. */
+/** Wider panes show a reason for each part of the score. */
 const REASONS_WIDTH = 60;
 
-/** A name, a value in a column of its own, and what there is to say of it. */
+/** A name, a value in its own column, and a comment. */
 export interface Fact {
   readonly name: string;
   readonly value: string;
@@ -88,7 +87,6 @@ export function messagesPane({ snapshot }: FrameSpec): Pane {
   };
 }
 
-/** Returns what happened to the journal's file. */
 function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
   const events = [
     [journal?.truncationCount ?? 0, "truncation"],
@@ -109,7 +107,7 @@ function journalFact({ files: { journal }, unreadable }: Snapshot): Fact {
 
 export function healthPane({ snapshot }: FrameSpec, { width, height }: Extent): Pane {
   const { health, quality } = snapshot;
-  // The room goes to why, while something is wrong.
+  // While something is wrong, the space is used for the reasons.
   const facts = isCounting(snapshot) || health.trouble !== undefined ? [] : [
     ...factLines(health.checks.map(({ name, value, level }) => ({
       name,
@@ -133,12 +131,15 @@ export function healthPane({ snapshot }: FrameSpec, { width, height }: Extent): 
   };
 }
 
-/** Then nothing is known of now: neither rates nor judgements are shown. */
+/**
+ * Returns whether the journal is still being counted. Rates and judgments are hidden then, because the current state
+ * is unknown.
+ */
 export function isCounting({ health }: Snapshot): boolean {
   return health.status === "counting";
 }
 
-/** As many lines as there is room for; the last says that there are more. */
+/** Returns as many lines as fit; the last says that there are more. */
 function reasonLines({ reasons }: Health, { width, height }: Extent): readonly Line[] {
   const texts = reasons.flatMap((reason) =>
     wrapped(printable(reason), width - 2).map((text, index) =>
@@ -152,7 +153,7 @@ function reasonLines({ reasons }: Health, { width, height }: Extent): readonly L
   });
 }
 
-/** What is taken off the full score: `-20 errors, -1 success`, with the reason where there is room. */
+/** Returns the deductions from the score: `-20 errors, -1 success`, with the reason if there is room. */
 function lossesText({ parts }: Quality, width: number): string {
   return parts.map(({ name, points, pointsMax, reason }) => ({
     lost: Math.round((pointsMax - points) * 10) / 10,

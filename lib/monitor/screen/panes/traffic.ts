@@ -1,5 +1,5 @@
 /**
- * Bytes, keys, and rates: what there is to say of a topic without orders. Pure.
+ * Bytes, keys, and rates of a topic without orders. Pure.
  *
  * @module
  */

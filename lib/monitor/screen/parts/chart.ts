@@ -1,5 +1,5 @@
 /**
- * Charts out of characters. Pure.
+ * Charts made of characters. Pure.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { GlyphName } from "./glyphs.ts";
 
 export interface ChartSpec {
-  /** Oldest first; undefined where there is nothing to show. */
+  /** Oldest first; undefined leaves a gap. */
   readonly values: readonly (number | undefined)[];
   /** In columns. */
   readonly width: number;
@@ -23,12 +23,12 @@ const ASCII = " .:#";
 /** Bits of a braille cell, from its lowest row to its highest, for its left and right dots. */
 const BRAILLE_DOTS = [[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]] as const;
 
-/** The rows of a filled chart, highest first. A value above the least shows at least one dot. */
+/** Returns the rows of a filled chart, highest first. Values above the minimum show at least one dot. */
 export function chartRows(spec: ChartSpec): readonly string[] {
   return spec.glyphs === "braille" ? brailleRows(spec) : barRows(spec);
 }
 
-/** Resamples the values to `count`, each the mean of those it stands for. */
+/** Resamples the values to `count` values, each the mean of those it replaces. */
 export function resampled(
   values: readonly (number | undefined)[],
   count: number,

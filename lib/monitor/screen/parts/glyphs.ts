@@ -1,5 +1,5 @@
 /**
- * What a terminal can draw with.
+ * The characters that a terminal can draw.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface Glyphs {
   readonly axis: string;
   readonly mark: string;
   readonly pointer: string;
-  /** On a time axis, while something was wrong. */
+  /** Marks a trouble on a time axis. */
   readonly trouble: string;
 }
 

@@ -1,5 +1,5 @@
 /**
- * JSON as lines of the screen: indented, colored, with fields marked. Pure.
+ * Formats JSON for the screen: indented, colored, with marked fields. Pure.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { printable, withThousands } from "../../../text.ts";
 import { isJsonObject } from "../../../json.ts";
 import { columnsOf, type Line, type Span, span, type Tone } from "./line.ts";
 
-/** A field that stands out, with what there is to say of it. */
+/** A field to highlight, with a comment. */
 export interface FieldMark {
-  /** As jq writes it without the leading dot: `items[0].quantity`. */
+  /** In jq notation without the leading dot: `items[0].quantity`. */
   readonly path: string;
   readonly note: string;
 }
@@ -21,8 +21,8 @@ const LINES_MAX = 5_000;
 const INDENT = "  ";
 
 /**
- * Returns safe texts. Parts with nothing nested and no mark in them are packed. A marked field that is missing stands
- * at the beginning of its object.
+ * Returns lines that are safe to print. Values without nesting or marks are packed. A marked field that is missing is
+ * shown at the beginning of its object.
  */
 export function jsonLines(
   value: unknown,
@@ -36,9 +36,9 @@ export function jsonLines(
 interface Place {
   readonly path: string;
   readonly depth: number;
-  /** On the value's line before it: its key. */
+  /** Text before the value on the same line: its key. */
   readonly start: Line;
-  /** Behind it: a comma. */
+  /** Text after the value: a comma. */
   readonly end: string;
 }
 
@@ -101,13 +101,12 @@ class Writer {
     this.#add([span(`${close}${place.end}`, "dim")], { ...place, path: NO_PATH, start: [] });
   }
 
-  /** Returns true if nothing in it is nested or marked. */
+  /** Returns true if it contains nothing nested or marked. */
   #isFlat(value: object, path: string): boolean {
     return Object.values(value).every((each) => typeof each !== "object" || each === null) &&
       !this.#marks.some((mark) => isWithin(mark.path, path));
   }
 
-  /** Writes as many fields a line as fit. */
   #pack(value: object, place: Place): void {
     const isArray = Array.isArray(value);
     const parts = Object.entries(value).map(([name, each]): Line => [
@@ -156,10 +155,10 @@ class Writer {
   }
 }
 
-/** No field's path. */
+/** Not the path of any field. */
 const NO_PATH = "\n";
 
-/** `items[0].quantity` is in `items[0]`, which is in `items`. */
+/** Returns the path of the parent: `items[0].quantity` is in `items[0]`, which is in `items`. */
 function parentOf(path: string): string {
   return path.slice(0, Math.max(path.lastIndexOf("."), path.lastIndexOf("["), 0));
 }
@@ -195,7 +194,7 @@ function jsonText(value: unknown): string {
   try {
     return JSON.stringify(value) ?? "";
   } catch {
-    // Nested too deep for the stack.
+    // Nested too deeply for the stack.
     return "…";
   }
 }

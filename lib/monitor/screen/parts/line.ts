@@ -1,7 +1,7 @@
 /**
- * A line of the screen: texts with a tone each, as wide as asked for, and what a tone looks like.
+ * Lines of the screen: texts with a tone each, their widths, and the colors of tones.
  *
- * Pure. Widths are columns of a terminal. Texts out of messages must have passed `printable`.
+ * Pure. Widths are terminal columns. Texts from messages must have passed `printable`.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export const THEMES: readonly ThemeName[] = ["dark", "light", "mono"];
 
 type Codes = Readonly<Record<Exclude<Tone, "plain">, string>>;
 
-/** Select Graphic Rendition codes. No tone is the only sign of what it says. */
+/** Select Graphic Rendition codes. Color is never the only way in which something is shown. */
 const CODES: Readonly<Record<ThemeName, Codes>> = {
   dark: {
     dim: "90",
@@ -132,7 +132,10 @@ export function chunked(line: Line, width: number): readonly Line[] {
   return pieces;
 }
 
-/** Latin letters, lines, blocks, braille: what frames and charts are made of. Asking takes a hundredth of the time. */
+/**
+ * Characters of frames and charts: Latin letters, lines, blocks, braille. This test is 100 times as fast as
+ * measuring.
+ */
 const ONE_COLUMN_EACH =
   /^[\x20-\x7e\u00a1-\u00ac\u00ae-\u02af\u2026\u203a\u2500-\u259f\u25cf\u2800-\u28ff]*$/;
 
@@ -140,7 +143,7 @@ export function columnsOf(text: string): number {
   return ONE_COLUMN_EACH.test(text) ? text.length : stringWidth(text);
 }
 
-/** The line with control sequences for its tones, for a terminal. */
+/** Returns the line with control sequences for its tones. */
 export function toAnsi(line: Line, theme: ThemeName): string {
   return line.map(({ text, tone }) =>
     tone === "plain" || text === "" ? text : `\x1b[${CODES[theme][tone]}m${text}\x1b[0m`
@@ -151,7 +154,7 @@ export function toText(line: Line): string {
   return line.map(({ text }) => text).join("");
 }
 
-/** The line for a terminal that may not know other characters; as wide as before. */
+/** Replaces non-ASCII characters; keeps the width. */
 export function inAscii(line: Line): Line {
   return line.map(({ text, tone }) => ({ text: asciiOf(text), tone }));
 }

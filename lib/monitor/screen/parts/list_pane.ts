@@ -1,5 +1,5 @@
 /**
- * A pane that a person can move through: what it must offer, and what such panes share. Pure.
+ * The interface of panes with a selectable list, and helpers for them. Pure.
  *
  * @module
  */
@@ -10,34 +10,33 @@ import type { Line } from "./line.ts";
 import type { DrawPane } from "./pane.ts";
 
 export interface ListPane {
-  /** In the help, and for {@link Controls.focus}. */
+  /** Shown in the help, and used as {@link Controls.focus}. */
   readonly name: string;
-  /** How many lines can be moved through. */
   count(snapshot: Snapshot, filter: string): number;
   readonly draw: DrawPane;
-  /** Names what Enter opens, a key a line; undefined where nothing opens. */
+  /** Returns a key per line for what Enter opens; undefined if nothing opens. */
   keys?(snapshot: Snapshot, filter: string): readonly string[];
-  /** What a key stands for, in full; undefined if it is not one of this pane's, or gone. */
+  /** Returns the item of a key in full; undefined if it belongs to another pane, or is gone. */
   detail?(spec: DetailSpec): Detail | undefined;
 }
 
 export interface DetailSpec {
   readonly snapshot: Snapshot;
   readonly key: string;
-  /** Of what is drawn, in columns. */
+  /** Width of the drawing in columns. */
   readonly width: number;
 }
 
 export interface Detail {
-  /** Not safe to show as it is. */
+  /** Not safe to print. */
   readonly title: string;
-  /** Which of how many it is. */
+  /** Its position, such as "2 of 10". */
   readonly rank?: string;
-  /** Safe to show, of any width. */
+  /** Safe to print, of any width. */
   readonly lines: readonly Line[];
 }
 
-/** Returns which lines of a list are shown, so that the selected one is among them. */
+/** Returns the visible range of a list, which includes the selected line. */
 export function viewOf(
   pane: string,
   { focus, selected }: Controls,
@@ -47,18 +46,17 @@ export function viewOf(
   return { top: Math.max(0, index - height + 1), selected: index, isFocused: focus === pane };
 }
 
-/** Returns the journal's topic where it has one only: then no line needs to name it. */
+/** Returns the journal's topic if there is only one; lines then need not name it. */
 export function onlyTopic({ partitions }: Snapshot): string | undefined {
   const [first, ...others] = partitions;
   return others.every(({ topic }) => topic === first?.topic) ? first?.topic : undefined;
 }
 
-/** Ignores case. */
 export function contains(text: string, filter: string): boolean {
   return filter === "" || text.toLowerCase().includes(filter.toLowerCase());
 }
 
-/** The time of day in UTC. */
+/** Returns the time of day in UTC. */
 export function clock(timeMs: number): string {
   const time = new Date(timeMs);
   return Number.isNaN(time.getTime()) ? "--:--:--" : time.toISOString().slice(11, 19);

@@ -1,5 +1,5 @@
 /**
- * A part of the screen in its frame. Pure.
+ * A framed part of the screen. Pure.
  *
  * @module
  */
@@ -9,24 +9,20 @@ import type { Controls } from "../controls.ts";
 import type { GlyphName, Glyphs } from "./glyphs.ts";
 import { columnsOf, fitted, type Line, type Span, span, type Tone } from "./line.ts";
 
-/** What is drawn, and with what. */
 export interface FrameSpec {
-  /** What is shown: the moment of the pause, or now. */
+  /** The snapshot to show: that of the pause, or the latest. */
   readonly snapshot: Snapshot;
-  /** Messages counted since the pause. */
   readonly newCount: number;
   readonly controls: Controls;
   readonly columns: number;
   readonly rows: number;
   readonly glyphs: GlyphName;
-  /** The tracker's folder. */
   readonly folder: string;
   readonly intervalMs: number;
-  /** A message shown next to the keys. */
   readonly notice: string;
 }
 
-/** What is inside a frame, in columns and rows. */
+/** The inside of a frame, in columns and rows. */
 export interface Extent {
   readonly width: number;
   readonly height: number;
@@ -36,9 +32,9 @@ export interface Pane {
   readonly title: string;
   readonly lines: readonly Line[];
   readonly isFocused?: boolean;
-  /** Three words in the frame's lower edge: at its left end, in its middle and at its right end. */
+  /** Texts in the frame's lower edge: left, middle, and right. */
   readonly edge?: readonly [left: string, middle: string, right: string];
-  /** Stretches of the lower edge that stand out, in columns of the inside, with a name where it fits. */
+  /** Highlighted parts of the lower edge, in columns of the inside, with a name if it fits. */
   readonly marks?: readonly EdgeMark[];
 }
 
@@ -53,12 +49,11 @@ export type DrawPane = (spec: FrameSpec, inside: Extent) => Pane;
 const FRAME_COLUMNS = 4;
 const FRAME_ROWS = 2;
 
-/** What a frame of that size leaves for its content. */
 export function insideOf({ width, height }: Extent): Extent {
   return { width: width - FRAME_COLUMNS, height: height - FRAME_ROWS };
 }
 
-/** The pane in its frame: exactly `height` lines of exactly `width` columns. */
+/** Draws the pane in its frame: exactly `height` lines of exactly `width` columns. */
 export function framed(
   { title, lines, edge, marks = [], isFocused = false }: Pane,
   { width, height }: Extent,
@@ -87,7 +82,7 @@ export function framed(
   ];
 }
 
-/** The edge, whose characters are one column each, with the marks over it. */
+/** Draws the marks over the edge, whose characters are one column each. */
 function marked(
   edge: string,
   { marks, tone, glyph }: {

@@ -1,5 +1,5 @@
 /**
- * A small HTTP/1.1 server for probes: one request per connection, no body, each with a time limit, and a bound on the
+ * A small HTTP/1.1 server for probes and scrapes: one request per connection, no body, each with a time limit, and a bound on the
  * connections. `Deno.serve` has neither limit: clients that never finish a request use up the process's descriptors.
  *
  * @module
@@ -18,17 +18,20 @@ const ENCODER = new TextEncoder();
 export interface ProbeRequest {
   readonly method: string;
   readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: Headers;
 }
 
 export interface ProbeResponse {
   readonly status: number;
+  /** Sent as JSON, unless the headers have a `content-type`: then it is a text, sent as it is. */
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface ProbeServerOptions {
   readonly listen: () => Deno.TcpListener;
-  readonly answer: (request: ProbeRequest) => ProbeResponse;
+  readonly answer: (request: ProbeRequest) => ProbeResponse | Promise<ProbeResponse>;
   /** Called when no connections can be accepted; the server opens its port again until that succeeds. */
   readonly onFailure: (error: unknown) => void;
   readonly onRecovery: () => void;
@@ -131,7 +134,7 @@ export class ProbeServer implements AsyncDisposable {
     const request = parseHead(head);
     const response = request === undefined
       ? { status: 400, body: { error: "expected an HTTP/1.1 request without a body" } }
-      : this.#options.answer(request);
+      : await this.#options.answer(request);
     await writeAll(connection, encode(response, request?.method === "HEAD"));
     await connection.closeWrite();
     await drain(connection);
@@ -156,19 +159,41 @@ function parseHead(head: string): ProbeRequest | undefined {
   const [, method, target] = /^([A-Z]+) (\S+) HTTP\/1\.[01]\r?\n/.exec(head) ?? [];
   if (method === undefined || target === undefined) return undefined;
   const url = URL.parse(target, "http://localhost");
-  return url === null ? undefined : { method, path: url.pathname };
+  const headers = parseHeaders(head);
+  if (url === null || headers === undefined) return undefined;
+  return { method, path: url.pathname, query: url.searchParams, headers };
+}
+
+/** A header that is repeated has its values joined with commas; undefined where a line is none. */
+function parseHeaders(head: string): Headers | undefined {
+  const headers = new Headers();
+  const lines = head.slice(0, head.search(/\r?\n\r?\n/)).split(/\r?\n/).slice(1);
+  for (const line of lines) {
+    const [, name, value] = /^([^\s:]+):(.*)$/.exec(line) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    try {
+      headers.append(name, value);
+    } catch {
+      return undefined;
+    }
+  }
+  return headers;
 }
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
+  403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  413: "Content Too Large",
+  421: "Misdirected Request",
   503: "Service Unavailable",
 };
 
 function encode({ status, body, headers = {} }: ProbeResponse, isHead: boolean): Uint8Array {
-  const content = ENCODER.encode(JSON.stringify(body));
+  const isText = "content-type" in headers;
+  const content = ENCODER.encode(isText ? String(body) : JSON.stringify(body));
   const fields = {
     "content-type": "application/json",
     "content-length": String(content.length),
@@ -180,7 +205,11 @@ function encode({ status, body, headers = {} }: ProbeResponse, isHead: boolean):
   const head = ENCODER.encode(
     `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${lines.join("")}\r\n`,
   );
-  return isHead ? head : new Uint8Array([...head, ...content]);
+  if (isHead) return head;
+  const bytes = new Uint8Array(head.length + content.length);
+  bytes.set(head);
+  bytes.set(content, head.length);
+  return bytes;
 }
 
 async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { LOOPBACK } from "../../dev/local_port.ts";
-import { parseListenAddress } from "../../lib/cli/listen_address.ts";
-import { ProbeServer, type ProbeServerOptions } from "../../lib/tracker/probe_server.ts";
-import { until } from "../site.ts";
+import { LOOPBACK } from "../dev/local_port.ts";
+import { parseListenAddress } from "../lib/cli/listen_address.ts";
+import { ProbeServer, type ProbeServerOptions } from "../lib/probe_server.ts";
+import { until } from "./site.ts";
 
 function serve(options: Partial<ProbeServerOptions> = {}): ProbeServer {
   return new ProbeServer({
