@@ -71,6 +71,7 @@ export {
   type VerificationCounts,
 } from "./lib/verify/verification.ts";
 export { type Acknowledgement, ReliableProducer, type SendRequest } from "./lib/kafka/producer.ts";
+export type { Compression } from "./lib/kafka/protocol/compress.ts";
 export { DeliveryError, type Fate } from "./lib/kafka/errors.ts";
 export type { LogLevelName } from "./lib/log.ts";
 export { keyPartitioner } from "./lib/kafka/partitioner.ts";

@@ -61,19 +61,22 @@ export class LatencyRecorder {
     );
   }
 
-  /** Returns the percentiles, none above the maximum; null if nothing was recorded. */
-  summary(): LatencySummary | null {
-    if (this.#histogram.totalCount === 0) return null;
+  /** Returns the latency below which so many percent lie, none above the maximum; 0 if nothing was recorded. */
+  atPercentile(percentile: number): number {
     // A percentile is the upper bound of its bucket, which can exceed the largest value.
     const { maxValue } = this.#histogram;
-    const atMs = (percentile: number) =>
-      Math.min(this.#histogram.getValueAtPercentile(percentile), maxValue) / 1_000;
+    return Math.min(this.#histogram.getValueAtPercentile(percentile), maxValue) / 1_000;
+  }
+
+  /** Returns the percentiles; null if nothing was recorded. */
+  summary(): LatencySummary | null {
+    if (this.#histogram.totalCount === 0) return null;
     return {
-      p50: atMs(50),
-      p95: atMs(95),
-      p99: atMs(99),
-      p999: atMs(99.9),
-      max: maxValue / 1_000,
+      p50: this.atPercentile(50),
+      p95: this.atPercentile(95),
+      p99: this.atPercentile(99),
+      p999: this.atPercentile(99.9),
+      max: this.#histogram.maxValue / 1_000,
     };
   }
 }

@@ -237,10 +237,14 @@ export function undelivered(): unknown {
     $schema: DRAFT,
     $id: "urn:orderflow:undelivered:1",
     title: "Line of producer.undelivered.jsonl",
-    description: "One order that was not acknowledged.",
+    description: "One record that was not acknowledged: an order, or a record of the user's own.",
     type: "object",
     required: ["timestamp", "fate", "reason", "partition", "key"],
-    oneOf: [{ required: ["order"] }, { required: ["bad", "value_base64"] }],
+    oneOf: [
+      { required: ["order"] },
+      { required: ["bad", "value_base64"] },
+      { required: ["record"] },
+    ],
     properties: {
       timestamp: time("When that was known, RFC 3339."),
       fate: {
@@ -253,8 +257,30 @@ export function undelivered(): unknown {
       order: { $ref: "order.schema.json" },
       bad: { enum: BAD_KINDS, description: "How it was corrupted on purpose." },
       value_base64: { type: "string", contentEncoding: "base64" },
+      record: {
+        type: "object",
+        description:
+          "A record of the user's own: its bytes, and the headers that its source gave it.",
+        required: ["key_base64", "value_base64", "headers"],
+        properties: {
+          key_base64: base64OrNull(),
+          value_base64: base64OrNull(),
+          headers: {
+            type: "array",
+            items: {
+              type: "object",
+              required: ["key", "value_base64"],
+              properties: { key: { type: "string" }, value_base64: base64OrNull() },
+            },
+          },
+        },
+      },
     },
   };
+}
+
+function base64OrNull(): unknown {
+  return { type: ["string", "null"], contentEncoding: "base64" };
 }
 
 export function manifest(): unknown {

@@ -12,13 +12,22 @@ import { UsageError } from "../usage_error.ts";
 import { parseAge, parseDuration, parseSize } from "./quantities.ts";
 
 export { createCommand, OPTION_GROUPS } from "./command.ts";
-export { durationParser, parseAge, parseDuration, parseMinutes, parseSize } from "./quantities.ts";
+export {
+  durationParser,
+  parseAge,
+  parseDuration,
+  parseMinutes,
+  parseRecordSize,
+  parseSize,
+} from "./quantities.ts";
 export { Argument, Command } from "commander";
-export { Option };
+export { InvalidArgumentError, Option };
 
 export const EXIT_OK = 0;
 export const EXIT_FAILURE = 1;
 export const EXIT_USAGE = 2;
+/** The run went well, and crossed a threshold that its command line sets. */
+export const EXIT_CROSSED = 3;
 
 /** A higher rate would be no different from `max`. */
 const RATE_MAX = 1_000_000;
@@ -122,16 +131,6 @@ export function parsePercent(text: string): number {
     throw new InvalidArgumentError("expected a percentage above 0 and up to 100");
   }
   return percent;
-}
-
-/** Parses a compression that the client has built in. */
-export function parseCompression(text: string): "none" | "gzip" {
-  if (text === "none" || text === "gzip") return text;
-  throw new InvalidArgumentError(
-    ["snappy", "lz4", "zstd"].includes(text)
-      ? "its codec is not built in: use gzip or none"
-      : "expected gzip or none",
-  );
 }
 
 /** Parses a date or time, such as `2026-01-31T08:00:00Z`, into milliseconds since the epoch. */

@@ -22,6 +22,7 @@ export const OPTION_GROUPS = {
   cluster: "Cluster:",
   load: "Load:",
   data: "Data:",
+  payload: "Your own records, in place of orders:",
   delivery: "Delivery:",
   journal: "Journal:",
   selection: "Selection:",

@@ -101,7 +101,7 @@ function readText(path: string): string {
     return decodeText(Deno.readFileSync(path));
   } catch (error) {
     const reason = error instanceof Deno.errors.NotCapable
-      ? 'this program may only read the folders "logs" and "config"; ' +
+      ? "this program may read below the working directory only; " +
         "move the file to config, or run the program with --allow-read"
       : systemReasonOf(error);
     throw new UsageError(`cannot read ${path}: ${reason}`, { cause: error });

@@ -51,6 +51,12 @@ export const parseSize = rangeParser({ min: "1kB", max: "1000TB" }, {
     `a size from ${min} on and up to ${max}, such as 256MB, 1GB or 512MiB`,
 });
 
+/** Parses the size of a record: as {@link parseSize}, or a number of bytes (`100`, `100B`). */
+export const parseRecordSize = rangeParser({ min: "1B", max: "64MiB" }, {
+  parse: (text) => /^\d+B?$/.test(text) ? Number(text.replace("B", "")) : bytesOf(text),
+  describe: ({ min, max }) => `a size from ${min} to ${max}, such as 100, 1kB or 64KiB`,
+});
+
 /** Parses a number of minutes, fractions allowed. */
 export function parseMinutes(text: string): number {
   const minutes = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;

@@ -21,6 +21,7 @@ import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { AUTHENTICATION_RETRY_WAIT_MS, authenticationFailureOf } from "./authentication_failure.ts";
 import { DeliveryError, fateOf, isAuthenticationFailure, reasonOf } from "./errors.ts";
 import { onFailedAttempt } from "./kafkajs/produce_request.ts";
+import { type Compression, COMPRESSION_CODES } from "./protocol/compress.ts";
 import type { OutgoingRecord } from "../record.ts";
 
 /** The broker's acknowledgement of a send. */
@@ -42,7 +43,7 @@ export interface SendRequest {
   /** Records for this partition only; together smaller than the topic's `max.message.bytes`. */
   readonly records: readonly OutgoingRecord[];
   /** Compression of the batch; default: `none`. */
-  readonly compression?: "none" | "gzip";
+  readonly compression?: Compression;
   /** Called with the error of each failed attempt; most are retried until one succeeds. */
   readonly onFailedAttempt?: (error: unknown) => void;
 }
@@ -62,8 +63,6 @@ interface Session {
   connectedAtMs: number | undefined;
 }
 
-/** kafkajs's codes: `CompressionTypes.None` and `CompressionTypes.GZIP`. */
-const COMPRESSION_CODES = { none: 0, gzip: 1 } as const;
 const ACKS_ALL = -1;
 
 /** A producer that reports the fate of each record. */

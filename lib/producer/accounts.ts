@@ -120,6 +120,7 @@ export class Accounts {
   #bufferFullMs = 0;
   #throttledMs = 0;
   #lostWithTopic = 0;
+  #endedAtMs: number | undefined;
 
   constructor(options: AccountsOptions) {
     this.#options = options;
@@ -200,7 +201,7 @@ export class Accounts {
     const { topicId } = outcome;
     this.#acknowledgedByTopic.set(topicId, (this.#acknowledgedByTopic.get(topicId) ?? 0) + 1);
     const latencyMs = outcome.answeredAtMs - parcel.plannedAtMs;
-    this.#acknowledgedBytes += parcel.value.byteLength;
+    this.#acknowledgedBytes += parcel.value?.length ?? 0;
     this.#windowLatency.record(latencyMs);
     this.latencyHistogram.record(latencyMs);
     if (parcel.bad !== undefined && isDeadLetter(parcel.bad)) this.#deadLettersExpected++;
@@ -226,8 +227,12 @@ export class Accounts {
     return window;
   }
 
-  /** Closes the last window, which is shorter than the others; a moment in which nothing happened is dropped. */
+  /**
+   * Ends the run, whose time does not go on from here, and closes the last window, which is shorter than the others; a
+   * moment in which nothing happened is dropped.
+   */
   closeLastWindow(): void {
+    this.#endedAtMs = performance.now();
     const openSeconds = this.#seconds() - (this.#windows.at(-1)?.seconds ?? 0);
     if (this.#windowLatency.count > 0 || openSeconds >= LAST_WINDOW_SECONDS_MIN) this.closeWindow();
   }
@@ -235,6 +240,11 @@ export class Accounts {
   /** The latencies from the planned time as HdrHistogram's text, the warm-up left out. */
   hgrm(): string {
     return this.#latency.hgrm();
+  }
+
+  /** The histograms of `latency_ms` and `latency_from_send_ms`. */
+  get latencies(): { readonly planned: LatencyRecorder; readonly fromSend: LatencyRecorder } {
+    return { planned: this.#latency, fromSend: this.#latencyFromSend };
   }
 
   /** @throws {Error} where an order is in no account, or in two: a fault of the program. */
@@ -277,9 +287,9 @@ export class Accounts {
     };
   }
 
-  /** Since the start. */
+  /** Since the start, up to the end. */
   #seconds(): number {
-    return (performance.now() - this.#options.startedAtMs) / 1_000;
+    return ((this.#endedAtMs ?? performance.now()) - this.#options.startedAtMs) / 1_000;
   }
 
   get #isPlanned(): boolean {

@@ -24,7 +24,7 @@ const log = loggerOf("producer");
 
 export interface ClusterDeliveryOptions {
   readonly connection: KafkaConnection;
-  readonly options: Pick<ProducerOptions, "topic" | "compression">;
+  readonly options: Pick<ProducerOptions, "topic" | "compression" | "headers">;
   readonly opened: OpenedProducer;
   /** Follows the topic's partitions. */
   readonly router: OrderRouter;
@@ -39,12 +39,13 @@ export interface ClusterDelivery extends Disposable {
 export function openDelivery(
   { connection, options, opened, router, accounts, onReport }: ClusterDeliveryOptions,
 ): ClusterDelivery {
-  const { topic, compression } = options;
+  const { topic, compression, headers } = options;
   const { producers, throttling, found, findTopic, startOffsets } = opened;
   const delivery: Delivery = new Delivery({
     topic: found,
     findTopic,
     batchBytesMax: BATCH_BYTES_MAX,
+    headers,
     startOffsets,
     send: (partition, records) =>
       tracedSend({

@@ -17,48 +17,12 @@ import { delay, withinTime } from "../async.ts";
 import { DeliveryError } from "../kafka/errors.ts";
 import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { PlacedBatch } from "../kafka/stored_batch.ts";
-import type { OutgoingRecord } from "../record.ts";
+import type { OutgoingRecord, RecordHeader } from "../record.ts";
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";
-import type { BadKind } from "./bad_orders.ts";
+import type { DeliveryReport, Outcome, Parcel } from "./parcel.ts";
 import { type SentBatch, type Topic, type TopicChange, TopicWatch } from "./topic_watch.ts";
 
-/** An order on its way. */
-export interface Parcel {
-  readonly orderId: string;
-  readonly sequence: number;
-  readonly partition: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array;
-  /** When the order was due, in milliseconds of `performance.now()`: what latency is counted from. */
-  readonly plannedAtMs: number;
-  /** What is wrong with it on purpose. */
-  readonly bad?: BadKind;
-}
-
-/** How an order's way ended. */
-export type Outcome =
-  /**
-   * The record was stored at this offset of this topic. `sentAtMs` is when it was first sent, `answeredAtMs` when the
-   * acknowledgement came, in milliseconds of `performance.now()`.
-   */
-  | {
-    readonly kind: "acknowledged";
-    readonly offset: number;
-    readonly topicId: string;
-    readonly sentAtMs: number;
-    readonly answeredAtMs: number;
-  }
-  /** The broker said that it did not. */
-  | { readonly kind: "failed"; readonly reason: string }
-  /** It was never sent. */
-  | { readonly kind: "undelivered"; readonly reason: string }
-  /** It was sent, and no answer came that can be trusted. */
-  | { readonly kind: "unknown"; readonly reason: string };
-
-export interface DeliveryReport {
-  readonly parcel: Parcel;
-  readonly outcome: Outcome;
-}
+export type { DeliveryReport, Outcome, Parcel } from "./parcel.ts";
 
 /** Sends records to one partition; rejects with a `DeliveryError`. */
 export type Send = (
@@ -83,6 +47,8 @@ export interface DeliveryOptions {
   readonly findTopic: () => Promise<Topic | undefined>;
   /** Bound of a batch in bytes; a larger single order goes alone. Below `max.message.bytes`. */
   readonly batchBytesMax: number;
+  /** Headers of every record. Default: none. */
+  readonly headers?: readonly RecordHeader[];
   readonly send: Send;
   readonly findStored: FindStored;
   /** Runs all attempts to deliver a partition's next batch. Default: just that. */
@@ -137,6 +103,7 @@ export class Delivery {
   readonly #watch: TopicWatch<AcknowledgedBatch>;
   readonly #lanes: Lane[] = [];
   #unsettledCount = 0;
+  #unsettledBytes = 0;
   /** Whether the topic has changed and nothing is sent until what is in flight has an outcome. */
   #isPaused = false;
   #isAbandoned = false;
@@ -152,7 +119,7 @@ export class Delivery {
         options.areStored(batches.map(({ lane: { partition }, parcels, baseOffset }) => ({
           partition,
           baseOffset,
-          records: parcels.map(recordOf),
+          records: parcels.map(this.#recordOf),
         }))),
       onConfirmed: (batch, topicId) => this.#reportStored(batch, topicId),
       onChange: (change) => this.#changeTopic(change),
@@ -165,6 +132,11 @@ export class Delivery {
     return this.#unsettledCount;
   }
 
+  /** Bytes of the values that wait or are in flight. */
+  get unsettledBytes(): number {
+    return this.#unsettledBytes;
+  }
+
   /** The topic that has the orders' name now; undefined if there is none. As of the last answer, which `flush()` asks for. */
   get topicId(): string | undefined {
     return this.#watch.isMissing ? undefined : this.#watch.topic.topicId;
@@ -173,6 +145,7 @@ export class Delivery {
   /** Takes an order, which joins the next batch of its partition. Its report comes later. */
   accept(parcel: Parcel): void {
     this.#unsettledCount++;
+    this.#unsettledBytes += parcel.value?.length ?? 0;
     this.#watch.start();
     this.#enqueue(parcel);
   }
@@ -231,8 +204,8 @@ export class Delivery {
       this.#lanes.push({
         partition,
         queue: new PartitionQueue<Parcel>({
-          toRecord: recordOf,
-          sizeOf: (parcel) => recordBytesMax({ ...parcel, headers: NO_HEADERS }),
+          toRecord: this.#recordOf,
+          sizeOf: (parcel) => recordBytesMax(this.#recordOf(parcel)),
           sizer: new BatchSizer(batchBytesMax),
         }),
         isDraining: false,
@@ -363,6 +336,7 @@ export class Delivery {
   #noteStored(lane: Lane, parcels: readonly Parcel[], stored: Stored): void {
     this.#watch.add({ ...stored, lane, parcels, answeredAtMs: performance.now() });
     this.#unsettledCount -= parcels.length;
+    for (const { value } of parcels) this.#unsettledBytes -= value?.length ?? 0;
     this.#wake();
   }
 
@@ -379,9 +353,20 @@ export class Delivery {
 
   #settle(parcel: Parcel, outcome: Outcome): void {
     this.#unsettledCount--;
+    this.#unsettledBytes -= parcel.value?.length ?? 0;
     this.#options.onReport({ parcel, outcome });
     this.#wake();
   }
+
+  readonly #recordOf = ({ partition, key, value, headers }: Parcel): OutgoingRecord => {
+    const { headers: common = NO_HEADERS } = this.#options;
+    return {
+      partition,
+      key,
+      value,
+      headers: headers === undefined ? common : [...common, ...headers],
+    };
+  };
 
   #wake(): void {
     const wake = this.#wakeSettled;
@@ -391,8 +376,4 @@ export class Delivery {
   }
 }
 
-const NO_HEADERS: OutgoingRecord["headers"] = [];
-
-function recordOf({ partition, key, value }: Parcel): OutgoingRecord {
-  return { partition, key, value, headers: NO_HEADERS };
-}
+const NO_HEADERS: readonly RecordHeader[] = [];

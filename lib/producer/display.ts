@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isTerminal, printLine, showStatus, styled } from "../terminal.ts";
+import { printErrorLine, printLine, showStatus, styled } from "../terminal.ts";
 import { counted, printable, withThousands } from "../text.ts";
 import type { LatencySummary } from "../latency.ts";
 import type { Accounts, LatencyWindow, ProducerSummary } from "./accounts.ts";
@@ -18,18 +18,25 @@ const BEHIND_MS_MIN = 100;
 /** Nor is a short wait for room. */
 const BUFFER_FULL_MS_MIN = 100;
 
+export interface ProducerDisplayOptions {
+  readonly topic: string;
+  readonly accounts: Accounts;
+  /** What the run sends: `order` or `record`. */
+  readonly noun: string;
+  /** Progress alone, on standard error: standard output is for the JSON object. */
+  readonly isProgressOnly: boolean;
+}
+
 export class ProducerDisplay implements Disposable {
-  readonly #topic: string;
-  readonly #accounts: Accounts;
+  readonly #options: ProducerDisplayOptions;
   readonly #timer: ReturnType<typeof setInterval>;
   #secondStartedAtMs = 0;
   #reportsThisSecond = 0;
   #reportsLastSecond = 0;
   #hasSaidThatFewAreShown = false;
 
-  constructor({ topic, accounts }: { topic: string; accounts: Accounts }) {
-    this.#topic = topic;
-    this.#accounts = accounts;
+  constructor(options: ProducerDisplayOptions) {
+    this.#options = options;
     this.#timer = setInterval(() => this.#showStatus(), STATUS_INTERVAL_MS);
   }
 
@@ -38,6 +45,7 @@ export class ProducerDisplay implements Disposable {
   }
 
   show(report: DeliveryReport): void {
+    if (this.#options.isProgressOnly) return;
     const now = performance.now();
     if (now - this.#secondStartedAtMs >= 1_000) {
       this.#secondStartedAtMs = now;
@@ -54,14 +62,21 @@ export class ProducerDisplay implements Disposable {
     if (this.#hasSaidThatFewAreShown) return;
     this.#hasSaidThatFewAreShown = true;
     const max = SHOWN_A_SECOND_MAX;
-    printLine(styled(`more than ${max} orders a second: only some are shown; all count`, "dim"));
+    printLine(
+      styled(
+        `more than ${max} ${this.#options.noun}s a second: only some are shown; all count`,
+        "dim",
+      ),
+    );
   }
 
   #describe({ parcel, outcome }: DeliveryReport): string {
-    const order = `order ${parcel.sequence}  ${parcel.orderId.slice(0, 8)}`;
+    const order = parcel.isOwn
+      ? `record ${parcel.sequence}`
+      : `order ${parcel.sequence}  ${parcel.orderId.slice(0, 8)}`;
     switch (outcome.kind) {
       case "acknowledged": {
-        const place = `${this.#topic}[${parcel.partition}] at offset ${outcome.offset}`;
+        const place = `${this.#options.topic}[${parcel.partition}] at offset ${outcome.offset}`;
         return `${styled("delivered", "green")}  ${order}  ${place}  ` +
           styled(`${(outcome.answeredAtMs - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
       }
@@ -72,34 +87,43 @@ export class ProducerDisplay implements Disposable {
 
   /** Shows a window of five seconds, unless nothing happened in it. */
   showWindow({ seconds, acknowledged, latency_ms: latency }: LatencyWindow): void {
+    const { noun, isProgressOnly } = this.#options;
     const lag = this.#describeLag();
-    if (acknowledged <= SHOWN_A_SECOND_MAX && lag === "") return;
-    printLine(
-      `${seconds.toFixed(0)} s: ${counted(acknowledged, "order")} acknowledged, ` +
+    // Each delivery was shown.
+    if (acknowledged <= SHOWN_A_SECOND_MAX && lag === "" && !isProgressOnly) return;
+    const print = isProgressOnly ? printErrorLine : printLine;
+    print(
+      `${seconds.toFixed(0)} s: ${counted(acknowledged, noun)} acknowledged, ` +
         `${describeLatency(latency)}${lag}`,
     );
   }
 
   #showStatus(): void {
-    if (!isTerminal()) return;
-    const { generated, acknowledged, notAcknowledged } = this.#accounts;
+    const { accounts, noun, isProgressOnly } = this.#options;
+    const { generated, acknowledged, notAcknowledged } = accounts;
     showStatus(
-      `${counted(generated, "order")} generated, ${withThousands(acknowledged)} acknowledged` +
+      `${counted(generated, noun)} generated, ${withThousands(acknowledged)} acknowledged` +
         (notAcknowledged > 0 ? `, ${withThousands(notAcknowledged)} not` : "") +
         this.#describeLag(),
+      isProgressOnly ? Deno.stderr : Deno.stdout,
     );
   }
 
-  /** Nothing where the run keeps to its plan. */
+  /** Empty where the run keeps to its plan. */
   #describeLag(): string {
-    const { planned, generated, behindMs } = this.#accounts;
-    if (!Number.isFinite(planned) || planned <= generated || behindMs < BEHIND_MS_MIN) return "";
-    return styled(
-      `; BEHIND: ${withThousands(planned)} planned, ${withThousands(generated)} sent, ` +
-        `behind by ${counted(planned - generated, "order")}, ${(behindMs / 1_000).toFixed(1)} s`,
-      "yellow",
-    );
+    const lag = describeBehind(this.#options.accounts, this.#options.noun);
+    return lag === "" ? "" : styled(`; ${lag}`, "yellow");
   }
+}
+
+/** Says by how much a run is behind its plan; empty where it keeps to it. */
+export function describeBehind(
+  { planned, generated, behindMs }: Pick<Accounts, "planned" | "generated" | "behindMs">,
+  noun: string,
+): string {
+  if (!Number.isFinite(planned) || planned <= generated || behindMs < BEHIND_MS_MIN) return "";
+  return `BEHIND: ${withThousands(planned)} planned, ${withThousands(generated)} sent, ` +
+    `behind by ${counted(planned - generated, noun)}, ${(behindMs / 1_000).toFixed(1)} s`;
 }
 
 function describeLatency(latency: LatencySummary | null): string {
@@ -109,7 +133,7 @@ function describeLatency(latency: LatencySummary | null): string {
 }
 
 /** The summary as a few lines for a person. */
-export function describeSummary(summary: ProducerSummary): readonly string[] {
+export function describeSummary(summary: ProducerSummary, noun = "order"): readonly string[] {
   const accounts = [
     `${withThousands(summary.acknowledged)} acknowledged`,
     `${withThousands(summary.failed)} failed`,
@@ -117,14 +141,14 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
     `${withThousands(summary.unknown)} unknown`,
   ];
   return [
-    `${counted(summary.generated, "order")} generated = ${accounts.join(" + ")}`,
-    `${summary.seconds} s, ${withThousands(summary.rate)} orders/s, ` +
-    `${summary.mb_per_second} MB/s${describeLatencies(summary)}`,
-    ...describeWarmup(summary),
-    ...describePlan(summary),
-    ...describeBuffer(summary),
+    `${counted(summary.generated, noun)} generated = ${accounts.join(" + ")}`,
+    `${summary.seconds} s, ${withThousands(summary.rate)} ${noun}s/s, ` +
+    `${summary.mb_per_second} MB/s${describeLatencies(summary, noun)}`,
+    ...describeWarmup(summary, noun),
+    ...describePlan(summary, noun),
+    ...describeBuffer(summary, noun),
     ...describeThrottling(summary),
-    ...describeLost(summary),
+    ...describeLost(summary, noun),
     ...describeBad(summary),
     ...describeLookups(summary),
     `seed ${summary.seed}`,
@@ -133,36 +157,42 @@ export function describeSummary(summary: ProducerSummary): readonly string[] {
 
 function describeLatencies(
   { latency_ms: latency, latency_from_send_ms: fromSend, warmup }: ProducerSummary,
+  noun: string,
 ): string {
   if (latency !== null && fromSend !== null) {
     return `; ${describeLatency(latency)} (from the send: p99 ${fromSend.p99.toFixed(1)} ms)`;
   }
   return (warmup?.acknowledged ?? 0) > 0
     ? "; no latency: the warm-up covered the whole run"
-    : "; no latency: no order was acknowledged";
+    : `; no latency: no ${noun} was acknowledged`;
 }
 
-function describeWarmup({ warmup }: ProducerSummary): readonly string[] {
+function describeWarmup({ warmup }: ProducerSummary, noun: string): readonly string[] {
   if (warmup === undefined) return [];
   return [
-    `warm-up: ${counted(warmup.acknowledged, "order")}, ${describeLatency(warmup.latency_ms)}`,
+    `warm-up: ${counted(warmup.acknowledged, noun)}, ${describeLatency(warmup.latency_ms)}`,
   ];
 }
 
-function describePlan(summary: ProducerSummary): readonly string[] {
+function describePlan(summary: ProducerSummary, noun: string): readonly string[] {
   const { planned, behind = 0, behind_ms_max: behindMsMax = 0 } = summary;
   if (planned === undefined || (behind === 0 && behindMsMax < BEHIND_MS_MIN)) return [];
   return [
-    `fell behind the plan: ${counted(planned, "order")} planned, ${
+    `fell behind the plan: ${counted(planned, noun)} planned, ${
       withThousands(summary.generated)
     } sent, ${withThousands(behind)} left out; at most ${(behindMsMax / 1_000).toFixed(1)} s late`,
   ];
 }
 
 /** At `--rate max` this says who was the slower: the cluster, or the making of orders. */
-function describeBuffer({ buffer_full_ms: fullMs }: ProducerSummary): readonly string[] {
+function describeBuffer(
+  { buffer_full_ms: fullMs }: ProducerSummary,
+  noun: string,
+): readonly string[] {
   if (fullMs < BUFFER_FULL_MS_MIN) return [];
-  return [`the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no order made meanwhile`];
+  return [
+    `the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no ${noun} made meanwhile`,
+  ];
 }
 
 function describeThrottling({ throttled_ms: throttledMs = 0 }: ProducerSummary): readonly string[] {
@@ -172,9 +202,12 @@ function describeThrottling({ throttled_ms: throttledMs = 0 }: ProducerSummary):
   ];
 }
 
-function describeLost({ lost_with_topic: lost = 0 }: ProducerSummary): readonly string[] {
+function describeLost(
+  { lost_with_topic: lost = 0 }: ProducerSummary,
+  noun: string,
+): readonly string[] {
   if (lost === 0) return [];
-  return [`${counted(lost, "acknowledged order")} lost: the topic was deleted during the run`];
+  return [`${counted(lost, `acknowledged ${noun}`)} lost: the topic was deleted during the run`];
 }
 
 function describeBad(

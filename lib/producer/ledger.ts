@@ -4,7 +4,8 @@
  *
  *     {"order_id":"406ca90b-...","sequence":1,"partition":2,"offset":17,"sha256":"9f86d081...","topic_id":"6fd3..."}
  *
- * `sha256` is of the value's bytes, in hexadecimal. `topic_id` tells the topic that stored the record from another one
+ * `order_id` of a record of the user's own is `record-` and its sequence. `sha256` is of the value's bytes, in
+ * hexadecimal. `topic_id` tells the topic that stored the record from another one
  * of the same name, created after it was deleted; earlier versions left it out. Lines stand in the order in which the
  * answers came: by offset within a partition of one topic, not across partitions. The file is new, for its owner alone,
  * and on the disk when the producer has ended; a process that was killed leaves out what it had not yet written, some
@@ -29,6 +30,8 @@ export interface LedgerEntry {
 }
 
 const COLLECTED_CHARS_MAX = 64 * 1024;
+/** A tombstone has the hash of an empty value. */
+const NO_BYTES = new Uint8Array();
 
 export type LedgerFileOptions = Pick<LineFileOptions, "onFailure" | "onRecovery">;
 
@@ -49,7 +52,7 @@ export class LedgerFile {
   /** Adds a line where the record was acknowledged. Costs some 4 microseconds, most of them for the hash. */
   add({ parcel, outcome }: DeliveryReport): void {
     if (outcome.kind !== "acknowledged") return;
-    const sha256 = createHash("sha256").update(parcel.value).digest("hex");
+    const sha256 = createHash("sha256").update(parcel.value ?? NO_BYTES).digest("hex");
     this.#file.add(
       `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
         `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"` +

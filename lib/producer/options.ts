@@ -12,10 +12,10 @@ import {
   createCommand,
   integerParser,
   jsonOption,
+  listParser,
   logLevelOption,
   Option,
   OPTION_GROUPS,
-  parseCompression,
   parseDuration,
   parsePercent,
   parseRamp,
@@ -25,11 +25,16 @@ import {
   topicOption,
 } from "../cli/cli.ts";
 import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
+import { type Compression, COMPRESSION_CODES } from "../kafka/protocol/compress.ts";
 import type { LogLevelName } from "../log.ts";
 import { COUNTRY_CODES, type CountryCode } from "../shop/shop.ts";
 import { BAD_KINDS, type BadKind, DEFAULT_BAD_KINDS } from "./bad_orders.ts";
 import { type Pacing, rampPacing, type Rate, type Stage, steadyPacing } from "./pacing.ts";
+import type { RecordHeader } from "../record.ts";
+import type { PayloadOptions } from "./payload/own_records.ts";
+import { addPayloadOptions, requireOneSource } from "./payload/payload_options.ts";
 import type { KeyKind } from "./routing.ts";
+import { parseThreshold, type Threshold } from "./thresholds.ts";
 import { UsageError } from "../usage_error.ts";
 
 const BUFFER_COUNT = 10_000;
@@ -40,7 +45,7 @@ const PRODUCTS_MAX = 100_000;
 const PRODUCERS = 3;
 const PRODUCERS_MAX = 64;
 
-export interface ProducerOptions extends ClusterOptions {
+export interface ProducerOptions extends ClusterOptions, PayloadOptions {
   readonly topic: string;
   readonly rate: Rate;
   readonly ramp?: readonly Stage[];
@@ -55,11 +60,15 @@ export interface ProducerOptions extends ClusterOptions {
   readonly bad?: number;
   readonly badKinds: readonly BadKind[];
   readonly key: KeyKind;
-  readonly compression: "none" | "gzip";
+  readonly compression: Compression;
   readonly buffer: number;
   readonly producers: number;
   readonly ledger?: string;
   readonly hdr?: string;
+  readonly series?: string;
+  readonly report?: string;
+  readonly headers: readonly RecordHeader[];
+  readonly failIf: readonly Threshold[];
   readonly metricsPort?: ListenAddress;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -70,9 +79,12 @@ export interface ProducerOptions extends ClusterOptions {
 export function parseProducerOptions(args: readonly string[]): ProducerOptions {
   const command = createCommand({
     name: "producer",
-    description: "Generates realistic orders, sends them to Kafka, and accounts for every one.",
+    description:
+      "Generates realistic orders, or takes your own records, sends them to Kafka, and " +
+      "accounts for every one.",
     examples: EXAMPLES,
-  })
+  });
+  command
     .optionsGroup(OPTION_GROUPS.cluster)
     .addOption(brokerOption())
     .addOption(configOption())
@@ -138,15 +150,16 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
     .addOption(
       new Option("--bad-kinds <kind,...>", `ways to corrupt them: ${BAD_KINDS.join(", ")}`)
         .default(DEFAULT_BAD_KINDS, "all but oversize").argParser(choicesParser(BAD_KINDS)),
-    )
+    );
+  addPayloadOptions(command.optionsGroup(OPTION_GROUPS.payload))
     .optionsGroup(OPTION_GROUPS.delivery)
     .addOption(
       new Option("--key <kind>", "record key, which determines the partition")
         .choices(["customer", "order", "none"]).default("customer"),
     )
     .addOption(
-      new Option("--compression <codec>", "compression of record batches: none or gzip")
-        .argParser(parseCompression).default("none"),
+      new Option("--compression <codec>", "compression of record batches")
+        .choices(Object.keys(COMPRESSION_CODES)).default("none"),
     )
     .addOption(
       new Option(
@@ -168,6 +181,21 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
       "write the latencies as an HdrHistogram (.hgrm, in milliseconds) to this file below logs/ " +
         "(default: none)",
     )
+    .option(
+      "--series <file>",
+      "write a row of CSV for each second of the run to this file below logs/ (default: none)",
+    )
+    .option(
+      "--report <file>",
+      "write a self-contained page about the run to this file below logs/ (default: none)",
+    )
+    .addOption(
+      new Option(
+        "--fail-if <condition>",
+        "exit with 3 if the run crosses this threshold, such as 'p99>200ms', 'rate<900/s', or " +
+          "'failed>0'; repeat it for several",
+      ).default([], "none").argParser(listParser(parseThreshold)),
+    )
     .addOption(
       new Option(
         "--metrics-port <[host:]port>",
@@ -178,11 +206,17 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
     .addOption(quietOption())
     .addOption(logLevelOption())
     .parse([...args], { from: "user" });
-  const options = command.opts<Omit<ProducerOptions, "seed"> & { readonly seed?: number }>();
+  const { header: headers, ...options } = command.opts<
+    Omit<ProducerOptions, "seed" | "headers"> & {
+      readonly seed?: number;
+      readonly header: readonly RecordHeader[];
+    }
+  >();
+  requireOneSource(command);
   if (options.bad === undefined && command.getOptionValueSource("badKinds") === "cli") {
     throw new UsageError("--bad-kinds without --bad: give the percentage with --bad PERCENT");
   }
-  return { ...options, seed: options.seed ?? randomSeed() };
+  return { ...options, headers, seed: options.seed ?? randomSeed() };
 }
 
 const EXAMPLES = [
@@ -190,6 +224,8 @@ const EXAMPLES = [
   ["deno task producer --rate 1000 --duration 60s --warmup 5s", "measure latencies under a load"],
   ["deno task producer --ramp 100:10s,1000:30s,0:5s", "up to 1,000 orders/s and down again"],
   ["deno task producer --rate 200 --bad 5 --bad-kinds wrong-total,invalid-utf8"],
+  ["deno task producer --payload-file records.jsonl --key-field customer.id --rate 500"],
+  ["deno task producer --rate 1000 --duration 60s --fail-if 'p99>50ms' --report logs/run.html"],
   ["deno task producer --seed 7 --start-time 2026-01-31T08:00:00Z --rate 100 --count 5000"],
 ] as const;
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { resolve } from "node:path";
 import type { Logger } from "../log.ts";
 import { systemReasonOf } from "../system_error.ts";
 import { counted } from "../text.ts";
@@ -11,6 +12,8 @@ import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
 import { LedgerFile, type LedgerFileOptions } from "./ledger.ts";
 import type { Shortfall } from "./line_file.ts";
+import { ReplacedFile } from "./replaced_file.ts";
+import { type SecondRow, SeriesFile } from "./series.ts";
 import { UndeliveredFile } from "./undelivered.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -20,45 +23,67 @@ export interface Outputs {
   readonly undeliveredPath: string;
   /** Takes an order's report on. Never throws. */
   add(report: DeliveryReport): void;
+  /** Takes a second of the run. Never throws. */
+  addRow(row: SecondRow): void;
   /** Writes the histogram, and flushes all to the disk. Returns a line for each file that is incomplete. */
   close(accounts: Accounts): readonly string[];
+  /** Writes the page; returns a line if it could not be written. */
+  writeReport(html: () => string): readonly string[];
+}
+
+export interface OutputPaths {
+  readonly ledger?: string;
+  readonly hdr?: string;
+  readonly series?: string;
+  readonly report?: string;
 }
 
 /** @throws {Error} where a file cannot be written: before anything is sent. */
-export function openOutputs(
-  { ledger, hdr, log }: {
-    readonly ledger?: string;
-    readonly hdr?: string;
-    readonly log: Logger;
-  },
-): Outputs {
+export function openOutputs(paths: OutputPaths, log: Logger): Outputs {
+  const { ledger, hdr, series, report } = paths;
+  requireOwnPaths(paths);
   const watch = (path: string): LedgerFileOptions => ({
     onFailure: (error) =>
       log.error("An output file cannot be written; its lines wait in memory", { path, error }),
     onRecovery: () => log.warn("The output file can be written again", { path }),
   });
   const undelivered = new UndeliveredFile(UNDELIVERED_PATH, watch(UNDELIVERED_PATH));
-  const ledgerFile = ledger === undefined
-    ? undefined
-    : opened("--ledger", ledger, () => new LedgerFile(ledger, watch(ledger)));
-  if (hdr !== undefined) {
-    opened("--hdr", hdr, () => Deno.writeTextFileSync(hdr, "", { mode: 0o600 }));
-  }
+  const ledgerFile = opened("--ledger", ledger, (path) => new LedgerFile(path, watch(path)));
+  const hdrFile = opened("--hdr", hdr, (path) => new ReplacedFile(path));
+  const seriesFile = opened("--series", series, (path) => new SeriesFile(path, watch(path)));
+  const reportFile = opened("--report", report, (path) => new ReplacedFile(path));
   return {
     undeliveredPath: undelivered.path,
     add(report) {
       undelivered.add(report);
       ledgerFile?.add(report);
     },
+    addRow: (row) => seriesFile?.add(row),
     close: (accounts) => [
       ...describeShortfall(undelivered.path, undelivered.close()),
-      ...(ledger === undefined ? [] : describeShortfall(ledger, ledgerFile?.close())),
-      ...(hdr === undefined ? [] : writeHistogram(hdr, accounts.hgrm())),
+      ...describeShortfall(ledger, ledgerFile?.close()),
+      ...describeShortfall(series, seriesFile?.close()),
+      ...written(hdrFile, () => accounts.hgrm()),
     ],
+    writeReport: (html) => written(reportFile, html),
   };
 }
 
-function describeShortfall(path: string, shortfall: Shortfall | undefined): readonly string[] {
+/** @throws {UsageError} where two outputs have the same file. */
+function requireOwnPaths(paths: OutputPaths): void {
+  const optionOf = new Map([[resolve(UNDELIVERED_PATH), "undelivered records"]]);
+  for (const option of ["ledger", "hdr", "series", "report"] as const) {
+    const path = paths[option];
+    if (path === undefined) continue;
+    const other = optionOf.get(resolve(path));
+    if (other !== undefined) {
+      throw new UsageError(`--${option} "${path}" is the file of ${other}: choose another name`);
+    }
+    optionOf.set(resolve(path), `--${option}`);
+  }
+}
+
+function describeShortfall(path = "", shortfall: Shortfall | undefined): readonly string[] {
   if (shortfall === undefined) return [];
   const { lineCount, error } = shortfall;
   const what = lineCount === 0
@@ -67,25 +92,20 @@ function describeShortfall(path: string, shortfall: Shortfall | undefined): read
   return [`${path} is incomplete: ${what} (${reasonOf(error)})`];
 }
 
-/** A histogram that does not fit on the disk is emptied: half of one would be misread. */
-function writeHistogram(path: string, text: string): readonly string[] {
-  try {
-    Deno.writeTextFileSync(path, text, { mode: 0o600 });
-    return [];
-  } catch (error) {
-    try {
-      Deno.truncateSync(path);
-    } catch {
-      // The reason that is reported is that of the write.
-    }
-    return [`${path} could not be written (${reasonOf(error)})`];
-  }
+function written(file: ReplacedFile | undefined, content: () => string): readonly string[] {
+  const error = file?.write(content());
+  return error === undefined ? [] : [`${file?.path} could not be written (${reasonOf(error)})`];
 }
 
-function opened<File>(option: string, path: string, open: () => File): File {
+function opened<File>(
+  option: string,
+  path: string | undefined,
+  open: (path: string) => File,
+): File | undefined {
+  if (path === undefined) return undefined;
   try {
     Deno.mkdirSync("logs", { recursive: true, mode: 0o700 });
-    return open();
+    return open(path);
   } catch (error) {
     const message = `${option} "${path}" cannot be written: ${reasonOf(error)}`;
     throw isOutOfSpace(error)

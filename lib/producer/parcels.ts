@@ -7,7 +7,7 @@
 import { OrderEncoder } from "../shop/order_bytes.ts";
 import type { Shop, ShopOrder } from "../shop/shop.ts";
 import type { BadOrders } from "./bad_orders.ts";
-import type { Parcel } from "./delivery.ts";
+import type { Parcel } from "./parcel.ts";
 
 export interface ParcelTimes {
   /** The order's own time, in milliseconds since the epoch. */
@@ -19,6 +19,11 @@ export interface ParcelTimes {
 /** Makes the next record. */
 export type ParcelSource = (times: ParcelTimes) => Parcel;
 
+/** An order of the shop, or what became of it when it was spoilt. */
+export interface OrderParcel extends Parcel {
+  readonly value: Uint8Array;
+}
+
 export interface ParcelSourceOptions {
   readonly shop: Shop;
   /** Key and partition of an order. */
@@ -27,9 +32,11 @@ export interface ParcelSourceOptions {
 }
 
 /** Orders in the shop's sequence. A bad one has its own sequence, but for a duplicate, which repeats one. */
-export function orderParcels({ shop, route, badOrders }: ParcelSourceOptions): ParcelSource {
+export function orderParcels(
+  { shop, route, badOrders }: ParcelSourceOptions,
+): (times: ParcelTimes) => OrderParcel {
   const encoder = new OrderEncoder();
-  let lastGood: Parcel | undefined;
+  let lastGood: OrderParcel | undefined;
   return ({ orderAtMs, plannedAtMs }) => {
     const bad = badOrders?.draw();
     // Before the first order there is nothing to repeat.

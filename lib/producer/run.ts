@@ -39,11 +39,21 @@ const SLEEP_MS_MIN = 2;
 const SLEEP_MS_MAX = 250;
 /** Orders made in one go at most, so that answers are taken in between. */
 const BURST_MAX = 256;
+/** A source that is slow must hold up neither what arrives nor the end. */
+const BURST_MS_MAX = 50;
+const LAST_BURST_MS_MAX = 1_000;
+/** Values of all records that wait or are in flight; more of them where `--buffer` has a larger number of records. */
+const BUFFER_BYTES_MIN = 128 * 1024 * 1024;
+const BUFFER_BYTES_PER_RECORD = 2 * 1024;
 
 /** Makes orders until the count, the duration, the plan's end or a stop; returns then, without waiting for delivery. */
 export async function generateOrders(options: RunOptions): Promise<void> {
   const { pacing, accounts, delivery, stop, startedAtMs, durationMs = Infinity } = options;
   const count = Math.min(options.count ?? Infinity, countBefore(pacing, durationMs));
+  const bufferBytesMax = Math.max(
+    BUFFER_BYTES_MIN,
+    options.bufferCount * BUFFER_BYTES_PER_RECORD,
+  );
   const makeOne = orderMaker(options);
   while (!stop.aborted && accounts.generated < count) {
     const elapsedMs = performance.now() - startedAtMs;
@@ -55,12 +65,22 @@ export async function generateOrders(options: RunOptions): Promise<void> {
     const room = options.bufferCount - delivery.unsettledCount;
     const left = Math.min(planned, count) - accounts.generated;
     const burst = Math.max(0, Math.min(left, room, burstMax));
-    for (let made = 0; made < burst; made++) makeOne();
-    accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
+    const isFull = () => delivery.unsettledBytes >= bufferBytesMax;
+    const burstEndMs = performance.now() + (isOver ? LAST_BURST_MS_MAX : BURST_MS_MAX);
+    let made = 0;
+    try {
+      while (made < burst && !isFull() && performance.now() < burstEndMs) {
+        makeOne();
+        made++;
+      }
+    } finally {
+      // Also where there is no next record.
+      accounts.notePace({ planned, behindMs: behindMs(pacing, accounts.generated, elapsedMs) });
+    }
     if (isOver) return;
 
-    if (room <= burst) await waitForRoom(options);
-    else if (burst === BURST_MAX) await delay(0, stop);
+    if (room <= made || isFull()) await waitForRoom(options);
+    else if (made < burst || burst === BURST_MAX) await delay(0, stop);
     else await delay(untilNextDueMs(options), stop);
   }
 }

@@ -2,7 +2,7 @@
  * Orders that did not arrive for certain, kept in a file so that nothing is lost with the process: JSON
  * Lines of `{timestamp, fate, reason, partition, key, order}`, `fate` being `failed`, `undelivered` or
  * `unknown`. A record that was spoilt on purpose has `value_base64` and `bad`, its kind, in place of
- * `order`. An order whose fate is unknown may be in the topic: look for its `order_id` before it is
+ * `order`; a record of the user's own has `record`: its bytes in base64, and the headers that its source gave it. An order whose fate is unknown may be in the topic: look for its `order_id` before it is
  * sent again.
  *
  * @module
@@ -47,9 +47,21 @@ function openFile(path: string): Deno.FsFile {
   return Deno.openSync(path, { read: true, append: true, create: true, mode: 0o600 });
 }
 
-/** What was spoilt may be no JSON, and would spoil the line. */
-function contentOf({ value, bad }: Parcel): string {
-  return bad === undefined
-    ? `"order":${DECODER.decode(value)}`
-    : `"bad":"${bad}","value_base64":"${value.toBase64()}"`;
+/** What was spoilt, or is the user's own, may be no JSON, and would spoil the line. */
+function contentOf(parcel: Parcel): string {
+  const { value, bad, isOwn } = parcel;
+  if (isOwn) return `"record":${JSON.stringify(ownRecord(parcel))}`;
+  if (bad !== undefined) return `"bad":"${bad}","value_base64":"${value?.toBase64() ?? ""}"`;
+  return `"order":${DECODER.decode(value ?? new Uint8Array())}`;
+}
+
+function ownRecord({ key, value, headers = [] }: Parcel): object {
+  return {
+    key_base64: key?.toBase64() ?? null,
+    value_base64: value?.toBase64() ?? null,
+    headers: headers.map((header) => ({
+      key: header.key,
+      value_base64: header.value?.toBase64() ?? null,
+    })),
+  };
 }

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { classArchive } from "../../dev/class_archive.ts";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
+import { ReliableProducer } from "../../lib/kafka/producer.ts";
+import { type Compression, COMPRESSION_CODES } from "../../lib/kafka/protocol/compress.ts";
+import { RandomRecords } from "../../lib/producer/payload/random_records.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, hasCommand } from "../site.ts";
 
@@ -8,6 +11,17 @@ await liveBroker();
 
 const hasKcat = await hasCommand("kcat", "-V");
 const hasJava = await hasCommand("java", "-version");
+
+/** Arguments of a Java that starts quickly, with Kafka's classes. */
+async function quickJava(): Promise<readonly string[]> {
+  const jars = await kafkaJars();
+  const classes = await classArchive(jars);
+  return [
+    ...["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"],
+    ...(classes ? [`-XX:SharedArchiveFile=${classes}`] : []),
+    ...["-cp", `${jars}/*`],
+  ];
+}
 
 for (const codec of ["gzip", "snappy", "lz4", "zstd"]) {
   Deno.test({
@@ -47,16 +61,10 @@ for (const codec of ["gzip", "snappy", "lz4", "zstd"]) {
     ignore: !hasJava,
     fn: async () => {
       await using site = await createSite({ partitions: 1 });
-      const jars = await kafkaJars();
-      const classes = await classArchive(jars);
-      const quickJava = [
-        ...["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"],
-        ...(classes ? [`-XX:SharedArchiveFile=${classes}`] : []),
-      ];
       const { success, stderr: said } = await new Deno.Command("java", {
         args: [
-          ...quickJava,
-          ...["-cp", `${jars}/*`, "org.apache.kafka.tools.ProducerPerformance"],
+          ...await quickJava(),
+          ...["org.apache.kafka.tools.ProducerPerformance"],
           ...[
             "--topic",
             site.topic,
@@ -91,3 +99,48 @@ for (const codec of ["gzip", "snappy", "lz4", "zstd"]) {
     },
   });
 }
+
+Deno.test({
+  name:
+    "records that our producer compressed, with each codec, are read by librdkafka and by Kafka's own consumer",
+  ignore: !hasKcat || !hasJava,
+  fn: async () => {
+    await using site = await createSite({ partitions: 1 });
+    const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
+    const random = new RandomRecords(300, 1);
+    const expected: string[] = [];
+    for (const compression of Object.keys(COMPRESSION_CODES) as Compression[]) {
+      const values = Array.from(
+        { length: 400 },
+        (_, index) =>
+          index % 2 === 0
+            ? `${compression} ${index} ${"compress me ".repeat(index % 40)}`
+            : random.next().value?.toBase64() ?? "",
+      );
+      expected.push(...values);
+      const records = values.map((value) => ({
+        partition: 0,
+        key: null,
+        value: new TextEncoder().encode(value),
+        headers: [],
+      }));
+      await producer.send({ topic: site.topic, partition: 0, records, compression });
+    }
+    await producer.close();
+    const commands = {
+      kcat: ["-C", "-q", "-e", "-b", site.broker, "-t", site.topic, "-o", "beginning"],
+      java: [
+        ...await quickJava(),
+        "-Xlog:disable", // its warnings would stand among the records
+        ...["org.apache.kafka.tools.consumer.ConsoleConsumer", "--from-beginning"],
+        ...["--bootstrap-server", site.broker, "--topic", site.topic],
+        ...["--max-messages", String(expected.length)],
+      ],
+    };
+    for (const [command, args] of Object.entries(commands)) {
+      const { stdout, stderr } = await new Deno.Command(command, { args }).output();
+      const seen = new TextDecoder().decode(stdout).trimEnd().split("\n");
+      assert.deepEqual(seen, expected, `${command}: ${new TextDecoder().decode(stderr)}`);
+    }
+  },
+});

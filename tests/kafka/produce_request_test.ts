@@ -30,7 +30,7 @@ async function read({ broker, topic }: Site, end: number): Promise<readonly Kafk
   return batches.flat();
 }
 
-for (const compression of ["none", "gzip"] as const) {
+for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
   Deno.test(`ReliableProducer's records (${compression}) come back as they were, headers in order, nulls and times kept`, async () => {
     await using site = await createSite({ partitions: 1 });
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
@@ -60,8 +60,10 @@ for (const compression of ["none", "gzip"] as const) {
       if (record.timestampMs === undefined) assert.ok((timestampMs ?? 0) >= NOW_MS);
       else assert.equal(timestampMs, record.timestampMs);
     }
-    // The client's own consumer reads as many.
-    assert.equal((await readTopic(site)).length, sent.length);
+    // The client's own consumer, which has no other codec, reads as many.
+    if (compression === "none" || compression === "gzip") {
+      assert.equal((await readTopic(site)).length, sent.length);
+    }
   });
 }
 

@@ -57,8 +57,11 @@ Deno.test({
   ignore: noLimit,
   fn: async () => {
     await using site = await createSite();
-    const producer = await startLimited(site, ["--rate", "300", "--hdr", "logs/latency.hgrm"]);
-    await setFileLimit(producer.pid, "100:unlimited"); // so that the histogram does not fit either
+    const producer = await startLimited(site, [
+      ...["--rate", "300", "--hdr", "logs/latency.hgrm"],
+      ...["--series", "logs/series.csv", "--report", "logs/report.html"],
+    ]);
+    await setFileLimit(producer.pid, "100:unlimited"); // so that the other files do not fit either
     producer.signal("SIGTERM");
     assert.equal(await producer.exitCode, 1);
     const { stdout, stderr } = producer.output;
@@ -69,7 +72,13 @@ Deno.test({
     const text = await Deno.readTextFile(join(site.folder, "logs", "ledger.jsonl"));
     assert.ok(text.endsWith("\n"));
     assert.match(stderr, /latency\.hgrm could not be written \(File too large/);
-    assert.equal((await Deno.stat(join(site.folder, "logs", "latency.hgrm"))).size, 0);
+    assert.match(stderr, /report\.html could not be written \(File too large/);
+    for (const name of ["latency.hgrm", "report.html"]) {
+      assert.equal((await Deno.stat(join(site.folder, "logs", name))).size, 0, name);
+    }
+    assert.match(stderr, /series\.csv is incomplete: \d+ lines? could not be written/);
+    const series = await Deno.readTextFile(join(site.folder, "logs", "series.csv"));
+    assert.match(series, /^seconds,planned,.*\n([\d.,]+\n)*$/);
     assert.doesNotMatch(stderr, /^\s+at /m);
     const { code } = await site.run("tracker", ["--exit-at-end", "--quiet"]);
     assert.equal(code, 0);

@@ -11,9 +11,16 @@ interface RunSetting {
   readonly bufferCount: number;
   readonly send: Send;
   readonly count?: number;
+  readonly valueBytes?: number;
+  readonly durationMs?: number;
+  /** Called for each record. */
+  readonly onNext?: () => void;
 }
 
-function createRun({ rate, bufferCount, send, count }: RunSetting) {
+function createRun(
+  { rate, bufferCount, send, count, valueBytes = 1, durationMs, onNext = () => {} }: RunSetting,
+) {
+  const value = new Uint8Array(valueBytes);
   const startedAtMs = performance.now();
   const accounts = new Accounts({ seed: 0, startedAtMs });
   const times: ParcelTimes[] = [];
@@ -31,12 +38,13 @@ function createRun({ rate, bufferCount, send, count }: RunSetting) {
   });
   const ended = generateOrders({
     nextParcel(time) {
+      onNext();
       times.push(time);
       unsettledMax = Math.max(unsettledMax, delivery.unsettledCount + 1);
       const sequence = times.length;
       const partition = sequence % 2;
       const { plannedAtMs } = time;
-      return { orderId: "", sequence, partition, key: null, value: new Uint8Array(1), plannedAtMs };
+      return { orderId: "", sequence, partition, key: null, value, plannedAtMs };
     },
     pacing: steadyPacing(rate),
     delivery,
@@ -44,6 +52,7 @@ function createRun({ rate, bufferCount, send, count }: RunSetting) {
     startedAtMs,
     orderTimeMs: 0,
     ...(count !== undefined && { count }),
+    ...(durationMs !== undefined && { durationMs }),
     bufferCount,
     stop: stop.signal,
   });
@@ -110,4 +119,45 @@ Deno.test("generateOrders() plans each order to the millisecond, however late it
     assert.equal(plannedAtMs, run.startedAtMs + index / 2);
     assert.equal(orderAtMs, Math.floor(index / 2));
   }
+});
+
+Deno.test("generateOrders() lets no more than 128 MiB of large records wait, and goes on when they have arrived", async () => {
+  const run = createRun({
+    ...{ rate: "max", bufferCount: 10_000, send: sendAfter(1) },
+    ...{ valueBytes: 16 * 1024 * 1024, count: 40 },
+  });
+  await run.ended;
+  assert.ok(run.unsettledMax() <= 8, `${run.unsettledMax()} records of 16 MiB`);
+  await run.delivery.flush(5_000);
+  assert.equal(run.accounts.summary().acknowledged, 40);
+  assert.equal(run.delivery.unsettledBytes, 0);
+});
+
+Deno.test("generateOrders() ends soon after its duration, however slow the source of its records is", async () => {
+  const run = createRun({
+    ...{ rate: 1_000, bufferCount: 10_000, send: sendAfter(1), durationMs: 200 },
+    onNext: () => {
+      const endMs = performance.now() + 100;
+      while (performance.now() < endMs) { /* works */ }
+    },
+  });
+  await run.ended;
+  assert.ok(run.accounts.generated < 100, `${run.accounts.generated} of 200 were generated`);
+  await run.delivery.flush(5_000);
+  const { planned, generated, behind } = run.accounts.summary();
+  assert.deepEqual([planned, behind], [200, 200 - generated]);
+});
+
+Deno.test("generateOrders() that gets no next record fails with the source's error, and the accounts are those of the others", async () => {
+  let left = 7;
+  const run = createRun({
+    ...{ rate: "max", bufferCount: 10_000, send: sendAfter(1) },
+    onNext: () => {
+      if (left-- === 0) throw new RangeError("no more");
+    },
+  });
+  await assert.rejects(run.ended, { message: "no more" });
+  await run.delivery.flush(5_000);
+  const { generated, acknowledged, planned } = run.accounts.summary();
+  assert.deepEqual([generated, acknowledged, planned], [7, 7, undefined]);
 });

@@ -58,6 +58,7 @@ async function createTracked(options: Partial<TrackerOptions> = {}, kept?: TestF
       consumer.hooks = hooks;
       return {
         positions: undefined,
+        isCommitted: true,
         standing: {
           hindrance: undefined,
           partitions: [],

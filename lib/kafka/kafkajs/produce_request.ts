@@ -16,6 +16,7 @@ import requestsModule from "kafkajs/src/protocol/requests/index.js";
 import { giveHeadroom } from "./headroom.ts";
 import { HEADER_BYTES } from "../protocol/batch_layout.ts";
 import { RequestWriter, writeBatch } from "../protocol/batch_writer.ts";
+import { COMPRESSION_GROWTH_MAX } from "../protocol/compress.ts";
 import type { OutgoingRecord } from "../../record.ts";
 import { recordBytesMax } from "../protocol/record_size.ts";
 
@@ -60,13 +61,8 @@ const TIMEOUT_MS = 30_000;
 const LENGTH_BYTES = 4;
 /** Room before the body for kafkajs's request header, of which the client id is the longest part. */
 const HEADROOM_BYTES = 512;
-/**
- * Above what the fields of fixed length take, of a request, a topic or a partition, and what gzip adds to an empty
- * text.
- */
+/** Above what the fields of fixed length take, of a request, a topic or a partition. */
 const FIXED_BYTES = 64;
-/** What gzip may add to a text that does not compress. */
-const GZIP_GROWTH_MAX = 0.01;
 
 /**
  * Makes the brokers of a cluster encode our records ({@link OutgoingRecord}, whose headers are an array) in this way.
@@ -162,7 +158,8 @@ function bytesMaxOf({ topicData, transactionalId = "" }: ProduceFields): number 
     for (const { messages } of partitions) {
       let recordBytes = 0;
       for (const record of messages) recordBytes += recordBytesMax(record);
-      bytes += FIXED_BYTES + HEADER_BYTES + Math.ceil(recordBytes * (1 + GZIP_GROWTH_MAX));
+      bytes += FIXED_BYTES + HEADER_BYTES + COMPRESSION_GROWTH_MAX.bytes +
+        Math.ceil(recordBytes * (1 + COMPRESSION_GROWTH_MAX.share));
     }
   }
   return bytes;

@@ -5,8 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { compress } from "./compress.ts";
 import { crc32c } from "./crc32c.ts";
 import type { OutgoingRecord, RecordHeader } from "../../record.ts";
 import {
@@ -28,13 +27,9 @@ import {
   TRANSACTIONAL_FLAG,
 } from "./batch_layout.ts";
 
-const GZIP = 1;
-
-const compressed = promisify(gzip);
-
 export interface OutgoingBatch {
   readonly records: readonly OutgoingRecord[];
-  /** 0 for none, 1 for gzip. */
+  /** Of `COMPRESSION_CODES`. */
   readonly compression: number;
   readonly producerId: bigint;
   readonly producerEpoch: number;
@@ -61,9 +56,9 @@ export async function writeBatch(
     if (timestamp > maxTimestamp) maxTimestamp = timestamp;
     offsetDelta++;
   }
-  if (compression === GZIP) {
+  if (compression !== 0) {
     const recordsStart = start + HEADER_BYTES;
-    writer.replaceFrom(recordsStart, await compressed(writer.since(recordsStart)));
+    writer.replaceFrom(recordsStart, await compress(compression, writer.since(recordsStart)));
   }
 
   const { view, end } = writer;

@@ -9,7 +9,7 @@ import { inBytes, withThousands } from "../../text.ts";
 import { hasOrders, REVENUE_MINUTES } from "../model/business.ts";
 import type { Outcome } from "../model/outcome.ts";
 import type { Snapshot } from "../model/read_model.ts";
-import { countRow, section, table, text } from "./html_parts.ts";
+import { countRow, section, table, text } from "../../html/parts.ts";
 
 export function businessSection(snapshot: Snapshot, outcome: Outcome): string {
   return hasOrders(snapshot) ? business(snapshot, outcome) : traffic(snapshot, outcome);

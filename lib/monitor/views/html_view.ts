@@ -8,52 +8,21 @@ import { counted, inBytes, withThousands } from "../../text.ts";
 import { duration, levelOf, milliseconds, percent, statusName } from "../model/health.ts";
 import { lastWordsOf, type Outcome, outcomeOf } from "../model/outcome.ts";
 import { VERSION } from "../../version.ts";
-import { CHART_STYLE, htmlChart } from "./html_chart.ts";
+import { htmlChart } from "../../html/chart.ts";
+import { htmlPage } from "../../html/page.ts";
+import { countRow, section, table, text, tiles } from "../../html/parts.ts";
+import { niceMax } from "../../html/scale.ts";
 import { businessSection } from "./html_business.ts";
-import { countRow, section, table, text } from "./html_parts.ts";
 import { RECENT_COUNT } from "../model/journal_model.ts";
 import type { RecentEvent } from "../model/recent_event.ts";
 import { logText } from "../model/log_model.ts";
 import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
-import { niceMax } from "./scale.ts";
 
 /** Length of `2026-01-31 `. */
 const DATE_LENGTH = 11;
 /** Characters shown of a value without an order. */
 const VALUE_LENGTH_MAX = 120;
-
-/** Also of the live page. */
-export const PAGE_STYLE = `
-:root { color-scheme: light dark; --line: #8884; --dim: #777; --good: #2a7d3f; --bad: #c0322f;
-  --warning: #8a6100; --accent: #2866b8; }
-@media (prefers-color-scheme: dark) { :root { --good: #6cc283; --bad: #ff7b72; --warning: #e3b341;
-  --accent: #79b0ff; --dim: #999; } }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1340px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-main { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 33rem), 1fr)); }
-section { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; }
-section.wide { grid-column: 1 / -1; }
-dl { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); margin: 1rem 0; }
-dl div { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; }
-dt { color: var(--dim); } dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-dd.note { font-size: .85rem; color: var(--dim); }
-.columns { display: grid; gap: .5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
-table + table { margin-top: .8rem; } ul { margin: .2rem 0 .8rem; padding-left: 1.2rem; }
-table { border-collapse: collapse; width: 100%; }
-th { text-align: left; font-weight: normal; color: var(--dim); }
-th, td { padding: .15rem .8rem .15rem 0; vertical-align: top; }
-td.number, th.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
-td.text { overflow-wrap: break-word; } td.time { white-space: nowrap; }
-td.wide { min-width: 14rem; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-.warning { color: var(--warning); }
-p.lead { font-size: 1.15rem; }
-@media (max-width: 600px) { body { margin: 1rem auto; padding: 0 .6rem; } section { padding: .6rem; }
-  dl { gap: .5rem; grid-template-columns: 1fr 1fr; } }
-footer { color: var(--dim); margin: 1rem 0; }
-`;
 
 /**
  * Returns a whole HTML document: a report if the run has finished, otherwise the current figures. It has no script, and
@@ -72,22 +41,16 @@ export function formatHtml(
     ? "FINISHED WITH PROBLEMS"
     : "FINISHED";
   const title = `orderflow: ${name}`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${text(title)}</title>
-<style>${PAGE_STYLE}${CHART_STYLE}</style>
-</head>
-<body>
-<h1>orderflow <span class="${level}">${text(name)}</span></h1>
+  return htmlPage(
+    title,
+    `<h1>orderflow <span class="${level}">${text(name)}</span></h1>
 <p class="lead">${text(outcome.sentence)}</p>
 <p>${text(folder)}, tracker ${text(health.state)}; messages from ${
-    text(time(snapshot.firstEventMs))
-  } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${text(time(snapshot.takenAtMs))} UTC</p>
-${tiles(snapshot, outcome)}
+      text(time(snapshot.firstEventMs))
+    } to ${text(time(snapshot.newestEventMs))} UTC, seen at ${
+      text(time(snapshot.takenAtMs))
+    } UTC</p>
+${mainFigures(snapshot, outcome)}
 <main>
 ${outcome.isFinished ? "" : healthSection(snapshot) + quality(snapshot)}
 ${charts(snapshot)}
@@ -97,14 +60,13 @@ ${failures(snapshot)}
 ${recentEvents(snapshot, outcome)}
 ${recentLogs(snapshot)}
 </main>
-<footer>${text(footer(snapshot))}<br>${text(commandLine)}<br>orderflow ${text(VERSION)}</footer>
-</body>
-</html>`;
+<footer>${text(footer(snapshot))}<br>${text(commandLine)}<br>orderflow ${text(VERSION)}</footer>`,
+  );
 }
 
 const UNKNOWN = { lag: undefined, latencyMs: undefined };
 
-function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
+function mainFigures(snapshot: Snapshot, { isFinished }: Outcome): string {
   const { totals, quality } = snapshot;
   const { lag, latencyMs: latency } = isFinished ? lastWordsOf(snapshot) ?? UNKNOWN : snapshot;
   const rate = totals.successRatePercent;
@@ -126,12 +88,7 @@ function tiles(snapshot: Snapshot, { isFinished }: Outcome): string {
     ["lag", lagText(lag), isFinished ? "when the tracker stopped" : "as the tracker last said"],
     ...(isFinished ? [] : [["quality", `${quality.score}/100`, ""] as const]),
   ];
-  return `<dl>${
-    facts.map(([name, value, note]) =>
-      `<div><dt>${text(name)}</dt><dd>${text(value)}</dd>` +
-      `${note === "" ? "" : `<dd class="note">${text(note)}</dd>`}</div>`
-    ).join("")
-  }</dl>`;
+  return tiles(facts);
 }
 
 function lagText(lag: number | undefined): string {

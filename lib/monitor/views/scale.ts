@@ -4,17 +4,9 @@
  * @module
  */
 
-const NICE_FACTORS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
-const PERCENT_FLOORS = [90, 80, 50, 0];
+export { niceMax } from "../../html/scale.ts";
 
-/** Returns the smallest round number that is at least the value. */
-export function niceMax(value: number): number {
-  if (!(value > 0)) return 1;
-  const exponent = Math.floor(Math.log10(value));
-  const nice = (factor: number) =>
-    exponent < 0 ? factor / 10 ** -exponent : factor * 10 ** exponent;
-  return nice(NICE_FACTORS.find((factor) => nice(factor) >= value * (1 - 1e-9)) ?? 10);
-}
+const PERCENT_FLOORS = [90, 80, 50, 0];
 
 /** Returns the start of a percentage axis: the highest round number below every value. */
 export function percentFloor(values: readonly (number | undefined)[]): number {

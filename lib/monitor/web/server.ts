@@ -14,8 +14,8 @@
 
 import { type ProbeRequest, type ProbeResponse, ProbeServer } from "../../probe_server.ts";
 import type { Follower } from "../follow.ts";
-import { CHART_STYLE } from "../views/html_chart.ts";
-import { PAGE_STYLE } from "../views/html_view.ts";
+import { CHART_STYLE } from "../../html/chart.ts";
+import { STYLE } from "../../html/page.ts";
 import { formatWebFigures, formatWebSearch } from "../views/web_view.ts";
 import { refusalOf, secured } from "./origin.ts";
 import css from "./page.css" with { type: "text" };
@@ -86,7 +86,7 @@ async function answer(
     case "/elements.js":
       return content("text/javascript", elements);
     case "/monitor.css":
-      return content("text/css", PAGE_STYLE + CHART_STYLE + css);
+      return content("text/css", STYLE + CHART_STYLE + css);
     case "/api/figures":
       return content("application/json", formatWebFigures(options.follower.snapshot(), options));
     case "/api/search":

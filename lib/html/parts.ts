@@ -1,10 +1,10 @@
 /**
- * Building blocks of the page: boxes, tables, and escaped texts. Pure.
+ * Building blocks of a page: boxes, figures, tables, and escaped texts. Pure.
  *
  * @module
  */
 
-import { printable, withThousands } from "../../text.ts";
+import { printable, withThousands } from "../text.ts";
 
 /** Returns a titled box; `body` must be HTML. */
 export function section(title: string, body: string, className = ""): string {
@@ -34,6 +34,18 @@ const COLUMN_CLASSES: Readonly<Record<string, string>> = {
   "=": "time",
   "+": "text wide",
 };
+
+/** Returns figures in large type, each with its name, and a note where there is one. */
+export function tiles(
+  facts: readonly (readonly [name: string, value: string, note: string])[],
+): string {
+  return `<dl>${
+    facts.map(([name, value, note]) =>
+      `<div><dt>${text(name)}</dt><dd>${text(value)}</dd>` +
+      `${note === "" ? "" : `<dd class="note">${text(note)}</dd>`}</div>`
+    ).join("")
+  }</dl>`;
+}
 
 export function countRow([name, count]: readonly [string, number]): readonly string[] {
   return [text(name), withThousands(count)];

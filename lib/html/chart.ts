@@ -1,10 +1,10 @@
 /**
- * A chart for the page: SVG bars, and texts that keep their size at any width. Pure.
+ * A chart for a page: SVG bars, and texts that keep their size at any width. Pure.
  *
  * @module
  */
 
-import { text } from "./html_parts.ts";
+import { text } from "./parts.ts";
 
 /** Height of the drawing; the page stretches it. */
 const HEIGHT = 100;
@@ -32,6 +32,10 @@ export const CHART_STYLE = `
 .chart .ends { grid-column: 2; display: flex; justify-content: space-between; gap: 1rem; }
 .chart .ends span + span { text-align: right; }
 svg .hover { fill-opacity: 0; } svg g:hover > .hover { fill: currentColor; fill-opacity: .12; }
+svg .line { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke: currentColor; }
+.chart .line.accent { color: var(--accent); } .legend { margin: 0 0 1rem; display: flex; gap: 1.2rem; }
+.legend span::before { content: ""; display: inline-block; width: 1.2rem; margin-right: .4rem;
+  border-top: 3px solid; vertical-align: middle; } .legend .accent { color: var(--accent); }
 svg line { stroke: currentColor; stroke-opacity: .15; vector-effect: non-scaling-stroke; }
 `;
 

@@ -1,0 +1,70 @@
+/**
+ * Compresses the records of a batch, in the framing that Kafka's own clients write.
+ *
+ *     gzip, zstd   one stream (node:zlib, on a thread of its own)
+ *     lz4          one LZ4 frame of independent blocks: the Java client reads no others
+ *     snappy       blocks of 32 KiB behind a header, as snappy-java writes them (the "xerial" framing)
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { promisify } from "node:util";
+import { gzip, zstdCompress } from "node:zlib";
+import { lz4Compress, snappyCompress } from "@platformatic/wasm-utils/bundled";
+
+/** The codecs by their numbers in a batch's attributes. */
+export const COMPRESSION_CODES = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
+
+/** How the records of a batch are compressed. */
+export type Compression = keyof typeof COMPRESSION_CODES;
+
+/** Added to data that does not compress, at most: for each byte, and once. zstd, lz4, and snappy add less than gzip. */
+export const COMPRESSION_GROWTH_MAX = { share: 0.01, bytes: 64 } as const;
+
+/** As snappy-java has it: magic, version, and lowest compatible version. */
+const XERIAL_HEADER = Buffer.from([
+  ...[0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00],
+  ...[0, 0, 0, 1, 0, 0, 0, 1],
+]);
+const XERIAL_BLOCK_BYTES = 32 * 1024;
+const LENGTH_BYTES = 4;
+
+const gzipped = promisify(gzip);
+const zstdCompressed = promisify(zstdCompress);
+
+/**
+ * Compresses data of at least one byte.
+ *
+ * @param code of {@link COMPRESSION_CODES}, other than `none`.
+ * @throws {RangeError} where the code is none of Kafka's.
+ */
+export async function compress(code: number, data: Uint8Array): Promise<Uint8Array> {
+  switch (code) {
+    case COMPRESSION_CODES.gzip:
+      return await gzipped(data);
+    case COMPRESSION_CODES.zstd:
+      return await zstdCompressed(data);
+    case COMPRESSION_CODES.lz4:
+      return lz4Compress(bufferOf(data));
+    case COMPRESSION_CODES.snappy:
+      return snappyCompressed(data);
+    default:
+      throw new RangeError(`the compression codec ${code} is not known`);
+  }
+}
+
+function snappyCompressed(data: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = [XERIAL_HEADER];
+  for (let at = 0; at < data.length; at += XERIAL_BLOCK_BYTES) {
+    const block = snappyCompress(bufferOf(data.subarray(at, at + XERIAL_BLOCK_BYTES)));
+    const length = Buffer.alloc(LENGTH_BYTES);
+    length.writeUInt32BE(block.length);
+    parts.push(length, block);
+  }
+  return Buffer.concat(parts);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
