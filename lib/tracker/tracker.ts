@@ -159,7 +159,7 @@ export class Tracker {
       if (mark !== undefined) {
         const isNew = this.#marks.add(partition, { text: mark, below: markBelow ?? Infinity });
         if (isNew && markBelow === undefined) {
-          log.warn("A partition is not read on from where it was left", {
+          log.warn("A partition does not continue at the committed offset", {
             topic,
             partition,
             offset,
@@ -211,7 +211,7 @@ export class Tracker {
     marks.settle({ isWritten });
     if (!isWritten) return false;
     for (const mark of marks.confirmed) {
-      this.#options.log.warn("A partition was not read on from where it was left", {
+      this.#options.log.warn("A partition did not continue at the committed offset", {
         topic,
         partition,
         offset: first?.offset,
@@ -296,7 +296,7 @@ export class Tracker {
       await append;
     } catch (error) {
       if (!(error instanceof JournalReopenedError)) throw error;
-      log.warn("The journal was changed by another hand; the batch is read again", {
+      log.warn("The journal was modified by another process; the batch is read again", {
         partition,
         error,
       });
@@ -375,7 +375,7 @@ export class Tracker {
     const mark = `offsets ${from} to ${to - 1} were deleted before they were read`;
     if (!this.#marks.add(partition, { text: mark, below: Infinity })) return;
     const place = { topic, partition, offset: to };
-    log.warn("A partition is not read on from where it was left", { ...place, mark });
+    log.warn("A partition does not continue at the committed offset", { ...place, mark });
   }
 }
 

@@ -139,7 +139,7 @@ Deno.test("three trackers and Java's console consumer share a group, each record
       partition === Number(taken) && offset === 50
     );
     assert.equal(mark?.mark, "offset 50 was committed by another program: reading on from it");
-    const warnings = folders.flatMap((logs) => logged(logs, /not read on from where it was left/))
+    const warnings = folders.flatMap((logs) => logged(logs, /not continue at the committed offset/))
       .filter(({ metadata }) => metadata?.["mark"] === mark.mark);
     assert.deepEqual(warnings.map(({ level }) => level), ["WARN"]);
   } finally {
