@@ -10,7 +10,7 @@ import type { Acknowledged } from "./load.ts";
 export const PROMISES = {
   acknowledged: "An order counts as acknowledged only when the broker said so",
   order: "The order of a partition is the order of generation",
-  accounts: "Every generated order is accounted for",
+  accounts: "Every generated order, or record of your own, is accounted for",
   once: "Each record of a partition is in one tracker's journal exactly once",
   bad: "A bad record is in the journal, then in the dead-letter topic, then committed",
   recreated: "A topic that was deleted and created again is read from its beginning",
