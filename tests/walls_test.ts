@@ -51,12 +51,22 @@ function reachable(entry: string): Set<string> {
   return seen;
 }
 
-Deno.test("only lib/kafka/ imports the Kafka client", () => {
+Deno.test("only lib/kafka/ imports the Kafka client, or knows the names of its errors", () => {
   for (const { path, text } of MODULES) {
     if (path.startsWith("lib/kafka/")) continue;
-    assert.doesNotMatch(text, /from "kafkajs/, path);
+    assert.doesNotMatch(text, /from "kafkajs|"KafkaJS|"KAFKAJS_/, path);
   }
   assert.ok(MODULES.some(({ text }) => /from "kafkajs/.test(text)), "the test sees imports");
+});
+
+Deno.test("only lib/kafka/ imports lib/kafka/kafkajs/", () => {
+  const importers = MODULES.filter(({ path, text }) =>
+    [...text.matchAll(/\bfrom "(\.[^"]+)"/g)].some(([, specifier = ""]) =>
+      join(path, "..", specifier).startsWith("lib/kafka/kafkajs/")
+    )
+  ).map(({ path }) => path);
+  assert.deepEqual(importers.filter((path) => !path.startsWith("lib/kafka/")), []);
+  assert.ok(importers.includes("lib/kafka/client.ts"), "the test sees imports");
 });
 
 Deno.test("the monitor and its page pull in nothing of Kafka", () => {

@@ -110,6 +110,20 @@ export function isRebalanceReason(reason: string): boolean {
   return REBALANCES.has(reason);
 }
 
+const FENCING: ReadonlySet<string> = new Set([
+  "CONCURRENT_TRANSACTIONS",
+  "INVALID_PRODUCER_EPOCH",
+  "INVALID_PRODUCER_ID_MAPPING",
+  "INVALID_TXN_STATE",
+  // Codes newer than the client, such as PRODUCER_FENCED.
+  "KAFKAJS_UNKNOWN_ERROR_CODE",
+]);
+
+/** Reports whether a transactional producer was fenced or its transaction has ended. Never throws. */
+export function isFencingReason(reason: string): boolean {
+  return FENCING.has(reason);
+}
+
 type Reasons = Readonly<Record<string, string>>;
 
 /** Refusals because of a batch's contents. The broker checks the whole batch before it stores any of it. */

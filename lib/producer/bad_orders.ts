@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Random } from "../shop/random.ts";
+import { Random, STREAMS } from "../shop/random.ts";
 import type { ShopOrder } from "../shop/shop.ts";
 
 /** What can be wrong with a record. */
@@ -53,14 +53,12 @@ export interface BadOrdersOptions {
   readonly percent: number;
   /** Drawn from evenly. */
   readonly kinds: readonly BadKind[];
-  /** The shop's own will do: the draws are a stream apart. */
+  /** May be the shop's seed: the draws are independent, see {@link STREAMS}. */
   readonly seed: number;
   /** Values of the kind `oversize` have at least so many bytes. */
   readonly oversizeBytes: number;
 }
 
-/** Apart from stream 0, which the shop draws from. */
-const RANDOM_STREAM = 1;
 const REQUIRED_FIELDS = [
   "order_id",
   "sequence",
@@ -84,7 +82,7 @@ export class BadOrders {
 
   constructor(options: BadOrdersOptions) {
     this.#options = options;
-    this.#random = new Random(options.seed, { stream: RANDOM_STREAM });
+    this.#random = new Random(options.seed, { stream: STREAMS.badOrders });
   }
 
   /** What is to be wrong with the next record; undefined where nothing is. */

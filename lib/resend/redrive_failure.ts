@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isFencingReason } from "../kafka/error_classifier.ts";
 import { BrokerUnreachableError, DeliveryError, RefusedError, scopeOf } from "../kafka/errors.ts";
 import { CommitUnknownError } from "../kafka/transactional_producer.ts";
 import { TRANSACTION_TIMEOUT_MS } from "./resend_session.ts";
@@ -23,15 +24,6 @@ export class RedriveFencedError extends Error {
   }
 }
 
-/** Answers to a producer that was fenced or whose transaction has ended; also by a code newer than the client. */
-const FENCED: ReadonlySet<string> = new Set([
-  "CONCURRENT_TRANSACTIONS",
-  "INVALID_PRODUCER_EPOCH",
-  "INVALID_PRODUCER_ID_MAPPING",
-  "INVALID_TXN_STATE",
-  "KAFKAJS_UNKNOWN_ERROR_CODE",
-]);
-
 export type RedriveFailure =
   | "fenced"
   /** No broker answers: worth waiting for as long as it takes. */
@@ -46,7 +38,7 @@ export type RedriveFailure =
 export function failureOf(error: unknown): RedriveFailure {
   const isCommitUnknown = error instanceof CommitUnknownError;
   if (isCommitUnknown || error instanceof DeliveryError || error instanceof RefusedError) {
-    if (FENCED.has(error.reason)) return "fenced";
+    if (isFencingReason(error.reason)) return "fenced";
   }
   if (error instanceof BrokerUnreachableError) return "away";
   if (isCommitUnknown || scopeOf(error) === "passing") return "passing";

@@ -14,6 +14,9 @@ const WARM_UP_ROUNDS = 12;
 // Flattens the popularity of the first ranks, see popularityWeight.
 const POPULARITY_OFFSET = 10;
 
+/** The stream of each purpose. Add one for a new purpose; a different number would change what existing seeds give. */
+export const STREAMS = { orders: 0, badOrders: 1, randomRecords: 2, payloadModule: 3 } as const;
+
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** A random number generator; deterministic for a given seed. */

@@ -28,7 +28,7 @@ import {
 import { makeCatalogue, type Product, Stock } from "./catalogue.ts";
 import { makeCustomers } from "./customers.ts";
 import { type CountryCode, type Market, MARKETS } from "./markets.ts";
-import { Random, WeightedIndex } from "./random.ts";
+import { Random, STREAMS, WeightedIndex } from "./random.ts";
 import { SeasonalIndex } from "./season.ts";
 
 export { COUNTRY_CODES, type CountryCode } from "./markets.ts";
@@ -119,7 +119,7 @@ export function createShop(
   const shelves = catalogue.map((product) => ({ product, stock: new Stock(product.stockLevel) }));
   const customerBase = makeCustomers(markets, customers);
 
-  const random = new Random(seed);
+  const random = new Random(seed, { stream: STREAMS.orders });
   const customerIndex = WeightedIndex.byPopularity(customers);
   const shelfIndex = new SeasonalIndex(products);
   let sequence = firstSequence;

@@ -4,7 +4,7 @@
  * each name once; values are UTF-8 text unless stated otherwise.
  *
  *     __connect.errors.topic .partition .offset .stage .exception.class.name .exception.message
- *     orderflow.errors.reason                  DESERIALIZATION, VALIDATION, PROCESSING, TIMEOUT, UNKNOWN
+ *     orderflow.errors.reason                  a FailureReason, such as VALIDATION
  *     orderflow.source.topic.id                32 hexadecimal digits; absent if not known
  *     orderflow.source.leader.epoch            absent if not known
  *     orderflow.source.timestamp               milliseconds; the letter's own may be the broker's

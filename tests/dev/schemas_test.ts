@@ -4,6 +4,7 @@ import { Compile } from "typebox/compile";
 import { schemaFiles } from "../../dev/schemas.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import type { KafkaRecord } from "../../lib/record.ts";
+import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { EventWriter } from "../../lib/journal/line.ts";
 import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
@@ -47,6 +48,18 @@ Deno.test("docs/schemas/ is what `deno task schemas` writes", () => {
       text,
       `${name} is stale: run "deno task schemas"`,
     );
+  }
+});
+
+Deno.test("the contract and the reference name every reason for a dead letter", () => {
+  for (
+    const [page, row] of [
+      ["contract.md", /^\| `orderflow\.errors\.reason`.*$/m],
+      ["reference.md", /^\| `--reason R` .*$/m],
+    ] as const
+  ) {
+    const [line = ""] = row.exec(Deno.readTextFileSync(join(PROJECT, "docs", page))) ?? [];
+    assert.deepEqual(line.match(/\b[A-Z]{2,}\b/g), FAILURE_REASONS, `docs/${page}: ${line}`);
   }
 });
 

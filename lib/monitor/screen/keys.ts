@@ -37,7 +37,7 @@ const HELP: readonly Hint[] = [
   ["Ctrl+Z", "suspend, fg continues; under deno task: hide, Enter continues"],
   ["Tab, Shift+Tab", `next, previous pane: ${LIST_PANES.map(({ name }) => name).join(", ")}`],
   ["arrows, PgUp, PgDn", "move in the pane"],
-  ["Enter", "the record with key, headers, and value, or the log line"],
+  ["Enter", "the selected line in full; a record with key and headers"],
   ["e, E", "next older, next newer record that failed, of the whole journal"],
   ["/", "search the whole journal, and the latest log lines, for a text"],
   ["Space", "hold the screen; counting goes on"],

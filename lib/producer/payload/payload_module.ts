@@ -9,10 +9,9 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { RecordHeader } from "../../record.ts";
-import { Random } from "../../shop/random.ts";
+import { Random, STREAMS } from "../../shop/random.ts";
 import { type OwnRecord, PayloadError, type RecordRequest, type RecordSource } from "./source.ts";
 
-const RANDOM_STREAM = 3;
 const FIELDS = ["key", "value", "headers"];
 const ENCODER = new TextEncoder();
 
@@ -43,7 +42,7 @@ export async function loadPayloadModule(path: string, seed: number): Promise<Rec
         "{ key, value, headers }",
     );
   }
-  const generator = new Random(seed, { stream: RANDOM_STREAM });
+  const generator = new Random(seed, { stream: STREAMS.payloadModule });
   const random = () => generator.unit();
   return {
     next({ sequence, timeMs }) {

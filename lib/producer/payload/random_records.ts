@@ -5,11 +5,9 @@
  * @module
  */
 
-import { Random } from "../../shop/random.ts";
+import { Random, STREAMS } from "../../shop/random.ts";
 import type { OwnRecord, RecordSource } from "./source.ts";
 
-/** Apart from the shop's stream, 0, and that of bad orders, 1. */
-const RANDOM_STREAM = 2;
 const WORD_BYTES = 4;
 
 /** The same seed gives the same records. */
@@ -20,7 +18,7 @@ export class RandomRecords implements RecordSource {
   /** @param byteCount of each value. */
   constructor(byteCount: number, seed: number) {
     this.#byteCount = byteCount;
-    this.#random = new Random(seed, { stream: RANDOM_STREAM });
+    this.#random = new Random(seed, { stream: STREAMS.randomRecords });
   }
 
   next(): OwnRecord {
