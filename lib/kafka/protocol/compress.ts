@@ -14,10 +14,16 @@ import { gzip, zstdCompress } from "node:zlib";
 import { lz4Compress, snappyCompress } from "@platformatic/wasm-utils/bundled";
 
 /** The codecs by their numbers in a batch's attributes. */
-export const COMPRESSION_CODES = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
+export const COMPRESSION_CODES = {
+  none: 0,
+  gzip: 1,
+  snappy: 2,
+  lz4: 3,
+  zstd: 4,
+} as const satisfies Readonly<Record<Compression, number>>;
 
 /** How the records of a batch are compressed. */
-export type Compression = keyof typeof COMPRESSION_CODES;
+export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd";
 
 /** Added to data that does not compress, at most: for each byte, and once. zstd, lz4, and snappy add less than gzip. */
 export const COMPRESSION_GROWTH_MAX = { share: 0.01, bytes: 64 } as const;
