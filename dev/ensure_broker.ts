@@ -12,7 +12,7 @@ import { answersKafka } from "./kafka_probe.ts";
 import { isLocal, isPortFree, parseAddress } from "./local_port.ts";
 import { requireUnix } from "./unix_only.ts";
 
-const PROBE_TIMEOUT_MS = 2_000;
+const PROBE_TIMEOUT_MS = 10_000;
 
 export interface EnsureBrokerOptions {
   /** `host:port`, or several separated by commas, as in `KAFKA_BROKER`: the first counts. */

@@ -106,6 +106,7 @@ Deno.test("demo --chaos: broker and tracker killed, the network cut, and the pro
         `^chaos +(\\d) of 4: the .*${trouble}.*\n(.*\n)*?chaos +\\1 of 4 over: .*${reason}$`,
         "m",
       ),
+      ended.stderr,
     );
   }
   assertProof(ended, figureOf(ended.stdout, "generated"));
