@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --no-prompt --allow-read --allow-write --allow-run
 /**
  * Builds `dist/producer`, `dist/tracker`, and `dist/monitor`: single files with the permissions of their tasks and
- * the commit that they were built from.
+ * the commit that they were built from. `dist/NOTICES.txt` has the license notices of what they embed.
  *
  *     deno task compile
  *     deno task compile --target aarch64-apple-darwin
@@ -12,11 +12,13 @@
 import { join } from "node:path";
 import { createCommand, Option, OPTION_GROUPS, runProgram } from "../lib/cli/cli.ts";
 import { printLine } from "../lib/terminal.ts";
+import { licenseNotices } from "./notices.ts";
 import { argsOfTask } from "./programs.ts";
 import { COMMIT_VARIABLE } from "../lib/version.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..");
 const PROGRAMS = ["producer", "tracker", "monitor"] as const;
+const NOTICES_FILE = "NOTICES.txt";
 type CompiledProgram = (typeof PROGRAMS)[number];
 
 interface CompileOptions {
@@ -53,6 +55,8 @@ async function main(args: string[]): Promise<void> {
       await compile(await compileArgs(name, { target, output, envFile }));
       printLine(join(output, name));
     }
+    await Deno.writeTextFile(join(output, NOTICES_FILE), await licenseNotices());
+    printLine(join(output, NOTICES_FILE));
   } finally {
     await Deno.remove(envFile);
   }

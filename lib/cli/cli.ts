@@ -45,8 +45,6 @@ export function logLevelOption(): Option {
  * not be written to standard output, that is a failure too.
  */
 export async function runProgram(main: (args: string[]) => Promise<number | void>): Promise<void> {
-  // In a bundle, worker threads run the program's own file.
-  if ("WorkerGlobalScope" in globalThis) return;
   surviveFileLimit();
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault(); // the runtime would print a stack trace
