@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { runProgram } from "../lib/cli/cli.ts";
 import { printLine } from "../lib/terminal.ts";
 
-/** What is used of the compiler. */
+/** The part of the compiler's interface used here. */
 interface Compiler {
   main(
     args: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * What a person sees while a broker starts.
+ * Shows the wait for a broker that starts.
  *
  * @module
  */

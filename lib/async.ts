@@ -26,7 +26,7 @@ export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** What the promise resolves with, or undefined where it takes longer; rejects as the promise does. */
+/** Returns the promise's value, or undefined if it takes longer; rejects as the promise does. */
 export async function withinTime<Result>(
   promise: Promise<Result>,
   timeoutMs: number,

@@ -9,7 +9,7 @@ import type { LogRecord, Sink } from "@logtape/logtape";
 const SECOND_MS = 1_000;
 
 export interface LimitOptions {
-  /** Whether a record counts; others pass. */
+  /** Reports whether a record counts; others pass. */
   readonly isLimited: (record: LogRecord) => boolean;
   readonly perSecondMax: number;
   /** Returns the message for records that were left out. */

@@ -9,7 +9,7 @@ const CONNECTIONS_MAX = 64;
 const REQUEST_TIMEOUT_MS = 5_000;
 /** A client's request line and headers are no longer than this. */
 const HEAD_BYTES_MAX = 8 * 1024;
-/** What a client sends after its headers is read up to here, so that closing does not discard the answer. */
+/** Maximum bytes read after a client's headers, so that closing does not discard the answer. */
 const DRAINED_BYTES_MAX = 64 * 1024;
 const REOPEN_DELAY_MS = 500;
 const DECODER = new TextDecoder();

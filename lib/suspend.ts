@@ -15,7 +15,7 @@ const RUNNER_VARIABLE = "INIT_CWD";
 /** A runner passes the terminal's signal on, so that it can come twice. */
 const REPEAT_WINDOW_MS = 1_000;
 
-/** Whether a task runner is between the shell and this program, as far as the program may know. */
+/** Reports whether a task runner is between the shell and this program, as far as the program can tell. */
 function hasTaskRunner(): boolean {
   const { state } = Deno.permissions.querySync({ name: "env", variable: RUNNER_VARIABLE });
   return state === "granted" && Deno.env.has(RUNNER_VARIABLE);

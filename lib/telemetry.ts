@@ -37,7 +37,7 @@ const TRACEPARENT_BYTES_MAX = 256;
 const isMetering = metrics.getMeter(SCOPE) !== createNoopMeter();
 const isTracing = hasTracer();
 
-/** Whether anything listens. Decided once, before the program's own modules run. */
+/** True if telemetry is collected. Decided once, before the program's own modules run. */
 export const isTelemetryOn: boolean = isMetering || isTracing;
 
 function hasTracer(): boolean {
@@ -124,7 +124,7 @@ export interface TracedSend<Result> {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly OutgoingRecord[];
-  /** Whether the records get the span's context; not where their headers are another's, as a dead letter's. */
+  /** True if the records get the span's context; false if their headers must stay, as a dead letter's. */
   readonly isPropagated: boolean;
   readonly send: (records: readonly OutgoingRecord[]) => Promise<Result>;
   /** The name of why a send was rejected: few of them, for it becomes an attribute. */

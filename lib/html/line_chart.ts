@@ -6,7 +6,7 @@
 
 import { text } from "./parts.ts";
 
-/** Of the drawing; the page stretches it. */
+/** Size of the drawing; the page stretches it. */
 const HEIGHT = 100;
 
 export interface ChartLine {
@@ -17,11 +17,11 @@ export interface ChartLine {
 }
 
 export interface LineChart {
-  /** What is shown, for those who do not see it. */
+  /** Description for screen readers. */
   readonly name: string;
   /** At least one, all with as many values. */
   readonly lines: readonly ChartLine[];
-  /** What each point says under the pointer. */
+  /** Text that each point shows under the pointer. */
   readonly notes: readonly string[];
   /** Below the chart, from its left to its right end, at equal distances. */
   readonly labels: readonly string[];

@@ -25,7 +25,7 @@ export interface ActiveSegmentOptions {
   readonly number: number;
   readonly bytes: number;
   readonly edges: SegmentEdges;
-  /** Whether to compute the SHA-256 of appended bytes (1 s per GB); not needed if segments are never closed. */
+  /** True to compute the SHA-256 of appended bytes (1 s per GB); not needed if segments are never closed. */
   readonly isHashed: boolean;
 }
 

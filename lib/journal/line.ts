@@ -25,12 +25,12 @@ export type EventType =
   | "message.received.deserialization_error"
   | "message.received.validation_error";
 
-/** What the tracker found when it looked at a record's value. */
+/** The tracker's verdict on a record's value. */
 export interface Verdict {
   readonly eventType: EventType;
-  /** Whether the value is UTF-8, byte for byte; a null value counts as such. */
+  /** True if the value is valid UTF-8, or null. */
   readonly isText: boolean;
-  /** Whether the value is JSON of an object. */
+  /** True if the value is a JSON object. */
   readonly deserialized: boolean;
   /**
    * Leaves `order_full` out though the value deserialized: common JSON readers do not agree on it, and one such value
@@ -70,7 +70,7 @@ const FIELDS = {
   timestamp: ',"kafka_timestamp":',
 } as const;
 
-/** What the lines of a batch have in common. */
+/** The fields that all lines of a batch share. */
 type LinePlace = Pick<KafkaRecord, "topic" | "partition" | "leaderEpoch">;
 
 /**
@@ -177,7 +177,7 @@ function headersField(headers: readonly RecordHeader[]): string {
 export class EventWriter {
   #text = "";
 
-  /** What was written. */
+  /** The lines. */
   get lines(): Uint8Array<ArrayBuffer> {
     return ENCODER.encode(this.#text);
   }
@@ -193,7 +193,7 @@ export class EventWriter {
   }
 }
 
-/** What a line of a journal says of a record; a journal of the founding project's Go tracker has only the first fields. */
+/** A record as its journal line has it; journals of the founding project's Go tracker have only the first fields. */
 export interface JournaledRecord {
   /** The topic's name. */
   readonly topic: string;
@@ -203,12 +203,12 @@ export interface JournaledRecord {
   readonly offset: number;
   /** As it came, byte for byte; null is a tombstone, unless `omittedValue` is there. */
   readonly value: Uint8Array | null;
-  /** What stood in the value, where it was too large to be kept. */
+  /** Replacement for a value that was too large to keep. */
   readonly omittedValue?: OmittedBytes;
   /** Absent where the line was written by a tracker that does not keep them. */
   readonly details?: {
     readonly key: Uint8Array | null;
-    /** What stood in the key, where it was too large to be kept. */
+    /** Replacement for a key that was too large to keep. */
     readonly omittedKey?: OmittedBytes;
     readonly headers: readonly RecordHeader[];
     readonly timestampMs: number;

@@ -17,7 +17,7 @@ import { KERNEL_BASE64 } from "./module.ts";
 export interface RecordsSource {
   readonly bytes: Uint8Array;
   readonly baseOffset: number;
-  /** That of the batch: the base of the records' own, or the broker's, which replaces them. */
+  /** The batch's timestamp: the base of the records' timestamps, or the broker's, which replaces them. */
   readonly timestamp: bigint;
   readonly isAppendTime: boolean;
 }
@@ -33,7 +33,7 @@ export interface RecordsPlace {
 export interface LineOptions {
   /** A line's text between its values, in the order of `lineTexts` in `lib/journal/line.ts`. */
   readonly texts: readonly Uint8Array[];
-  /** What values have to follow; they then stand in the line a second time. Undefined takes any. */
+  /** Plan that values must follow; they then appear in the line a second time. Undefined accepts any value. */
   readonly plan: Uint8Array | undefined;
   /** Records before this offset are left out. */
   readonly start: number;
@@ -43,11 +43,11 @@ export interface LineOptions {
 export interface WrittenLines extends RecordsPlace {
   readonly lines: Uint8Array;
   readonly lineCount: number;
-  /** Of line `index`: the timestamp at `2 * index`. */
+  /** Timestamp of line `index` at `2 * index`. */
   readonly timestamps: Float64Array;
-  /** Of line `index`: where it ends in `lines`, at `4 * index + 2`. */
+  /** End of line `index` in `lines` at `4 * index + 2`. */
   readonly lineEnds: Uint32Array;
-  /** Whether the record at this place is the caller's to write. */
+  /** True if the caller has to write the record at this place. */
   readonly isStopped: boolean;
 }
 
@@ -84,7 +84,7 @@ const STOPPED = 1;
 const BROKEN = 3;
 const CRC_BYTES_A_CALL = 256 * 1024;
 
-/** What a call was given stays in the kernel's memory; if the next is given the same, it is not copied again. */
+/** A call's arguments stay in the kernel's memory; if the next call has the same, they are not copied again. */
 class Kernel {
   readonly #exports: KernelExports;
   readonly #memory: Uint8Array;
@@ -118,14 +118,14 @@ class Kernel {
     return crc >>> 0;
   }
 
-  /** Whether bytes are that many records, whole, and nothing else. */
+  /** Reports whether bytes are exactly that many whole records. */
   areRecords(bytes: Uint8Array, count: number): boolean {
     this.#input = undefined;
     this.#load(bytes);
     return this.#exports.areRecords(bytes.length, count) !== 0;
   }
 
-  /** Whether a value is UTF-8 and surely follows a plan. */
+  /** Reports whether a value is UTF-8 and certainly follows a plan. */
   isSure(value: Uint8Array, plan: Uint8Array): boolean {
     if (value.length > this.inputBytesMax) return false;
     this.#input = undefined;

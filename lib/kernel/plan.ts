@@ -60,7 +60,7 @@ const TERMS_MAX = 16;
 /** The kernel compares names eight bytes at a time. */
 const NAME_PADDING_BYTES = 8;
 
-/** What the rules of an object, or of a list's items, need. */
+/** Memory and program for the rules of an object, or of a list's items. */
 interface ObjectRules {
   /** Addresses by the numbers' paths. */
   readonly slots: Map<string, number>;

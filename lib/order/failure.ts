@@ -6,11 +6,11 @@
 
 import { isJsonObject } from "../json.ts";
 
-/** {@link describeFailures} names at most so many failures ... */
+/** Maximum number of failures in {@link describeFailures}. */
 const DESCRIBED_FAILURES_MAX = 10;
-/** ... and its line is at most so many characters long. */
+/** Maximum length of its line in characters. */
 const DESCRIPTION_LENGTH_MAX = 1_000;
-/** A value of a message is quoted up to so many characters. */
+/** Maximum length of a quoted value in characters. */
 const QUOTED_LENGTH_MAX = 40;
 
 /** The names of the rules; a dead letter's reason and a test say which one failed. */
@@ -42,7 +42,7 @@ export interface OrderFailure {
   readonly path: string;
   /** Which one. */
   readonly rule: OrderRule;
-  /** What would be right, in words. */
+  /** The expectation in words. */
   readonly expected: string;
   /** The value seen, cut to a sane length; text is quoted but not yet safe for a terminal. */
   readonly actual: string;
@@ -100,7 +100,7 @@ export function describeValue(value: unknown): string {
   return isJsonObject(value) ? "an object" : String(value);
 }
 
-/** Whether a value is a finite number. */
+/** Reports whether a value is a finite number. */
 export function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }

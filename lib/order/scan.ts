@@ -16,7 +16,7 @@ import {
 } from "./schema.ts";
 import { SUM_RULES } from "./sums.ts";
 
-/** What the kernel checks in an order: the schema, and the sums. */
+/** The kernel's checks of an order: the schema and the sums. */
 export const ORDER_PLAN: Uint8Array = compilePlan(ORDER_SCHEMA, {
   forms: new Map([
     [NOT_BLANK_PATTERN, "notBlank"],

@@ -126,7 +126,7 @@ export type Immutable<Value> = Value extends readonly (infer Element)[]
 export type Order = Immutable<Static<typeof ORDER_SCHEMA>>;
 /** One line of an order. */
 export type OrderItem = Order["items"][number];
-/** What an order says of its message. */
+/** The metadata of an order's message. */
 export type OrderMetadata = NonNullable<Order["metadata"]>;
 /** The customer as an order carries it. */
 export type CustomerInfo = Order["customer_info"];

@@ -21,12 +21,12 @@ export const SUM_RULES: readonly SumRule[] = [
   { amount: "total", operation: "sum", terms: ["sub_total", "tax", "shipping_fee"] },
 ];
 
-/** What the sums are made of. */
+/** The amounts in the sums. */
 export type OrderAmounts = Pick<Order, "sub_total" | "tax" | "shipping_fee" | "total"> & {
   readonly items: readonly Pick<OrderItem, "quantity" | "unit_price" | "total_price">[];
 };
 
-/** Whether the sums are right, of a value whose types are known to be. {@link sumFailures} says the same of any value. */
+/** Reports whether the sums are right in a value with valid types. {@link sumFailures} takes any value. */
 export function sumsAgree(order: OrderAmounts): boolean {
   let subTotal = 0;
   for (const item of order.items) {

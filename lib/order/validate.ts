@@ -24,7 +24,7 @@ export const FAILURES_MAX = 1_000;
 /** The JSON parser's own message quotes the text; so much of it is kept. */
 const PARSE_ERROR_LENGTH_MAX = 200;
 
-/** What a message's text turned out to be. */
+/** The result of parsing and validating a message's text. */
 export type OrderJudgement =
   | { readonly kind: "order"; readonly order: Order }
   /** The text does not deserialize to an object. */

@@ -11,7 +11,7 @@ import { type BadKind, isDeadLetter } from "./bad_orders.ts";
 import type { DeliveryReport } from "./delivery.ts";
 
 /**
- * What `producer --json` prints. generated = acknowledged + failed + undelivered + unknown; a duplicate
+ * The object that `producer --json` prints. generated = acknowledged + failed + undelivered + unknown; a duplicate
  * made on purpose counts as generated too.
  */
 export interface ProducerSummary {
@@ -54,7 +54,7 @@ export interface ProducerSummary {
   readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary | null };
   /** Records that were spoilt on purpose, by kind. */
   readonly bad?: Readonly<Partial<Record<BadKind, number>>>;
-  /** Those of them that are in the topic and that the tracker dead-letters, as far as is known. */
+  /** Those of them that are stored and that the tracker will dead-letter, as far as is known. */
   readonly dead_letters_expected?: number;
   /**
    * Records whose send ended without an answer that can be trusted, and that were then looked for in the
@@ -89,7 +89,7 @@ export interface AccountsOptions {
   readonly startedAtMs: number;
   /** Latencies of orders that are due within it are kept apart. */
   readonly warmupMs?: number;
-  /** Whether records are spoilt on purpose. */
+  /** True if records are corrupted on purpose. */
   readonly isSpoiling?: boolean;
 }
 
@@ -140,7 +140,7 @@ export class Accounts {
     return this.#counts;
   }
 
-  /** Of the values of acknowledged orders. */
+  /** Bytes of the values of acknowledged orders. */
   get acknowledgedBytes(): number {
     return this.#acknowledgedBytes;
   }

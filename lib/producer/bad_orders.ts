@@ -8,7 +8,7 @@
 import { Random, STREAMS } from "../shop/random.ts";
 import type { ShopOrder } from "../shop/shop.ts";
 
-/** What can be wrong with a record. */
+/** The ways to corrupt a record. */
 export type BadKind =
   /** The JSON text ends in the middle. */
   | "malformed-json"
@@ -43,7 +43,7 @@ export const DEFAULT_BAD_KINDS: readonly BadKind[] = BAD_KINDS.filter((kind) =>
   kind !== "oversize"
 );
 
-/** Whether the tracker dead-letters a record of this kind, once it is stored. */
+/** True if the tracker dead-letters a stored record of this kind. */
 export function isDeadLetter(kind: BadKind): boolean {
   return kind !== "duplicate" && kind !== "oversize";
 }
@@ -55,7 +55,7 @@ export interface BadOrdersOptions {
   readonly kinds: readonly BadKind[];
   /** May be the shop's seed: the draws are independent, see {@link STREAMS}. */
   readonly seed: number;
-  /** Values of the kind `oversize` have at least so many bytes. */
+  /** Minimum size in bytes of values of the kind `oversize`. */
   readonly oversizeBytes: number;
 }
 
@@ -68,7 +68,7 @@ const REQUIRED_FIELDS = [
   "total",
   "customer_info",
 ] as const;
-/** What a wrong total is off by, in cents: well above the cent that the contract allows. */
+/** Error of a wrong total in cents, well above the cent that the contract allows. */
 const WRONG_BY_CENTS_MIN = 100;
 const WRONG_BY_CENTS_MAX = 10_000;
 const NOT_UTF8 = 0xff;
@@ -85,7 +85,7 @@ export class BadOrders {
     this.#random = new Random(options.seed, { stream: STREAMS.badOrders });
   }
 
-  /** What is to be wrong with the next record; undefined where nothing is. */
+  /** Returns how to corrupt the next record; undefined for a good one. */
   draw(): BadKind | undefined {
     if (this.#random.unit() * 100 >= this.#options.percent) return undefined;
     return this.#pick(this.#options.kinds);

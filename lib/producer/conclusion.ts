@@ -14,7 +14,7 @@ import { nounOf } from "./payload/payload_options.ts";
 import type { PayloadError, RecordSource } from "./payload/source.ts";
 import { describeThreshold, type JudgedThreshold, judgeThresholds } from "./thresholds.ts";
 
-/** What `producer --json` prints. */
+/** The object that `producer --json` prints. */
 export interface ProducerResult extends ProducerSummary {
   /** Records to which `--key-field` gave no key. Absent without the option. */
   readonly without_key?: number;
@@ -27,9 +27,9 @@ export interface Conclusion {
   /** `order` or `record`: what the run sent. */
   readonly noun: string;
   readonly thresholdLines: readonly string[];
-  /** What makes the run a failure, and after that, the thresholds that were crossed. */
+  /** Reasons for a failed run, followed by the thresholds that were crossed. */
   readonly problems: readonly string[];
-  /** What is no failure, and yet changes what the figures mean. */
+  /** Remarks that are no failures, but change what the figures mean. */
   readonly warnings: readonly string[];
   readonly exitCode: number;
 }

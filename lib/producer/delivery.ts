@@ -7,7 +7,7 @@
  * One send is in flight per partition, so orders of a key are stored in the order in which they were generated.
  *
  * The topic can change during a run. When it has other partitions or another id, no batch is sent until those in flight
- * have an outcome; then everything that waits is routed anew, in the order in which it was generated. While the topic
+ * have an outcome; then everything that waits is routed again, in the order in which it was generated. While the topic
  * does not exist, orders wait. An order is reported as acknowledged once it is known in which topic (`topic_watch.ts`).
  *
  * @module
@@ -80,7 +80,7 @@ interface Lane {
   readonly partition: number;
   readonly queue: PartitionQueue<Parcel>;
   isDraining: boolean;
-  /** Whether the batch that failed last is known not to be stored, and waits to be routed anew. */
+  /** True if the last failed batch is known not to be stored, and waits to be routed again. */
   isReturned: boolean;
   /** One past the last record that is known to be stored. */
   nextOffset: number;
@@ -104,7 +104,7 @@ export class Delivery {
   readonly #lanes: Lane[] = [];
   #unsettledCount = 0;
   #unsettledBytes = 0;
-  /** Whether the topic has changed and nothing is sent until what is in flight has an outcome. */
+  /** True if the topic has changed; nothing is sent until everything in flight has an outcome. */
   #isPaused = false;
   #isAbandoned = false;
   #wakeSettled: (() => void)[] = [];

@@ -1,5 +1,5 @@
 /**
- * What a person sees of a run: each delivery at low rates, counts at high ones, and the summary.
+ * Shows a run: each delivery at low rates, counts at high ones, and the summary.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { DeliveryReport } from "./delivery.ts";
 /** Reports a second up to which each one is shown; after a second with more of them the next shows none. */
 const SHOWN_A_SECOND_MAX = 10;
 const STATUS_INTERVAL_MS = 500;
-/** What a timer may be late is no falling behind. */
+/** A timer's usual delay does not count as falling behind. */
 const BEHIND_MS_MIN = 100;
 /** Nor is a short wait for room. */
 const BUFFER_FULL_MS_MIN = 100;
@@ -21,7 +21,7 @@ const BUFFER_FULL_MS_MIN = 100;
 export interface ProducerDisplayOptions {
   readonly topic: string;
   readonly accounts: Accounts;
-  /** What the run sends: `order` or `record`. */
+  /** Noun for what the run sends: `order` or `record`. */
   readonly noun: string;
   /** Progress alone, on standard error: standard output is for the JSON object. */
   readonly isProgressOnly: boolean;

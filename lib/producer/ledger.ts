@@ -24,7 +24,7 @@ export interface LedgerEntry {
   readonly sequence: number;
   readonly partition: number;
   readonly offset: number;
-  /** Of the value, in hexadecimal. */
+  /** SHA-256 of the value, in hexadecimal. */
   readonly sha256: string;
   readonly topic_id?: string;
 }

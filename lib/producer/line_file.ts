@@ -1,5 +1,5 @@
 /**
- * A file of lines beside the topic, which must never stop the run: what cannot be written, as on a full disk,
+ * A file of lines next to the topic, which must never stop the run: what cannot be written, as on a full disk,
  * waits in memory and is tried again, up to a bound. A file that ends incomplete still ends with a whole line.
  *
  * @module
@@ -8,7 +8,7 @@
 const RETRY_INTERVAL_MS = 1_000;
 const NEWLINE = 0x0a;
 const ENCODER = new TextEncoder();
-/** What waits in memory while the file cannot be written; lines beyond it are left out, and counted. */
+/** Maximum bytes that wait in memory while the file cannot be written; further lines are dropped and counted. */
 const WAITING_CHARS_MAX = 64 * 1024 * 1024;
 
 export interface LineFileOptions {

@@ -1,5 +1,5 @@
 /**
- * The files that a run of the producer writes, beside the topic.
+ * The files that a producer run writes.
  *
  * @module
  */

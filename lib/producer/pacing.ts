@@ -91,7 +91,7 @@ function slopesOf(stages: readonly Stage[]): readonly Slope[] {
   return slopes;
 }
 
-/** What a sum of stages may be off by in floating point; no order is due for it. */
+/** Maximum floating-point error of a sum of stages; no order is due for it. */
 const COUNT_SLACK = 1e-6;
 
 /** How many orders are due by a time, of this stage and all before it. */

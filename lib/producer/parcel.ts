@@ -19,7 +19,7 @@ export interface Parcel {
   readonly headers?: readonly RecordHeader[];
   /** When the order was due, in milliseconds of `performance.now()`: what latency is counted from. */
   readonly plannedAtMs: number;
-  /** What is wrong with it on purpose. */
+  /** The way in which it was corrupted on purpose. */
   readonly bad?: BadKind;
   /** Present on records that are not orders of the shop. */
   readonly isOwn?: true;

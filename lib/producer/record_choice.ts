@@ -1,5 +1,5 @@
 /**
- * What a run sends, as its options have it: orders of the shop, or records of the user's own.
+ * Chooses what a run sends by its options: orders of the shop, or the user's own records.
  *
  * @module
  */

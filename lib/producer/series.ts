@@ -13,7 +13,7 @@ import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
 import type { DeliveryReport } from "./parcel.ts";
 import { createReplacing } from "./replaced_file.ts";
 
-/** What happened in a second; the counts of all rows add up to the accounts. */
+/** The figures of one second; the counts of all rows add up to the accounts. */
 export interface SecondRow {
   /** When it ended, since the start. */
   readonly seconds: number;
@@ -23,7 +23,7 @@ export interface SecondRow {
   readonly acknowledged: number;
   /** Failed, undelivered, or unknown. */
   readonly notAcknowledged: number;
-  /** Of the values that were acknowledged. */
+  /** Bytes of the acknowledged values. */
   readonly acknowledgedBytes: number;
   /** Records that waited or were on their way at its end. */
   readonly inFlight: number;
@@ -94,7 +94,7 @@ export class SecondSeries {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** At which second the open row ends. */
   #second = 0;
-  /** What earlier rows have of the accounts. */
+  /** The accounts already in earlier rows. */
   #before = NOTHING;
   #hasRows = false;
 

@@ -51,14 +51,14 @@ export interface Threshold {
   readonly unit: Unit;
 }
 
-/** What `--json` has of a threshold, in `fail_if`. */
+/** A threshold in the `fail_if` of `--json`. */
 export interface JudgedThreshold {
   /** As `p99>200ms`, without spaces. */
   readonly condition: string;
   readonly metric: string;
   readonly operator: string;
   readonly limit: number;
-  /** Of `limit` and `value`; empty for a count. */
+  /** Unit of `limit` and `value`; empty for a count. */
   readonly unit: string;
   /** Null without data. */
   readonly value: number | null;

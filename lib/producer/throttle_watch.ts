@@ -28,12 +28,12 @@ export class ThrottleWatch {
     return this.#totalMs - Math.max(0, this.#untilMs - this.#now());
   }
 
-  /** Whether sends wait for the end of a throttle. */
+  /** True while sends wait for the end of a throttle. */
   get isThrottled(): boolean {
     return this.#now() < this.#untilMs + GRACE_MS;
   }
 
-  /** Takes note that a broker accepts no request for so many milliseconds. */
+  /** Notes that a broker accepts no requests for this many milliseconds. */
   note(throttleMs: number): void {
     const nowMs = this.#now();
     const untilMs = Math.max(this.#untilMs, nowMs + throttleMs);

@@ -16,7 +16,7 @@ import type { TopicDescription } from "../kafka/cluster_answers.ts";
 export type Topic = Pick<TopicDescription, "topicId" | "partitionCount">;
 
 export interface TopicChange extends Topic {
-  /** Whether the topic was deleted and created again: it has another id, and nothing of what was in it. */
+  /** True if the topic was deleted and created again: it has another id and none of its old records. */
   readonly isRecreated: boolean;
 }
 
@@ -71,7 +71,7 @@ export class TopicWatch<Batch extends SentBatch> {
     return this.#topic;
   }
 
-  /** Whether the topic has been missing for a second or longer. */
+  /** True if the topic has been missing for a second or longer. */
   get isMissing(): boolean {
     return this.#isMissing;
   }

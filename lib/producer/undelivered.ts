@@ -47,7 +47,7 @@ function openFile(path: string): Deno.FsFile {
   return Deno.openSync(path, { read: true, append: true, create: true, mode: 0o600 });
 }
 
-/** What was spoilt, or is the user's own, may be no JSON, and would spoil the line. */
+/** Corrupted values and the user's own may not be JSON, and would break the line. */
 function contentOf(parcel: Parcel): string {
   const { value, bad, isOwn } = parcel;
   if (isOwn) return `"record":${JSON.stringify(ownRecord(parcel))}`;

@@ -74,7 +74,7 @@ export interface RedriveProgress {
 /** Bounds of a transaction: it holds back readers of the topic, and is sent again as a whole if it fails. */
 const LETTERS_MAX = 1_000;
 const TRANSACTION_BYTES_MAX = 4 * 1024 * 1024;
-/** Letters that are settled together, sent or not: progress is shown, and a stop is noticed, after so many. */
+/** Letters settled together, sent or not; progress is shown and a stop is noticed after each group. */
 const SETTLED_MAX = 10_000;
 /** Half of what a broker accepts by default (`max.message.bytes`). */
 const SEND_BYTES_MAX = 512 * 1024;
@@ -303,7 +303,7 @@ class RedriveRun {
     }
   }
 
-  /** Waits before the run is resumed after the last settled batch. Throws if that is of no use. */
+  /** Waits before the run is resumed after the last settled batch. Throws if a retry cannot succeed. */
   async #waitAfter(error: unknown): Promise<void> {
     const failure = failureOf(error);
     if (failure === "fenced") throw new RedriveFencedError(this.#options.deadLetterTopic, error);

@@ -45,7 +45,7 @@ const CLAIM_KEY = "claim";
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
-/** What was redriven to one target topic. Entries of other targets are ignored. */
+/** The records redriven to one target topic. Entries of other targets are ignored. */
 export class RedriveLog {
   /** The records that were redriven, by any of their letters. */
   readonly sources = new SourceRecords();

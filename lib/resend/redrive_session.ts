@@ -49,7 +49,7 @@ export class RedriveSession implements AsyncDisposable {
     });
   }
 
-  /** What was redriven, by this run and by others, up to the last read. */
+  /** Everything redriven by this run and by others, up to the last read. */
   get log(): RedriveLog {
     return this.#session.log;
   }

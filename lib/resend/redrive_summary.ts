@@ -58,14 +58,14 @@ export interface RedriveSummary {
   readonly would_redrive: number;
   /** Letters whose record was sent to the same topic before, by this letter or another one. */
   readonly already_redriven: number;
-  /** Of these, letters whose record was sent by another letter. */
+  /** Those of them whose record was sent by another letter. */
   readonly repeats: number;
   /** Selected, and not sent. */
   readonly skipped: number;
   readonly skipped_by: Readonly<Record<Skipped, number>>;
   /** The first {@link SKIPPED_EXAMPLES_MAX}. */
   readonly skipped_letters: readonly SkippedLetter[];
-  /** Of `skipped`, letters whose record the target refused. The next redrive tries them again. */
+  /** Skipped letters whose record the target refused. The next redrive tries them again. */
   readonly refused: number;
   /** By Kafka's name of the error. */
   readonly refused_by: Readonly<Record<string, number>>;

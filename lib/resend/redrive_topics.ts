@@ -14,7 +14,7 @@ import { transactionalIdOf } from "./redrive_session.ts";
 const MISSING_ATTEMPTS_MAX = 10;
 const MISSING_WAIT_MS = 250;
 
-/** What is done, for messages. */
+/** The action, for messages. */
 export interface ResendWords {
   readonly name: string;
   readonly done: string;

@@ -10,7 +10,7 @@
  *
  * A replay goes on from the progress of an earlier run if that run was of the same selection, to the same topic (by its
  * id), and if what it sent is where this one would begin: then its records are a beginning of ours in each partition.
- * If retention or an operator has deleted all of them since, the progress is stale, and the replay begins anew.
+ * If retention or an operator has deleted all of them since, the progress is stale, and the replay starts over.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export interface ReplayOptions {
   readonly query: Query;
   /** Stands for all that was asked for: a run goes on only from one with the same. */
   readonly selection: string;
-  /** Whether the same selection leaves out older records as time goes by (`--since 2h`). */
+  /** True if the same selection matches fewer records as time passes (`--since 2h`). */
   readonly isMoving: boolean;
   readonly manner: Manner;
   /** Creates the topic if it is missing, with as many partitions as the source has, or as many as are given. */
@@ -296,7 +296,7 @@ class Replay {
     );
   }
 
-  /** Whether the records that were sent are those that the plan begins with, in each partition. */
+  /** Reports whether the records already sent are the beginning of the plan in each partition. */
   #isOurs(progress: Progress): boolean {
     const { plan, options: { isMoving, source } } = this.#parts;
     return [...progress.offsets].every(([key, sent]) => {

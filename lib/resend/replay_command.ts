@@ -101,7 +101,7 @@ export function replayCommand(): Command {
     .addOption(
       new Option(
         "--partition-count <n>",
-        "with --create-topics: so many partitions (default: what journal, status, and cluster tell)",
+        "number of partitions with --create-topics (default: as many as the records' topic had)",
       ).argParser(integerParser({ min: 1, max: PARTITION_COUNT_MAX })),
     );
   addSelectionOptions(command)

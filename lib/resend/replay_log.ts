@@ -41,7 +41,7 @@ export interface Move {
   readonly count: number;
 }
 
-/** What one replay has put on the target, by {@link sourceKey}. */
+/** The records that one replay has put on the target, by {@link sourceKey}. */
 export class Progress {
   readonly moves = new Map<string, { readonly source: SourcePartition; readonly moves: Move[] }>();
   readonly offsets = new Map<string, IntervalSet>();

@@ -43,7 +43,7 @@ export interface PlannedPartition {
   readonly pieces: readonly Piece[];
 }
 
-/** What speaks against a record, and the first record against which it does. */
+/** An objection to records, and the first record that has it. */
 export interface Objection {
   readonly count: number;
   readonly example: string;
@@ -80,7 +80,7 @@ interface Run {
   readonly objections: Map<string, Objection>;
 }
 
-/** What the lines of one journal said last of a partition. */
+/** The latest state of a partition in one journal's lines. */
 interface JournalState {
   epoch: number | undefined;
   /** Offsets of lines without an epoch. */

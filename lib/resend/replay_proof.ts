@@ -54,7 +54,7 @@ export interface ProofOptions {
   readonly progress: Progress;
   readonly recordOf: (hit: Hit) => OutgoingRecord;
   readonly keepsTimestamps: boolean;
-  /** Whether others may have records in the topic; then they are not looked at. */
+  /** True if the topic may hold other records, which are then ignored. */
   readonly isShared: boolean;
   readonly onRead?: (done: number, total: number) => void;
 }

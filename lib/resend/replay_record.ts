@@ -12,7 +12,7 @@ import type { Hit } from "../search/query.ts";
 export const REPLAYED_HEADER = "orderflow.replayed.from";
 
 export interface Manner {
-  /** Whether a record stays in its partition; else its key decides. */
+  /** True if a record stays in its partition; otherwise its key decides. */
   readonly partitions: "same" | "key";
   readonly timestamps: "keep" | "now";
   /** Adds {@link REPLAYED_HEADER}. */

@@ -66,7 +66,7 @@ export interface RunOptions {
   readonly chooseProgress: () => Promise<Progress>;
   /** Records a second; not limited if undefined. */
   readonly rate?: number | undefined;
-  /** Of a batch. */
+  /** Records per batch. */
   readonly bytesMax: number | undefined;
   /** Records in one transaction. */
   readonly recordsMax?: number | undefined;
@@ -112,7 +112,7 @@ export class ReplayRun {
     this.#sizer = new BatchSizer(Math.min(SEND_BYTES_MAX, Math.floor(bytesMax / 2)));
   }
 
-  /** What the log said last. */
+  /** The log's latest entries. */
   get progress(): Progress {
     return this.#progress ?? new Progress();
   }
@@ -244,7 +244,7 @@ export class ReplayRun {
     );
   }
 
-  /** Waits before the run is resumed after the last transaction. Throws if that is of no use. */
+  /** Waits before the run is resumed after the last transaction. Throws if a retry cannot succeed. */
   async #waitAfter(error: unknown): Promise<void> {
     const failure = failureOf(error);
     if (failure === "fenced") throw new ReplayFencedError(this.#options.target.topic, error);

@@ -84,7 +84,7 @@ export class ReplaySource implements Disposable {
     this.#files[Symbol.dispose]();
   }
 
-  /** What could not be read, each once. */
+  /** Files and lines that could not be read, each once. */
   get problems(): readonly string[] {
     return [...this.#problems];
   }

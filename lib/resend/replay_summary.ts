@@ -1,5 +1,5 @@
 /**
- * What a replay did, as one JSON object and as lines.
+ * The summary of a replay, as one JSON object and as lines.
  *
  * @module
  */
@@ -16,12 +16,12 @@ export interface ReplaySummary {
   /** Null if a dry run found no topic. */
   readonly topic_id: string | null;
   readonly partitions: number;
-  /** Whether the topic was created, or would be. */
+  /** True if the topic was created, or would be in a dry run. */
   readonly created: boolean;
   readonly dry_run: boolean;
   /** Records of the journal that were asked for, each counted once. */
   readonly selected: number;
-  /** Of these, records that a dry run would send; 0 in other runs. */
+  /** Records that a dry run would send; 0 in other runs. */
   readonly would_replay: number;
   /** Records that this run sent. */
   readonly sent: number;
@@ -58,7 +58,7 @@ export interface ReplaySummary {
   readonly seconds: number;
   /** False if the run was stopped before its end. */
   readonly complete: boolean;
-  /** Whether the topic holds what was asked for, each record once and as it was; of a dry run, whether it could. */
+  /** True if the topic holds the selected records, each once and unchanged; in a dry run, if it could. */
   readonly ok: boolean;
 }
 

@@ -18,7 +18,7 @@ import { NO_TIMESTAMP } from "./replay_record.ts";
 
 /** Kafka's own default of `max.message.bytes`. */
 const MESSAGE_BYTES_DEFAULT = 1_048_588;
-/** By so much a size is estimated too high, at most, beside 8 bytes a header. */
+/** Maximum overestimate of a size in bytes, plus 8 bytes per header. */
 const ESTIMATE_EXCESS_BYTES = 32;
 const HEADER_EXCESS_BYTES = 8;
 /** For the header of a batch, and for that of `--mark`. */
@@ -37,9 +37,9 @@ const SETTINGS = [
 ];
 
 export interface TargetCheck {
-  /** Of each record, the names of {@link REFUSALS} and {@link WARNINGS}. */
+  /** Names of {@link REFUSALS} and {@link WARNINGS} that apply to each record. */
   readonly judge: Judge;
-  /** Of a batch; undefined if it is not known. */
+  /** Maximum size of a batch in bytes; undefined if not known. */
   readonly bytesMax: number | undefined;
   readonly settings: ReadonlyMap<string, string>;
   readonly warnings: readonly string[];
@@ -50,7 +50,7 @@ interface Asked {
   readonly keepsTimestamps: boolean;
 }
 
-/** What of the records the topic would refuse, by the setting that does it. */
+/** Records that the topic would refuse, by the setting responsible. */
 const REFUSALS: Readonly<Record<string, string>> = {
   "max.message.bytes": "are too large for it: raise it",
   "message.timestamp.before.max.ms":
@@ -119,7 +119,7 @@ function judgeOf(settings: ReadonlyMap<string, string>, { keepsTimestamps }: Ask
   };
 }
 
-/** A batch of the record alone takes so many bytes at least. */
+/** Minimum size in bytes of a batch with only this record. */
 function leastBytesOf({ record: { value, details } }: Hit): number {
   const { key = null, headers = [] } = details ?? {};
   const excess = ESTIMATE_EXCESS_BYTES + HEADER_EXCESS_BYTES * headers.length;

@@ -18,7 +18,7 @@ export interface TransactionalSender extends AsyncDisposable {
   commit(): Promise<void>;
 }
 
-/** What the log's entries say, as far as it was read. */
+/** The log's entries up to the last read. */
 export interface ResendLog {
   /** Adds an entry; each is given once. */
   read(entry: KafkaRecord): void;
@@ -31,7 +31,7 @@ export interface ResendSessionOptions<Log, Sender> {
   readonly reader: TopicReader;
   readonly logTopic: string;
   readonly log: Log;
-  /** What is done with records, for messages: `redriven`. */
+  /** Verb for messages, such as `redriven`. */
   readonly done: string;
   readonly openSender: () => Promise<Sender>;
 }
@@ -47,7 +47,7 @@ const MARKERS_POLL_MS = 20;
 
 export class ResendSession<Log extends ResendLog, Sender extends TransactionalSender>
   implements AsyncDisposable {
-  /** What was sent, by this run and by others, up to the last read. */
+  /** Everything sent by this run and by others, up to the last read. */
   readonly log: Log;
   readonly #options: ResendSessionOptions<Log, Sender>;
   #position = 0;

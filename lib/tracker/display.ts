@@ -1,5 +1,5 @@
 /**
- * What a person sees of a tracker: each order in a few lines at low rates, counts at high ones.
+ * Shows a tracker's work: each order in a few lines at low rates, counts at high ones.
  *
  * @module
  */

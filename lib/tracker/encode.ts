@@ -17,7 +17,7 @@ import type { FreshRecords } from "./fresh_records.ts";
 import { judgeRecord, takeAnyRecord } from "./judge.ts";
 
 export interface EncodeContext extends EventContext {
-  /** Whether values are judged as orders, or taken as they are. */
+  /** `order` validates values as orders; `none` accepts any. */
   readonly schema: "order" | "none";
 }
 

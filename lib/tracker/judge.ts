@@ -1,5 +1,5 @@
 /**
- * What the tracker makes of a record's value: an order, or a failure with a name.
+ * Turns a record's value into an order, or a named failure.
  *
  * @module
  */

@@ -32,7 +32,7 @@ import { trackerMetrics } from "./prometheus_metrics.ts";
 import { StatusFile } from "./status_file.ts";
 import { Tracker } from "./tracker.ts";
 
-/** What a tracker reads, where it keeps it, and who is told. */
+/** Options of a tracker: its topic, its folder, and its listeners. */
 export interface OpenTrackerOptions {
   /** The way to the cluster. */
   readonly connection: KafkaConnection;
@@ -49,7 +49,7 @@ export interface OpenTrackerOptions {
   readonly logs: string;
   /** A segment of the journal is closed before it would grow beyond this; undefined: never. */
   readonly rotateBytes?: number | undefined;
-  /** Whether closed segments are compressed, in the background. */
+  /** True to compress closed segments in the background. */
   readonly compress?: boolean | undefined;
   /** Closed segments older than this are removed, their records held on; undefined: never. */
   readonly keepMs?: number | undefined;
@@ -57,11 +57,11 @@ export interface OpenTrackerOptions {
   readonly from: "earliest" | "latest";
   /** Undefined where bad records are only journaled. */
   readonly deadLetterTopic: string | undefined;
-  /** Whether log lines may quote values of records. Default: false. */
+  /** True if log lines may quote values of records. Default: false. */
   readonly logValues?: boolean;
   /** The least that is logged. */
   readonly logLevel: LogLevelName;
-  /** Whether the caller reports dead letters itself; then their log lines go to `tracker.log` only. Default: false. */
+  /** True if the caller reports dead letters itself; their log lines then go to `tracker.log` only. Default: false. */
   readonly showsDeadLetters?: boolean;
   /** `none` journals a topic that holds no orders, and finds no fault with it. */
   readonly schema: "order" | "none";
@@ -73,7 +73,7 @@ export interface OpenTrackerOptions {
 
 /** A tracker that is ready to run; disposing of it closes all that was opened. */
 export interface OpenedTracker extends AsyncDisposable {
-  /** What it has counted. */
+  /** The tracker's counts. */
   readonly metrics: TrackerCounts;
   /** Why nothing is done at the moment; undefined where records are journaled, or none are there to be. */
   readonly notReadyReason: string | undefined;

@@ -94,17 +94,17 @@ export class Tracker {
     return this.#consumer.isCommitted;
   }
 
-  /** What this tracker is doing, whether it is ready, and why not. */
+  /** The tracker's state and readiness, with reasons. */
   get standing(): Standing {
     return this.#watch.standing;
   }
 
-  /** What `tracker.status` says. */
+  /** The content of `tracker.status`. */
   get report(): TrackerReport {
     return this.#watch.report;
   }
 
-  /** Runs until {@link stop}; rejects where going on is of no use. */
+  /** Runs until {@link stop}; rejects if it cannot continue. */
   async run(): Promise<void> {
     using _watching = this.#watch.start();
     await Promise.race([this.#consumer.run(), this.#failed.promise]);

@@ -29,12 +29,12 @@ import { withHeartbeats } from "./with_heartbeats.ts";
 /** Where a partition is read, and the leader epoch of the record before, as far as it is known. */
 type Place = Pick<LogPosition, "offset" | "epoch">;
 
-/** What a pipeline asks its member, and tells it. */
+/** A pipeline's questions to its member, and its notifications. */
 export interface PipelineOptions {
   readonly topic: string;
   readonly topicId: () => string;
   readonly consumer: Pick<Consumer, "pause" | "resume" | "seek">;
-  /** Whether the member has the partition still. */
+  /** True while the member has the partition. */
   readonly isCurrent: () => boolean;
   /** Aborted when it has not. */
   readonly lost: AbortSignal;
@@ -65,14 +65,14 @@ export class PartitionPipeline {
   #safe: Place | undefined;
   /** The next offset to be fetched. */
   #next: Place | undefined;
-  /** Whether the log has to be asked before anything more is read. */
+  /** True if the log has to be asked before anything more is read. */
   #isMisplaced = false;
   /** Grows each time that the partition is read again from its safe position. */
   #pass = 0;
   /** Until it is read again: what was fetched before would be taken for what comes after the safe position. */
   #isRewinding = false;
   #batchesInFlight = 0;
-  /** Whether the last batch handed over became safe. */
+  /** Resolves with true if the last batch handed over became safe. */
   #tail = Promise.resolve(true);
   /** Called when a batch's work ends. */
   #onRoom: (() => void) | undefined;
@@ -112,7 +112,7 @@ export class PartitionPipeline {
     this.#resume();
   }
 
-  /** What is known of a fetch at this offset; undefined where it is not the next one: it is from before a seek. */
+  /** Returns the place of a fetch at this offset; undefined if it is from before a seek. */
   nextFetch(offset: number): Place | undefined {
     return this.#next?.offset === offset ? this.#next : undefined;
   }
@@ -267,7 +267,7 @@ export class PartitionPipeline {
     this.#tail = Promise.resolve(true);
     this.pause();
     await delay(REWIND_WAIT_MS, lost);
-    // After a join the partition has been placed anew, and resumed.
+    // A join has placed and resumed the partition.
     if (!isCurrent() || isStopping()) return;
     this.#isRewinding = false;
     this.#seek(offset);

@@ -29,7 +29,7 @@ import {
 
 export interface OutgoingBatch {
   readonly records: readonly OutgoingRecord[];
-  /** Of `COMPRESSION_CODES`. */
+  /** One of `COMPRESSION_CODES`. */
   readonly compression: number;
   readonly producerId: bigint;
   readonly producerEpoch: number;

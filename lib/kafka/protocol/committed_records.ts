@@ -22,7 +22,7 @@ export interface AbortedTransaction {
   readonly firstOffset: number;
 }
 
-/** What a fetch brought of a partition. */
+/** The fetched bytes of a partition. */
 export interface FetchedBytes {
   readonly topic: string;
   readonly partition: number;
@@ -40,13 +40,13 @@ export interface CommittedRecords {
   readonly spans?: readonly RecordSpan[];
   /** The offset of the last record that the part had when it was written; undefined where it is empty. */
   readonly lastOffset: number | undefined;
-  /** Whether nothing comes after it. */
+  /** True for the last part. */
   readonly isLast: boolean;
 }
 
 /** A part takes no further record beyond this; nearly always all that was fetched is one part. */
 const PART_BYTES_MAX = 16 * 1024 * 1024;
-/** What a record takes besides its value, about. */
+/** Approximate size in bytes of a record without its value. */
 const RECORD_OVERHEAD_BYTES = 200;
 
 /**

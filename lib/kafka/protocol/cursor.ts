@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What was fetched is not what a Kafka log can hold. */
+/** The fetched bytes cannot come from a Kafka log. */
 export class CorruptBatchError extends Error {
   override readonly name = "CorruptBatchError";
 }

@@ -20,7 +20,7 @@ export interface RecordSpan {
   readonly bytes: Uint8Array;
 }
 
-/** Whether a control batch ends its transaction by throwing the records away. */
+/** Reports whether a control batch aborts its transaction. */
 export function isAbortMarker(batch: RecordBatch): boolean {
   const cursor = new Cursor(batch.payload);
   const record = decodeRecord(cursor, { batch, topic: "", partition: 0 });

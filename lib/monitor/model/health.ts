@@ -33,7 +33,7 @@ export type HealthStatus = "healthy" | "unhealthy" | "stale" | "counting" | "no_
 export const BEHIND_BYTES_MIN = 1_000_000;
 
 /**
- * What the tracker is doing. While its status file is fresh, this is the tracker's own state: `starting`, `waiting`,
+ * The tracker's state. While its status file is fresh, this is the tracker's own state: `starting`, `waiting`,
  * `blocked`, and `stopping` are its own words (`lib/tracker/standing.ts`). Otherwise it is inferred: `running` if
  * messages arrive, `idle` if only its log continues, `stopped` after it logged its totals, `silent` if neither
  * journal nor log continue, and `absent` if there never was anything.

@@ -1,5 +1,5 @@
 /**
- * What the live page asks for, as JSON: the figures of `monitor --json`, and what the page shows beside them. Pure.
+ * The live page's data as JSON: the figures of `monitor --json`, and further details. Pure.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import { VERSION } from "../../version.ts";
 import { formatJson } from "./json_view.ts";
 
-/** Of what a search has found, the page lists this many, the newest. */
+/** Maximum matches of a search on the page, the newest first. */
 export const LISTED_COUNT_MAX = 200;
 
 export function formatWebFigures(snapshot: Snapshot, { folder }: { folder: string }): string {

@@ -30,7 +30,7 @@ export class PayloadFile implements RecordSource, Disposable {
   readonly #options: PayloadFileOptions;
   readonly #file: Deno.FsFile;
   readonly #isWhole: boolean;
-  /** What was read and not yet given out, from `#at` on. Never written to again: records are parts of it. */
+  /** Bytes read but not yet returned, from `#at` on. Never modified, because records are parts of it. */
   #bytes: Buffer = NOTHING;
   #at = 0;
   /** Records of this round, and whether one of them has bytes. */

@@ -18,7 +18,7 @@ const ENCODER = new TextEncoder();
 /** A value as a module gives it. Text is sent as UTF-8. */
 type Content = string | Uint8Array | null;
 
-/** What `nextRecord` is called with. */
+/** The argument of `nextRecord`. */
 interface ModuleRequest extends RecordRequest {
   /** Draws a number from 0 up to, but not including, 1; decided by the seed. */
   readonly random: () => number;
@@ -58,7 +58,7 @@ export async function loadPayloadModule(path: string, seed: number): Promise<Rec
   };
 }
 
-/** What was returned is no record. */
+/** The returned value is not a record. */
 class ShapeError extends Error {
   override readonly name = "ShapeError";
 }

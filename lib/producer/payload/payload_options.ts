@@ -13,7 +13,7 @@ import { type FieldPath, parseFieldPath } from "./key_field.ts";
 import type { PayloadOptions } from "./own_records.ts";
 
 const SOURCES = ["payloadFile", "payloadModule", "recordSize"] as const;
-/** What decides about the shop's orders, and about nothing else. */
+/** Options that affect only the shop's orders. */
 const OF_ORDERS = ["customers", "products", "countries", "bad", "badKinds"] as const;
 const ENCODER = new TextEncoder();
 
@@ -87,7 +87,7 @@ export function requireOneSource(command: Command): void {
   }
 }
 
-/** What a run sends: orders, or records of the user's own. */
+/** The source of a run's records: the shop, or the user's own. */
 export function nounOf(options: Pick<PayloadOptions, (typeof SOURCES)[number]>): string {
   return SOURCES.every((name) => options[name] === undefined) ? "order" : "record";
 }
