@@ -22,6 +22,9 @@ export interface OmittedBytes {
   readonly sha256: string;
 }
 
+/** The timestamp of a record without one, in Kafka's protocol. */
+export const NO_TIMESTAMP = -1;
+
 /** A record as it was read from a partition. */
 export interface KafkaRecord {
   /** The topic's name. */

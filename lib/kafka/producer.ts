@@ -21,7 +21,8 @@ import { type KafkaConnection, openClient, RETRY_WAITS } from "./client.ts";
 import { AUTHENTICATION_RETRY_WAIT_MS, authenticationFailureOf } from "./authentication_failure.ts";
 import { DeliveryError, fateOf, isAuthenticationFailure, reasonOf } from "./errors.ts";
 import { onFailedAttempt } from "./kafkajs/produce_request.ts";
-import { type Compression, COMPRESSION_CODES } from "./protocol/compress.ts";
+import { CODEC_NAMES } from "./protocol/batch_layout.ts";
+import type { Compression } from "./protocol/compress.ts";
 import type { OutgoingRecord } from "../record.ts";
 
 /** The broker's acknowledgement of a send. */
@@ -109,7 +110,7 @@ export class ReliableProducer {
       const report = await session.producer.send({
         topic,
         acks: ACKS_ALL,
-        compression: COMPRESSION_CODES[compression],
+        compression: CODEC_NAMES.indexOf(compression),
         messages,
       });
       const baseOffset = checkedBaseOffset(report, {

@@ -25,7 +25,8 @@ import {
   topicOption,
 } from "../cli/cli.ts";
 import { type ListenAddress, parseListenAddress } from "../cli/listen_address.ts";
-import { type Compression, COMPRESSION_CODES } from "../kafka/protocol/compress.ts";
+import { CODEC_NAMES } from "../kafka/protocol/batch_layout.ts";
+import type { Compression } from "../kafka/protocol/compress.ts";
 import type { LogLevelName } from "../log.ts";
 import { COUNTRY_CODES, type CountryCode } from "../shop/shop.ts";
 import { BAD_KINDS, type BadKind, DEFAULT_BAD_KINDS } from "./bad_orders.ts";
@@ -159,7 +160,7 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
     )
     .addOption(
       new Option("--compression <codec>", "compression of record batches")
-        .choices(Object.keys(COMPRESSION_CODES)).default("none"),
+        .choices(CODEC_NAMES).default("none"),
     )
     .addOption(
       new Option(

@@ -26,7 +26,6 @@
  * @module
  */
 
-import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import type { TopicDescription } from "../kafka/cluster_answers.ts";
@@ -37,7 +36,8 @@ import { type PartitionRange, TopicReader } from "../kafka/topic_reader.ts";
 import type { Logger } from "../log.ts";
 import { type OpenedLetter, openLetter } from "../tracker/opened_letter.ts";
 import { type Candidate, LetterBatch } from "./letter_batch.ts";
-import { failureOf, RedriveFencedError } from "./redrive_failure.ts";
+import { failureOf, Interruptions } from "./interruptions.ts";
+import { SEND_BYTES_MAX, TRANSACTION_BYTES_MAX } from "./resend_session.ts";
 import { leftOutBy, rangesOf, type Selection } from "./redrive_selection.ts";
 import { RedriveSession, type TransactionalSender } from "./redrive_session.ts";
 import { RedriveCounts, type RedriveSummary } from "./redrive_summary.ts";
@@ -71,24 +71,18 @@ export interface RedriveProgress {
   readonly redriven: number;
 }
 
-/** Bounds of a transaction: it holds back readers of the topic, and is sent again as a whole if it fails. */
+/** Records in one transaction. */
 const LETTERS_MAX = 1_000;
-const TRANSACTION_BYTES_MAX = 4 * 1024 * 1024;
 /** Letters settled together, sent or not; progress is shown and a stop is noticed after each group. */
 const SETTLED_MAX = 10_000;
-/** Half of what a broker accepts by default (`max.message.bytes`). */
-const SEND_BYTES_MAX = 512 * 1024;
-/** Failures in a row of brokers that answer. */
-const FAILURES_MAX = 60;
 /** Unclear failures in a row over a single record, after which it counts as refused. */
 const UNCLEAR_COUNT_MAX = 3;
-const RETRY_WAIT_MS = 50;
-const RETRY_WAIT_MS_MAX = 500;
 const PROGRESS_INTERVAL_MS = 500;
+
 /**
  * Redrives the selected letters that are in the topic now.
  *
- * @throws {RedriveFencedError} if another redrive has begun.
+ * @throws {FencedError} if another redrive has begun.
  * @throws {RefusedError} if a topic is missing or the cluster refuses; {BrokerUnreachableError} if no broker answers at
  * the start; {RangeError} if the selected partition does not exist.
  */
@@ -134,7 +128,7 @@ class RedriveRun {
   #batch: LetterBatch | undefined;
   /** Fewer than {@link #lettersMax} after the broker failed for no clear reason. */
   #batchCountMax: number;
-  #failureCount = 0;
+  readonly #interruptions: Interruptions;
   #unclearCount = 0;
   /** Records over which the broker fails each time, by the place of their letter. */
   readonly #suspects = new Map<string, Error>();
@@ -144,6 +138,11 @@ class RedriveRun {
     this.#parts = parts;
     this.#options = parts.options;
     this.#session = parts.session;
+    const { deadLetterTopic, log } = parts.options;
+    this.#interruptions = new Interruptions(
+      { name: "redrive", place: `of "${deadLetterTopic}"`, done: "redriven" },
+      log,
+    );
     this.#partitionOf = targetPartitioner(parts.target.partitionCount);
     this.#lettersMax = this.#batchCountMax = parts.options.lettersMax ?? LETTERS_MAX;
   }
@@ -281,7 +280,7 @@ class RedriveRun {
       this.counts.addSent(letter);
       repeats.forEach(() => this.counts.addRepeat());
     }
-    this.#failureCount = 0;
+    this.#interruptions.end();
     if (batch.accepted.length > 0) {
       this.#unclearCount = 0;
       this.#batchCountMax = Math.min(this.#lettersMax, 2 * this.#batchCountMax);
@@ -305,15 +304,8 @@ class RedriveRun {
 
   /** Waits before the run is resumed after the last settled batch. Throws if a retry cannot succeed. */
   async #waitAfter(error: unknown): Promise<void> {
-    const failure = failureOf(error);
-    if (failure === "fenced") throw new RedriveFencedError(this.#options.deadLetterTopic, error);
-    const isHopeless = failure !== "away" && ++this.#failureCount === FAILURES_MAX;
-    if (failure === "final" || isHopeless) throw error;
-    if (failure === "unclear") this.#narrow(error);
-    this.#options.log.warn("The redrive was interrupted; it resumes after the last transaction", {
-      error,
-    });
-    await delay(Math.min(RETRY_WAIT_MS_MAX, RETRY_WAIT_MS * Math.max(1, this.#failureCount)));
+    if (failureOf(error) === "unclear") this.#narrow(error);
+    await this.#interruptions.waitAfter(error);
   }
 
   /** Sends fewer records at a time, until the one that the broker fails over is alone, and then is refused. */

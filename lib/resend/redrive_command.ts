@@ -29,7 +29,6 @@ import { isTerminal, printErrorLine, printResult, showStatus } from "../terminal
 import { withThousands } from "../text.ts";
 import type { FailureReason } from "../tracker/failures.ts";
 import { FAILURE_REASONS } from "../tracker/failures.ts";
-import { redrive } from "./redrive.ts";
 import { redriveLogTopicOf } from "./redrive_log.ts";
 import type { Selection } from "./redrive_selection.ts";
 import { describeSummary } from "./redrive_summary.ts";
@@ -121,6 +120,7 @@ export async function runRedrive(options: RedriveCommandOptions): Promise<number
     onFirst: (signal) => printErrorLine(`${signal}: finishing the current transaction`),
     onSecond: () => printErrorLine("stopped at once: the next redrive knows what was sent"),
   });
+  const { redrive } = await import("./redrive.ts"); // the tracker starts without it
   const summary = await redrive({
     connection: connectionOf(options, { clientId: "orderflow-redrive" }),
     deadLetterTopic: options.deadLetters,

@@ -1,5 +1,5 @@
 /**
- * The log of what was redriven: a compacted topic beside the dead-letter topic, `orders-dlq-redriven`. Entries are
+ * The log of what was redriven: a compacted topic next to the dead-letter topic, `orders-dlq-redriven`. Entries are
  * JSON, all in partition 0, and are committed in the transactions of the records that they name:
  *
  *     key   claim
@@ -18,10 +18,10 @@
  */
 
 import Type from "typebox";
-import { Compile } from "typebox/compile";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import { type Interval, IntervalSet } from "../journal/intervals.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
+import { entryDecoder } from "./log_entry.ts";
 import { LOG_PARTITION } from "./resend_session.ts";
 import { SourceRecords } from "./source_records.ts";
 
@@ -43,7 +43,6 @@ type Place = Pick<KafkaRecord, "partition" | "offset">;
 
 const CLAIM_KEY = "claim";
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder("utf-8", { fatal: true });
 
 /** The records redriven to one target topic. Entries of other targets are ignored. */
 export class RedriveLog {
@@ -172,36 +171,24 @@ function entryOf(key: string, value: object): OutgoingRecord {
 
 const Runs = Type.Array(Type.Tuple([Type.Integer(), Type.Integer()]));
 
-const Entry = Compile(Type.Union([
-  Type.Object({ kind: Type.Literal("claim"), session: Type.String(), at: Type.String() }),
-  Type.Object({
-    kind: Type.Literal("redriven"),
-    topic_id: Type.String(),
-    partition: Type.Integer(),
-    topic: Type.String(),
-    offsets: Runs,
-    sources: Type.Optional(Type.Array(Type.Object({
-      topic: Type.String(),
-      topic_id: Type.Optional(Type.String()),
-      leader_epoch: Type.Optional(Type.Integer()),
+const decodeEntry = entryDecoder(
+  Type.Union([
+    Type.Object({ kind: Type.Literal("claim"), session: Type.String(), at: Type.String() }),
+    Type.Object({
+      kind: Type.Literal("redriven"),
+      topic_id: Type.String(),
       partition: Type.Integer(),
+      topic: Type.String(),
       offsets: Runs,
-    }))),
-    session: Type.String(),
-  }),
-]));
-
-function decodeEntry({ topic, offset, value }: KafkaRecord) {
-  let cause: unknown;
-  try {
-    const entry: unknown = JSON.parse(DECODER.decode(value ?? new Uint8Array()));
-    if (Entry.Check(entry)) return entry;
-  } catch (error) {
-    cause = error;
-  }
-  throw new SyntaxError(
-    `topic "${topic}" has a record at offset ${offset} that is no entry of redrive's: ` +
-      `it must hold nothing else, because what cannot be read could be redriven twice`,
-    { cause },
-  );
-}
+      sources: Type.Optional(Type.Array(Type.Object({
+        topic: Type.String(),
+        topic_id: Type.Optional(Type.String()),
+        leader_epoch: Type.Optional(Type.Integer()),
+        partition: Type.Integer(),
+        offsets: Runs,
+      }))),
+      session: Type.String(),
+    }),
+  ]),
+  { name: "redrive", done: "redriven" },
+);

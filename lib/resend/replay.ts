@@ -91,7 +91,7 @@ export interface ReplayResult {
 }
 
 /**
- * @throws {RefusedError} if something stands in the way, or the cluster refuses; {ReplayFencedError} if another replay to
+ * @throws {RefusedError} if something stands in the way, or the cluster refuses; {FencedError} if another replay to
  * the topic has begun; {BrokerUnreachableError} if no broker answers at the start; what `ReplaySource.open` throws.
  */
 export async function replay(options: ReplayOptions): Promise<ReplayResult> {

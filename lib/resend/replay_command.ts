@@ -34,7 +34,7 @@ import { listenForShutdown } from "../shutdown.ts";
 import { printErrorLine, printResult, showStatus } from "../terminal.ts";
 import { inBytes, printable, withThousands } from "../text.ts";
 import { UsageError } from "../usage_error.ts";
-import { replay, type ReplayProgress } from "./replay.ts";
+import type { ReplayProgress } from "./replay.ts";
 import { MapFile } from "./replay_map.ts";
 import type { Manner } from "./replay_record.ts";
 import { describeReplay } from "./replay_summary.ts";
@@ -158,6 +158,7 @@ export async function runReplay(
     onSecond: () => printErrorLine("stopped at once: the next replay knows what was sent"),
   });
   try {
+    const { replay } = await import("./replay.ts"); // the tracker starts without it
     const { summary, progress } = await replay({
       connection: connectionOf(options, { clientId: "orderflow-replay" }),
       topic: options.to,

@@ -1,5 +1,5 @@
 /**
- * The log of what was replayed: a compacted topic beside the target, `<target>-replayed`. Entries are JSON, all in
+ * The log of what was replayed: a compacted topic next to the target, `<target>-replayed`. Entries are JSON, all in
  * partition 0, and are committed in the transactions of the records that they name:
  *
  *     key   claim
@@ -22,10 +22,10 @@
  */
 
 import Type from "typebox";
-import { Compile } from "typebox/compile";
 import { IntervalSet } from "../journal/intervals.ts";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import { sourceKey, type SourcePartition } from "./replay_plan.ts";
+import { entryDecoder } from "./log_entry.ts";
 import { LOG_PARTITION, type ResendLog } from "./resend_session.ts";
 
 /** Returns the name of a target's log. */
@@ -77,7 +77,6 @@ export interface ReplayScope {
 
 const CLAIM_KEY = "claim";
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder("utf-8", { fatal: true });
 
 export class ReplayLog implements ResendLog {
   readonly #scope: ReplayScope;
@@ -168,39 +167,27 @@ export class ReplayLog implements ResendLog {
 }
 
 const Place = { topic_id: Type.String(), replay: Type.String(), selection: Type.String() };
-const Entry = Compile(Type.Union([
-  Type.Object({ kind: Type.Literal("claim") }),
-  Type.Object({
-    kind: Type.Literal("replayed"),
-    ...Place,
-    moves: Type.Array(Type.Object({
-      topic: Type.String(),
-      topic_id: Type.Optional(Type.String()),
-      partition: Type.Integer(),
-      to: Type.Integer(),
-      ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer(), Type.Integer()])),
-    })),
-    session: Type.String(),
-  }),
-  Type.Object({
-    kind: Type.Literal("group"),
-    ...Place,
-    group: Type.String(),
-    offsets: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
-  }),
-]));
-
-function decodeEntry({ topic, offset, value }: KafkaRecord) {
-  let cause: unknown;
-  try {
-    const entry: unknown = JSON.parse(DECODER.decode(value ?? new Uint8Array()));
-    if (Entry.Check(entry)) return entry;
-  } catch (error) {
-    cause = error;
-  }
-  throw new SyntaxError(
-    `topic "${topic}" has a record at offset ${offset} that is no entry of replay's: ` +
-      `it must hold nothing else, because what cannot be read could be replayed twice`,
-    { cause },
-  );
-}
+const decodeEntry = entryDecoder(
+  Type.Union([
+    Type.Object({ kind: Type.Literal("claim") }),
+    Type.Object({
+      kind: Type.Literal("replayed"),
+      ...Place,
+      moves: Type.Array(Type.Object({
+        topic: Type.String(),
+        topic_id: Type.Optional(Type.String()),
+        partition: Type.Integer(),
+        to: Type.Integer(),
+        ranges: Type.Array(Type.Tuple([Type.Integer(), Type.Integer(), Type.Integer()])),
+      })),
+      session: Type.String(),
+    }),
+    Type.Object({
+      kind: Type.Literal("group"),
+      ...Place,
+      group: Type.String(),
+      offsets: Type.Array(Type.Tuple([Type.Integer(), Type.Integer()])),
+    }),
+  ]),
+  { name: "replay", done: "replayed" },
+);

@@ -5,7 +5,7 @@
  */
 
 import { keyPartitioner } from "../kafka/partitioner.ts";
-import type { OutgoingRecord } from "../record.ts";
+import { NO_TIMESTAMP, type OutgoingRecord } from "../record.ts";
 import type { Hit } from "../search/query.ts";
 
 /** Header of a record that was replayed with `--mark`: where it was before, such as `orders/2/17`. */
@@ -19,8 +19,6 @@ export interface Manner {
   readonly mark: boolean;
 }
 
-/** Kafka's own sign for none. */
-export const NO_TIMESTAMP = -1;
 const ENCODER = new TextEncoder();
 
 /** Returns a function that makes the record to send: byte for byte what the line says, in its partition of the target. */

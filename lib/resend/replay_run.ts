@@ -22,14 +22,15 @@ import { recordBytesMax } from "../kafka/protocol/record_size.ts";
 import type { Logger } from "../log.ts";
 import type { OutgoingRecord } from "../record.ts";
 import type { Hit } from "../search/query.ts";
-import { failureOf } from "./redrive_failure.ts";
+import { Interruptions } from "./interruptions.ts";
 import { confirmTopic } from "./redrive_topics.ts";
 import { Progress, type ReplayLog } from "./replay_log.ts";
 import { type Plan, type PlannedPartition, readPieces, sourceKey } from "./replay_plan.ts";
 import type { ReplaySource } from "./replay_source.ts";
 import {
   type ResendSession,
-  TRANSACTION_TIMEOUT_MS,
+  SEND_BYTES_MAX,
+  TRANSACTION_BYTES_MAX,
   type TransactionalSender,
 } from "./resend_session.ts";
 import { warnWhenSlow } from "./slow_cluster.ts";
@@ -40,20 +41,6 @@ export interface ReplaySender extends TransactionalSender {
 }
 
 export type ReplaySession = ResendSession<ReplayLog, ReplaySender>;
-
-/** Another replay has begun, or a transaction took too long. What was committed stays, and the log names it. */
-export class ReplayFencedError extends Error {
-  override readonly name = "ReplayFencedError";
-
-  constructor(target: string, cause: unknown) {
-    super(
-      `this replay to "${target}" was fenced: another one has begun, or a transaction took ` +
-        `longer than ${TRANSACTION_TIMEOUT_MS / 1_000} s. What was replayed is recorded: ` +
-        `run it again for the rest`,
-      { cause },
-    );
-  }
-}
 
 export interface RunOptions {
   readonly cluster: ClusterClient;
@@ -75,17 +62,10 @@ export interface RunOptions {
   readonly onSent: (count: number) => void;
 }
 
-/** Bounds of a transaction: it holds back readers of the topic, and is sent again as a whole if it fails. */
+/** Records in one transaction. */
 const RECORDS_MAX = 5_000;
-const TRANSACTION_BYTES_MAX = 4 * 1024 * 1024;
 /** A transaction has the records of this time at most, if a rate is asked for. */
 const PACE_SECONDS = 0.5;
-/** Half of what a broker accepts by default (`max.message.bytes`). */
-const SEND_BYTES_MAX = 512 * 1024;
-/** Failures in a row of brokers that answer. */
-const FAILURES_MAX = 60;
-const RETRY_WAIT_MS = 50;
-const RETRY_WAIT_MS_MAX = 500;
 const WORDS = { name: "replay", done: "replayed" } as const;
 
 interface Item {
@@ -99,7 +79,7 @@ export class ReplayRun {
   readonly #recordsMax: number;
   readonly #sizer: BatchSizer;
   #progress: Progress | undefined;
-  #failureCount = 0;
+  readonly #interruptions: Interruptions;
   #sent = 0;
   /** When the first record was sent. */
   #startedAtMs = 0;
@@ -108,6 +88,10 @@ export class ReplayRun {
   constructor(options: RunOptions) {
     const { rate = Infinity, recordsMax = RECORDS_MAX, bytesMax = Infinity } = options;
     this.#options = options;
+    this.#interruptions = new Interruptions(
+      { ...WORDS, place: `to "${options.target.topic}"` },
+      options.log,
+    );
     this.#recordsMax = Math.max(1, Math.min(recordsMax, Math.ceil(rate * PACE_SECONDS)));
     this.#sizer = new BatchSizer(Math.min(SEND_BYTES_MAX, Math.floor(bytesMax / 2)));
   }
@@ -131,7 +115,7 @@ export class ReplayRun {
         await this.#confirm();
         return isComplete;
       } catch (error) {
-        await this.#waitAfter(error);
+        await this.#interruptions.waitAfter(error);
       }
     }
   }
@@ -148,10 +132,10 @@ export class ReplayRun {
         );
         await session.sender.sendOffsets(group, target.topic, offsets);
         await session.sender.commit();
-        this.#failureCount = 0;
+        this.#interruptions.end();
         return;
       } catch (error) {
-        await this.#waitAfter(error);
+        await this.#interruptions.waitAfter(error);
       }
     }
   }
@@ -196,7 +180,7 @@ export class ReplayRun {
       await session.append(session.log.movesEntry(moved, new Date()));
       await session.sender.commit();
     });
-    this.#failureCount = 0;
+    this.#interruptions.end();
     this.transactions++;
     this.#sent += items.length;
     onSent(this.#sent);
@@ -242,18 +226,6 @@ export class ReplayRun {
       `the log names ${session.log.ownCount} records of this replay: expected the ${sent} that ` +
         "were committed",
     );
-  }
-
-  /** Waits before the run is resumed after the last transaction. Throws if a retry cannot succeed. */
-  async #waitAfter(error: unknown): Promise<void> {
-    const failure = failureOf(error);
-    if (failure === "fenced") throw new ReplayFencedError(this.#options.target.topic, error);
-    const isHopeless = failure !== "away" && ++this.#failureCount === FAILURES_MAX;
-    if (failure === "final" || isHopeless) throw error;
-    this.#options.log.warn("The replay was interrupted; it resumes after the last transaction", {
-      error,
-    });
-    await delay(Math.min(RETRY_WAIT_MS_MAX, RETRY_WAIT_MS * Math.max(1, this.#failureCount)));
   }
 
   async #warnWhenSlow<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -14,7 +14,7 @@ import type { Hit } from "../search/query.ts";
 import { counted, withThousands } from "../text.ts";
 import { DEAD_LETTER_TOPIC_CONFIG } from "../tracker/dead_letter_config.ts";
 import type { Judge, Plan } from "./replay_plan.ts";
-import { NO_TIMESTAMP } from "./replay_record.ts";
+import { NO_TIMESTAMP } from "../record.ts";
 
 /** Kafka's own default of `max.message.bytes`. */
 const MESSAGE_BYTES_DEFAULT = 1_048_588;

@@ -42,6 +42,10 @@ const LOG_CONFIG = { "cleanup.policy": "compact" } as const;
 export const LOG_PARTITION = 0;
 /** The broker aborts a transaction of this age. Until then it holds back readers after a SIGKILL. */
 export const TRANSACTION_TIMEOUT_MS = 30_000;
+/** Bounds a transaction: it holds back readers of the topic, and is sent again as a whole if it fails. */
+export const TRANSACTION_BYTES_MAX = 4 * 1024 * 1024;
+/** Half of what a broker accepts by default (`max.message.bytes`). */
+export const SEND_BYTES_MAX = 512 * 1024;
 const MARKERS_TIMEOUT_MS = 60_000;
 const MARKERS_POLL_MS = 20;
 

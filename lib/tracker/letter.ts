@@ -19,7 +19,12 @@
  * @module
  */
 
-import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../record.ts";
+import {
+  type KafkaRecord,
+  NO_TIMESTAMP,
+  type OutgoingRecord,
+  type RecordHeader,
+} from "../record.ts";
 import { headerBytesMax } from "../kafka/protocol/record_size.ts";
 import { failureKindOf, type RecordFailure } from "./failures.ts";
 
@@ -89,8 +94,6 @@ export interface LetterEncoding {
   readonly adaptations: ReadonlySet<Adaptation>;
 }
 
-/** The timestamp of a record without one. */
-export const NO_TIMESTAMP = -1;
 const NOTHING = new Uint8Array();
 /** A handler's error can have any length. */
 const MESSAGE_LENGTH_MAX = 4_000;

@@ -6,8 +6,8 @@
  */
 
 import { isSizeReason } from "../kafka/error_classifier.ts";
-import type { KafkaRecord } from "../record.ts";
-import { type Adaptation, type DeadLetter, headersBytesMax, NO_TIMESTAMP } from "./letter.ts";
+import { type KafkaRecord, NO_TIMESTAMP } from "../record.ts";
+import { type Adaptation, type DeadLetter, headersBytesMax } from "./letter.ts";
 
 /** Tried in this order if the broker does not say what it objects to. */
 const ALL_STEPS = ["timestamp", "value", "headers", "key", "message"] as const;

@@ -26,7 +26,6 @@ import { isTerminal, printResult } from "../terminal.ts";
 import { checkLedger } from "./ledger_check.ts";
 import { progressReporter } from "./progress.ts";
 import { describeLedger, describeVerification } from "./report.ts";
-import { verifyJournals } from "./verify.ts";
 
 export interface VerifyCommandOptions extends ClusterOptions {
   readonly topic: string;
@@ -75,6 +74,7 @@ export async function runVerify(options: VerifyCommandOptions): Promise<number> 
   await using cluster = await ClusterClient.connect(connection, "probe");
   await cluster.requireTopic(topic);
   await cluster.requirePermission("Read", topic);
+  const { verifyJournals } = await import("./verify.ts"); // the tracker starts without it
   const verification = await verifyJournals({
     cluster,
     connection,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { classArchive } from "../../dev/class_archive.ts";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
 import { ReliableProducer } from "../../lib/kafka/producer.ts";
-import { type Compression, COMPRESSION_CODES } from "../../lib/kafka/protocol/compress.ts";
+import { CODEC_NAMES } from "../../lib/kafka/protocol/batch_layout.ts";
 import { RandomRecords } from "../../lib/producer/payload/random_records.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createSite, hasCommand } from "../site.ts";
@@ -109,7 +109,7 @@ Deno.test({
     const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
     const random = new RandomRecords(300, 1);
     const expected: string[] = [];
-    for (const compression of Object.keys(COMPRESSION_CODES) as Compression[]) {
+    for (const compression of CODEC_NAMES) {
       const values = Array.from(
         { length: 400 },
         (_, index) =>

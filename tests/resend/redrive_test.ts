@@ -8,7 +8,7 @@ import {
 } from "../../lib/kafka/transactional_producer.ts";
 import { VALUE_BYTES_MAX } from "../../lib/limits.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
-import { RedriveFencedError } from "../../lib/resend/redrive_failure.ts";
+import { FencedError } from "../../lib/resend/interruptions.ts";
 import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
 import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
@@ -490,7 +490,7 @@ Deno.test("redrive() refuses a log that would forget, and one that holds somethi
     partition: 0,
     records: [{ partition: 0, key: bytesOf("k"), value: bytesOf("{}"), headers: [] }],
   });
-  await assert.rejects(site.redrive(), /has a record at offset \d+ that is no entry of redrive's/);
+  await assert.rejects(site.redrive(), /has a record at offset \d+ that is not a redrive entry/);
   assert.equal((await site.read(site.topic)).length, 0);
 });
 
@@ -554,7 +554,7 @@ Deno.test("redrive() that another one overtakes ends and says so, and each lette
   overtaken.resolve();
   assert.deepEqual([second.redriven, second.already_redriven], [80, 10]);
   await assert.rejects(first, (error) => {
-    assert.ok(error instanceof RedriveFencedError);
+    assert.ok(error instanceof FencedError);
     assert.match(error.message, /was fenced: another one has begun, or .*: run it again/);
     return true;
   });
@@ -577,7 +577,7 @@ Deno.test("redrive() at full speed gives way to one that begins meanwhile: neith
   const first = site.redrive({ lettersMax: 5, openSender }).then(() => undefined, (error) => error);
   await isUnderWay.promise;
   const second = await site.redrive();
-  assert.ok(await first instanceof RedriveFencedError);
+  assert.ok(await first instanceof FencedError);
   assert.ok(second.redriven > 0 && second.already_redriven >= 20, JSON.stringify(second));
   assertEachOnce(await site.read(site.topic), letters);
 });
@@ -589,7 +589,7 @@ Deno.test("redrive() several times at the very same moment: each letter is sent 
   const ends = await Promise.allSettled([1, 2, 3].map(() => site.redrive({ lettersMax: 10 })));
   const displaced = ends.filter((end) => end.status === "rejected");
   for (const { reason } of displaced) {
-    assert.ok(reason instanceof RedriveFencedError, String(reason));
+    assert.ok(reason instanceof FencedError, String(reason));
   }
   assert.ok(displaced.length < ends.length);
   assertEachOnce(await site.read(site.topic), letters);
@@ -608,7 +608,7 @@ Deno.test("redrive() whose transaction the broker aborted, as after a timeout, e
         await commit();
       },
     });
-  await assert.rejects(site.redrive({ lettersMax: 10, openSender }), RedriveFencedError);
+  await assert.rejects(site.redrive({ lettersMax: 10, openSender }), FencedError);
   const next = await site.redrive();
   assert.deepEqual([next.redriven, next.already_redriven], [40, 20]);
   assertEachOnce(await site.read(site.topic), letters);

@@ -32,6 +32,8 @@ export const HEADER_BYTES = 61;
 export const MAGIC = 2;
 /** Bits of the attributes. */
 export const CODEC_MASK = 0x07;
+/** The codecs by their numbers in the attributes. */
+export const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 export const APPEND_TIME_FLAG = 0x08;
 export const TRANSACTIONAL_FLAG = 0x10;
 export const CONTROL_FLAG = 0x20;

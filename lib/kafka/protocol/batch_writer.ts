@@ -29,7 +29,7 @@ import {
 
 export interface OutgoingBatch {
   readonly records: readonly OutgoingRecord[];
-  /** One of `COMPRESSION_CODES`. */
+  /** The codec's place in `CODEC_NAMES`. */
   readonly compression: number;
   readonly producerId: bigint;
   readonly producerEpoch: number;

@@ -11,16 +11,7 @@
 import { Buffer } from "node:buffer";
 import { promisify } from "node:util";
 import { gzip, zstdCompress } from "node:zlib";
-import { lz4Compress, snappyCompress } from "@platformatic/wasm-utils/bundled";
-
-/** The codecs by their numbers in a batch's attributes. */
-export const COMPRESSION_CODES = {
-  none: 0,
-  gzip: 1,
-  snappy: 2,
-  lz4: 3,
-  zstd: 4,
-} as const satisfies Readonly<Record<Compression, number>>;
+import { CODEC_NAMES } from "./batch_layout.ts";
 
 /** How the records of a batch are compressed. */
 export type Compression = "none" | "gzip" | "snappy" | "lz4" | "zstd";
@@ -42,25 +33,33 @@ const zstdCompressed = promisify(zstdCompress);
 /**
  * Compresses data of at least one byte.
  *
- * @param code of {@link COMPRESSION_CODES}, other than `none`.
+ * @param code the codec's place in {@link CODEC_NAMES}, other than that of `none`.
  * @throws {RangeError} where the code is none of Kafka's.
  */
 export async function compress(code: number, data: Uint8Array): Promise<Uint8Array> {
-  switch (code) {
-    case COMPRESSION_CODES.gzip:
+  switch (CODEC_NAMES[code]) {
+    case "gzip":
       return await gzipped(data);
-    case COMPRESSION_CODES.zstd:
+    case "zstd":
       return await zstdCompressed(data);
-    case COMPRESSION_CODES.lz4:
+    case "lz4": {
+      const { lz4Compress } = await blockCodecs();
       return lz4Compress(bufferOf(data));
-    case COMPRESSION_CODES.snappy:
-      return snappyCompressed(data);
+    }
+    case "snappy":
+      return await snappyCompressed(data);
     default:
       throw new RangeError(`the compression codec ${code} is not known`);
   }
 }
 
-function snappyCompressed(data: Uint8Array): Uint8Array {
+/** Loads the codecs of lz4 and snappy, which most runs do without. */
+function blockCodecs() {
+  return import("@platformatic/wasm-utils/bundled");
+}
+
+async function snappyCompressed(data: Uint8Array): Promise<Uint8Array> {
+  const { snappyCompress } = await blockCodecs();
   const parts: Uint8Array[] = [XERIAL_HEADER];
   for (let at = 0; at < data.length; at += XERIAL_BLOCK_BYTES) {
     const block = snappyCompress(bufferOf(data.subarray(at, at + XERIAL_BLOCK_BYTES)));

@@ -13,15 +13,13 @@ import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { lz4Decompress, snappyDecompress } from "@platformatic/wasm-utils/bundled";
 import { Turns } from "../../async.ts";
+import { CODEC_NAMES } from "./batch_layout.ts";
 import {
   decodeLz4Block,
   decodeSnappyBlock,
   LZ4_WINDOW_BYTES,
   snappyLength,
 } from "./block_codecs.ts";
-
-/** The codecs by their numbers in a batch's attributes. */
-export const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
 
 const AT_ONCE_BYTES_MAX = 4 * 1024 * 1024;
 const STEP_BYTES = 256 * 1024;

@@ -10,7 +10,8 @@ import { DETAILS_BYTES_MAX, VALUE_BYTES_MAX } from "../../limits.ts";
 import { timestampOf } from "../../int64.ts";
 import type { KafkaRecord, OmittedBytes, RecordHeader } from "../../record.ts";
 import { CorruptBatchError, Cursor } from "./cursor.ts";
-import { CODEC_NAMES, decompressAtOnce, decompressInSteps } from "./decompress.ts";
+import { CODEC_NAMES } from "./batch_layout.ts";
+import { decompressAtOnce, decompressInSteps } from "./decompress.ts";
 import type { RecordBatch } from "./record_batch.ts";
 import { SteppedBytes } from "./stepped_bytes.ts";
 

@@ -5,11 +5,8 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { lz4Compress, snappyCompress } from "@platformatic/wasm-utils/bundled";
 import { committedRecords } from "../../../lib/kafka/protocol/committed_records.ts";
 import { decodeLz4Block } from "../../../lib/kafka/protocol/block_codecs.ts";
-import {
-  CODEC_NAMES,
-  decompressAtOnce,
-  decompressInSteps,
-} from "../../../lib/kafka/protocol/decompress.ts";
+import { CODEC_NAMES } from "../../../lib/kafka/protocol/batch_layout.ts";
+import { decompressAtOnce, decompressInSteps } from "../../../lib/kafka/protocol/decompress.ts";
 import type { KafkaRecord } from "../../../lib/record.ts";
 import { VALUE_BYTES_MAX } from "../../../lib/limits.ts";
 import { Random } from "../../../lib/shop/random.ts";
