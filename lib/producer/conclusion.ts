@@ -82,7 +82,7 @@ export function concludeRun(
         ? []
         : [`warning: ${behind} at the end: the figures are of a lower rate than planned`]),
       ...(withoutKey === undefined || withoutKey === 0 ? [] : [
-        `warning: ${counted(withoutKey, "record")} had no key: the value is no JSON, or has no ` +
+        `warning: ${counted(withoutKey, "record")} had no key: the value is not JSON, or has no ` +
         "string, number, or boolean at --key-field",
       ]),
     ],

@@ -50,7 +50,7 @@ export interface ReplayOptions {
   readonly topic: string;
   readonly source: SourceOptions;
   readonly query: Query;
-  /** Stands for all that was asked for: a run goes on only from one with the same. */
+  /** Identifies the request: a run resumes only a run with the same value. */
   readonly selection: string;
   /** True if the same selection matches fewer records as time passes (`--since 2h`). */
   readonly isMoving: boolean;
@@ -68,7 +68,7 @@ export interface ReplayOptions {
   readonly log: Logger;
   /** Ends the run after the current transaction. */
   readonly stop?: AbortSignal | undefined;
-  /** Told before anything is sent. */
+  /** Called with warnings before anything is sent. */
   readonly onWarning: (warning: string) => void;
   readonly onProgress?: (progress: ReplayProgress) => void;
   /** Records in one transaction. Default 5,000. */
@@ -102,7 +102,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   return await new Replay({ ...preparation, options, source, cluster, reader }).run();
 }
 
-/** A line can have any text for a name. */
+/** Valid topic names; a journal line can contain any text. */
 const TOPIC_NAME = /^[\w.-]{1,249}$/;
 
 interface Preparation {
@@ -113,7 +113,7 @@ interface Preparation {
   readonly warnings: string[];
 }
 
-/** Looks at everything that can stand in the way, but for what earlier replays did. */
+/** Checks everything that can prevent the replay, except for earlier replays. */
 async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Preparation> {
   const { connection, topic, manner, create, query, stop, isDryRun, onProgress } = options;
   await using cluster = await ClusterClient.connect(connection, "probe");
@@ -290,7 +290,7 @@ class Replay {
     if (known !== undefined && !await this.#isGone(known)) return known;
     if (append || await isEmpty({ cluster, reader, topic })) return new NewProgress();
     throw new RefusedError(
-      `topic "${topic}" is not empty, and what it holds is not of an earlier run of this replay: ` +
+      `topic "${topic}" is not empty, and its records are not from an earlier run of this replay: ` +
         "--append adds to it. Nothing was sent",
       { reason: "TOPIC_NOT_EMPTY" },
     );

@@ -39,7 +39,7 @@ import { MapFile } from "./replay_map.ts";
 import type { Manner } from "./replay_record.ts";
 import { describeReplay } from "./replay_summary.ts";
 
-/** As the command line has them. */
+/** The options of the command line. */
 export interface ReplayCommandOptions extends ClusterOptions, SelectionOptions {
   readonly to: string;
   readonly createTopics: boolean;
@@ -62,7 +62,7 @@ const PARTITION_COUNT_MAX = 10_000;
 const STATUS_INTERVAL_MS = 100;
 const PROGRESS_INTERVAL_MS = 5_000;
 const AGE = /^\d+(\.\d+)?[smhdw]$/;
-/** The options that say which records; of the command line as it was typed, since it says what was asked for. */
+/** The selection's options as typed, because they identify the request. */
 const SELECTION = [
   ...["orderId", "customer", "key", "header", "topic", "partition", "offset"],
   ...["since", "until", "failed", "reason", "where"],
@@ -111,14 +111,14 @@ export function replayCommand(): Command {
     )
     .optionsGroup(OPTION_GROUPS.delivery)
     .addOption(
-      new Option("--partitions <how>", "same: the partition that the record had; key: by its key")
+      new Option("--partitions <how>", "same: each record's old partition; key: chosen by its key")
         .choices(["same", "key"]).default("same"),
     )
     .addOption(
-      new Option("--timestamps <how>", "keep the records' timestamps, or let them be of now")
+      new Option("--timestamps <how>", "keep: the records' timestamps; now: the time of the replay")
         .choices(["keep", "now"]).default("keep"),
     )
-    .option("--mark", "add a header to each record: where it was before", false)
+    .option("--mark", "add a header with each record's old place", false)
     .addOption(
       new Option("--rate <n|max>", "records a second").default("max").argParser(parseRate),
     )
@@ -129,7 +129,7 @@ export function replayCommand(): Command {
         .default([], "none").argParser(parseGroups),
     )
     .optionsGroup(OPTION_GROUPS.output)
-    .option("--map <file>", "write old and new offsets to this file, a range a line")
+    .option("--map <file>", "write old and new offsets to this file, one range per line")
     .addOption(jsonOption())
     .addOption(quietOption())
     .addOption(logLevelOption());
@@ -155,7 +155,7 @@ export async function runReplay(
   const endLog = await startLog({ service: "order-replay", level: options.logLevel });
   using shutdown = listenForShutdown({
     onFirst: (signal) => printErrorLine(`${signal}: finishing the current transaction`),
-    onSecond: () => printErrorLine("stopped at once: the next replay knows what was sent"),
+    onSecond: () => printErrorLine("stopped immediately: run it again for the rest"),
   });
   try {
     const { replay } = await import("./replay.ts"); // the tracker starts without it

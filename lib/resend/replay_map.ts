@@ -37,7 +37,7 @@ export class MapFile {
     return map;
   }
 
-  /** Removes what was begun. */
+  /** Removes the unfinished file. */
   async abandon(): Promise<void> {
     await Deno.remove(this.#temporary).catch(() => {});
   }

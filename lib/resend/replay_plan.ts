@@ -59,7 +59,7 @@ export interface Plan {
   readonly repeated: number;
   readonly omitted: Objection | undefined;
   readonly unreadable: number;
-  /** By the name that the judge gave. */
+  /** By the judge's name. */
   readonly objections: ReadonlyMap<string, Objection>;
   readonly bytesMax: number;
 }
@@ -250,7 +250,7 @@ class Planner {
     let hit: Hit;
     try {
       if (line.bytes === undefined) {
-        throw new SyntaxError("it is longer than a record can be, or cut");
+        throw new SyntaxError("it is longer than any record, or truncated");
       }
       hit = parseLine(line.bytes);
     } catch (error) {

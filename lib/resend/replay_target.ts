@@ -160,7 +160,7 @@ export function judgePlan(
     ...say(WARNINGS),
     ...(isCompacted
       ? [
-        `topic "${topic}" (cleanup.policy) is compacted: of each key only the last record will stay`,
+        `topic "${topic}" (cleanup.policy) is compacted: it keeps only the last record of each key`,
       ]
       : []),
   ];

@@ -46,7 +46,7 @@ export function searchCommand(): Command {
   const command = createCommand({
     name: "search",
     description: "Finds records in a journal: in the segment being written, closed segments, and " +
-      "archives. A record must match every criterion. On a terminal it is shown to be read; a pipe " +
+      "archives. A record must match every criterion. A terminal shows readable records; a pipe " +
       "gets the journal's own lines. Exit code 0 if there is one, 1 if not, 2 if something cannot be read.",
     examples: [
       ["deno task tracker search CUST-000270 --limit 5"],

@@ -149,7 +149,7 @@ export class JournalSearch implements Disposable {
       if (glance.kind === "record" && !isInRange(query, { ...glance, ...glance.partition })) return;
     }
     try {
-      if (line === undefined) throw new SyntaxError("it is longer than a record can be, or cut");
+      if (line === undefined) throw new SyntaxError("it is longer than any record, or truncated");
       const hit = parseLine(line);
       return matches(query, hit) ? hit : undefined;
     } catch (error) {

@@ -48,7 +48,7 @@ export class KeyedRecords implements RecordSource {
     this.#options = options;
   }
 
-  /** Records whose value is no JSON, or has no string, number, or boolean at the path: they have no key. */
+  /** Records whose value is not JSON, or has no string, number, or boolean at the path: they have no key. */
   get withoutKeyCount(): number {
     return this.#withoutKeyCount;
   }

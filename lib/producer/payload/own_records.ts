@@ -65,13 +65,13 @@ export async function openRecordSource(
     path: options.keyField,
     onFirstWithoutKey: (sequence) =>
       log.warn(
-        "A record has no key: its value is no JSON, or has no string, number, or boolean at --key-field",
+        "A record has no key: its value is not JSON, or has no string, number, or boolean at --key-field",
         { record: sequence },
       ),
   });
 }
 
-/** Returns the way of a source's records into the run: numbered from 1, each with its partition. */
+/** Numbers a source's records from 1, and gives each its partition. */
 export function ownParcels(
   source: RecordSource,
   partitionOf: (record: Pick<Parcel, "key" | "sequence">) => number,

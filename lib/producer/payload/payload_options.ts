@@ -105,7 +105,7 @@ function parseDelimiter(text: string): Uint8Array {
     const byte = part.length === 4 ? Number(`0x${part.slice(2)}`) : ESCAPES[part.slice(1)];
     if (byte === undefined) {
       throw new InvalidArgumentError(
-        `"${part}" is no escape; use \\n, \\r, \\t, \\0, \\\\, or \\xHH`,
+        `"${part}" is not an escape sequence; use \\n, \\r, \\t, \\0, \\\\, or \\xHH`,
       );
     }
     return Uint8Array.of(byte);
