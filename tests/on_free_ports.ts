@@ -13,9 +13,12 @@ export async function onFreePorts<Started>(
   count: number,
   start: (ports: readonly number[]) => Promise<Started>,
 ): Promise<Started> {
+  const tried: number[] = [];
   for (let attempt = 1;; attempt++) {
+    const ports = freePorts(count, tried);
+    tried.push(...ports);
     try {
-      return await start(freePorts(count));
+      return await start(ports);
     } catch (error) {
       if (!(error instanceof PortInUseError) || attempt >= ATTEMPTS_MAX) throw error;
     }

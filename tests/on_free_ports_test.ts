@@ -6,10 +6,11 @@ import { onFreePorts } from "./on_free_ports.ts";
 Deno.test("onFreePorts() tries other ports where one of them was taken meanwhile, and gives up in the end", async () => {
   const dataDir = join(Deno.makeTempDirSync({ prefix: "orderflow-ports-" }), "unused");
   const tried: number[] = [];
+  // Another program may take the port itself: the test holds one of its own.
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const startOnTaken = async (port = 0) => {
     tried.push(port);
-    using _taken = Deno.listen({ hostname: "127.0.0.1", port });
-    await startBrokerProcess({ port, dataDir });
+    await startBrokerProcess({ port: taken.addr.port, dataDir });
   };
   await onFreePorts(1, async ([port]) => tried.length < 2 ? await startOnTaken(port) : undefined);
   assert.equal(new Set(tried).size, 2);

@@ -51,7 +51,7 @@ export async function readForeknowledge(
   const again = absent.length === 0 ? list : await listSegments(storage, directory);
   const missing = absent.filter((number) => again.manifests.has(number) && !isThere(again, number));
   return {
-    of: ({ number, isActive }) => isActive ? NOT_KNOWN : known.get(number) ?? NOT_KNOWN,
+    of: ({ number }) => known.get(number) ?? NOT_KNOWN,
     missing: missing.map((number) => closedPath(directory, number)),
   };
 }

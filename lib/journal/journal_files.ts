@@ -32,7 +32,7 @@ interface Segment {
   /** Index of its directory in `directories`. */
   readonly journal: number;
   /** The segment that was active stays open: once it is closed, its path names another file. */
-  readonly file: ReadableFile | undefined;
+  readonly file?: ReadableFile;
   /** Position across all segments. */
   readonly start: number;
   readonly end: number;

@@ -8,12 +8,11 @@ import { ArchiveReader } from "./archive.ts";
 import { activePath, ARCHIVE_ENDING, archivePath, closedPath, listSegments } from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
-/** A segment in the folder, before it is opened. */
+/** A closed segment in the folder, before it is opened. */
 export interface SegmentName {
   readonly directory: string;
   readonly number: number;
   readonly path: string;
-  readonly isActive: boolean;
 }
 
 export interface Foreknown {
@@ -24,7 +23,7 @@ export interface Foreknown {
 
 export interface JournalFilesOptions {
   readonly storage?: Storage;
-  /** Returns what is known about a segment before it is opened. By default, all segments are read. */
+  /** Returns what is known about a closed segment before it is opened. By default, all segments are read. */
   readonly foreknow?: (segment: SegmentName) => Foreknown;
   /**
    * Called with each segment that cannot be read, or not to its end, and the error. If undefined, a damaged archive
@@ -51,52 +50,82 @@ export interface FoundSegment {
   readonly number: number;
   readonly path: string;
   readonly isActive: boolean;
-  readonly closedBytes: number | undefined;
+  /** Its length when it was closed, if known. */
+  readonly closedBytes?: number | undefined;
   /** Set only for the active segment. */
-  readonly file: ReadableFile | undefined;
+  readonly file?: ReadableFile;
   readonly bytes: number;
 }
 
-/** Lists a folder's segments until two listings agree: one may be closed, and renamed, in between. */
+/**
+ * Lists a folder's segments. A tracker renames the active one when it closes it, so that one is opened before the
+ * listing, until the listing is of the same file. Closed segments keep their numbers, whatever becomes of them.
+ */
 export async function findSegments(
   options: ResolvedOptions,
   directory: string,
 ): Promise<readonly FoundSegment[]> {
-  const { storage } = options;
   for (let listing = 0; listing < LISTINGS_MAX; listing++) {
-    const before = await listed(storage, directory);
-    const found: FoundSegment[] = [];
+    const active = await openedActive(options, directory);
+    let isReturned = false;
     try {
-      for (const segment of before) found.push(...await examined(options, segment));
-      if (areSame(before, await listed(storage, directory))) return found;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      const { closed, activeIdentity, nextNumber } = await listed(options.storage, directory);
+      const facts = await active.file?.stat();
+      if (facts?.identity !== activeIdentity && !active.isUnreadable) continue;
+
+      const found: FoundSegment[] = [];
+      for (const segment of closed) found.push(...await examined(options, segment));
+      if (active.file !== undefined && facts !== undefined) {
+        const { file } = active;
+        const path = activePath(directory);
+        found.push({ number: nextNumber, path, isActive: true, file, bytes: facts.bytes });
+      }
+      isReturned = true;
+      return found;
+    } finally {
+      if (!isReturned) active.file?.close();
     }
-    for (const { file } of found) file?.close();
   }
   throw new Error(`Cannot read the journal in "${directory}": its segments keep changing`);
 }
 
-/**
- * Returns a segment with its size; an active one, which may be growing, together with its open file. Returns none
- * if it is not wanted or cannot be opened.
- */
+interface OpenedActive {
+  /** Undefined if there is no active segment, or it is unreadable. */
+  readonly file: ReadableFile | undefined;
+  readonly isUnreadable: boolean;
+}
+
+async function openedActive(
+  { storage, onUnreadable }: ResolvedOptions,
+  directory: string,
+): Promise<OpenedActive> {
+  const path = activePath(directory);
+  try {
+    return { file: await storage.open(path, "read"), isUnreadable: false };
+  } catch (error) {
+    if (isMissing(error)) return { file: undefined, isUnreadable: false };
+    if (onUnreadable === undefined || !(error instanceof Error)) throw error;
+    onUnreadable(path, error);
+    return { file: undefined, isUnreadable: true };
+  }
+}
+
+/** Returns a closed segment with its size; none if it is not wanted, was removed, or cannot be opened. */
 async function examined(
   { storage, foreknow, onUnreadable }: ResolvedOptions,
-  segment: ListedSegment,
+  segment: SegmentName,
 ): Promise<readonly FoundSegment[]> {
-  const { number, path, isActive } = segment;
+  const { number, path } = segment;
   const { isWanted, bytes: closedBytes } = foreknow?.(segment) ?? { isWanted: true };
   if (!isWanted) return [];
   try {
-    const file = await openSegment(storage, path);
+    const file = await openClosed(storage, segment);
+    if (file === undefined) return [];
     const { bytes } = await file.stat();
-    if (!isActive) file.close();
-    return [{ number, path, isActive, closedBytes, file: isActive ? file : undefined, bytes }];
+    file.close();
+    return [{ number, path, isActive: false, closedBytes, bytes }];
   } catch (error) {
-    const isLeftOut = onUnreadable !== undefined && error instanceof Error &&
-      !(error instanceof Deno.errors.NotFound);
-    if (!isLeftOut) throw error;
+    if (onUnreadable === undefined || !(error instanceof Error)) throw error;
     onUnreadable(path, error);
     return [];
   }
@@ -124,52 +153,42 @@ async function openSegment(storage: Storage, path: string): Promise<ReadableFile
   return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
 }
 
-interface ListedSegment extends SegmentName {
-  readonly identity: string;
+interface Listing {
+  readonly closed: readonly SegmentName[];
+  readonly activeIdentity: string | undefined;
+  /** Number that the active segment gets when it is closed. */
+  readonly nextNumber: number;
 }
 
-async function listed(storage: Storage, directory: string): Promise<readonly ListedSegment[]> {
+async function listed(storage: Storage, directory: string): Promise<Listing> {
   try {
     for (let listing = 0; listing < EMPTY_LISTINGS_MAX; listing++) {
       const found = await listedOnce(storage, directory);
-      if (found.length > 0) return found;
+      if (found.closed.length > 0 || found.activeIdentity !== undefined) return found;
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
-      throw error;
-    }
+    if (!isMissing(error)) throw error;
   }
   throw new Error(
     `no journal in "${directory}": run the tracker first, or name its folder with --logs`,
   );
 }
 
-async function listedOnce(storage: Storage, directory: string): Promise<readonly ListedSegment[]> {
-  const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
+async function listedOnce(storage: Storage, directory: string): Promise<Listing> {
+  const { closed, archived, nextNumber } = await listSegments(storage, directory);
   const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
     .sort(([a], [b]) => a - b);
-  const segments = inOrder.map(([number, path]) => ({
-    directory,
-    number,
-    path,
-    isActive: false,
-  }));
-  if (active !== undefined) {
-    segments.push({ directory, number: nextNumber, path: activePath(directory), isActive: true });
-  }
-  const found: ListedSegment[] = [];
-  for (const segment of segments) {
-    const facts = await storage.stat(segment.path);
-    if (facts !== undefined) found.push({ ...segment, identity: facts.identity });
-  }
-  return found;
+  const active = await storage.stat(activePath(directory));
+  return {
+    closed: inOrder.map(([number, path]) => ({ directory, number, path })),
+    activeIdentity: active?.identity,
+    nextNumber,
+  };
 }
 
-function areSame(before: readonly ListedSegment[], after: readonly ListedSegment[]): boolean {
-  return before.length === after.length &&
-    before.every(({ path, identity }, index) =>
-      path === after[index]?.path && identity === after[index]?.identity
-    );
+function isMissing(error: unknown): boolean {
+  const { NotFound, NotADirectory } = Deno.errors;
+  return error instanceof NotFound || error instanceof NotADirectory;
 }
 
 /** Removes duplicates: the same folder given twice is one journal. */

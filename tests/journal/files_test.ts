@@ -93,6 +93,28 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
   assert.deepEqual(await readAll(files), ["a", "b"]);
 });
 
+Deno.test("JournalFiles.open() lists a journal whose tracker closes a segment each time that one is opened", async () => {
+  using folder = new TestFolder();
+  const closedFile = (number: number) => folder.file(`tracker.events.00000${number}`);
+  Deno.writeTextFileSync(closedFile(1), "1\n");
+  Deno.writeTextFileSync(closedFile(2), "2\n");
+  Deno.writeTextFileSync(folder.active, "3\n");
+  let closedCount = 2;
+  const storage: Storage = {
+    ...denoStorage,
+    open: async (path, mode) => {
+      const file = await denoStorage.open(path, mode);
+      if (path !== folder.active) {
+        Deno.renameSync(folder.active, closedFile(++closedCount));
+        Deno.writeTextFileSync(folder.active, `${closedCount + 1}\n`);
+      }
+      return file;
+    },
+  };
+  using files = await JournalFiles.open([folder.path], { storage });
+  assert.deepEqual(await readAll(files), ["1", "2", "3"]);
+});
+
 Deno.test("a journal whose only segment is closed while it is listed is found", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, "a\n");

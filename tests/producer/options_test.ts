@@ -24,7 +24,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ["--header novalue", /expected NAME=VALUE, got "novalue"/],
   ["--header =value", /expected NAME=VALUE, got "=value"/],
   ["--payload-file f --payload-delimiter \\q", /"\\q" is not an escape sequence; use \\n, \\r, /],
-  ["--payload-file f --payload-delimiter \\", /"\\" is no escape/],
+  ["--payload-file f --payload-delimiter \\", /"\\" is not an escape sequence/],
   ["--payload-file f --payload-delimiter=", /expected at least one character/],
   ["--payload-file f --key-field a..b", /expected a path such as customer\.id/],
   ["--payload-delimiter ,", /^--payload-delimiter needs --payload-file/],

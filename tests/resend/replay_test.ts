@@ -121,7 +121,7 @@ Deno.test("tracker replay takes the selection of search, and the lines that a se
   assert.equal(refused.code, 1);
   assert.match(
     refused.stderr,
-    /is not empty, and what it holds is not of an earlier run of this re/,
+    /is not empty, and its records are not from an earlier run of this replay/,
   );
 });
 
