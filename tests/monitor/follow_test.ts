@@ -21,7 +21,7 @@ Deno.test("Follower knows at once what happens now, says that it counts, and has
   assert.match(first.health.reasons[0] ?? "", /being counted, \d\.\d MB to go/);
   assert.equal(first.totals.received, 0);
   assert.equal(first.recentEvents.at(-1)?.offset, 5_999);
-  assert.equal(first.recentFailed.at(-1)?.offset, 5_999);
+  assert.equal(first.recentFailedEvents.at(-1)?.offset, 5_999);
   assert.ok(first.takenAtMs - (first.newestEventMs ?? 0) < 60_000);
 
   await counting;

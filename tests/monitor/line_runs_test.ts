@@ -32,12 +32,12 @@ Deno.test("the monitor counts the lines that a truncated log superseded, and no 
   };
   for (let offset = 10; offset < 20; offset++) add(offset, { kafka_leader_epoch: 1 });
   for (let offset = 0; offset < 3; offset++) add(offset, { kafka_leader_epoch: 1 });
-  assert.equal(model.supersededCount, 0, "a group that was reset reads what lies before");
+  assert.equal(model.counts.superseded, 0, "a group that was reset reads what lies before");
   add(15, {
     kafka_leader_epoch: 3,
     mark: "partition 0 was truncated at offset 14: its records of leader epoch 1 were replaced",
   });
   add(16, { kafka_leader_epoch: 3 });
-  assert.equal(model.supersededCount, 5);
-  assert.equal(model.totals.received, 15, "they are lines of the journal all the same");
+  assert.equal(model.counts.superseded, 5);
+  assert.equal(model.counts.totals.received, 15, "they are lines of the journal all the same");
 });

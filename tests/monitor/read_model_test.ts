@@ -119,7 +119,7 @@ Deno.test("ReadModel takes a file's lines back when it is rewound, and no more",
   const model = modelOf({ journal: traffic({ count: 10 }) });
   model.journal.begin();
   feed(model.journal, traffic({ count: 6, badEvery: 2 }) + "junk\n");
-  assert.equal(model.journal.totals.received, 16);
+  assert.equal(model.journal.counts.totals.received, 16);
   model.journal.rewind();
   feed(model.journal, traffic({ count: 4 }));
   model.journal.rewind();
@@ -157,7 +157,7 @@ Deno.test("ReadModel names the parts of the score, and the score recovers when e
   model.tick(laterMs);
   feed(model.journal, traffic({ count: 100, endMs: laterMs }));
   assert.equal(model.snapshot({ nowMs: laterMs }).quality.score, 100);
-  assert.equal(model.journal.totals.failed, 7);
+  assert.equal(model.journal.counts.totals.failed, 7);
 });
 
 Deno.test("ReadModel is unhealthy while too much fails, and says how much", () => {

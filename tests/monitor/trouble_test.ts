@@ -151,7 +151,7 @@ Deno.test("revenue a minute counts from the first order where there are less tha
     items: [],
   };
   for (let index = 0; index <= 20; index++) business.note(order, NOW_MS + index * 1_000);
-  assert.equal(business.revenue(NOW_MS + 20_000)[0]?.perMinuteCents, 630_000);
+  assert.equal(business.view(NOW_MS + 20_000).revenue[0]?.perMinuteCents, 630_000);
 });
 
 Deno.test("a chart's first step is as long as there were records in it", () => {

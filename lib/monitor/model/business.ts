@@ -25,17 +25,20 @@ export interface Revenue {
   readonly perMinuteCents: number;
 }
 
+export interface BusinessView {
+  /** Sorted by count, highest first. */
+  readonly ordersByStatus: ReadonlyMap<string, number>;
+  /** Largest amounts first. */
+  readonly revenue: readonly Revenue[];
+  /** By units sold. */
+  readonly topProducts: readonly Counted[];
+  /** By orders. */
+  readonly topCustomers: readonly Counted[];
+}
+
 /** Returns whether the topic has any orders. */
-export function hasOrders(
-  { business: { ordersByStatus, revenue, topProducts, topCustomers } }: {
-    readonly business: {
-      readonly ordersByStatus: ReadonlyMap<string, number>;
-      readonly revenue: readonly Revenue[];
-      readonly topProducts: readonly Counted[];
-      readonly topCustomers: readonly Counted[];
-    };
-  },
-): boolean {
+export function hasOrders({ business }: { readonly business: BusinessView }): boolean {
+  const { ordersByStatus, revenue, topProducts, topCustomers } = business;
   return ordersByStatus.size + revenue.length + topProducts.length + topCustomers.length > 0;
 }
 
@@ -87,23 +90,16 @@ export class Business {
     if (timestampMs < takings.firstMs) takings.firstMs = timestampMs;
   }
 
-  /** Sorted by count, highest first. */
-  get ordersByStatus(): ReadonlyMap<string, number> {
-    return new Map([...this.#statuses].sort(([, one], [, other]) => other - one));
+  view(nowMs: number): BusinessView {
+    return {
+      ordersByStatus: new Map([...this.#statuses].sort(([, one], [, other]) => other - one)),
+      revenue: this.#revenue(nowMs),
+      topProducts: this.#products.top,
+      topCustomers: this.#customers.top,
+    };
   }
 
-  /** By units sold. */
-  get topProducts(): readonly Counted[] {
-    return this.#products.top;
-  }
-
-  /** By orders. */
-  get topCustomers(): readonly Counted[] {
-    return this.#customers.top;
-  }
-
-  /** Largest amounts first. */
-  revenue(nowMs: number): readonly Revenue[] {
+  #revenue(nowMs: number): readonly Revenue[] {
     const thisMinute = Math.floor(nowMs / MINUTE_MS);
     const windowMs = nowMs - (thisMinute - REVENUE_MINUTES) * MINUTE_MS;
     return this.#takings.entries().map(([currency, { totalCents, minutes, firstMs }]) => {

@@ -8,7 +8,7 @@
 
 import { Business } from "./business.ts";
 import { History } from "./history.ts";
-import { Recent, RecentLines } from "./recent.ts";
+import { RecentLines } from "./recent.ts";
 import { ERROR_LENGTH_MAX, eventsOf, type RecentEvent } from "./recent_event.ts";
 import { type EventFacts, EventScanner } from "./scan.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";
@@ -16,9 +16,9 @@ import type { LineSink } from "../tail/line_sink.ts";
 import { LineRuns } from "./line_runs.ts";
 import { Traffic } from "./traffic.ts";
 
-export const WINDOW_SECONDS_MAX = 3600;
+const WINDOW_SECONDS_MAX = 3600;
 export const RECENT_COUNT = 20;
-export const RECENT_RECORD_COUNT = 100;
+const RECENT_RECORD_COUNT = 100;
 
 const PARTITION_WINDOW_SECONDS = 60;
 /** Bounds memory for a hostile journal; a real one stays far below. */
@@ -35,16 +35,7 @@ export interface Totals {
   readonly failed: number;
 }
 
-export interface PartitionCounts {
-  readonly topic: string;
-  readonly partition: number;
-  readonly received: number;
-  readonly failed: number;
-  readonly lastOffset: number;
-  readonly window: SlidingWindow;
-}
-
-export interface FailedEvent {
+interface FailedEvent {
   readonly timestampMs: number;
   readonly topic: string;
   readonly partition: number;
@@ -54,37 +45,40 @@ export interface FailedEvent {
   readonly error: string;
 }
 
-interface MutablePartition {
-  topic: string;
-  partition: number;
+/** The counts of a partition; {@link JournalModel} updates them in place. */
+export interface PartitionCounts {
+  readonly topic: string;
+  readonly partition: number;
   received: number;
   failed: number;
   lastOffset: number;
   /** The lines whose records are still in the log, as far as known. */
-  lines: LineRuns;
-  window: SlidingWindow;
+  readonly lines: LineRuns;
+  readonly window: SlidingWindow;
 }
 
 /** The totals of the journal's lines; copied when a file begins, so that its lines can be taken back. */
-class Facts {
+class JournalCounts {
   processed = 0;
   failed = 0;
+  /** Lines of records lost when the log was truncated; included in the totals. */
   superseded = 0;
+  /** Records deleted from the topic before they were read. */
   expired = 0;
   unreadable = 0;
   unreadableLines = new RecentLines({ countMax: 1, lineBytesMax: SAMPLE_BYTES_MAX });
-  firstEventMs = Infinity;
-  newestEventMs = -Infinity;
+  firstEventMs: number | undefined = undefined;
+  newestEventMs: number | undefined = undefined;
+  /** Events stamped further ahead of the monitor's clock than clock skew allows; they are in no window. */
   aheadOfClock = 0;
   window = new SlidingWindow(WINDOW_SECONDS_MAX);
   history = new History();
-  kinds = new Map<string, number>();
-  topics = new Map<string, Map<number, MutablePartition>>();
+  errorKinds = new Map<string, number>();
+  topics = new Map<string, Map<number, PartitionCounts>>();
   partitionCount = 0;
   business = new Business();
   traffic = new Traffic();
   lastFailed: FailedEvent | undefined = undefined;
-  recentFailed = new Recent<FailedEvent>(RECENT_COUNT);
   recentLines = new RecentLines({
     countMax: RECENT_RECORD_COUNT,
     lineBytesMax: RECENT_LINE_BYTES_MAX,
@@ -94,161 +88,20 @@ class Facts {
     lineBytesMax: RECENT_LINE_BYTES_MAX,
   });
 
-  copy(): Facts {
-    const copy = Object.assign(new Facts(), this);
-    copy.window = this.window.copy();
-    copy.history = this.history.copy();
-    copy.kinds = new Map(this.kinds);
-    copy.business = this.business.copy();
-    copy.traffic = this.traffic.copy();
-    copy.recentFailed = this.recentFailed.copy();
-    copy.recentLines = this.recentLines.copy();
-    copy.recentFailedLines = this.recentFailedLines.copy();
-    copy.unreadableLines = this.unreadableLines.copy();
-    copy.topics = new Map();
-    for (const [topic, partitions] of this.topics) {
-      const copies = new Map<number, MutablePartition>();
-      for (const [number, facts] of partitions) {
-        copies.set(number, {
-          ...facts,
-          lines: facts.lines.copy(),
-          window: facts.window.copy(),
-        });
-      }
-      copy.topics.set(topic, copies);
-    }
-    return copy;
-  }
-}
-
-export class JournalModel implements LineSink {
-  #facts = new Facts();
-  #mark = new Facts();
-  readonly #scanner = new EventScanner();
-  #nowMs = Infinity;
-
-  /** Sets the time, which tells current events from those that a wrong clock stamped into the future. */
-  tick(nowMs: number): void {
-    this.#nowMs = nowMs;
-  }
-
-  begin(): void {
-    this.#mark = this.#facts.copy();
-  }
-
-  rewind(): void {
-    this.#facts = this.#mark.copy();
-  }
-
-  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void {
-    const facts = this.#facts;
-    if (!this.#scanner.scan(bytes, start, end, whole)) {
-      facts.unreadable++;
-      facts.unreadableLines.note(bytes, start, end);
-      return;
-    }
-    const event: EventFacts = this.#scanner;
-    facts.traffic.note(event);
-    if (event.failed) {
-      facts.failed++;
-      noteFailure(facts, event);
-      facts.recentFailedLines.note(bytes, start, end);
-    } else {
-      facts.processed++;
-      facts.business.note(event.order, event.timestampMs);
-    }
-    const partition = partitionOf(facts, event);
-    if (partition !== undefined) {
-      partition.received++;
-      partition.lastOffset = event.offset;
-      if (!partition.lines.isNext(event.offset)) {
-        if (TRUNCATION_MARK.test(endOf(bytes, start, end))) {
-          facts.superseded += partition.lines.truncate(event.offset);
-        }
-      } else if (partition.lines.isGap(event.offset)) {
-        facts.expired += expiredCount(endOf(bytes, start, end));
-      }
-      if (partition.lines.isNext(event.offset)) partition.lines.add(event.offset);
-      if (event.failed) partition.failed++;
-    }
-    facts.recentLines.note(bytes, start, end);
-    this.#noteTime(event, partition);
-  }
-
-  settle(): void {
-    this.#facts.recentLines.settle();
-    this.#facts.recentFailedLines.settle();
-    this.#facts.unreadableLines.settle();
-  }
-
   get totals(): Totals {
-    const { processed, failed } = this.#facts;
+    const { processed, failed } = this;
     return { received: processed + failed, processed, failed };
-  }
-
-  /** Lines of records lost when the log was truncated; included in the totals. */
-  get supersededCount(): number {
-    return this.#facts.superseded;
-  }
-
-  get expiredCount(): number {
-    return this.#facts.expired;
-  }
-
-  get unreadableCount(): number {
-    return this.#facts.unreadable;
   }
 
   /** The beginning of the latest unreadable line: not safe to print. */
   get unreadableSample(): string | undefined {
-    const line = this.#facts.unreadableLines.lines().at(-1);
+    const line = this.unreadableLines.lines().at(-1);
     return line && DECODER.decode(line);
   }
 
-  /** Events stamped further ahead of the monitor's clock than clock skew allows; they are in no window. */
-  get aheadOfClockCount(): number {
-    return this.#facts.aheadOfClock;
-  }
-
-  get firstEventMs(): number | undefined {
-    return Number.isFinite(this.#facts.firstEventMs) ? this.#facts.firstEventMs : undefined;
-  }
-
-  get newestEventMs(): number | undefined {
-    return Number.isFinite(this.#facts.newestEventMs) ? this.#facts.newestEventMs : undefined;
-  }
-
-  get window(): SlidingWindow {
-    return this.#facts.window;
-  }
-
-  get history(): History {
-    return this.#facts.history;
-  }
-
-  get errorKinds(): ReadonlyMap<string, number> {
-    return this.#facts.kinds;
-  }
-
-  get business(): Business {
-    return this.#facts.business;
-  }
-
-  get traffic(): Traffic {
-    return this.#facts.traffic;
-  }
-
-  get lastFailed(): FailedEvent | undefined {
-    return this.#facts.lastFailed;
-  }
-
-  get recentFailed(): readonly FailedEvent[] {
-    return this.#facts.recentFailed.values();
-  }
-
   /** Sorted by topic, then partition. */
-  get partitions(): readonly PartitionCounts[] {
-    return this.#facts.topics.values()
+  get partitions(): readonly Readonly<PartitionCounts>[] {
+    return this.topics.values()
       .flatMap((partitions) => partitions.values())
       .toArray()
       .sort((one, other) =>
@@ -262,52 +115,137 @@ export class JournalModel implements LineSink {
 
   /** Oldest first. Parses the lines, so call it per redraw, not per line. */
   get recentEvents(): readonly RecentEvent[] {
-    return eventsOf(this.#facts.recentLines);
+    return eventsOf(this.recentLines);
   }
 
   /** Oldest first. */
   get recentFailedEvents(): readonly RecentEvent[] {
-    return eventsOf(this.#facts.recentFailedLines);
+    return eventsOf(this.recentFailedLines);
   }
 
-  #noteTime(event: EventFacts, partition: MutablePartition | undefined): void {
-    const { timestampMs } = event;
-    if (Number.isNaN(timestampMs)) return;
-    const facts = this.#facts;
-    if (timestampMs > this.#nowMs + CLOCK_SKEW_MS) {
-      facts.aheadOfClock++;
+  copy(): JournalCounts {
+    const copy = Object.assign(new JournalCounts(), this);
+    copy.window = this.window.copy();
+    copy.history = this.history.copy();
+    copy.errorKinds = new Map(this.errorKinds);
+    copy.business = this.business.copy();
+    copy.traffic = this.traffic.copy();
+    copy.recentLines = this.recentLines.copy();
+    copy.recentFailedLines = this.recentFailedLines.copy();
+    copy.unreadableLines = this.unreadableLines.copy();
+    copy.topics = new Map();
+    for (const [topic, partitions] of this.topics) {
+      const copies = new Map<number, PartitionCounts>();
+      for (const [number, counts] of partitions) {
+        const { lines, window } = counts;
+        copies.set(number, { ...counts, lines: lines.copy(), window: window.copy() });
+      }
+      copy.topics.set(topic, copies);
+    }
+    return copy;
+  }
+}
+
+export class JournalModel implements LineSink {
+  #counts = new JournalCounts();
+  #mark = new JournalCounts();
+  readonly #scanner = new EventScanner();
+  #nowMs = Infinity;
+
+  get counts(): Readonly<JournalCounts> {
+    return this.#counts;
+  }
+
+  /** Sets the time, which tells current events from those that a wrong clock stamped into the future. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+  }
+
+  begin(): void {
+    this.#mark = this.#counts.copy();
+  }
+
+  rewind(): void {
+    this.#counts = this.#mark.copy();
+  }
+
+  line(bytes: Uint8Array, start: number, end: number, whole: boolean): void {
+    const counts = this.#counts;
+    if (!this.#scanner.scan(bytes, start, end, whole)) {
+      counts.unreadable++;
+      counts.unreadableLines.note(bytes, start, end);
       return;
     }
-    if (timestampMs < facts.firstEventMs) facts.firstEventMs = timestampMs;
-    if (timestampMs > facts.newestEventMs) facts.newestEventMs = timestampMs;
-    facts.window.add(timestampMs, event.failed);
-    facts.history.add(timestampMs, event.failed);
-    partition?.window.add(timestampMs, event.failed);
+    const event: EventFacts = this.#scanner;
+    counts.traffic.note(event);
+    if (event.failed) {
+      counts.failed++;
+      noteFailure(counts, event);
+      counts.recentFailedLines.note(bytes, start, end);
+    } else {
+      counts.processed++;
+      counts.business.note(event.order, event.timestampMs);
+    }
+    const partition = partitionOf(counts, event);
+    if (partition !== undefined) {
+      partition.received++;
+      partition.lastOffset = event.offset;
+      if (!partition.lines.isNext(event.offset)) {
+        if (TRUNCATION_MARK.test(endOf(bytes, start, end))) {
+          counts.superseded += partition.lines.truncate(event.offset);
+        }
+      } else if (partition.lines.isGap(event.offset)) {
+        counts.expired += expiredCount(endOf(bytes, start, end));
+      }
+      if (partition.lines.isNext(event.offset)) partition.lines.add(event.offset);
+      if (event.failed) partition.failed++;
+    }
+    counts.recentLines.note(bytes, start, end);
+    this.#noteTime(event, partition);
+  }
+
+  settle(): void {
+    this.#counts.recentLines.settle();
+    this.#counts.recentFailedLines.settle();
+    this.#counts.unreadableLines.settle();
+  }
+
+  #noteTime({ timestampMs, failed }: EventFacts, partition: PartitionCounts | undefined): void {
+    if (Number.isNaN(timestampMs)) return;
+    const counts = this.#counts;
+    if (timestampMs > this.#nowMs + CLOCK_SKEW_MS) {
+      counts.aheadOfClock++;
+      return;
+    }
+    counts.firstEventMs = Math.min(timestampMs, counts.firstEventMs ?? Infinity);
+    counts.newestEventMs = Math.max(timestampMs, counts.newestEventMs ?? -Infinity);
+    counts.window.add(timestampMs, failed);
+    counts.history.add(timestampMs, failed);
+    partition?.window.add(timestampMs, failed);
   }
 }
 
-function noteFailure(facts: Facts, event: EventFacts): void {
-  const known = facts.kinds.has(event.kind) || facts.kinds.size < KIND_COUNT_MAX;
+function noteFailure(counts: JournalCounts, event: EventFacts): void {
+  const known = counts.errorKinds.has(event.kind) || counts.errorKinds.size < KIND_COUNT_MAX;
   const kind = known ? event.kind : OTHER_KIND;
-  facts.kinds.set(kind, (facts.kinds.get(kind) ?? 0) + 1);
+  counts.errorKinds.set(kind, (counts.errorKinds.get(kind) ?? 0) + 1);
   const { timestampMs, topic, partition, offset } = event;
   const error = (event.error ?? "").slice(0, ERROR_LENGTH_MAX);
-  facts.lastFailed = { timestampMs, topic, partition, offset, kind, error };
-  facts.recentFailed.add(facts.lastFailed);
+  counts.lastFailed = { timestampMs, topic, partition, offset, kind, error };
 }
 
-function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefined {
+function partitionOf(counts: JournalCounts, event: EventFacts): PartitionCounts | undefined {
   const { topic, partition } = event;
-  let partitions = facts.topics.get(topic);
+  let partitions = counts.topics.get(topic);
   const known = partitions?.get(partition);
   if (known !== undefined) return known;
-  if (facts.partitionCount >= PARTITION_COUNT_MAX) return undefined;
+  if (counts.partitionCount >= PARTITION_COUNT_MAX) return undefined;
 
   if (partitions === undefined) {
     partitions = new Map();
-    facts.topics.set(topic, partitions);
+    counts.topics.set(topic, partitions);
   }
-  const added: MutablePartition = {
+  const added: PartitionCounts = {
     topic,
     partition,
     received: 0,
@@ -317,7 +255,7 @@ function partitionOf(facts: Facts, event: EventFacts): MutablePartition | undefi
     window: new SlidingWindow(PARTITION_WINDOW_SECONDS),
   };
   partitions.set(partition, added);
-  facts.partitionCount++;
+  counts.partitionCount++;
   return added;
 }
 

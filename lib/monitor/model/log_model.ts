@@ -65,23 +65,26 @@ export interface TrackerMetrics {
 }
 
 /** The totals of the log's lines; copied when a file begins, so that its lines can be taken back. */
-class Facts {
-  lineCount = 0;
+class LogCounts {
   unreadable = 0;
-  newestLineMs = -Infinity;
+  newestLineMs: number | undefined = undefined;
   metrics: TrackerMetrics | undefined = undefined;
+  /** When the tracker logged its totals and stopped; undefined if it logged something later. */
   stoppedAtMs: number | undefined = undefined;
   /** True if a tracker ended, or another one started, after the metrics were logged. */
   isOfEarlierTracker = false;
+  /** The latest error of the tracker itself, not of a record. */
   lastError: LogLine | undefined = undefined;
   /** The last error unless a later line says that it is over. */
   lastingError: LogLine | undefined = undefined;
+  /** Errors of the tracker itself. */
   errors = new SlidingWindow(ERROR_WINDOW_SECONDS);
+  /** By reason, as far back as the log files reach. */
   deadLetters = new Map<string, number>();
   recent = new Recent<LogLine>(RECENT_COUNT);
 
-  copy(): Facts {
-    const copy = Object.assign(new Facts(), this);
+  copy(): LogCounts {
+    const copy = Object.assign(new LogCounts(), this);
     copy.errors = this.errors.copy();
     copy.deadLetters = new Map(this.deadLetters);
     copy.recent = this.recent.copy();
@@ -90,110 +93,65 @@ class Facts {
 }
 
 export class LogModel implements LineSink {
-  #facts = new Facts();
-  #mark = new Facts();
+  #counts = new LogCounts();
+  #mark = new LogCounts();
   #nowMs = Infinity;
+
+  get counts(): Readonly<LogCounts> {
+    return this.#counts;
+  }
 
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
   }
 
   begin(): void {
-    this.#mark = this.#facts.copy();
+    this.#mark = this.#counts.copy();
   }
 
   rewind(): void {
-    this.#facts = this.#mark.copy();
+    this.#counts = this.#mark.copy();
   }
 
   line(bytes: Uint8Array, start: number, end: number, _whole: boolean): void {
-    const facts = this.#facts;
+    const counts = this.#counts;
     const fields = parseLine(bytes, start, end);
     const level = fields === undefined ? undefined : levelOf(fields["level"]);
     if (fields === undefined || level === undefined) {
-      facts.unreadable++;
+      counts.unreadable++;
       return;
     }
-    facts.lineCount++;
     const metadata = isJsonObject(fields["metadata"]) ? fields["metadata"] : {};
     const line = {
       ...logLineOf(fields, { level, metadata }),
       line: bytes.slice(start, Math.min(end, start + LINE_BYTES_KEPT_MAX)),
     };
     const isOfNow = line.timestampMs <= this.#nowMs + CLOCK_SKEW_MS;
-    if (isOfNow && line.timestampMs > facts.newestLineMs) facts.newestLineMs = line.timestampMs;
-    facts.recent.add(line);
+    if (isOfNow) {
+      counts.newestLineMs = Math.max(line.timestampMs, counts.newestLineMs ?? -Infinity);
+    }
+    counts.recent.add(line);
 
     const metrics = metricsOf(metadata, line.timestampMs);
-    if (metrics !== undefined) facts.metrics = metrics;
-    facts.stoppedAtMs = metrics !== undefined && saysStopped(line, metadata)
+    if (metrics !== undefined) counts.metrics = metrics;
+    counts.stoppedAtMs = metrics !== undefined && saysStopped(line, metadata)
       ? line.timestampMs
       : undefined;
-    if (metrics !== undefined) facts.isOfEarlierTracker = facts.stoppedAtMs !== undefined;
-    else if (STARTED.test(line.message)) facts.isOfEarlierTracker = true;
-    if (endsStall(line.message) && STALLED.test(facts.lastingError?.message ?? "")) {
-      facts.lastingError = undefined;
+    if (metrics !== undefined) counts.isOfEarlierTracker = counts.stoppedAtMs !== undefined;
+    else if (STARTED.test(line.message)) counts.isOfEarlierTracker = true;
+    if (endsStall(line.message) && STALLED.test(counts.lastingError?.message ?? "")) {
+      counts.lastingError = undefined;
     }
-    if (isDeadLetter(level, metadata)) noteDeadLetter(facts, String(metadata["reason"]));
+    if (isDeadLetter(level, metadata)) noteDeadLetter(counts, String(metadata["reason"]));
     // An error about one record is in the journal, and is counted there.
     if (level === "ERROR" && !isAboutRecord(metadata)) {
-      facts.lastError = line;
-      facts.lastingError = line;
-      if (isOfNow) facts.errors.add(line.timestampMs, true);
+      counts.lastError = line;
+      counts.lastingError = line;
+      if (isOfNow) counts.errors.add(line.timestampMs, true);
     }
   }
 
   settle(): void {}
-
-  get lineCount(): number {
-    return this.#facts.lineCount;
-  }
-
-  get unreadableCount(): number {
-    return this.#facts.unreadable;
-  }
-
-  get newestLineMs(): number | undefined {
-    return Number.isFinite(this.#facts.newestLineMs) ? this.#facts.newestLineMs : undefined;
-  }
-
-  get metrics(): TrackerMetrics | undefined {
-    return this.#facts.metrics;
-  }
-
-  get isOfEarlierTracker(): boolean {
-    return this.#facts.isOfEarlierTracker;
-  }
-
-  /** When the tracker logged its totals and stopped; undefined if it logged something later. */
-  get stoppedAtMs(): number | undefined {
-    return this.#facts.stoppedAtMs;
-  }
-
-  /** The latest error of the tracker itself, not of a record. */
-  get lastError(): LogLine | undefined {
-    return this.#facts.lastError;
-  }
-
-  /** The latest error of the tracker itself that is not known to be over. */
-  get lastingError(): LogLine | undefined {
-    return this.#facts.lastingError;
-  }
-
-  /** Errors of the tracker itself. */
-  get errors(): SlidingWindow {
-    return this.#facts.errors;
-  }
-
-  /** By reason, as far back as the log files reach. */
-  get deadLetters(): ReadonlyMap<string, number> {
-    return this.#facts.deadLetters;
-  }
-
-  /** Oldest first. */
-  get recent(): readonly LogLine[] {
-    return this.#facts.recent.values();
-  }
 }
 
 function levelOf(level: unknown): LogLevel | undefined {
@@ -297,10 +255,10 @@ function isAboutRecord(metadata: JsonObject): boolean {
   return numberOf(metadata["offset"] ?? metadata["kafka_offset"]) !== undefined;
 }
 
-function noteDeadLetter(facts: Facts, reason: string): void {
-  const known = facts.deadLetters.has(reason) || facts.deadLetters.size < REASON_COUNT_MAX;
+function noteDeadLetter(counts: LogCounts, reason: string): void {
+  const known = counts.deadLetters.has(reason) || counts.deadLetters.size < REASON_COUNT_MAX;
   const key = known ? reason.slice(0, TEXT_LENGTH_MAX) : OTHER_REASON;
-  facts.deadLetters.set(key, (facts.deadLetters.get(key) ?? 0) + 1);
+  counts.deadLetters.set(key, (counts.deadLetters.get(key) ?? 0) + 1);
 }
 
 function numberOf(value: unknown): number | undefined {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Revenue } from "./business.ts";
+import type { BusinessView } from "./business.ts";
 import {
   type Evidence,
   type Health,
@@ -17,13 +17,12 @@ import {
 } from "./health.ts";
 import { judgeQuality, type Quality } from "./quality.ts";
 import { type Chart, chartOf, round2, successPercent } from "./chart.ts";
-import { type FailedEvent, JournalModel, type Totals } from "./journal_model.ts";
+import { JournalModel, type PartitionCounts, type Totals } from "./journal_model.ts";
 import type { RecentEvent } from "./recent_event.ts";
 import type { Found } from "./found_records.ts";
 import type { LatencyStatus } from "../../tracker_status.ts";
 import { LogModel, logText } from "./log_model.ts";
 import type { LogLine, TrackerMetrics } from "./log_model.ts";
-import type { Counted } from "./tally.ts";
 import type { LineSink } from "../tail/line_sink.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
@@ -62,12 +61,7 @@ export interface Snapshot {
   readonly newestEventMs: number | undefined;
   readonly newestLogMs: number | undefined;
   readonly partitions: readonly PartitionView[];
-  readonly business: {
-    readonly ordersByStatus: ReadonlyMap<string, number>;
-    readonly revenue: readonly Revenue[];
-    readonly topProducts: readonly Counted[];
-    readonly topCustomers: readonly Counted[];
-  };
+  readonly business: BusinessView;
   readonly traffic: TrafficView;
   readonly errorKinds: ReadonlyMap<string, number>;
   /** By reason, from the log, as far back as its files reach. */
@@ -84,8 +78,7 @@ export interface Snapshot {
   readonly saidAtMs: number | undefined;
   /** Oldest first. */
   readonly recentEvents: readonly RecentEvent[];
-  readonly recentFailed: readonly FailedEvent[];
-  /** {@link recentFailed} with their lines, oldest first. */
+  /** Oldest first. */
   readonly recentFailedEvents: readonly RecentEvent[];
   readonly recentLogs: readonly LogLine[];
   readonly charts: Readonly<Record<WindowName, Chart>>;
@@ -110,12 +103,7 @@ export interface Snapshot {
   };
 }
 
-export interface PartitionView {
-  readonly topic: string;
-  readonly partition: number;
-  readonly received: number;
-  readonly failed: number;
-  readonly lastOffset: number;
+export interface PartitionView extends Readonly<Omit<PartitionCounts, "lines" | "window">> {
   readonly messagesPerSecond: number;
   readonly lag: number | undefined;
   /** One value per second of the last minute; empty if it was never known. */
@@ -169,15 +157,15 @@ export class ReadModel {
       readonly status?: StatusReading;
     },
   ): Snapshot {
-    const { journal, log } = this;
+    const journal = this.journal.counts;
+    const log = this.log.counts;
     const { totals } = journal;
     const judged = journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS });
     const messagesPerSecond = round2(journal.window.rate({ nowMs, windowMs: RATE_WINDOW_MS }));
     const behindBytes = journalFile?.behindBytes ?? 0;
-    const newestMs = Math.max(
-      this.#latest?.newestEventMs ?? journal.newestEventMs ?? -Infinity,
-      log.newestLineMs ?? -Infinity,
-    );
+    const latest = this.#latest?.counts ?? journal;
+    const newestEventMs = latest.newestEventMs ?? journal.newestEventMs;
+    const newestMs = Math.max(newestEventMs ?? -Infinity, log.newestLineMs ?? -Infinity);
     const metrics = log.isOfEarlierTracker ? undefined : log.metrics;
     const said = saidBy({ status, metrics, newestMs, nowMs });
     const fileProblems = [
@@ -186,8 +174,9 @@ export class ReadModel {
         ? [`the tracker's status file cannot be read: ${status.reason}`]
         : []),
     ];
-    const evidence = this.#evidence({ nowMs, messagesPerSecond, behindBytes, said, fileProblems });
-    const latest = this.#latest ?? journal;
+    const evidence = this.#evidence({
+      ...{ nowMs, messagesPerSecond, behindBytes, newestEventMs, said, fileProblems },
+    });
     this.#troubles.note(evidence.trouble, nowMs);
     return {
       takenAtMs: nowMs,
@@ -203,15 +192,10 @@ export class ReadModel {
       messagesPerSecond,
       messagesPerSecondOverall: this.#overallRate(),
       firstEventMs: journal.firstEventMs,
-      newestEventMs: latest.newestEventMs ?? journal.newestEventMs,
+      newestEventMs,
       newestLogMs: log.newestLineMs,
       partitions: this.#partitions(nowMs, said),
-      business: {
-        ordersByStatus: journal.business.ordersByStatus,
-        revenue: journal.business.revenue(nowMs),
-        topProducts: journal.business.topProducts.map((each) => ({ ...each })),
-        topCustomers: journal.business.topCustomers.map((each) => ({ ...each })),
-      },
+      business: journal.business.view(nowMs),
       traffic: journal.traffic.view(nowMs),
       errorKinds: new Map(journal.errorKinds),
       deadLetters: new Map(log.deadLetters),
@@ -222,9 +206,8 @@ export class ReadModel {
       latencyMs: said.latencyMs,
       saidAtMs: said.saidAtMs,
       recentEvents: latest.recentEvents,
-      recentFailed: [...latest.recentFailed],
       recentFailedEvents: latest.recentFailedEvents,
-      recentLogs: [...log.recent],
+      recentLogs: [...log.recent.values()],
       charts: {
         "1m": this.#chart("1m", nowMs),
         "5m": this.#chart("5m", nowMs),
@@ -234,27 +217,29 @@ export class ReadModel {
       },
       runChart: this.#chartOfAll(journal.newestEventMs ?? nowMs),
       unreadable: {
-        journalLines: journal.unreadableCount,
-        logLines: log.unreadableCount,
+        journalLines: journal.unreadable,
+        logLines: log.unreadable,
         sample: journal.unreadableSample,
       },
-      aheadOfClockCount: journal.aheadOfClockCount,
-      supersededCount: journal.supersededCount,
-      expiredCount: journal.expiredCount,
+      aheadOfClockCount: journal.aheadOfClock,
+      supersededCount: journal.superseded,
+      expiredCount: journal.expired,
       files: { journal: journalFile, log: logFile },
     };
   }
 
   #evidence(
-    { nowMs, messagesPerSecond, behindBytes, said, fileProblems }: {
+    { nowMs, newestEventMs, said, ...given }: {
       readonly nowMs: number;
       readonly messagesPerSecond: number;
       readonly behindBytes: number;
+      readonly newestEventMs: number | undefined;
       readonly said: SaidFigures;
       readonly fileProblems: readonly string[];
     },
   ): Evidence {
-    const { journal, log } = this;
+    const journal = this.journal.counts;
+    const log = this.log.counts;
     const ageMs = (timeMs: number | undefined) =>
       timeMs === undefined || Number.isNaN(timeMs) ? undefined : Math.max(0, nowMs - timeMs);
     const { lastingError } = log;
@@ -263,10 +248,9 @@ export class ReadModel {
       received: journal.totals.received,
       successPercent: successPercent(journal.totals),
       window: journal.window.counts({ nowMs, windowMs: JUDGED_WINDOW_MS }),
-      messagesPerSecond,
+      ...given,
       isFirstCount: this.#latest !== undefined,
-      behindBytes,
-      newestEventAgeMs: ageMs(this.#latest?.newestEventMs ?? journal.newestEventMs),
+      newestEventAgeMs: ageMs(newestEventMs),
       newestLogAgeMs: ageMs(log.newestLineMs),
       stoppedAgeMs: ageMs(log.stoppedAtMs),
       lastErrorAgeMs: ageMs(this.#lastError()?.timestampMs),
@@ -286,25 +270,24 @@ export class ReadModel {
           ? { ...lastingError, text: logText(lastingError) }
           : undefined,
       }),
-      unreadableLines: journal.unreadableCount + log.unreadableCount,
-      fileProblems,
+      unreadableLines: journal.unreadable + log.unreadable,
     };
   }
 
   #overallRate(): number {
-    const { firstEventMs, newestEventMs, totals } = this.journal;
+    const { firstEventMs, newestEventMs, totals } = this.journal.counts;
     if (firstEventMs === undefined || newestEventMs === undefined) return 0;
     return round2(totals.received / Math.max(1, (newestEventMs - firstEventMs) / 1000));
   }
 
   #partitions(nowMs: number, said: SaidFigures): readonly PartitionView[] {
-    const { partitions } = this.journal;
+    const { partitions } = this.journal.counts;
     const topics = new Set(partitions.map(({ topic }) => topic));
     const lags = new Map(
       partitions.map((each) => [placeOf(each), said.lagOf(each, topics.size === 1)]),
     );
     this.#lags.note(nowMs, lags);
-    return partitions.map(({ window, ...partition }) => ({
+    return partitions.map(({ window, lines: _, ...partition }) => ({
       ...partition,
       messagesPerSecond: round2(window.rate({ nowMs, windowMs: RATE_WINDOW_MS })),
       lag: lags.get(placeOf(partition)),
@@ -313,8 +296,8 @@ export class ReadModel {
   }
 
   #lastError(): LastError | undefined {
-    const { lastFailed } = this.journal;
-    const { lastError } = this.log;
+    const { lastFailed } = this.journal.counts;
+    const { lastError } = this.log.counts;
     const ofRecord: LastError | undefined = lastFailed && {
       timestampMs: lastFailed.timestampMs,
       of: "record",
@@ -336,20 +319,20 @@ export class ReadModel {
     const windowMs = WINDOWS[name] * 1000;
     const count = CHART_POINT_COUNTS[name];
     const endMs = Math.floor(nowMs / 1000) * 1000;
-    return chartOf(this.journal.window.series({ nowMs, windowMs }, count), {
+    return chartOf(this.journal.counts.window.series({ nowMs, windowMs }, count), {
       startMs: endMs - windowMs,
       stepMs: windowMs / count,
-      firstEventMs: this.journal.firstEventMs,
+      firstEventMs: this.journal.counts.firstEventMs,
       endMs,
     });
   }
 
   #chartOfAll(nowMs: number): Chart {
-    const { steps, stepMs, startMs } = this.journal.history.series(nowMs);
+    const { steps, stepMs, startMs } = this.journal.counts.history.series(nowMs);
     return chartOf(steps, {
       startMs,
       stepMs,
-      firstEventMs: this.journal.firstEventMs,
+      firstEventMs: this.journal.counts.firstEventMs,
       endMs: nowMs,
     });
   }

@@ -51,7 +51,7 @@ export class Tally {
 
   /** At most {@link TALLY_TOP_COUNT}, largest first. */
   get top(): readonly Counted[] {
-    return this.#top;
+    return this.#top.map((each) => ({ ...each }));
   }
 
   #place(counted: MutableCounted): void {

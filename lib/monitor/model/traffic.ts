@@ -89,7 +89,7 @@ export class Traffic {
       keylessCount: this.#keylessCount,
       keyCount: this.#keys.size,
       areKeysCapped: this.#keys.size >= TALLY_NAMES_MAX,
-      topKeys: this.#keys.top.map((each) => ({ ...each })),
+      topKeys: this.#keys.top,
     };
   }
 
