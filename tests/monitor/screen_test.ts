@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import stringWidth from "string-width";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { chartRows, resampled } from "../../lib/monitor/screen/parts/chart.ts";
-import { niceMax } from "../../lib/monitor/views/scale.ts";
+import { niceMax } from "../../lib/html/scale.ts";
 import {
   type Controls,
   INITIAL_CONTROLS,
@@ -66,7 +66,6 @@ function specOf(overrides: Partial<FrameSpec> = {}): FrameSpec {
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
-    notice: "",
     ...overrides,
   };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { delay } from "../../async.ts";
 import type { Follower } from "../follow.ts";
 import { formatJson } from "./json_view.ts";
 import { validForMs } from "../tail/status_reading.ts";
@@ -47,15 +48,7 @@ export async function showTextLines(options: LiveOptions): Promise<void> {
 }
 
 /** Returns whether to continue: false once the signal is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve(!signal.aborted);
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-  });
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  await delay(ms, signal);
+  return !signal.aborted;
 }

@@ -7,7 +7,7 @@
 import { duration, percent } from "../../model/health.ts";
 import type { Chart } from "../../model/chart.ts";
 import type { WindowName } from "../../model/read_model.ts";
-import { niceMax, percentFloor } from "../../views/scale.ts";
+import { niceMax } from "../../../html/scale.ts";
 import { chartRows } from "../parts/chart.ts";
 import { GLYPHS } from "../parts/glyphs.ts";
 import { column, type Line, span, type Tone } from "../parts/line.ts";
@@ -22,6 +22,8 @@ const WINDOW_TITLES: Readonly<Record<WindowName, string>> = {
   "1h": "1 h",
   all: "all",
 };
+/** Where the axis of a percentage may start. */
+const PERCENT_FLOORS = [90, 80, 50, 0];
 /** Drawn for a step in which all failed, to distinguish it from one without messages. */
 const LEAST_PERCENT_SHOWN = 0.001;
 
@@ -52,6 +54,12 @@ export function successPane(spec: FrameSpec, inside: Extent): Pane {
     max: 100,
     tone: rate === undefined || rate >= 95 ? "good" : rate >= 80 ? "warning" : "bad",
   });
+}
+
+/** Returns the highest of {@link PERCENT_FLOORS} below every value. */
+function percentFloor(values: readonly (number | undefined)[]): number {
+  const least = Math.min(100, ...values.filter((value) => value !== undefined));
+  return PERCENT_FLOORS.find((floor) => floor < least) ?? 0;
 }
 
 function chartOf({ snapshot, controls }: FrameSpec): Chart {

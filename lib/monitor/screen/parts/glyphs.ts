@@ -7,7 +7,6 @@
 export type GlyphName = "braille" | "block" | "ascii";
 
 export interface Glyphs {
-  readonly name: GlyphName;
   readonly corners: readonly [
     topLeft: string,
     topRight: string,
@@ -25,7 +24,6 @@ export interface Glyphs {
 
 export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
   braille: {
-    name: "braille",
     corners: ["╭", "╮", "╰", "╯"],
     horizontal: "─",
     vertical: "│",
@@ -35,7 +33,6 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
     trouble: "━",
   },
   block: {
-    name: "block",
     corners: ["┌", "┐", "└", "┘"],
     horizontal: "─",
     vertical: "│",
@@ -45,7 +42,6 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
     trouble: "▀",
   },
   ascii: {
-    name: "ascii",
     corners: ["+", "+", "+", "+"],
     horizontal: "-",
     vertical: "|",

@@ -19,7 +19,6 @@ export interface FrameSpec {
   readonly glyphs: GlyphName;
   readonly folder: string;
   readonly intervalMs: number;
-  readonly notice: string;
 }
 
 /** The inside of a frame, in columns and rows. */
