@@ -7,9 +7,9 @@
  * @module
  */
 
-import { withinMax } from "./within_max.ts";
 import { isJsonObject, type JsonObject } from "../../json.ts";
 import { Recent } from "./recent.ts";
+import { withinMax } from "./said_figures.ts";
 import { parseLine } from "./scan.ts";
 import { parseTimestamp } from "./timestamp.ts";
 import { CLOCK_SKEW_MS, SlidingWindow } from "./sliding_window.ts";

@@ -5,10 +5,8 @@
  */
 
 import { counted, withThousands } from "../../text.ts";
-import type { LatencyStatus } from "../../tracker_status.ts";
 import type { Snapshot } from "./read_model.ts";
-import { sumOf } from "./said_figures.ts";
-import { withinMax } from "./within_max.ts";
+import { figuresIn } from "./said_figures.ts";
 
 export interface Outcome {
   /** True if the tracker stopped cleanly. */
@@ -25,24 +23,10 @@ export function outcomeOf(snapshot: Snapshot): Outcome {
   return { isFinished, problems, sentence: `${countsOf(snapshot)} ${lossesOf(problems)}` };
 }
 
-/** The tracker's last figures before it stopped. */
-export interface LastWords {
-  readonly lag: number | undefined;
-  readonly latencyMs: LatencyStatus | undefined;
-  lagOf(place: { readonly topic: string; readonly partition: number }): number | undefined;
-}
-
-/** Returns undefined if the tracker has not stopped, or wrote no status file. */
-export function lastWordsOf({ status }: Snapshot): LastWords | undefined {
-  if (status.kind !== "old" && status.kind !== "fresh") return undefined;
-  const { state, topic, partitions, latency_ms: latencyMs } = status.status;
-  if (state !== "stopped") return undefined;
-  const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
-  return {
-    lag: sumOf(lags.values()),
-    latencyMs: latencyMs === null ? undefined : withinMax(latencyMs),
-    lagOf: (place) => place.topic === topic ? lags.get(place.partition) : undefined,
-  };
+/** Returns the tracker's last figures; undefined if it has not stopped, or wrote no status file. */
+export function lastWordsOf({ status }: Snapshot): ReturnType<typeof figuresIn> | undefined {
+  const isRead = status.kind === "old" || status.kind === "fresh";
+  return isRead && status.status.state === "stopped" ? figuresIn(status.status) : undefined;
 }
 
 function countsOf({ totals, deadLetters }: Snapshot): string {

@@ -11,7 +11,6 @@
 import type { LatencyStatus, TrackerStatus } from "../../tracker_status.ts";
 import type { SaidStatus } from "./health.ts";
 import type { TrackerMetrics } from "./log_model.ts";
-import { withinMax } from "./within_max.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
 export interface SaidFigures {
@@ -24,10 +23,12 @@ export interface SaidFigures {
   readonly latencyMs: Partial<LatencyStatus> | undefined;
   readonly saidAtMs: number | undefined;
   /** @param isOnlyTopic whether the journal has lines of only one topic: the log's lag does not name the topic. */
-  lagOf(
-    place: { readonly topic: string; readonly partition: number },
-    isOnlyTopic: boolean,
-  ): number | undefined;
+  lagOf(place: PartitionPlace, isOnlyTopic: boolean): number | undefined;
+}
+
+interface PartitionPlace {
+  readonly topic: string;
+  readonly partition: number;
 }
 
 /** Metrics are logged every 30 s; once two are missing, the last ones are outdated. */
@@ -66,17 +67,30 @@ function ofStatus(
   { status, writtenAtMs }: { readonly status: TrackerStatus; readonly writtenAtMs: number },
   nowMs: number,
 ): SaidFigures {
-  const { state, ready: isReady, reason, topic, partitions, latency_ms: latencyMs } = status;
-  const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
+  const { state, ready: isReady, reason, partitions } = status;
+  const figures = figuresIn(status);
   // Without partitions there is no lag, unless the partitions are not known yet.
   const isKnown = partitions.length > 0 || isReady;
   return {
     ...NOTHING,
+    ...figures,
     status: { state, isReady, reason, ageMs: Math.max(0, nowMs - writtenAtMs) },
-    lag: isKnown ? sumOf(lags.values()) : undefined,
+    lag: isKnown ? figures.lag : undefined,
     failure: state === "stopped" ? reason : undefined,
-    latencyMs: latencyMs === null ? undefined : withinMax(latencyMs),
     saidAtMs: writtenAtMs,
+  };
+}
+
+/** Returns the lag and latency of a status. */
+export function figuresIn(
+  { topic, partitions, latency_ms: latencyMs }: TrackerStatus,
+): Pick<SaidFigures, "lag" | "latencyMs"> & {
+  lagOf(place: PartitionPlace): number | undefined;
+} {
+  const lags = new Map(partitions.map(({ partition, lag }) => [partition, lag ?? undefined]));
+  return {
+    lag: sumOf(lags.values()),
+    latencyMs: latencyMs === null ? undefined : withinMax(latencyMs),
     lagOf: (place) => place.topic === topic ? lags.get(place.partition) : undefined,
   };
 }
@@ -94,11 +108,21 @@ function ofLog(metrics: TrackerMetrics | undefined, nowMs: number): SaidFigures 
 }
 
 /** Returns undefined if one of them is unknown. */
-export function sumOf(lags: Iterable<number | undefined>): number | undefined {
+function sumOf(lags: Iterable<number | undefined>): number | undefined {
   let sum = 0;
   for (const lag of lags) {
     if (lag === undefined) return undefined;
     sum += lag;
   }
   return sum;
+}
+
+/** Limits percentiles to the maximum: a histogram rounds percentiles up, but knows the largest value exactly. */
+export function withinMax<T extends Partial<LatencyStatus>>(latencyMs: T): T {
+  const { p50, p99, max = Infinity } = latencyMs;
+  return {
+    ...latencyMs,
+    ...(p50 !== undefined && { p50: Math.min(p50, p99 ?? Infinity, max) }),
+    ...(p99 !== undefined && { p99: Math.min(p99, max) }),
+  };
 }

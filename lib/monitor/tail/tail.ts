@@ -4,23 +4,14 @@
  * What was read of a file is a generation: a head, a position, and the bytes just before the position. The content
  * decides what is new, because names are unreliable:
  *
- * | what happened                         | how it shows                                      | what the tail does
- * |
- * |---------------------------------------|---------------------------------------------------|-----------------------------------------|
- * | append                                | head and last bytes are the same, more follows    | reads on
- * |
- * | rotation, recreation                  | the name has another inode                        | drains the old file,
- * then opens the new |
- * | several rotations at once             | closed segments whose head was never read         | reads them in order
- * |
- * | copy-truncate                         | the head is gone, a new segment begins with it    | reads the rest of the
- * copy, starts again|
- * | truncation                            | the head is gone, and no copy                     | starts again at 0,
- * counts stay          |
- * | cut (a writer removes lines it wrote) | same head, but shorter, or other bytes before us  | takes the file's
- * lines back, reads again|
- * | gone                                  | no such name                                      | waits, keeps the open
- * file              |
+ *     append                 head and last bytes are the same, more follows    reads on
+ *     rotation, recreation   the name has another inode                        drains the old file, opens the new
+ *     several rotations      closed segments whose head was never read         reads them in order
+ *     copy-truncate          the head is gone, a new segment begins with it    reads the copy's rest, starts again
+ *     truncation             the head is gone, and no copy                     starts again at 0, counts stay
+ *     cut (a writer removes  same head, but shorter, or other bytes before     takes the file's lines back, reads
+ *     lines that it wrote)   the position                                      it again
+ *     gone                   no such name                                      waits, keeps the open file
  *
  * Bytes are held until their newline. Bytes are delivered only after a second check that the file is still the same
  * generation. Otherwise a truncation between two reads would join halves of unrelated lines.
