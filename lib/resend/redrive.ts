@@ -37,9 +37,14 @@ import type { Logger } from "../log.ts";
 import { type OpenedLetter, openLetter } from "../tracker/opened_letter.ts";
 import { type Candidate, LetterBatch } from "./letter_batch.ts";
 import { failureOf, Interruptions } from "./interruptions.ts";
-import { SEND_BYTES_MAX, TRANSACTION_BYTES_MAX } from "./resend_session.ts";
+import {
+  SEND_BYTES_MAX,
+  TRANSACTION_BYTES_MAX,
+  type TransactionalSender,
+} from "./resend_session.ts";
+import { redriveLogTopicOf } from "./redrive_log.ts";
 import { leftOutBy, rangesOf, type Selection } from "./redrive_selection.ts";
-import { RedriveSession, type TransactionalSender } from "./redrive_session.ts";
+import { type RedriveSession, redriveSession } from "./redrive_session.ts";
 import { RedriveCounts, type RedriveSummary } from "./redrive_summary.ts";
 import { confirmTopic, findTopics } from "./redrive_topics.ts";
 import { warnWhenSlow } from "./slow_cluster.ts";
@@ -97,7 +102,7 @@ export async function redrive(options: RedriveOptions): Promise<RedriveSummary> 
     topic,
     session: crypto.randomUUID(),
   };
-  await using session = new RedriveSession({ connection, cluster, reader, openSender, scope });
+  await using session = redriveSession({ connection, cluster, reader, openSender, scope });
   const run = new RedriveRun({ options, cluster, reader, session, target, letters });
   const isComplete = await run.run();
   const transactions = session.log.ownEntryCount;
@@ -156,7 +161,7 @@ class RedriveRun {
       try {
         await this.#warnWhenSlow(() => isDryRun ? this.#session.look() : this.#session.open());
         const isComplete = await this.#settleLetters();
-        if (!isDryRun) await this.#session.confirm(this.counts.sent);
+        if (!isDryRun) await this.#confirm(this.counts.sent);
         return isComplete;
       } catch (error) {
         await this.#waitAfter(error);
@@ -245,7 +250,7 @@ class RedriveRun {
       await Promise.all([letters, target].map((topic) => confirmTopic(cluster, topic)));
       const groups = Map.groupBy(batch.accepted, ({ letter }) => this.#partitionOf(letter));
       for (const [partition, group] of groups) await this.#sendTo(partition, group);
-      await this.#session.commit(batch.accepted.map(({ letter }) => letter));
+      await this.#commit(batch.accepted.map(({ letter }) => letter));
     });
   }
 
@@ -260,13 +265,33 @@ class RedriveRun {
     const { topic } = this.#options;
     while (queue.length > 0) {
       const outcome = await queue.sendNext((records) =>
-        this.#session.send({ topic, partition, records })
+        this.#session.sender.send({ topic, partition, records })
       );
       if (outcome.kind === "failed") throw outcome.error;
       if (outcome.kind !== "refused") continue;
       outcome.item.refusal = outcome.error;
       queue.drop(1);
     }
+  }
+
+  /** Commits the records that were sent, with the log's entry for their letters; ends the transaction if there are none. */
+  async #commit(letters: readonly OpenedLetter[]): Promise<void> {
+    const { log, sender } = this.#session;
+    if (letters.length > 0) await this.#session.append(log.redrivenEntry(letters, new Date()));
+    await sender.commit();
+  }
+
+  /** Reads the log up to the last commit, and checks that it names as many letters of this run as were counted. */
+  async #confirm(letterCount: number): Promise<void> {
+    const { log } = this.#session;
+    await this.#session.confirm(() => log.ownLetterCount >= letterCount);
+    if (log.ownLetterCount === letterCount) return;
+    throw new Error(
+      `topic "${
+        redriveLogTopicOf(this.#options.deadLetterTopic)
+      }" names ${log.ownLetterCount} letters ` +
+        `of this redrive: expected the ${letterCount} that were committed`,
+    );
   }
 
   #noteSettled(batch: LetterBatch): void {

@@ -10,7 +10,7 @@ import { writeSync } from "node:fs";
 import { TransactionalProducer } from "../../lib/kafka/transactional_producer.ts";
 import { loggerOf } from "../../lib/log.ts";
 import { redrive } from "../../lib/resend/redrive.ts";
-import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
+import type { TransactionalSender } from "../../lib/resend/resend_session.ts";
 import { EVERYTHING } from "./redrive_site.ts";
 
 const STDOUT = 1;

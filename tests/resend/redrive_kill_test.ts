@@ -5,7 +5,7 @@ import { freePort } from "../../dev/local_port.ts";
 import { Random } from "../../lib/shop/random.ts";
 import { liveBroker } from "../live_broker.ts";
 import { TransactionalProducer } from "../../lib/kafka/transactional_producer.ts";
-import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
+import type { TransactionalSender } from "../../lib/resend/resend_session.ts";
 import {
   assertEachOnce,
   createRedriveSite,

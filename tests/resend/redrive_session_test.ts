@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { TopicReader } from "../../lib/kafka/topic_reader.ts";
-import { RedriveSession } from "../../lib/resend/redrive_session.ts";
+import { redriveSession } from "../../lib/resend/redrive_session.ts";
 import { liveBroker } from "../live_broker.ts";
 import { createRedriveSite, numberedLetters } from "./redrive_site.ts";
 
 await liveBroker();
 
-Deno.test("RedriveSession.open() waits until it can read its own claim: what was committed before may not be readable yet", async () => {
+Deno.test("a redrive's session waits until it can read its own claim: what was committed before may not be readable yet", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 3, partitions: 1 }));
   assert.equal((await site.redrive()).redriven, 3);
@@ -27,7 +27,7 @@ Deno.test("RedriveSession.open() waits until it can read its own claim: what was
   const connection = { brokers: site.address.split(","), clientId: "orderflow-test" };
   const { topicId } = await site.cluster.describeTopic(site.deadLetterTopic);
   await using reader = await TopicReader.connect(connection, "probe");
-  await using session = new RedriveSession({
+  await using session = redriveSession({
     connection,
     cluster: lagging,
     reader,

@@ -9,7 +9,7 @@ import {
 import { VALUE_BYTES_MAX } from "../../lib/limits.ts";
 import type { DeadLetter } from "../../lib/tracker/letter.ts";
 import { FencedError } from "../../lib/resend/interruptions.ts";
-import type { TransactionalSender } from "../../lib/resend/redrive_session.ts";
+import type { TransactionalSender } from "../../lib/resend/resend_session.ts";
 import type { RedriveSummary } from "../../lib/resend/redrive_summary.ts";
 import { liveBroker, uniqueName } from "../live_broker.ts";
 import {
