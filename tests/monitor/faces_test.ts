@@ -76,6 +76,7 @@ function screenOf(snapshot: Snapshot, { columns = 200, rows = 45 } = {}): string
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
+    notice: "",
   }).map(toText).join("\n");
 }
 

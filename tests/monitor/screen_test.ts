@@ -66,6 +66,7 @@ function specOf(overrides: Partial<FrameSpec> = {}): FrameSpec {
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
+    notice: "",
     ...overrides,
   };
 }

@@ -72,6 +72,7 @@ Deno.test("a search looks through the whole journal, newest first, and takes wha
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
+    notice: "",
   }).map(toText).join("\n");
   assert.match(frame, /Records, 1 match in the whole journal \([\d.]+ [kM]B\)[^]*ok 0@7 /);
 });

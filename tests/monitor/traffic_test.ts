@@ -99,6 +99,7 @@ function screenOf(snapshot: Snapshot, glyphs: GlyphName = "block"): string {
     glyphs,
     folder: "logs",
     intervalMs: 500,
+    notice: "",
   }).map(toText).join("\n");
 }
 

@@ -46,6 +46,7 @@ function look(model: ReadModel, status: string, nowMs = NOW_MS) {
     glyphs: "braille",
     folder: "logs",
     intervalMs: 500,
+    notice: "",
   });
   const tone = lines[0]?.find(({ text }) => text.startsWith("●"))?.tone;
   return { snapshot, title: toText(lines[0] ?? []), tone, text: lines.map(toText).join("\n") };

@@ -23,6 +23,7 @@ export interface DashboardOptions {
   readonly follower: Pick<Follower, "follow" | "snapshot" | "search" | "endSearch">;
   readonly folder: string;
   readonly intervalMs: number;
+  readonly notice?: () => string;
   readonly signal: AbortSignal;
   /** Called when the user quits, or the terminal was closed. The caller then aborts the signal. */
   readonly onQuit: () => void;
@@ -159,7 +160,7 @@ class Dashboard implements Disposable {
       this.#size = size;
       this.#painter.resized();
     }
-    const { folder, intervalMs } = this.#options;
+    const { folder, intervalMs, notice } = this.#options;
     const snapshot = this.#shown;
     const lines = frameLines({
       ...size,
@@ -169,6 +170,7 @@ class Dashboard implements Disposable {
       glyphs: this.#glyphs,
       folder,
       intervalMs,
+      notice: notice?.() ?? "",
     });
     this.#painter.paint(lines.map((line) => toAnsi(line, this.#controls.theme)));
   }

@@ -160,7 +160,7 @@ function endOf(text: string, width: number): string {
   return `…${Array.from(text).slice(1 - width).join("")}`;
 }
 
-function footerLine({ controls, columns }: FrameSpec): Line {
+function footerLine({ controls, notice, columns }: FrameSpec): Line {
   if (controls.isTyping) {
     return [
       span(" filter: ", "accent"),
@@ -168,9 +168,14 @@ function footerLine({ controls, columns }: FrameSpec): Line {
       span("  Enter searches the whole journal, Esc drops it", "dim"),
     ];
   }
-  const filter = controls.filter === "" ? "" : ` filter "${printable(controls.filter)}" `;
-  const hints = hintsLine(hintsFor(controls), columns - columnsOf(filter));
-  return [span(filter, "selected"), ...hints];
+  const told: Line = [
+    ...(controls.filter === ""
+      ? []
+      : [span(` filter "${printable(controls.filter)}" `, "selected")]),
+    ...(notice === "" ? [] : [span(` ${printable(notice)} `, "accent")]),
+  ];
+  const used = told.reduce((sum, { text }) => sum + columnsOf(text), 0);
+  return [...told, ...hintsLine(hintsFor(controls), columns - used)];
 }
 
 function hintsLine(hints: readonly Hint[], width: number): Line {

@@ -19,6 +19,7 @@ export interface FrameSpec {
   readonly glyphs: GlyphName;
   readonly folder: string;
   readonly intervalMs: number;
+  readonly notice: string;
 }
 
 /** The inside of a frame, in columns and rows. */
