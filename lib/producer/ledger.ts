@@ -17,7 +17,7 @@
 
 import { createHash } from "node:crypto";
 import type { DeliveryReport } from "./delivery.ts";
-import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
+import { LineFile, type LineFileOptions } from "./line_file.ts";
 
 export interface LedgerEntry {
   readonly order_id: string;
@@ -35,34 +35,27 @@ const NO_BYTES = new Uint8Array();
 
 export type LedgerFileOptions = Pick<LineFileOptions, "onFailure" | "onRecovery">;
 
-export class LedgerFile {
-  readonly #file: LineFile;
-
+export class LedgerFile extends LineFile {
   /** @throws {Deno.errors.AlreadyExists} where the file is there: the proof of another run is not written over. */
   constructor(path: string, { onFailure, onRecovery }: LedgerFileOptions) {
-    this.#file = new LineFile({
+    super({
       open: () => Deno.openSync(path, { read: true, append: true, createNew: true, mode: 0o600 }),
       collectedCharsMax: COLLECTED_CHARS_MAX,
       onFailure,
       onRecovery,
     });
-    this.#file.open();
+    this.open();
   }
 
   /** Adds a line where the record was acknowledged. Costs some 4 microseconds, most of them for the hash. */
   add({ parcel, outcome }: DeliveryReport): void {
     if (outcome.kind !== "acknowledged") return;
     const sha256 = createHash("sha256").update(parcel.value ?? NO_BYTES).digest("hex");
-    this.#file.add(
+    this.addLine(
       `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
         `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"` +
         `,"topic_id":"${outcome.topicId}"}`,
     );
-  }
-
-  /** Flushes what was written to the disk; returns what the file lacks, if anything. */
-  close(): Shortfall | undefined {
-    return this.#file.close();
   }
 }
 

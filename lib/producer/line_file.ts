@@ -52,7 +52,7 @@ export class LineFile {
   }
 
   /** Adds a line without its newline. Never throws. */
-  add(line: string): void {
+  addLine(line: string): void {
     const { collectedCharsMax, waitingCharsMax = WAITING_CHARS_MAX } = this.#options;
     const waiting = this.#collected.length + this.#chunk.length - this.#chunkWritten;
     if (waiting + line.length >= waitingCharsMax) {

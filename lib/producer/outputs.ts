@@ -53,14 +53,14 @@ export function openOutputs(paths: OutputPaths, log: Logger): Outputs {
   const seriesFile = opened("--series", series, (path) => new SeriesFile(path, watch(path)));
   const reportFile = opened("--report", report, (path) => new ReplacedFile(path));
   return {
-    undeliveredPath: undelivered.path,
+    undeliveredPath: UNDELIVERED_PATH,
     add(report) {
       undelivered.add(report);
       ledgerFile?.add(report);
     },
     addRow: (row) => seriesFile?.add(row),
     close: (accounts) => [
-      ...describeShortfall(undelivered.path, undelivered.close()),
+      ...describeShortfall(UNDELIVERED_PATH, undelivered.close()),
       ...describeShortfall(ledger, ledgerFile?.close()),
       ...describeShortfall(series, seriesFile?.close()),
       ...written(hdrFile, () => accounts.hgrm()),

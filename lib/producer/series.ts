@@ -9,7 +9,7 @@
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
 import type { Accounts } from "./accounts.ts";
-import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
+import { LineFile, type LineFileOptions } from "./line_file.ts";
 import type { DeliveryReport } from "./parcel.ts";
 import { createReplacing } from "./replaced_file.ts";
 
@@ -51,27 +51,16 @@ export function seriesLine(row: SecondRow): string {
 }
 
 /** The file of `--series`. */
-export class SeriesFile {
-  readonly #file: LineFile;
-
+export class SeriesFile extends LineFile {
   /** @throws the file system's error. */
   constructor(path: string, options: Pick<LineFileOptions, "onFailure" | "onRecovery">) {
-    this.#file = new LineFile({
-      ...options,
-      open: () => createReplacing(path),
-      collectedCharsMax: 0,
-    });
-    this.#file.open();
-    this.#file.add(SERIES_HEADING);
+    super({ ...options, open: () => createReplacing(path), collectedCharsMax: 0 });
+    this.open();
+    this.addLine(SERIES_HEADING);
   }
 
   add(row: SecondRow): void {
-    this.#file.add(seriesLine(row));
-  }
-
-  /** Flushes what was written to the disk; returns what the file lacks, if anything. */
-  close(): Shortfall | undefined {
-    return this.#file.close();
+    this.addLine(seriesLine(row));
   }
 }
 

@@ -10,34 +10,25 @@
 
 import { dirname } from "node:path";
 import type { DeliveryReport, Parcel } from "./delivery.ts";
-import { LineFile, type LineFileOptions, type Shortfall } from "./line_file.ts";
+import { LineFile, type LineFileOptions } from "./line_file.ts";
 
 const DECODER = new TextDecoder();
 
-export class UndeliveredFile {
-  readonly path: string;
-  readonly #file: LineFile;
-
+export class UndeliveredFile extends LineFile {
   /** The file is made when the first line is written. */
   constructor(path: string, options: Pick<LineFileOptions, "onFailure" | "onRecovery">) {
-    this.path = path;
-    this.#file = new LineFile({ ...options, collectedCharsMax: 0, open: () => openFile(path) });
+    super({ ...options, collectedCharsMax: 0, open: () => openFile(path) });
   }
 
   /** Adds a line for an order that was not acknowledged, and writes it at once. */
   add({ parcel, outcome }: DeliveryReport): void {
     if (outcome.kind === "acknowledged") return;
-    this.#file.add(
+    this.addLine(
       `{"timestamp":"${new Date().toISOString()}","fate":"${outcome.kind}"` +
         `,"reason":${JSON.stringify(outcome.reason)},"partition":${parcel.partition}` +
         `,"key":${JSON.stringify(parcel.key === null ? null : DECODER.decode(parcel.key))}` +
         `,${contentOf(parcel)}}`,
     );
-  }
-
-  /** Flushes what was written to the disk; returns what the file lacks, if anything. */
-  close(): Shortfall | undefined {
-    return this.#file.close();
   }
 }
 

@@ -1,14 +1,28 @@
 /**
- * Decodes the entries of a log of what was sent.
+ * Encodes and decodes the entries of a log of what was sent.
  *
  * @module
  */
 
 import type { Static, TProperties, TSchema } from "typebox";
 import { Compile, type Validator } from "typebox/compile";
-import type { KafkaRecord } from "../record.ts";
+import type { KafkaRecord, OutgoingRecord } from "../record.ts";
+import { LOG_PARTITION } from "./resend_session.ts";
 
 const DECODER = new TextDecoder("utf-8", { fatal: true });
+const ENCODER = new TextEncoder();
+
+/** The key of the entries that runs begin with. */
+export const CLAIM_KEY = "claim";
+
+export function logEntry(key: string, value: object): OutgoingRecord {
+  return {
+    partition: LOG_PARTITION,
+    key: ENCODER.encode(key),
+    value: ENCODER.encode(JSON.stringify(value)),
+    headers: [],
+  };
+}
 
 /**
  * Returns a function that decodes an entry, and throws a SyntaxError for any other record.

@@ -21,8 +21,7 @@ import Type from "typebox";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import { type Interval, IntervalSet } from "../journal/intervals.ts";
 import type { OpenedLetter } from "../tracker/opened_letter.ts";
-import { entryDecoder } from "./log_entry.ts";
-import { LOG_PARTITION } from "./resend_session.ts";
+import { CLAIM_KEY, entryDecoder, logEntry } from "./log_entry.ts";
 import { SourceRecords } from "./source_records.ts";
 
 /** Returns the name of a dead-letter topic's log. */
@@ -40,9 +39,6 @@ export interface RedriveScope {
 }
 
 type Place = Pick<KafkaRecord, "partition" | "offset">;
-
-const CLAIM_KEY = "claim";
-const ENCODER = new TextEncoder();
 
 /** The records redriven to one target topic. Entries of other targets are ignored. */
 export class RedriveLog {
@@ -111,7 +107,7 @@ export class RedriveLog {
   /** Returns the entry that a run begins with. */
   claimEntry(now: Date): OutgoingRecord {
     const { session } = this.#scope;
-    return entryOf(CLAIM_KEY, { kind: "claim", session, at: now.toISOString() });
+    return logEntry(CLAIM_KEY, { kind: "claim", session, at: now.toISOString() });
   }
 
   /** Returns the entry for redriven letters of one partition, which must be in the order of their offsets. */
@@ -125,7 +121,7 @@ export class RedriveLog {
     }
     const partition = letters[0]?.record.partition ?? 0;
     const runs = runsOf(offsets.intervals);
-    return entryOf(`${deadLetterTopicId}/${partition}/${runs[0]?.[0]}/${topic}`, {
+    return logEntry(`${deadLetterTopicId}/${partition}/${runs[0]?.[0]}/${topic}`, {
       kind: "redriven",
       dead_letters: deadLetterTopic,
       topic_id: deadLetterTopicId,
@@ -158,15 +154,6 @@ export function runsOf(intervals: readonly Interval[]): readonly (readonly [numb
 
 function intervalOf([first, last]: readonly [number, number]): Interval {
   return { start: first, end: last + 1 };
-}
-
-function entryOf(key: string, value: object): OutgoingRecord {
-  return {
-    partition: LOG_PARTITION,
-    key: ENCODER.encode(key),
-    value: ENCODER.encode(JSON.stringify(value)),
-    headers: [],
-  };
 }
 
 const Runs = Type.Array(Type.Tuple([Type.Integer(), Type.Integer()]));

@@ -8,17 +8,12 @@ import { delay } from "../async.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import { ClusterClient } from "../kafka/cluster.ts";
 import type { TopicDescription } from "../kafka/cluster_answers.ts";
+import type { Words } from "./interruptions.ts";
 import { transactionalIdOf } from "./redrive_session.ts";
 
 /** A broker that has just started may not know the topics yet. */
 const MISSING_ATTEMPTS_MAX = 10;
 const MISSING_WAIT_MS = 250;
-
-/** The action, for messages. */
-export interface ResendWords {
-  readonly name: string;
-  readonly done: string;
-}
 
 /**
  * Returns both topics, and checks that this user may do with them what the redrive does.
@@ -56,7 +51,7 @@ export async function findTopics(
 export async function confirmTopic(
   cluster: Pick<ClusterClient, "findTopic">,
   { topic, topicId }: TopicDescription,
-  { name, done }: ResendWords = { name: "redrive", done: "redriven" },
+  { name, done }: Pick<Words, "name" | "done"> = { name: "redrive", done: "redriven" },
 ): Promise<void> {
   for (let attempt = 1; attempt <= MISSING_ATTEMPTS_MAX; attempt++) {
     const found = await cluster.findTopic(topic);

@@ -26,8 +26,7 @@ import type { Logger } from "../log.ts";
 import type { Query } from "../search/query.ts";
 import { counted } from "../text.ts";
 import { committedBy, confirmGroup, movedOffsets } from "./replay_groups.ts";
-import { type Progress, ReplayLog, replayLogTopicOf } from "./replay_log.ts";
-import { Progress as NewProgress } from "./replay_log.ts";
+import { Progress, ReplayLog, replayLogTopicOf } from "./replay_log.ts";
 import { countOf, type Plan, planReplay } from "./replay_plan.ts";
 import { proveReplay } from "./replay_proof.ts";
 import { type Manner, recordMaker } from "./replay_record.ts";
@@ -277,7 +276,7 @@ class Replay {
   /** Without opening a producer: the run itself asks again. */
   async #earlierProgress(): Promise<Progress> {
     const { found } = this.#parts;
-    if (found === undefined) return new NewProgress();
+    if (found === undefined) return new Progress();
     await using session = this.#openSession(found);
     await session.look();
     return await this.#choose(session.log);
@@ -288,7 +287,7 @@ class Replay {
     const { options: { topic, append }, cluster, reader } = this.#parts;
     const known = replays.findLast((progress) => this.#isOurs(progress));
     if (known !== undefined && !await this.#isGone(known)) return known;
-    if (append || await isEmpty({ cluster, reader, topic })) return new NewProgress();
+    if (append || await isEmpty({ cluster, reader, topic })) return new Progress();
     throw new RefusedError(
       `topic "${topic}" is not empty, and its records are not from an earlier run of this replay: ` +
         "--append adds to it. Nothing was sent",

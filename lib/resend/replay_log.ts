@@ -25,8 +25,8 @@ import Type from "typebox";
 import { IntervalSet } from "../journal/intervals.ts";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import { sourceKey, type SourcePartition } from "./replay_plan.ts";
-import { entryDecoder } from "./log_entry.ts";
-import { LOG_PARTITION, type ResendLog } from "./resend_session.ts";
+import { CLAIM_KEY, entryDecoder, logEntry } from "./log_entry.ts";
+import type { ResendLog } from "./resend_session.ts";
 
 /** Returns the name of a target's log. */
 export function replayLogTopicOf(target: string): string {
@@ -74,9 +74,6 @@ export interface ReplayScope {
   /** Digest of what was asked for: the progress of another selection is not this one's. */
   readonly selection: string;
 }
-
-const CLAIM_KEY = "claim";
-const ENCODER = new TextEncoder();
 
 export class ReplayLog implements ResendLog {
   readonly #scope: ReplayScope;
@@ -156,13 +153,7 @@ export class ReplayLog implements ResendLog {
   }
 
   #entryOf(key: string, value: object, now: Date): OutgoingRecord {
-    const whole = { ...value, session: this.#session, at: now.toISOString() };
-    return {
-      partition: LOG_PARTITION,
-      key: ENCODER.encode(key),
-      value: ENCODER.encode(JSON.stringify(whole)),
-      headers: [],
-    };
+    return logEntry(key, { ...value, session: this.#session, at: now.toISOString() });
   }
 }
 

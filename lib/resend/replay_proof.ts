@@ -20,7 +20,7 @@ import type { TopicReader } from "../kafka/topic_reader.ts";
 import type { KafkaRecord, OutgoingRecord } from "../record.ts";
 import type { Hit } from "../search/query.ts";
 import type { Move, Progress } from "./replay_log.ts";
-import { type PlannedPartition, readPieces, sourceKey } from "./replay_plan.ts";
+import { countOf, type PlannedPartition, readPieces, sourceKey } from "./replay_plan.ts";
 import type { ReplaySource } from "./replay_source.ts";
 
 export interface Proof {
@@ -122,7 +122,7 @@ class Prover {
   async readTarget(): Promise<void> {
     const { reader, topic, isShared, onRead } = this.#options;
     this.#ranges = await this.#findRanges();
-    const total = this.#ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+    const total = countOf(this.#ranges);
     let done = 0;
     for (const { partition, start, end } of this.#ranges) {
       const ours = this.#ours.get(partition);

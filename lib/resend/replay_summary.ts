@@ -7,7 +7,7 @@
 import { counted, printable, withThousands } from "../text.ts";
 import type { ReplayOptions } from "./replay.ts";
 import type { MovedGroup } from "./replay_groups.ts";
-import type { Plan } from "./replay_plan.ts";
+import { countOf, type Plan } from "./replay_plan.ts";
 import type { Proof } from "./replay_proof.ts";
 
 /** The object that `--json` prints. */
@@ -123,7 +123,7 @@ export function summaryOf(
       topic: source.topic,
       topic_id: source.topicId ?? null,
       partition: source.partition,
-      records: intervals.reduce((sum, { start, end }) => sum + end - start, 0),
+      records: countOf(intervals),
       first_offset: intervals[0]?.start ?? 0,
       last_offset: (intervals.at(-1)?.end ?? 0) - 1,
     })),

@@ -184,7 +184,7 @@ Deno.test("the published schemas take what the producer keeps: its ledger, and t
       undelivered.add({ parcel: { ...PARCEL, key: null, bad: "oversize" }, outcome });
     }
     undelivered.close();
-    assertLinesFit("undelivered.schema.json", undelivered.path, { lineCount: 6 });
+    assertLinesFit("undelivered.schema.json", join(folder, "undelivered.jsonl"), { lineCount: 6 });
   }));
 
 Deno.test("the published manifest schema takes the manifests of a journal that was rotated", () =>
