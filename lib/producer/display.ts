@@ -134,14 +134,8 @@ function describeLatency(latency: LatencySummary | null): string {
 
 /** The summary as a few lines for a person. */
 export function describeSummary(summary: ProducerSummary, noun = "order"): readonly string[] {
-  const accounts = [
-    `${withThousands(summary.acknowledged)} acknowledged`,
-    `${withThousands(summary.failed)} failed`,
-    `${withThousands(summary.undelivered)} undelivered`,
-    `${withThousands(summary.unknown)} unknown`,
-  ];
   return [
-    `${counted(summary.generated, noun)} generated = ${accounts.join(" + ")}`,
+    describeAccounts(summary, noun),
     `${summary.seconds} s, ${withThousands(summary.rate)} ${noun}s/s, ` +
     `${summary.mb_per_second} MB/s${describeLatencies(summary, noun)}`,
     ...describeWarmup(summary, noun),
@@ -153,6 +147,16 @@ export function describeSummary(summary: ProducerSummary, noun = "order"): reado
     ...describeLookups(summary),
     `seed ${summary.seed}`,
   ];
+}
+
+/** Returns the accounts as an equation. */
+export function describeAccounts(
+  { generated, acknowledged, failed, undelivered, unknown }: ProducerSummary,
+  noun: string,
+): string {
+  return `${counted(generated, noun)} generated = ${withThousands(acknowledged)} acknowledged + ` +
+    `${withThousands(failed)} failed + ${withThousands(undelivered)} undelivered + ` +
+    `${withThousands(unknown)} unknown`;
 }
 
 function describeLatencies(

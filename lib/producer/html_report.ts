@@ -13,6 +13,7 @@ import type { LatencyRecorder, LatencySummary } from "../latency.ts";
 import { withThousands } from "../text.ts";
 import { VERSION } from "../version.ts";
 import type { Conclusion, ProducerResult } from "./conclusion.ts";
+import { describeAccounts } from "./display.ts";
 import type { SecondRow } from "./series.ts";
 
 export interface ReportContent {
@@ -41,7 +42,9 @@ export function formatReport(content: ReportContent): string {
   return htmlPage(
     `orderflow load test: ${name}`,
     `<h1>orderflow load test <span class="${level}">${name}</span></h1>
-<p class="lead">${text(sentence(result, noun))}</p>
+<p class="lead">${
+      text(describeAccounts(result, noun))
+    }, in ${result.seconds} s (seed ${result.seed})</p>
 <p>${time(startedAtMs)} to ${time(endedAtMs)} UTC</p>
 ${mainFigures(result, noun)}
 <main>
@@ -59,18 +62,6 @@ ${section("Command line and cluster", facts(content))}
 function verdictOf({ exitCode }: Conclusion): { readonly name: string; readonly level: string } {
   if (exitCode === 0) return { name: "PASSED", level: "good" };
   return { name: exitCode === 1 ? "FAILED" : "THRESHOLD CROSSED", level: "bad" };
-}
-
-function sentence(result: ProducerResult, noun: string): string {
-  const { generated, acknowledged, failed, undelivered, unknown, seconds, seed } = result;
-  const parts = [
-    `${withThousands(acknowledged)} acknowledged`,
-    `${withThousands(failed)} failed`,
-    `${withThousands(undelivered)} undelivered`,
-    `${withThousands(unknown)} unknown`,
-  ];
-  return `${withThousands(generated)} ${noun}s generated = ${parts.join(" + ")}, in ${seconds} s ` +
-    `(seed ${seed})`;
 }
 
 function mainFigures(result: ProducerResult, noun: string): string {

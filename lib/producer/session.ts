@@ -4,18 +4,21 @@
  * @module
  */
 
+import { createShop } from "../shop/shop.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
 import type { Logger } from "../log.ts";
 import { Accounts } from "./accounts.ts";
+import { BadOrders } from "./bad_orders.ts";
 import { openDelivery } from "./cluster_delivery.ts";
 import { concludeRun, type Conclusion } from "./conclusion.ts";
 import { ProducerDisplay } from "./display.ts";
 import type { OpenedProducer } from "./open.ts";
 import { pacingOf, type ProducerOptions } from "./options.ts";
 import { openOutputs } from "./outputs.ts";
+import { orderParcels, type ParcelSource } from "./parcels.ts";
+import { ownParcels } from "./payload/own_records.ts";
 import { nounOf } from "./payload/payload_options.ts";
 import { PayloadError, type RecordSource } from "./payload/source.ts";
-import { parcelsOf } from "./record_choice.ts";
 import { createReport } from "./report.ts";
 import { OrderRouter } from "./routing.ts";
 import { generateOrders } from "./run.ts";
@@ -45,7 +48,9 @@ export async function runSession(
 ): Promise<Conclusion> {
   const outputs = openOutputs(options, log);
   const router = new OrderRouter(options.key, opened.found.partitionCount);
-  const nextParcel = parcelsOf(options, { source, router, opened });
+  const nextParcel = source === undefined
+    ? shopOrders(options, { router, oversizeBytes: opened.messageBytesMax })
+    : ownParcels(source, (record) => router.partitionOf(record));
 
   const startedAtMs = performance.now();
   const accounts = createAccounts(options, startedAtMs);
@@ -111,6 +116,20 @@ export async function runSession(
   shortfalls.push(...outputs.writeReport(() => report.page(concludeRun({ ...end, shortfalls }))));
   if (isFlushed) await opened.producers.close();
   return concludeRun({ ...end, shortfalls });
+}
+
+function shopOrders(
+  options: ProducerOptions,
+  { router, oversizeBytes }: { readonly router: OrderRouter; readonly oversizeBytes: number },
+): ParcelSource {
+  const { bad: percent, badKinds: kinds, seed } = options;
+  return orderParcels({
+    shop: createShop(options),
+    route: (order) => router.route(order),
+    ...(percent !== undefined && {
+      badOrders: new BadOrders({ percent, kinds, seed, oversizeBytes }),
+    }),
+  });
 }
 
 export function createAccounts(

@@ -8,7 +8,7 @@ import { readForeknowledge } from "../journal/foreknowledge.ts";
 import { JournalFiles, type JournalLines } from "../journal/journal_files.ts";
 import { quickClassify } from "../journal/line_scan.ts";
 import { distinct, requireJournals } from "../journal/segment_listing.ts";
-import { denoStorage, type Storage } from "../journal/storage.ts";
+import { denoStorage } from "../journal/storage.ts";
 import { Prefilter } from "./prefilter.ts";
 import { type Hit, isInRange, matches, parseLine, type Query } from "./query.ts";
 
@@ -19,7 +19,6 @@ export interface SearchOptions {
   readonly signal?: AbortSignal;
   /** Called once for each thing that cannot be read; the search continues. */
   readonly onProblem: (problem: string) => void;
-  readonly storage?: Storage;
 }
 
 export class JournalSearch implements Disposable {
@@ -104,12 +103,11 @@ export class JournalSearch implements Disposable {
   }
 
   async #open(directory: string): Promise<JournalFiles> {
-    const { query, storage = denoStorage } = this.#options;
-    await requireJournals([directory], storage);
-    const foreknown = await readForeknowledge(storage, directory, query);
+    const { query } = this.#options;
+    await requireJournals([directory]);
+    const foreknown = await readForeknowledge(denoStorage, directory, query);
     for (const path of foreknown.missing) this.#noteFile(path, "the segment is missing");
     return await JournalFiles.open([directory], {
-      storage,
       onUnreadable: (path, error) => this.#noteFile(path, messageOf(error)),
       foreknow: (segment) => {
         const known = foreknown.of(segment);

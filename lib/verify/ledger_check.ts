@@ -86,12 +86,8 @@ class PartitionLedger {
   }
 
   #grow(): void {
-    const offsets = new Float64Array(this.#offsets.length * 2);
-    const hashes = new Uint8Array(this.#hashes.length * 2);
-    offsets.set(this.#offsets);
-    hashes.set(this.#hashes);
-    this.#offsets = offsets;
-    this.#hashes = hashes;
+    this.#offsets = new Float64Array(this.#offsets.buffer.transfer(2 * this.#offsets.byteLength));
+    this.#hashes = new Uint8Array(this.#hashes.buffer.transfer(2 * this.#hashes.byteLength));
   }
 }
 

@@ -98,9 +98,14 @@ function describeExamples({ topic, partitions }: Verification): readonly string[
       );
     }
   }
-  if (lines.length <= EXAMPLE_LINES_MAX) return lines;
+  return shortened(lines, "line");
+}
+
+function shortened(lines: readonly string[], noun: string): readonly string[] {
   const hidden = lines.length - EXAMPLE_LINES_MAX;
-  return [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
+  return hidden <= 0
+    ? lines
+    : [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, `more such ${noun}`)}`];
 }
 
 function describeUndecided({ topic, partitions }: Verification): readonly string[] {
@@ -117,10 +122,7 @@ function describeUndecided({ topic, partitions }: Verification): readonly string
       `${counted(heldBack, "record")} from offset ${high} on`,
     ];
   });
-  const hidden = lines.length - EXAMPLE_LINES_MAX;
-  return hidden <= 0
-    ? lines
-    : [...lines.slice(0, EXAMPLE_LINES_MAX), `and ${counted(hidden, "more such line")}`];
+  return shortened(lines, "line");
 }
 
 /** Lists observations that are not faults of a record. */
@@ -182,12 +184,11 @@ function describeSegments({ segments }: Verification): readonly string[] {
         (removedCount > 0 ? ` (${withThousands(removedCount)} removed for age)` : ""),
     );
   }
-  const bad = segments.filter(({ ok }) => !ok);
-  for (const { journal, name, reason = "" } of bad.slice(0, EXAMPLE_LINES_MAX)) {
-    lines.push(`${printable(`${journal}/${name}`)}: ${printable(reason)}`);
-  }
-  const hidden = bad.length - EXAMPLE_LINES_MAX;
-  return hidden > 0 ? [...lines, `and ${counted(hidden, "more such segment")}`] : lines;
+  const bad = segments.filter(({ ok }) => !ok)
+    .map(({ journal, name, reason = "" }) =>
+      `${printable(`${journal}/${name}`)}: ${printable(reason)}`
+    );
+  return [...lines, ...shortened(bad, "segment")];
 }
 
 function describeVerdict(verification: Verification): string {

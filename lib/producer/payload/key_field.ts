@@ -82,15 +82,7 @@ export function keyIn(value: Uint8Array, path: FieldPath): string | undefined {
 
 /** An identifier beyond 2^53 would be rounded, and be another record's key. */
 class WrittenNumber {
-  readonly #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  get text(): string {
-    return this.#text;
-  }
+  constructor(readonly text: string) {}
 }
 
 function keepNumbers(
