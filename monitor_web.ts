@@ -14,6 +14,7 @@ import { checkFolder, Follower } from "./lib/monitor/follow.ts";
 import { serveMonitor } from "./lib/monitor/web/server.ts";
 import { linesAt } from "./lib/search/lines_at.ts";
 import { listenForShutdown } from "./lib/shutdown.ts";
+import { messageOf } from "./lib/system_error.ts";
 import { printErrorLine, printLine } from "./lib/terminal.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -101,10 +102,6 @@ function openServer(
 /** As a shell takes it. */
 function quoted(text: string): string {
   return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 if (import.meta.main) await runProgram(main);

@@ -1,11 +1,15 @@
 /**
- * Words for the operating system's errors.
+ * The messages of errors.
  *
  * @module
  */
 
+/** Returns the message of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Returns an error's message without what the runtime adds to the operating system's words. Never throws. */
 export function systemReasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/ \(os error \d+\)(?:: \w+ '.*')?$/s, "");
+  return messageOf(error).replace(/ \(os error \d+\)(?:: \w+ '.*')?$/s, "");
 }

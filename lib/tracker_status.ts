@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isJsonObject, type JsonObject } from "./json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "./json.ts";
 
 export const STATUS_NAME = "tracker.status";
 
@@ -100,7 +100,7 @@ const TEXT_LENGTH_MAX = 1_000;
 
 /** Parses a status; invalid fields get defaults. Returns undefined if it is not a status. Does not escape texts. */
 export function parseStatus(json: string): TrackerStatus | undefined {
-  const fields = parseFields(json);
+  const fields = fieldsOf(parseJson(json));
   const state = TRACKER_STATES.find((each) => each === fields?.["state"]);
   const timestamp = fields?.["timestamp"];
   if (fields === undefined || state === undefined || typeof timestamp !== "string") {
@@ -135,14 +135,6 @@ export function parseStatus(json: string): TrackerStatus | undefined {
       already_journaled: countOf(counters?.["already_journaled"]) ?? 0,
     },
   };
-}
-
-function parseFields(json: string): JsonObject | undefined {
-  try {
-    return fieldsOf(JSON.parse(json));
-  } catch {
-    return undefined;
-  }
 }
 
 function partitionOf(value: unknown): readonly PartitionStatus[] {

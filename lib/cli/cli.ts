@@ -6,6 +6,7 @@
 
 import { CommanderError, InvalidArgumentError, Option } from "commander";
 import { surviveFileLimit } from "../file_limit.ts";
+import { messageOf } from "../system_error.ts";
 import { isStandardOutputIncomplete, printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import { UsageError } from "../usage_error.ts";
@@ -65,7 +66,7 @@ export function reportError(error: unknown): number {
     printErrorLine(`${oneLine(error.message)} (--help shows the options)`);
     return EXIT_USAGE;
   }
-  printErrorLine(`error: ${oneLine(error instanceof Error ? error.message : String(error))}`);
+  printErrorLine(`error: ${oneLine(messageOf(error))}`);
   if (isDebugging()) printCauses(error);
   return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
 }

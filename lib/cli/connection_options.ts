@@ -6,7 +6,7 @@
  */
 
 import { type ClusterOptions, parseBrokers } from "./cli.ts";
-import { systemReasonOf } from "../system_error.ts";
+import { messageOf, systemReasonOf } from "../system_error.ts";
 import { printErrorLine } from "../terminal.ts";
 import { printable } from "../text.ts";
 import type { KafkaConnection } from "../kafka/client.ts";
@@ -58,7 +58,7 @@ function bootstrapServers(properties: ReadonlyMap<string, string>): readonly str
   try {
     return parseBrokers(text.replace(/(^|,)\s*[\w%.-]*:\/\//g, "$1"));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new UsageError(`bootstrap.servers: ${reason}`, { cause: error });
   }
 }

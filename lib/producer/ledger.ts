@@ -16,6 +16,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { isJsonObject, parseJson } from "../json.ts";
 import type { DeliveryReport } from "./delivery.ts";
 import { LineFile, type LineFileOptions } from "./line_file.ts";
 
@@ -79,12 +80,8 @@ function parseEntry(
   line: string,
   { path, lineNumber }: { path: string; lineNumber: number },
 ): LedgerEntry {
-  try {
-    const entry: unknown = JSON.parse(line);
-    if (isEntry(entry)) return entry;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-  }
+  const entry = parseJson(line);
+  if (isEntry(entry)) return entry;
   throw new SyntaxError(
     `cannot read the ledger "${path}": line ${lineNumber} is no entry of order_id, sequence, ` +
       `partition, offset and sha256`,
@@ -92,11 +89,8 @@ function parseEntry(
 }
 
 function isEntry(value: unknown): value is LedgerEntry {
-  if (typeof value !== "object" || value === null) return false;
-  const { order_id, sequence, partition, offset, sha256, topic_id = "" } = value as Record<
-    string,
-    unknown
-  >;
+  if (!isJsonObject(value)) return false;
+  const { order_id, sequence, partition, offset, sha256, topic_id = "" } = value;
   return typeof topic_id === "string" && typeof order_id === "string" &&
     typeof sha256 === "string" &&
     /^[0-9a-f]{64}$/.test(sha256) &&

@@ -13,6 +13,7 @@ import {
   PROMETHEUS_CONTENT_TYPE,
   single,
 } from "../prometheus.ts";
+import { messageOf } from "../system_error.ts";
 import { BUILD_LABELS } from "../version.ts";
 import type { Accounts } from "./accounts.ts";
 
@@ -101,7 +102,7 @@ export function openMetricsEndpoint(
   } catch (error) {
     throw new Error(
       `cannot serve metrics at ${hostname}:${port} (${
-        error instanceof Error ? error.message : String(error)
+        messageOf(error)
       }): name another port with --metrics-port`,
       { cause: error },
     );

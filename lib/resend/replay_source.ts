@@ -11,7 +11,7 @@ import { JournalFiles, type JournalLines, type PositionRange } from "../journal/
 import { distinct, requireJournals } from "../journal/segment_listing.ts";
 import { activePath } from "../journal/segments.ts";
 import { denoStorage } from "../journal/storage.ts";
-import { systemReasonOf } from "../system_error.ts";
+import { messageOf, systemReasonOf } from "../system_error.ts";
 import { parseStatus, STATUS_BYTES_MAX, STATUS_NAME } from "../tracker_status.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -105,7 +105,7 @@ export class ReplaySource implements Disposable {
 
   noteUnreadable(position: number, error: unknown): void {
     const { path, byte } = this.#files.placeOf(position);
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     this.#problems.add(
       `Cannot read the line at byte ${byte} of "${this.#label ?? path}": ${reason}`,
     );

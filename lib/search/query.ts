@@ -5,7 +5,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { isJsonObject, type JsonObject } from "../json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../json.ts";
 import type { RecordRange } from "../journal/foreknowledge.ts";
 import { type JournaledRecord, parseEvent, recordOf } from "../journal/line.ts";
 import type { Condition } from "./where.ts";
@@ -121,12 +121,7 @@ function hasValue({ text, orderId, customer, where }: Query, hit: Hit): boolean 
 
 /** Returns the record's value as JSON; undefined if it is not JSON. */
 function valueOf({ order_full: order, raw_message: raw }: JsonObject): unknown {
-  if (order !== undefined) return order;
-  try {
-    return JSON.parse(String(raw));
-  } catch {
-    return undefined;
-  }
+  return order === undefined ? parseJson(String(raw)) : order;
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { type RecordRow, recordRows } from "../journal/record_text.ts";
+import { parseJson } from "../json.ts";
 import { styled } from "../terminal.ts";
 import { printable } from "../text.ts";
 import { failureOf, type Hit } from "./query.ts";
@@ -41,11 +42,7 @@ function timeOf(timestampMs: number): string {
 
 /** Returns JSON with one field per line and every token as written; other text unchanged. */
 function indented(text: string): readonly string[] {
-  try {
-    JSON.parse(text);
-  } catch {
-    return text.split("\n").map(printable);
-  }
+  if (parseJson(text) === undefined) return text.split("\n").map(printable);
   let shown = "";
   let depth = 0;
   const tokens = text.match(JSON_TOKEN) ?? [];

@@ -9,6 +9,7 @@ import { JournalFiles, type JournalLines } from "../journal/journal_files.ts";
 import { quickClassify } from "../journal/line_scan.ts";
 import { distinct, requireJournals } from "../journal/segment_listing.ts";
 import { denoStorage } from "../journal/storage.ts";
+import { messageOf } from "../system_error.ts";
 import { Prefilter } from "./prefilter.ts";
 import { type Hit, isInRange, matches, parseLine, type Query } from "./query.ts";
 
@@ -167,8 +168,4 @@ export class JournalSearch implements Disposable {
     this.#problems.add(problem);
     this.#options.onProblem(problem);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

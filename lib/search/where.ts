@@ -15,7 +15,7 @@
  * @module
  */
 
-import { isJsonObject } from "../json.ts";
+import { isJsonObject, parseJson } from "../json.ts";
 
 export interface Condition {
   readonly holds: (value: unknown) => boolean;
@@ -271,11 +271,7 @@ function stringOf(text: string, column: number): string {
       (found, escape) => escape ?? `\\${found}`,
     )
     : text.slice(1, -1);
-  try {
-    const value: unknown = JSON.parse(`"${inside}"`);
-    if (typeof value === "string") return value;
-  } catch {
-    // Reported below.
-  }
+  const value = parseJson(`"${inside}"`);
+  if (typeof value === "string") return value;
   throw errorAt(column, `expected the escapes of JSON in ${text}`);
 }

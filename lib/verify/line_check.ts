@@ -16,7 +16,7 @@
  */
 
 import { Buffer, isUtf8 } from "node:buffer";
-import type { JsonObject } from "../json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../json.ts";
 import { isInteroperable } from "../order/interoperable_json.ts";
 import { isSurelyOrder } from "../order/scan.ts";
 import {
@@ -227,13 +227,7 @@ function isReadableOrder(value: Uint8Array | null): boolean | undefined {
   if (value === null || !isUtf8(value)) return undefined;
   if (isSurelyOrder(value)) return true;
   const text = DECODER.decode(value);
-  try {
-    const order: unknown = JSON.parse(text);
-    if (typeof order !== "object" || order === null || Array.isArray(order)) return undefined;
-  } catch {
-    return undefined;
-  }
-  return isInteroperable(text);
+  return isJsonObject(parseJson(text)) ? isInteroperable(text) : undefined;
 }
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[ \t\r\n]+|-?\d[\d.eE+-]*/g;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isJsonObject } from "../../json.ts";
+import { isJsonObject, parseJson } from "../../json.ts";
 import { isAt, TextPool } from "./text_pool.ts";
 
 /** Overwritten by the next scan. */
@@ -68,7 +68,8 @@ export class OrderScanner implements OrderFacts {
   /** Reads the order in `bytes[start]` to `bytes[end - 1]`, including its braces. */
   scan(bytes: Uint8Array, start: number, end: number): void {
     this.clear();
-    if (!walkFields(bytes, start + 1, end - 1, this.#noteField)) this.#parse(bytes, start, end);
+    if (walkFields(bytes, start + 1, end - 1, this.#noteField)) return;
+    this.take(parseJson(DECODER.decode(bytes.subarray(start, end))));
   }
 
   take(order: unknown): void {
@@ -180,14 +181,6 @@ export class OrderScanner implements OrderFacts {
     const quantity = this.#quantity;
     if (this.#itemId === undefined || quantity === undefined || !(quantity > 0)) return;
     this.items.push({ id: this.#itemId, name: this.#itemName, quantity });
-  }
-
-  #parse(bytes: Uint8Array, start: number, end: number): void {
-    try {
-      this.take(JSON.parse(DECODER.decode(bytes.subarray(start, end))));
-    } catch {
-      this.clear();
-    }
   }
 }
 

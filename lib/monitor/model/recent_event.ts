@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isJsonObject, type JsonObject } from "../../json.ts";
 import type { RecentLines } from "./recent.ts";
 import { EventScanner, parseLine } from "./scan.ts";
 import { parseTimestamp } from "./timestamp.ts";
@@ -116,24 +117,17 @@ function beginningOf(line: Uint8Array): RecentEvent | undefined {
 }
 
 function orderOf(value: unknown): RecentOrder | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const order: Readonly<Record<string, unknown>> = { ...value };
-  const customer: Readonly<Record<string, unknown>> = typeof order["customer_info"] === "object"
-    ? { ...order["customer_info"] }
-    : {};
-  const items = order["items"];
+  if (!isJsonObject(value)) return undefined;
+  const { order_id: orderId, status, currency, total, items, customer_info: info } = value;
+  const { customer_id: customerId, name: customerName } = isJsonObject(info) ? info : NO_FIELDS;
   return {
-    ...texts({
-      orderId: order["order_id"],
-      status: order["status"],
-      currency: order["currency"],
-      customerId: customer["customer_id"],
-      customerName: customer["name"],
-    }),
-    ...(typeof order["total"] === "number" && { total: order["total"] }),
+    ...texts({ orderId, status, currency, customerId, customerName }),
+    ...(typeof total === "number" && { total }),
     ...(Array.isArray(items) && { itemCount: items.length }),
   };
 }
+
+const NO_FIELDS: JsonObject = {};
 
 function texts<K extends string>(
   values: Readonly<Record<K, unknown>>,

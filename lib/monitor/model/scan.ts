@@ -15,7 +15,7 @@
  * @module
  */
 
-import { isJsonObject } from "../../json.ts";
+import { isJsonObject, parseJson } from "../../json.ts";
 import { type OrderFacts, OrderScanner } from "./order_scan.ts";
 import { TextPool } from "./text_pool.ts";
 import { parseTimestamp, timestampOf } from "./timestamp.ts";
@@ -343,14 +343,6 @@ function isBlank(byte: number): boolean {
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Returns `deserialization` for `message.received.deserialization_error`. */

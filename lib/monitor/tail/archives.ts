@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { ArchiveDamagedError, ArchiveReader } from "../../journal/archive.ts";
 import { denoStorage } from "../../journal/storage.ts";
+import { messageOf } from "../../system_error.ts";
 import { LINE_BYTES_MAX } from "../../limits.ts";
 import { LineBuffer } from "./line_buffer.ts";
 import { deliverProblem, type LineSink } from "./line_sink.ts";
@@ -39,7 +40,7 @@ export async function readArchives(
     } catch (error) {
       // The tracker removed it meanwhile.
       if (error instanceof Deno.errors.NotFound) continue;
-      deliverProblem(sink, `${path}: ${error instanceof Error ? error.message : error}`);
+      deliverProblem(sink, `${path}: ${messageOf(error)}`);
     }
   }
 }

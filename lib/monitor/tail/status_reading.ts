@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { messageOf } from "../../system_error.ts";
 import {
   parseStatus,
   STATUS_BYTES_MAX,
@@ -37,7 +38,7 @@ export function readStatus(folder: string, nowMs: number): StatusReading {
       : judgeStatus(text, nowMs);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { kind: "absent" };
-    return unreadable(error instanceof Error ? error.message : String(error));
+    return unreadable(messageOf(error));
   }
 }
 

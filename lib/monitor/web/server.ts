@@ -12,6 +12,7 @@
  * @module
  */
 
+import { parseJson } from "../../json.ts";
 import { type ProbeRequest, type ProbeResponse, ProbeServer } from "../../probe_server.ts";
 import type { Follower } from "../follow.ts";
 import { CHART_STYLE } from "../../html/chart.ts";
@@ -159,10 +160,5 @@ function placeIn(query: URLSearchParams): RecordPlace | undefined {
 
 /** Undefined for a line that is cut, or too long. */
 function parsed(line: Uint8Array): unknown {
-  if (line.length > LINE_BYTES_MAX) return undefined;
-  try {
-    return JSON.parse(DECODER.decode(line));
-  } catch {
-    return undefined;
-  }
+  return line.length > LINE_BYTES_MAX ? undefined : parseJson(DECODER.decode(line));
 }

@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { recordBytesMax } from "../../kafka/protocol/record_size.ts";
 import type { Logger } from "../../log.ts";
+import { messageOf } from "../../system_error.ts";
 import { inBytes } from "../../text.ts";
 import { UsageError } from "../../usage_error.ts";
 import type { Parcel } from "../parcel.ts";
@@ -98,7 +99,7 @@ function nextOf(source: RecordSource, request: RecordRequest): OwnRecord {
     return source.next(request);
   } catch (error) {
     if (error instanceof PayloadError) throw error;
-    throw new PayloadError(error instanceof Error ? error.message : String(error), {
+    throw new PayloadError(messageOf(error), {
       cause: error,
     });
   }
@@ -135,5 +136,5 @@ function reasonOf(error: unknown, option: string, path: string): string {
       `${option} "${path}"`;
   }
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
-  return stripVTControlCharacters(error instanceof Error ? error.message : String(error));
+  return stripVTControlCharacters(messageOf(error));
 }

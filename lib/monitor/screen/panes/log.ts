@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseJson } from "../../../json.ts";
 import { printable } from "../../../text.ts";
 import { type LogLine, logText } from "../../model/log_model.ts";
 import type { Snapshot } from "../../model/read_model.ts";
@@ -72,11 +73,10 @@ function keyOf({ timestampMs, level, ...log }: LogLine): string {
 
 function inFull(line: Uint8Array, width: number): readonly Line[] {
   const text = new TextDecoder().decode(line);
-  try {
-    return jsonLines(JSON.parse(text), { width });
-  } catch {
-    return [[span("the line is too long to be shown whole; it begins:")], [span(printable(text))]];
-  }
+  const value = parseJson(text);
+  return value === undefined
+    ? [[span("the line is too long to be shown whole; it begins:")], [span(printable(text))]]
+    : jsonLines(value, { width });
 }
 
 /** Newest first. */

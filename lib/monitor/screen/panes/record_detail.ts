@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isJsonObject, type JsonObject } from "../../../json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../../../json.ts";
 import { recordRows } from "../../../journal/record_text.ts";
 import { inBytes, printable } from "../../../text.ts";
 import type { RecentEvent } from "../../model/recent_event.ts";
@@ -24,7 +24,7 @@ export function recordLines(
   const problem: readonly Line[] = failed
     ? [[span(printable(`FAILED, ${kind}: ${error}`), "bad")]]
     : [];
-  const fields = parsed(text);
+  const fields = parseJson(text);
   if (!isJsonObject(fields)) {
     return [
       ...problem,
@@ -76,7 +76,7 @@ function valueLines(
   const { order_full: order, raw_message: text, raw_message_base64: base64 } = fields;
   if (order !== undefined) return jsonLines(order, { width, marks });
   if (fields["value_null"] === true) return [];
-  const value = typeof text === "string" && base64 === undefined ? parsed(text) : undefined;
+  const value = typeof text === "string" && base64 === undefined ? parseJson(text) : undefined;
   if (typeof value === "object" && value !== null) return jsonLines(value, { width, marks });
   return textLines(textOf(text), error);
 }
@@ -105,14 +105,6 @@ function failingFields(error: string): readonly FieldMark[] {
     path: path === "order" ? "" : path,
     note: `${rule}: ${note}`,
   })).toArray();
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function textOf(value: unknown): string {
