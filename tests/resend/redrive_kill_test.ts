@@ -34,7 +34,7 @@ async function killAt(
   let output = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     output += text;
-    if (!output.endsWith("now\n")) continue;
+    if (!output.includes("now\n")) continue; // the next step may come with it
     if (manner === "go") await new Promise((resolve) => setTimeout(resolve, delayMs));
     try {
       child.kill("SIGKILL");
