@@ -91,11 +91,11 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
     .addOption(configOption())
     .addOption(topicOption())
     .optionsGroup(OPTION_GROUPS.load)
-    .addOption(
-      new Option(
-        "--rate <n|max>",
-        "orders per second; max sends as fast as the cluster accepts them",
-      ).default(0.5).argParser(parseRate),
+    .option(
+      "--rate <n|max>",
+      "orders per second; max sends as fast as the cluster accepts them",
+      parseRate,
+      0.5,
     )
     .addOption(
       new Option(
@@ -104,39 +104,44 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
           "that takes, from 0 on, such as 100:10s,1000:30s,0:5s; the run ends with the last stage",
       ).argParser(parseRamp).conflicts("rate"),
     )
-    .addOption(
-      new Option("--count <n>", "stop after this many orders (default: no limit)")
-        .argParser(integerParser({ min: 1 })),
+    .option(
+      "--count <n>",
+      "stop after this many orders (default: no limit)",
+      integerParser({ min: 1 }),
     )
-    .addOption(
-      new Option("--duration <time>", "stop after this time, such as 30s or 2m (default: no limit)")
-        .argParser(parseDuration),
+    .option(
+      "--duration <time>",
+      "stop after this time, such as 30s or 2m (default: no limit)",
+      parseDuration,
     )
-    .addOption(
-      new Option(
-        "--warmup <time>",
-        "report the latencies of this first part of the run separately (default: no warm-up)",
-      ).argParser(parseDuration),
+    .option(
+      "--warmup <time>",
+      "report the latencies of this first part of the run separately (default: no warm-up)",
+      parseDuration,
     )
     .optionsGroup(OPTION_GROUPS.data)
-    .addOption(
-      new Option("--seed <n>", "the same seed generates the same shop and orders (default: random)")
-        .argParser(integerParser({ min: 0 })),
+    .option(
+      "--seed <n>",
+      "the same seed generates the same shop and orders (default: random)",
+      integerParser({ min: 0 }),
     )
-    .addOption(
-      new Option(
-        "--start-time <time>",
-        "timestamp of the first order, in ISO 8601; with --seed, a run can be repeated byte for " +
-          "byte (default: now)",
-      ).argParser(parseTime),
+    .option(
+      "--start-time <time>",
+      "timestamp of the first order, in ISO 8601; with --seed, a run can be repeated byte for " +
+        "byte (default: now)",
+      parseTime,
     )
-    .addOption(
-      new Option("--customers <n>", "number of customers of the shop").default(1_000)
-        .argParser(integerParser({ min: 1, max: CUSTOMERS_MAX })),
+    .option(
+      "--customers <n>",
+      "number of customers of the shop",
+      integerParser({ min: 1, max: CUSTOMERS_MAX }),
+      1_000,
     )
-    .addOption(
-      new Option("--products <n>", "number of products of the shop").default(500)
-        .argParser(integerParser({ min: 1, max: PRODUCTS_MAX })),
+    .option(
+      "--products <n>",
+      "number of products of the shop",
+      integerParser({ min: 1, max: PRODUCTS_MAX }),
+      500,
     )
     .addOption(
       new Option(
@@ -144,9 +149,10 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
         "countries where customers live, which set currency and tax: " + COUNTRY_CODES.join(", "),
       ).default(["FR"], "FR").argParser(choicesParser(COUNTRY_CODES)),
     )
-    .addOption(
-      new Option("--bad <percent>", "percentage of orders to corrupt on purpose (default: none)")
-        .argParser(parsePercent),
+    .option(
+      "--bad <percent>",
+      "percentage of orders to corrupt on purpose (default: none)",
+      parsePercent,
     )
     .addOption(
       new Option("--bad-kinds <kind,...>", `ways to corrupt them: ${BAD_KINDS.join(", ")}`)
@@ -162,15 +168,17 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
       new Option("--compression <codec>", "compression of record batches")
         .choices(CODEC_NAMES).default("none"),
     )
-    .addOption(
-      new Option(
-        "--buffer <n>",
-        "maximum orders waiting to be sent; generation pauses when the buffer is full",
-      ).default(BUFFER_COUNT).argParser(integerParser({ min: 1, max: BUFFER_COUNT_MAX })),
+    .option(
+      "--buffer <n>",
+      "maximum orders waiting to be sent; generation pauses when the buffer is full",
+      integerParser({ min: 1, max: BUFFER_COUNT_MAX }),
+      BUFFER_COUNT,
     )
-    .addOption(
-      new Option("--producers <n>", "number of Kafka producers, which share the partitions")
-        .default(PRODUCERS).argParser(integerParser({ min: 1, max: PRODUCERS_MAX })),
+    .option(
+      "--producers <n>",
+      "number of Kafka producers, which share the partitions",
+      integerParser({ min: 1, max: PRODUCERS_MAX }),
+      PRODUCERS,
     )
     .optionsGroup(OPTION_GROUPS.output)
     .option(
@@ -197,11 +205,10 @@ export function parseProducerOptions(args: readonly string[]): ProducerOptions {
           "'failed>0'; repeat it for several",
       ).default([], "none").argParser(listParser(parseThreshold)),
     )
-    .addOption(
-      new Option(
-        "--metrics-port <[host:]port>",
-        "serve GET /metrics for Prometheus on this port of 127.0.0.1, or of the host (default: off)",
-      ).argParser(parseListenAddress),
+    .option(
+      "--metrics-port <[host:]port>",
+      "serve GET /metrics for Prometheus on this port of 127.0.0.1, or of the host (default: off)",
+      parseListenAddress,
     )
     .addOption(jsonOption())
     .addOption(quietOption())

@@ -16,7 +16,6 @@ import {
   integerParser,
   jsonOption,
   logLevelOption,
-  Option,
   OPTION_GROUPS,
   parseTopic,
   topicOption,
@@ -65,45 +64,32 @@ export function redriveCommand(): Command {
     .addOption(brokerOption())
     .addOption(configOption())
     .addOption(topicOption())
-    .addOption(
-      new Option("--dead-letters <topic>", "topic of the dead letters")
-        .default("orders-dlq").argParser(parseTopic),
-    )
+    .option("--dead-letters <topic>", "topic of the dead letters", parseTopic, "orders-dlq")
     .optionsGroup(OPTION_GROUPS.selection)
-    .addOption(
-      new Option(
-        "--reason <reason>",
-        "only letters with this reason; repeat for several (default: all)",
-      )
-        .argParser(collectReasons()),
+    .option(
+      "--reason <reason>",
+      "only letters with this reason; repeat for several (default: all)",
+      collectReasons(),
     )
-    .addOption(
-      new Option(
-        "--partition <number>",
-        "only letters in this partition of the dead-letter topic (default: all)",
-      )
-        .argParser(integerParser({ min: 0, max: 2 ** 31 - 1 })),
+    .option(
+      "--partition <number>",
+      "only letters in this partition of the dead-letter topic (default: all)",
+      integerParser({ min: 0, max: 2 ** 31 - 1 }),
     )
-    .addOption(
-      new Option(
-        "--from-offset <number>",
-        "first offset, with --partition (default: the beginning)",
-      )
-        .argParser(integerParser({ min: 0 })),
+    .option(
+      "--from-offset <number>",
+      "first offset, with --partition (default: the beginning)",
+      integerParser({ min: 0 }),
     )
-    .addOption(
-      new Option(
-        "--to-offset <number>",
-        "last offset, inclusive, with --partition (default: the end)",
-      )
-        .argParser(integerParser({ min: 0 })),
+    .option(
+      "--to-offset <number>",
+      "last offset, inclusive, with --partition (default: the end)",
+      integerParser({ min: 0 }),
     )
-    .addOption(
-      new Option(
-        "--from-topic <topic|any>",
-        "only letters of records from this topic (default: that of --topic)",
-      )
-        .argParser(parseTopic),
+    .option(
+      "--from-topic <topic|any>",
+      "only letters of records from this topic (default: that of --topic)",
+      parseTopic,
     )
     .option("--dry-run", "list the letters that would be sent, and send nothing", false)
     .optionsGroup(OPTION_GROUPS.output)

@@ -98,11 +98,10 @@ export function replayCommand(): Command {
         "and settings that keep the records (default: an error)",
       false,
     )
-    .addOption(
-      new Option(
-        "--partition-count <n>",
-        "number of partitions with --create-topics (default: as many as the records' topic had)",
-      ).argParser(integerParser({ min: 1, max: PARTITION_COUNT_MAX })),
+    .option(
+      "--partition-count <n>",
+      "number of partitions with --create-topics (default: as many as the records' topic had)",
+      integerParser({ min: 1, max: PARTITION_COUNT_MAX }),
     );
   addSelectionOptions(command)
     .option(
@@ -119,9 +118,7 @@ export function replayCommand(): Command {
         .choices(["keep", "now"]).default("keep"),
     )
     .option("--mark", "add a header with each record's old place", false)
-    .addOption(
-      new Option("--rate <n|max>", "records a second").default("max").argParser(parseRate),
-    )
+    .option("--rate <n|max>", "records a second", parseRate, "max")
     .option("--append", "accept a topic that holds other records; they are not compared", false)
     .option("--dry-run", "say what would be sent, and send nothing", false)
     .addOption(

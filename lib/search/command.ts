@@ -58,10 +58,7 @@ export function searchCommand(): Command {
     .argument("[text]", "text in the value, key, headers, or failure; upper and lower case differ");
   return addSelectionOptions(command)
     .optionsGroup(OPTION_GROUPS.output)
-    .addOption(
-      new Option("--limit <n>", "stop at the n-th record (default: no limit)")
-        .argParser(integerParser({ min: 1 })),
-    )
+    .option("--limit <n>", "stop at the n-th record (default: no limit)", integerParser({ min: 1 }))
     .addOption(
       new Option("--count", "print how many records match, and none of them")
         .default(false).conflicts("raw"),

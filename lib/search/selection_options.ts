@@ -50,68 +50,52 @@ interface Place {
 const PARTITION_MAX = 2 ** 31 - 1;
 
 export function addSelectionOptions(command: Command): Command {
-  const parsed = (flags: string, description: string, parse: (text: string) => unknown) =>
-    new Option(flags, description).argParser(parse);
   return command
     .optionsGroup(OPTION_GROUPS.journal)
     .addOption(
-      parsed("--logs <folder>", "folder of a journal; repeat for several", listParser(String))
-        .default(["logs"], "logs"),
+      new Option("--logs <folder>", "folder of a journal; repeat for several")
+        .default(["logs"], "logs").argParser(listParser(String)),
     )
     .optionsGroup(OPTION_GROUPS.selection)
     .option("--order-id <id>", "only the order with this order_id")
     .option("--customer <id>", "only orders of the customer with this customer_id")
     .option("--key <text>", "only records with this key; a key that is not UTF-8 as base64")
-    .addOption(
-      parsed(
-        "--header <name[=value]>",
-        "only records with this header; repeat for several, which must all be there",
-        listParser(parseHeader),
-      ),
+    .option(
+      "--header <name[=value]>",
+      "only records with this header; repeat for several, which must all be there",
+      listParser(parseHeader),
     )
-    .addOption(parsed("--topic <name>", "only records of this topic (default: all)", parseTopic))
-    .addOption(
-      parsed(
-        "--partition <number>",
-        "only records of this partition (default: all)",
-        integerParser({ min: 0, max: PARTITION_MAX }),
-      ),
+    .option("--topic <name>", "only records of this topic (default: all)", parseTopic)
+    .option(
+      "--partition <number>",
+      "only records of this partition (default: all)",
+      integerParser({ min: 0, max: PARTITION_MAX }),
     )
-    .addOption(
-      parsed(
-        "--offset <p:from[-to]>",
-        "only this offset of partition p, or a range with both ends: 2:100, 2:100-199, 2:100-",
-        parsePlace,
-      ),
+    .option(
+      "--offset <p:from[-to]>",
+      "only this offset of partition p, or a range with both ends: 2:100, 2:100-199, 2:100-",
+      parsePlace,
     )
-    .addOption(
-      parsed(
-        "--since <time>",
-        "only records with this timestamp or a later one: ISO 8601, or an age such as 2h",
-        parseTimeOrAge,
-      ),
+    .option(
+      "--since <time>",
+      "only records with this timestamp or a later one: ISO 8601, or an age such as 2h",
+      parseTimeOrAge,
     )
-    .addOption(
-      parsed(
-        "--until <time>",
-        "only records with this timestamp or an earlier one",
-        parseTimeOrAge,
-      ),
+    .option(
+      "--until <time>",
+      "only records with this timestamp or an earlier one",
+      parseTimeOrAge,
     )
     .option("--failed", "only records that failed", false)
-    .addOption(
-      parsed(
-        "--reason <reason,...>",
-        `only records that failed for this reason: ${JOURNALED_REASONS.join(" or ")}`,
-        (text) => choicesParser(JOURNALED_REASONS)(text.toUpperCase()),
-      ),
+    .option(
+      "--reason <reason,...>",
+      `only records that failed for this reason: ${JOURNALED_REASONS.join(" or ")}`,
+      (text) => choicesParser(JOURNALED_REASONS)(text.toUpperCase()),
     )
-    .addOption(
-      parsed(
-        "--where <expression>",
-        `only records whose JSON value fits, such as 'total > 100 && items[*].item_id == "ITEM-7"'`,
-        parseCondition,
-      ),
+    .option(
+      "--where <expression>",
+      `only records whose JSON value fits, such as 'total > 100 && items[*].item_id == "ITEM-7"'`,
+      parseCondition,
     );
 }
 

@@ -20,11 +20,9 @@ const ENCODER = new TextEncoder();
 /** Adds the options to the producer's command. */
 export function addPayloadOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option(
-        "--payload-file <file>",
-        "send the records of this file in place of orders, from its beginning again after its end",
-      ),
+    .option(
+      "--payload-file <file>",
+      "send the records of this file in place of orders, from its beginning again after its end",
     )
     .addOption(
       new Option(
@@ -32,24 +30,20 @@ export function addPayloadOptions(command: Command): Command {
         "what ends a record of the file; \\n, \\r, \\t, \\0, \\\\, and \\xHH are one byte each",
       ).default(ENCODER.encode("\n"), "\\n").argParser(parseDelimiter),
     )
-    .addOption(
-      new Option(
-        "--payload-module <file.ts>",
-        "send what this module's nextRecord({ sequence, timeMs, random }) returns: " +
-          "{ key, value, headers }; it runs with the program's permissions",
-      ),
+    .option(
+      "--payload-module <file.ts>",
+      "send what this module's nextRecord({ sequence, timeMs, random }) returns: " +
+        "{ key, value, headers }; it runs with the program's permissions",
     )
-    .addOption(
-      new Option(
-        "--record-size <size>",
-        "send random bytes of this size in place of orders, such as 100, 1kB, or 64KiB",
-      ).argParser(parseRecordSize),
+    .option(
+      "--record-size <size>",
+      "send random bytes of this size in place of orders, such as 100, 1kB, or 64KiB",
+      parseRecordSize,
     )
-    .addOption(
-      new Option(
-        "--key-field <path>",
-        "field of the file's JSON values that becomes the key, such as customer.id or items[0].sku",
-      ).argParser(fieldPath),
+    .option(
+      "--key-field <path>",
+      "field of the file's JSON values that becomes the key, such as customer.id or items[0].sku",
+      fieldPath,
     )
     .addOption(
       new Option("--header <name=value>", "header of every record; repeat it for several")
