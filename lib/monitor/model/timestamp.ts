@@ -12,7 +12,9 @@ const DOT = 0x2e;
 const COLON = 0x3a;
 const DASH = 0x2d;
 const PLUS = 0x2b;
-const DAY_MS = 86_400_000;
+/** The calendar repeats after 400 years. Added, because `Date.UTC` takes the years 0 to 99 for those of 1900. */
+const CYCLE_YEARS = 400;
+const CYCLE_MS = 146_097 * 86_400_000;
 
 /** Parses an RFC 3339 time. Returns milliseconds since the epoch, or NaN if it is invalid. */
 export function parseTimestamp(text: string): number {
@@ -54,9 +56,9 @@ export function timestampOf(bytes: Uint8Array, start: number, end: number): numb
     }
     if (at === fractionStart) return NaN;
   }
-  const offsetMs = zoneOffsetMs(bytes, at, end);
-  return daysFromEpoch(year, month, day) * DAY_MS + hour * 3_600_000 + minute * 60_000 +
-    second * 1000 + Math.floor(fractionMs + 1e-9) - offsetMs;
+  const wholeMs = Math.floor(fractionMs + 1e-9);
+  return Date.UTC(year + CYCLE_YEARS, month - 1, day, hour, minute, second, wholeMs) - CYCLE_MS -
+    zoneOffsetMs(bytes, at, end);
 }
 
 function zoneOffsetMs(bytes: Uint8Array, at: number, end: number): number {
@@ -76,18 +78,6 @@ function digits(bytes: Uint8Array, start: number, count: number): number {
     value = value * 10 + byte - ZERO;
   }
   return value;
-}
-
-/** Returns the days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant's days_from_civil). */
-function daysFromEpoch(year: number, month: number, day: number): number {
-  // A year starting in March has its leap day at the end.
-  const marchYear = month <= 2 ? year - 1 : year;
-  const era = Math.floor(marchYear / 400);
-  const yearOfEra = marchYear - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) +
-    dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468;
 }
 
 function byteAt(bytes: Uint8Array, index: number): number {
