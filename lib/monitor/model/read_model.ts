@@ -28,7 +28,7 @@ import type { TailStatus } from "../tail/tail.ts";
 import { TroubleHistory, troubleOf, type TroublePeriod } from "./trouble.ts";
 import { LagHistory, type LagSeries } from "./lag_history.ts";
 import type { TrafficView } from "./traffic.ts";
-import { saidBy, type SaidFigures } from "./said_figures.ts";
+import { type PartitionPlace, saidBy, type SaidFigures } from "./said_figures.ts";
 import type { StatusReading } from "../tail/status_reading.ts";
 
 /** Chart windows in seconds; `all` starts with the first event. */
@@ -338,8 +338,6 @@ export class ReadModel {
   }
 }
 
-function placeOf(
-  { topic, partition }: { readonly topic: string; readonly partition: number },
-): string {
+function placeOf({ topic, partition }: PartitionPlace): string {
   return `${topic}/${partition}`;
 }

@@ -26,7 +26,7 @@ export interface SaidFigures {
   lagOf(place: PartitionPlace, isOnlyTopic: boolean): number | undefined;
 }
 
-interface PartitionPlace {
+export interface PartitionPlace {
   readonly topic: string;
   readonly partition: number;
 }

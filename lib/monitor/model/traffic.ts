@@ -7,6 +7,7 @@
  */
 
 import { RATE_WINDOW_MS } from "./health.ts";
+import type { EventFacts } from "./scan.ts";
 import { CLOCK_SKEW_MS } from "./sliding_window.ts";
 import { type Counted, Tally, TALLY_NAMES_MAX } from "./tally.ts";
 
@@ -31,13 +32,7 @@ export interface TrafficView {
   readonly topKeys: readonly Counted[];
 }
 
-export interface RecordFacts {
-  readonly valueBytes: number;
-  readonly hasOrder: boolean;
-  readonly key: string | undefined;
-  /** NaN if unknown. */
-  readonly timestampMs: number;
-}
+type RecordFacts = Pick<EventFacts, "valueBytes" | "hasOrder" | "key" | "timestampMs">;
 
 export class Traffic {
   #valueBytes = 0;

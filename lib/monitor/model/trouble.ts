@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TrackerState } from "../../tracker_status.ts";
+import type { SaidStatus } from "./health.ts";
 
 export type TroubleName =
   /** The tracker's status is no longer written: it was killed, hangs, or cannot write. */
@@ -34,13 +34,7 @@ export interface TroublePeriod {
 
 export interface TroubleEvidence {
   readonly nowMs: number;
-  readonly status:
-    | {
-      readonly state: TrackerState;
-      readonly isReady: boolean;
-      readonly reason: string | undefined;
-    }
-    | undefined;
+  readonly status: Omit<SaidStatus, "ageMs"> | undefined;
   /** Age of the last status of a tracker that should still be writing it. */
   readonly lostStatusAgeMs: number | undefined;
   readonly failure: string | undefined;

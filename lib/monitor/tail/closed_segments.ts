@@ -5,41 +5,31 @@
  */
 
 import { join } from "node:path";
-import type { FileState, TailFiles } from "./tail_files.ts";
+import type { TailOptions } from "./tail.ts";
+import type { FileState } from "./tail_files.ts";
 
 /** The state of a segment when it was read to its end. */
 type ReadState = Pick<FileState, "identity" | "size">;
 
+type ClosedSegmentsOptions = Required<Pick<TailOptions, "folder" | "name" | "segments" | "files">>;
+
 export class ClosedSegments {
-  readonly #folder: string;
-  readonly #name: string;
-  readonly #order: "ascending" | "modified";
-  readonly #files: TailFiles;
+  readonly #options: ClosedSegmentsOptions;
   /** By path, so that segments are not reopened at each rotation. */
   readonly #read = new Map<string, ReadState>();
 
-  constructor(
-    { folder, name, segments, files }: {
-      readonly folder: string;
-      /** Name of the file being appended to; its segments are called `name.<number>`. */
-      readonly name: string;
-      readonly segments: "ascending" | "modified";
-      readonly files: TailFiles;
-    },
-  ) {
-    this.#folder = folder;
-    this.#name = name;
-    this.#order = segments;
-    this.#files = files;
+  constructor(options: ClosedSegmentsOptions) {
+    this.#options = options;
   }
 
   /** Returns segments that are new or have changed since they were marked as read, oldest first. */
   unreadPaths(): readonly string[] {
+    const { folder, segments, files } = this.#options;
     const found: { path: string; number: number; modifiedMs: number }[] = [];
-    for (const fileName of this.#files.list(this.#folder)) {
+    for (const fileName of files.list(folder)) {
       const number = this.#numberOf(fileName);
       if (number === undefined) continue;
-      const path = join(this.#folder, fileName);
+      const path = join(folder, fileName);
       const state = this.#stateOf(path);
       if (state === undefined) continue;
       const read = this.#read.get(path);
@@ -48,7 +38,7 @@ export class ClosedSegments {
       }
       found.push({ path, number, modifiedMs: state.modifiedMs });
     }
-    const byNumber = this.#order === "ascending";
+    const byNumber = segments === "ascending";
     found.sort((one, other) =>
       byNumber
         ? one.number - other.number
@@ -65,15 +55,17 @@ export class ClosedSegments {
 
   /** Returns undefined if the segment was removed since it was listed. */
   #stateOf(path: string): Omit<FileState, "isRegular"> | undefined {
-    const state = this.#files.stat(path);
+    const { files } = this.#options;
+    const state = files.stat(path);
     if (state !== undefined) return state;
-    const obstacle = this.#files.obstacle(path);
+    const obstacle = files.obstacle(path);
     return obstacle === undefined ? undefined : { identity: obstacle, size: 0, modifiedMs: 0 };
   }
 
   #numberOf(fileName: string): number | undefined {
-    if (!fileName.startsWith(`${this.#name}.`)) return undefined;
-    const digits = fileName.slice(this.#name.length + 1);
+    const { name } = this.#options;
+    if (!fileName.startsWith(`${name}.`)) return undefined;
+    const digits = fileName.slice(name.length + 1);
     return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
   }
 }

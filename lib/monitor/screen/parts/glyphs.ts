@@ -54,12 +54,7 @@ export const GLYPHS: Readonly<Record<GlyphName, Glyphs>> = {
 
 /** Returns the glyphs for a terminal: Linux's console has blocks but no braille, and both need UTF-8. */
 export function glyphsOf(
-  env: {
-    readonly TERM?: string | undefined;
-    readonly LC_ALL?: string | undefined;
-    readonly LC_CTYPE?: string | undefined;
-    readonly LANG?: string | undefined;
-  },
+  env: { readonly [name in "TERM" | "LC_ALL" | "LC_CTYPE" | "LANG"]?: string | undefined },
 ): GlyphName {
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
   if (!/utf-?8/i.test(locale)) return "ascii";
