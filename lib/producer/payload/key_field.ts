@@ -80,9 +80,20 @@ export function keyIn(value: Uint8Array, path: FieldPath): string | undefined {
   return typeof found === "string" || typeof found === "boolean" ? String(found) : undefined;
 }
 
-/** An identifier beyond 2^53 would be rounded, and be another record's key. */
+/**
+ * An identifier beyond 2^53 would be rounded, and be another record's key. The text is private, so that no path leads
+ * to it.
+ */
 class WrittenNumber {
-  constructor(readonly text: string) {}
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
 }
 
 function keepNumbers(
