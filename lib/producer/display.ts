@@ -138,15 +138,15 @@ export function describeSummary(summary: ProducerSummary, noun = "order"): reado
     describeAccounts(summary, noun),
     `${summary.seconds} s, ${withThousands(summary.rate)} ${noun}s/s, ` +
     `${summary.mb_per_second} MB/s${describeLatencies(summary, noun)}`,
-    ...describeWarmup(summary, noun),
-    ...describePlan(summary, noun),
-    ...describeBuffer(summary, noun),
-    ...describeThrottling(summary),
-    ...describeLost(summary, noun),
-    ...describeBad(summary),
-    ...describeLookups(summary),
+    describeWarmup(summary, noun),
+    describePlan(summary, noun),
+    describeBuffer(summary, noun),
+    describeThrottling(summary),
+    describeLost(summary, noun),
+    describeBad(summary),
+    describeLookups(summary),
     `seed ${summary.seed}`,
-  ];
+  ].filter((line) => line !== "");
 }
 
 /** Returns the accounts as an equation. */
@@ -171,64 +171,46 @@ function describeLatencies(
     : `; no latency: no ${noun} was acknowledged`;
 }
 
-function describeWarmup({ warmup }: ProducerSummary, noun: string): readonly string[] {
-  if (warmup === undefined) return [];
-  return [
-    `warm-up: ${counted(warmup.acknowledged, noun)}, ${describeLatency(warmup.latency_ms)}`,
-  ];
+function describeWarmup({ warmup }: ProducerSummary, noun: string): string {
+  if (warmup === undefined) return "";
+  return `warm-up: ${counted(warmup.acknowledged, noun)}, ${describeLatency(warmup.latency_ms)}`;
 }
 
-function describePlan(summary: ProducerSummary, noun: string): readonly string[] {
-  const { planned, behind = 0, behind_ms_max: behindMsMax = 0 } = summary;
-  if (planned === undefined || (behind === 0 && behindMsMax < BEHIND_MS_MIN)) return [];
-  return [
-    `fell behind the plan: ${counted(planned, noun)} planned, ${
-      withThousands(summary.generated)
-    } sent, ${withThousands(behind)} left out; at most ${(behindMsMax / 1_000).toFixed(1)} s late`,
-  ];
+function describePlan(summary: ProducerSummary, noun: string): string {
+  const { generated, planned, behind = 0, behind_ms_max: behindMsMax = 0 } = summary;
+  if (planned === undefined || (behind === 0 && behindMsMax < BEHIND_MS_MIN)) return "";
+  return `fell behind the plan: ${counted(planned, noun)} planned, ` +
+    `${withThousands(generated)} sent, ${withThousands(behind)} left out; ` +
+    `at most ${(behindMsMax / 1_000).toFixed(1)} s late`;
 }
 
 /** At `--rate max` this says who was the slower: the cluster, or the making of orders. */
-function describeBuffer(
-  { buffer_full_ms: fullMs }: ProducerSummary,
-  noun: string,
-): readonly string[] {
-  if (fullMs < BUFFER_FULL_MS_MIN) return [];
-  return [
-    `the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no ${noun} made meanwhile`,
-  ];
+function describeBuffer({ buffer_full_ms: fullMs }: ProducerSummary, noun: string): string {
+  if (fullMs < BUFFER_FULL_MS_MIN) return "";
+  return `the buffer was full for ${(fullMs / 1_000).toFixed(1)} s, and no ${noun} made meanwhile`;
 }
 
-function describeThrottling({ throttled_ms: throttledMs = 0 }: ProducerSummary): readonly string[] {
-  if (throttledMs === 0) return [];
-  return [
-    `throttled by the brokers for ${(throttledMs / 1_000).toFixed(1)} s: a quota was used up`,
-  ];
+function describeThrottling({ throttled_ms: throttledMs = 0 }: ProducerSummary): string {
+  if (throttledMs === 0) return "";
+  return `throttled by the brokers for ${(throttledMs / 1_000).toFixed(1)} s: a quota was used up`;
 }
 
-function describeLost(
-  { lost_with_topic: lost = 0 }: ProducerSummary,
-  noun: string,
-): readonly string[] {
-  if (lost === 0) return [];
-  return [`${counted(lost, `acknowledged ${noun}`)} lost: the topic was deleted during the run`];
+function describeLost({ lost_with_topic: lost = 0 }: ProducerSummary, noun: string): string {
+  if (lost === 0) return "";
+  return `${counted(lost, `acknowledged ${noun}`)} lost: the topic was deleted during the run`;
 }
 
-function describeBad(
-  { bad, dead_letters_expected: expected = 0 }: ProducerSummary,
-): readonly string[] {
-  if (bad === undefined) return [];
+function describeBad({ bad, dead_letters_expected: expected = 0 }: ProducerSummary): string {
+  if (bad === undefined) return "";
   const kinds = Object.entries(bad).map(([kind, count]) => `${withThousands(count)} ${kind}`);
-  return [
-    `spoilt on purpose: ${kinds.join(", ") || "none"}; ` +
-    `the tracker should dead-letter ${withThousands(expected)}`,
-  ];
+  return `spoilt on purpose: ${kinds.join(", ") || "none"}; ` +
+    `the tracker should dead-letter ${withThousands(expected)}`;
 }
 
-function describeLookups({ looked_up: lookedUp, unknown }: ProducerSummary): readonly string[] {
-  if (lookedUp === undefined) return [];
-  return [
-    `looked up in the topic after an unclear answer: ${withThousands(lookedUp.found)} found, ` +
-    `${withThousands(lookedUp.sent_again)} sent again, ${withThousands(unknown)} still unknown`,
-  ];
+function describeLookups({ looked_up: lookedUp, unknown }: ProducerSummary): string {
+  if (lookedUp === undefined) return "";
+  return `looked up in the topic after an unclear answer: ${
+    withThousands(lookedUp.found)
+  } found, ` +
+    `${withThousands(lookedUp.sent_again)} sent again, ${withThousands(unknown)} still unknown`;
 }

@@ -32,7 +32,7 @@ import { proveReplay } from "./replay_proof.ts";
 import { type Manner, recordMaker } from "./replay_record.ts";
 import { ReplayRun, type ReplaySender, type ReplaySession } from "./replay_run.ts";
 import { ReplaySource, type SourceOptions } from "./replay_source.ts";
-import { type ReplaySummary, summaryOf } from "./replay_summary.ts";
+import { type ReplayOutcome, type ReplaySummary, summaryOf } from "./replay_summary.ts";
 import {
   checkTarget,
   isEmpty,
@@ -337,8 +337,8 @@ class Replay {
   #result(
     { progress, ...outcome }:
       & { readonly progress: Progress }
-      & Pick<Parameters<typeof summaryOf>[0], "topicId">
-      & Partial<Parameters<typeof summaryOf>[0]>,
+      & Pick<ReplayOutcome, "topicId">
+      & Partial<ReplayOutcome>,
   ): ReplayResult {
     const { options, plan, source, found, partitionCount, warnings } = this.#parts;
     const summary = summaryOf({

@@ -62,36 +62,26 @@ export interface ReplaySummary {
   readonly ok: boolean;
 }
 
-export function summaryOf(
-  {
-    options,
-    plan,
-    proof,
-    replayed,
-    partitionCount,
-    topicId,
-    created,
-    warnings,
-    problems,
-    seconds,
-    ...outcome
-  }: {
-    readonly options: Pick<ReplayOptions, "topic" | "isDryRun" | "append">;
-    readonly plan: Plan;
-    readonly proof?: Proof;
-    readonly replayed: number;
-    readonly partitionCount: number;
-    readonly topicId: string | undefined;
-    readonly created: boolean;
-    readonly warnings: readonly string[];
-    readonly problems: readonly string[];
-    readonly seconds: number;
-    readonly sent?: number;
-    readonly transactions?: number;
-    readonly isComplete?: boolean;
-    readonly moved?: readonly MovedGroup[];
-  },
-): ReplaySummary {
+/** The outcome of a replay, or of a dry run. */
+export interface ReplayOutcome {
+  readonly options: Pick<ReplayOptions, "topic" | "isDryRun" | "append">;
+  readonly plan: Plan;
+  readonly proof?: Proof;
+  readonly replayed: number;
+  readonly partitionCount: number;
+  readonly topicId: string | undefined;
+  readonly created: boolean;
+  readonly warnings: readonly string[];
+  readonly problems: readonly string[];
+  readonly seconds: number;
+  readonly sent?: number;
+  readonly transactions?: number;
+  readonly isComplete?: boolean;
+  readonly moved?: readonly MovedGroup[];
+}
+
+export function summaryOf(outcome: ReplayOutcome): ReplaySummary {
+  const { options, plan, proof, replayed, topicId, created, warnings, problems, seconds } = outcome;
   const { sent = 0, transactions = 0, isComplete = true, moved = [] } = outcome;
   const omitted = plan.omitted?.count ?? 0;
   const isWhole = omitted === 0 && plan.unreadable === 0 && problems.length === 0;
@@ -101,7 +91,7 @@ export function summaryOf(
   return {
     topic: options.topic,
     topic_id: topicId ?? null,
-    partitions: partitionCount,
+    partitions: outcome.partitionCount,
     created,
     dry_run: options.isDryRun,
     selected: plan.count + omitted,

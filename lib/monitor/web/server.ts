@@ -53,25 +53,22 @@ export interface MonitorServerOptions {
 /** @throws {Error} where the address cannot be listened on. */
 export function serveMonitor(options: MonitorServerOptions): AsyncDisposable {
   const { hostname, port, onFailure, onRecovery } = options;
-  const searches = new Searches(options.follower);
-  try {
-    const server = new ProbeServer({
-      listen: () => Deno.listen({ hostname, port }),
-      answer: async (request) =>
-        secured(refusalOf(request, hostname) ?? await answer(request, options, searches)),
-      onFailure,
-      onRecovery,
-    });
-    return {
-      async [Symbol.asyncDispose]() {
-        await server[Symbol.asyncDispose]();
-        searches[Symbol.dispose]();
-      },
-    };
-  } catch (error) {
-    searches[Symbol.dispose]();
-    throw error;
-  }
+  using stack = new DisposableStack();
+  const searches = stack.use(new Searches(options.follower));
+  const server = new ProbeServer({
+    listen: () => Deno.listen({ hostname, port }),
+    answer: async (request) =>
+      secured(refusalOf(request, hostname) ?? await answer(request, options, searches)),
+    onFailure,
+    onRecovery,
+  });
+  const opened = stack.move();
+  return {
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      opened.dispose();
+    },
+  };
 }
 
 async function answer(
