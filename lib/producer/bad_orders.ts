@@ -9,34 +9,26 @@ import { Random, STREAMS } from "../shop/random.ts";
 import type { ShopOrder } from "../shop/shop.ts";
 
 /** The ways to corrupt a record. */
-export type BadKind =
+export const BAD_KINDS = [
   /** The JSON text ends in the middle. */
-  | "malformed-json"
-  /** A field is left out that the contract asks for. */
-  | "missing-field"
-  /** `total` is not what its parts add up to. */
-  | "wrong-total"
-  /** The customer's e-mail address has no @. */
-  | "bad-email"
-  /** The value has no bytes. */
-  | "empty"
-  /** A byte that UTF-8 does not have stands in the text. */
-  | "invalid-utf8"
-  /** The last good order once more, with the same order_id: valid, and so not dead-lettered by the tracker. */
-  | "duplicate"
-  /** Larger than the topic takes: the broker refuses it, and it counts as failed. */
-  | "oversize";
-
-export const BAD_KINDS: readonly BadKind[] = [
   "malformed-json",
+  /** A field is left out that the contract asks for. */
   "missing-field",
+  /** `total` is not what its parts add up to. */
   "wrong-total",
+  /** The customer's e-mail address has no @. */
   "bad-email",
+  /** The value has no bytes. */
   "empty",
+  /** A byte that UTF-8 does not have stands in the text. */
   "invalid-utf8",
+  /** The last good order once more, with the same order_id: valid, and so not dead-lettered by the tracker. */
   "duplicate",
+  /** Larger than the topic takes: the broker refuses it, and it counts as failed. */
   "oversize",
-];
+] as const;
+
+export type BadKind = typeof BAD_KINDS[number];
 
 /** All that a broker stores. */
 export const DEFAULT_BAD_KINDS: readonly BadKind[] = BAD_KINDS.filter((kind) =>

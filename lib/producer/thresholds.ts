@@ -19,8 +19,6 @@ const TIME_UNITS_MS = { us: 0.001, ms: 1, s: 1_000 } as const;
 const UNITS_OF_TIME = ["us", "ms", "s"] as const;
 const UNITS_OF_COUNT = ["", "%"] as const;
 
-type Unit = "us" | "ms" | "s" | "/s" | "%" | "";
-
 const UNITS_OF = {
   p50: UNITS_OF_TIME,
   p95: UNITS_OF_TIME,
@@ -31,9 +29,10 @@ const UNITS_OF = {
   rate: ["/s"],
   failed: UNITS_OF_COUNT,
   unknown: UNITS_OF_COUNT,
-} as const satisfies Readonly<Record<string, readonly Unit[]>>;
+} as const;
 
 type Metric = keyof typeof UNITS_OF;
+type Unit = typeof UNITS_OF[Metric][number];
 
 const COMPARISONS = {
   ">": (value: number, limit: number) => value > limit,

@@ -6,12 +6,7 @@
 
 import type { LedgerVerification } from "./ledger_check.ts";
 import { counted, printable, withThousands } from "../text.ts";
-import {
-  EXAMPLE_KINDS,
-  type ExampleKind,
-  type Verification,
-  type VerificationCounts,
-} from "./verification.ts";
+import { FAULT_KINDS, type Verification, type VerificationCounts } from "./verification.ts";
 
 /** With more partitions than this, the table shows only those with problems. */
 const PARTITIONS_SHOWN_MAX = 24;
@@ -28,21 +23,11 @@ const COLUMNS = [
   "unexplained",
 ] as const;
 
-const TROUBLES: ReadonlySet<ExampleKind> = new Set([
-  "missing",
-  "duplicated",
-  "mismatched",
-  "out_of_order",
-  "unexplained",
-]);
-
-const MEANINGS: Readonly<Record<ExampleKind, string>> = {
+const MEANINGS: Readonly<Record<typeof FAULT_KINDS[number], string>> = {
   missing: "in the topic, not in the journal",
   duplicated: "more than once in the journal",
   mismatched: "the journal line differs from the record, or is not one that a tracker writes",
   out_of_order: "the journal line comes after the line of a later record",
-  expired: "in the journal; the topic's retention has passed",
-  compacted: "in the journal; the topic's compaction allows it to be gone",
   unexplained: "in the journal, not in the topic, for no known reason",
 };
 
@@ -64,7 +49,7 @@ function describeTable(verification: Verification): readonly string[] {
   const { partitions } = verification;
   const shown = partitions.length <= PARTITIONS_SHOWN_MAX
     ? partitions
-    : partitions.filter((counts) => [...TROUBLES].some((kind) => counts[kind] > 0))
+    : partitions.filter((counts) => FAULT_KINDS.some((kind) => counts[kind] > 0))
       .slice(0, PARTITIONS_SHOWN_MAX);
   const rows = [
     ["partition", ...COLUMNS],
@@ -86,8 +71,7 @@ function cellsOf(counts: VerificationCounts): string[] {
 
 function describeExamples({ topic, partitions }: Verification): readonly string[] {
   const lines: string[] = [];
-  for (const kind of EXAMPLE_KINDS) {
-    if (!TROUBLES.has(kind)) continue;
+  for (const kind of FAULT_KINDS) {
     for (const { partition, examples, [kind]: count } of partitions) {
       if (count === 0) continue;
       const rest = count - examples[kind].length;
@@ -193,7 +177,7 @@ function describeSegments({ segments }: Verification): readonly string[] {
 
 function describeVerdict(verification: Verification): string {
   if (verification.ok) return "every record of the topic is in the journal, exactly once";
-  const troubles = [...TROUBLES]
+  const troubles: string[] = FAULT_KINDS
     .filter((kind) => verification[kind] > 0)
     .map((kind) => `${withThousands(verification[kind])} ${kind.replaceAll("_", " ")}`);
   if (verification.undecided > 0) {
