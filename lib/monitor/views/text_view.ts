@@ -18,7 +18,7 @@ import {
   statusName,
 } from "../model/health.ts";
 import type { RecentEvent } from "../model/recent_event.ts";
-import { logText } from "../model/log_model.ts";
+import { type LogLine, logText } from "../model/log_model.ts";
 import type { PartitionView, Snapshot } from "../model/read_model.ts";
 import type { TailStatus } from "../tail/tail.ts";
 import type { Counted } from "../model/tally.ts";
@@ -30,25 +30,35 @@ const RECENT_LOGS_SHOWN = 3;
 const PARTITIONS_SHOWN = 20;
 const TOP_SHOWN = 3;
 
+/** A label and the lines that it stands before; without lines it is left out. */
+type Section = readonly [label: string, texts: readonly string[]];
+
 export function formatText(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
-  const lines = [
-    `${styled(`monitor of ${printable(folder)}`, "bold")}  ${isoTime(snapshot.takenAtMs)}`,
-    labelled("health", healthText(snapshot)),
-    ...snapshot.health.reasons.map((reason) =>
-      labelled("", `- ${printableShort(reason, TEXT_LENGTH_MAX)}`)
-    ),
-    labelled("messages", totalsText(snapshot)),
-    labelled("throughput", throughputText(snapshot)),
-    labelled("quality", qualityText(snapshot)),
-    ...partitionLines(snapshot),
-    ...lagLines(snapshot),
-    ...(hasOrders(snapshot) ? businessLines(snapshot) : trafficLines(snapshot)),
-    ...errorLines(snapshot),
-    ...eventLines(snapshot),
-    ...logLines(snapshot),
-    ...fileLines(snapshot),
+  const { health, errorKinds, deadLetters } = snapshot;
+  const reasons = health.reasons.map((reason) => `- ${printableShort(reason, TEXT_LENGTH_MAX)}`);
+  const sections: readonly Section[] = [
+    ["health", [healthText(snapshot), ...reasons]],
+    ["messages", [totalsText(snapshot)]],
+    ["throughput", [throughputText(snapshot)]],
+    ["quality", [qualityText(snapshot)]],
+    ["partitions", partitionTexts(snapshot)],
+    ["tracker says", lagTexts(snapshot)],
+    ...(hasOrders(snapshot) ? businessSections(snapshot) : trafficSections(snapshot)),
+    ["errors", countsTexts(errorKinds)],
+    ["dead letters", countsTexts(deadLetters)],
+    ["last error", lastErrorTexts(snapshot)],
+    ["recent", snapshot.recentEvents.slice(-RECENT_EVENTS_SHOWN).map(eventText)],
+    ["log", snapshot.recentLogs.slice(-RECENT_LOGS_SHOWN).map(logLineText)],
+    ["files", fileTexts(snapshot)],
   ];
-  return lines.join("\n");
+  return [
+    `${styled(`monitor of ${printable(folder)}`, "bold")}  ${isoTime(snapshot.takenAtMs)}`,
+    ...sections.flatMap(([label, texts]) =>
+      texts.map((text, index) =>
+        `${styled((index === 0 ? label : "").padEnd(LABEL_WIDTH), "dim")}${text}`
+      )
+    ),
+  ].join("\n");
 }
 
 export function formatProgress({ readBytes, behindBytes }: TailStatus): string {
@@ -154,12 +164,10 @@ function qualityText({ quality }: Snapshot): string {
   return `${quality.score}/100: ${parts.join(", ")}`;
 }
 
-function partitionLines({ partitions }: Snapshot): readonly string[] {
-  const lines = partitions.slice(0, PARTITIONS_SHOWN).map((partition, index) =>
-    labelled(index === 0 ? "partitions" : "", partitionText(partition))
-  );
-  const left = partitions.length - lines.length;
-  return left > 0 ? [...lines, labelled("", `and ${withThousands(left)} more`)] : lines;
+function partitionTexts({ partitions }: Snapshot): readonly string[] {
+  const texts = partitions.slice(0, PARTITIONS_SHOWN).map(partitionText);
+  const left = partitions.length - texts.length;
+  return left > 0 ? [...texts, `and ${withThousands(left)} more`] : texts;
 }
 
 function partitionText(partition: PartitionView): string {
@@ -169,7 +177,7 @@ function partitionText(partition: PartitionView): string {
     `last offset ${partition.lastOffset}, ${partition.messagesPerSecond} msg/s${lag}`;
 }
 
-function lagLines({ lag, latencyMs, status }: Snapshot): readonly string[] {
+function lagTexts({ lag, latencyMs, status }: Snapshot): readonly string[] {
   const parts = [
     ...(lag === undefined ? [] : [`lag ${counted(lag, "record")}`]),
     ...Object.entries(latencyMs ?? {}).map(([name, ms]) => `latency ${name} ${milliseconds(ms)}`),
@@ -181,29 +189,25 @@ function lagLines({ lag, latencyMs, status }: Snapshot): readonly string[] {
         `transaction for ${duration(seconds * 1000)}`,
     ),
   ];
-  return parts.length === 0 ? [] : [labelled("tracker says", parts.join(", "))];
+  return parts.length === 0 ? [] : [parts.join(", ")];
 }
 
-function businessLines({ business }: Snapshot): readonly string[] {
+function businessSections({ business }: Snapshot): readonly Section[] {
   const { ordersByStatus, revenue, topProducts, topCustomers } = business;
-  const top = (name: string, counted: readonly Counted[]) =>
-    counted.length === 0 ? [] : [labelled(name, topText(counted))];
   const amount = (cents: number) => toDecimal(cents).toFixed(2);
+  const revenueTexts = revenue.map(({ currency, totalCents, perMinuteCents }) =>
+    `${amount(totalCents)} ${printableShort(currency, 10)}, ` +
+    `${amount(perMinuteCents)} a minute in the last ${REVENUE_MINUTES}`
+  );
   return [
-    ...(ordersByStatus.size === 0 ? [] : [labelled("orders", countsText(ordersByStatus))]),
-    ...revenue.map(({ currency, totalCents, perMinuteCents }, index) =>
-      labelled(
-        index === 0 ? "revenue" : "",
-        `${amount(totalCents)} ${printableShort(currency, 10)}, ` +
-          `${amount(perMinuteCents)} a minute in the last ${REVENUE_MINUTES}`,
-      )
-    ),
-    ...top("products", topProducts),
-    ...top("customers", topCustomers),
+    ["orders", countsTexts(ordersByStatus)],
+    ["revenue", revenueTexts],
+    ["products", topProducts.length === 0 ? [] : [topText(topProducts)]],
+    ["customers", topCustomers.length === 0 ? [] : [topText(topCustomers)]],
   ];
 }
 
-function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
+function trafficSections({ traffic, totals }: Snapshot): readonly Section[] {
   if (totals.received === 0) return [];
   const { valueBytes, valueBytesPerSecond, valueBytesMax, keyCount, keylessCount, topKeys } =
     traffic;
@@ -213,14 +217,9 @@ function trafficLines({ traffic, totals }: Snapshot): readonly string[] {
     ...(keylessCount === 0 ? [] : [`${counted(keylessCount, "record")} without one`]),
     ...(topKeys.length === 0 ? [] : [`most frequent ${topText(topKeys)}`]),
   ];
-  return [
-    labelled(
-      "values",
-      `${inBytes(valueBytes)}, ${inBytes(valueBytesPerSecond)}/s in the last minute, ` +
-        `${inBytes(mean)} on average, ${inBytes(valueBytesMax)} at most`,
-    ),
-    labelled("keys", keys.join(", ")),
-  ];
+  const values = `${inBytes(valueBytes)}, ${inBytes(valueBytesPerSecond)}/s in the last minute, ` +
+    `${inBytes(mean)} on average, ${inBytes(valueBytesMax)} at most`;
+  return [["values", [values]], ["keys", [keys.join(", ")]]];
 }
 
 function topText(counted: readonly Counted[]): string {
@@ -228,32 +227,18 @@ function topText(counted: readonly Counted[]): string {
     .map(({ label, count }) => `${printableShort(label, 30)} ${withThousands(count)}`).join(", ");
 }
 
-function errorLines(snapshot: Snapshot): readonly string[] {
-  const { errorKinds, deadLetters, lastError, takenAtMs } = snapshot;
+function lastErrorTexts({ lastError, takenAtMs }: Snapshot): readonly string[] {
+  if (lastError === undefined) return [];
+  const { timestampMs, text } = lastError;
+  return [`${duration(takenAtMs - timestampMs)} ago: ${printableShort(text, TEXT_LENGTH_MAX)}`];
+}
+
+function countsTexts(counts: ReadonlyMap<string, number>): readonly string[] {
+  if (counts.size === 0) return [];
   return [
-    ...(errorKinds.size === 0 ? [] : [labelled("errors", countsText(errorKinds))]),
-    ...(deadLetters.size === 0 ? [] : [labelled("dead letters", countsText(deadLetters))]),
-    ...(lastError === undefined ? [] : [
-      labelled(
-        "last error",
-        `${duration(takenAtMs - lastError.timestampMs)} ago: ${
-          printableShort(lastError.text, TEXT_LENGTH_MAX)
-        }`,
-      ),
-    ]),
+    counts.entries().map(([name, count]) => `${printableShort(name, 40)} ${withThousands(count)}`)
+      .toArray().join(", "),
   ];
-}
-
-function countsText(counts: ReadonlyMap<string, number>): string {
-  return counts.entries()
-    .map(([name, count]) => `${printableShort(name, 40)} ${withThousands(count)}`)
-    .toArray().join(", ");
-}
-
-function eventLines({ recentEvents }: Snapshot): readonly string[] {
-  return recentEvents.slice(-RECENT_EVENTS_SHOWN).map((event, index) =>
-    labelled(index === 0 ? "recent" : "", eventText(event))
-  );
 }
 
 function eventText(event: RecentEvent): string {
@@ -278,21 +263,12 @@ function contentText({ content }: RecentEvent): string {
   return `${printableShort(key, 40)}  ${inBytes(valueBytes)}  ${printableShort(text, 60)}`;
 }
 
-function logLines({ recentLogs }: Snapshot): readonly string[] {
-  return recentLogs.slice(-RECENT_LOGS_SHOWN).map(
-    ({ timestampMs, level, ...log }, index) => {
-      const text = logText(log);
-      return labelled(
-        index === 0 ? "log" : "",
-        `${isoTime(timestampMs).slice(11, 19)}  ${level.padEnd(5)} ${
-          printableShort(text, TEXT_LENGTH_MAX)
-        }`,
-      );
-    },
-  );
+function logLineText({ timestampMs, level, ...log }: LogLine): string {
+  return `${isoTime(timestampMs).slice(11, 19)}  ${level.padEnd(5)} ` +
+    printableShort(logText(log), TEXT_LENGTH_MAX);
 }
 
-function fileLines(snapshot: Snapshot): readonly string[] {
+function fileTexts(snapshot: Snapshot): readonly string[] {
   const { journalLines, logLines, sample } = snapshot.unreadable;
   const heldBytes = snapshot.files.journal?.heldBytes ?? 0;
   const lines: string[] = [];
@@ -312,15 +288,11 @@ function fileLines(snapshot: Snapshot): readonly string[] {
   if (snapshot.aheadOfClockCount > 0) {
     lines.push(`${counted(snapshot.aheadOfClockCount, "message")} stamped ahead of this clock`);
   }
-  return lines.map((line, index) => labelled(index === 0 ? "files" : "", line));
+  return lines;
 }
 
 function unreadableCount({ unreadable }: Snapshot): number {
   return unreadable.journalLines + unreadable.logLines;
-}
-
-function labelled(label: string, text: string): string {
-  return `${styled(label.padEnd(LABEL_WIDTH), "dim")}${text}`;
 }
 
 const STYLES = { good: "green", warning: "yellow", bad: "red" } as const;
