@@ -16,7 +16,6 @@ export interface LineFileOptions {
   readonly open: () => Deno.FsFile;
   /** Lines are collected up to this many characters, or for a second; 0 writes each line at once. */
   readonly collectedCharsMax: number;
-  readonly waitingCharsMax?: number;
   /** Called when writing begins to fail. */
   readonly onFailure: (error: unknown) => void;
   /** Called when it succeeds again. */
@@ -53,9 +52,9 @@ export class LineFile {
 
   /** Adds a line without its newline. Never throws. */
   addLine(line: string): void {
-    const { collectedCharsMax, waitingCharsMax = WAITING_CHARS_MAX } = this.#options;
+    const { collectedCharsMax } = this.#options;
     const waiting = this.#collected.length + this.#chunk.length - this.#chunkWritten;
-    if (waiting + line.length >= waitingCharsMax) {
+    if (waiting + line.length >= WAITING_CHARS_MAX) {
       this.#leftOutCount++;
       return;
     }

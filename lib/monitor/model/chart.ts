@@ -10,7 +10,6 @@ const FULL_SECOND_MS = 1000;
 
 /** Points over a window, oldest first. The last one covers the last full second, or the elapsed part of its step. */
 export interface Chart {
-  readonly received: number;
   readonly failed: number;
   readonly totalSuccessRatePercent: number | undefined;
   readonly startMs: number;
@@ -40,7 +39,6 @@ export function chartOf(
   const received = steps.reduce((sum, step) => sum + step.received, 0);
   const failed = steps.reduce((sum, step) => sum + step.failed, 0);
   return {
-    received,
     failed,
     totalSuccessRatePercent: successPercent({ received, failed }),
     startMs,
