@@ -7,7 +7,7 @@
  */
 
 import { AMOUNT_MAX, toCents } from "../../order/money.ts";
-import type { OrderFacts } from "./order_scan.ts";
+import type { OrderFacts } from "./order_facts.ts";
 import { type Counted, Tally } from "./tally.ts";
 
 /** Minutes of event timestamps over which revenue is averaged. */

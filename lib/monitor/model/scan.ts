@@ -2,7 +2,7 @@
  * Reads the fields that the monitor needs from a journal line's bytes.
  *
  * A JSON.parse of a 3 kB line takes 10 µs and creates a lot of garbage, so the scanner walks the line in the
- * contract's field order:
+ * contract's field order, and parses only the order:
  *
  *     {"timestamp":"…","event_type":"message.received…","kafka_topic":"…","kafka_partition":0,"kafka_offset":1,
  *      "raw_message":"…","message_size":2,"deserialized":true,"error":"…","order_full":{…},…}
@@ -16,8 +16,7 @@
  */
 
 import { isJsonObject, parseJson } from "../../json.ts";
-import { type OrderFacts, OrderScanner } from "./order_scan.ts";
-import { TextPool } from "./text_pool.ts";
+import { NO_ORDER, type OrderFacts, orderFacts } from "./order_facts.ts";
 import { parseTimestamp, timestampOf } from "./timestamp.ts";
 
 /** A record as described by its journal line. Overwritten by the next scan: copy what you keep. */
@@ -85,7 +84,7 @@ const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }
 
 export class EventScanner implements EventFacts {
   /** Valid only for a processed record, not if {@link failed}. */
-  readonly order = new OrderScanner();
+  order = NO_ORDER;
   timestampMs = NaN;
   topic = "";
   partition = 0;
@@ -96,7 +95,6 @@ export class EventScanner implements EventFacts {
   hasOrder = false;
   valueBytes = 0;
   key: string | undefined = undefined;
-  readonly #keys = new TextPool();
 
   /** Current position, and the end of the line. */
   #at = 0;
@@ -157,7 +155,9 @@ export class EventScanner implements EventFacts {
         bytes[next - 1] === CLOSE_BRACE &&
         (bytes[next] === COMMA && bytes[next + 1] === QUOTE || next === end - 1);
       if (isMessage && endsObject(bytes, next, end)) {
-        if (!this.failed) this.order.scan(bytes, this.#at, next);
+        if (!this.failed) {
+          this.order = orderFacts(parseJson(DECODER.decode(bytes.subarray(this.#at, next))));
+        }
         this.hasOrder = true;
         return true;
       }
@@ -166,7 +166,7 @@ export class EventScanner implements EventFacts {
     }
     if (!this.failed && deserialized) return false;
     // A tracker without a schema deserializes nothing, which is not a failure.
-    if (!this.failed) this.order.clear();
+    if (!this.failed) this.order = NO_ORDER;
     return this.#keyOf(bytes, end) && endsObject(bytes, this.#at, end);
   }
 
@@ -183,8 +183,7 @@ export class EventScanner implements EventFacts {
     const start = this.#at - 1;
     if (!this.#skipString(bytes, end)) return false;
     this.#at++;
-    const key = this.#keys.of(bytes, start, this.#at, KEY_LENGTH_MAX) ??
-      parseJson(DECODER.decode(bytes.subarray(start, this.#at)));
+    const key = parseJson(DECODER.decode(bytes.subarray(start, this.#at)));
     if (typeof key !== "string") return false;
     this.key = key.slice(0, KEY_LENGTH_MAX);
     return true;
@@ -299,7 +298,7 @@ export class EventScanner implements EventFacts {
     this.failed = eventType !== EVENT_TYPE_PREFIX || typeof error === "string";
     this.kind = this.failed ? kindOf(eventType) : "processed";
     this.error = typeof error === "string" ? error : undefined;
-    this.order.take(fields["order_full"]);
+    this.order = orderFacts(fields["order_full"]);
     this.hasOrder = isJsonObject(fields["order_full"]);
     this.valueBytes = isCount(valueBytes) ? valueBytes : 0;
     const key = this.hasOrder ? undefined : fields["kafka_key"] ?? fields["kafka_key_base64"];
