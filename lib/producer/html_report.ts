@@ -209,14 +209,7 @@ function percentLabel(nines: number): string {
 }
 
 function accounts(result: ProducerResult): string {
-  const {
-    windows: _windows,
-    latency_ms: _latency,
-    latency_from_send_ms: _sent,
-    fail_if: _failIf,
-    ...figures
-  } = result;
-  const rows = Object.entries(figures)
+  const rows = Object.entries(result)
     .filter(([, value]) => typeof value === "number")
     .map((
       [name, value],

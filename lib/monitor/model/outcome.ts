@@ -33,14 +33,9 @@ function countsOf({ totals, deadLetters }: Snapshot): string {
   const { received, processed, failed } = totals;
   if (received === 0) return "No record was journaled.";
   const letters = deadLetters.values().reduce((sum, count) => sum + count, 0);
-  const parts = [
-    `${withThousands(processed)} processed`,
-    `${withThousands(failed)} failed`,
-    `${counted(letters, "dead letter")} sent`,
-  ];
-  return `${counted(received, "record")} ${received === 1 ? "was" : "were"} journaled: ${
-    parts.slice(0, -1).join(", ")
-  }, and ${parts.at(-1)}.`;
+  return `${counted(received, "record")} ${received === 1 ? "was" : "were"} journaled: ` +
+    `${withThousands(processed)} processed, ${withThousands(failed)} failed, ` +
+    `and ${counted(letters, "dead letter")} sent.`;
 }
 
 function lossesOf(problems: readonly string[]): string {

@@ -15,9 +15,6 @@ import { type OwnRecord, PayloadError, type RecordRequest, type RecordSource } f
 const FIELDS = ["key", "value", "headers"];
 const ENCODER = new TextEncoder();
 
-/** A value as a module gives it. Text is sent as UTF-8. */
-type Content = string | Uint8Array | null;
-
 /** The argument of `nextRecord`. */
 interface ModuleRequest extends RecordRequest {
   /** Draws a number from 0 up to, but not including, 1; decided by the seed. */
@@ -109,17 +106,12 @@ function headersOf(headers: unknown): readonly RecordHeader[] {
   });
 }
 
-/** Bytes are copied: the module may use its buffer again for the next record. */
+/** Text is sent as UTF-8. Bytes are copied: the module may use its buffer again for the next record. */
 function contentOf(content: unknown, name: string): Uint8Array | null {
-  if (isContent(content)) {
-    if (content === null) return null;
-    return typeof content === "string" ? ENCODER.encode(content) : new Uint8Array(content);
-  }
+  if (content === null) return null;
+  if (typeof content === "string") return ENCODER.encode(content);
+  if (content instanceof Uint8Array) return new Uint8Array(content);
   throw new ShapeError(`${name} must be a string, a Uint8Array, or null, got ${kindOf(content)}`);
-}
-
-function isContent(content: unknown): content is Content {
-  return content === null || typeof content === "string" || content instanceof Uint8Array;
 }
 
 function kindOf(value: unknown): string {
