@@ -10,7 +10,7 @@ import type { Snapshot } from "../model/read_model.ts";
 import { GLYPHS } from "./parts/glyphs.ts";
 import { helpPane, type Hint, hintsFor } from "./keys.ts";
 import { onlyTopic } from "./parts/list_pane.ts";
-import { column, columnsOf, fitted, inAscii, type Line, span } from "./parts/line.ts";
+import { column, columnsOf, fitted, inAscii, type Line, span, widthOf } from "./parts/line.ts";
 import { type DrawPane, type Extent, framed, type FrameSpec, insideOf } from "./parts/pane.ts";
 import { detailPane, focusedPane } from "./panes.ts";
 import { BUSINESS_PANE } from "./panes/business.ts";
@@ -174,8 +174,7 @@ function footerLine({ controls, notice, columns }: FrameSpec): Line {
       : [span(` filter "${printable(controls.filter)}" `, "selected")]),
     ...(notice === "" ? [] : [span(` ${printable(notice)} `, "accent")]),
   ];
-  const used = told.reduce((sum, { text }) => sum + columnsOf(text), 0);
-  return [...told, ...hintsLine(hintsFor(controls), columns - used)];
+  return [...told, ...hintsLine(hintsFor(controls), columns - widthOf(told))];
 }
 
 function hintsLine(hints: readonly Hint[], width: number): Line {

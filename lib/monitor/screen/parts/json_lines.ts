@@ -6,7 +6,7 @@
 
 import { printable, withThousands } from "../../../text.ts";
 import { isJsonObject } from "../../../json.ts";
-import { columnsOf, type Line, type Span, span, type Tone } from "./line.ts";
+import { type Line, type Span, span, type Tone, widthOf } from "./line.ts";
 
 /** A field to highlight, with a comment. */
 export interface FieldMark {
@@ -165,10 +165,6 @@ function parentOf(path: string): string {
 
 function isWithin(path: string, parent: string): boolean {
   return path.startsWith(parent) && /^[.[]/.test(path.slice(parent.length));
-}
-
-function widthOf(line: Line): number {
-  return line.reduce((width, { text }) => width + columnsOf(text), 0);
 }
 
 function scalar(value: unknown): Span {

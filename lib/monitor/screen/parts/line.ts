@@ -67,28 +67,23 @@ export function span(text: string, tone: Tone = "plain"): Span {
 
 /** Cuts or pads the line to exactly `width` columns; an ellipsis marks a cut. */
 export function fitted(line: Line, width: number): Line {
+  const isCut = widthOf(line) > width;
   const result: Span[] = [];
-  let left = width;
-  for (const [index, { text, tone }] of line.entries()) {
-    const columns = columnsOf(text);
-    const isLast = index === line.length - 1;
-    if (columns < left || columns === left && isLast) {
-      result.push({ text, tone });
-      left -= columns;
-      continue;
+  let left = isCut ? width - 1 : width;
+  for (const { text, tone } of line) {
+    const shown = columnsOf(text) <= left ? text : prefix(text, left);
+    left -= columnsOf(shown);
+    if (shown !== text) {
+      result.push({ text: `${shown}…`, tone });
+      break;
     }
-    const rest = line.slice(index + 1).some((later) => later.text !== "");
-    if (columns === left && !rest) {
-      result.push({ text, tone });
-      return result;
-    }
-    const cut = left > 0 ? `${prefix(text, left - 1)}…` : "";
-    result.push({ text: cut, tone });
-    left -= columnsOf(cut);
-    break;
+    result.push({ text, tone });
   }
-  if (left > 0) result.push({ text: " ".repeat(left), tone: "plain" });
-  return result;
+  return [...result, span(" ".repeat(Math.max(0, left)))];
+}
+
+export function widthOf(line: Line): number {
+  return line.reduce((width, { text }) => width + columnsOf(text), 0);
 }
 
 /** Pads or cuts the text to `width` columns. */
