@@ -41,13 +41,13 @@ export interface RecentContent {
 }
 
 export interface RecentOrder {
-  readonly orderId?: string;
-  readonly status?: string;
-  readonly total?: number;
-  readonly currency?: string;
-  readonly customerId?: string;
-  readonly customerName?: string;
-  readonly itemCount?: number;
+  readonly orderId: string | undefined;
+  readonly status: string | undefined;
+  readonly total: number | undefined;
+  readonly currency: string | undefined;
+  readonly customerId: string | undefined;
+  readonly customerName: string | undefined;
+  readonly itemCount: number | undefined;
 }
 
 /** Caches parsed lines: kept lines never change, and every redraw needs them. */
@@ -118,24 +118,21 @@ function beginningOf(line: Uint8Array): RecentEvent | undefined {
 
 function orderOf(value: unknown): RecentOrder | undefined {
   if (!isJsonObject(value)) return undefined;
-  const { order_id: orderId, status, currency, total, items, customer_info: info } = value;
-  const { customer_id: customerId, name: customerName } = isJsonObject(info) ? info : NO_FIELDS;
+  const { order_id, status, total, currency, items, customer_info: info } = value;
+  const { customer_id, name } = isJsonObject(info) ? info : NO_FIELDS;
   return {
-    ...texts({ orderId, status, currency, customerId, customerName }),
-    ...(typeof total === "number" && { total }),
-    ...(Array.isArray(items) && { itemCount: items.length }),
+    orderId: textOf(order_id),
+    status: textOf(status),
+    total: typeof total === "number" ? total : undefined,
+    currency: textOf(currency),
+    customerId: textOf(customer_id),
+    customerName: textOf(name),
+    itemCount: Array.isArray(items) ? items.length : undefined,
   };
 }
 
 const NO_FIELDS: JsonObject = {};
 
-function texts<K extends string>(
-  values: Readonly<Record<K, unknown>>,
-): { readonly [P in K]?: string } {
-  const found: { [P in K]?: string } = {};
-  for (const key in values) {
-    const value = values[key];
-    if (typeof value === "string") found[key] = value;
-  }
-  return found;
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
