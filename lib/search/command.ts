@@ -80,7 +80,10 @@ export async function runSearch(
   using shutdown = listenForShutdown({ onFirst: () => {}, onSecond: () => {} });
   const { requested: signal } = shutdown;
   const { logs: directories, limit } = options;
-  using search = await JournalSearch.open({ directories, query, limit, signal, onProblem });
+  using search = await JournalSearch.open({
+    ...{ directories, query, limit, signal },
+    onProblem: (problem) => printErrorLine(printable(problem)),
+  });
   const output = new Output(options, search);
   const showProgress = progressPrinter(search);
   output.begin();
@@ -101,10 +104,6 @@ export async function runSearch(
     if (search.problems.length > 0 || signal.aborted || failure !== undefined) return EXIT_USAGE;
   }
   return search.found > 0 ? EXIT_OK : EXIT_FAILURE;
-}
-
-function onProblem(problem: string): void {
-  printErrorLine(printable(problem));
 }
 
 interface End {

@@ -125,7 +125,9 @@ function judgement(evidence: Evidence): Omit<Health, "trouble"> {
 
   const isBehind = evidence.behindBytes >= BEHIND_BYTES_MIN;
   if (isBehind && (evidence.isFirstCount || newestAgeMs > STALE_AFTER_MS)) {
-    return { status: "counting", state, reasons: [countingReason(evidence)], checks };
+    const left = inBytes(evidence.behindBytes);
+    const reason = `the journal is being counted, ${left} to go: nothing is judged before`;
+    return { status: "counting", state, reasons: [reason], checks };
   }
   if (evidence.received === 0) {
     const reasons = [noDataReason(evidence, state), ...saidReasons(evidence)];
@@ -209,10 +211,6 @@ function trackerState(evidence: Evidence): TrackerState {
   }
   if ((newestEventAgeMs ?? Infinity) <= STALE_AFTER_MS) return "running";
   return (newestLogAgeMs ?? Infinity) <= STALE_AFTER_MS ? "idle" : "silent";
-}
-
-function countingReason({ behindBytes }: Evidence): string {
-  return `the journal is being counted, ${inBytes(behindBytes)} to go: nothing is judged before`;
 }
 
 function noDataReason({ newestLogAgeMs }: Evidence, state: TrackerState): string {

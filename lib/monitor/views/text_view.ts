@@ -34,12 +34,15 @@ const TOP_SHOWN = 3;
 type Section = readonly [label: string, texts: readonly string[]];
 
 export function formatText(snapshot: Snapshot, { folder }: { readonly folder: string }): string {
-  const { health, errorKinds, deadLetters } = snapshot;
+  const { health, errorKinds, deadLetters, messagesPerSecond, messagesPerSecondOverall } = snapshot;
   const reasons = health.reasons.map((reason) => `- ${printableShort(reason, TEXT_LENGTH_MAX)}`);
   const sections: readonly Section[] = [
     ["health", [healthText(snapshot), ...reasons]],
     ["messages", [totalsText(snapshot)]],
-    ["throughput", [throughputText(snapshot)]],
+    ["throughput", [
+      `${messagesPerSecond} msg/s in the last minute, ` +
+      `${messagesPerSecondOverall} from the first message to the newest`,
+    ]],
     ["quality", [qualityText(snapshot)]],
     ["partitions", partitionTexts(snapshot)],
     ["tracker says", lagTexts(snapshot)],
@@ -150,11 +153,6 @@ function totalsText({ totals, window }: Snapshot): string {
     withThousands(totals.processed)
   } processed, ` +
     `${withThousands(totals.failed)} failed${success}${recent}`;
-}
-
-function throughputText(snapshot: Snapshot): string {
-  return `${snapshot.messagesPerSecond} msg/s in the last minute, ` +
-    `${snapshot.messagesPerSecondOverall} from the first message to the newest`;
 }
 
 function qualityText({ quality }: Snapshot): string {
