@@ -12,6 +12,7 @@ import type { Accounts } from "./accounts.ts";
 import type { DeliveryReport } from "./delivery.ts";
 import { LedgerFile, type LedgerFileOptions } from "./ledger.ts";
 import type { Shortfall } from "./line_file.ts";
+import type { ProducerOptions } from "./options.ts";
 import { ReplacedFile } from "./replaced_file.ts";
 import { type SecondRow, SeriesFile } from "./series.ts";
 import { UndeliveredFile } from "./undelivered.ts";
@@ -31,12 +32,7 @@ export interface Outputs {
   writeReport(html: () => string): readonly string[];
 }
 
-export interface OutputPaths {
-  readonly ledger?: string;
-  readonly hdr?: string;
-  readonly series?: string;
-  readonly report?: string;
-}
+type OutputPaths = Pick<ProducerOptions, "ledger" | "hdr" | "series" | "report">;
 
 /** @throws {Error} where a file cannot be written: before anything is sent. */
 export function openOutputs(paths: OutputPaths, log: Logger): Outputs {
