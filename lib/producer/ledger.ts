@@ -72,20 +72,18 @@ export async function* readLedger(path: string): AsyncGenerator<LedgerEntry> {
   for await (const text of file.readable.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) yield parseEntry(line, { path, lineNumber: ++lineNumber });
+    for (const line of lines) {
+      lineNumber++;
+      const entry = parseJson(line);
+      if (!isEntry(entry)) {
+        throw new SyntaxError(
+          `cannot read the ledger "${path}": line ${lineNumber} is no entry of order_id, sequence, ` +
+            `partition, offset and sha256`,
+        );
+      }
+      yield entry;
+    }
   }
-}
-
-function parseEntry(
-  line: string,
-  { path, lineNumber }: { path: string; lineNumber: number },
-): LedgerEntry {
-  const entry = parseJson(line);
-  if (isEntry(entry)) return entry;
-  throw new SyntaxError(
-    `cannot read the ledger "${path}": line ${lineNumber} is no entry of order_id, sequence, ` +
-      `partition, offset and sha256`,
-  );
 }
 
 function isEntry(value: unknown): value is LedgerEntry {
