@@ -126,7 +126,7 @@ async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Pr
   }
   const asked = { topic, keepsTimestamps: manner.timestamps === "keep" };
   const check = await checkTarget(cluster, found, asked);
-  const total = source.bytes;
+  const total = source.files.bytes;
   const plan = await planReplay({
     source,
     query,

@@ -178,7 +178,7 @@ class Planner {
 
   async scan(): Promise<void> {
     const { source, signal, onRead } = this.#options;
-    for await (const { journal, lines, bytes, end } of source.readAll()) {
+    for await (const { journal, lines, bytes, end } of source.files.readAll()) {
       if (signal?.aborted) throw new Error("stopped before anything was sent");
       const candidates = bytes && this.#candidatesIn(bytes);
       for (const line of lines) {
@@ -354,7 +354,7 @@ export async function* readPieces(
 ): AsyncGenerator<readonly { readonly piece: Piece; readonly hit: Hit }[]> {
   for (const pieces of sweepsOf(partitions)) {
     let index = 0;
-    for await (const { lines } of source.readRanges(joined(pieces))) {
+    for await (const { lines } of source.files.readRanges(joined(pieces))) {
       const found: { piece: Piece; hit: Hit }[] = [];
       for (const { bytes, start } of lines) {
         while (start >= (pieces[index]?.end ?? Infinity)) index++;

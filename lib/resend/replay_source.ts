@@ -7,7 +7,7 @@
 
 import { join } from "node:path";
 import { readForeknowledge } from "../journal/foreknowledge.ts";
-import { JournalFiles, type JournalLines, type PositionRange } from "../journal/journal_files.ts";
+import { JournalFiles } from "../journal/journal_files.ts";
 import { distinct, requireJournals } from "../journal/segment_listing.ts";
 import { activePath } from "../journal/segments.ts";
 import { denoStorage } from "../journal/storage.ts";
@@ -23,25 +23,20 @@ export type SourceOptions =
 const STANDARD_INPUT = "-";
 const NEWLINE = 0x0a;
 
-export class ReplaySource implements Disposable {
-  readonly #files: JournalFiles;
+interface Origin {
   /** Shown instead of the path of the copy that is read. */
-  readonly #label: string | undefined;
-  readonly #directories: readonly string[];
-  readonly #problems: Set<string>;
+  readonly label?: string;
+  readonly directories: readonly string[];
+  readonly problems: Set<string>;
+}
 
-  private constructor(
-    files: JournalFiles,
-    { label, directories, problems }: {
-      readonly label?: string;
-      readonly directories: readonly string[];
-      readonly problems: Set<string>;
-    },
-  ) {
-    this.#files = files;
-    this.#label = label;
-    this.#directories = directories;
-    this.#problems = problems;
+export class ReplaySource implements Disposable {
+  readonly files: JournalFiles;
+  readonly #origin: Origin;
+
+  private constructor(files: JournalFiles, origin: Origin) {
+    this.files = files;
+    this.#origin = origin;
   }
 
   /**
@@ -53,11 +48,8 @@ export class ReplaySource implements Disposable {
     const problems = new Set<string>();
     if (options.searchFile !== undefined) {
       const label = options.searchFile === STANDARD_INPUT ? "standard input" : options.searchFile;
-      return new ReplaySource(await openCopy(options.searchFile), {
-        label,
-        directories: [],
-        problems,
-      });
+      const files = await openCopy(options.searchFile);
+      return new ReplaySource(files, { label, directories: [], problems });
     }
     const directories = await distinct(options.directories);
     await requireJournals(directories);
@@ -81,40 +73,24 @@ export class ReplaySource implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#files[Symbol.dispose]();
+    this.files[Symbol.dispose]();
   }
 
   /** Files and lines that could not be read, each once. */
   get problems(): readonly string[] {
-    return [...this.#problems];
-  }
-
-  get bytes(): number {
-    return this.#files.bytes;
-  }
-
-  /** All lines, some at a time. */
-  readAll(): AsyncGenerator<JournalLines> {
-    return this.#files.readAll();
-  }
-
-  /** As `JournalFiles.readRanges`. */
-  readRanges(ranges: readonly PositionRange[]): AsyncGenerator<JournalLines> {
-    return this.#files.readRanges(ranges);
+    return [...this.#origin.problems];
   }
 
   noteUnreadable(position: number, error: unknown): void {
-    const { path, byte } = this.#files.placeOf(position);
-    const reason = messageOf(error);
-    this.#problems.add(
-      `Cannot read the line at byte ${byte} of "${this.#label ?? path}": ${reason}`,
-    );
+    const { path, byte } = this.files.placeOf(position);
+    const { label = path, problems } = this.#origin;
+    problems.add(`Cannot read the line at byte ${byte} of "${label}": ${messageOf(error)}`);
   }
 
   /** Returns how many partitions the topic has at least, by the status files of the journals' trackers. */
   async partitionCountOf(topics: ReadonlySet<string>): Promise<number> {
     let count = 0;
-    for (const directory of this.#directories) {
+    for (const directory of this.#origin.directories) {
       try {
         const path = join(directory, STATUS_NAME);
         if ((await Deno.stat(path)).size > STATUS_BYTES_MAX) continue;
