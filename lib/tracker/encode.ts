@@ -23,7 +23,7 @@ export interface EncodeContext extends EventContext {
 
 export interface EncodedRecords {
   /** Whole lines, in the records' order. */
-  readonly lines: Uint8Array<ArrayBuffer>;
+  readonly lines: Uint8Array;
   /** Where each line ends, past its newline. */
   readonly lineEnds: Uint32Array;
   /** The timestamp of each line's record, in milliseconds since the epoch. */
@@ -35,39 +35,14 @@ export interface EncodedRecords {
 /** A line has the value twice, once escaped, which makes it longer by an eighth or so. */
 const LINE_BYTES_A_VALUE_BYTE = 2.25;
 const LINE_BYTES_BESIDE = 448;
-const FREE_BYTES_MAX = 32 * 1024 * 1024;
-
-/**
- * Buffers for lines, reused: a new one of some megabytes is cleared first, page by page, which takes a tenth of the time
- * that its lines take.
- */
-export class LineBuffers {
-  readonly #free: Uint8Array<ArrayBuffer>[] = [];
-  #freeBytes = 0;
-
-  take(byteLength: number): Uint8Array<ArrayBuffer> {
-    const index = this.#free.findIndex(({ length }) => length >= byteLength);
-    const [buffer] = index === -1 ? [] : this.#free.splice(index, 1);
-    this.#freeBytes -= buffer?.length ?? 0;
-    return buffer ?? new Uint8Array(byteLength);
-  }
-
-  /** Takes back the buffer of lines that nobody uses any longer. */
-  give({ buffer }: EncodedRecords["lines"]): void {
-    if (this.#freeBytes + buffer.byteLength > FREE_BYTES_MAX) return;
-    this.#free.push(new Uint8Array(buffer));
-    this.#freeBytes += buffer.byteLength;
-  }
-}
 
 /** Encodes records in order. A mark belongs to the first of them only. Other work has its turn meanwhile. */
 export async function encodeRecords(
   fresh: FreshRecords,
   context: EncodeContext,
-  buffers = new LineBuffers(),
 ): Promise<EncodedRecords> {
   using turns = new Turns();
-  const encoder = new Encoder(fresh, context, { turns, buffers });
+  const encoder = new Encoder(fresh, context, turns);
   if (fresh.spans === undefined) await encoder.addRecords(fresh.records);
   else for (const span of fresh.spans) await encoder.addSpan(span);
   return encoder.encoded;
@@ -79,7 +54,7 @@ class Encoder {
   #mark: string | undefined;
   readonly #turns: Turns;
   readonly #failures: EncodedRecords["failures"][number][] = [];
-  #lines: Uint8Array<ArrayBuffer>;
+  #lines: Uint8Array;
   #length = 0;
   #lineEnds: Uint32Array;
   #timestampsMs: Float64Array;
@@ -87,17 +62,13 @@ class Encoder {
   /** By leader epoch. */
   readonly #texts = new Map<number | undefined, readonly Uint8Array[]>();
 
-  constructor(
-    fresh: FreshRecords,
-    { mark, ...context }: EncodeContext,
-    { turns, buffers }: { readonly turns: Turns; readonly buffers: LineBuffers },
-  ) {
+  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext, turns: Turns) {
     this.#fresh = fresh;
     this.#context = context;
     this.#mark = mark;
     this.#turns = turns;
     const { recordCountMax, byteCount } = fresh.size;
-    this.#lines = buffers.take(
+    this.#lines = new Uint8Array(
       Math.ceil(byteCount * LINE_BYTES_A_VALUE_BYTE) + recordCountMax * LINE_BYTES_BESIDE,
     );
     this.#lineEnds = new Uint32Array(recordCountMax);

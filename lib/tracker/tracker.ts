@@ -17,7 +17,7 @@ import { letterLogOf } from "../log.ts";
 import type { KafkaRecord } from "../record.ts";
 import { noteJournaled, noteRecords, tracedProcess } from "../telemetry.ts";
 import { logConsumerNotice } from "./consumer_notices.ts";
-import { type EncodedRecords, encodeRecords, LineBuffers } from "./encode.ts";
+import { type EncodedRecords, encodeRecords } from "./encode.ts";
 import { epochStartsIn } from "./epochs/held_runs.ts";
 import { TruncationCheck } from "./epochs/truncation_check.ts";
 import { recordTimesOf } from "../journal/account.ts";
@@ -48,7 +48,6 @@ export class Tracker {
   readonly #options: TrackerOptions;
   readonly #consumer: TrackerConsumer;
   readonly #appends = new Map<number, PartitionAppend>();
-  readonly #lineBuffers = new LineBuffers();
   readonly #marks = new PartitionMarks((place) => this.#options.journal.truncationOf(place));
   readonly #truncationCheck: TruncationCheck | undefined;
   #topicId: string | undefined;
@@ -203,13 +202,12 @@ export class Tracker {
         topicId,
         schema: this.#options.schema,
         ...(marks.text !== undefined && { mark: marks.text }),
-      }, this.#lineBuffers),
+      }),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
     const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
       (first === undefined || await this.#append(batch, fresh, encoded));
-    this.#lineBuffers.give(encoded.lines);
     marks.settle({ isWritten });
     if (!isWritten) return false;
     for (const mark of marks.confirmed) {
