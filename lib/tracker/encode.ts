@@ -83,20 +83,19 @@ class Encoder {
   }
 
   async addSpans(spans: readonly RecordSpan[], writer: LineWriter): Promise<void> {
-    let { start } = this.#fresh;
-    const { first } = this.#fresh;
-    if (this.#mark !== undefined && first !== undefined) {
-      this.#addRecord(first);
-      start = first.offset + 1;
-    }
+    const { first, start } = this.#fresh;
     const written = await writer.write({
       spans: this.#spanLines(spans),
       plan: this.#context.schema === "order" ? ORDER_PLAN : undefined,
       start,
     });
-    if (this.#count === 0 && written.gaps.length === 0) return this.#adopt(written);
+    if (this.#mark === undefined && written.gaps.length === 0) return this.#adopt(written);
     using turns = new Turns();
     let line = 0;
+    if (this.#mark !== undefined && first !== undefined && written.gaps[0]?.lineCount !== 0) {
+      this.#addRecord(first);
+      line = 1;
+    }
     for (const { span, position, lineCount } of written.gaps) {
       this.#addLines(written, { from: line, to: lineCount });
       line = lineCount;
