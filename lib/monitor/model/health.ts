@@ -6,6 +6,7 @@
 
 import type { TrackerState as OwnState } from "../../tracker_status.ts";
 import { counted, inBytes } from "../../text.ts";
+import { successPercent } from "./chart.ts";
 import type { Trouble } from "./trouble.ts";
 
 /**
@@ -274,22 +275,22 @@ function troublesOf(evidence: Evidence, state: TrackerState): readonly string[] 
   return troubles;
 }
 
-function successCheck({ window, successPercent }: Evidence): Check {
+function successCheck({ window, successPercent: overall }: Evidence): Check {
   const name = "success rate";
   const minutes = duration(JUDGED_WINDOW_MS);
-  if (window.received === 0) {
-    const level = successPercent === undefined ? "good" : successLevel(successPercent);
+  const rate = successPercent(window);
+  if (rate === undefined) {
+    const level = overall === undefined ? "good" : successLevel(overall);
     // Problems before the window are mentioned but do not affect the verdict.
     return {
       name,
       level: level === "bad" ? "warning" : level,
       value: "none",
-      reason: successPercent === undefined
+      reason: overall === undefined
         ? "no message yet"
-        : `no message in ${minutes}; ${percent(successPercent)} of all succeeded`,
+        : `no message in ${minutes}; ${percent(overall)} of all succeeded`,
     };
   }
-  const rate = 100 * (window.received - window.failed) / window.received;
   return {
     name,
     level: successLevel(rate),
@@ -298,9 +299,9 @@ function successCheck({ window, successPercent }: Evidence): Check {
   };
 }
 
-function successLevel(successPercent: number): Level {
-  if (successPercent >= SUCCESS_GOOD_PERCENT) return "good";
-  return successPercent >= SUCCESS_WARNING_PERCENT ? "warning" : "bad";
+function successLevel(rate: number): Level {
+  if (rate >= SUCCESS_GOOD_PERCENT) return "good";
+  return rate >= SUCCESS_WARNING_PERCENT ? "warning" : "bad";
 }
 
 function throughputCheck({ messagesPerSecond: rate }: Evidence): Check {

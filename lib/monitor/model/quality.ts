@@ -5,6 +5,7 @@
  */
 
 import { counted } from "../../text.ts";
+import { successPercent } from "./chart.ts";
 import { duration, type Evidence, JUDGED_WINDOW_MS, percent, round1 } from "./health.ts";
 
 const SUCCESS_POINTS_MAX = 50;
@@ -36,11 +37,9 @@ export function judgeQuality(evidence: Evidence): Quality {
   return { score: Math.round(parts.reduce((sum, { points }) => sum + points, 0)), parts };
 }
 
-function successPart({ window, successPercent }: Evidence): QualityPart {
+function successPart({ window, successPercent: overall }: Evidence): QualityPart {
   const inWindow = window.received > 0;
-  const rate = inWindow
-    ? 100 * (window.received - window.failed) / window.received
-    : successPercent;
+  const rate = successPercent(window) ?? overall;
   return {
     name: "success",
     points: rate === undefined ? 0 : round1(rate / 100 * SUCCESS_POINTS_MAX),
