@@ -1,8 +1,9 @@
 /**
  * Goal: the kernel agrees with the readable implementation (decoder, validator, line writer) on anything that a
- * broker sends. Method: batches with all kinds of records are changed at random and processed both ways. Invariants:
- * both produce the same lines byte for byte, and the same line ends, timestamps, and failures; or both refuse the
- * batch.
+ * broker sends.
+ * Method: batches with all kinds of records are changed at random and processed both ways.
+ * Invariants: both produce the same lines byte for byte, and the same line ends, timestamps, and failures; or both
+ * refuse the batch.
  *
  * @module
  */

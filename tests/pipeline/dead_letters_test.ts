@@ -192,9 +192,9 @@ Deno.test("tracker dead-letters records of any date with their timestamps and or
 });
 
 /**
- * Goal: a letter that the dead-letter topic refuses stops no partition, including its own. Method: six source
- * partitions share a dead-letter topic of one partition, created with the broker's defaults; in the middle of
- * partition 0 are records dated a day ahead.
+ * Goal: a letter that the dead-letter topic refuses stops no partition, including its own.
+ * Method: six source partitions share a dead-letter topic of one partition, created with the broker's defaults; in
+ * the middle of partition 0 are records dated a day ahead.
  */
 Deno.test("tracker adapts a letter whose date the dead-letter topic refuses, and no partition waits for it", async () => {
   await using site = await createLetterSite(6);

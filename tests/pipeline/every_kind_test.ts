@@ -10,9 +10,9 @@ await liveBroker();
 const ANY_TIME = String(2n ** 63n - 1n);
 
 /**
- * Goal: the journal is the same whether or not a record goes through the kernel. Method: a partition with every kind
- * of record is journaled as orders, and with `--schema none`. Then the records are decoded, validated by parsing, and
- * written without the kernel.
+ * Goal: the journal is the same whether or not a record goes through the kernel.
+ * Method: a partition with every kind of record is journaled as orders, and with `--schema none`. Then the records
+ * are decoded, validated by parsing, and written without the kernel.
  */
 Deno.test("every kind of record is journaled byte for byte as the readable implementation writes it", async () => {
   await using site = await createSite({ partitions: 0 });

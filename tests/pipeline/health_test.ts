@@ -7,7 +7,7 @@ import { brokerOfFile } from "../faults/fault_site.ts";
 import { createSite, hasCommand, until } from "../site.ts";
 
 const broker = await brokerOfFile();
-const EXIT_PATIENCE_MS = 20_000;
+const EXIT_TIMEOUT_MS = 20_000;
 
 interface Probe {
   readonly status: number;
@@ -62,10 +62,11 @@ async function setFileLimit(pid: number, limit: string): Promise<void> {
 }
 
 /**
- * Goal: an orchestrator can tell a working tracker from one that waits for something. Method: one tracker; a
- * file-size limit stands in for a full disk, then the broker goes away and comes back; then SIGTERM while a client
- * holds a connection with half a request. Invariants: live all the time; ready exactly while it has its partitions
- * and can write, otherwise not ready with the reason; the open connection does not delay the end.
+ * Goal: an orchestrator can tell a working tracker from one that waits for something.
+ * Method: one tracker; a file-size limit stands in for a full disk, then the broker goes away and comes back; then
+ * SIGTERM while a client holds a connection with half a request.
+ * Invariants: live all the time; ready exactly while it has its partitions and can write, otherwise not ready with
+ * the reason; the open connection does not delay the end.
  */
 Deno.test({
   name: "the tracker is always live, and ready while it is in the group and can write",
@@ -93,7 +94,7 @@ Deno.test({
     using slow = await Deno.connect({ hostname: LOOPBACK, port });
     await slow.write(new TextEncoder().encode("GET /live HTTP/1.1\r\nHost: "));
     tracker.signal("SIGTERM");
-    assert.equal(await endsWithin(tracker, EXIT_PATIENCE_MS), 0, tracker.output.stderr);
+    assert.equal(await endsWithin(tracker, EXIT_TIMEOUT_MS), 0, tracker.output.stderr);
     assert.equal(await probe(port, "/live"), undefined);
     assert.equal((await site.journal()).length, 50);
   },

@@ -65,9 +65,9 @@ async function promtool(args: readonly string[], stdin = ""): Promise<void> {
   await writer.write(new TextEncoder().encode(stdin));
   await writer.close();
   const { code, stdout, stderr } = await process.output();
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  assert.equal(code, 0, said);
-  assert.doesNotMatch(said, /FAILED/);
+  const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.equal(code, 0, output);
+  assert.doesNotMatch(output, /FAILED/);
 }
 
 const COUNT = 60;

@@ -36,10 +36,10 @@ async function untilHolds(admin: Admin, site: Site, { partition, count }: {
 }
 
 /**
- * Goal: a topic that changes under a producer loses only its old records, and all reports agree. Method: the topic
- * grows from 3 partitions to 5, then is deleted and recreated with 2. Invariants: no order is unknown; the new
- * partitions are used; every order that the summary does not call lost is in the topic, once; the check of the ledger
- * agrees.
+ * Goal: a topic that changes under a producer loses only its old records, and all reports agree.
+ * Method: the topic grows from 3 partitions to 5, then is deleted and recreated with 2.
+ * Invariants: no order is unknown; the new partitions are used; every order that the summary does not call lost is in
+ * the topic, once; the check of the ledger agrees.
  */
 Deno.test("producer to a topic that grows and is recreated with fewer partitions: exact accounts, and a ledger that matches the topic", async () => {
   await using site = await createSite({ partitions: 3 });

@@ -35,8 +35,9 @@ async function deleteLog(site: Site): Promise<void> {
 }
 
 /**
- * Goal: redriven letters are processed by the tracker, and those that are still bad become new letters. Method: bad
- * orders, tracker, redrive, tracker, redrive, tracker; then `verify`, with transaction markers in the topic.
+ * Goal: redriven letters are processed by the tracker, and those that are still bad become new letters.
+ * Method: bad orders, tracker, redrive, tracker, redrive, tracker; then `verify`, with transaction markers in the
+ * topic.
  * Invariants: each round redrives exactly the letters of the round before; journal and topic agree.
  */
 Deno.test("tracker redrive sends dead letters back, and records that are still bad become new letters", async () => {
@@ -126,8 +127,8 @@ async function siteWithBadRecords(count: number, { hasLateOne = false } = {}): P
 }
 
 /**
- * Goal: a letter that the topic refuses affects no other. Method: seven bad records, one dated two hours ahead; the
- * topic allows one hour when they are redriven.
+ * Goal: a letter that the topic refuses affects no other.
+ * Method: seven bad records, one dated two hours ahead; the topic allows one hour when they are redriven.
  */
 Deno.test("tracker redrive skips the one letter of seven that the topic refuses, names it, and exits with code 1", async () => {
   await using site = await siteWithBadRecords(7, { hasLateOne: true });

@@ -8,9 +8,9 @@ import { lagOf, look, readStatus, startWatched } from "../faults/standing_site.t
 const FRESH_MS = 4_000;
 
 /**
- * Goal: the status file is current from the first moment to the last. Method: it is read in a loop while a tracker
- * starts, works, and stops. Invariants: every read finds a complete object; it is never older than a few seconds; the
- * states come in order.
+ * Goal: the status file is current from the first moment to the last.
+ * Method: it is read in a loop while a tracker starts, works, and stops.
+ * Invariants: every read finds a complete object; it is never older than a few seconds; the states come in order.
  */
 Deno.test("tracker.status is current from start to end, and complete at every read", async () => {
   await using site = await createSite();
@@ -72,9 +72,10 @@ Deno.test("tracker.status is current from start to end, and complete at every re
 });
 
 /**
- * Goal: nobody trusts the status of a tracker that was killed. Method: SIGKILL under load, with records left in the
- * topic; the monitor looks before and after. Invariants: within 5 s the monitor considers the tracker lost: lag and
- * latency unknown, health stale, exit code 3. It trusts the next tracker on the folder.
+ * Goal: nobody trusts the status of a tracker that was killed.
+ * Method: SIGKILL under load, with records left in the topic; the monitor looks before and after.
+ * Invariants: within 5 s the monitor considers the tracker lost: lag and latency unknown, health stale, exit code 3.
+ * It trusts the next tracker on the folder.
  */
 Deno.test("5 s after a tracker was killed, the monitor reports its lag and latency as unknown", async () => {
   await using site = await createSite();
@@ -105,8 +106,9 @@ Deno.test("5 s after a tracker was killed, the monitor reports its lag and laten
 });
 
 /**
- * Goal: two trackers on one folder do not both write the status. Method: a second tracker is started on the first
- * one's folder. Invariants: it is refused, and the status remains the first one's.
+ * Goal: two trackers on one folder do not both write the status.
+ * Method: a second tracker is started on the first one's folder.
+ * Invariants: it is refused, and the status remains the first one's.
  */
 Deno.test("a second tracker on the same folder does not touch the status", async () => {
   await using site = await createSite();
