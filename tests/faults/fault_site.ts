@@ -180,7 +180,7 @@ export async function brokerBehindProxy(): Promise<
 }
 
 /** Returns the setting of a broker whose clients must use another address. */
-export function advertising(address: string): Readonly<Record<string, string>> {
+function advertising(address: string): Readonly<Record<string, string>> {
   return { "advertised.listeners": `PLAINTEXT://${address}` };
 }
 
@@ -197,18 +197,15 @@ function deleteSync(path: string): void {
 }
 
 /** The moments at which a tracker can be made to die, implemented in `tracker_with_failpoints.ts`. */
-export const FAILPOINTS = [
-  "before-write",
-  "torn-write",
-  "before-sync",
-  "stalled-write",
-  "before-dead-letters",
-  "after-dead-letters",
-  "before-commit",
-  "after-commit",
-] as const;
-
-export type Failpoint = typeof FAILPOINTS[number];
+export type Failpoint =
+  | "before-write"
+  | "torn-write"
+  | "before-sync"
+  | "stalled-write"
+  | "before-dead-letters"
+  | "after-dead-letters"
+  | "before-commit"
+  | "after-commit";
 
 export interface FaultTrackerOptions {
   /** Kills itself when it reaches this point for the `count`th time. */
@@ -405,7 +402,7 @@ export function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void 
 }
 
 /** The differences between a topic and journals, with a few examples of each. */
-export interface Difference {
+interface Difference {
   readonly missing: readonly string[];
   readonly duplicated: readonly string[];
   readonly changed: readonly string[];

@@ -133,7 +133,7 @@ export function lagOf({ partitions }: SeenStatus): number | null {
 }
 
 /** Runs `monitor --once --json`, and returns its output and exit code. */
-export async function look(
+export async function runMonitor(
   site: Site,
   logs: string = site.logs,
 ): Promise<Readonly<Record<string, unknown>> & { readonly code: number }> {

@@ -428,7 +428,7 @@ for (const [title, options] of Object.entries(UPKEEPS)) {
       const it = await opened(folder, options);
       await step(it.journal);
       await it.journal.close();
-      await upkept(folder, options);
+      await processClosedSegments(folder, options);
     }
     const held = "0-9:e1 10-59:e3";
     assert.equal(await heldAfterRestart(folder), held);
@@ -440,7 +440,7 @@ for (const [title, options] of Object.entries(UPKEEPS)) {
 }
 
 /** Opens the journal until all closed segments are processed as the options require. */
-async function upkept(folder: TestFolder, options: Options): Promise<void> {
+async function processClosedSegments(folder: TestFolder, options: Options): Promise<void> {
   if (options.compress !== true && options.keepMs === undefined) return;
   const it = await opened(folder, options);
   const deadline = performance.now() + 10_000;
@@ -488,7 +488,7 @@ Deno.test("checkManifests() does not count offsets as removed that later segment
     await using it = await opened(folder, ROTATE);
     await appendEach(it.journal, { start: 0, end: 40 }, 1);
   }
-  await upkept(folder, { ...ROTATE, keepMs: 1e-6 });
+  await processClosedSegments(folder, { ...ROTATE, keepMs: 1e-6 });
   const { removed: before } = await checkManifests(folder.path);
   const end = before.of(partition(0)).end ?? 0;
   assert.ok(end > 20);

@@ -49,7 +49,7 @@ function sha256Of(path: string): string {
 }
 
 /** Returns the segments that are not ok, with the reason. */
-async function troubles(folder: TestFolder): Promise<readonly (readonly [string, string])[]> {
+async function problemsIn(folder: TestFolder): Promise<readonly (readonly [string, string])[]> {
   const { segments } = await checkManifests(folder.path);
   return segments.filter(({ ok }) => !ok).map(({ name, reason }) => [name, reason ?? ""] as const);
 }
@@ -113,7 +113,7 @@ Deno.test("a manifest is the same whether built during appends, hashed after a r
     await it.journal.append(appendOf(1, { start: 1, end: 3 }));
     await it.journal.close();
     assert.equal(it.noticesOf("sealed")[0]?.lineCount, 2, way);
-    assert.deepEqual(await troubles(folder), []);
+    assert.deepEqual(await problemsIn(folder), []);
     const { segment, partitions } = manifestOf(folder, 1);
     bodies.push({ segment, partitions } as ManifestBody);
     // Without the checkpoint, only the lines show what is held.
@@ -139,7 +139,7 @@ Deno.test("a manifest lost in a crash after the rename is written at the next st
       assert.equal(it.noticesOf("sealed").length, lost.filter((number) => number <= count).length);
     }
     assert.equal(folder.names("tracker.manifest.").length, count);
-    assert.deepEqual(await troubles(folder), []);
+    assert.deepEqual(await problemsIn(folder), []);
     for (let number = 1; number <= count; number++) {
       const { segment, partitions } = manifestOf(whole, number);
       const made = manifestOf(folder, number);
@@ -192,7 +192,7 @@ Deno.test("a manifest counts only its own segment's lines, whatever the last che
       const records = partitions.reduce((sum, share) => sum + share.records, 0);
       assert.equal(records, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
     }
-    assert.deepEqual(await troubles(folder), []);
+    assert.deepEqual(await problemsIn(folder), []);
   }
 });
 
@@ -217,7 +217,7 @@ Deno.test("a journal of an earlier version, or of the founding project's tracker
     last_offset: 1,
     held: [[0, 2]],
   }]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
 Deno.test("checkManifests() names the segment with a changed, missing, or additional byte", async () => {
@@ -229,7 +229,7 @@ Deno.test("checkManifests() names the segment with a changed, missing, or additi
     folder.copyFrom(whole);
     const bytes = Deno.readFileSync(folder.file(name));
     Deno.writeFileSync(folder.file(name), bytes.with(at, (bytes[at] ?? 0) ^ 1));
-    const [[found, reason] = [""], ...others] = await troubles(folder);
+    const [[found, reason] = [""], ...others] = await problemsIn(folder);
     assert.equal(found, name);
     assert.match(reason ?? "", /^the segment was changed: its SHA-256 is [0-9a-f]{64}, expected/);
     assert.deepEqual(others, []);
@@ -237,13 +237,13 @@ Deno.test("checkManifests() names the segment with a changed, missing, or additi
   folder.copyFrom(whole);
   Deno.truncateSync(folder.file(name), size - 1);
   assert.match(
-    (await troubles(folder))[0]?.[1] ?? "",
+    (await problemsIn(folder))[0]?.[1] ?? "",
     new RegExp(`has ${size - 1} bytes, expected`),
   );
   folder.copyFrom(whole);
   Deno.writeTextFileSync(folder.file(name), "\n", { append: true });
   assert.match(
-    (await troubles(folder))[0]?.[1] ?? "",
+    (await problemsIn(folder))[0]?.[1] ?? "",
     new RegExp(`has ${size + 1} bytes, expected`),
   );
 });
@@ -255,11 +255,11 @@ Deno.test("checkManifests() names a missing segment, and a manifest that is miss
 
   folder.copyFrom(whole);
   Deno.removeSync(folder.file(nameOf("events", 2)));
-  assert.deepEqual(await troubles(folder), [[nameOf("events", 2), "the segment is missing"]]);
+  assert.deepEqual(await problemsIn(folder), [[nameOf("events", 2), "the segment is missing"]]);
 
   folder.copyFrom(whole);
   Deno.removeSync(manifest);
-  assert.deepEqual(await troubles(folder), [
+  assert.deepEqual(await problemsIn(folder), [
     [nameOf("events", 2), "its manifest is missing"],
     [
       nameOf("events", 3),
@@ -269,7 +269,7 @@ Deno.test("checkManifests() names a missing segment, and a manifest that is miss
 
   folder.copyFrom(whole);
   Deno.truncateSync(manifest, 200);
-  assert.deepEqual((await troubles(folder))[0], [
+  assert.deepEqual((await problemsIn(folder))[0], [
     nameOf("events", 2),
     "its manifest is damaged: it is not a whole manifest",
   ]);
@@ -277,14 +277,14 @@ Deno.test("checkManifests() names a missing segment, and a manifest that is miss
   folder.copyFrom(whole);
   const bytes = Deno.readFileSync(manifest);
   Deno.writeFileSync(manifest, bytes.with(150, 0xff));
-  assert.deepEqual((await troubles(folder))[0], [
+  assert.deepEqual((await problemsIn(folder))[0], [
     nameOf("events", 2),
     "its manifest is damaged: it is not valid UTF-8",
   ]);
 
   folder.copyFrom(whole);
   Deno.copyFileSync(folder.file(nameOf("manifest", 3)), manifest);
-  assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest describes .*000003/);
+  assert.match((await problemsIn(folder))[0]?.[1] ?? "", /its manifest describes .*000003/);
 });
 
 Deno.test("checkManifests() detects a manifest that was rewritten to fit a changed segment", async () => {
@@ -300,7 +300,7 @@ Deno.test("checkManifests() detects a manifest that was rewritten to fit a chang
   });
   const sha256 = createHash("sha256").update(body).digest("hex");
   Deno.writeTextFileSync(path, `{"version":1,"sha256":"${sha256}","body":${body}}\n`);
-  assert.deepEqual(await troubles(folder), [[
+  assert.deepEqual(await problemsIn(folder), [[
     nameOf("events", 3),
     "the chain of manifests is broken: " +
     "the manifest of tracker.events.000002 was changed after this one was written",
@@ -322,7 +322,7 @@ Deno.test("checkManifests() detects a chain with a repeated number, or without a
     const body = { ...manifestOf(folder, number), ...lie };
     const path = folder.file(nameOf("manifest", number));
     Deno.writeTextFileSync(path, encodeSealed(body, { version: 1 }));
-    const [found, text] = (await troubles(folder))[0] ?? [];
+    const [found, text] = (await problemsIn(folder))[0] ?? [];
     assert.equal(found, nameOf("events", number));
     assert.match(text ?? "", reason);
   }
@@ -425,7 +425,7 @@ Deno.test("checkManifests() detects a manifest whose offsets or line count diffe
       folder.file(nameOf("manifest", last)),
       `{"version":1,"sha256":"${sha256}","body":${body}}\n`,
     );
-    assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest is wrong/);
+    assert.match((await problemsIn(folder))[0]?.[1] ?? "", /its manifest is wrong/);
   }
 });
 
@@ -442,7 +442,7 @@ Deno.test("a line that was damaged before its segment was closed is not reported
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   await it.journal.close();
   assert.equal(manifestOf(folder, 1).partitions[0]?.records, 1);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
 Deno.test("a manifest does not count lines that are not records, even if they were appended as records", async () => {
@@ -456,7 +456,7 @@ Deno.test("a manifest does not count lines that are not records, even if they we
   }
   const { segment, partitions } = manifestOf(folder, 1);
   assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
 Deno.test("a manifest lists offsets held without a line, which is not a problem", async () => {
@@ -470,7 +470,7 @@ Deno.test("a manifest lists offsets held without a line, which is not a problem"
   }
   const shares = manifestOf(folder, 1).partitions.map(({ records, held }) => ({ records, held }));
   assert.deepEqual(shares, [{ records: 2, held: [[0, 2]] }, { records: 0, held: [[3, 9]] }]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
 Deno.test("a segment without a manifest yet is distinguished from one whose manifest was removed", async () => {
@@ -597,5 +597,5 @@ Deno.test("an unwritable manifest does not delay the journal; it is reported onc
   await it.journal.close();
   assert.equal(it.noticesOf("upkeep failed").length, 1);
   assert.equal(folder.names("tracker.manifest.").length, folder.names("tracker.events.").length);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });

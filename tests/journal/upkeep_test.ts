@@ -48,7 +48,7 @@ async function journalOf(count: number, options: Options = ROTATE): Promise<Test
 }
 
 /** Opens the journal, and lets it process its closed segments as the options require. */
-async function tended(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+async function openedAndProcessed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
   const it = await opened(folder, options);
   await until(() => {
     const [plain, archives] = ["events.", "archive."].map((kind) =>
@@ -95,7 +95,7 @@ async function statesOf(folder: TestFolder): Promise<readonly string[]> {
 Deno.test("closed segments are compressed, each line is in the archive, and the manifests match", async () => {
   using folder = await journalOf(12);
   const plain = folder.names("tracker.events.");
-  const it = await tended(folder, COMPRESS);
+  const it = await openedAndProcessed(folder, COMPRESS);
   assert.deepEqual(
     folder.names("tracker.archive."),
     plain.map((name) => name.replace("events", "archive") + ".zst"),
@@ -110,7 +110,7 @@ Deno.test("closed segments are compressed, each line is in the archive, and the 
 
 Deno.test("records of a compressed segment stay held, with a checkpoint, without one, and without manifests", async () => {
   using whole = await journalOf(12);
-  await tended(whole, COMPRESS);
+  await openedAndProcessed(whole, COMPRESS);
   using folder = new TestFolder();
   for (const lost of [[], ["tracker.checkpoint"], ["tracker.checkpoint", "tracker.manifest."]]) {
     folder.copyFrom(whole);
@@ -127,7 +127,7 @@ Deno.test("records of a compressed segment stay held, with a checkpoint, without
 
 Deno.test("the records of a missing archive are no longer held, as for a segment", async () => {
   using folder = await journalOf(12);
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   Deno.removeSync(folder.file("tracker.archive.000001.zst"));
   await using it = await opened(folder);
   assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
@@ -138,7 +138,7 @@ Deno.test("the records of a missing archive are no longer held, as for a segment
 
 Deno.test("checkManifests() names an archive with a changed byte, or that was cut", async () => {
   using whole = await journalOf(12);
-  await tended(whole, COMPRESS);
+  await openedAndProcessed(whole, COMPRESS);
   using folder = new TestFolder();
   const name = "tracker.archive.000002.zst";
   const bytes = Deno.readFileSync(whole.file(name));
@@ -171,9 +171,9 @@ Deno.test("a segment that does not match its manifest is not compressed, and is 
 Deno.test("old segments are removed, oldest first; their records stay held, and the chain stays complete", async () => {
   for (const compressed of [false, true]) {
     using folder = await journalOf(12);
-    if (compressed) await tended(folder, COMPRESS);
+    if (compressed) await openedAndProcessed(folder, COMPRESS);
     const count = folder.names("tracker.manifest.").length;
-    const it = await tended(folder, KEEP_NOTHING);
+    const it = await openedAndProcessed(folder, KEEP_NOTHING);
     assert.deepEqual(
       it.noticesOf("removed").map(({ path }) => path),
       Array.from({ length: count }, (_, index) => folder.file(`tracker.events.00000${index + 1}`)),
@@ -211,7 +211,7 @@ Deno.test("old segments are removed, oldest first; their records stay held, and 
 
 Deno.test("without a checkpoint, a damaged manifest of a removed segment loses only that segment's records", async () => {
   using folder = await journalOf(12);
-  await tended(folder, KEEP_NOTHING);
+  await openedAndProcessed(folder, KEEP_NOTHING);
   Deno.truncateSync(folder.file("tracker.removed.000002.json"), 100);
   Deno.removeSync(folder.checkpoint);
   await using it = await opened(folder);
@@ -237,7 +237,7 @@ Deno.test("an archive without a manifest is read completely, its foreign lines a
 
 Deno.test("checkManifests() names an archive whose manifest is missing, and a file in place of a removed segment", async () => {
   using folder = await journalOf(12);
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   const segment = await textsIn(folder);
   const last = folder.names("tracker.manifest.").length;
   for (const number of [2, last]) {
@@ -247,7 +247,7 @@ Deno.test("checkManifests() names an archive whose manifest is missing, and a fi
   }
 
   using other = await journalOf(12);
-  await tended(other, KEEP_NOTHING);
+  await openedAndProcessed(other, KEEP_NOTHING);
   Deno.removeSync(other.file("tracker.removed.000002.json"));
   Deno.writeTextFileSync(other.file("tracker.events.000002"), segment[1] ?? "");
   assert.match((await statesOf(other))[1] ?? "", /^unsealed: its manifest is missing/);
@@ -262,7 +262,7 @@ Deno.test("an old checkpoint remains valid although its segment was compressed o
         await using it = await opened(folder, ROTATE);
         await appendAll(it, checkpointAt, 12);
       }
-      await tended(folder, options);
+      await openedAndProcessed(folder, options);
       Deno.writeTextFileSync(folder.checkpoint, checkpoint);
       {
         await using it = await opened(folder, ROTATE);
@@ -280,7 +280,7 @@ Deno.test("an old checkpoint remains valid although its segment was compressed o
 Deno.test("a checkpoint is rejected if its segment was compressed or removed and differs by its manifest", async () => {
   for (const options of [COMPRESS, KEEP_NOTHING]) {
     using folder = await journalOf(5);
-    await tended(folder, options);
+    await openedAndProcessed(folder, options);
     const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
     const others = [
       { position: 1_000_000 },
@@ -299,10 +299,10 @@ Deno.test("a checkpoint is rejected if its segment was compressed or removed and
 Deno.test("segments are compressed and removed the same without a checkpoint", async () => {
   for (const isArchived of [false, true]) {
     using folder = await journalOf(12);
-    if (isArchived) await tended(folder, COMPRESS);
+    if (isArchived) await openedAndProcessed(folder, COMPRESS);
     const options = isArchived ? KEEP_NOTHING : COMPRESS;
     Deno.removeSync(folder.checkpoint);
-    const it = await tended(folder, options);
+    const it = await openedAndProcessed(folder, options);
     assert.equal(it.noticesOf("rebuilt").length, 1);
     // The checkpoint that it wrote covers all remaining segments.
     await using again = await opened(folder);
@@ -320,7 +320,10 @@ function setAge(folder: TestFolder, number: number, ageMs: number): void {
 }
 
 /** Opens the journal, and closes it once its closed segments are processed as far as possible now. */
-async function passed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+async function processedAsFarAsPossible(
+  folder: TestFolder,
+  options: Options,
+): Promise<OpenedJournal> {
   const delaysMs: number[] = [];
   const it = await opened(folder, { ...options, clock: fastClock(delaysMs) });
   await until(() => delaysMs.includes(60_000));
@@ -333,7 +336,7 @@ Deno.test("segments that are not old enough are kept, and without --keep all are
   const plain = folder.names("tracker.events.");
   await using unlimited = await opened(folder);
   await unlimited.journal.close();
-  for (const it of [unlimited, await passed(folder, { keepMs: DAY_MS })]) {
+  for (const it of [unlimited, await processedAsFarAsPossible(folder, { keepMs: DAY_MS })]) {
     assert.deepEqual(folder.names("tracker.events."), plain);
     assert.deepEqual(it.noticesOf("removed"), []);
   }
@@ -345,7 +348,7 @@ Deno.test("removal stops at the first segment that is too young or has no valid 
   assert.ok(count >= 4);
   using archived = new TestFolder();
   archived.copyFrom(whole);
-  await tended(archived, COMPRESS);
+  await openedAndProcessed(archived, COMPRESS);
   using folder = new TestFolder();
   const keepMs = DAY_MS;
   for (const from of [whole, archived]) {
@@ -358,7 +361,7 @@ Deno.test("removal stops at the first segment that is too young or has no valid 
         if (why === "young") setAge(folder, stopsAt, DAY_MS - 60_000);
         else if (why === "damaged") Deno.truncateSync(path, 200);
         else Deno.removeSync(path);
-        const it = await passed(folder, { keepMs });
+        const it = await processedAsFarAsPossible(folder, { keepMs });
         assert.deepEqual(
           it.noticesOf("removed").map(({ path }) => path),
           Array.from(
@@ -379,7 +382,7 @@ Deno.test("more than nine segments are removed in numerical order", async () => 
   using folder = await journalOf(26);
   const count = folder.names("tracker.manifest.").length;
   assert.ok(count > 11);
-  const it = await tended(folder, KEEP_NOTHING);
+  const it = await openedAndProcessed(folder, KEEP_NOTHING);
   assert.deepEqual(
     it.noticesOf("removed").map(({ path }) => path),
     Array.from(
@@ -419,7 +422,7 @@ for (const fate of ["dies", "fails"] as const) {
         isDone = !isTouched;
         if (fate === "dies") storage.die();
         else await it.journal.close();
-        const again = await tended(folder, mode);
+        const again = await openedAndProcessed(folder, mode);
         assert.deepEqual(again.noticesOf("rebuilt"), [], `step ${step}`);
         assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 8 }));
         const states = await statesOf(folder);
@@ -502,7 +505,7 @@ Deno.test("a full disk stops compression, which is completed once there is space
     assert.deepEqual(folder.names("tracker.events."), plain);
     await appendAll(it, 12, 14);
   }
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   await assertHasAll(folder, 14);
 });
 

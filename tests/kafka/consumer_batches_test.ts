@@ -31,13 +31,13 @@ async function isCommitted(member: Member, offset: number): Promise<void> {
 }
 
 /** Moves the clock forward until the member has had enough chances to hand over what it can. */
-async function goesOn(
+async function untilMoreRequests(
   { requests: { fetch, heartbeat } }: ScriptedGroupCluster,
   clock: JumpingClock,
 ): Promise<void> {
   const count = fetch.length + heartbeat.length;
   // A member without a partition to fetch sends only heartbeats.
-  await clock.jumpUntil("it goes on", () => fetch.length + heartbeat.length > count + 2);
+  await clock.jumpUntil("it sends requests", () => fetch.length + heartbeat.length > count + 2);
 }
 
 function withWrongBit(bytes: Uint8Array): Uint8Array {
@@ -55,7 +55,7 @@ Deno.test("GroupConsumer hands over the next batch while the previous one is in 
   assert.equal(await one.previous, true);
   let previous: boolean | undefined;
   two.previous.then((isSafe) => previous = isSafe);
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   assert.equal(previous, undefined, "its outcome is not known yet");
   one.finish(true);
   assert.equal(await two.previous, true);
@@ -113,7 +113,7 @@ Deno.test("GroupConsumer hands over a failed batch again before any that was fet
         partition === waiting || member.committed(partition)?.offset === 2
       ),
   );
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   clock.jump(REWIND_WAIT_MS);
   await soon("it has two more", () => ofWaiting().length === 3);
   assert.deepEqual(firstOffsets(ofWaiting()), [0, 0, 1]);
@@ -134,7 +134,7 @@ Deno.test("GroupConsumer has at most two batches of a partition in progress, and
     assert.deepEqual(batch.values, [value]);
     batch.finish(true);
   }
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   assert.equal(member.batches.length, 4, "the third one waits");
   one.finish(true);
   assert.deepEqual((await member.batch()).values, ["three"]);
@@ -201,7 +201,7 @@ Deno.test("GroupConsumer lets a batch become safe although its successor is unre
   const one = await member.batch();
   await soon("it is reported", () => member.noticesOf("unreadable").length === 1);
   clock.jump(REWIND_WAIT_MS);
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   assert.equal(one.isCurrent(), true);
   assert.equal(member.batches.length, 1, "it is not handed over again");
   one.finish(true);

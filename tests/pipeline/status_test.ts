@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createSite, until } from "../site.ts";
 import { fill } from "../faults/fault_site.ts";
-import { lagOf, look, readStatus, startWatched } from "../faults/standing_site.ts";
+import { lagOf, readStatus, runMonitor, startWatched } from "../faults/standing_site.ts";
 
 /** The maximum age of a status when a test on a busy machine reads it. */
 const FRESH_MS = 4_000;
@@ -44,7 +44,7 @@ Deno.test("tracker.status is current from start to end, and complete at every re
     assert.ok((status?.latency_ms?.max ?? 0) > 0);
     assert.equal(((await Deno.lstat(join(site.logs, "tracker.status"))).mode ?? 0) & 0o777, 0o600);
 
-    const figures = await look(site);
+    const figures = await runMonitor(site);
     assert.equal(figures.code, 0);
     assert.equal(figures["lag"], 0);
     assert.equal(figures["reason"], null);
@@ -82,11 +82,11 @@ Deno.test("5 s after a tracker was killed, the monitor reports its lag and laten
   await fill(site, { count: 100 });
   const tracker = await startWatched(site);
   await tracker.untilStatus("all is committed", (status) => lagOf(status) === 0);
-  assert.equal((await look(site))["lag"], 0);
+  assert.equal((await runMonitor(site))["lag"], 0);
   tracker.signal("SIGKILL");
   await tracker.exitCode;
-  await until("the monitor reports it", async () => (await look(site)).code === 3, 15_000);
-  const figures = await look(site);
+  await until("the monitor reports it", async () => (await runMonitor(site)).code === 3, 15_000);
+  const figures = await runMonitor(site);
   assert.deepEqual([figures["health"], figures["state"], figures["lag"]], [
     "stale",
     "silent",
@@ -101,7 +101,7 @@ Deno.test("5 s after a tracker was killed, the monitor reports its lag and laten
   const next = await startWatched(site);
   await next.untilReady();
   await next.untilStatus("the status shows it", ({ state }) => state === "consuming");
-  const again = await look(site);
+  const again = await runMonitor(site);
   assert.deepEqual([again["health"], again["lag"]], ["healthy", 0]);
 });
 

@@ -94,20 +94,6 @@ Deno.test("tracker stopped with SIGTERM while running and restarted leaves no ga
   assert.equal((await assertJournalIsTopic(site)).length, acknowledged);
 });
 
-Deno.test("tracker killed with SIGKILL while running and restarted leaves no gap and no duplicate", async () => {
-  await using site = await createSite();
-  await site.run("producer", ["--count", "30000", "--rate", "max", "--json"]);
-  for (const linesMin of [1_000, 9_000]) {
-    const tracker = await site.start("tracker", ["--json"]);
-    await until(`${linesMin} lines`, () => countJournalLines(site.logs) > linesMin);
-    tracker.signal("SIGKILL");
-    await tracker.exitCode;
-  }
-  const { code, stderr } = await site.run("tracker", ["--exit-at-end", "--json"]);
-  assert.equal(code, 0, stderr);
-  assert.equal((await assertJournalIsTopic(site)).length, 30_000);
-});
-
 Deno.test("tracker journals null, empty, non-UTF-8, 1 MB, and hostile values, and dead-letters the bad ones", async () => {
   await using site = await createSite({ partitions: 1 });
   const order = goodOrder();

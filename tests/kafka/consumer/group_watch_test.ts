@@ -51,8 +51,8 @@ function watched(state: State) {
     notices,
     seen,
     /** Performs this many checks; the next one has then begun, and waits. */
-    async look(count = 1) {
-      for (let look = 0; look < count; look++) {
+    async check(count = 1) {
+      for (let done = 0; done < count; done++) {
         const { begun, release } = step;
         await begun.promise;
         step = createStep();
@@ -88,16 +88,16 @@ Deno.test("GroupWatch reports unassigned partitions once, after two checks, and 
   await using it = watched(state);
   assert.equal(it.watch.unassigned, undefined, "before the first join");
   it.watch.joined(undefined);
-  await it.look();
+  await it.check();
   assert.deepEqual([it.watch.unassigned, it.notices], [undefined, []]);
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, [1, 2, 3]);
   it.watch.joined(undefined);
-  await it.look(5);
+  await it.check(5);
   assert.deepEqual(it.watch.unassigned, [1, 2, 3], "still after another join");
   state.assignments = [{ [TOPIC]: [0, 2, 1] }, { [TOPIC]: [3] }];
   it.watch.joined(undefined);
-  await it.look(5);
+  await it.check(5);
   assert.deepEqual(it.watch.unassigned, []);
   assert.deepEqual(it.notices, [
     { kind: "unassigned", partitions: [1, 2, 3] },
@@ -109,14 +109,14 @@ Deno.test("GroupWatch does not report partitions that were just added and are ab
   const state: State = { topics: { [TOPIC]: [1] }, assignments: [{ [TOPIC]: [0] }] };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(2);
+  await it.check(2);
   assert.deepEqual(it.watch.unassigned, []);
   state.topics = { [TOPIC]: [3] };
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, []);
   state.assignments = [{ [TOPIC]: [0, 1, 2] }];
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.deepEqual([it.watch.unassigned, it.notices], [[], []]);
 });
 
@@ -124,13 +124,13 @@ Deno.test("GroupWatch does not know the unassigned partitions while the group is
   const state: State = { topics: { [TOPIC]: [2] }, assignments: undefined };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.equal(it.watch.unassigned, undefined);
   state.assignments = [{ [TOPIC]: [0, 1] }];
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, []);
   state.topics = {};
-  await it.look();
+  await it.check();
   assert.equal(it.watch.unassigned, undefined);
   it.watch.left();
   assert.deepEqual([it.watch.unassigned, it.notices], [undefined, []]);
@@ -151,7 +151,7 @@ Deno.test("GroupWatch makes a leader reassign when a topic grew, appeared, or wa
   for (const [what, topics, isOutdated] of cases) {
     await using it = watched({ topics, assignments: [{ [TOPIC]: [0, 1], [OTHER]: [0, 1] }] });
     it.watch.joined(assignedBy(before, ["missing"]));
-    await it.look();
+    await it.check();
     assert.equal(it.seen.rejoins, isOutdated ? 1 : 0, what);
   }
 });
@@ -160,6 +160,6 @@ Deno.test("GroupWatch requests no rejoin if another member leads", async () => {
   const state: State = { topics: { [TOPIC]: [9] }, assignments: [{ [TOPIC]: [0] }] };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.equal(it.seen.rejoins, 0);
 });

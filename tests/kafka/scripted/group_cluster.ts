@@ -43,11 +43,11 @@ import {
   type AskedPartition,
   type CommittedNote,
   ERROR,
-  type MadeUpMember,
   type MemberRequest,
   type Requests,
   type Script,
   type ScriptedAnswer,
+  type SimulatedMember,
 } from "./group_script.ts";
 import { encodeMetadata, encodeMetadata12, readMetadataTopics } from "./metadata.ts";
 import { type NodeAnswer, type NodeRequest, ScriptedNodes } from "./nodes.ts";
@@ -137,7 +137,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
   /** The throttle time in every answer. */
   throttleMs = 0;
   /** Other members that the leader is told about. */
-  otherMembers: readonly MadeUpMember[] = [];
+  otherMembers: readonly SimulatedMember[] = [];
   /** The member's assignment by topic, instead of what it would assign itself as the leader. */
   assignment: Assigned | undefined;
   /** The member's assignment as the leader, by member id and topic. */

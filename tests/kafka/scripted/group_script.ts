@@ -39,7 +39,7 @@ export interface CommittedNote {
   readonly metadata: string | null;
 }
 
-export interface MadeUpMember {
+export interface SimulatedMember {
   readonly memberId: string;
   /** The member's subscription. */
   readonly topics: readonly string[];

@@ -37,7 +37,7 @@ const MAGIC = 2;
 const APPEND_TIME_FLAG = 0x08;
 const TRANSACTIONAL_FLAG = 0x10;
 const CONTROL_FLAG = 0x20;
-export const DEFAULT_TIMESTAMP_MS = 1_756_684_800_000;
+const DEFAULT_TIMESTAMP_MS = 1_756_684_800_000;
 
 /** Encodes a batch; a string stands for a record with that value. */
 export function encodeBatch(
