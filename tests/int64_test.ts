@@ -24,7 +24,6 @@ const TIMESTAMPS = [
   2n ** 60n + 3n,
 ];
 
-/** Creates a site whose topic accepts any timestamp. */
 async function createSiteWithoutTimeBounds(): Promise<Awaited<ReturnType<typeof createSite>>> {
   const site = await createSite({ partitions: 0 });
   await withAdmin(site, (admin) =>

@@ -21,7 +21,6 @@ export function ownProcess(
   });
 }
 
-/** Runs the code to completion and returns its output. */
 export async function outputOfOwnProcess(code: string): Promise<string> {
   const { success, stdout, stderr } = await ownProcess(code).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));

@@ -20,7 +20,6 @@ async function ask(port: number): Promise<unknown> {
   return await response.json();
 }
 
-/** Sends text and returns the complete response. */
 async function exchange(port: number, text: string): Promise<string> {
   using connection = await Deno.connect({ hostname: LOOPBACK, port });
   await connection.write(new TextEncoder().encode(text));

@@ -50,7 +50,6 @@ export function seenRecord(
   };
 }
 
-/** Returns the record that a journal line holds. */
 export function journaledRecord(line: JournalLine): SeenRecord {
   return seenRecord({
     partition: line.kafka_partition,
@@ -62,7 +61,6 @@ export function journaledRecord(line: JournalLine): SeenRecord {
   });
 }
 
-/** Returns the fields in which two records differ. */
 export function differingFields(a: SeenRecord, b: SeenRecord): readonly (keyof SeenRecord)[] {
   const fields = ["valueHash", "key", "headers", "timestampMs"] as const;
   return fields.filter((field) => a[field] !== b[field]);

@@ -9,7 +9,6 @@ import { differingFields, journaledRecord, type SeenRecord } from "./seen_record
 
 await liveBroker();
 
-/** Returns the record as the journal has it. */
 function throughJournal(record: KafkaRecord): SeenRecord {
   const writer = new EventWriter();
   writer.write(record, { eventType: "message.received", isText: true, deserialized: true }, {

@@ -31,11 +31,8 @@ export interface Site extends AsyncDisposable {
   readonly kafka: Kafka;
   /** Starts a program with this site's broker and topics; it is killed when the site is disposed of. */
   start(name: ProgramName, args?: readonly string[]): Promise<Program>;
-  /** Runs a program to completion and returns its exit code and output. */
   run(name: ProgramName, args?: readonly string[]): Promise<Ended>;
-  /** Deletes the topic and creates another with the same name. */
   createTopicAgain(): Promise<void>;
-  /** Returns the journal's lines, parsed. */
   journal(logs?: string): Promise<readonly JournalLine[]>;
 }
 
@@ -128,7 +125,6 @@ function usualArgs(
 
 type Admin = ReturnType<Site["kafka"]["admin"]>;
 
-/** Runs a function with an admin client of kafkajs. */
 export async function withAdmin<Result>(
   { kafka }: Pick<Site, "kafka">,
   work: (admin: Admin) => Promise<Result>,
@@ -225,7 +221,6 @@ export async function hasCommand(name: string, versionFlag: string): Promise<boo
   }
 }
 
-/** Polls until the condition holds. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -353,7 +348,6 @@ export async function readTopic(
   return sorted(records);
 }
 
-/** Returns the records that a journal holds, in the topic's order. */
 export function journaledRecords(lines: readonly JournalLine[]): readonly SeenRecord[] {
   return sorted(lines.map(journaledRecord));
 }

@@ -128,7 +128,6 @@ export class FaultBroker implements AsyncDisposable {
     Deno.kill(this.#process.pid, "SIGCONT");
   }
 
-  /** Restarts the broker with its data. */
   async restart(): Promise<void> {
     this.#process = await startBrokerProcess({
       port: this.port,
@@ -166,7 +165,6 @@ export async function brokerOfFile(
   return broker;
 }
 
-/** Starts a broker that clients can reach only through a proxy. */
 export async function brokerBehindProxy(): Promise<
   AsyncDisposable & { readonly proxy: FaultyProxy; readonly broker: FaultBroker }
 > {
@@ -372,7 +370,6 @@ export function readLog(logs: string): readonly LogLine[] {
   }
 }
 
-/** Returns the log lines that match. */
 export function logged(logs: string, message: RegExp): readonly LogLine[] {
   return readLog(logs).filter((line) => message.test(line.message));
 }
@@ -501,7 +498,6 @@ export async function createDeadLetterTopic(site: Site, maxMessageBytes: number)
     }]));
 }
 
-/** Changes the limit of a dead-letter topic. */
 export async function limitDeadLetters(site: Site, maxMessageBytes: number): Promise<void> {
   await withAdmin(site, (admin) =>
     admin.alterConfigs({
@@ -528,7 +524,6 @@ export async function committedOffsets(site: Site): Promise<ReadonlyMap<number, 
   });
 }
 
-/** Returns the topic's first and end offsets by partition. */
 export async function topicRanges(
   site: Site,
 ): Promise<ReadonlyMap<number, { readonly low: number; readonly high: number }>> {

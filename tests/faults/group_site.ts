@@ -22,7 +22,6 @@ import {
 import { type Site, until, withAdmin } from "../site.ts";
 import { TEST_TIMEOUT_MS, withDeadline } from "./fault_site.ts";
 
-/** Adds partitions to the topic, up to a count. */
 export async function addPartitions(site: Site, count: number): Promise<void> {
   await withAdmin(
     site,

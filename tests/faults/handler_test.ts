@@ -25,7 +25,6 @@ const ORDER_COUNT = scaled({ long: 5_000, short: 300 });
  */
 const FILLING = { count: ORDER_COUNT, badPercent: 3, args: ["--seed", "7"] };
 
-/** Reads the attempts of each record's calls, in the order of the calls. */
 function readCalls(path: string): ReadonlyMap<string, readonly number[]> {
   const calls = new Map<string, number[]>();
   for (const line of Deno.readTextFileSync(path).trimEnd().split("\n")) {

@@ -210,7 +210,6 @@ async function sendBatchesWithBadOnes(site: Site): Promise<void> {
   await producer.disconnect();
 }
 
-/** Returns the one partition that the group assigned to this member. */
 async function partitionOf(logs: string): Promise<number> {
   let partitions: unknown;
   await until("the member has joined with one partition", () => {

@@ -44,15 +44,11 @@ export interface SeenStatus {
 /** The product's own tracker, with a health port. */
 export interface WatchedTracker extends Program {
   readonly logs: string;
-  /** Undefined while nothing listens. */
   readiness(): Promise<Readiness | undefined>;
-  /** The status file; undefined if there is none. */
   status(): SeenStatus | undefined;
-  /** Polls until it is ready. */
   untilReady(): Promise<void>;
   /** Polls until it is not ready for this reason, and returns the time taken in milliseconds. */
   untilNotReady(reason: RegExp, timeoutMs?: number): Promise<number>;
-  /** Polls until the status is as described. */
   untilStatus(
     what: string,
     condition: (status: SeenStatus) => boolean,
@@ -62,7 +58,6 @@ export interface WatchedTracker extends Program {
 
 const TIMEOUT_MS = 60_000;
 
-/** Starts the tracker of a site. */
 export async function startWatched(
   site: Site,
   { args = [], logs = site.logs }: { args?: readonly string[]; logs?: string } = {},

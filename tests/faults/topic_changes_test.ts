@@ -79,7 +79,6 @@ for (
   });
 }
 
-/** Writes these transactions one after another. */
 async function writeTransactions(
   site: Site,
   transactions: readonly {

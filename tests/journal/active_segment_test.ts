@@ -6,7 +6,6 @@ import { diskFull, FaultyStorage, TestFolder } from "./fixture.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** Opens the segment of a folder with `text` in it, as number 1. */
 async function segmentIn(
   folder: TestFolder,
   { storage = new FaultyStorage(), text = "", bytes }: {

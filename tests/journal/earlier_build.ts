@@ -9,7 +9,6 @@ import { appendOf, partition } from "./fixture.ts";
 
 /** The state that an earlier version found in a folder. */
 export interface EarlierFindings {
-  /** The kinds of its notices. */
   readonly notices: readonly string[];
   /** The held intervals of partitions 0 and 1. */
   readonly held: readonly (readonly (readonly [start: number, end: number])[])[];

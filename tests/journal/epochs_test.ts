@@ -35,7 +35,6 @@ async function appendEach(
   }
 }
 
-/** Copies the files as they are now, as a crash would leave them. */
 function crashed(folder: TestFolder): TestFolder {
   const copy = new TestFolder();
   copy.copyFrom(folder);
@@ -245,7 +244,6 @@ Deno.test("a truncation during another partition's append and rotation leaves a 
   }
 });
 
-/** Calls a function after this many microtasks. */
 function afterTurns(turns: number, call: () => void): void {
   if (turns === 0) call();
   else queueMicrotask(() => afterTurns(turns - 1, call));

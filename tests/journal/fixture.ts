@@ -45,14 +45,12 @@ export function encodedLines(lines: readonly string[]): Pick<JournalAppend, "lin
   return { lines: ENCODER.encode(lines.join("")), lineEnds };
 }
 
-/** Returns an append of the offsets from `start` up to `end`. */
 export function appendOf(number: number, { start, end }: Interval, text?: string): JournalAppend {
   const offsets = Array.from({ length: end - start }, (_, index) => start + index);
   const lines = offsets.map((offset) => lineOf(partition(number), offset, text));
   return { ...partition(number), intervals: [{ start, end }], epochs: [], ...encodedLines(lines) };
 }
 
-/** A folder that is deleted when the test ends. */
 export class TestFolder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "journal-test-" });
 
@@ -73,7 +71,6 @@ export class TestFolder implements Disposable {
       .filter((name) => name.startsWith(start)).sort();
   }
 
-  /** Replaces all files in this folder with those of another one. */
   copyFrom(other: TestFolder): void {
     for (const name of this.names("")) Deno.removeSync(this.file(name));
     for (const name of other.names("")) Deno.copyFileSync(other.file(name), this.file(name));
@@ -92,7 +89,6 @@ export class TestFolder implements Disposable {
 export interface OpenedJournal extends AsyncDisposable {
   readonly journal: Journal;
   readonly notices: JournalNotice[];
-  /** Returns the notices of one kind. */
   noticesOf<K extends JournalNotice["kind"]>(kind: K): Extract<JournalNotice, { kind: K }>[];
 }
 
@@ -177,7 +173,6 @@ export function fastClock(delaysMs: number[] = []): Clock {
 /** The real disk, with hooks for each write and sync of the journal's files. */
 export class FaultyStorage implements Storage {
   syncCount = 0;
-  /** The number of open files. */
   openCount = 0;
   /** May throw; returns how many of the bytes to write. */
   onWrite: (bytes: Uint8Array) => number = (bytes) => bytes.length;
@@ -228,7 +223,6 @@ export class FaultyStorage implements Storage {
   syncDirectory = denoStorage.syncDirectory;
 }
 
-/** Waits up to 10 s for the condition. */
 export async function until(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
@@ -252,7 +246,6 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** Returns the seed in `SEED`, or a new one. */
 export function newSeed(): number {
   const given = Deno.env.get("SEED");
   return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);

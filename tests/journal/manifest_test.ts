@@ -48,7 +48,6 @@ function sha256Of(path: string): string {
   return createHash("sha256").update(Deno.readFileSync(path)).digest("hex");
 }
 
-/** Returns the segments that are not ok, with the reason. */
 async function problemsIn(folder: TestFolder): Promise<readonly (readonly [string, string])[]> {
   const { segments } = await checkManifests(folder.path);
   return segments.filter(({ ok }) => !ok).map(({ name, reason }) => [name, reason ?? ""] as const);

@@ -62,7 +62,6 @@ export type Fate = "done" | "fails" | "never";
 export interface Survivors {
   /** Reports whether a directory change survives, by its index among the unsynced changes. */
   change(index: number): boolean;
-  /** Reports whether a block survives; called for each. */
   block(): boolean;
   /** Returns how much of a file's growth or cut survives, from 0 to 1; called for each file. */
   length(): number;
@@ -72,7 +71,6 @@ export interface Survivors {
 type Names = Map<string, Inode | "directory">;
 
 interface Change {
-  /** The directory that must be synced to store the change. */
   readonly directory: string;
   apply(names: Names): void;
 }
@@ -80,7 +78,6 @@ interface Change {
 export class PowerLossDisk {
   #live: Names = new Map([[ROOT, "directory"]]);
   #synced: Names = new Map(this.#live);
-  /** Directory changes since each directory's last sync. */
   #changes: Change[] = [];
   #inodeCount = 0;
   readonly #random: () => number;
@@ -89,7 +86,6 @@ export class PowerLossDisk {
     this.#random = random;
   }
 
-  /** The number of unsynced directory changes. */
   get changeCount(): number {
     return this.#changes.length;
   }
@@ -126,7 +122,6 @@ export class PowerLossDisk {
     };
   }
 
-  /** Reports whether every parent directory exists. */
   #isReached(path: string): boolean {
     if (path === ROOT) return true;
     const parent = dirname(path);

@@ -26,7 +26,6 @@ const TORN = "torn off by a crash, in more than one block of the disk: " + "x".r
 const CHANGING =
   /^(write|syncData|truncate|rename|remove|\w+Directory|open (create|replace|lock))$/;
 
-/** What survives of the unsynced bytes. */
 const BYTES = {
   all: { block: () => true, length: () => 1 },
   none: { block: () => false, length: () => 0 },
@@ -139,7 +138,6 @@ class Site {
 interface Scenario {
   /** True if there may be no valid checkpoint. */
   readonly isRebuiltExpected?: boolean;
-  /** Prepares the disk for the scenario. */
   begin(site: Site, storage: Storage): Promise<void>;
   /** The work during which the power fails. */
   run(site: Site, storage: Storage): Promise<void>;

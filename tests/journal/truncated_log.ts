@@ -103,14 +103,12 @@ interface LogEntry {
 export class SimulatedLog {
   #entries: readonly LogEntry[] = [];
   #epoch = 0;
-  /** The logs of replicas that were left behind. */
   readonly #replicas: (readonly LogEntry[])[] = [];
 
   get end(): number {
     return this.#entries.length;
   }
 
-  /** Returns the records from `start` up to `end`. */
   records(start = 0, end = this.end): EpochRecord[] {
     return this.#entries.slice(start, end).flatMap(({ epoch, isRecord }, index) =>
       isRecord ? [[start + index, epoch] as const] : []
@@ -138,7 +136,6 @@ export class SimulatedLog {
     this.#entries = [...this.#entries, ...added];
   }
 
-  /** Elects a leader that has the whole log. */
   elect(): void {
     this.#epoch++;
   }
@@ -150,7 +147,6 @@ export class SimulatedLog {
     this.#epoch++;
   }
 
-  /** Elects a replica that was left behind. */
   electReplica(index: number): void {
     const replica = this.#replicas[index % this.#replicas.length];
     if (replica === undefined) return;

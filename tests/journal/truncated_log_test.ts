@@ -54,9 +54,7 @@ class Source {
   /** The last offset read, whether a record or not, and its epoch; committed like {@link committed}. */
   read: EpochRecord | undefined;
   committedRead: EpochRecord | undefined;
-  /** Acknowledged records that are not superseded. */
   acknowledged: Held = new Map();
-  /** The truncated epochs by offset. */
   readonly truncated = new Map<number, Set<number | undefined>>();
   /** Truncated records that returned with a replica that had been left behind; they have two lines. */
   readonly returned = new Set<string>();
@@ -233,7 +231,6 @@ class Run {
     return Math.max(position, end);
   }
 
-  /** Changes the log meanwhile. */
   #write(log: SimulatedLog): void {
     const chance = this.#random();
     if (chance < 0.03) log.elect();
@@ -298,7 +295,6 @@ class Run {
     assert.deepEqual(segments.filter(({ ok, state }) => !ok || state === "unsealed"), []);
   }
 
-  /** Asks for the divergence, and reads to the end. */
   async #catchUp(journal: Journal): Promise<void> {
     for (const [number, { log }] of this.#sources.entries()) {
       // The last held offset may also end its epoch, which only a following record shows.

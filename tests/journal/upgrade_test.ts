@@ -24,7 +24,6 @@ function earlierJournal(): TestFolder {
   return folder;
 }
 
-/** Returns the closed segments and manifests, with their hashes. */
 function closedFiles(folder: TestFolder): Record<string, string> {
   const names = ["events.", "archive.", "manifest.", "removed."]
     .flatMap((kind) => folder.names(`tracker.${kind}`));

@@ -32,7 +32,6 @@ const DAY_MS = 86_400_000;
 
 type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs" | "storage">>;
 
-/** Appends offsets of partition 0, each in its own group. */
 async function appendAll({ journal }: OpenedJournal, start: number, end: number): Promise<void> {
   for (let offset = start; offset < end; offset++) {
     if (journal.holds({ ...partition(0), offset })) continue;
@@ -64,7 +63,6 @@ async function openedAndProcessed(folder: TestFolder, options: Options): Promise
   return it;
 }
 
-/** Returns the contents of the files, including compressed ones. */
 async function textsIn(folder: TestFolder): Promise<string[]> {
   const texts: string[] = [];
   for (const name of folder.names("tracker.archive.").filter((name) => name.endsWith(".zst"))) {

@@ -43,7 +43,6 @@ export function batchBytes(
   return batch;
 }
 
-/** Encodes a zigzag varint. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value < 0 ? -2 * value - 1 : 2 * value;

@@ -25,7 +25,6 @@ interface ClientOffsets {
 
 const { prototype: clientGroup } = consumerGroupModule as { prototype: ClientGroup };
 
-/** Wraps each commit of kafkajs, until disposed of. */
 function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): Disposable {
   const { commitOffsets } = clientGroup;
   clientGroup.commitOffsets = function (this: ClientGroup, offsets) {

@@ -103,7 +103,6 @@ const JAAS_PARTS = [
   ...["a", "username", "password", " required ", "@", "\u00a0", "\u0090", "€", "\\101", "\\t"],
 ];
 
-/** Escapes a value for a properties file. */
 function escaped(value: string): string {
   return value.replace(/[\\ \t\n\r\f]/g, (character) => {
     const code = character.charCodeAt(0).toString(16).padStart(4, "0");

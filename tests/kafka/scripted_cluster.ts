@@ -28,10 +28,8 @@ const VERSIONS = [
   [API_KEYS.initProducerId, 0, 0],
 ] as const;
 
-/** The requested timestamp. */
 const EARLIEST = -2n;
 
-/** A batch that reached a node. */
 export interface ProducedBatch {
   readonly nodeId: number;
   readonly partition: number;
@@ -64,10 +62,8 @@ export interface ScriptedClusterOptions {
 export class ScriptedCluster implements AsyncDisposable {
   /** May be changed while the cluster runs. */
   readonly leaders: number[];
-  /** The number of records in each partition. */
   readonly stored: number[];
   readonly batches: ProducedBatch[] = [];
-  /** The number of connections made to the cluster. */
   get connectionCount(): number {
     return this.#nodes.connectionCount;
   }

@@ -295,7 +295,6 @@ export async function allow(
   await admin.disconnect();
 }
 
-/** Revokes a permission that {@link allow} granted. */
 export async function revoke(
   { kafka }: SecuredBroker,
   user: string,

@@ -87,7 +87,6 @@ export async function trackToEnd(
   });
 }
 
-/** Returns the line with the reason why a program ended. */
 export function errorLine({ stderr }: Ended): string {
   return stderr.split("\n").find((line) => line.startsWith("error: ")) ?? stderr;
 }

@@ -10,7 +10,6 @@ import { type FreshRecords, freshSpans } from "../../lib/tracker/fresh_records.t
 
 const PLACE = { topic: "orders", partition: 0 } as const;
 
-/** Returns the records of the batches from an offset on. */
 export function freshBatch(bytes: Uint8Array, start = 0): FreshRecords {
   const spans = [...decodeBatches(bytes)].map((batch) => {
     const span = spanOf(batch);

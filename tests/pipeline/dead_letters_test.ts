@@ -40,7 +40,6 @@ function connectionTo(broker: string): KafkaConnection {
   return { brokers: [broker], clientId: "test" };
 }
 
-/** Creates a site whose source topic accepts any timestamp. */
 async function createLetterSite(partitions = 1): Promise<Site> {
   const site = await createSite({ partitions: 0 });
   await createTopic(site, site.topic, {

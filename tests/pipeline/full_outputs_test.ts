@@ -23,7 +23,6 @@ async function setFileLimit(pid: number, limit: string): Promise<void> {
   assert.ok(success, `prlimit ${args.join(" ")}`);
 }
 
-/** Starts a producer, and limits the size of its files once it has begun. */
 async function startLimited(site: Site, args: readonly string[]) {
   const producer = await site.start("producer", [
     ...args,
@@ -109,7 +108,6 @@ Deno.test({
   },
 });
 
-/** Runs a program with its standard output redirected by the shell. */
 async function runRedirected(
   site: Site,
   name: "producer" | "tracker" | "monitor",

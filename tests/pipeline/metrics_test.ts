@@ -26,7 +26,6 @@ async function scrape(port: number): Promise<string | undefined> {
   }
 }
 
-/** Parses the samples of a metrics page, by name and labels. */
 function samplesOf(text: string): ReadonlyMap<string, number> {
   return new Map(
     text.trimEnd().split("\n").filter((line) => !line.startsWith("#")).map((line) => {

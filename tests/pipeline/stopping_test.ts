@@ -202,7 +202,6 @@ Deno.test({
   },
 });
 
-/** A program under `deno task`, in its own process group. */
 class Task {
   readonly program: Stoppable;
   readonly exitCode: Promise<number>;

@@ -12,7 +12,6 @@ import type { Site } from "../site.ts";
 
 const DECODER = new TextDecoder();
 
-/** Returns all records of the topic, by partition and offset. */
 export async function recordsOf(
   { broker, topic }: Pick<Site, "broker" | "topic">,
 ): Promise<readonly KafkaRecord[]> {

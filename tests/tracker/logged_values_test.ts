@@ -16,7 +16,6 @@ function recordOf(text: string) {
   };
 }
 
-/** Yields copies of a JSON value, each with a different leaf replaced. */
 function* withEachLeaf(value: unknown, leaf: unknown): Generator<unknown> {
   if (Array.isArray(value)) {
     yield leaf;

@@ -16,7 +16,6 @@ const REPORT: TrackerReport = {
   counters: { received: 7, processed: 7, failed: 0, dead_lettered: 0, already_journaled: 0 },
 };
 
-/** Creates a status file that is written every few milliseconds. */
 async function createStatusFile() {
   const directory = await Deno.makeTempDir({ prefix: "orderflow-status-" });
   const path = join(directory, "tracker.status");

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { Liveness } from "../../../lib/kafka/consumer/liveness.ts";
 
-/** Creates a Liveness whose clock the test sets. */
 function createLiveness() {
   const clock = { nowMs: 1_000_000 };
   const liveness = new Liveness(() => clock.nowMs);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { committedBatches } from "../../../lib/kafka/protocol/committed_records.ts";
 import type { RecordBatch } from "../../../lib/kafka/protocol/record_batch.ts";
 
-/** A batch of one record. */
 function batchOf(offset: number, producerId: bigint, isTransactional = true): RecordBatch {
   return {
     baseOffset: offset,

@@ -7,7 +7,6 @@ import {
   encodeSubscription,
 } from "../../../lib/kafka/protocol/consumer_protocol.ts";
 
-/** Subscriptions as written by Java's `ConsumerProtocol`, by version. */
 const JAVA_SUBSCRIPTIONS = [
   "00000000000200016100026262ffffffff",
   "00010000000200016100026262ffffffff000000010001610000000100000001",

@@ -94,7 +94,6 @@ const FETCH_VERSION = 12;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
 /** The leader's id if the member under test does not lead. */
 const OTHER_LEADER = "another-member";
-/** The requested timestamp. */
 const EARLIEST = -2n;
 /** The delay of a fetch that finds nothing, whatever it allows: seeks and stops wait for it. */
 const FETCH_WAIT_MS = 10;
@@ -106,7 +105,6 @@ const NO_PREFERRED_REPLICA = -1;
 const { setTimeout } = globalThis;
 
 export interface ScriptedGroupClusterOptions {
-  /** The number of partitions of each topic. */
   readonly topics: Readonly<Record<string, number>>;
   readonly nodeCount?: number;
 }
@@ -130,11 +128,8 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     syncGroup: [],
   };
   readonly topics: Map<string, ScriptedTopic>;
-  /** The group's commits, by topic and partition. */
   readonly committed = new Map<string, Map<number, CommittedNote>>();
-  /** The node that coordinates the group. */
   coordinator = 1;
-  /** The throttle time in every answer. */
   throttleMs = 0;
   /** Other members that the leader is told about. */
   otherMembers: readonly SimulatedMember[] = [];
@@ -202,7 +197,6 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     this.generation++;
   }
 
-  /** Closes each connection; clients may reconnect. */
   hangUp(): void {
     this.#nodes.hangUp();
   }

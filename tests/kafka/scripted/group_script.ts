@@ -41,7 +41,6 @@ export interface CommittedNote {
 
 export interface SimulatedMember {
   readonly memberId: string;
-  /** The member's subscription. */
   readonly topics: readonly string[];
 }
 
@@ -69,7 +68,6 @@ export interface RequestBodies {
     readonly protocols: readonly {
       readonly name: string;
       readonly metadata: Buffer;
-      /** The member's subscription. */
       readonly topics: readonly string[];
     }[];
   };
@@ -86,7 +84,6 @@ export interface RequestBodies {
   readonly offsetForLeaderEpoch: {
     readonly partitions: readonly (AskedPartition & {
       readonly currentLeaderEpoch: number;
-      /** The epoch whose end is requested. */
       readonly epoch: number;
     })[];
   };

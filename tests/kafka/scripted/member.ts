@@ -32,7 +32,6 @@ const { setTimeout } = globalThis;
 /** A batch that was handed over, with its records' values as strings. */
 export interface HandedBatch extends ConsumedBatch {
   readonly values: readonly (string | null)[];
-  /** Settles the batch as safe or not. */
   finish(isSafe: boolean): void;
 }
 
@@ -46,11 +45,9 @@ export interface Member extends AsyncDisposable {
   readonly assignments: readonly Assignment[];
   /** Returns the next batch that no other call has received. */
   batch(): Promise<HandedBatch>;
-  /** Returns the notices of one kind. */
   noticesOf<Kind extends ConsumerNotice["kind"]>(
     kind: Kind,
   ): readonly Extract<ConsumerNotice, { readonly kind: Kind }>[];
-  /** Returns the group's commit for a partition of the topic. */
   committed(partition: number): CommittedNote | undefined;
 }
 

@@ -35,7 +35,6 @@ export class ScriptedNodes implements AsyncDisposable {
   readonly #options: ScriptedNodesOptions;
   readonly #listeners: readonly Deno.TcpListener[];
   readonly #connections = new Set<Deno.TcpConn>();
-  /** The number of connections made to the nodes. */
   connectionCount = 0;
   readonly #serving: Promise<void>[];
   readonly #failures: unknown[] = [];
@@ -58,7 +57,6 @@ export class ScriptedNodes implements AsyncDisposable {
     return this.addresses.map(({ host, port }) => `${host}:${port}`);
   }
 
-  /** Closes each connection; clients may reconnect. */
   hangUp(): void {
     for (const connection of this.#connections) close(connection);
   }

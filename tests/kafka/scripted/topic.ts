@@ -16,15 +16,12 @@ interface StoredBatch {
   readonly endOffset: number;
 }
 
-/** The position of the leader epoch in a record batch. */
 const LEADER_EPOCH_AT = 12;
 
 /** A partition; the next answer reflects whatever a test sets here. */
 export class ScriptedPartition {
-  /** The leader's node id. */
   leader = 1;
   leaderEpoch = 0;
-  /** The first offset that can be read. */
   low = 0;
   /** One past the last readable offset; the log's end if undefined. */
   highWatermark: number | undefined;
@@ -35,7 +32,6 @@ export class ScriptedPartition {
   abortedTransactions: readonly AbortedTransaction[] = [];
   #batches: StoredBatch[] = [];
 
-  /** One past the last offset of the log. */
   get end(): number {
     return this.#batches.at(-1)?.endOffset ?? this.low;
   }
@@ -144,7 +140,6 @@ function partitionsOf(count: number): ScriptedPartition[] {
   return Array.from({ length: count }, () => new ScriptedPartition());
 }
 
-/** Returns the error of a node that is asked about a partition. */
 export function leaderError(partition: ScriptedPartition | undefined, nodeId: number): number {
   if (partition === undefined) return ERROR.unknownTopic;
   return partition.leader === nodeId ? ERROR.none : ERROR.notLeader;
@@ -170,7 +165,6 @@ export function fetchError(
   return offset > partition.end ? ERROR.offsetOutOfRange : ERROR.none;
 }
 
-/** Returns the error of a node that is asked where an epoch ends. */
 export function epochError(
   partition: ScriptedPartition | undefined,
   { nodeId, currentLeaderEpoch }: { readonly nodeId: number; readonly currentLeaderEpoch: number },

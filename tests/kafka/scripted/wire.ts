@@ -8,7 +8,6 @@
 
 import { Buffer } from "node:buffer";
 
-/** Reads a request's fields in order. */
 export class WireReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -145,7 +144,6 @@ export function compactBytes(value: Uint8Array): Buffer {
   return Buffer.concat([uvarint(value.length + 1), value]);
 }
 
-/** Encodes an array, each item given as the buffers of its fields. */
 export function array<Item>(
   items: readonly Item[],
   encode: (item: Item) => readonly Buffer[],
