@@ -81,6 +81,19 @@ input(type="imkafka" topic="${topic}" broker="${broker}" consumergroup="${crypto
   ]);
 }
 
+/** Returns when a file's first byte was seen, by `performance.now()`; throws as `running` does. */
+export async function firstByteMs(path: string, running: Promise<unknown>): Promise<number> {
+  let isRunning = true;
+  running.then(() => isRunning = false, () => isRunning = false);
+  while (isRunning) {
+    const { size } = await Deno.stat(path).catch(() => ({ size: 0 }));
+    if (size > 0) return performance.now() - POLL_MS / 2;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  await running;
+  throw new Error(`${path} stayed empty`);
+}
+
 /** Ends the program once its file is whole. Its start does not count: the time is that from the file's first byte to its last. */
 async function drainTo(
   output: string,
