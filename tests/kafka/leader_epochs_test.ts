@@ -4,7 +4,10 @@ import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { RefusedError } from "../../lib/kafka/errors.ts";
 import type { ClientBroker, ClientCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { askEpochEnd, TOPIC_CHANGED } from "../../lib/kafka/leader_epochs.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, withAdmin } from "../site.ts";
+
+await liveBroker();
 
 const TOPIC_ID = "11".repeat(16);
 const OTHER_TOPIC_ID = "22".repeat(16);

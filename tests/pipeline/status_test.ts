@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, until } from "../site.ts";
 import { fill } from "../faults/fault_site.ts";
 import { lagOf, readStatus, runMonitor, startWatched } from "../faults/standing_site.ts";
+
+await liveBroker();
 
 /** The maximum age of a status when a test on a busy machine reads it. */
 const FRESH_MS = 4_000;
