@@ -14,16 +14,16 @@ const FLAGS = [
   ...["--enable-logging=stderr", "--window-size=1280,900"],
 ];
 
-/** Whom a browser asks of itself, whatever its flags say. */
+/** Hosts that the browser itself contacts despite the flags. */
 const BROWSERS_OWN = /\b(google|googleapis|gvt1)\.com[:/]/;
-/** Does what the report must not. */
+/** A page that makes a request and writes to the console, to prove that the test detects both. */
 const CONTROL_PAGE = `<img src="http://example.com/x.png"><script>console.error("said")</script>`;
 
 function isOfPage(request: string): boolean {
   return !BROWSERS_OWN.test(request);
 }
 
-/** Stands in for the whole network: whatever a browser asks of it is noted, and refused. */
+/** A proxy that stands in for the network. It records each request and closes the connection. */
 class NoNetwork implements AsyncDisposable {
   readonly asked: string[] = [];
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -49,9 +49,9 @@ class NoNetwork implements AsyncDisposable {
 }
 
 interface Seen {
-  /** What the page's console said. */
+  /** Console messages of the page. */
   readonly console: readonly string[];
-  /** Colour of the page's upper left corner. */
+  /** Color of the upper left pixel. */
   readonly corner: readonly number[];
 }
 
@@ -81,7 +81,7 @@ async function open(
   };
 }
 
-/** The first pixel of a PNG with 8 bits a channel; no filter changes a picture's first pixel. */
+/** Returns the first pixel of a PNG with 8 bits per channel. PNG filters never change the first pixel. */
 function firstPixel(png: Uint8Array): readonly number[] {
   const view = new DataView(png.buffer, png.byteOffset);
   const data: Uint8Array[] = [];
@@ -95,7 +95,7 @@ function firstPixel(png: Uint8Array): readonly number[] {
   return [...rows.subarray(1, 4)];
 }
 
-/** A journal whose messages want a page to do things. */
+/** Writes a journal whose messages contain markup that loads resources and runs scripts. */
 function writeHostileLogs(logs: Logs): void {
   logs.orders(200);
   const hostile = '</td><script src="http://example.com/x.js"></script>' +
@@ -114,7 +114,8 @@ function writeHostileLogs(logs: Logs): void {
 }
 
 Deno.test({
-  name: "the report in a browser: no request, nothing on the console, light and dark as asked" +
+  name:
+    "the HTML report makes no request, logs nothing to the console, and follows the color scheme" +
     BROWSER_SKIPPED,
   ignore: BROWSER === undefined,
   async fn() {
@@ -139,7 +140,7 @@ Deno.test({
     const other = join(logs.path, "other.html");
     Deno.writeTextFileSync(other, CONTROL_PAGE);
     const control = await open(other, { ...options, scheme: "light" });
-    assert.equal(control.console.length, 1, "the test sees what a console says");
+    assert.equal(control.console.length, 1, "the test detects console messages");
     assert.match(network.asked.filter(isOfPage).join(), /^GET http:\/\/example\.com\/x\.png/);
   },
 });

@@ -22,7 +22,10 @@ const JOURNAL: TailStatus = {
   cutCount: 2,
 };
 
-/** 100 messages in 100 s of two partitions, ten of them bad, and what a tracker says of them. */
+/**
+ * Returns a snapshot of 100 messages within 100 s in two partitions, ten of them invalid, and a tracker's
+ * log.
+ */
 function snapshotAt(nowMs: number, journalFile: TailStatus = JOURNAL): Snapshot {
   const model = new ReadModel();
   model.tick(nowMs);
@@ -85,7 +88,7 @@ function pageOf(snapshot: Snapshot): string {
     .replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
 }
 
-Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue, score and what the file went through", () => {
+Deno.test("the screen, text, JSON, and page show latency, lag, dead letters, revenue, score, and file events", () => {
   const snapshot = snapshotAt(NOW_MS);
   const figures = JSON.parse(formatJson(snapshot));
   assert.deepEqual(figures.end_to_end_latency_ms, { p50: 12, p99: 80 });
@@ -140,7 +143,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
   }
 });
 
-Deno.test("every face tells stale from unhealthy, and both from counting", () => {
+Deno.test("each output format distinguishes stale, unhealthy, and still counting", () => {
   const stale = snapshotAt(NOW_MS + 600_000);
   assert.match(screenOf(stale, { columns: 80, rows: 24 }), /● STALE[^]*no data for 10 min/);
   assert.equal(JSON.parse(formatJson(stale)).health, "stale");

@@ -24,7 +24,7 @@ function withoutMarkup(html: string): string {
   return html.replace(/<style>.*<\/style>/s, "").replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
 }
 
-Deno.test("the page has the figures that JSON has", () => {
+Deno.test("the page shows the same figures as the JSON", () => {
   const lines = Array.from({ length: 1_500 }, (_, offset) =>
     journalLine({
       receivedAtMs: NOW_MS - (1_500 - offset) * 100,
@@ -45,7 +45,7 @@ Deno.test("the page has the figures that JSON has", () => {
   for (const reason of figures.reasons) assert.ok(page.includes(reason), reason);
 });
 
-Deno.test("the page obeys nothing that a message says, and loads nothing", () => {
+Deno.test("the page escapes markup in messages and loads no resources", () => {
   const hostile = '</td><script>alert(1)</script><img src=x onerror="x">\u001b[2J\u202e';
   const order = JSON.parse(orderJson(0));
   order.customer_info = { customer_id: hostile, name: hostile };
@@ -72,7 +72,7 @@ Deno.test("the page obeys nothing that a message says, and loads nothing", () =>
   assert.ok(html.split("&lt;script&gt;").length > 5, "the texts are on the page, as texts");
 });
 
-Deno.test("the page of an empty folder says that there is nothing yet", () => {
+Deno.test("the page of an empty folder reports that there is no data yet", () => {
   const page = withoutMarkup(
     formatHtml(modelOf([]).snapshot({ nowMs: NOW_MS }), { folder: "logs" }),
   );

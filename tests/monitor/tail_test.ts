@@ -7,7 +7,7 @@ import { TAIL_FILES, type TailFiles } from "../../lib/monitor/tail/tail_files.ts
 const DECODER = new TextDecoder();
 const NAME = "tracker.events";
 
-/** Keeps the lines that stand, as a model would. */
+/** Keeps the delivered lines and discards rewound ones, as a model would. */
 class Lines implements LineSink {
   all: string[] = [];
   notWhole: string[] = [];
@@ -25,7 +25,7 @@ class Lines implements LineSink {
   settle(): void {}
 }
 
-/** A folder, a tail on it, and what it delivered. */
+/** A folder, a tail that follows it, and the delivered lines. */
 class Bench implements Disposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
   readonly live = join(this.folder, NAME);
@@ -38,7 +38,7 @@ class Bench implements Disposable {
     this.tail = new Tail({ folder: this.folder, name: NAME, segments: "ascending", ...options });
   }
 
-  /** A line like no other, long enough to tell one file from another. */
+  /** Returns a unique line, long enough to identify its file. */
   nextLine(length = 200): string {
     const number = this.#lineCount++;
     const start = `{"timestamp":"${String(number).padStart(8, "0")}","x":"`;
@@ -92,7 +92,7 @@ Deno.test("Tail delivers closed segments in the order of their numbers, then the
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail holds bytes until their newline", async () => {
+Deno.test("Tail holds bytes until their newline arrives", async () => {
   using bench = new Bench();
   bench.write("fir");
   assert.deepEqual(await bench.read(), []);
@@ -104,7 +104,7 @@ Deno.test("Tail holds bytes until their newline", async () => {
   assert.equal(bench.tail.status().heldBytes, 0);
 });
 
-Deno.test("Tail keeps a character whole that is written in two halves", async () => {
+Deno.test("Tail decodes a character that is written in two halves", async () => {
   using bench = new Bench();
   const bytes = new TextEncoder().encode("Zoë\n");
   Deno.writeFileSync(bench.live, bytes.subarray(0, 3), { append: true });
@@ -113,7 +113,7 @@ Deno.test("Tail keeps a character whole that is written in two halves", async ()
   assert.deepEqual(await bench.read(), ["Zoë"]);
 });
 
-Deno.test("Tail delivers lines of 1 MB and 10 MB whole, and gives their memory back", async () => {
+Deno.test("Tail delivers lines of 1 MB and 10 MB whole and releases their memory", async () => {
   using bench = new Bench();
   const [before] = bench.writeLines(1);
   const long = bench.nextLine(1_000_000);
@@ -125,7 +125,7 @@ Deno.test("Tail delivers lines of 1 MB and 10 MB whole, and gives their memory b
   assert.ok(lines[0] === before && lines[1] === long && lines[2] === longer && lines[3] === after);
 });
 
-Deno.test("Tail delivers the beginning of a line beyond the bound as not whole, and the next line", async () => {
+Deno.test("Tail delivers the beginning of an oversized line, marked as partial, and then the next line", async () => {
   using bench = new Bench({ chunkBytes: 1024, lineBytesMax: 4096 });
   bench.write(`${"a".repeat(50_000)}\n`);
   const lines = bench.writeLines(1);
@@ -134,7 +134,7 @@ Deno.test("Tail delivers the beginning of a line beyond the bound as not whole, 
   assert.match(bench.lines.notWhole[0] ?? "", /^a{4096,}$/);
 });
 
-Deno.test("Tail awaits a folder and a file that are not there yet", async () => {
+Deno.test("Tail waits for a folder and a file that do not exist yet", async () => {
   using bench = new Bench();
   Deno.removeSync(bench.folder, { recursive: true });
   assert.deepEqual(await bench.read(), []);
@@ -143,7 +143,7 @@ Deno.test("Tail awaits a folder and a file that are not there yet", async () => 
   assert.deepEqual(bench.writeLines(2), await bench.read());
 });
 
-Deno.test("Tail goes on with a file that vanished and returned as another", async () => {
+Deno.test("Tail continues with a new file after the old one disappeared", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   await bench.read();
@@ -153,7 +153,7 @@ Deno.test("Tail goes on with a file that vanished and returned as another", asyn
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail reads a file put in the place of an equal one only once, and what it has more", async () => {
+Deno.test("Tail does not reread a file replaced by an identical copy, and reads what the copy has beyond it", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   await bench.read();
@@ -174,7 +174,7 @@ Deno.test("Tail drains the renamed file before it opens the new one", async () =
   assert.equal(bench.tail.status().rotationCount, 1);
 });
 
-Deno.test("Tail drains a file that is written and replaced between the last read and the look at its name", async () => {
+Deno.test("Tail drains a file that is written and replaced between its last read and the check of its name", async () => {
   let act = () => {};
   const files: TailFiles = {
     ...TAIL_FILES,
@@ -189,14 +189,14 @@ Deno.test("Tail drains a file that is written and replaced between the last read
   act = () => {
     act = () => {};
     lines.push(...bench.writeLines(2));
-    // No closed segment has them: only the open file does.
+    // No closed segment has these lines, only the open file.
     Deno.removeSync(bench.live);
     lines.push(...bench.writeLines(2));
   };
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail reads segments that came and closed between two looks", async () => {
+Deno.test("Tail reads segments that were created and closed between two polls", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(1);
   await bench.read();
@@ -218,7 +218,7 @@ Deno.test("Tail reads the rest of a copy that was made before a truncation", asy
   assert.equal(bench.tail.status().truncationCount, 1);
 });
 
-Deno.test("Tail counts a copy only once where it starts between the copy and the truncation", async () => {
+Deno.test("Tail counts a copy once if it starts between the copy and the truncation", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   Deno.copyFileSync(bench.live, bench.segment());
@@ -226,7 +226,7 @@ Deno.test("Tail counts a copy only once where it starts between the copy and the
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail keeps what it counted when a file is truncated, even when it has grown past the old size", async () => {
+Deno.test("Tail keeps its counts when a file is truncated, even if the file has grown past its old size", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   await bench.read();
@@ -235,7 +235,7 @@ Deno.test("Tail keeps what it counted when a file is truncated, even when it has
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail takes lines back that their writer cut off, even when the file has grown past them", async () => {
+Deno.test("Tail takes back lines that the writer cut off, even if the file has grown past them", async () => {
   using bench = new Bench();
   const older = bench.writeLines(2);
   bench.rotate();
@@ -252,7 +252,7 @@ Deno.test("Tail takes lines back that their writer cut off, even when the file h
   assert.equal(bench.tail.status().cutCount, 2);
 });
 
-Deno.test("Tail waits where too few bytes are left to tell a cut from another file, and goes on when it can tell", async () => {
+Deno.test("Tail waits while too few bytes are left to tell a cut from a new file, and continues when it can", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   await bench.read();
@@ -274,7 +274,7 @@ Deno.test("Tail waits where too few bytes are left to tell a cut from another fi
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail delivers a closed file's end without newline as not whole", async () => {
+Deno.test("Tail delivers the unterminated end of a closed file as partial", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(1);
   bench.write("torn");
@@ -285,7 +285,7 @@ Deno.test("Tail delivers a closed file's end without newline as not whole", asyn
   assert.deepEqual(bench.lines.notWhole, ["torn"]);
 });
 
-Deno.test("Tail reads a log whose rotated files shift their numbers", async () => {
+Deno.test("Tail reads a log whose rotated files are renumbered", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
   const path = (number: number) => join(folder, number === 0 ? "t.log" : `t.log.${number}`);
   using tail = new Tail({ folder, name: "t.log", segments: "modified" });
@@ -315,7 +315,7 @@ Deno.test("Tail reads a log whose rotated files shift their numbers", async () =
   }
 });
 
-Deno.test("Tail says how far behind it is, and returns when it is aborted", async () => {
+Deno.test("Tail reports how far behind it is, and returns when aborted", async () => {
   using bench = new Bench({ chunkBytes: 1000 });
   bench.writeLines(10);
   bench.rotate();
@@ -335,13 +335,14 @@ Deno.test("Tail says how far behind it is, and returns when it is aborted", asyn
 });
 
 /**
- * Goal: whatever a writer does, and whenever, the lines are those that stand in the end, each once, in order.
- * Method: a random writer acts between any two questions that the tail asks the file system, not only between two
- * catch-ups. A truncation or a removal loses what was not read, so these wait for a catch-up; a rotation, a copy with
- * truncation, an append in pieces and a cut do not.
- * Invariant: delivered = expected, after each quiet catch-up.
+ * Goal: for any sequence of writer actions, each line that remains in the end is delivered once and in
+ * order.
+ * Method: a random writer acts between any two file system calls of the tail, not only between two
+ * catch-ups. A truncation or a removal loses unread lines, so these wait for a catch-up; a rotation, a
+ * copy with truncation, an append in pieces, and a cut do not.
+ * Invariant: delivered = expected after each catch-up without interference.
  */
-Deno.test("Tail delivers exactly the lines that stand, whatever the writer does between any two of its questions", async () => {
+Deno.test("Tail delivers exactly the remaining lines for any writer actions between its file system calls", async () => {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Date.now() % 1_000_000);
   for (let run = 0; run < 60; run++) {
     await runAgainstModel(seed + run);
@@ -378,7 +379,7 @@ async function runAgainstModel(seed: number): Promise<void> {
 
   using bench = new Bench({ files, chunkBytes: 300 + pick(3000) });
   const expected: string[] = [];
-  /** Lines of the live file and where they end in it. */
+  /** Lines of the live file and their end positions in it. */
   let inLive: { line: string; end: number }[] = [];
   let liveSize = 0;
   let pending = "";
@@ -418,7 +419,7 @@ async function runAgainstModel(seed: number): Promise<void> {
       startNew();
       appendLine();
     },
-    // A cut and a copy-truncate in one breath leave nothing on disk that tells of the cut.
+    // After a cut and a copy-truncate in quick succession, nothing on disk shows the cut.
     copyTruncate: () => (isCut ? undefined : (finishLine(), bench.copyTruncate(), startNew())),
     cut: () => {
       finishLine();
@@ -477,7 +478,7 @@ async function runAgainstModel(seed: number): Promise<void> {
   await settle();
 }
 
-/** A small generator with a seed (mulberry32). */
+/** Returns a small seeded generator (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
