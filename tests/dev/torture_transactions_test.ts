@@ -5,7 +5,7 @@ import { createSite, until } from "../site.ts";
 
 await liveBroker();
 
-Deno.test("the judge leaves out records of aborted transactions that kafkajs shows where two overlap", async () => {
+Deno.test("the judge ignores aborted records that kafkajs returns if two transactions overlap", async () => {
   await using site = await createSite({ partitions: 1 });
   const { kafka, topic } = site;
   const [first, second] = ["first", "second"].map((name) =>
