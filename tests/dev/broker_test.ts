@@ -41,7 +41,7 @@ function clusterIdIn(dataDir: string): string | undefined {
 }
 
 /** Starts a server that accepts connections and sends the given bytes, or nothing. */
-function createStranger(answer?: Uint8Array) {
+function startOtherServer(answer?: Uint8Array) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const connections: Deno.Conn[] = [];
   const accepting = (async () => {
@@ -80,15 +80,15 @@ Deno.test("answersKafka() is false within its timeout for a server that is not a
   });
 
   await t.step("a program that never answers", async () => {
-    await using stranger = createStranger();
+    await using other = startOtherServer();
     const startedMs = performance.now();
-    assert.equal(await answersKafka(`127.0.0.1:${stranger.port}`, 200), false);
+    assert.equal(await answersKafka(`127.0.0.1:${other.port}`, 200), false);
     assert.ok(performance.now() - startedMs < PROBE_TIMEOUT_MS);
   });
 
   await t.step("a program with another protocol", async () => {
-    await using stranger = createStranger(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n"));
-    assert.equal(await answersKafka(`127.0.0.1:${stranger.port}`, PROBE_TIMEOUT_MS), false);
+    await using other = startOtherServer(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n"));
+    assert.equal(await answersKafka(`127.0.0.1:${other.port}`, PROBE_TIMEOUT_MS), false);
   });
 });
 
@@ -178,11 +178,11 @@ Deno.test("ensureBroker() names the remedy if a broker can be neither found nor 
     );
   });
   await t.step("at a port in use by another program", async () => {
-    await using stranger = createStranger(new Uint8Array(64));
+    await using other = startOtherServer(new Uint8Array(64));
     await assert.rejects(
-      ensureBroker({ address: `127.0.0.1:${stranger.port}`, dataDir: "unused", log }),
+      ensureBroker({ address: `127.0.0.1:${other.port}`, dataDir: "unused", log }),
       {
-        message: `port ${stranger.port} is in use by another program: choose another with --port`,
+        message: `port ${other.port} is in use by another program: choose another with --port`,
       },
     );
   });
@@ -346,11 +346,11 @@ Deno.test({
 
 Deno.test("a cluster with a node that cannot start leaves no node behind", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "orderflow-nodes-" });
-  await using stranger = createStranger();
+  await using other = startOtherServer();
   try {
     await assert.rejects(
-      startBrokerCluster({ ports: [...freePorts(2), stranger.port], dataDir, quickStart: true }),
-      { message: `port ${stranger.port} is in use by another program: choose another with --port` },
+      startBrokerCluster({ ports: [...freePorts(2), other.port], dataDir, quickStart: true }),
+      { message: `port ${other.port} is in use by another program: choose another with --port` },
     );
     assert.deepEqual(await processesOf(dataDir), []);
   } finally {
@@ -442,11 +442,11 @@ Deno.test("deno task broker rejects invalid options with one line and code 2", a
 });
 
 Deno.test("deno task broker reports a port in use in one line, with code 1", async () => {
-  await using stranger = createStranger(new Uint8Array(64));
-  const { code, stderr } = await brokerProgram(["--port", String(stranger.port)]).output();
+  await using other = startOtherServer(new Uint8Array(64));
+  const { code, stderr } = await brokerProgram(["--port", String(other.port)]).output();
   assert.equal(
     new TextDecoder().decode(stderr),
-    `error: port ${stranger.port} is in use by another program: choose another with --port\n`,
+    `error: port ${other.port} is in use by another program: choose another with --port\n`,
   );
   assert.equal(code, 1);
 });

@@ -108,7 +108,7 @@ Deno.test("the screen, text, JSON, and page show latency, lag, dead letters, rev
   const { rotations, truncations, cuts } = figures.files.journal;
   assert.deepEqual({ rotations, truncations, cuts }, { rotations: 3, truncations: 1, cuts: 2 });
 
-  const faces: readonly (readonly [face: string, expected: readonly RegExp[]])[] = [
+  const outputs: readonly (readonly [output: string, expected: readonly RegExp[]])[] = [
     [screenOf(snapshot), [
       /latency p50 +12 ms +p99 80 ms/,
       /lag +7 +said 5 s ago/,
@@ -138,8 +138,8 @@ Deno.test("the screen, text, JSON, and page show latency, lag, dead letters, rev
       /12\.3 MB of journal read; 3 rotations; 1 truncation; 2 cuts; 1 line could not be read/,
     ]],
   ];
-  for (const [face, expected] of faces) {
-    for (const each of expected) assert.match(face, each);
+  for (const [output, expected] of outputs) {
+    for (const each of expected) assert.match(output, each);
   }
 });
 
