@@ -1,5 +1,5 @@
 /**
- * How fast `tracker search` finds records, beside `grep -F` on the same files in the same round.
+ * Measures how fast `tracker search` finds records, compared with `grep -F` on the same files in the same round.
  *
  *     deno task bench search
  *     deno task bench search --megabytes 300
@@ -30,7 +30,7 @@ const STARTED_MS = Date.UTC(2026, 0, 1);
 export async function main(args: string[]): Promise<void> {
   const megabytes = amountOf(args, {
     benchmark: "search",
-    description: "Searches a journal in several ways, beside grep.",
+    description: "Searches a journal with several queries, and with grep.",
     option: "megabytes",
     meaning: "size of the journal in MB",
     initial: 1_000,
@@ -57,7 +57,7 @@ interface Last {
   readonly count: number;
 }
 
-/** Writes orders of the shop, 10 ms apart, by the journal itself. Returns the last one. */
+/** Writes orders of the shop, 10 ms apart, with the real journal. Returns the last one. */
 async function writeJournal(
   directory: string,
   bytes: number,
@@ -155,12 +155,12 @@ async function searchAll(
     way("search --since, the last ten", plain, "--since", since),
     way("search --order-id, archives", compressed, "--order-id", orderId),
     way("search --offset, archives", compressed, "--offset", "0:1000"),
-    way("start alone (--help)", plain, "--help"),
+    way("start-up only (--help)", plain, "--help"),
   ];
   const results = new Map(ways.map(({ name }) => [name, [] as Measured[]]));
   for (let round = 1; round <= ROUNDS; round++) {
     for (const { name, command, args } of ways) {
-      // Exit code 1: nothing was found.
+      // Exit code 1 means that nothing was found.
       const accepting = ["-c", `"$@"; code=$?; [ $code -le 1 ]`, "sh", command, ...args];
       const measured = await measure("sh", accepting);
       results.get(name)?.push(measured);
@@ -176,7 +176,7 @@ function describe(
 ): string {
   const medianOf = (name: string, figure: (measured: Measured) => number) =>
     median((results.get(name) ?? []).map(figure));
-  const start = medianOf("start alone (--help)", ({ cpuSeconds }) => cpuSeconds);
+  const start = medianOf("start-up only (--help)", ({ cpuSeconds }) => cpuSeconds);
   const grep = medianOf("grep -F, an id", ({ cpuSeconds }) => cpuSeconds);
   const rows = [...results.keys()].map((name) => {
     const cpuSeconds = medianOf(name, (each) => each.cpuSeconds);
@@ -194,9 +194,9 @@ function describe(
     `${withThousands(megabytes)} MB, ${
       withThousands(lines)
     } lines of real orders in segments of 128 MB, ${ROUNDS} rounds, ` +
-    "medians; the file cache is warm. The id is that of the last order. The ratio is of CPU seconds, " +
-    "on which other programs on the machine have the least influence.",
+    "medians, warm file cache. The id is that of the last order. The ratio is of CPU seconds without the start-up, " +
+    "because other programs on the machine affect CPU time the least.",
     "",
-    table(["", "seconds", "CPU seconds", "less the start, to grep's", "peak MiB"], rows),
+    table(["", "seconds", "CPU seconds", "ratio to grep", "peak MiB"], rows),
   ].join("\n");
 }

@@ -99,11 +99,11 @@ Deno.test("demo --chaos: with broker and tracker killed and the network cut, the
     "is cut": "the broker stores it once",
     "drops": "before its answer arrives",
   };
-  for (const [trouble, reason] of Object.entries(why)) {
+  for (const [fault, reason] of Object.entries(why)) {
     assert.match(
       ended.stdout,
       new RegExp(
-        `^chaos +(\\d) of 4: the .*${trouble}.*\n(.*\n)*?chaos +\\1 of 4 over: .*${reason}$`,
+        `^chaos +(\\d) of 4: the .*${fault}.*\n(.*\n)*?chaos +\\1 of 4 over: .*${reason}$`,
         "m",
       ),
       ended.stderr,

@@ -70,7 +70,7 @@ function resultWith(
       producer: { generated: 100, acknowledged: 100 } as SoakResult["proof"]["producer"],
       verification: verification as Verification,
       deadLettered: 0,
-      troubles: [],
+      problems: [],
     },
     seconds: 600,
     samples: 120,
