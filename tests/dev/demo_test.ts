@@ -67,7 +67,7 @@ Deno.test("demo proves its first run, a second run on old data, and a run after 
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo stops in order on SIGINT and proves what was sent until then", async () => {
+Deno.test("demo stops cleanly on SIGINT and proves what was sent until then", async () => {
   await using demo = await createDemoFolder();
   const program = await demo.start(["--orders", "100000", "--rate", "100"]);
   await until("orders are shown", () => /^tracker {3}order \d+/m.test(program.output.stdout));

@@ -19,13 +19,13 @@ const BROWSERS_OWN = /\b(google|googleapis|gvt1)\.com[:/]/;
 /** A page that makes a request and writes to the console, to prove that the test detects both. */
 const CONTROL_PAGE = `<img src="http://example.com/x.png"><script>console.error("said")</script>`;
 
-function isOfPage(request: string): boolean {
+function isFromPage(request: string): boolean {
   return !BROWSERS_OWN.test(request);
 }
 
 /** A proxy that stands in for the network. It records each request and closes the connection. */
 class NoNetwork implements AsyncDisposable {
-  readonly asked: string[] = [];
+  readonly requests: string[] = [];
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #serving = this.#serve();
 
@@ -38,7 +38,7 @@ class NoNetwork implements AsyncDisposable {
     for await (using connection of this.#listener) {
       const count = await connection.read(bytes).catch(() => null);
       const request = new TextDecoder().decode(bytes.subarray(0, count ?? 0));
-      this.asked.push(request.split("\r\n")[0] ?? "");
+      this.requests.push(request.split("\r\n")[0] ?? "");
     }
   }
 
@@ -48,7 +48,7 @@ class NoNetwork implements AsyncDisposable {
   }
 }
 
-interface Seen {
+interface RenderedPage {
   /** Console messages of the page. */
   readonly console: readonly string[];
   /** Color of the upper left pixel. */
@@ -62,7 +62,7 @@ async function open(
     readonly scheme: "light" | "dark";
     readonly network: NoNetwork;
   },
-): Promise<Seen> {
+): Promise<RenderedPage> {
   const picture = join(folder, `${scheme}.png`);
   const { code, stderr } = await new Deno.Command(BROWSER ?? "", {
     args: [
@@ -73,10 +73,10 @@ async function open(
     ],
     stdout: "null",
   }).output();
-  const said = new TextDecoder().decode(stderr);
-  assert.equal(code, 0, said);
+  const log = new TextDecoder().decode(stderr);
+  assert.equal(code, 0, log);
   return {
-    console: said.split("\n").filter((line) => line.includes(":CONSOLE")),
+    console: log.split("\n").filter((line) => line.includes(":CONSOLE")),
     corner: firstPixel(Deno.readFileSync(picture)),
   };
 }
@@ -135,12 +135,12 @@ Deno.test({
     assert.deepEqual([...light.console, ...dark.console], []);
     assert.ok(light.corner.every((channel) => channel > 200), `light: ${light.corner}`);
     assert.ok(dark.corner.every((channel) => channel < 60), `dark: ${dark.corner}`);
-    assert.deepEqual(network.asked.filter(isOfPage), []);
+    assert.deepEqual(network.requests.filter(isFromPage), []);
 
     const other = join(logs.path, "other.html");
     Deno.writeTextFileSync(other, CONTROL_PAGE);
     const control = await open(other, { ...options, scheme: "light" });
     assert.equal(control.console.length, 1, "the test detects console messages");
-    assert.match(network.asked.filter(isOfPage).join(), /^GET http:\/\/example\.com\/x\.png/);
+    assert.match(network.requests.filter(isFromPage).join(), /^GET http:\/\/example\.com\/x\.png/);
   },
 });

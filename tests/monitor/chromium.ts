@@ -41,7 +41,7 @@ interface Message {
 /** A tab in a browser of its own. Disposing of it ends the browser. */
 export class Tab implements AsyncDisposable {
   /** Console messages, script errors, and entries of the browser's log. */
-  readonly said: string[] = [];
+  readonly messages: string[] = [];
   /** The URLs that the page requested. */
   readonly requested: string[] = [];
   readonly #process: Deno.ChildProcess;
@@ -149,7 +149,7 @@ export class Tab implements AsyncDisposable {
         method ?? "",
       )
     ) {
-      this.said.push(JSON.stringify(params));
+      this.messages.push(JSON.stringify(params));
     }
   }
 

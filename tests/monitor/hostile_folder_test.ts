@@ -86,8 +86,8 @@ Deno.test("a log that is not a regular file is reported, and the journal is stil
     const { totals, health } = follower.snapshot();
     assert.equal(totals.received, 3, obstacle);
     // The target of a dangling link may be created later.
-    const isSaid = health.reasons.some((reason) => /tracker\.log": /.test(reason));
-    assert.equal(isSaid, obstacle !== "a link that leads nowhere", obstacle);
+    const isReported = health.reasons.some((reason) => /tracker\.log": /.test(reason));
+    assert.equal(isReported, obstacle !== "a link that leads nowhere", obstacle);
   }
 });
 

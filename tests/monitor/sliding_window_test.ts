@@ -21,12 +21,6 @@ Deno.test("SlidingWindow.counts() excludes events older than the window or too f
   assert.deepEqual(window.counts(MINUTE), { received: 3, failed: 1 });
 });
 
-Deno.test("SlidingWindow.counts() drops an error once it is older than the window", () => {
-  const window = windowWith([{ ageMs: 10_000, failed: true }]);
-  assert.equal(window.counts(MINUTE).failed, 1);
-  assert.equal(window.counts({ nowMs: NOW_MS + 50_000, windowMs: 60_000 }).failed, 0);
-});
-
 Deno.test("SlidingWindow agrees with a plain list over random events and times", () => {
   const events: { atMs: number; failed: boolean }[] = [];
   const window = new SlidingWindow(600);

@@ -109,7 +109,7 @@ Deno.test("a tracker that reported its stop is not lost, and its lag is unknown"
   assert.notEqual(figures.health, "stale");
 });
 
-Deno.test("a status older than the journal and the log is ignored: the tracker writes none", () => {
+Deno.test("a status older than the journal and the log is ignored, because the tracker writes none", () => {
   const status = judgeStatus(statusText({}, 3_600_000), NOW_MS);
   const figures = figuresWith(status, { logAgeMs: 1_000 });
   assert.equal(figures.lag, 7);

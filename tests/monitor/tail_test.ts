@@ -153,7 +153,7 @@ Deno.test("Tail continues with a new file after the old one disappeared", async 
   assert.deepEqual(await bench.read(), lines);
 });
 
-Deno.test("Tail does not reread a file replaced by an identical copy, and reads what the copy has beyond it", async () => {
+Deno.test("Tail does not reread a file replaced by an identical copy, and reads the copy's additional lines", async () => {
   using bench = new Bench();
   const lines = bench.writeLines(3);
   await bench.read();

@@ -7,7 +7,7 @@ import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 import { isRestored, startMonitor, Terminal, terminalTest as test } from "./terminal.ts";
 
-const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[349][0-8]`);
+const COLOR = new RegExp(`${String.fromCharCode(27)}\\[[349][0-8]`);
 test("dashboard fills a terminal of any size and adapts to a resize", async () => {
   using logs = new Logs();
   logs.orders(300);
@@ -172,7 +172,7 @@ test("dashboard changes its colors with t, and color is never the only sign", as
   const themes: readonly (readonly [name: string, isShown: (title: string) => boolean])[] = [
     ["dark", (title) => /\[92m.{0,6}● HEALTHY/.test(title)],
     ["light", (title) => /\[38;5;22m.{0,6}● HEALTHY/.test(title)],
-    ["without colours", (title) => /● HEALTHY/.test(title) && !COLOUR.test(title)],
+    ["without colors", (title) => /● HEALTHY/.test(title) && !COLOR.test(title)],
     ["dark again", (title) => /\[92m.{0,6}● HEALTHY/.test(title)],
   ];
   for (const [name, isShown] of themes) {
@@ -263,19 +263,6 @@ test("dashboard distinguishes stale, unhealthy, and no data yet", async () => {
   await terminal.shows("UNHEALTHY");
 });
 
-test("dashboard counts every line through rotations under load", async () => {
-  using logs = new Logs();
-  logs.orders(1);
-  await using terminal = await startMonitor(logs);
-  await terminal.shows(/received +1 /);
-  for (let round = 0; round < 30; round++) {
-    logs.orders(1_000);
-    if (round % 10 === 9) logs.rotate();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  await terminal.shows(/received +30,001/);
-});
-
 test("dashboard shows escape sequences in a message as text and does not send them", async () => {
   using logs = new Logs();
   const hostile = "\u001b]0;taken over\u0007\u001b[2J\u001b[31m\u202eevil";
@@ -313,7 +300,7 @@ test("dashboard without colors shows the same information", async () => {
   const text = await terminal.shows(/received +100/);
   assert.match(text, /\* HEALTHY/);
   assert.match(text, /^\+- Messages -+\+/m);
-  assert.doesNotMatch(await terminal.styledText(), COLOUR);
+  assert.doesNotMatch(await terminal.styledText(), COLOR);
 });
 
 test("dashboard restores the terminal when it fails", async () => {
@@ -331,7 +318,7 @@ test("dashboard restores the terminal when it fails", async () => {
   assert.ok(text.replaceAll("\n", "").includes(logs.path), text);
 });
 
-test("demo on a terminal shows the dashboard; q ends it in order, with the proof", async () => {
+test("demo on a terminal shows the dashboard; q stops it cleanly, with the proof", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-demo-" });
   try {
     await using terminal = await Terminal.start({

@@ -66,7 +66,7 @@ async function assertInert(tab: Tab, origin: string): Promise<void> {
   assert.equal(await tab.evaluate(added), 0, "messages add no elements");
   assert.equal(await tab.evaluate("globalThis.hacked"), undefined);
   assert.match(String(await tab.evaluate("document.body.innerText")), /<script>.*\\u\{202e\}/);
-  assert.deepEqual(tab.said, [], "the console is empty");
+  assert.deepEqual(tab.messages, [], "the console is empty");
   assert.equal(await tab.evaluate(`document.querySelector("#connection").hidden`), true);
   assert.deepEqual(
     tab.requested.filter((url) => !url.startsWith(`${origin}/`) && url !== "data:,"),
