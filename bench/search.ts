@@ -121,7 +121,7 @@ async function writeJournal(
   };
 }
 
-interface Way {
+interface Contender {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -136,30 +136,36 @@ async function searchAll(
 ): Promise<ReadonlyMap<string, readonly Measured[]>> {
   const { orderId, offset, timestampMs } = last;
   const tracker = [Deno.execPath(), ...await argsOfTask("tracker")];
-  const way = (name: string, logs: string, ...criteria: readonly string[]): Way => ({
+  const searchBy = (name: string, logs: string, ...criteria: readonly string[]): Contender => ({
     name,
     command: tracker[0] ?? "",
     args: [...tracker.slice(1), "search", "--logs", logs, ...criteria],
   });
   const since = new Date(timestampMs - 90).toISOString();
-  const ways: readonly Way[] = [
+  const contenders: readonly Contender[] = [
     {
       name: "grep -F, an id",
       command: "sh",
       args: ["-c", `grep -hF ${orderId} '${plain}'/tracker.events*`],
     },
-    way("search TEXT, an id", plain, orderId),
-    way("search --order-id", plain, "--order-id", orderId),
-    way("search --where, a text", plain, "--where", 'items[*].item_id == "ITEM-00499"', "--count"),
-    way("search --offset", plain, "--offset", `0:${offset}`),
-    way("search --since, the last ten", plain, "--since", since),
-    way("search --order-id, archives", compressed, "--order-id", orderId),
-    way("search --offset, archives", compressed, "--offset", "0:1000"),
-    way("start-up only (--help)", plain, "--help"),
+    searchBy("search TEXT, an id", plain, orderId),
+    searchBy("search --order-id", plain, "--order-id", orderId),
+    searchBy(
+      "search --where, a text",
+      plain,
+      "--where",
+      'items[*].item_id == "ITEM-00499"',
+      "--count",
+    ),
+    searchBy("search --offset", plain, "--offset", `0:${offset}`),
+    searchBy("search --since, the last ten", plain, "--since", since),
+    searchBy("search --order-id, archives", compressed, "--order-id", orderId),
+    searchBy("search --offset, archives", compressed, "--offset", "0:1000"),
+    searchBy("start-up only (--help)", plain, "--help"),
   ];
-  const results = new Map(ways.map(({ name }) => [name, [] as Measured[]]));
+  const results = new Map(contenders.map(({ name }) => [name, [] as Measured[]]));
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const { name, command, args } of ways) {
+    for (const { name, command, args } of contenders) {
       // Exit code 1 means that nothing was found.
       const accepting = ["-c", `"$@"; code=$?; [ $code -le 1 ]`, "sh", command, ...args];
       const measured = await measure("sh", accepting);

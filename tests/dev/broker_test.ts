@@ -250,7 +250,7 @@ Deno.test({
     const output = program.output();
     try {
       await until(
-        "an answer",
+        "the broker answers",
         () => listsBroker(`127.0.0.1:${port}`, 500),
         PROGRAM_START_TIMEOUT_MS,
       );
@@ -262,7 +262,7 @@ Deno.test({
         const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin();
         await admin.connect();
         await until(
-          "both topics",
+          "both topics exist",
           async () =>
             (await admin.listTopics()).filter((name) => /^orders/.test(name)).length === 2,
           PROGRAM_START_TIMEOUT_MS,
@@ -405,14 +405,14 @@ Deno.test({
     const output = program.output();
     try {
       await until(
-        "an answer",
+        "the broker answers",
         () => listsBroker(`127.0.0.1:${port}`, 500),
         PROGRAM_START_TIMEOUT_MS,
       );
       const pid = await brokerPid(dataDir);
       assert.ok(pid !== undefined);
       program.kill("SIGKILL");
-      await until("the end of Java", async () => !await isAlive(pid), PROGRAM_END_TIMEOUT_MS);
+      await until("Java has ended", async () => !await isAlive(pid), PROGRAM_END_TIMEOUT_MS);
     } finally {
       await endProgram(program, dataDir);
       await output;
@@ -494,7 +494,7 @@ Deno.test({
     const output = program.output();
     try {
       await until(
-        "Java",
+        "Java runs",
         async () => await brokerPid(dataDir) !== undefined,
         PROGRAM_START_TIMEOUT_MS,
       );

@@ -201,7 +201,7 @@ async function runCommand(
   if (!isEnding) {
     // Before the program listens for the signal, the signal would kill it.
     await until(
-      "it has started",
+      "the program has started",
       () => hasEnded || program.output.stdout + program.output.stderr !== "",
       SCRIPT_SECONDS_MAX * 1_000,
     );

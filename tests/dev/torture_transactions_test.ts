@@ -46,7 +46,7 @@ Deno.test("the judge ignores aborted records that kafkajs returns if two transac
         return Promise.resolve();
       },
     });
-    await until("all is read", () => shown.some(({ value }) => value === "plain"));
+    await until("all records are read", () => shown.some(({ value }) => value === "plain"));
     const left = shown.filter((record) => !transactions.aborted(record));
     assert.deepEqual(shown.map(({ value }) => value), ["aborted last", "committed", "plain"]);
     assert.deepEqual(left.map(({ value }) => value), ["committed", "plain"]);

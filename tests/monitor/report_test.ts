@@ -105,7 +105,7 @@ Deno.test("monitor --html exits with 0 for a finished run without problems, else
   };
   using logs = new Logs();
   logs.orders(5, 600_000);
-  assert.equal(await codeOf(logs), 3, "a tracker that did not say that it stopped");
+  assert.equal(await codeOf(logs), 3, "a tracker that did not report its stop");
   logs.log(logLine({
     atMs: Date.now() - 500_000,
     message: "The tracker stopped",

@@ -7,7 +7,10 @@ import { isCooked, isRestored, startMonitor, Terminal, terminalTest as test } fr
 const ESC = 0x1b;
 
 async function assertGivenBack(terminal: Terminal): Promise<void> {
-  await until("the terminal's settings are back", async () => isCooked(await terminal.settings()));
+  await until(
+    "the terminal's settings are restored",
+    async () => isCooked(await terminal.settings()),
+  );
   const text = await terminal.shows("before the program");
   assert.doesNotMatch(text, /─ Messages/);
 }
@@ -59,12 +62,12 @@ test("a SIGTSTP that arrives twice through deno task hides the dashboard until E
   logs.orders(10);
   await using terminal = await startMonitor(logs);
   await terminal.shows(/received +10 /);
-  await until("both signals have come", async () => {
+  await until("both signals have arrived", async () => {
     await terminal.signal("SIGTSTP");
     await terminal.signal("SIGTSTP");
     let isHidden = false;
     // The message is printed just before the process stops, so only the process state is conclusive.
-    await until("it is hidden or stopped", async () => {
+    await until("the dashboard is hidden or stopped", async () => {
       isHidden = (await terminal.text()).includes("The dashboard is hidden");
       return isHidden || await terminal.isStopped();
     });

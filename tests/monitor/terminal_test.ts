@@ -151,7 +151,7 @@ test("dashboard panes are one Tab apart in a small terminal; Enter opens an orde
   await terminal.press("Down", "Down", "Enter");
   await terminal.shows(/orders\/0@117, Esc closes/);
   await terminal.press("NPage");
-  await until("the order is scrolled", async () => !(await terminal.text()).includes("order_id"));
+  await until("the order has scrolled", async () => !(await terminal.text()).includes("order_id"));
   await terminal.press("Escape");
   await terminal.shows(/─ Recent records ─/);
   await terminal.press("Tab");
@@ -237,12 +237,12 @@ test("dashboard draws over what another program wrote on its screen", async () =
   await using terminal = await startMonitor(logs);
   await terminal.shows(/received +10 /);
   // A busy dashboard may overwrite the text before it is seen.
-  await until("it is on the screen", async () => {
+  await until("the text is on the screen", async () => {
     await terminal.writeOver("\u001b[9;5Hthe system goes down");
     return (await terminal.text()).includes("the system goes down");
   });
   await until(
-    "the dashboard is whole again",
+    "the dashboard is redrawn",
     async () => /│ journal +\d+\.\d kB +│/.test(await terminal.text()),
   );
 });

@@ -47,7 +47,7 @@ async function moveMs(tab: Tab, logs: Logs): Promise<number> {
   const before = await tab.evaluate(RECEIVED);
   const startedAtMs = performance.now();
   logs.orders(1);
-  await until("the figures move", async () => await tab.evaluate(RECEIVED) !== before);
+  await until("the figures are updated", async () => await tab.evaluate(RECEIVED) !== before);
   return performance.now() - startedAtMs;
 }
 
@@ -101,7 +101,7 @@ Deno.test({
       ...["--logs", logs.path, "--serve", origin.slice("http://".length)],
     ]);
     try {
-      await until("it serves", () => program.output.stdout.includes(`${origin}/`));
+      await until("the server listens", () => program.output.stdout.includes(`${origin}/`));
       await using tab = await Tab.open();
       for (
         const window of [
@@ -146,7 +146,7 @@ Deno.test({
         assert.equal(
           await tab.evaluate("document.activeElement.dataset.mine"),
           "1",
-          "focus is back",
+          "the focus has returned",
         );
 
         await tabTo(tab, "#text");

@@ -22,7 +22,10 @@ async function serve(logs: Logs): Promise<Served> {
   const port = freePort();
   const args = ["--logs", logs.path, "--serve", `localhost:${port}`];
   const program = await startProgram("monitor:web", args);
-  await until("it serves", () => program.output.stdout.includes(`http://localhost:${port}/`));
+  await until(
+    "the server listens",
+    () => program.output.stdout.includes(`http://localhost:${port}/`),
+  );
   return {
     port,
     program,
@@ -125,7 +128,7 @@ Deno.test("monitor:web shows the same figures as the other output formats and fo
   assert.deepEqual(page.failures.map(({ offset }: Json) => offset), [149, 99, 49]);
   logs.orders(7);
   await until(
-    "they move",
+    "the figures are updated",
     async () => (await served.get("/api/figures")).body.figures.received === 157,
   );
 });
@@ -175,7 +178,10 @@ Deno.test("monitor:web searches the journal, reports progress, and lists new mat
     (await served.get(`/api/search?${query}`)).body;
   const ended = async (query: string) => {
     let body: Json;
-    await until("it ends", async () => (body = await search(query)).progress !== "searching");
+    await until(
+      "the search has ended",
+      async () => (body = await search(query)).progress !== "searching",
+    );
     return body;
   };
   const needle = await ended("text=NEEDLE%20%26%20%3Cb%3E");
