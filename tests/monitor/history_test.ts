@@ -14,11 +14,9 @@ function historyOf(events: readonly Event[]): History {
 }
 
 /**
- * Goal: History covers any time span in a bounded number of steps, with exact counts, for any order of
- * events.
+ * Goal: History covers any time span in a bounded number of steps, with exact counts, for any order of events.
  * Method: random runs of random length with events in order, out of order, and far apart.
- * Invariants: each step counts the events between its ends, and the steps are no longer than the span
- * requires.
+ * Invariants: each step counts the events between its ends, and the steps are no longer than the span requires.
  */
 Deno.test("History counts each event in the step of its time, in any order", () => {
   const random = new Random(41);

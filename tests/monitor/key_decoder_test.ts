@@ -32,8 +32,7 @@ const INPUTS: readonly (readonly [input: string, keys: readonly string[]])[] = [
   ["\r\n\x7f\b\x03", ["enter", "enter", "backspace", "backspace", "interrupt"]],
   ["/Zoë 漢🙂", ["/", "Z", "o", "ë", " ", "漢", "🙂"]],
   [`a${ESC}[200~q${ESC}[A\r${ESC}[20${ESC}[201~b`, ["a", `paste:q${ESC}[A\r${ESC}[20`, "b"]],
-  // Sequences without a function here: function keys (also Linux console's), mouse, focus, and Alt with a
-  // key.
+  // Sequences without a function here: function keys (also Linux console's), mouse, focus, and Alt with a key.
   [`${ESC}OP${ESC}[15~${ESC}[[E${ESC}[[A${ESC}[<0;3;4M${ESC}[I${ESC}q?`, ["?"]],
   // Late replies by the terminal to another program's queries, and control characters.
   [`${ESC}]11;rgb:0000/0000/0000${ESC}\\${ESC}]10;q\x07${ESC}P1$r0q${ESC}\\${ESC}[?62;4cx`, ["x"]],

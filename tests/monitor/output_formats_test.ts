@@ -22,10 +22,7 @@ const JOURNAL: TailStatus = {
   cutCount: 2,
 };
 
-/**
- * Returns a snapshot of 100 messages within 100 s in two partitions, ten of them invalid, and a tracker's
- * log.
- */
+/** Returns a snapshot of 100 messages within 100 s in two partitions, ten of them invalid, and a tracker's log. */
 function snapshotAt(nowMs: number, journalFile: TailStatus = JOURNAL): Snapshot {
   const model = new ReadModel();
   model.tick(nowMs);

@@ -335,8 +335,7 @@ Deno.test("Tail reports how far behind it is, and returns when aborted", async (
 });
 
 /**
- * Goal: for any sequence of writer actions, each line that remains in the end is delivered once and in
- * order.
+ * Goal: for any sequence of writer actions, each line that remains in the end is delivered once and in order.
  * Method: a random writer acts between any two file system calls of the tail, not only between two
  * catch-ups. A truncation or a removal loses unread lines, so these wait for a catch-up; a rotation, a
  * copy with truncation, an append in pieces, and a cut do not.

@@ -55,8 +55,7 @@ export class Terminal implements AsyncDisposable {
     await terminal.#run(
       ...["-f", "/dev/null", "new-session", "-d", "-x", String(columns), "-y", String(rows)],
       ...["-c", cwd],
-      // Without the trap, Ctrl-C would end the shell together with the program, and no exit code would be
-      // printed.
+      // Without the trap, Ctrl-C would end the shell together with the program, and no exit code would be printed.
       `trap : INT; echo ${SHELL_PROMPT}; env -u NO_COLOR ${
         settings.join(" ")
       } sh -c 'echo $$ > "$0"; exec "$@"' '${terminal.#pidFile}' ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,

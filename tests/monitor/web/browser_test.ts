@@ -83,8 +83,7 @@ function brightness(color: unknown): number {
 
 /**
  * Goal: the live page works for a person, and nothing in a message works on it.
- * Method: a journal of hostile values in a headless browser, in a wide and a narrow window, light and
- * dark.
+ * Method: a journal of hostile values in a headless browser, in a wide and a narrow window, light and dark.
  * Invariants: figures update within 2 s; nothing overflows; the console stays empty; no request leaves
  * the origin; failures, records, and the search are reachable by keyboard; and the focus stays in place
  * when figures update.
