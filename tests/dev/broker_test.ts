@@ -7,6 +7,7 @@ import { ensureBroker } from "../../dev/ensure_broker.ts";
 import { answersKafka, listsBroker } from "../../dev/kafka_probe.ts";
 import { freePort, isLocal, isPortFree, parseAddress } from "../../dev/local_port.ts";
 import { createTopics, until, whenKnown } from "../site.ts";
+import { processes, processesOf } from "./processes.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const PROBE_TIMEOUT_MS = 2_000;
@@ -211,15 +212,6 @@ function brokerProgram(args: readonly string[], env: Record<string, string> = {}
   });
 }
 
-/** Lists processes with `ps`, because Deno needs all permissions to read /proc. */
-async function processes(): Promise<readonly { readonly pid: number; readonly args: string }[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-ww", "-eo", "pid=,args="] }).output();
-  return new TextDecoder().decode(stdout).trimEnd().split("\n").map((line) => {
-    const [, pid = "", args = ""] = /^ *(\d+) (.*)$/.exec(line) ?? [];
-    return { pid: Number(pid), args };
-  });
-}
-
 async function isAlive(pid: number): Promise<boolean> {
   return (await processes()).some((each) => each.pid === pid);
 }
@@ -387,12 +379,6 @@ function threeFreePorts(): readonly number[] {
     const ports = [first, first + 1, first + 2];
     if (ports.every(isPortFree)) return ports;
   }
-}
-
-/** Lists the processes whose command line contains the folder. */
-async function processesOf(folder: string): Promise<readonly string[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "args"] }).output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder));
 }
 
 Deno.test({

@@ -5,6 +5,7 @@ import { freePort } from "../../dev/local_port.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
 import { readJournal, until } from "../site.ts";
+import { processesOf } from "./processes.ts";
 
 const shared = await liveBroker();
 
@@ -49,12 +50,6 @@ function assertProof(
   assert.match(stdout, /Nothing was lost, and nothing was repeated\./);
   assert.doesNotMatch(stdout + stderr, /\n\s+at |Warning/);
   assert.ok(!(stdout + stderr).includes("\u001b"));
-}
-
-/** Lists the processes whose command line contains the folder. */
-async function processesOf(folder: string): Promise<readonly string[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "args"] }).output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder));
 }
 
 Deno.test("demo proves its first run, a second run on old data, and a run after the broker's data was deleted", async () => {

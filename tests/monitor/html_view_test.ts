@@ -2,21 +2,15 @@ import assert from "node:assert/strict";
 import { formatHtml } from "../../lib/monitor/views/html_view.ts";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
-const ENCODER = new TextEncoder();
 
 function modelOf(lines: readonly string[], logs: readonly string[] = []): ReadModel {
   const model = new ReadModel();
   model.tick(NOW_MS);
-  for (const [sink, texts] of [[model.journal, lines], [model.log, logs]] as const) {
-    for (const text of texts) {
-      const bytes = ENCODER.encode(text);
-      sink.line(bytes, 0, bytes.length - 1, true);
-      sink.settle();
-    }
-  }
+  for (const line of lines) feed(model.journal, line);
+  for (const line of logs) feed(model.log, line);
   return model;
 }
 

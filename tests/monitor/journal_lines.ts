@@ -2,6 +2,7 @@
 
 import type { KafkaRecord } from "../../lib/record.ts";
 import { EventWriter, type Verdict } from "../../lib/journal/line.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 
 const ENCODER = new TextEncoder();
 
@@ -85,4 +86,14 @@ export function logLine(
   const timestamp = new Date(atMs).toISOString();
   const service = "order-tracker";
   return JSON.stringify({ timestamp, level, message, service, error, metadata }) + "\n";
+}
+
+/** Passes each line of a text to a model; an unterminated last line is passed as partial. */
+export function feed(sink: LineSink, text: string): void {
+  for (const line of text.split(/(?<=\n)/)) {
+    const bytes = ENCODER.encode(line);
+    const whole = line.endsWith("\n");
+    sink.line(bytes, 0, bytes.length - (whole ? 1 : 0), whole);
+    sink.settle();
+  }
 }

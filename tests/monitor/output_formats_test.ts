@@ -7,10 +7,9 @@ import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { toText } from "../../lib/monitor/screen/parts/line.ts";
 import { formatProgress, formatText } from "../../lib/monitor/views/text_view.ts";
 import type { TailStatus } from "../../lib/monitor/tail/tail.ts";
-import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
-const ENCODER = new TextEncoder();
 const JOURNAL: TailStatus = {
   name: "tracker.events",
   file: "logs/tracker.events",
@@ -54,15 +53,8 @@ function snapshotAt(nowMs: number, journalFile: TailStatus = JOURNAL): Snapshot 
       },
     }),
   ];
-  for (
-    const [sink, lines] of [[model.journal, [...journal, "junk\n"]], [model.log, log]] as const
-  ) {
-    for (const line of lines) {
-      const bytes = ENCODER.encode(line);
-      sink.line(bytes, 0, bytes.length - 1, true);
-      sink.settle();
-    }
-  }
+  for (const line of [...journal, "junk\n"]) feed(model.journal, line);
+  for (const line of log) feed(model.log, line);
   return model.snapshot({ nowMs, journalFile });
 }
 

@@ -1,22 +1,11 @@
 import assert from "node:assert/strict";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { formatChanges, formatStatusLine, formatText } from "../../lib/monitor/views/text_view.ts";
-import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
-const ENCODER = new TextEncoder();
 const NOW_MS = Date.parse("2026-03-01T12:00:00.000Z");
 const HOSTILE = "\u001b]0;owned\u0007\u001b[2J\u202e\u009b31m\0\r\n";
-
-function feed(sink: LineSink, text: string): void {
-  for (const line of text.split(/(?<=\n)/)) {
-    const bytes = ENCODER.encode(line);
-    const whole = line.endsWith("\n");
-    sink.line(bytes, 0, bytes.length - (whole ? 1 : 0), whole);
-    sink.settle();
-  }
-}
 
 function modelOf({ journal = "", log = "" }: { journal?: string; log?: string }): ReadModel {
   const model = new ReadModel();

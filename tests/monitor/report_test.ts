@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { outcomeOf } from "../../lib/monitor/model/outcome.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { judgeStatus } from "../../lib/monitor/tail/status_reading.ts";
 import { formatHtml } from "../../lib/monitor/views/html_view.ts";
-import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12);
 const ROOT = new URL("../../", import.meta.url);
-
-function feed(sink: LineSink, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
-}
 
 function withMark(line: string, mark: string): string {
   return line.replace(/\}\n$/, `,"mark":${JSON.stringify(mark)}}\n`);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import {
   judgeStatus,
   readStatus,
@@ -10,7 +9,7 @@ import {
   validForMs,
 } from "../../lib/monitor/tail/status_reading.ts";
 import { STATUS_BYTES_MAX } from "../../lib/tracker_status.ts";
-import { journalLine, logLine } from "./journal_lines.ts";
+import { feed, journalLine, logLine } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1, 12);
 
@@ -35,12 +34,6 @@ function statusText(fields: object = {}, ageMs = 1_000): string {
     counters: { received: 3, processed: 3, failed: 0, dead_lettered: 0, already_journaled: 0 },
     ...fields,
   });
-}
-
-function feed(sink: LineSink, line: string): void {
-  const bytes = new TextEncoder().encode(line);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
 }
 
 /** Returns the figures of a two-partition journal whose tracker logged lag 7, combined with this status. */

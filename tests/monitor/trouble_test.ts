@@ -4,11 +4,10 @@ import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { INITIAL_CONTROLS } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { toText } from "../../lib/monitor/screen/parts/line.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { judgeStatus } from "../../lib/monitor/tail/status_reading.ts";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { hindranceText } from "../../lib/tracker/standing.ts";
-import { journalLine, logLine } from "./journal_lines.ts";
+import { feed, journalLine, logLine } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1, 12);
 
@@ -20,12 +19,6 @@ function statusOf(fields: object, writtenAtMs = NOW_MS): string {
     partitions: [{ partition: 0, position: 1, committed: 1, lag: 0 }],
     ...fields,
   });
-}
-
-function feed(sink: LineSink, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
 }
 
 function runningModel(): ReadModel {
