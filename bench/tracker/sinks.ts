@@ -82,8 +82,23 @@ input(type="imkafka" topic="${topic}" broker="${broker}" consumergroup="${crypto
 }
 
 /**
- * Ends the program once its output is complete. Measures from the file's first byte to its last, without the start-up.
+ * Returns the time of `performance.now()` at which a file's first byte was seen.
+ *
+ * @throws {Error} if `running` ends before that, with its error if it failed
  */
+export async function firstByteMs(path: string, running: Promise<unknown>): Promise<number> {
+  let isRunning = true;
+  running.then(() => isRunning = false, () => isRunning = false);
+  while (isRunning) {
+    const { size } = await Deno.stat(path).catch(() => ({ size: 0 }));
+    if (size > 0) return performance.now() - POLL_MS / 2;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  await running;
+  throw new Error(`${path} stayed empty`);
+}
+
+/** Ends the program once its output is complete. Measures from the file's first byte to its last, without the start-up. */
 async function drainTo(
   output: string,
   expectedBytes: number,

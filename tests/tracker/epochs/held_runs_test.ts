@@ -60,3 +60,13 @@ Deno.test("heldRuns() has every held offset in the run of its epoch, and begins 
     for (const { start, end } of runs) assert.ok(epochs.has(start) && epochs.has(end - 1));
   }
 });
+
+Deno.test("epochStartsIn() decodes no record of a batch whose epochs are known", () => {
+  const batch = {
+    epochRuns: [{ epoch: 1, start: 0, end: 9 }],
+    get records(): never {
+      throw new Error("the records were decoded");
+    },
+  };
+  assert.deepEqual(epochStartsIn(batch), [{ epoch: 1, start: 0 }]);
+});
