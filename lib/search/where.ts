@@ -73,6 +73,15 @@ export function parseWhere(text: string): WhereCondition {
   return new Parser(tokensOf(text)).parse();
 }
 
+/** Returns a condition that holds if both do. */
+export function bothOf(a: WhereCondition, b: WhereCondition): WhereCondition {
+  return {
+    holds: (value) => a.holds(value) && b.holds(value),
+    requiredTexts: [...a.requiredTexts, ...b.requiredTexts],
+    absentPaths: () => [...new Set([...a.absentPaths(), ...b.absentPaths()])],
+  };
+}
+
 interface Token {
   readonly kind: "number" | "string" | "name" | "sign" | "end";
   readonly text: string;
@@ -85,13 +94,19 @@ function tokensOf(text: string): readonly Token[] {
   while (at < text.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (match === null) throw errorAt(at + 1, reasonAt(text, at));
+    const column = columnOf(text, at);
+    if (match === null) throw errorAt(column, reasonAt(text, at));
     const { space, number, string, name } = match.groups ?? {};
     const kind = number ? "number" : string ? "string" : name ? "name" : "sign";
-    if (space === undefined) tokens.push({ kind, text: match[0], column: at + 1 });
+    if (space === undefined) tokens.push({ kind, text: match[0], column });
     at = TOKEN.lastIndex;
   }
-  return [...tokens, { kind: "end", text: "the end", column: text.length + 1 }];
+  return [...tokens, { kind: "end", text: "the end", column: columnOf(text, text.length) }];
+}
+
+/** Counts characters, not UTF-16 code units, from 1. */
+function columnOf(text: string, at: number): number {
+  return [...text.slice(0, at)].length + 1;
 }
 
 function reasonAt(text: string, at: number): string {
