@@ -91,22 +91,18 @@ interface Token {
 function tokensOf(text: string): readonly Token[] {
   const tokens: Token[] = [];
   let at = 0;
+  let column = 1; // in characters, not UTF-16 code units
   while (at < text.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    const column = columnOf(text, at);
     if (match === null) throw errorAt(column, reasonAt(text, at));
     const { space, number, string, name } = match.groups ?? {};
     const kind = number ? "number" : string ? "string" : name ? "name" : "sign";
     if (space === undefined) tokens.push({ kind, text: match[0], column });
     at = TOKEN.lastIndex;
+    column += [...match[0]].length;
   }
-  return [...tokens, { kind: "end", text: "the end", column: columnOf(text, text.length) }];
-}
-
-/** Counts characters, not UTF-16 code units, from 1. */
-function columnOf(text: string, at: number): number {
-  return [...text.slice(0, at)].length + 1;
+  return [...tokens, { kind: "end", text: "the end", column }];
 }
 
 function reasonAt(text: string, at: number): string {
