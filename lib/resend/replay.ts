@@ -26,6 +26,7 @@ import type { Logger } from "../log.ts";
 import type { Query } from "../search/query.ts";
 import { counted } from "../text.ts";
 import { withoutCopies } from "./replay_copies.ts";
+import { findSent } from "./replay_earlier.ts";
 import { committedBy, confirmGroup, movedOffsets } from "./replay_groups.ts";
 import { type Progress, ReplayLog, replayLogTopicOf } from "./replay_log.ts";
 import { Progress as NewProgress } from "./replay_log.ts";
@@ -131,6 +132,7 @@ async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Pr
     topic,
     keepsTimestamps: manner.timestamps === "keep",
     partitionOf: partitionChooser(manner, found?.partitionCount ?? 1),
+    isSent: found && await findSent({ ...{ cluster, topic, targetId: found.topicId }, ...options }),
   };
   const check = await checkTarget(cluster, found, asked);
   const total = source.bytes;

@@ -26,8 +26,10 @@ const BATCH_ROOM_BYTES = 1_024;
 /** Records that have lived for this part of the retention time will soon be deleted. */
 const EXPIRING_SHARE = 0.9;
 
+const TIMESTAMP_TYPE = "message.timestamp.type";
+
 const SETTINGS = [
-  "message.timestamp.type",
+  TIMESTAMP_TYPE,
   "message.timestamp.before.max.ms",
   "message.timestamp.after.max.ms",
   "message.timestamp.difference.max.ms",
@@ -60,6 +62,8 @@ interface Asked {
   readonly keepsTimestamps: boolean;
   /** Returns the partition of the topic that a record goes to. */
   readonly partitionOf: (hit: Hit) => number;
+  /** Returns whether an earlier run has sent a record: the topic cannot refuse it any more. */
+  readonly isSent?: ((hit: Hit) => boolean) | undefined;
 }
 
 /** Records that the topic would refuse, by the setting responsible. */
@@ -107,7 +111,7 @@ export async function checkTarget(
 
 function judgeOf(
   settings: ReadonlyMap<string, string>,
-  { keepsTimestamps, partitionOf }: Asked,
+  { keepsTimestamps, partitionOf, isSent = () => false }: Asked,
   loads: Map<number, Load>,
 ): Judge {
   const setting = (name: string) => numberOf(settings, name) ?? Infinity;
@@ -122,13 +126,14 @@ function judgeOf(
   const expires = policy.includes("delete") && retentionMs >= 0;
   const hasSizeLimit = policy.includes("delete") &&
     (numberOf(settings, "retention.bytes") ?? -1) >= 0;
-  return (hit) => {
-    if (hasSizeLimit) addLoad(loads, partitionOf(hit), hit);
+  const isReplacing = settings.get(TIMESTAMP_TYPE) === "LogAppendTime";
+  const namesOf = (hit: Hit): readonly string[] => {
     const names: string[] = [];
     const { details } = hit.record;
     if (leastBytesOf(hit) > bytesMax) names.push("max.message.bytes");
     if (isCompacted && (details?.key ?? null) === null) names.push("cleanup.policy");
     if (details === undefined) names.push("no details");
+    if (keepsTimestamps && isReplacing) names.push(TIMESTAMP_TYPE);
     const { timestampMs } = hit;
     if (!keepsTimestamps || timestampMs === NO_TIMESTAMP) return names;
     const ageMs = nowMs - timestampMs;
@@ -137,6 +142,11 @@ function judgeOf(
     if (Math.abs(ageMs) > differenceMaxMs) names.push("message.timestamp.difference.max.ms");
     if (expires && ageMs >= retentionMs * EXPIRING_SHARE) names.push("retention.ms");
     return names;
+  };
+  return (hit) => {
+    if (hasSizeLimit) addLoad(loads, partitionOf(hit), hit);
+    const names = namesOf(hit);
+    return isSent(hit) ? names.filter((name) => Object.hasOwn(WARNINGS, name)) : names;
   };
 }
 
@@ -161,7 +171,7 @@ function leastBytesOf({ record: { value, details } }: Hit): number {
 export function judgePlan(
   plan: Pick<Plan, "objections" | "count">,
   { settings, warnings, loads }: TargetCheck,
-  { topic, keepsTimestamps }: Pick<Asked, "topic" | "keepsTimestamps">,
+  { topic }: Pick<Asked, "topic">,
 ): readonly string[] {
   const { objections } = plan;
   const say = (words: Readonly<Record<string, string>>) =>
@@ -175,7 +185,7 @@ export function judgePlan(
       },
     );
   const refusals = say(REFUSALS);
-  if (keepsTimestamps && settings.get("message.timestamp.type") === "LogAppendTime") {
+  if (objections.has(TIMESTAMP_TYPE)) {
     refusals.unshift(
       `topic "${topic}" (message.timestamp.type=LogAppendTime) replaces the records' timestamps: ` +
         "set it to CreateTime, or replay with --timestamps now",

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConfigResourceTypes } from "kafkajs";
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { newTargetConfig } from "../../lib/resend/replay_target.ts";
 import { liveBroker } from "../live_broker.ts";
+import { until, withAdmin } from "../site.ts";
 import { createReplaySite, line, lines, NOW_MS, warnings } from "./replay_site.ts";
 
 await liveBroker();
@@ -72,6 +74,46 @@ Deno.test("tracker replay --append of a search that is repeated sends what the s
   assert.equal((await found(9, 9, true)).sent, 1);
   await assert.rejects(found(3, 6, false), /is not empty/);
   assert.equal((await replaying.read()).length, 8);
+});
+
+Deno.test("tracker replay proves a finished replay again where the target would refuse its records now, and refuses what is left", async () => {
+  await using replaying = await createReplaySite();
+  const { site, to } = replaying;
+  await replaying.create(1);
+  const old = { timestampMs: NOW_MS - 7_200_000, value: "x".repeat(2_000) };
+  const some = [line({ offset: 0, key: null, ...old }), ...lines(9, 1).slice(1)];
+  const logs = await replaying.write(some);
+  assert.equal((await replaying.call(logs)).sent, 9);
+  const settings = {
+    "message.timestamp.before.max.ms": "3600000",
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": "1000",
+    "cleanup.policy": "compact",
+  };
+  await withAdmin(site, (admin) =>
+    admin.alterConfigs({
+      validateOnly: false,
+      resources: [{
+        type: ConfigResourceTypes.TOPIC,
+        name: to,
+        configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
+      }],
+    }));
+  await using cluster = await ClusterClient.connect(
+    { brokers: site.broker.split(","), clientId: "orderflow-test" },
+    "persist",
+  );
+  await until(
+    "the broker has the settings",
+    async () => await cluster.topicConfig(to, "cleanup.policy") === "compact",
+  );
+  const again = await replaying.call(logs);
+  assert.deepEqual([again.ok, again.sent, again.already_replayed], [true, 0, 9]);
+  await replaying.write([...some, line({ offset: 9, key: null, ...old })]);
+  await assert.rejects(
+    replaying.call(logs),
+    /LogAppendTime\) replaces .*max\.message\.bytes=1000\): 1 record, such as orders\[0\] offset 9,/,
+  );
 });
 
 Deno.test("tracker replay warns of records that retention.bytes will soon delete, by partition and counting each record once", async () => {
