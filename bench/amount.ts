@@ -1,5 +1,5 @@
 /**
- * The option of a benchmark that has one: how much it measures.
+ * Parses the single option of a benchmark: the amount of data to measure.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";
 
 export interface AmountOption {
-  /** The benchmark's name, as after `deno task bench`. */
+  /** The benchmark's name in `deno task bench`. */
   readonly benchmark: string;
   readonly description: string;
   /** The option's name without `--`. */
@@ -17,7 +17,7 @@ export interface AmountOption {
   readonly min?: number;
 }
 
-/** @throws {CommanderError} where the arguments hold anything else. */
+/** @throws {CommanderError} if the arguments contain anything else */
 export function amountOf(
   args: string[],
   { benchmark, description, option, meaning, initial, min = 1 }: AmountOption,

@@ -22,7 +22,7 @@ async function main(args: string[]): Promise<void> {
     name: "bench",
     description: "Runs a benchmark and writes its figures to bench/RESULTS.md.",
     examples: [
-      ["deno task bench producer", "against kafka-producer-perf-test and other clients"],
+      ["deno task bench producer", "compared with kafka-producer-perf-test and other clients"],
       ["deno task bench producer --help", "options of this benchmark"],
     ],
   })

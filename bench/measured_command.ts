@@ -1,5 +1,5 @@
 /**
- * Runs a command to its end and says what it cost, by GNU time's account.
+ * Runs a command and measures its time and memory with GNU time.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface Measured {
   readonly stdout: string;
 }
 
-/** @throws {Error} where the command fails, with the end of what it said. */
+/** @throws {Error} with the end of its standard error, if the command fails */
 export async function measure(
   command: string,
   args: readonly string[],
@@ -22,19 +22,20 @@ export async function measure(
   const { success, stdout, stderr } = await new Deno.Command("/usr/bin/time", {
     args: timeArgs(["sh", "-c", shell, "sh", command, ...args]),
   }).output();
-  const said = new TextDecoder().decode(stderr).trimEnd();
-  if (!success) throw new Error(`${command} failed: ${said.slice(-500)}`);
-  return { ...parseMeasured(said), stdout: new TextDecoder().decode(stdout) };
+  const errorText = new TextDecoder().decode(stderr).trimEnd();
+  if (!success) throw new Error(`${command} failed: ${errorText.slice(-500)}`);
+  return { ...parseMeasured(errorText), stdout: new TextDecoder().decode(stdout) };
 }
 
-/** Returns the arguments with which GNU time ends its standard error with a command's figures. */
+/** Returns the arguments of GNU time, which writes the command's figures as the last line of standard error. */
 export function timeArgs(command: readonly string[]): string[] {
   return ["-f", "%e %U %S %M", ...command];
 }
 
-/** Reads the figures at the end of GNU time's standard error. */
-export function parseMeasured(said: string): Omit<Measured, "stdout"> {
-  const [seconds = 0, user = 0, system = 0, peakKiB = 0] = (said.trimEnd().split("\n").at(-1) ?? "")
-    .split(" ").map(Number);
+/** Parses the last line of GNU time's standard error. */
+export function parseMeasured(errorText: string): Omit<Measured, "stdout"> {
+  const [seconds = 0, user = 0, system = 0, peakKiB = 0] =
+    (errorText.trimEnd().split("\n").at(-1) ?? "")
+      .split(" ").map(Number);
   return { seconds, cpuSeconds: user + system, peakMiB: peakKiB / 1_024 };
 }

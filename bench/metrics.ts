@@ -1,6 +1,6 @@
 /**
- * What `/metrics` and the live page cost a program: CPU time, on which other programs on the machine have the least
- * influence.
+ * Measures the CPU time that `/metrics` and the live page cost a program. Other programs on the machine affect CPU time
+ * the least.
  *
  *     deno task bench metrics
  *
@@ -39,13 +39,13 @@ export async function main(args: string[]): Promise<void> {
   });
   const report = `## Metrics and the live page
 
-Medians of ${ROUNDS} rounds; the page is of a journal of ${
+Medians of ${ROUNDS} rounds; the live page shows a journal of ${
     withThousands(orders)
   } orders on ${PAGE_PARTITIONS} partitions.
 
 ${
     table(["", "CPU ms", "bytes"], [
-      ["a record's latency, a million of them", fixed(recordMs() * 1e6 / RECORDED), ""],
+      ["recording a million latencies", fixed(recordMs() * 1e6 / RECORDED), ""],
       ...PARTITION_COUNTS.map(scrapeRow),
       await pageRow(orders),
     ])
@@ -62,7 +62,7 @@ function cpuMs(work: () => void): number {
     const { user, system } = cpuUsage(before);
     return (user + system) / 1_000;
   });
-  return median(times.slice(1)); // the first one compiles
+  return median(times.slice(1)); // the first run includes compilation
 }
 
 function fixed(ms: number): string {

@@ -1,6 +1,6 @@
 /**
- * How fast the monitor counts a large journal, beside `wc -l`, `jq` and `lnav` on the same file, and what it costs to
- * follow one that grows.
+ * Measures how fast the monitor counts a large journal, compared with `wc -l`, `jq`, and `lnav` on the same file, and
+ * the cost of following a growing journal.
  *
  *     deno task bench monitor
  *     deno task bench monitor --megabytes 300
@@ -26,7 +26,7 @@ const FOLLOWED_RATES = [100, 50_000];
 export async function main(args: string[]): Promise<void> {
   const megabytes = amountOf(args, {
     benchmark: "monitor",
-    description: "Counts a journal in several ways, and follows one that grows.",
+    description: "Counts a journal with several programs, and follows a growing one.",
     option: "megabytes",
     meaning: "size of the journal in MB",
     initial: 1_000,
@@ -46,7 +46,7 @@ export async function main(args: string[]): Promise<void> {
   }
 }
 
-/** Lines as the tracker writes them, of orders of the shop. */
+/** Generates journal lines of the shop's orders in the tracker's format. */
 class JournalLines {
   readonly #shop = createShop({ seed: 1 });
   readonly #encoder = new TextEncoder();
@@ -105,7 +105,7 @@ async function countAll(
       name: "monitor --once --json",
       command: "sh",
       args: [
-        // Exit code 3: the journal is older than a minute by then.
+        // The monitor exits with 3, because the journal is more than a minute old by then.
         ...["-c", `"$@"; code=$?; [ $code = 3 ] || exit $code`, "sh"],
         ...[Deno.execPath(), ...await argsOfTask("monitor")],
         ...["--logs", folder, "--once", "--json"],
@@ -114,13 +114,13 @@ async function countAll(
     },
     { name: "wc -l", command: "wc", args: ["-l", journal], linesOf: Number.parseInt },
     {
-      name: "jq, offsets counted",
+      name: "jq, counting offsets",
       command: "sh",
       args: ["-c", `jq .kafka_offset '${journal}' | wc -l`],
       linesOf: Number,
     },
     {
-      name: "lnav -n, lines counted",
+      name: "lnav -n, counting lines",
       command: "sh",
       args: ["-c", `lnav -n '${journal}' | wc -l`],
       linesOf: Number,
@@ -146,13 +146,13 @@ interface FollowedAt {
   readonly corePercent: number;
 }
 
-/** A monitor beside a journal that grows, for so long; it must have counted each line a second later. */
+/** Runs a monitor on a growing journal. It must have counted each line a second after it was written. */
 async function follow(rate: number): Promise<FollowedAt> {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bench-" });
   const path = join(folder, "tracker.events");
   const source = new JournalLines();
   using file = Deno.openSync(path, { write: true, create: true });
-  // Made beforehand: what is measured is the reading.
+  // Generated in advance, so that only reading is measured.
   const chunk = source.next(Math.max(1, rate / 10));
   const monitor = new Deno.Command("/usr/bin/time", {
     args: [
@@ -203,9 +203,9 @@ function describe(
   return [
     `## Counting a journal\n`,
     `${withThousands(megabytes)} MB, ${withThousands(lines)} lines of real orders, ${ROUNDS} ` +
-    `rounds, medians. The monitor counts what it shows: totals, partitions, errors, revenue, products, customers.\n`,
+    `rounds, medians. The monitor also computes totals, partitions, errors, revenue, products, and customers.\n`,
     table(
-      ["", "seconds", "monitor's time to it", "CPU seconds", "peak MiB"],
+      ["", "seconds", "monitor's time / this", "CPU seconds", "peak MiB"],
       [...counted].map(([name, rounds]) => [
         name,
         (seconds.get(name) ?? NaN).toFixed(2),
@@ -214,10 +214,10 @@ function describe(
         median(rounds.map(({ peakMiB }) => peakMiB)).toFixed(0),
       ]),
     ),
-    `\nFollowing a journal that grows for ${FOLLOW_SECONDS} s, with \`--json --interval 500ms\`; counted is what the ` +
-    `monitor said at most a second after the last line:\n`,
+    `\nFollowing a journal that grows for ${FOLLOW_SECONDS} s, with \`--json --interval 500ms\`. The counted lines are ` +
+    `those in the monitor's last output, at most a second after the last line:\n`,
     table(
-      ["lines/s", "written", "counted", "% of a core, start included"],
+      ["lines/s", "written", "counted", "% of a core, with start-up"],
       followed.map(({ rate, written, received, corePercent }) => [
         withThousands(rate),
         withThousands(written),

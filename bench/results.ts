@@ -1,5 +1,5 @@
 /**
- * `bench/RESULTS.md`: one section for each benchmark, replaced by its next run.
+ * Updates `bench/RESULTS.md`, which has one section per benchmark. Each run replaces its section.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { join } from "node:path";
 
 const PATH = join(import.meta.dirname ?? ".", "RESULTS.md");
 const TITLE =
-  "# Results\n\nWritten by `deno task bench`; each section is of one run, on the machine that it names.\n";
+  "# Results\n\nWritten by `deno task bench`; each section is from one run on the machine that it names.\n";
 
-/** Writes a benchmark's section, with what the machine was. */
+/** Writes a benchmark's section, with a description of the machine. */
 export async function writeSection(name: string, markdown: string): Promise<void> {
   const begin = `<!-- ${name}: begin -->`;
   const end = `<!-- ${name}: end -->`;
@@ -32,13 +32,13 @@ function describeMachine(): string {
     `${Deno.build.arch}, Deno ${Deno.version.deno}; broker on the same machine.`;
 }
 
-/** The middle one, the upper of two. */
+/** Returns the median; of an even number of values, the upper of the two middle ones. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
-/** A table in Markdown. */
+/** Returns a Markdown table. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");

@@ -1,5 +1,5 @@
 /**
- * How fast `tracker search` finds records, beside `grep -F` on the same files in the same round.
+ * Measures how fast `tracker search` finds records, compared with `grep -F` on the same files in the same round.
  *
  *     deno task bench search
  *     deno task bench search --megabytes 300
@@ -30,7 +30,7 @@ const STARTED_MS = Date.UTC(2026, 0, 1);
 export async function main(args: string[]): Promise<void> {
   const megabytes = amountOf(args, {
     benchmark: "search",
-    description: "Searches a journal in several ways, beside grep.",
+    description: "Searches a journal with several queries, and with grep.",
     option: "megabytes",
     meaning: "size of the journal in MB",
     initial: 1_000,
@@ -57,7 +57,7 @@ interface Last {
   readonly count: number;
 }
 
-/** Writes orders of the shop, 10 ms apart, by the journal itself. Returns the last one. */
+/** Writes orders of the shop, 10 ms apart, with the real journal. Returns the last one. */
 async function writeJournal(
   directory: string,
   bytes: number,
@@ -121,7 +121,7 @@ async function writeJournal(
   };
 }
 
-interface Way {
+interface Contender {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -136,31 +136,37 @@ async function searchAll(
 ): Promise<ReadonlyMap<string, readonly Measured[]>> {
   const { orderId, offset, timestampMs } = last;
   const tracker = [Deno.execPath(), ...await argsOfTask("tracker")];
-  const way = (name: string, logs: string, ...criteria: readonly string[]): Way => ({
+  const searchBy = (name: string, logs: string, ...criteria: readonly string[]): Contender => ({
     name,
     command: tracker[0] ?? "",
     args: [...tracker.slice(1), "search", "--logs", logs, ...criteria],
   });
   const since = new Date(timestampMs - 90).toISOString();
-  const ways: readonly Way[] = [
+  const contenders: readonly Contender[] = [
     {
       name: "grep -F, an id",
       command: "sh",
       args: ["-c", `grep -hF ${orderId} '${plain}'/tracker.events*`],
     },
-    way("search TEXT, an id", plain, orderId),
-    way("search --order-id", plain, "--order-id", orderId),
-    way("search --where, a text", plain, "--where", 'items[*].item_id == "ITEM-00499"', "--count"),
-    way("search --offset", plain, "--offset", `0:${offset}`),
-    way("search --since, the last ten", plain, "--since", since),
-    way("search --order-id, archives", compressed, "--order-id", orderId),
-    way("search --offset, archives", compressed, "--offset", "0:1000"),
-    way("start alone (--help)", plain, "--help"),
+    searchBy("search TEXT, an id", plain, orderId),
+    searchBy("search --order-id", plain, "--order-id", orderId),
+    searchBy(
+      "search --where, a text",
+      plain,
+      "--where",
+      'items[*].item_id == "ITEM-00499"',
+      "--count",
+    ),
+    searchBy("search --offset", plain, "--offset", `0:${offset}`),
+    searchBy("search --since, the last ten", plain, "--since", since),
+    searchBy("search --order-id, archives", compressed, "--order-id", orderId),
+    searchBy("search --offset, archives", compressed, "--offset", "0:1000"),
+    searchBy("start-up only (--help)", plain, "--help"),
   ];
-  const results = new Map(ways.map(({ name }) => [name, [] as Measured[]]));
+  const results = new Map(contenders.map(({ name }) => [name, [] as Measured[]]));
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const { name, command, args } of ways) {
-      // Exit code 1: nothing was found.
+    for (const { name, command, args } of contenders) {
+      // Exit code 1 means that nothing was found.
       const accepting = ["-c", `"$@"; code=$?; [ $code -le 1 ]`, "sh", command, ...args];
       const measured = await measure("sh", accepting);
       results.get(name)?.push(measured);
@@ -176,7 +182,7 @@ function describe(
 ): string {
   const medianOf = (name: string, figure: (measured: Measured) => number) =>
     median((results.get(name) ?? []).map(figure));
-  const start = medianOf("start alone (--help)", ({ cpuSeconds }) => cpuSeconds);
+  const start = medianOf("start-up only (--help)", ({ cpuSeconds }) => cpuSeconds);
   const grep = medianOf("grep -F, an id", ({ cpuSeconds }) => cpuSeconds);
   const rows = [...results.keys()].map((name) => {
     const cpuSeconds = medianOf(name, (each) => each.cpuSeconds);
@@ -194,9 +200,9 @@ function describe(
     `${withThousands(megabytes)} MB, ${
       withThousands(lines)
     } lines of real orders in segments of 128 MB, ${ROUNDS} rounds, ` +
-    "medians; the file cache is warm. The id is that of the last order. The ratio is of CPU seconds, " +
-    "on which other programs on the machine have the least influence.",
+    "medians, warm file cache. The id is that of the last order. The ratio is of CPU seconds without the start-up, " +
+    "because other programs on the machine affect CPU time the least.",
     "",
-    table(["", "seconds", "CPU seconds", "less the start, to grep's", "peak MiB"], rows),
+    table(["", "seconds", "CPU seconds", "ratio to grep", "peak MiB"], rows),
   ].join("\n");
 }

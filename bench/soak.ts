@@ -1,5 +1,5 @@
 /**
- * A soak, its figures kept.
+ * Runs a soak and records its figures.
  *
  *     deno task bench soak
  *     deno task bench soak --minutes 60
@@ -20,7 +20,7 @@ export async function main(args: string[]): Promise<void> {
   const result = await soak(settings);
   if (result === undefined) return;
   await writeSection("soak", describe(result, settings));
-  if (!soakHolds(result)) throw new Error("the soak does not hold: its figures say where");
+  if (!soakHolds(result)) throw new Error("the soak failed: see its figures");
 }
 
 function describe(result: SoakResult, { minutes, rate, rotate }: SoakSettings): string {
@@ -29,9 +29,9 @@ function describe(result: SoakResult, { minutes, rate, rotate }: SoakSettings): 
   return [
     `## Soak: ${minutes} minutes`,
     "",
-    `${rate} orders a second; the tracker closes a segment at ${rotate} and compresses it, the ` +
-    `monitor follows with --json. ${samples} samples of each program. Growth is from the first ` +
-    `third to the last, by medians, of what follows a warm-up of ${
+    `${rate} orders per second; the tracker closes a segment at ${rotate} and compresses it, and the ` +
+    `monitor follows with --json. ${samples} samples of each program. Growth is the difference of the medians of ` +
+    `the first and the last third, after a warm-up of ${
       Math.round(WARM_UP_SHARE * 100)
     } % of the run.`,
     "",

@@ -72,7 +72,7 @@ async function main(args: string[]): Promise<number> {
   return EXIT_OK;
 }
 
-/** The broker is useful even if this fails. */
+/** Creates the topics. A failure is only reported, because the broker is useful without them. */
 async function createProgramTopics({ address }: EnsuredBroker): Promise<void> {
   const [first = ""] = address.split(",");
   try {

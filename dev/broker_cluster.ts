@@ -1,6 +1,6 @@
 /**
- * Runs several Kafka brokers on this machine as one cluster: each is broker and controller, and has every record. One
- * can be down while the others continue.
+ * Runs several Kafka brokers on this machine as one cluster. Each is broker and controller and stores every record,
+ * so one can be down while the others continue.
  *
  *     DATA/node-1/  DATA/node-2/  DATA/node-3/     each as in `broker_process.ts`
  *

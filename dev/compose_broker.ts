@@ -18,7 +18,7 @@ export interface ComposeBroker {
   stop(): Promise<void>;
 }
 
-/** Returns whether a Docker engine and `docker compose` are available. */
+/** Reports whether a Docker engine and `docker compose` are available. */
 export async function composeAnswers(): Promise<boolean> {
   const engine = await docker(["info", "--format", "{{.ServerVersion}}"], {
     signal: AbortSignal.timeout(ENGINE_TIMEOUT_MS),

@@ -1,6 +1,6 @@
 /**
- * Creates topics with one request of Kafka's protocol and no client, so that the development broker needs no more
- * permissions than for its start.
+ * Creates topics with one request of Kafka's protocol and without a client, so that the development broker needs no
+ * more permissions than to start.
  *
  * CreateTopics v4: https://kafka.apache.org/protocol#The_Messages_CreateTopics
  *

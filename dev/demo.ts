@@ -25,7 +25,7 @@ import {
 } from "../lib/cli/cli.ts";
 import { listenForShutdown } from "../lib/shutdown.ts";
 import { hasPersonAtTerminal, printErrorLine, printLine, styled } from "../lib/terminal.ts";
-import { type ChaosStage, makeTroubles, startChaosStage } from "./demo/chaos.ts";
+import { type ChaosStage, injectFaults, startChaosStage } from "./demo/chaos.ts";
 import { describeProof, proofHolds } from "./demo/proof.ts";
 import { runPipeline } from "./demo/pipeline.ts";
 import { chaosSite, type DemoSite, demoSite } from "./demo/site.ts";
@@ -57,7 +57,7 @@ async function main(args: string[]): Promise<number> {
   const { orders, rate, bad, chaos, seed = randomSeed() } = parseOptions(args);
   requireUnix("the demo");
   using shutdown = listenForShutdown({
-    onFirst: sayThatItStops,
+    onFirst: announceStop,
     onSecond: () => printErrorLine("exited immediately: no proof"),
   });
 
@@ -85,7 +85,7 @@ async function main(args: string[]): Promise<number> {
       onQuit: () => {
         if (shutdown.requested.aborted) return;
         shutdown.request("the user quit");
-        sayThatItStops();
+        announceStop();
       },
     });
     if (stage) view.line(`chaos     repeat with --seed ${seed}`);
@@ -98,7 +98,7 @@ async function main(args: string[]): Promise<number> {
       stop: shutdown.requested,
       ...(stage && {
         meanwhile: ({ killTracker, startTracker, untilFlowing }) =>
-          makeTroubles({
+          injectFaults({
             stage,
             seed,
             killTracker,
@@ -155,7 +155,7 @@ function randomSeed(): number {
   return Math.floor(Math.random() * 1_000_000);
 }
 
-function sayThatItStops(): void {
+function announceStop(): void {
   printErrorLine("stopping cleanly; press again to exit immediately");
 }
 

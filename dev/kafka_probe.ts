@@ -22,7 +22,7 @@ const LENGTH_BYTES = 4;
 const ANSWER_BYTES_MAX = 1_000_000;
 
 /**
- * Returns whether a Kafka broker answers at the address within `timeoutMs`. Never throws because of the network. A
+ * Reports whether a Kafka broker answers at the address within `timeoutMs`. Never throws because of the network. A
  * broker that requires TLS does not answer here.
  *
  * @throws {SyntaxError} if the address is not `host:port`.
@@ -33,7 +33,7 @@ export async function answersKafka(address: string, timeoutMs: number): Promise<
 }
 
 /**
- * Returns whether the broker at the address is usable: it answers, and the controller has accepted it, so its
+ * Reports whether the broker at the address is usable: it answers, and the controller has accepted it, so its
  * metadata lists it. After a start, this happens a moment later than {@link answersKafka}. A broker that requires
  * SASL closes the connection instead of answering.
  *

@@ -23,13 +23,16 @@ interface Compiler {
   ): Promise<{ readonly error: Error | null; readonly stderr: { toString(): string } }>;
 }
 
-/** Not a literal where it is imported: the compiler's own types would change those of arrays, in the whole program. */
+/**
+ * A variable rather than a literal in `import()`, because the compiler's global types would change those of the whole
+ * program.
+ */
 const COMPILER: string = "assemblyscript/asc";
 const FOLDER = join(import.meta.dirname ?? ".", "..", "lib", "kernel");
-/** In pages of 64 KiB: what `assembly/memory.ts` lays out. */
+/** Pages of 64 KiB that `assembly/memory.ts` needs. */
 const MEMORY_PAGES = "197";
 
-/** Returns the module's bytes. The same source gives the same bytes everywhere. */
+/** Returns the module's bytes. The build is reproducible. */
 export async function buildKernel(): Promise<Uint8Array<ArrayBuffer>> {
   const { main: compile }: Compiler = await import(COMPILER);
   const written = new Map<string, string | Uint8Array>();

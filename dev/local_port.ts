@@ -32,7 +32,7 @@ export function freePort(): number {
   throw new Error(`none of ${ATTEMPTS_MAX} ports from ${PORT_MIN} to ${PORT_MAX} was free`);
 }
 
-/** Returns whether a program could listen on this port of the loopback address now. */
+/** Reports whether a program could listen on this port of the loopback address now. */
 export function isPortFree(port: number): boolean {
   try {
     Deno.listen({ hostname: LOOPBACK, port }).close();
@@ -59,7 +59,7 @@ export function parseAddress(address: string): HostAndPort {
   return { hostname, port };
 }
 
-/** Returns whether this name refers to a broker listening on {@link LOOPBACK}. */
+/** Reports whether this name refers to a broker listening on {@link LOOPBACK}. */
 export function isLocal(hostname: string): boolean {
   return LOCAL_HOSTNAMES.has(hostname.toLowerCase());
 }

@@ -40,7 +40,7 @@ export async function embeddedPackages(): Promise<readonly string[]> {
     if (found.has(id)) return;
     found.add(id);
     for (const name of lock.npm[id]?.dependencies ?? []) {
-      // A dependency has its version only where there are several.
+      // The lock file names a dependency's version only if there are several.
       const [dependency] = lock.npm[name] !== undefined
         ? [name]
         : Object.keys(lock.npm).filter((each) => nameOf(each) === name);

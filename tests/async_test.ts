@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { coalesced } from "../lib/async.ts";
 
-Deno.test("coalesced() never overlaps two runs, and answers each call from a run that began after it", async () => {
+Deno.test("coalesced() never overlaps two runs, and each call resolves with a run that began after it", async () => {
   let running = 0;
   let runs = 0;
   const ask = coalesced(async () => {

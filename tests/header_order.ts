@@ -1,5 +1,5 @@
 /**
- * Has kafkajs keep the order of a record's headers, where a test reads a topic by other means than the product's.
+ * Keeps the order of a record's headers when a test reads a topic with kafkajs's own consumer.
  *
  * @module
  */
@@ -13,13 +13,13 @@ interface DecodedHeader {
 }
 
 interface Decoder {
-  /** Used for headers alone. */
+  /** Reads only headers here. */
   readVarIntArray(reader: (decoder: unknown) => DecodedHeader): DecodedHeader[];
 }
 
 /**
- * Has kafkajs's consumers name each header by its place, as `0:key`, until it is disposed of. By itself kafkajs makes
- * an object of them, in which their order is lost where a key repeats or looks like a number.
+ * Makes kafkajs's consumers name each header by its position, as `0:key`, until it is disposed of. Otherwise kafkajs
+ * returns an object, which loses the order of repeated or numeric keys.
  */
 export function headersByPlace(): Disposable {
   const { prototype } = decoderModule as unknown as { prototype: Decoder };
@@ -35,7 +35,7 @@ export function headersByPlace(): Disposable {
   };
 }
 
-/** The headers of a message that was read under {@link headersByPlace}, in their order. */
+/** Returns the headers of a message that was read under {@link headersByPlace}, in order. */
 export function orderedHeaders(
   headers: IHeaders = {},
 ): readonly (readonly [key: string, value: Uint8Array | null])[] {

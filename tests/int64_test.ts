@@ -24,7 +24,6 @@ const TIMESTAMPS = [
   2n ** 60n + 3n,
 ];
 
-/** A topic that accepts a record of any time. */
 async function createSiteWithoutTimeBounds(): Promise<Awaited<ReturnType<typeof createSite>>> {
   const site = await createSite({ partitions: 0 });
   await withAdmin(site, (admin) =>
@@ -46,7 +45,7 @@ async function linesOfKcat(broker: string, topic: string): Promise<readonly stri
   return new TextDecoder().decode(stdout).trim().split("\n");
 }
 
-Deno.test("timestamps of 64 bits are exact from the producer to the topic, the journal line, and back", async () => {
+Deno.test("64-bit timestamps stay exact from the producer to the topic, to the journal line, and back", async () => {
   await using site = await createSiteWithoutTimeBounds();
   const connection = { brokers: [site.broker], clientId: "test" };
   const producer = new ReliableProducer(connection);
@@ -84,12 +83,12 @@ Deno.test("timestamps of 64 bits are exact from the producer to the topic, the j
   }
 });
 
-Deno.test("timestampFromJson() takes 64-bit integers, and nothing else", () => {
+Deno.test("timestampFromJson() accepts only 64-bit integers", () => {
   for (const timestamp of [...TIMESTAMPS, -(2n ** 63n)]) {
     const read = timestampFromJson(JSON.parse(timestampJson(timestampOf(timestamp))));
     assert.deepEqual(read, timestampOf(timestamp));
   }
-  // What earlier versions wrote beyond 2^53: the nearest number.
+  // Earlier versions wrote timestamps beyond 2^53 as the nearest number.
   assert.deepEqual(timestampFromJson(9007199254740994), { timestampMs: 9007199254740994 });
   for (
     const wrong of ["", "1.5", "01", "+1", "-", "9223372036854775808", "x", 1.5, NaN, null, true]

@@ -1,10 +1,10 @@
 /**
- * A clock that a test can put forward, so that code that waits 45 s is tested at once:
+ * A clock that a test can move forward, so that code that waits 45 s is tested at once:
  *
  *     using clock = new JumpingClock();
- *     clock.jump(45_000);   // all timers that are due by then fire, as after a machine's sleep
+ *     clock.jump(45_000);   // fires all timers that are due by then, as after the machine slept
  *
- * Between jumps it runs at the usual speed, or stands still once it is frozen: a slow machine makes nothing late.
+ * Between jumps it runs at normal speed, or stands still once frozen, so that a slow machine makes nothing late.
  *
  * @module
  */
@@ -14,7 +14,7 @@ type Timer = ReturnType<typeof setTimeout>;
 interface Waiting {
   readonly callback: () => void;
   dueAtMs: number;
-  /** Undefined for one that fires once. */
+  /** Undefined for a timer that fires once. */
   readonly intervalMs: number | undefined;
   timer: Timer;
 }
@@ -32,10 +32,10 @@ export class JumpingClock implements Disposable {
     dateNow: Date.now,
     performanceNow: performance.now.bind(performance),
   };
-  /** By the timer that the code was given. */
+  /** The timers by the id that the code under test received. */
   readonly #waiting = new Map<Timer, Waiting>();
   #aheadMs = 0;
-  /** When it was frozen, in real time; undefined while it runs. */
+  /** The real time at which the clock was frozen; undefined while it runs. */
   #frozenAtMs: number | undefined;
 
   constructor() {
@@ -53,13 +53,13 @@ export class JumpingClock implements Disposable {
     });
   }
 
-  /** From now on time passes by jumps alone. */
+  /** Stops the clock; from now on time passes by jumps only. */
   freeze(): void {
     this.#frozenAtMs ??= this.#real.performanceNow();
     for (const { timer } of this.#waiting.values()) this.#real.clearTimeout(timer);
   }
 
-  /** Puts the clock forward and fires, in order, what is due by then; an interval fires once. */
+  /** Moves the clock forward and fires, in order, the timers that are due by then; an interval fires once. */
   jump(ms: number): void {
     this.#aheadMs += ms;
     const nowMs = performance.now();
@@ -70,8 +70,8 @@ export class JumpingClock implements Disposable {
   }
 
   /**
-   * Polls until the condition holds, and puts the clock forward by a little each time: by so little that an
-   * answer over a socket does not come late.
+   * Polls until the condition holds, moving the clock forward slightly each time. The steps are so small that an
+   * answer over a socket does not appear late.
    */
   async jumpUntil(what: string, condition: () => boolean): Promise<void> {
     for (let jump = 0; !condition(); jump++) {
@@ -92,7 +92,7 @@ export class JumpingClock implements Disposable {
     { callback, ms, isRepeated }: { callback: () => void; ms: number; isRepeated: boolean },
   ): Timer {
     const dueAtMs = performance.now() + ms;
-    // The object that is returned can be unref'd and turned into a number, as any other.
+    // Like any other timer, the returned object can be unref'd and converted to a number.
     const timer = this.#real.setTimeout(() => this.#fire(timer), ms);
     if (this.#frozenAtMs !== undefined) this.#real.clearTimeout(timer);
     this.#waiting.set(timer, {

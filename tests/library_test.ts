@@ -5,10 +5,10 @@ import { pathToFileURL } from "node:url";
 const PROJECT = join(import.meta.dirname ?? ".", "..");
 const CONFIG = join(PROJECT, "deno.json");
 
-/** The type of an order is not written down twice: what it is derived from is no part of the library. */
+/** The schema types that `Order` is derived from are deliberately not exported. */
 const DERIVED_FROM_SCHEMA = /public type 'Order' references private type '(ORDER_SCHEMA|Static)'/;
 
-Deno.test("everything that mod.ts exports is documented, with the types that it names", async () => {
+Deno.test("everything that mod.ts exports is documented, including the types that it refers to", async () => {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["doc", "--lint", "mod.ts"],
     cwd: PROJECT,
@@ -21,7 +21,7 @@ Deno.test("everything that mod.ts exports is documented, with the types that it 
   assert.ok(code === 0 || code === 1);
 });
 
-Deno.test("mod.ts exports what others build on", async () => {
+Deno.test("mod.ts exports the public API", async () => {
   const exported = Object.keys(await import("../mod.ts"));
   for (
     const name of [
@@ -39,7 +39,7 @@ Deno.test("mod.ts exports what others build on", async () => {
   }
 });
 
-/** What another program of the same process shares with us. */
+/** Prints the properties of kafkajs's shared prototypes that importing mod.ts changes. */
 const SHARED_WITH_OTHERS = `
 const paths = ["network/connection", "network/requestQueue/index", "network/connectionPool",
   "consumer/consumerGroup", "protocol/encoder", "protocol/decoder", "broker/index", "cluster/index"];
@@ -58,7 +58,7 @@ const differing = after.flatMap((properties, index) => properties
 console.log(JSON.stringify(differing), shared.length, Object.keys(mod).length > 0);
 `;
 
-Deno.test("importing mod.ts changes nothing that another user of kafkajs has", async () => {
+Deno.test("importing mod.ts does not change kafkajs for other users in the same process", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-import-" });
   try {
     const path = join(folder, "import.ts");
@@ -74,7 +74,7 @@ Deno.test("importing mod.ts changes nothing that another user of kafkajs has", a
   }
 });
 
-Deno.test("the example in a module's documentation runs, and prints what it says", async (t) => {
+Deno.test("the example in each module's documentation runs and prints the documented output", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-example-" });
   const deno = async (...args: readonly string[]) => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -106,7 +106,7 @@ Deno.test("the example in a module's documentation runs, and prints what it says
   }
 });
 
-/** The module's first example, its imports made whole. */
+/** Returns the module's first example, with absolute import paths. */
 function exampleOf(path: string): string {
   const [, example] = /^ \* ```ts\n(.*?)^ \* ```/ms.exec(Deno.readTextFileSync(path)) ?? [];
   assert.ok(example !== undefined, `${path} has an example`);

@@ -1,10 +1,10 @@
 /**
- * A real broker that the tests of all files share, each with topics and groups of its own.
+ * A real broker that the tests of all files share, each with its own topics and groups.
  *
  *     const broker = await liveBroker();
  *
- * To be awaited at the top of the file: a process that began outside every test is no leak of a test. A test that
- * kills or stops its broker, or needs other settings, starts one of its own (`faults/fault_site.ts`).
+ * Await it at the top of the file: a process started outside every test is not reported as a leak. A test that kills
+ * or stops its broker, or needs other settings, starts its own (`faults/fault_site.ts`).
  *
  * @module
  */
@@ -12,29 +12,32 @@
 import { join } from "node:path";
 import { listsBroker } from "../dev/kafka_probe.ts";
 
-/** The files of a test run, in threads of their own, share the process: its environment holds the address. */
+/**
+ * The variable that holds the broker's address: the files of a test run are threads of one process, and share its
+ * environment.
+ */
 const SHARED_BROKER = "ORDERFLOW_SHARED_BROKER";
-/** One file at a time asks for the broker, so that it is started once. */
+/** The folder of the lock that lets one file at a time ask for the broker, so that it is started only once. */
 const LOCKS = join(import.meta.dirname ?? ".", "..", ".kafka");
 const PROBE_TIMEOUT_MS = 5_000;
 const DELETE_ATTEMPTS_MAX = 50;
 
 export interface LiveBroker {
-  /** `host:port`, or several with commas when `KAFKA_TEST_BROKER` has them. */
+  /** `host:port`, or a comma-separated list if `KAFKA_TEST_BROKER` has one. */
   readonly address: string;
 }
 
 let found: Promise<LiveBroker> | undefined;
 
 /**
- * The broker that `KAFKA_TEST_BROKER` names, else one that is started with the first file that asks, on a free port
- * and in a temporary folder, and ended with the test run. The same one for every call.
+ * Returns the broker that `KAFKA_TEST_BROKER` names. Otherwise the first call starts one on a free port with a
+ * temporary folder, and it ends with the test run. Every call returns the same broker.
  */
 export function liveBroker(): Promise<LiveBroker> {
   return found ??= findOrStart();
 }
 
-/** A name for a topic or a group that no other test has. */
+/** Returns a topic or group name that no other test uses. */
 export function uniqueName(prefix: string): string {
   return `${prefix}-${crypto.randomUUID().slice(0, 8)}`;
 }
@@ -46,7 +49,7 @@ async function findOrStart(): Promise<LiveBroker> {
   await Deno.mkdir(LOCKS, { recursive: true });
   using lock = await Deno.open(join(LOCKS, "tests.lock"), { create: true, write: true });
   await lock.lock(true);
-  // A test run that was started by a test has a broker of its own.
+  // A test run that was started by a test gets its own broker.
   const [pid, shared] = (Deno.env.get(SHARED_BROKER) ?? "").split(" ");
   if (shared && pid === String(Deno.pid) && await listsBroker(shared, PROBE_TIMEOUT_MS)) {
     return { address: shared };
@@ -62,7 +65,7 @@ async function startShared(): Promise<string> {
     args: ["run", "--quiet", "--no-check", "--no-prompt", "--allow-all", script],
     stdin: "null",
     stdout: "piped",
-    detached: true, // out of Ctrl-C's reach: it ends after the tests
+    detached: true, // not reached by Ctrl-C: the broker ends after the tests
   }).spawn();
   program.unref();
   let output = "";
@@ -70,7 +73,7 @@ async function startShared(): Promise<string> {
     output += text;
     if (output.endsWith("\n")) return output.trim();
   }
-  throw new Error("the tests' broker cannot be started, its reason is above");
+  throw new Error("cannot start the tests' broker, see the reason above");
 }
 
 export function killSync(pid: number): void {

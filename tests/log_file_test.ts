@@ -13,7 +13,7 @@ async function withFolder(test: (folder: string) => void): Promise<void> {
   }
 }
 
-Deno.test("LogFile rotates within its bound, keeps five older files, and creates each of them for its owner alone", () =>
+Deno.test("LogFile limits its size, keeps five rotated files, and creates each file readable by its owner only", () =>
   withFolder((folder) => {
     const log = new LogFile(join(folder, "tracker.log"), { bytesMax: 250 });
     for (let index = 0; index < 20; index++) log.append(LINE);
@@ -30,7 +30,7 @@ Deno.test("LogFile rotates within its bound, keeps five older files, and creates
     }
   }));
 
-Deno.test("LogFile goes on in a file that is there, and after one that was removed", () =>
+Deno.test("LogFile appends to an existing file, and continues after its file was removed", () =>
   withFolder((folder) => {
     const path = join(folder, "tracker.log");
     Deno.writeTextFileSync(path, LINE.repeat(2));
@@ -38,7 +38,7 @@ Deno.test("LogFile goes on in a file that is there, and after one that was remov
     log.append(LINE);
     assert.equal(Deno.statSync(`${path}.1`).size, 200);
     Deno.removeSync(path);
-    log.append(LINE); // to the file without a name
+    log.append(LINE); // to the file that has been removed
     log.append(LINE);
     log.close();
     assert.equal(Deno.readTextFileSync(path), LINE);

@@ -13,7 +13,7 @@ function recordOf(message: string): LogRecord {
   };
 }
 
-Deno.test("of many lines about single dead letters a second's first are shown, and how many more there were", () => {
+Deno.test("limitedSink() shows the first limited lines of each second, then how many it left out", () => {
   const shown: string[] = [];
   let nowMs = 0;
   {

@@ -5,9 +5,9 @@ const ATTEMPTS_MAX = 5;
 
 /**
  * Starts brokers on free ports. A broker takes seconds to listen, and tests run side by side, so another program may
- * have taken a port by then: others are tried.
+ * take a port in the meantime; then other ports are tried.
  *
- * @throws as `start` does, of the last attempt.
+ * @throws the error of the last attempt.
  */
 export async function onFreePorts<Started>(
   count: number,

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { startBrokerProcess } from "../dev/broker_process.ts";
 import { onFreePorts } from "./on_free_ports.ts";
 
-Deno.test("onFreePorts() tries other ports where one of them was taken meanwhile, and gives up in the end", async () => {
+Deno.test("onFreePorts() tries other ports if one was taken in the meantime, and gives up eventually", async () => {
   const dataDir = join(Deno.makeTempDirSync({ prefix: "orderflow-ports-" }), "unused");
   const tried: number[] = [];
-  // Another program may take the port itself: the test holds one of its own.
+  // The test occupies a port itself, so that no other program can.
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const startOnTaken = async (port = 0) => {
     tried.push(port);

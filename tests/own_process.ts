@@ -1,6 +1,6 @@
 /**
- * Code in a process of its own: test files run side by side in one process, which has one environment, one memory,
- * and one table of open files.
+ * Runs code in a separate process, because test files run side by side in one process that has a single environment,
+ * memory, and table of open files.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..");
 
-/** Prepares TypeScript, a module whose relative imports begin at the project's folder. */
+/** Prepares a TypeScript module whose relative imports are resolved against the project's folder. */
 export function ownProcess(
   code: string,
   options: Omit<Deno.CommandOptions, "args" | "cwd"> = {},
@@ -21,7 +21,6 @@ export function ownProcess(
   });
 }
 
-/** Runs the code to its end and returns what it printed. */
 export async function outputOfOwnProcess(code: string): Promise<string> {
   const { success, stdout, stderr } = await ownProcess(code).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));

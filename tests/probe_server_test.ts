@@ -20,7 +20,6 @@ async function ask(port: number): Promise<unknown> {
   return await response.json();
 }
 
-/** Sends text and returns all that comes back. */
 async function exchange(port: number, text: string): Promise<string> {
   using connection = await Deno.connect({ hostname: LOOPBACK, port });
   await connection.write(new TextEncoder().encode(text));
@@ -28,7 +27,7 @@ async function exchange(port: number, text: string): Promise<string> {
   return await new Response(connection.readable).text();
 }
 
-/** A client that asks for half of something, and whether the server has hung up on it. */
+/** Opens a connection and sends half a request; reports whether the server has closed it. */
 async function halfOpen(port: number) {
   const connection = await Deno.connect({ hostname: LOOPBACK, port });
   await connection.write(new TextEncoder().encode("GET /live HTTP/1.1\r\nhost: "));
@@ -37,7 +36,7 @@ async function halfOpen(port: number) {
   return client;
 }
 
-Deno.test("ProbeServer answers while 1,200 clients leave their requests half-open, and keeps 64 of them at most", async () => {
+Deno.test("ProbeServer answers while 1,200 clients leave their requests half-open, and keeps at most 64 of them", async () => {
   await using server = serve();
   const { port } = server;
   const clients: Awaited<ReturnType<typeof halfOpen>>[] = [];
@@ -54,7 +53,7 @@ Deno.test("ProbeServer answers while 1,200 clients leave their requests half-ope
   assert.deepEqual(await ask(port), { path: "/live" });
 });
 
-Deno.test("ProbeServer hangs up on a request that takes too long, and on one that is too large", async () => {
+Deno.test("ProbeServer closes connections whose request takes too long or is too large", async () => {
   await using server = serve({ requestTimeoutMs: 50 });
   const slow = await halfOpen(server.port);
   await until("it is closed", () => slow.isClosed);
@@ -64,7 +63,7 @@ Deno.test("ProbeServer hangs up on a request that takes too long, and on one tha
   assert.match(await exchange(patient.port, large), /^HTTP\/1\.1 400 /);
 });
 
-Deno.test("ProbeServer answers one well-formed request per connection, and no other text", async () => {
+Deno.test("ProbeServer answers one well-formed request per connection, and nothing else", async () => {
   await using server = serve();
   const { port } = server;
   const request = "GET /live?x HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -79,7 +78,7 @@ Deno.test("ProbeServer answers one well-formed request per connection, and no ot
   }
 });
 
-Deno.test("ProbeServer opens its port again when it fails, and says so once", async () => {
+Deno.test("ProbeServer reopens its port after a failure, and reports the failure once", async () => {
   const events: string[] = [];
   let failing: Deno.TcpListener | undefined;
   let port = 0;
@@ -93,14 +92,14 @@ Deno.test("ProbeServer opens its port again when it fails, and says so once", as
     onRecovery: () => events.push("recovered"),
   });
   port = server.port;
-  failing?.close(); // an accept that waits then throws
+  failing?.close(); // a pending accept then throws
   await until("it failed", () => events.includes("failed"));
   await until("it answers again", () => ask(port).then(() => true, () => false));
   assert.deepEqual(events, ["failed", "recovered"]);
   assert.equal(refusals, 2);
 });
 
-Deno.test("parseListenAddress() reads a port with or without a host", () => {
+Deno.test("parseListenAddress() accepts a port with or without a host", () => {
   assert.deepEqual(parseListenAddress("8088"), { port: 8088 });
   assert.deepEqual(parseListenAddress("0.0.0.0:8088"), { hostname: "0.0.0.0", port: 8088 });
   assert.deepEqual(parseListenAddress("pod.local:1"), { hostname: "pod.local", port: 1 });

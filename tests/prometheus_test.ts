@@ -6,7 +6,7 @@ import {
   single,
 } from "../lib/prometheus.ts";
 
-Deno.test("formatMetrics() writes help, type, and samples, with label values and help escaped", () => {
+Deno.test("formatMetrics() writes help, type, and samples, with escaped label values and help", () => {
   const text = formatMetrics([
     single("counter", "a_total", { help: "A \\ and\na line.", value: 3 }),
     {
@@ -27,7 +27,7 @@ Deno.test("formatMetrics() writes help, type, and samples, with label values and
   );
 });
 
-Deno.test("formatMetrics() leaves out what is not known, and writes 0 and infinities", () => {
+Deno.test("formatMetrics() omits unknown values, and writes 0 and infinities", () => {
   const samples = [{ labels: { p: 0 }, value: undefined }, { labels: { p: 1 }, value: 0 }];
   assert.equal(
     formatMetrics([
@@ -40,7 +40,7 @@ Deno.test("formatMetrics() leaves out what is not known, and writes 0 and infini
   );
 });
 
-Deno.test("DurationHistogram counts each duration in its bucket and all above, bounds included", () => {
+Deno.test("DurationHistogram counts each duration in its bucket and all higher ones, bounds included", () => {
   const histogram = new DurationHistogram();
   for (const durationMs of [-5, 1, 1.5, 60_000, 60_001, 86_400_000]) histogram.record(durationMs);
   const { samples, type } = histogram.family("latency_seconds", "L.");

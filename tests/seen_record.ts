@@ -1,6 +1,6 @@
 /**
- * A record as a test sees it, in a topic or in a journal, in a form that is compared as a whole: key, value,
- * headers in their order, and timestamp. Nothing here is the product's code.
+ * A record as a test sees it in a topic or a journal, in a form that can be compared as a whole: key, value, headers
+ * in order, and timestamp. It uses none of the product's code.
  *
  * @module
  */
@@ -12,11 +12,13 @@ export interface SeenRecord {
   readonly offset: number;
   /** SHA-256 of the value's bytes, or `null` for a tombstone. */
   readonly valueHash: string | null;
-  /** In base64; `null` where there is none. */
+  /** In base64; `null` if there is no key. */
   readonly key: string | null;
-  /** JSON of a list of `[key, value]`, the value in base64 or null; a text, so that comparing thousands costs little. */
+  /**
+   * JSON of a list of `[key, value]` with values in base64 or null; a string, so that comparing thousands is cheap.
+   */
   readonly headers: string;
-  /** In milliseconds, as a text: a number would round what is past 2^53. */
+  /** In milliseconds, as a string: a number would be rounded beyond 2^53. */
   readonly timestampMs: string;
 }
 
@@ -34,7 +36,7 @@ export interface RecordContents {
   readonly timestampMs: string;
 }
 
-/** The record in the form in which records are compared. */
+/** Returns the record in the form in which records are compared. */
 export function seenRecord(
   { partition, offset, key, value, headers, timestampMs }: RecordContents,
 ): SeenRecord {
@@ -48,7 +50,6 @@ export function seenRecord(
   };
 }
 
-/** The record that a journal's line holds. */
 export function journaledRecord(line: JournalLine): SeenRecord {
   return seenRecord({
     partition: line.kafka_partition,
@@ -60,7 +61,6 @@ export function journaledRecord(line: JournalLine): SeenRecord {
   });
 }
 
-/** The fields in which two records differ. */
 export function differingFields(a: SeenRecord, b: SeenRecord): readonly (keyof SeenRecord)[] {
   const fields = ["valueHash", "key", "headers", "timestampMs"] as const;
   return fields.filter((field) => a[field] !== b[field]);
@@ -77,7 +77,7 @@ function headersIn(
   ]);
 }
 
-/** The bytes of a field, which are in base64 under a name of their own where they are no text. */
+/** Returns the bytes of a field, which are in a separate base64 field if they are not valid text. */
 function bytesIn(fields: Readonly<Record<string, unknown>>, name: string): Uint8Array | null {
   const encoded = fields[`${name}_base64`];
   if (typeof encoded === "string") return Uint8Array.fromBase64(encoded);

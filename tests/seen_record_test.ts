@@ -9,7 +9,6 @@ import { differingFields, journaledRecord, type SeenRecord } from "./seen_record
 
 await liveBroker();
 
-/** The record as the journal has it. */
 function throughJournal(record: KafkaRecord): SeenRecord {
   const writer = new EventWriter();
   writer.write(record, { eventType: "message.received", isText: true, deserialized: true }, {
@@ -18,7 +17,7 @@ function throughJournal(record: KafkaRecord): SeenRecord {
   return journaledRecord(JSON.parse(new TextDecoder().decode(writer.lines)));
 }
 
-/** Ways in which a record can be changed, by the field that the comparison names. */
+/** Changes to a record, by the field that the comparison names. */
 const CHANGES: Readonly<
   Record<string, readonly ((record: KafkaRecord) => Partial<KafkaRecord>)[]>
 > = {
@@ -36,7 +35,7 @@ const CHANGES: Readonly<
   valueHash: [({ value }) => ({ value: new Uint8Array([...value ?? [], 0x20]) })],
 };
 
-Deno.test("the comparison of topic and journal names a key, headers, a time, or a value that differs", async () => {
+Deno.test("differingFields() names the key, headers, timestamp, or value that differs", async () => {
   await using site = await createSite({ partitions: 2 });
   const count = await sendFullRecords(site, { count: 40 });
   const topic = await readTopic(site);

@@ -1,7 +1,7 @@
 /**
- * A broker for the tests of one process: `deno test` runs each file in a thread of its own, which ends with the file,
- * and a process that a thread has started can end with it. So this is a program: it starts the broker, prints its
- * address, and ends it when the process that started it is gone.
+ * A broker for the tests of one process. `deno test` runs each file in a thread that ends with the file, and a
+ * process that a thread has started can end with it. Therefore this is a program: it starts the broker, prints its
+ * address, and stops it when the process that started it is gone.
  *
  *     deno run --allow-all tests/shared_broker.ts
  *
@@ -13,7 +13,7 @@ import { deleteSync, killSync } from "./live_broker.ts";
 import { onFreePorts } from "./on_free_ports.ts";
 
 const WATCH_MS = 200;
-/** For trackers whose sessions end soon: a test that kills one would have to wait 6 s for its partitions. */
+/** Allows short session timeouts: a test that kills a tracker would otherwise wait 6 s for its partitions. */
 const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
 
 const parent = Deno.ppid;

@@ -15,7 +15,7 @@ async function run(scenario: string, stopMs = 200): Promise<readonly [number, st
 }
 
 Deno.test({
-  name: "stop signals within a second are one request, however many and whichever they are",
+  name: "stop signals within a second count as one request, whatever their number and kind",
   ignore,
   async fn() {
     const stopped = (signal: string) => [0, `stopping: ${signal}; stopped: ${signal}`];
@@ -39,7 +39,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a stop signal later than a second after the first forces the exit with code 130",
+  name: "a stop signal more than a second after the first forces the exit with code 130",
   ignore,
   async fn() {
     const runs = await Promise.all([
@@ -56,7 +56,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a terminal that is closed while the program stops does not force it out",
+  name: "closing the terminal while the program stops does not force the exit",
   ignore,
   async fn() {
     assert.deepEqual(
@@ -67,7 +67,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a repeat counts by its arrival: one that a stall held up for over a second forces nothing",
+  name:
+    "a repeated signal counts by its arrival: one delayed by a stall of over a second forces nothing",
   ignore,
   async fn() {
     assert.deepEqual(
@@ -78,7 +79,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a repeat that arrives after the program has stopped does not kill it",
+  name: "a repeated signal after the program has stopped does not kill it",
   ignore,
   async fn() {
     assert.deepEqual(
@@ -89,7 +90,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a signal right after a stop that was requested from inside belongs to it",
+  name: "a signal right after the program requested its own stop does not force the exit",
   ignore,
   async fn() {
     assert.deepEqual(await run("from inside, then a signal"), [0, "stopped: the person left"]);
@@ -100,7 +101,7 @@ function quietly(): ReturnType<typeof listenForShutdown> {
   return listenForShutdown({ onFirst: () => {}, onSecond: () => {} });
 }
 
-Deno.test("orStopped() gives the result of the work, or up with it when a stop is requested", async () => {
+Deno.test("orStopped() returns the result of the work, or undefined when a stop is requested first", async () => {
   const idle = quietly();
   assert.equal(await idle.orStopped(Promise.resolve("done")), "done");
   await assert.rejects(idle.orStopped(Promise.reject(new Error("refused"))), {
@@ -114,7 +115,7 @@ Deno.test("orStopped() gives the result of the work, or up with it when a stop i
   idle[Symbol.dispose]();
 });
 
-Deno.test("unlessStopped() takes a failure of the work for its end when a stop was requested", async () => {
+Deno.test("unlessStopped() ignores a failure of the work once a stop was requested", async () => {
   using shutdown = quietly();
   await assert.rejects(shutdown.unlessStopped(Promise.reject(new Error("refused"))), {
     message: "refused",

@@ -1,6 +1,6 @@
 /**
- * A place for one test on a live broker: a topic, a dead-letter topic, a group and a folder of its own,
- * the programs run there as processes, and what came of it read by other means than the product's own.
+ * The environment of one test on a live broker: its own topic, dead-letter topic, group, and folder. The programs run
+ * there as processes, and the results are read without the product's code.
  *
  * @module
  */
@@ -29,13 +29,10 @@ export interface Site extends AsyncDisposable {
   readonly folder: string;
   readonly logs: string;
   readonly kafka: Kafka;
-  /** Starts a program with this site's broker and topics; it is killed with the site. */
+  /** Starts a program with this site's broker and topics; it is killed when the site is disposed of. */
   start(name: ProgramName, args?: readonly string[]): Promise<Program>;
-  /** Runs a program to its end and returns its exit code and output. */
   run(name: ProgramName, args?: readonly string[]): Promise<Ended>;
-  /** Deletes the topic and creates another of its name. */
   createTopicAgain(): Promise<void>;
-  /** The journal's lines, parsed. */
   journal(logs?: string): Promise<readonly JournalLine[]>;
 }
 
@@ -47,13 +44,13 @@ export interface Ended {
 
 export interface SiteOptions {
   readonly partitions?: number;
-  /** `host:port`; the suite's own broker where it is left out. */
+  /** `host:port`; defaults to the shared broker of the tests. */
   readonly broker?: string;
-  /** Topic, group and `--logs` folder are named as this one's; the folder goes with it. */
+  /** A site whose topic, group, and `--logs` folder names are used here too; the folder is deleted with this one. */
   readonly namesakeOf?: Site;
-  /** Another address of it, for the programs. */
+  /** Another address of the broker, for the programs. */
   readonly programs?: string;
-  /** The programs' environment. */
+  /** The environment variables of the programs. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -128,7 +125,6 @@ function usualArgs(
 
 type Admin = ReturnType<Site["kafka"]["admin"]>;
 
-/** Does something as an operator would. */
 export async function withAdmin<Result>(
   { kafka }: Pick<Site, "kafka">,
   work: (admin: Admin) => Promise<Result>,
@@ -150,10 +146,10 @@ async function createTopic(
 }
 
 /**
- * Creates topics, and waits until every partition has a leader that takes requests: a request to several partitions of
- * which one is not there yet is sent again as a whole by kafkajs, and its records are then there twice. kafkajs's own
- * wait can fail for a topic that was just created: the broker that it asks may not have heard of it. Other brokers of
- * a cluster may still not have heard of it afterwards: ask them with {@link whenKnown}.
+ * Creates topics, and waits until every partition has a leader that accepts requests. If one of several partitions in
+ * a request is not there yet, kafkajs sends the whole request again, and its records are stored twice. kafkajs's own
+ * wait can fail for a new topic if the broker that it asks has not heard of it. Other brokers of a cluster may still
+ * not know the topic afterwards: query them with {@link whenKnown}.
  */
 export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promise<void> {
   // kafkajs first asks about the topics that this client has used before.
@@ -165,14 +161,14 @@ export async function createTopics(admin: Admin, topics: ITopicConfig[]): Promis
       return partitions.length === (numPartitions ?? 1) &&
         partitions.every(({ leader }) => leader >= 0);
     });
-    await until(`every leader of ${topic} takes requests`, async () => {
+    await until(`every leader of ${topic} accepts requests`, async () => {
       const offsets = await admin.fetchTopicOffsets(topic).catch(() => []);
       return offsets.length === (numPartitions ?? 1);
     });
   }
 }
 
-/** Asks again until the broker that kafkajs happens to choose has heard of what it is asked about. */
+/** Repeats a query until the broker that kafkajs happens to choose knows the topic or group. */
 export async function whenKnown<Answer>(what: string, ask: () => Promise<Answer>): Promise<Answer> {
   let answer: Answer | undefined;
   await until(`a broker knows ${what}`, async () => {
@@ -211,11 +207,11 @@ async function deleteTopics(
       await admin.deleteTopics({ topics: topics.filter((topic) => existing.includes(topic)) });
     });
   } catch {
-    // The test's own broker may have been killed.
+    // The test may have killed its own broker.
   }
 }
 
-/** Whether a tool that a test compares with is installed; such a test is skipped where it is not. */
+/** Reports whether a tool that a test compares with is installed; otherwise the test is skipped. */
 export async function hasCommand(name: string, versionFlag: string): Promise<boolean> {
   try {
     const command = new Deno.Command(name, { args: [versionFlag], stdout: "null", stderr: "null" });
@@ -225,7 +221,6 @@ export async function hasCommand(name: string, versionFlag: string): Promise<boo
   }
 }
 
-/** Polls until the condition holds. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -238,14 +233,17 @@ export async function until(
   }
 }
 
-/** All segments of a journal in order; an unfinished last line fails the test. */
+/** Returns all segments of a journal in order; an incomplete last line fails the test. */
 export async function readJournal(logs: string): Promise<readonly JournalLine[]> {
   const lines: JournalLine[] = [];
   await visitJournal(logs, (line) => lines.push(line));
   return lines;
 }
 
-/** As {@link readJournal}, line by line: a journal of some hundred thousand orders is too large for one text. */
+/**
+ * Reads a journal like {@link readJournal}, but line by line: a journal of some hundred thousand orders does not fit
+ * in one string.
+ */
 export async function visitJournal(
   logs: string,
   visit: (line: JournalLine) => void,
@@ -261,11 +259,11 @@ export async function visitJournal(
       rest = lines.pop() ?? "";
       for (const line of lines) visit(JSON.parse(line));
     }
-    assert.equal(rest, "", `${name} ends with a whole line`);
+    assert.equal(rest, "", `${name} ends with a complete line`);
   }
 }
 
-/** What was counted of a journal, up to the end of its last whole line. */
+/** The line count of a journal, up to the end of its last complete line. */
 interface CountedLines {
   readonly ino: number | null;
   readonly end: number;
@@ -275,8 +273,8 @@ interface CountedLines {
 const counted = new Map<string, CountedLines>();
 
 /**
- * How many lines a journal that is being written has, a last unfinished one left out. Only what is new since
- * the last call is read: tests ask twenty times a second, of journals of hundreds of megabytes.
+ * Counts the complete lines of a journal that is being written. Reads only what was added since the last call: tests
+ * call this twenty times a second on journals of hundreds of megabytes.
  */
 export function countJournalLines(logs: string): number {
   const path = join(logs, "tracker.events");
@@ -303,7 +301,7 @@ export function countJournalLines(logs: string): number {
   }
 }
 
-/** Every committed record of a topic, as kafkajs's own consumer decodes it, in a group of its own. */
+/** Returns every committed record of a topic as decoded by kafkajs's own consumer, in a new group. */
 export async function readTopic(
   { kafka, topic }: Pick<Site, "kafka" | "topic">,
 ): Promise<readonly SeenRecord[]> {
@@ -350,7 +348,6 @@ export async function readTopic(
   return sorted(records);
 }
 
-/** The records that a journal holds, in the order of the topic. */
 export function journaledRecords(lines: readonly JournalLine[]): readonly SeenRecord[] {
   return sorted(lines.map(journaledRecord));
 }
@@ -360,8 +357,8 @@ function sorted(records: readonly SeenRecord[]): readonly SeenRecord[] {
 }
 
 /**
- * Topic and journal hold the same records, each once: key, value, headers, and timestamp; in the journal each partition is in
- * order. Compared without any of the product's code.
+ * Asserts that topic and journal hold the same records, each once, with the same key, value, headers, and timestamp,
+ * and that the journal keeps each partition's order. Uses none of the product's code.
  */
 export async function assertJournalIsTopic(
   site: Site,

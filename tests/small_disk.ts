@@ -1,10 +1,10 @@
 /**
- * A disk that is soon full: a tmpfs of a few kilobytes or megabytes. Mounting one takes root.
+ * A disk that is soon full: a tmpfs of a few kilobytes or megabytes. Mounting one requires root.
  *
  * @module
  */
 
-/** Runs a command without its output; false where it fails or does not exist. */
+/** Runs a command without showing its output; returns false if it fails or does not exist. */
 export async function succeeds(command: string, ...args: readonly string[]): Promise<boolean> {
   try {
     const { success } = await new Deno.Command(command, {
@@ -19,12 +19,14 @@ export async function succeeds(command: string, ...args: readonly string[]): Pro
   }
 }
 
-/** Mounts a disk over a folder; `size` is what tmpfs takes, such as `8m`. False where that is not permitted. */
+/**
+ * Mounts a disk over a folder; `size` is in tmpfs's notation, such as `8m`. Returns false if that is not permitted.
+ */
 export async function mountSmallDisk(folder: string, size: string): Promise<boolean> {
   return await succeeds("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder);
 }
 
-/** Whether this user may mount one. */
+/** True if this user may mount a tmpfs. */
 export const MAY_MOUNT = await (async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-mount-" });
   const isMounted = await mountSmallDisk(folder, "64k");

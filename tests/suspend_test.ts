@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ownProcess } from "./own_process.ts";
 
-/** Sends itself what a terminal sends at Ctrl-Z, twice as under a runner, and says that it works on. */
+/** Sends itself the signal of Ctrl-Z, twice as under a task runner, and then shows that it still runs. */
 const PROGRAM = `
   import { refuseSuspensionUnderTaskRunner } from "./lib/suspend.ts";
   using _ = refuseSuspensionUnderTaskRunner();
@@ -11,7 +11,7 @@ const PROGRAM = `
 `;
 
 Deno.test({
-  name: "Ctrl-Z under a task runner stops nothing, and it is said once why",
+  name: "Ctrl-Z under a task runner does not suspend the program, which explains why once",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     const env = { INIT_CWD: "/", NO_COLOR: "1" };

@@ -1,5 +1,5 @@
 /**
- * A folder in which the project's tasks run as a person runs them, with `deno task NAME`, and leave their files.
+ * A folder in which the project's tasks run and leave their files, as `deno task NAME` does in the project.
  *
  * @module
  */

@@ -6,7 +6,7 @@ const PROJECT = join(import.meta.dirname ?? ".", "..");
 interface Module {
   readonly path: string;
   readonly text: string;
-  /** What it imports at run time: type-only imports are left out. */
+  /** Its imports at run time, without type-only imports. */
   readonly imports: readonly string[];
 }
 
@@ -36,7 +36,7 @@ const MODULES = [
   ),
 ].map(readModule);
 
-/** All that a module pulls in, by following its imports within the project. */
+/** Returns every module that a module imports directly or indirectly, within the project. */
 function reachable(entry: string): Set<string> {
   const byPath = new Map(MODULES.map((module) => [module.path, module]));
   const seen = new Set<string>();
@@ -51,7 +51,7 @@ function reachable(entry: string): Set<string> {
   return seen;
 }
 
-Deno.test("only lib/kafka/ imports the Kafka client, or knows the names of its errors", () => {
+Deno.test("only lib/kafka/ imports the Kafka client or mentions the names of its errors", () => {
   for (const { path, text } of MODULES) {
     if (path.startsWith("lib/kafka/")) continue;
     assert.doesNotMatch(text, /from "kafkajs|"KafkaJS|"KAFKAJS_/, path);
@@ -69,7 +69,7 @@ Deno.test("only lib/kafka/ imports lib/kafka/kafkajs/", () => {
   assert.ok(importers.includes("lib/kafka/client.ts"), "the test sees imports");
 });
 
-Deno.test("the monitor and its page pull in nothing of Kafka", () => {
+Deno.test("the monitor and its page import nothing that depends on Kafka", () => {
   for (const entry of ["monitor.ts", "monitor_web.ts"]) {
     const pulled = [...reachable(entry)];
     assert.ok(pulled.includes("lib/monitor/model/read_model.ts"), "the test follows imports");
@@ -80,15 +80,15 @@ Deno.test("the monitor and its page pull in nothing of Kafka", () => {
   }
 });
 
-Deno.test("the monitor pulls in nothing that listens on a port", () => {
+Deno.test("the monitor imports nothing that listens on a port", () => {
   const listeners = MODULES.filter(({ text }) => /\bDeno\.(listen|serve)\b/.test(text))
     .map(({ path }) => path);
-  assert.ok(listeners.includes("lib/monitor/web/server.ts"), "the test sees them");
+  assert.ok(listeners.includes("lib/monitor/web/server.ts"), "the test sees the imports");
   const pulled = reachable("monitor.ts");
   assert.deepEqual(listeners.filter((path) => pulled.has(path)), []);
 });
 
-Deno.test("the monitor's arrows point one way: tail, model, views, and then screen or web", () => {
+Deno.test("the monitor's folders depend on each other in one direction: tail, model, views, then screen or web", () => {
   const order = ["tail", "model", "views", "screen", "web"];
   let count = 0;
   for (const { path, imports } of MODULES) {
@@ -97,7 +97,7 @@ Deno.test("the monitor's arrows point one way: tail, model, views, and then scre
       const target = join(path, "..", specifier);
       const [, imported] = /^lib\/monitor\/(\w+)(?:\/|\.ts$)/.exec(target) ?? [];
       if (folder === "" || imported === undefined || imported === folder) continue;
-      // What puts the folders together is above them.
+      // This module combines the folders, so none of them may import it.
       assert.notEqual(imported, "follow", path);
       if (!order.includes(imported)) continue;
       assert.ok(order.indexOf(imported) < order.indexOf(folder), `${path} imports ${specifier}`);
@@ -115,7 +115,7 @@ Deno.test("no file has more than 400 lines", () => {
   }
 });
 
-Deno.test("no folder of lib/ imports, by way of others, itself", () => {
+Deno.test("no folder of lib/ depends on itself through other folders", () => {
   const folders = new Map<string, Set<string>>();
   for (const { path, imports } of MODULES) {
     const folder = join(path, "..");
@@ -139,7 +139,7 @@ Deno.test("no folder of lib/ imports, by way of others, itself", () => {
   assert.ok(reach("lib/tracker").has("lib/kafka/protocol"), "the test follows imports");
 });
 
-/** What a room may import of the others; what is not named may import anything. */
+/** The rooms that each room may import; rooms that are not listed may import anything. */
 const WALLS: Readonly<Record<string, readonly string[]>> = {
   "lib/kernel": [],
   "lib/order": ["lib/kernel"],
@@ -154,7 +154,7 @@ const WALLS: Readonly<Record<string, readonly string[]>> = {
   "lib/cli": ["lib/kafka"],
 };
 
-Deno.test("each room imports only the rooms that it may, beside the files that all share", () => {
+Deno.test("each room imports only the rooms that it may, besides the files that all share", () => {
   let count = 0;
   for (const { path, imports } of MODULES) {
     const [room = ""] = /^lib\/\w+(?=\/)/.exec(path) ?? [];
@@ -170,7 +170,7 @@ Deno.test("each room imports only the rooms that it may, beside the files that a
   assert.ok(count > 20, "the test sees imports");
 });
 
-Deno.test("no other room imports lib/resend/", () => {
+Deno.test("only tracker.ts imports lib/resend/", () => {
   const importers = MODULES.filter(({ path, imports }) =>
     imports.some((specifier) => join(path, "..", specifier).startsWith("lib/resend/")) &&
     !path.startsWith("lib/resend/")
@@ -178,7 +178,7 @@ Deno.test("no other room imports lib/resend/", () => {
   assert.deepEqual(importers.map(({ path }) => path), ["tracker.ts"]);
 });
 
-Deno.test("order and shop know nothing of Kafka", () => {
+Deno.test("lib/order/ and lib/shop/ do not depend on Kafka", () => {
   for (const entry of ["lib/order/validate.ts", "lib/shop/shop.ts"]) {
     const pulled = [...reachable(entry)];
     assert.deepEqual(
@@ -188,21 +188,21 @@ Deno.test("order and shop know nothing of Kafka", () => {
   }
 });
 
-Deno.test("lib/ writes to the screen through lib/terminal.ts only", () => {
+Deno.test("lib/ writes to the terminal only through lib/terminal.ts", () => {
   for (const { path, text } of MODULES) {
     if (path === "lib/terminal.ts") continue;
     assert.doesNotMatch(text, /^(?! \*).*(\bconsole\.|Deno\.(stdout|stderr)\.write)/m, path);
   }
 });
 
-Deno.test("entry scripts stay short enough to read as a table of contents", () => {
+Deno.test("entry scripts have at most 200 lines", () => {
   for (const { path, text } of MODULES) {
     if (path.includes("/")) continue;
     assert.ok(text.split("\n").length <= 200, `${path} has ${text.split("\n").length} lines`);
   }
 });
 
-Deno.test("that a trouble is over is logged as loudly as the trouble: --quiet shows both", () => {
+Deno.test("the end of a problem is logged at the same level as the problem, so that --quiet shows both", () => {
   const recovery = /\blog\.info\(\s*"[^"]*(?:\bagain\b|\bany more\b|has ended\b)/;
   for (const { path, text } of MODULES) assert.doesNotMatch(text, recovery, path);
 });

@@ -1,12 +1,12 @@
 /**
- * How fast the producer is, against what else there is, in one run: same broker, same topic settings, same
- * records, acks=all, idempotent. Prints a table, and keeps it in bench/RESULTS.md.
+ * Compares the throughput of the producer with that of other clients: same run, broker, topic settings, and records;
+ * acks=all, idempotent. Prints a table and stores it in bench/RESULTS.md.
  *
  *     deno task bench producer
  *     deno task bench producer --orders 1000000 --rounds 5
  *
- * Each contender is a process of its own: its start-up is in its CPU seconds, and in its rate only where it
- * tells none itself. The rounds take turns, and the table has the median of each.
+ * Each client runs as a separate process. Its CPU seconds include its start-up; its rate does so only if the client
+ * reports no rate. The clients take turns in each round, and the table has the medians.
  *
  * @module
  */
@@ -42,8 +42,8 @@ interface Setting {
   readonly jarsDir: string;
 }
 
-/** What a run told of itself; latencies in milliseconds. */
-interface Told {
+/** The figures that a run reports, with latencies in milliseconds. */
+interface Reported {
   readonly rate: number;
   readonly p50?: number;
   readonly p99?: number;
@@ -52,15 +52,15 @@ interface Told {
 interface Contender {
   readonly name: string;
   command(setting: Setting): { readonly program: string; readonly args: readonly string[] };
-  parse(output: string, seconds: number, setting: Setting): Told;
+  parse(output: string, seconds: number, setting: Setting): Reported;
 }
 
-type Run = Measured & Told;
+type Run = Measured & Reported;
 
 export async function main(args: string[]): Promise<void> {
   const options: BenchOptions = createCommand({
     name: "bench producer",
-    description: "Fills a topic in several ways.",
+    description: "Fills a topic with several clients.",
     examples: [["deno task bench producer --orders 100000 --rounds 1"]],
   })
     .optionsGroup(OPTION_GROUPS.load)
@@ -176,13 +176,16 @@ function perfTest(properties: readonly string[]): Contender["command"] {
   });
 }
 
-function parseSummary(output: string): Told {
+function parseSummary(output: string): Reported {
   const { rate, latency_ms: latency } = JSON.parse(output);
   return { rate, p50: latency.p50, p99: latency.p99 };
 }
 
-/** Its last line: `200000 records sent, 33000.1 records/sec (42.5 MB/sec), ..., 12 ms 50th, ..., 99 ms 99th, ...` */
-function parsePerfTest(output: string): Told {
+/**
+ * Parses a last line such as `200000 records sent, 33000.1 records/sec (42.5 MB/sec), ..., 12 ms 50th, ..., 99 ms 99th,
+ * ...`.
+ */
+function parsePerfTest(output: string): Reported {
   const line = output.trimEnd().split("\n").findLast((each) => each.includes("99th")) ?? "";
   const number = (pattern: RegExp) => Number(pattern.exec(line)?.[1] ?? NaN);
   return {
@@ -192,7 +195,7 @@ function parsePerfTest(output: string): Told {
   };
 }
 
-/** Orders as the shop makes them, one a line. Returns their average size. */
+/** Writes orders of the shop, one per line, and returns their average size in bytes. */
 async function writePayload(path: string): Promise<number> {
   const shop = createShop({ seed: 1 });
   const lines = Array.from(
@@ -219,7 +222,7 @@ async function measureAll(
   return runs;
 }
 
-/** @throws {Error} where not every record is in the topic afterwards. */
+/** @throws {Error} if a record is missing from the topic afterwards */
 async function measureOnNewTopic(
   contender: Contender,
   setting: Omit<Setting, "topic">,
@@ -231,13 +234,13 @@ async function measureOnNewTopic(
   try {
     const { program, args } = contender.command({ ...setting, topic });
     const measured = await measure(program, args);
-    const told = contender.parse(measured.stdout, measured.seconds, { ...setting, topic });
+    const reported = contender.parse(measured.stdout, measured.seconds, { ...setting, topic });
     const ranges = await cluster.allOffsets(topic);
     const stored = ranges.reduce((sum, { high }) => sum + high, 0);
     if (stored !== setting.count) {
       throw new Error(`${contender.name} left ${stored} records, expected ${setting.count}`);
     }
-    return { ...measured, ...told };
+    return { ...measured, ...reported };
   } finally {
     await cluster.deleteTopic(topic);
   }
@@ -285,15 +288,24 @@ function describe(
   return `## Filling a topic\n\n${withThousands(count)} orders of ${
     payloadBytes.toFixed(0)
   } bytes ` +
-    `to ${PARTITIONS} partitions, acks=all, idempotent, ${rounds} rounds, medians. A latency is from when an ` +
-    `order was made (perf-test: from its send; @platformatic/kafka: of a batch) to its acknowledgement; kcat ` +
-    `tells none, and its rate has its start-up in it. Ours are keyed, the others' records are not. Tuned is ` +
+    `to ${PARTITIONS} partitions, acks=all, idempotent, ${rounds} rounds, medians. A latency is measured from the ` +
+    `generation of an order (perf-test: from its send; @platformatic/kafka: of a batch) to its acknowledgement; kcat ` +
+    `reports none, and its rate includes its start-up. Only our records have keys. Tuned means ` +
     `${TUNING.join(" ")}.\n\n` +
     table(
-      ["", "records/s", "MB/s", "to perf-test's", "p50 ms", "p99 ms", "CPU seconds", "peak MiB"],
+      [
+        "",
+        "records/s",
+        "MB/s",
+        "ratio to perf-test",
+        "p50 ms",
+        "p99 ms",
+        "CPU seconds",
+        "peak MiB",
+      ],
       rows,
     ) +
     `\n\nGeneration alone, in one thread: ${
       withThousands(generation)
-    } orders/s drawn, serialized and routed.`;
+    } orders/s generated, serialized, and routed.`;
 }

@@ -1,5 +1,5 @@
 /**
- * Orders made and serialised by one thread, and nothing else. Run by bench.ts.
+ * Generates and serializes orders in one thread, and nothing else. Run by bench.ts.
  *
  *     generation.ts COUNT
  *

@@ -1,7 +1,7 @@
 /**
- * Sends lines of a file through @platformatic/kafka, as fast as it takes them: idempotent, acks=all, one
- * send in flight a partition, batches as large as ours. Run by bench.ts, without this project's
- * configuration, so that the package is no dependency of it.
+ * Sends lines of a file with @platformatic/kafka as fast as possible: idempotent, acks=all, one send in flight per
+ * partition, batches of our size. Run by bench.ts without this project's configuration, so that the package does not
+ * become a dependency.
  *
  *     platformatic.ts BROKER TOPIC COUNT PAYLOAD_FILE
  *
@@ -9,7 +9,7 @@
  */
 
 import { Buffer } from "node:buffer";
-// deno-lint-ignore no-import-prefix -- it is compared with, and no dependency of this project
+// deno-lint-ignore no-import-prefix -- only compared with, not a dependency of this project
 import { ProduceAcks, Producer } from "npm:@platformatic/kafka@2.12.1";
 
 const PARTITIONS = 3;
@@ -53,6 +53,6 @@ await producer.close();
 
 latenciesMs.sort((a, b) => a - b);
 const at = (share: number) => latenciesMs[Math.floor(latenciesMs.length * share)] ?? 0;
-// deno-lint-ignore no-console -- its answer to bench.ts
+// deno-lint-ignore no-console -- output for bench.ts
 console.log(JSON.stringify({ rate: count / seconds, p50: at(0.5), p99: at(0.99) }));
 Deno.exit(0);

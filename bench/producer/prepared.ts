@@ -1,6 +1,6 @@
 /**
- * The producer's delivery with orders that were made before the clock started: what is left when
- * generation costs nothing. Run by bench.ts.
+ * Sends orders that were generated before the clock started, which measures the producer without generation. Run by
+ * bench.ts.
  *
  *     prepared.ts BROKER TOPIC COUNT PAYLOAD_FILE
  *

@@ -20,7 +20,7 @@ export interface SinkRun {
   readonly topic: string;
   /** An empty folder for settings, offsets, and the file. */
   readonly folder: string;
-  /** The size of the file once all is written. */
+  /** The final size of the output file. */
   readonly expectedBytes: number;
 }
 
@@ -81,7 +81,24 @@ input(type="imkafka" topic="${topic}" broker="${broker}" consumergroup="${crypto
   ]);
 }
 
-/** Ends the program once its file is whole. Its start does not count: the time is that from the file's first byte to its last. */
+/**
+ * Returns the time of `performance.now()` at which a file's first byte was seen.
+ *
+ * @throws {Error} if `running` ends before that, with its error if it failed
+ */
+export async function firstByteMs(path: string, running: Promise<unknown>): Promise<number> {
+  let isRunning = true;
+  running.then(() => isRunning = false, () => isRunning = false);
+  while (isRunning) {
+    const { size } = await Deno.stat(path).catch(() => ({ size: 0 }));
+    if (size > 0) return performance.now() - POLL_MS / 2;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  await running;
+  throw new Error(`${path} stayed empty`);
+}
+
+/** Ends the program once its output is complete. Measures from the file's first byte to its last, without the start-up. */
 async function drainTo(
   output: string,
   expectedBytes: number,
@@ -93,7 +110,7 @@ async function drainTo(
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  const said = new Response(program.stderr).text();
+  const errorText = new Response(program.stderr).text();
   const deadline = performance.now() + TIMEOUT_MS;
   let startedMs: number | undefined;
   for (;;) {
@@ -102,7 +119,7 @@ async function drainTo(
     if (size >= expectedBytes) break;
     if (performance.now() > deadline) {
       await endChild(program.pid);
-      throw new Error(`${command[0]} wrote ${size} of ${expectedBytes} bytes: ${await said}`);
+      throw new Error(`${command[0]} wrote ${size} of ${expectedBytes} bytes: ${await errorText}`);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
@@ -110,10 +127,15 @@ async function drainTo(
   await endChild(program.pid);
   await program.status;
   await Deno.remove(output);
-  return { ...parseMeasured(await said), stdout: "", drainSeconds, bytesWritten: expectedBytes };
+  return {
+    ...parseMeasured(await errorText),
+    stdout: "",
+    drainSeconds,
+    bytesWritten: expectedBytes,
+  };
 }
 
-/** GNU time passes no signal on to the program that it measures. */
+/** Signals the measured program directly, because GNU time does not forward signals. */
 async function endChild(pid: number): Promise<void> {
   await new Deno.Command("pkill", { args: ["-TERM", "-P", String(pid)] }).output();
 }

@@ -1,5 +1,5 @@
 /**
- * The demo's troubles: its own broker behind a proxy, and a seeded schedule of faults.
+ * The demo's faults: its own broker behind a proxy, and a seeded schedule.
  *
  *     producer, tracker <-> proxy (the broker advertises its address) <-> broker
  *
@@ -22,31 +22,31 @@ export interface ChaosStage {
   startBroker(): Promise<void>;
 }
 
-export interface Troubles {
+export interface FaultInjection {
   readonly stage: ChaosStage;
   readonly seed: number;
   /** Sends SIGKILL and waits for the end. */
   readonly killTracker: () => Promise<void>;
   readonly startTracker: () => Promise<void>;
-  /** Resolves when orders are being sent and journaled: a fault while programs start would only end them. */
+  /** Resolves when orders are being sent and journaled: a fault during start-up would only make the programs exit. */
   readonly untilFlowing: () => Promise<void>;
   readonly say: (news: ChaosNews) => void;
   readonly signal: AbortSignal;
 }
 
-/** One line for people; a dashboard has room for about a hundred characters. */
+/** One line of text. The dashboard has room for about a hundred characters. */
 export interface ChaosNews {
   readonly text: string;
   /** True while something is broken. */
-  readonly isTrouble: boolean;
+  readonly isBroken: boolean;
 }
 
-interface Trouble {
+interface Fault {
   /** The fault and its visible effect. */
   readonly during: string;
   /** Why nothing is lost. */
   readonly after: string;
-  readonly make: (troubles: Troubles, random: Random) => Promise<void>;
+  readonly inject: (injection: FaultInjection, random: Random) => Promise<void>;
 }
 
 /** Time to read why nothing was lost. */
@@ -57,11 +57,11 @@ const DEAD_MS = 2_500;
 const CUT_MS_MIN = 2_000;
 const CUT_MS_MAX = 4_000;
 
-const TROUBLES: readonly Trouble[] = [
+const FAULTS: readonly Fault[] = [
   {
     during: "the tracker is killed (SIGKILL): orders wait in the topic, and nothing is journaled",
     after: "a new tracker reads the journal, continues from there, and appends nothing twice",
-    async make({ killTracker, startTracker, signal }) {
+    async inject({ killTracker, startTracker, signal }) {
       await killTracker();
       await elapsed(DEAD_MS, signal);
       await startTracker();
@@ -70,7 +70,7 @@ const TROUBLES: readonly Trouble[] = [
   {
     during: "the broker is killed (SIGKILL): the producer keeps its orders, the tracker waits",
     after: "the broker kept what it acknowledged; the rest is sent again, in order",
-    async make({ stage, signal }) {
+    async inject({ stage, signal }) {
       await stage.killBroker();
       await elapsed(DEAD_MS, signal);
       await stage.startBroker();
@@ -79,7 +79,7 @@ const TROUBLES: readonly Trouble[] = [
   {
     during: "the network is cut: every connection is reset, and none is let through",
     after: "a batch whose answer was lost is sent again, and the broker stores it once",
-    async make({ stage, signal }, random) {
+    async inject({ stage, signal }, random) {
       stage.proxy.setMode({ kind: "refuse" });
       stage.proxy.resetAll();
       await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
@@ -89,7 +89,7 @@ const TROUBLES: readonly Trouble[] = [
   {
     during: "the network drops everything: connections stay open, but nothing gets through",
     after: "no order counts as stored, and no offset as committed, before its answer arrives",
-    async make({ stage, signal }, random) {
+    async inject({ stage, signal }, random) {
       stage.proxy.setMode({ kind: "black-hole" });
       await elapsed(between(random, CUT_MS_MIN, CUT_MS_MAX), signal);
       stage.proxy.setMode({ kind: "pass" });
@@ -142,24 +142,24 @@ export async function startChaosStage(
   };
 }
 
-/** Causes each trouble once, in an order and at times chosen by the seed. Ends early when stopped. */
-export async function makeTroubles(troubles: Troubles): Promise<void> {
-  const { seed, say, signal, untilFlowing } = troubles;
+/** Injects each fault once, in an order and at times chosen by the seed. Ends early when stopped. */
+export async function injectFaults(injection: FaultInjection): Promise<void> {
+  const { seed, say, signal, untilFlowing } = injection;
   const random = new Random(seed);
-  const order = TROUBLES.map((trouble) => ({ trouble, at: random.unit() }))
+  const order = FAULTS.map((fault) => ({ fault, at: random.unit() }))
     .sort((one, other) => one.at - other.at);
   say({
-    text: `${order.length} troubles while orders flow, then the proof`,
-    isTrouble: false,
+    text: `${order.length} faults while orders flow, then the proof`,
+    isBroken: false,
   });
-  for (const [index, { trouble }] of order.entries()) {
+  for (const [index, { fault }] of order.entries()) {
     await untilFlowing();
     await elapsed(between(random, CALM_MS_MIN, CALM_MS_MAX), signal);
     if (signal.aborted) return;
     const number = `${index + 1} of ${order.length}`;
-    say({ text: `${number}: ${trouble.during}`, isTrouble: true });
-    await trouble.make(troubles, random);
-    say({ text: `${number} over: ${trouble.after}`, isTrouble: false });
+    say({ text: `${number}: ${fault.during}`, isBroken: true });
+    await fault.inject(injection, random);
+    say({ text: `${number} over: ${fault.after}`, isBroken: false });
   }
   await untilFlowing();
   await elapsed(CALM_MS_MIN, signal);

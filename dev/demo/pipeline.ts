@@ -18,7 +18,7 @@ import type { DemoView } from "./view.ts";
 
 export interface PipelineOptions {
   readonly site: DemoSite;
-  /** Undefined: until the troubles are over. */
+  /** Undefined: until the faults are over. */
   readonly orders: number | undefined;
   readonly rate: number | "max";
   /** Percentage of orders to corrupt; none by default. */
@@ -46,7 +46,7 @@ const STOPPED_AT_START_EXIT_CODE = 128 + 15;
 const POLL_MS = 250;
 /** How long the tracker may take to journal the remaining records after the producer has ended. */
 const CATCH_UP_TIMEOUT_MS = 120_000;
-/** How long producer and tracker may take to start, or to continue after a trouble. */
+/** How long producer and tracker may take to start, or to continue after a fault. */
 const FLOWING_TIMEOUT_MS = 60_000;
 /** Tracker records shown in full; then only counts are shown. */
 const TRACKER_RECORDS_MAX = 5;
@@ -129,7 +129,7 @@ export async function runPipeline(
     producer: summary,
     verification,
     deadLettered: sumOfHighs(end.deadLetters) - sumOfHighs(before.deadLetters),
-    troubles: [
+    problems: [
       ...(producerExit === 0 ? [] : [`the producer ended with exit code ${producerExit}`]),
       ...(isCaughtUp ? [] : ["the tracker did not journal everything in time"]),
       ...(endedWell(trackerExit) ? [] : [`the tracker ended with exit code ${trackerExit}`]),

@@ -18,12 +18,12 @@ export interface Proof {
   /** Records added to the dead-letter topic during the run. */
   readonly deadLettered: number;
   /** Descriptions of programs that did not end properly. */
-  readonly troubles: readonly string[];
+  readonly problems: readonly string[];
 }
 
-/** Returns whether nothing was lost: each acknowledged order is in the topic and, exactly once, in the journal. */
-export function proofHolds({ producer, verification, troubles }: Proof): boolean {
-  return producer !== undefined && troubles.length === 0 && verification.ok &&
+/** Reports whether nothing was lost: each acknowledged order is in the topic and, exactly once, in the journal. */
+export function proofHolds({ producer, verification, problems }: Proof): boolean {
+  return producer !== undefined && problems.length === 0 && verification.ok &&
     producer.generated === producer.acknowledged &&
     producer.acknowledged === verification.records &&
     verification.records === verification.journaled;
@@ -33,7 +33,7 @@ export function describeProof(
   proof: Proof,
   { topic, broker, logs, isLasting }: DemoSite,
 ): readonly string[] {
-  const { producer, verification, deadLettered, troubles } = proof;
+  const { producer, verification, deadLettered, problems } = proof;
   const rows: readonly (readonly [string, number | undefined, string])[] = [
     ["generated", producer?.generated, "orders produced"],
     ["acknowledged", producer?.acknowledged, "confirmed as stored by the broker"],
@@ -54,7 +54,7 @@ export function describeProof(
       }`
     ),
     "",
-    ...troubles.map((trouble) => styled(trouble, "red")),
+    ...problems.map((problem) => styled(problem, "red")),
     holds
       ? styled("Nothing was lost, and nothing was repeated.", "green")
       : styled("The proof failed.", "red"),

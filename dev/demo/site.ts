@@ -34,7 +34,7 @@ export function demoSite({ address, startedHere }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `orderflow-demo-${randomId()}`, isLasting: true });
 }
 
-/** Returns unique names for each run with troubles. */
+/** Returns unique names for each run with faults. */
 export function chaosSite({ address }: EnsuredBroker): DemoSite {
   return siteOf(address, { name: `chaos-${randomId()}`, isLasting: false });
 }

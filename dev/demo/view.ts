@@ -60,8 +60,8 @@ function lineView(): DemoView {
       lastShownMs = performance.now();
       printLine(styled(line, "dim"));
     },
-    chaos: ({ text, isTrouble }) =>
-      void printLine(styled(`chaos     ${text}`, isTrouble ? "yellow" : "green")),
+    chaos: ({ text, isBroken }) =>
+      void printLine(styled(`chaos     ${text}`, isBroken ? "yellow" : "green")),
     lookedAt: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
@@ -99,7 +99,7 @@ function dashboardView({ site, stop, onQuit }: DemoViewOptions): DemoView {
       if (signal.aborted) lines.progress(text);
     },
     chaos(news) {
-      chaos = `${news.isTrouble ? "CHAOS" : "CALM"} ${news.text}`;
+      chaos = `${news.isBroken ? "CHAOS" : "CALM"} ${news.text}`;
       if (signal.aborted) lines.chaos(news);
       else held.push(`chaos     ${new Date().toISOString().slice(11, 19)} ${news.text}`);
     },

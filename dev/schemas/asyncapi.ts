@@ -68,8 +68,7 @@ export function asyncApi(): unknown {
         },
         deadLetter: {
           name: "deadLetter",
-          description:
-            "Key, value, headers, and timestamp of the record, unchanged wherever the topic " +
+          description: "Key, value, headers, and timestamp of the record, unchanged if the topic " +
             "accepts them, and these headers.",
           contentType: "application/octet-stream",
           headers: {
@@ -88,7 +87,7 @@ export function asyncApi(): unknown {
               "orderflow.source.timestamp": text("Decimal; milliseconds since the epoch."),
               "orderflow.consumer.group": text("The group that read the record."),
               "orderflow.errors.adapted": text(
-                "What was changed because the topic refuses the record as it is.",
+                "What was changed because the topic rejects the original record.",
               ),
               "orderflow.errors.omitted.value.bytes": text(
                 "Length of a value that was left out; the journal has it.",
@@ -100,7 +99,7 @@ export function asyncApi(): unknown {
                 "Length of a key that was left out; the journal has it.",
               ),
               "orderflow.errors.original.key": {
-                description: "The record's key if the letter has a key of its own; bytes, or null.",
+                description: "The record's key, bytes or null, if the letter has a different key.",
               },
               "orderflow.errors.original.value": {
                 type: "null",

@@ -11,7 +11,7 @@ export const count = (description: string) => ({ type: "integer", minimum: 0, de
 export const base64 = (description: string) => ({
   type: "string",
   contentEncoding: "base64",
-  description: `${description} In base64: it is not valid UTF-8.`,
+  description: `${description} In base64, because it is not valid UTF-8.`,
 });
 
 export const time = (description: string) => ({

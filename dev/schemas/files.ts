@@ -38,10 +38,10 @@ export function journalLine(): unknown {
       kafka_partition: count("The partition."),
       kafka_offset: count("The offset in the partition."),
       raw_message: text(
-        "The record's value. Where it is not valid UTF-8, with replacements: raw_message_base64 has its bytes.",
+        "The record's value. Invalid UTF-8 is replaced; raw_message_base64 then has the original bytes.",
       ),
-      message_size: count("The value's length in bytes, kept or not."),
-      deserialized: { type: "boolean", description: "Whether the value is a JSON object." },
+      message_size: count("Length of the value in bytes, even if the value was omitted."),
+      deserialized: { type: "boolean", description: "True if the value is a JSON object." },
       error: text("Why the record was not processed."),
       order_full: {
         type: "object",
@@ -77,7 +77,7 @@ export function journalLine(): unknown {
         "32 hexadecimal digits: distinguishes a topic from a later one of the same name.",
       ),
       value_omitted: omitted(
-        "The value, where it has more than 64 MiB; raw_message is empty then.",
+        "The value, if it is larger than 64 MiB; raw_message is then empty.",
       ),
       kafka_key_omitted: omitted("The key, if it was too large to keep."),
       kafka_leader_epoch: {
@@ -141,17 +141,17 @@ export function status(): unknown {
     properties: {
       timestamp: time("When it was written, RFC 3339."),
       pid: count("The tracker's process id, in its own machine or container."),
-      version: text("Of the program."),
+      version: text("The tracker's version."),
       state: { enum: TRACKER_STATES },
       ready: { type: "boolean", description: "The result of GET /ready." },
       reason: text(
-        "Why it is not ready, or is slow. Always there where ready is false and it has not stopped.",
+        "Why it is not ready, or is slow. Always present if ready is false, unless the tracker has stopped.",
       ),
       topic: text("The topic's name."),
       group: text("The consumer group."),
       partitions: {
         type: "array",
-        description: "The partitions that this tracker has.",
+        description: "The partitions assigned to this tracker.",
         items: {
           type: "object",
           required: ["partition", "position", "committed", "lag"],
@@ -170,20 +170,21 @@ export function status(): unknown {
       },
       unassigned: {
         type: ["array", "null"],
-        items: count("A partition of the topic that no member of the group has."),
+        items: count("A partition of the topic that is assigned to no member of the group."),
         description: "Null if unknown.",
       },
       open_transactions: {
         type: "array",
-        description:
-          "Records that wait behind a transaction that is neither committed nor aborted.",
+        description: "Open transactions, which hold back the records behind them.",
         items: {
           type: "object",
           required: ["partition", "first_offset", "records", "seconds"],
           properties: {
             partition: count("The partition."),
-            first_offset: count("Start of the transaction: nothing from here on can be read."),
-            records: count("Offsets from there to the high watermark."),
+            first_offset: count(
+              "First offset of the transaction; records from here on cannot be read yet.",
+            ),
+            records: count("Offsets from first_offset to the high watermark."),
             seconds: count("How long the tracker has seen it open."),
           },
         },
@@ -204,7 +205,7 @@ export function status(): unknown {
           processed: count("Valid orders."),
           failed: count("Invalid records."),
           dead_lettered: count("Sent to the dead-letter topic."),
-          already_journaled: count("Read again although the journal held them."),
+          already_journaled: count("Read again but already in the journal."),
         },
       },
     },
@@ -226,7 +227,7 @@ export function ledgerLine(): unknown {
       offset: count("The offset in the partition."),
       sha256: sha256("Of the record's value."),
       topic_id: text(
-        "32 hexadecimal digits: the topic that stored the record. Earlier versions left it out.",
+        "32 hexadecimal digits: the topic that stored the record. Absent in earlier versions.",
       ),
     },
   };
@@ -237,7 +238,7 @@ export function undelivered(): unknown {
     $schema: DRAFT,
     $id: "urn:orderflow:undelivered:1",
     title: "Line of producer.undelivered.jsonl",
-    description: "One record that was not acknowledged: an order, or a record of the user's own.",
+    description: "One record that was not acknowledged: an order or a user-provided record.",
     type: "object",
     required: ["timestamp", "fate", "reason", "partition", "key"],
     oneOf: [
@@ -246,12 +247,13 @@ export function undelivered(): unknown {
       { required: ["record"] },
     ],
     properties: {
-      timestamp: time("When that was known, RFC 3339."),
+      timestamp: time("When the outcome was known, RFC 3339."),
       fate: {
         enum: ["failed", "undelivered", "unknown"],
-        description: "The broker refused it; it was never sent; it may be in the topic or not.",
+        description:
+          "failed: the broker rejected it; undelivered: it was never sent; unknown: it may or may not be in the topic.",
       },
-      reason: text("Why."),
+      reason: text("The reason."),
       partition: count("Intended partition."),
       key: { type: ["string", "null"], description: "The record's key." },
       order: { $ref: "order.schema.json" },
@@ -259,8 +261,7 @@ export function undelivered(): unknown {
       value_base64: { type: "string", contentEncoding: "base64" },
       record: {
         type: "object",
-        description:
-          "A record of the user's own: its bytes, and the headers that its source gave it.",
+        description: "A user-provided record with its headers.",
         required: ["key_base64", "value_base64", "headers"],
         properties: {
           key_base64: base64OrNull(),
@@ -303,8 +304,8 @@ export function manifest(): unknown {
             required: ["name", "bytes", "lines", "sha256", "fingerprint"],
             properties: {
               name: text("tracker.events.NNNNNN."),
-              bytes: count("Its length."),
-              lines: count("Lines of any kind."),
+              bytes: count("Length of the segment's file in bytes."),
+              lines: count("Lines, readable or not."),
               sha256: sha256("Of the segment's file."),
               fingerprint: {
                 type: "object",
@@ -323,7 +324,7 @@ export function manifest(): unknown {
           record_times: recordTimes(),
           created: time("RFC 3339."),
           journal: text("The journal's id, a UUID."),
-          chain: count("Manifests are numbered in the order in which they were made."),
+          chain: count("Position in the chain of manifests."),
           previous: {
             description: "The previous manifest; null for the first.",
             anyOf: [{ type: "null" }, {
@@ -367,8 +368,7 @@ function partitionShare(): unknown {
       last_offset: offsetOrNull,
       held: {
         type: "array",
-        description:
-          "Offsets that are not journaled again, unless their log is truncated: from the first up to, not including, the second.",
+        description: "Ranges of offsets that are not journaled again unless the log is truncated.",
         items: offsetRange(),
       },
     },
@@ -390,7 +390,7 @@ function partitionEpochs(): unknown {
         items: {
           type: "array",
           prefixItems: [
-            { type: ["integer", "null"], minimum: 0, description: "The epoch; null: unknown." },
+            { type: ["integer", "null"], minimum: 0, description: "The epoch; null if unknown." },
             count("Its first offset."),
           ],
           items: false,
@@ -399,7 +399,7 @@ function partitionEpochs(): unknown {
       superseded: {
         type: "array",
         description:
-          "Offsets whose earlier lines no longer count, because the log was truncated and written again.",
+          "Offsets whose earlier lines no longer count, because the log was truncated and rewritten.",
         items: offsetRange(),
       },
     },

@@ -38,7 +38,7 @@ export interface Flatness {
   readonly isFlat: boolean;
 }
 
-/** Returns whether there are enough samples for {@link judgeFlatness}. */
+/** Reports whether there are enough samples for {@link judgeFlatness}. */
 export function isJudgeable(samples: readonly Sample[]): boolean {
   return afterWarmUp(samples).length >= SAMPLES_MIN;
 }

@@ -81,7 +81,7 @@ export const MEMORY_JUDGED_FROM_MS = 5 * 60_000;
 export const HANDLE_GROWTH_BOUND: GrowthBound = { absolute: 4, share: 0 };
 
 /**
- * Returns whether nothing was lost, everything is flat, and the monitor counted all records. Flatness is judged only
+ * Reports whether nothing was lost, everything is flat, and the monitor counted all records. Flatness is judged only
  * with enough samples.
  */
 export function soakHolds({ proof, monitored, figures, isStoppedEarly }: SoakResult): boolean {

@@ -125,7 +125,7 @@ function judgeJournal({ role, topic, id }: TopicEvidence, { journal, evidence, v
 }
 
 /**
- * Returns a deleted topic's lines in a partition that differ from what was acknowledged: they belong to the next
+ * Returns a deleted topic's lines in a partition that differ from the acknowledged records. They belong to the next
  * topic.
  */
 function foreignIn(
@@ -149,8 +149,8 @@ function foreignIn(
 }
 
 /**
- * Returns where the partition was truncated before the line, according to its mark: lower if another member read that
- * part.
+ * Returns the offset at which the line's mark says the partition was truncated. It is below the line's offset if
+ * another member read the part in between.
  */
 function truncatedFrom({ partition, mark }: JournalLine): number {
   return Math.min(
@@ -208,8 +208,8 @@ function compare({ role, id, records }: TopicEvidence, { held, evidence, verdict
 }
 
 /**
- * Returns the offset below which a partition need not be journaled. If a topic was created again, an operator may
- * move offsets beyond what was read of it. The tracker obeys, and a mark says so.
+ * Returns the offset below which a partition need not be journaled. After a topic is recreated, an operator may
+ * commit offsets beyond the last record read. The tracker continues there and writes a mark.
  */
 function skippedBy(held: readonly Held[], { groupWasReset }: Facts): ReadonlyMap<number, number> {
   const skipped = new Map<number, number>();
@@ -245,8 +245,9 @@ function judgeAcknowledged(
 }
 
 /**
- * If a member died, two journals have some of the records. And a log that lost the end of a transaction holds back
- * everything after it forever. `tracker verify` reports both with code 1.
+ * Reports whether `tracker verify` found nothing but two excused effects, which it reports with code 1: after a member
+ * died, two journals have some of the records; and a log that lost the end of a transaction holds back everything
+ * after it forever.
  */
 function isVerified({ role, heldBack, verified }: TopicEvidence, facts: Facts): boolean {
   if (verified.startsWith("code 0: ")) return true;
@@ -313,7 +314,7 @@ function judgeLetters({ id, letters, records, role }: TopicEvidence, { held, evi
   const bySource = Map.groupBy(letters, sourceOf);
   const bad = lines.filter(({ isBad }) => isBad);
   const inTopic = new Set(records.map(nameOf));
-  // A record that its log lost before its letter was sent is read by nobody again.
+  // A record lost by its log before its letter was sent is never read again.
   const wasLost = (line: JournalLine) =>
     facts.truncatedUntilMs.has(`${role}/${line.partition}`) && !inTopic.has(nameOf(line));
   const missing = bad.filter((line) => !bySource.has(`${nameOf(line)} of ${id}`) && !wasLost(line));
@@ -343,7 +344,7 @@ function judgeRedrive(
     return sources.get(from) ?? [];
   });
   verdict.count("redriven records", sent.length);
-  if (facts.lettersWereDeleted && role === "main") return; // offsets of letters say nothing then
+  if (facts.lettersWereDeleted && role === "main") return; // the letters' offsets are from different topics then
   const twice = sent.filter((source, index) => sent.indexOf(source) !== index);
   verdict.violate(PROMISES.redrive, twice.map((source) => `twice ${role}/${source}`));
   const wasLost = facts.incarnations[role] > 0 ||

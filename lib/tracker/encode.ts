@@ -9,7 +9,8 @@ import { Turns } from "../async.ts";
 import { exactOf } from "../int64.ts";
 import { type EventContext, eventLine, lineTexts } from "../journal/line.ts";
 import { recordAt, type RecordSpan } from "../kafka/protocol/records.ts";
-import { kernel, type WrittenLines } from "../kernel/kernel.ts";
+import { type LineWriter, ON_THIS_THREAD } from "../kernel/line_thread.ts";
+import type { SpanLines, WrittenLines } from "../kernel/lines.ts";
 import { ORDER_PLAN } from "../order/scan.ts";
 import type { KafkaRecord } from "../record.ts";
 import type { RecordFailure } from "./failures.ts";
@@ -23,7 +24,7 @@ export interface EncodeContext extends EventContext {
 
 export interface EncodedRecords {
   /** Whole lines, in the records' order. */
-  readonly lines: Uint8Array;
+  readonly lines: Uint8Array<ArrayBuffer>;
   /** Where each line ends, past its newline. */
   readonly lineEnds: Uint32Array;
   /** The timestamp of each line's record, in milliseconds since the epoch. */
@@ -32,19 +33,15 @@ export interface EncodedRecords {
   readonly failures: readonly { readonly record: KafkaRecord; readonly failure: RecordFailure }[];
 }
 
-/** A line has the value twice, once escaped, which makes it longer by an eighth or so. */
-const LINE_BYTES_A_VALUE_BYTE = 2.25;
-const LINE_BYTES_BESIDE = 448;
-
 /** Encodes records in order. A mark belongs to the first of them only. Other work has its turn meanwhile. */
 export async function encodeRecords(
   fresh: FreshRecords,
   context: EncodeContext,
+  writer: LineWriter = ON_THIS_THREAD,
 ): Promise<EncodedRecords> {
-  using turns = new Turns();
-  const encoder = new Encoder(fresh, context, turns);
+  const encoder = new Encoder(fresh, context);
   if (fresh.spans === undefined) await encoder.addRecords(fresh.records);
-  else for (const span of fresh.spans) await encoder.addSpan(span);
+  else await encoder.addSpans(fresh.spans, writer);
   return encoder.encoded;
 }
 
@@ -52,25 +49,18 @@ class Encoder {
   readonly #fresh: FreshRecords;
   readonly #context: EncodeContext;
   #mark: string | undefined;
-  readonly #turns: Turns;
   readonly #failures: EncodedRecords["failures"][number][] = [];
-  #lines: Uint8Array;
+  #lines = new Uint8Array();
   #length = 0;
   #lineEnds: Uint32Array;
   #timestampsMs: Float64Array;
   #count = 0;
-  /** By leader epoch. */
-  readonly #texts = new Map<number | undefined, readonly Uint8Array[]>();
 
-  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext, turns: Turns) {
+  constructor(fresh: FreshRecords, { mark, ...context }: EncodeContext) {
     this.#fresh = fresh;
     this.#context = context;
     this.#mark = mark;
-    this.#turns = turns;
-    const { recordCountMax, byteCount } = fresh.size;
-    this.#lines = new Uint8Array(
-      Math.ceil(byteCount * LINE_BYTES_A_VALUE_BYTE) + recordCountMax * LINE_BYTES_BESIDE,
-    );
+    const { recordCountMax } = fresh.size;
     this.#lineEnds = new Uint32Array(recordCountMax);
     this.#timestampsMs = new Float64Array(recordCountMax);
   }
@@ -85,53 +75,63 @@ class Encoder {
   }
 
   async addRecords(records: Iterable<KafkaRecord>): Promise<void> {
+    using turns = new Turns();
     for (const record of records) {
       this.#addRecord(record);
-      await this.#turns.next();
+      await turns.next();
     }
   }
 
-  async addSpan(span: RecordSpan): Promise<void> {
-    const { batch, bytes } = span;
-    const source = {
-      bytes,
-      baseOffset: batch.baseOffset,
-      timestamp: batch.appendTime === undefined
-        ? batch.baseTimestamp
-        : BigInt(exactOf(batch.appendTime)),
-      isAppendTime: batch.appendTime !== undefined,
-    };
-    const options = {
-      texts: this.#textsOf(batch.leaderEpoch),
+  async addSpans(spans: readonly RecordSpan[], writer: LineWriter): Promise<void> {
+    const { first, start } = this.#fresh;
+    const written = await writer.write({
+      spans: this.#spanLines(spans),
       plan: this.#context.schema === "order" ? ORDER_PLAN : undefined,
-      start: this.#fresh.start,
-    };
-    let place = { position: 0, recordsLeft: batch.recordCount };
-    while (place.recordsLeft > 0) {
-      let isStopped = this.#mark !== undefined;
-      if (!isStopped) {
-        const written = kernel().writeLines(source, place, options);
-        this.#addLines(written);
-        ({ isStopped } = written);
-        place = written;
-      }
-      if (isStopped && place.recordsLeft > 0) {
-        const { record, end } = recordAt(span, place.position, this.#fresh);
-        if (record.offset >= this.#fresh.start) this.#addRecord(record);
-        place = { position: end, recordsLeft: place.recordsLeft - 1 };
-      }
-      await this.#turns.next();
+      start,
+    });
+    if (this.#mark === undefined && written.gaps.length === 0) return this.#adopt(written);
+    using turns = new Turns();
+    let line = 0;
+    if (this.#mark !== undefined && first !== undefined && written.gaps[0]?.lineCount !== 0) {
+      this.#addRecord(first);
+      line = 1;
     }
+    for (const { span, position, lineCount } of written.gaps) {
+      this.#addLines(written, { from: line, to: lineCount });
+      line = lineCount;
+      const gap = spans[span];
+      if (gap !== undefined) this.#addRecord(recordAt(gap, position, this.#fresh));
+      await turns.next();
+    }
+    this.#addLines(written, { from: line, to: written.lineCount });
+  }
+
+  #spanLines(spans: readonly RecordSpan[]): readonly SpanLines[] {
+    const textsByEpoch = new Map<number | undefined, readonly Uint8Array[]>();
+    return spans.map(({ batch, bytes }) => {
+      const { recordCount, baseOffset, leaderEpoch, appendTime, baseTimestamp } = batch;
+      const texts = textsByEpoch.get(leaderEpoch) ?? this.#textsOf(leaderEpoch);
+      textsByEpoch.set(leaderEpoch, texts);
+      return {
+        ...{ bytes, recordCount, baseOffset, texts },
+        timestamp: appendTime === undefined ? baseTimestamp : BigInt(exactOf(appendTime)),
+        isAppendTime: appendTime !== undefined,
+      };
+    });
   }
 
   #textsOf(leaderEpoch: number | undefined): readonly Uint8Array[] {
-    const known = this.#texts.get(leaderEpoch);
-    if (known !== undefined) return known;
     const { topic, partition } = this.#fresh;
     const hasOrders = this.#context.schema === "order";
-    const texts = lineTexts({ topic, partition, leaderEpoch }, this.#context, { hasOrders });
-    this.#texts.set(leaderEpoch, texts);
-    return texts;
+    return lineTexts({ topic, partition, leaderEpoch }, this.#context, { hasOrders });
+  }
+
+  #adopt({ bytes, byteCount, lineEnds, timestampsMs, lineCount }: WrittenLines): void {
+    this.#lines = bytes;
+    this.#length = byteCount;
+    this.#lineEnds = lineEnds;
+    this.#timestampsMs = timestampsMs;
+    this.#count = lineCount;
   }
 
   #addRecord(record: KafkaRecord): void {
@@ -141,18 +141,25 @@ class Encoder {
     this.#mark = undefined;
     const line = eventLine(record, verdict, mark === undefined ? context : { ...context, mark });
     this.#addBytes(ENCODER.encode(line));
-    this.#lineEnds[this.#count] = this.#length;
-    this.#timestampsMs[this.#count++] = record.timestampMs;
+    this.#addEnd(this.#length, record.timestampMs);
     if (failure !== undefined) this.#failures.push({ record, failure });
   }
 
-  #addLines({ lines, lineEnds, timestamps, lineCount }: WrittenLines): void {
-    const start = this.#length;
-    this.#addBytes(lines);
-    for (let index = 0; index < lineCount; index++) {
-      this.#timestampsMs[this.#count] = timestamps[index * 2] ?? 0;
-      this.#lineEnds[this.#count++] = start + (lineEnds[index * 4 + 2] ?? 0);
+  #addLines(
+    { bytes, lineEnds, timestampsMs }: WrittenLines,
+    { from, to }: { readonly from: number; readonly to: number },
+  ): void {
+    const endOf = (line: number) => line === 0 ? 0 : lineEnds[line - 1] ?? 0;
+    const shift = this.#length - endOf(from);
+    this.#addBytes(bytes.subarray(endOf(from), endOf(to)));
+    for (let line = from; line < to; line++) {
+      this.#addEnd(endOf(line + 1) + shift, timestampsMs[line] ?? 0);
     }
+  }
+
+  #addEnd(lineEnd: number, timestampMs: number): void {
+    this.#lineEnds[this.#count] = lineEnd;
+    this.#timestampsMs[this.#count++] = timestampMs;
   }
 
   #addBytes(bytes: Uint8Array): void {

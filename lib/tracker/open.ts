@@ -26,6 +26,7 @@ import type { Journal } from "../journal/journal.ts";
 import { openJournal } from "../journal/open_journal.ts";
 import type { JournalNotice } from "../journal/notice.ts";
 import { logJournalNotice } from "./journal_notices.ts";
+import { LineThread } from "../kernel/line_thread.ts";
 import { MemberFile } from "./member_file.ts";
 import { Metrics, type TrackerCounts } from "./metrics.ts";
 import { trackerMetrics } from "./prometheus_metrics.ts";
@@ -143,6 +144,7 @@ export async function openTracker(options: OpenTrackerOptions): Promise<OpenedTr
     ...options,
     openConsumer: (hooks) => new GroupConsumer(cluster, { connection, topic, groupId, ...hooks }),
     journal,
+    lineThread: opened.use(new LineThread()),
     partitionLogs,
     deadLetters,
     metrics,

@@ -202,12 +202,13 @@ export class Tracker {
         topicId,
         schema: this.#options.schema,
         ...(marks.text !== undefined && { mark: marks.text }),
-      }),
+      }, this.#options.lineThread),
       this.#isSameTopic(batch),
       batch.previous,
     ]);
     const isWritten = isSameTopic && isNext && await this.#fitsLog(batch) &&
       (first === undefined || await this.#append(batch, fresh, encoded));
+    this.#options.lineThread?.reuse(encoded.lines);
     marks.settle({ isWritten });
     if (!isWritten) return false;
     for (const mark of marks.confirmed) {

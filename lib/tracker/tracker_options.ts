@@ -13,6 +13,7 @@ import type { DeadLetters } from "./dead_letters.ts";
 import type { RecordFailure } from "./failures.ts";
 import type { OrderHandler, RetryPolicy } from "./handler.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { LineThread } from "../kernel/line_thread.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** The part of a consumer that a tracker uses. */
@@ -35,6 +36,8 @@ export interface TrackerOptions {
   /** The start of a group without commits, if the journal holds no records of the topic either. */
   readonly from: "earliest" | "latest";
   readonly journal: Journal;
+  /** Writes the lines of large batches; by default they are written on this thread. */
+  readonly lineThread?: LineThread;
   /** Used to detect truncated logs; if absent, there is no check. */
   readonly partitionLogs?: Pick<PartitionLogs, "epochEnd" | "leaderEpochs" | "range" | "recordAt">;
   /** Undefined if bad records are only journaled. */

@@ -3,7 +3,7 @@ import { parseAge, parseDuration, parseMinutes, parseRamp, parseSize } from "../
 import { parseProducerOptions } from "../../lib/producer/options.ts";
 import { trackCommand } from "../../lib/tracker/track_command.ts";
 
-Deno.test("no duration is longer than a timer can wait, and the error names the range", () => {
+Deno.test("a duration longer than a timer can wait is rejected with the allowed range", () => {
   assert.equal(parseDuration("24d"), 24 * 86_400_000);
   assert.ok(parseDuration("24d") < 2 ** 31);
   assert.equal(parseDuration("1ms"), 1);
@@ -15,7 +15,7 @@ Deno.test("no duration is longer than a timer can wait, and the error names the 
   assert.throws(() => parseRamp("10:1s,10:1000h"), /from 1ms to 24d/);
 });
 
-Deno.test("ages and sizes have a range, and the error names it", () => {
+Deno.test("ages and sizes out of range are rejected with the allowed range", () => {
   assert.equal(parseAge("5200w"), 5_200 * 604_800_000);
   assert.throws(() => parseAge("5201w"), /from 1s to 5200w/);
   assert.throws(() => parseAge("0.5s"), /from 1s to 5200w/);
@@ -23,7 +23,7 @@ Deno.test("ages and sizes have a range, and the error names it", () => {
   assert.throws(() => parseSize("1001TB"), /from 1kB on and up to 1000TB/);
 });
 
-Deno.test("producer and tracker refuse a time or size out of range as a wrong option", () => {
+Deno.test("producer and tracker reject a time or size out of range as an invalid option", () => {
   const refused = (run: () => unknown, pattern: RegExp) =>
     assert.throws(
       run,

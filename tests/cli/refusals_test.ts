@@ -12,7 +12,7 @@ function assertOneErrorLine(stderr: string, pattern: RegExp): void {
 
 Deno.test("tracker on a folder that cannot be written: one clear line and exit code 1", async () => {
   await using site = await createSite();
-  // A file where the folder should be: it cannot be written whoever one is, root included.
+  // A file in place of the folder prevents writing even as root.
   await Deno.writeTextFile(join(site.folder, "occupied"), "");
   const { code, stderr, stdout } = await site.run("tracker", [
     "--logs",
@@ -23,9 +23,9 @@ Deno.test("tracker on a folder that cannot be written: one clear line and exit c
   assertOneErrorLine(stderr, /^error: Cannot open the journal in ".*occupied\/logs"/);
 });
 
-Deno.test("producer and tracker on a topic name that the broker refuses: one clear line and exit code 1", async () => {
+Deno.test("producer and tracker on a topic name that the broker rejects: one clear line and exit code 1", async () => {
   await using site = await createSite({ partitions: 0 });
-  // Kafka takes neither of two topics that differ in "." and "_" only.
+  // Kafka rejects a topic whose name differs from an existing one only in "." and "_".
   const admin = site.kafka.admin();
   await admin.connect();
   await createTopics(admin, [{ topic: `${site.topic}_x`, numPartitions: 1 }]);
@@ -41,7 +41,7 @@ Deno.test("producer and tracker on a topic name that the broker refuses: one cle
   await admin.disconnect();
 });
 
-Deno.test("tracker and verify never create the topic that they read: exit code 1, and the nearest name", async () => {
+Deno.test("tracker and verify do not create a missing topic: exit code 1 and the nearest existing name", async () => {
   await using site = await createSite();
   await Deno.mkdir(site.logs);
   await Deno.writeTextFile(join(site.logs, "tracker.events"), "");
@@ -82,7 +82,7 @@ async function topicsOf({ kafka }: Site): Promise<readonly string[]> {
   }
 }
 
-Deno.test("a user and password for a listener that has no SASL: one line that says so, and exit code 1", async () => {
+Deno.test("credentials for a listener without SASL: one line with the reason, and exit code 1", async () => {
   await using site = await createSite({
     partitions: 0,
     env: {

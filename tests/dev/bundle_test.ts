@@ -27,7 +27,7 @@ async function deno(
   };
 }
 
-/** The page and its script are in the bundle. */
+/** Asserts that the bundle contains the page and its script. */
 async function assertServes(script: string, cwd: string): Promise<void> {
   const port = freePort();
   const serving = new Deno.Command(Deno.execPath(), {
@@ -47,7 +47,7 @@ async function assertServes(script: string, cwd: string): Promise<void> {
       assert.ok((await ask(path)).length > 1_000, path);
     }
     await until(
-      "it has counted",
+      "all lines are counted",
       async () => JSON.parse(await ask("api/figures")).figures.received === 600,
     );
   } finally {
@@ -56,7 +56,7 @@ async function assertServes(script: string, cwd: string): Promise<void> {
   }
 }
 
-Deno.test("each program needs nothing of the checkout: bundled, and run from an empty folder", async () => {
+Deno.test("each program runs as a bundle from an empty folder, without the checkout", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-bundle-" });
   try {
     for (const name of ["producer", "tracker", "monitor", "monitor_web"]) {
@@ -99,7 +99,7 @@ const compiled = await deno([
 const isCompiled = compiled.code === 0;
 
 Deno.test({
-  name: "the compiled programs run, and know their commit" +
+  name: "the compiled programs run and report their commit" +
     (isCompiled ? "" : " (SKIPPED: denort cannot be downloaded here)"),
   ignore: !isCompiled,
   fn: async () => {
@@ -114,7 +114,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "without denort, compile says what is missing and what can be done, in one line",
+  name: "without denort, compile reports what is missing and what to do, in one line",
   ignore: isCompiled,
   fn: () => {
     assert.equal(compiled.code, 1);
@@ -122,7 +122,7 @@ Deno.test({
   },
 });
 
-Deno.test("compile refuses a system that there is none, and names those that there are", async () => {
+Deno.test("compile rejects an unknown target and lists the known ones", async () => {
   const { code, stderr } = await deno([
     ...["run", "--no-prompt", "--allow-read", "--allow-write", "--allow-run", "dev/compile.ts"],
     ...["--output", compiledFolder, "--target", "commodore-64"],
@@ -131,7 +131,7 @@ Deno.test("compile refuses a system that there is none, and names those that the
   assert.match(stderr, /^error: invalid value 'commodore-64' .*aarch64-apple-darwin.*\n$/);
 });
 
-Deno.test("a program that was built with its commit says it", async () => {
+Deno.test("a program that was built with its commit reports it", async () => {
   const envFile = join(compiledFolder, "commit.env");
   await Deno.writeTextFile(envFile, "ORDERFLOW_COMMIT=0123456789ab\n");
   const { stdout } = await deno([

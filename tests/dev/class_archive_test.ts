@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { classArchive, makeClassArchive } from "../../dev/class_archive.ts";
 
-Deno.test("makeClassArchive() makes one archive, whoever asks, and none when the recording fails", async () => {
+Deno.test("makeClassArchive() makes one archive for concurrent callers, and none if recording fails", async () => {
   const jarsDir = await Deno.makeTempDir({ prefix: "orderflow-classes-" });
   try {
     await makeClassArchive(jarsDir, () => Promise.resolve());

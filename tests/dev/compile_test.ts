@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { compileArgs } from "../../dev/compile.ts";
 
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-/** What Deno writes in front of a binary's metadata, which is JSON. */
+/** The bytes that Deno writes before a binary's metadata, which is JSON. */
 const METADATA_START = '{"argv":';
 const CLIENT = ["kafkajs", "@platformatic/wasm-utils"];
 
@@ -24,14 +24,14 @@ const BINARIES = {
 interface Embedded {
   /** Names of npm packages. */
   readonly packages: readonly string[];
-  /** The listing that `deno compile` prints of what it embeds. */
+  /** The listing of embedded files that `deno compile` prints. */
   readonly listing: string;
   readonly permissions: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Builds a program's binary. Its runtime, denort, cannot be downloaded everywhere, so Deno's own binary takes its place:
- * what comes out embeds the same, and does not start.
+ * Builds a program's binary. Deno's own binary replaces its runtime, denort, which cannot be downloaded everywhere.
+ * The result embeds the same files but does not start.
  */
 async function build(name: keyof typeof BINARIES, folder: string): Promise<Embedded> {
   const output = join(folder, name);
@@ -55,7 +55,7 @@ async function build(name: keyof typeof BINARIES, folder: string): Promise<Embed
   };
 }
 
-/** Reads the packages out of a tree such as `├─┬ @logtape (1 MB)`, `│ ├── file/* (2 kB)`, `├── kafkajs/2.2.4/* (3 kB)`. */
+/** Parses the packages in a tree such as `├─┬ @logtape (1 MB)`, `│ ├── file/* (2 kB)`, `├── kafkajs/2.2.4/* (3 kB)`. */
 function packagesIn(listing: string): readonly string[] {
   let scope = "";
   return listing.split("\n").flatMap((line) => {
@@ -68,7 +68,7 @@ function packagesIn(listing: string): readonly string[] {
   });
 }
 
-Deno.test("a compiled program embeds what it imports, and asks for the permissions of its task", async () => {
+Deno.test("a compiled program embeds only its imports and asks for the permissions of its task", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-compile-" });
   try {
     for (const name of ["producer", "tracker", "monitor"] as const) {

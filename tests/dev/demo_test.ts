@@ -5,6 +5,7 @@ import { freePort } from "../../dev/local_port.ts";
 import { startProgram } from "../../dev/programs.ts";
 import { liveBroker } from "../live_broker.ts";
 import { readJournal, until } from "../site.ts";
+import { processesOf } from "./processes.ts";
 
 const shared = await liveBroker();
 
@@ -14,7 +15,7 @@ interface DemoFolder extends AsyncDisposable {
   run(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
 }
 
-/** A folder where demos are run one after another; without a broker's address they start one of their own. */
+/** Creates a folder for consecutive demos, which start a broker of their own unless an address is given. */
 async function createDemoFolder(broker = `127.0.0.1:${freePort()}`): Promise<DemoFolder> {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-demo-" });
   const start: DemoFolder["start"] = (args) =>
@@ -51,13 +52,7 @@ function assertProof(
   assert.ok(!(stdout + stderr).includes("\u001b"));
 }
 
-/** Processes whose command line names the folder, as this system lists them. */
-async function processesOf(folder: string): Promise<readonly string[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "args"] }).output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) => line.includes(folder));
-}
-
-Deno.test("demo proves its own run: the first, a second on old data, and one after the broker's data was deleted", async () => {
+Deno.test("demo proves its first run, a second run on old data, and a run after the broker's data was deleted", async () => {
   await using demo = await createDemoFolder();
   assertProof(await demo.run(["--orders", "90", "--rate", "60"]), 90);
   assertProof(await demo.run(["--orders", "40", "--rate", "max"]), 40);
@@ -67,7 +62,7 @@ Deno.test("demo proves its own run: the first, a second on old data, and one aft
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo ends in order on SIGINT, with the proof of what was sent until then", async () => {
+Deno.test("demo stops cleanly on SIGINT and proves what was sent until then", async () => {
   await using demo = await createDemoFolder();
   const program = await demo.start(["--orders", "100000", "--rate", "100"]);
   await until("orders are shown", () => /^tracker {3}order \d+/m.test(program.output.stdout));
@@ -79,10 +74,10 @@ Deno.test("demo ends in order on SIGINT, with the proof of what was sent until t
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo stopped before the first order ends with exit code 0, and has nothing to prove", async () => {
+Deno.test("demo stopped before the first order exits with 0 and has nothing to prove", async () => {
   await using demo = await createDemoFolder(shared.address);
   const program = await demo.start(["--orders", "100000", "--rate", "0.1"]);
-  await until("it has begun", () => program.output.stdout.includes("topic orderflow-demo-"));
+  await until("the demo has begun", () => program.output.stdout.includes("topic orderflow-demo-"));
   program.signal("SIGINT");
   program.signal("SIGINT");
   assert.equal(await program.exitCode, 0, program.output.stdout + program.output.stderr);
@@ -90,7 +85,7 @@ Deno.test("demo stopped before the first order ends with exit code 0, and has no
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo --chaos: broker and tracker killed, the network cut, and the proof holds", async () => {
+Deno.test("demo --chaos: with broker and tracker killed and the network cut, the proof holds", async () => {
   await using demo = await createDemoFolder(shared.address);
   const ended = await demo.run(["--chaos", "--seed", "7"]);
   const why = {
@@ -99,11 +94,11 @@ Deno.test("demo --chaos: broker and tracker killed, the network cut, and the pro
     "is cut": "the broker stores it once",
     "drops": "before its answer arrives",
   };
-  for (const [trouble, reason] of Object.entries(why)) {
+  for (const [fault, reason] of Object.entries(why)) {
     assert.match(
       ended.stdout,
       new RegExp(
-        `^chaos +(\\d) of 4: the .*${trouble}.*\n(.*\n)*?chaos +\\1 of 4 over: .*${reason}$`,
+        `^chaos +(\\d) of 4: the .*${fault}.*\n(.*\n)*?chaos +\\1 of 4 over: .*${reason}$`,
         "m",
       ),
       ended.stderr,
@@ -114,7 +109,7 @@ Deno.test("demo --chaos: broker and tracker killed, the network cut, and the pro
   assert.deepEqual(await processesOf(demo.folder), []);
 });
 
-Deno.test("demo on a broker that it did not start keeps to topics, a group, and a folder of its own, and deletes the topics", async () => {
+Deno.test("demo on an existing broker uses its own topics, group, and folder, and deletes the topics", async () => {
   await using demo = await createDemoFolder(shared.address);
   const ended = await demo.run(["--orders", "20", "--rate", "max"]);
   assertProof(ended, 20);

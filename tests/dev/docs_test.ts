@@ -6,9 +6,9 @@ import { until } from "../site.ts";
 
 const broker = await liveBroker();
 const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
-/** A program that runs until it is stopped is stopped so long after its first word; others end by themselves. */
+/** Delay between the first output of a program that runs until stopped and its SIGINT. */
 const RUN_MS = 4_000;
-/** Only a program that hangs takes so long, on a machine with much else to do too. */
+/** Only a program that hangs takes this long, even on a busy machine. */
 const SCRIPT_SECONDS_MAX = 300;
 
 const PAGES = [
@@ -17,7 +17,7 @@ const PAGES = [
     .filter((name) => name.endsWith(".md")),
 ].map((name) => ({ name, text: Deno.readTextFileSync(join(PROJECT, name)) }));
 
-/** Lines of shell blocks that call a task of ours, without their comments. */
+/** Returns the lines of shell blocks that run one of our tasks, without comments. */
 function taskLines(text: string): readonly (readonly string[])[] {
   return [...text.matchAll(/```sh\n(.*?)```/gs)]
     .flatMap(([, block = ""]) => block.split("\n"))
@@ -85,10 +85,10 @@ Deno.test("the reference names every option of every program", () => {
       count++;
     }
   }
-  assert.ok(count > 50, `${count} options were looked at`);
+  assert.ok(count > 50, `${count} options were checked`);
 });
 
-Deno.test("every option that a page's command gives a program is one that it has", () => {
+Deno.test("every option in a command on the pages exists", () => {
   let count = 0;
   for (const { name: page, text } of PAGES) {
     for (const [name = "", ...args] of taskLines(text)) {
@@ -101,10 +101,10 @@ Deno.test("every option that a page's command gives a program is one that it has
       }
     }
   }
-  assert.ok(count > 20, `${count} options were looked at`);
+  assert.ok(count > 20, `${count} options were checked`);
 });
 
-Deno.test("every message on the troubleshooting page is one that a program can say", () => {
+Deno.test("every message on the troubleshooting page exists in the code", () => {
   const sources = [
     ...sourceTexts(join(PROJECT, "lib")),
     ...sourceTexts(join(PROJECT, "dev")),
@@ -118,7 +118,7 @@ Deno.test("every message on the troubleshooting page is one that a program can s
   for (const message of messages) assert.ok(sources.includes(message), message);
 });
 
-Deno.test("every guarantee names the code that enforces it and a test that shows it, and both are there", () => {
+Deno.test("every guarantee names existing code that enforces it and an existing test that shows it", () => {
   const page = Deno.readTextFileSync(join(PROJECT, "docs", "guarantees.md"));
   const given = page.slice(0, page.indexOf("## What is not guaranteed"));
   const guarantees = given.split(/\n- (?=\*\*)/).slice(1);
@@ -130,7 +130,7 @@ Deno.test("every guarantee names the code that enforces it and a test that shows
   }
 });
 
-Deno.test("every file of the code that a page names is there", () => {
+Deno.test("every code file that a page names exists", () => {
   let count = 0;
   for (const { name, text } of PAGES) {
     for (const [, path = ""] of text.matchAll(/`((?:lib|dev|tests|bench|deploy)\/[\w\/.]+)`/g)) {
@@ -138,7 +138,7 @@ Deno.test("every file of the code that a page names is there", () => {
       count++;
     }
   }
-  assert.ok(count > 60, `${count} were looked at`);
+  assert.ok(count > 60, `${count} were checked`);
 });
 
 function* sourceTexts(folder: string): Generator<string> {
@@ -149,7 +149,7 @@ function* sourceTexts(folder: string): Generator<string> {
   }
 }
 
-/** What of a page is run: each command by itself, or a block as one script, which has to say something. */
+/** The part of a page that is run: separate commands, or a block as one script with expected output. */
 type Marked =
   | { readonly kind: "commands"; readonly commands: readonly (readonly string[])[] }
   | {
@@ -170,7 +170,7 @@ function markedIn(text: string): readonly Marked[] {
   );
 }
 
-/** A load test of a second or two, on topics of its own. */
+/** Reduces a load test to a second or two, on its own topics. */
 function shortened(script: string, topic: string): string {
   return script
     .replaceAll(/(?<=--duration )\d+s/g, "2s")
@@ -184,7 +184,7 @@ interface Place {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Options and commands with which a program ends by itself. */
+/** Options and commands that make a program end by itself. */
 const ENDING = new Set([
   ...["--count", "--duration", "--ramp", "--exit-at-end", "--once", "--html"],
   ...["verify", "redrive", "search", "replay"],
@@ -199,9 +199,9 @@ async function runCommand(
   const ended = program.exitCode.finally(() => hasEnded = true);
   const isEnding = args.some((arg) => ENDING.has(arg.split("=")[0] ?? ""));
   if (!isEnding) {
-    // Before that nobody listens for the signal, and it would end the program as it ends any other.
+    // Before the program listens for the signal, the signal would kill it.
     await until(
-      "it has started",
+      "the program has started",
       () => hasEnded || program.output.stdout + program.output.stderr !== "",
       SCRIPT_SECONDS_MAX * 1_000,
     );
@@ -221,7 +221,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** In bash, where `deno` knows this project's tasks and packages although the folder is another. */
+/** Runs the script in bash, where `deno` uses this project's tasks and packages in any folder. */
 async function runScript(script: string, { folder, env }: Place): Promise<Ended> {
   const bin = join(folder, "bin");
   await Deno.mkdir(bin, { recursive: true });
@@ -258,7 +258,7 @@ async function denoForAnyFolder(): Promise<string> {
   ].join("\n");
 }
 
-Deno.test("what is marked for it on the pages runs as it is written, and says what the page says", async (t) => {
+Deno.test("the blocks marked on the pages run as written and print what the page says", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-docs-" });
   const topic = uniqueName("docs");
   const place = {
@@ -268,7 +268,7 @@ Deno.test("what is marked for it on the pages runs as it is written, and says wh
   let commandCount = 0;
   let scriptCount = 0;
   try {
-    // The learner's page counts its records: the topic must be new.
+    // The tutorial counts the records of its topic, so the topic must be new.
     for (const { name: page, text } of PAGES.toSorted((a) => a.name === "docs/learn.md" ? -1 : 0)) {
       const marked = markedIn(text);
       if (marked.length === 0) continue;

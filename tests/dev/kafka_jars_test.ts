@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { kafkaJars } from "../../dev/kafka_jars.ts";
 
-Deno.test("kafkaJars() takes no interrupted download for a whole one, and asks Maven once", async (t) => {
+Deno.test("kafkaJars() does not use an interrupted download, and runs Maven once", async (t) => {
   const root = await Deno.makeTempDir({ prefix: "orderflow-jars-" });
   const folders = () => [...Deno.readDirSync(root)].map(({ name }) => name);
   const messages: string[] = [];
   const onProgress = (message: string) => messages.push(message);
   try {
-    await t.step("interrupted, it leaves nothing", async () => {
+    await t.step("an interrupted download leaves nothing", async () => {
       const interrupt = new AbortController();
       await assert.rejects(
         kafkaJars({
@@ -20,7 +20,7 @@ Deno.test("kafkaJars() takes no interrupted download for a whole one, and asks M
       assert.deepEqual(folders(), []);
     });
 
-    await t.step("whole, the folder has what the broker and the tools run from", async () => {
+    await t.step("the complete folder runs the broker and the tools", async () => {
       const folder = await kafkaJars({ root, onProgress });
       assert.equal(messages[0], "fetching Kafka's jars through Maven, once");
       const jars = [...Deno.readDirSync(folder)].map(({ name }) => name);
@@ -33,7 +33,7 @@ Deno.test("kafkaJars() takes no interrupted download for a whole one, and asks M
       assert.equal(folders().length, 1);
     });
 
-    await t.step("the second time it says and fetches nothing", async () => {
+    await t.step("a second call downloads and prints nothing", async () => {
       messages.length = 0;
       await kafkaJars({ root, onProgress });
       assert.deepEqual(messages, []);

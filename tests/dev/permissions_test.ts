@@ -10,13 +10,13 @@ const { tasks, imports } = JSON.parse(Deno.readTextFileSync(join(PROJECT, "deno.
   readonly imports: Readonly<Record<string, string>>;
 };
 
-/** All that a program may ask for; where it is not plain, why. */
+/** The permissions of each program, with the reason if it is not obvious. */
 const PERMISSIONS = {
   producer: [
     "--allow-net",
     "--allow-read=.", // --payload-file, --payload-module, and --config may be anywhere below the working directory
     "--allow-write=logs",
-    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last; INIT_CWD tells of a task runner
+    "--allow-env=NODE_ENV,INIT_CWD,KAFKA_*,KAFKAJS_*", // kafkajs reads the first and the last; INIT_CWD is set by a task runner
   ],
   tracker: [
     "--allow-net",
@@ -26,15 +26,15 @@ const PERMISSIONS = {
   ],
   monitor: [
     "--allow-read",
-    // TERM and the locale tell what the terminal can draw.
+    // TERM and the locale determine the characters that the terminal can display.
     "--allow-env=TERM,LANG,LC_ALL,LC_CTYPE",
   ],
 } as const;
 
-/** Of the tasks that run from the checkout only. */
+/** The permissions of the tasks that run only from the checkout. */
 const CHECKOUT_PERMISSIONS = {
   "monitor:web": [
-    "--allow-net=127.0.0.1", // any port of it
+    "--allow-net=127.0.0.1", // any port
     "--allow-read",
   ],
   broker: [
@@ -48,7 +48,7 @@ const CHECKOUT_PERMISSIONS = {
     "--allow-net",
     "--allow-read",
     "--allow-write=.kafka,logs",
-    "--allow-run", // Deno itself is not permitted by its name where a launcher starts it: see SECURITY.md
+    "--allow-run", // --allow-run=deno does not cover launchers of Deno: see SECURITY.md
     "--allow-env=NODE_ENV,KAFKA_*,KAFKAJS_*,TERM,LANG,LC_ALL,LC_CTYPE",
   ],
   soak: [
@@ -61,7 +61,7 @@ const CHECKOUT_PERMISSIONS = {
 } as const;
 
 for (const [name, expected] of Object.entries(CHECKOUT_PERMISSIONS)) {
-  Deno.test(`deno task ${name} asks for no more than it needs`, () => {
+  Deno.test(`deno task ${name} asks only for the permissions it needs`, () => {
     assert.deepEqual(
       permissionsIn(tasks[name]?.command.split(" && ").at(-1) ?? ""),
       [...expected].sort(),
@@ -74,7 +74,7 @@ function permissionsIn(command: string): readonly string[] {
 }
 
 for (const [name, expected] of Object.entries(PERMISSIONS)) {
-  Deno.test(`${name} asks for no more than it needs, as a task, as a script and compiled`, async () => {
+  Deno.test(`${name} asks only for the permissions it needs, as a task, as a script, and compiled`, async () => {
     const sorted = [...expected].sort();
     const task = tasks[name]?.command ?? "";
     assert.deepEqual(permissionsIn(task), sorted);
@@ -93,7 +93,7 @@ for (const [name, expected] of Object.entries(PERMISSIONS)) {
   });
 }
 
-Deno.test("every script but the benchmarks names its permissions, the same in its task and in its first line", () => {
+Deno.test("every script except the benchmarks has the same permissions in its task and in its first line", () => {
   let count = 0;
   for (const [name, { command }] of Object.entries(tasks)) {
     const [, path] = /deno run [^&]* (\S+\.ts)$/.exec(command) ?? [];
@@ -111,13 +111,13 @@ Deno.test("every script but the benchmarks names its permissions, the same in it
   assert.equal(count, 12);
 });
 
-Deno.test("each task says in a line what it does", () => {
+Deno.test("each task has a one-line description", () => {
   for (const [name, { description }] of Object.entries(tasks)) {
     assert.match(description, /^[A-Z].{15,80}$/, name);
   }
 });
 
-Deno.test("every package is pinned exactly, and docs/dependencies.md says what it is for", () => {
+Deno.test("every package is pinned exactly and listed in docs/dependencies.md", () => {
   const page = Deno.readTextFileSync(join(PROJECT, "docs", "dependencies.md"));
   const rows = page.split("\n").filter((line) => line.startsWith("| `"));
   for (const specifier of Object.values(imports)) {

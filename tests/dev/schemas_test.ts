@@ -23,13 +23,13 @@ function published(name: string) {
   return JSON.parse(Deno.readTextFileSync(join(PROJECT, "docs", "schemas", name)));
 }
 
-/** Whether a value is as the published schema has it; a word against it where it is not. */
+/** Returns functions that check a value against the published schema and list its errors. */
 function checkerOf(
   name: string,
 ): { fits(value: unknown): boolean; errors(value: unknown): string } {
   const { properties: { order, ...properties } = {}, ...rest } = published(name);
   const isReference = order?.$ref !== undefined;
-  // A reference to another file is for the reader's tool to follow: here it is followed by hand.
+  // References to other files are resolved here by hand; readers' tools follow them.
   const schema = Compile(
     isReference
       ? { ...rest, properties: { ...properties, order: published(order.$ref) } }
@@ -51,7 +51,7 @@ Deno.test("docs/schemas/ is what `deno task schemas` writes", () => {
   }
 });
 
-Deno.test("the contract and the reference name every reason for a dead letter", () => {
+Deno.test("the contract and the reference list every dead-letter reason", () => {
   for (
     const [page, row] of [
       ["contract.md", /^\| `orderflow\.errors\.reason`.*$/m],
@@ -63,7 +63,7 @@ Deno.test("the contract and the reference name every reason for a dead letter", 
   }
 });
 
-Deno.test("the published order schema takes the shop's orders", () => {
+Deno.test("the published order schema accepts the shop's orders", () => {
   const schema = checkerOf("order.schema.json");
   const shop = createShop({ seed: 3, countries: ["FR", "US", "SE", "GB", "DE"] });
   for (let index = 0; index < 2_000; index++) {
@@ -74,7 +74,7 @@ Deno.test("the published order schema takes the shop's orders", () => {
   }
 });
 
-Deno.test("the published journal schema takes every kind of line that the tracker writes", () => {
+Deno.test("the published journal schema accepts every kind of line that the tracker writes", () => {
   const schema = checkerOf("journal-line.schema.json");
   const encoder = new TextEncoder();
   const shop = createShop({ seed: 4 });
@@ -127,7 +127,7 @@ async function withFolder(test: (folder: string) => Promise<void> | void): Promi
   }
 }
 
-/** Asserts that the schema accepts each line of a file, and rejects it without any of the fields that are not optional. */
+/** Asserts that the schema accepts each line of a file, and rejects it without any of its required fields. */
 function assertLinesFit(
   name: string,
   path: string,
@@ -160,7 +160,7 @@ const PARCEL: Parcel = {
   plannedAtMs: 0,
 };
 
-Deno.test("the published schemas take what the producer keeps: its ledger, and the orders that did not arrive", () =>
+Deno.test("the published schemas accept the producer's ledger and its undelivered orders", () =>
   withFolder((folder) => {
     const ledger = new LedgerFile(join(folder, "ledger.jsonl"), SILENT);
     const times = { sentAtMs: 0, answeredAtMs: 1 };
@@ -187,7 +187,7 @@ Deno.test("the published schemas take what the producer keeps: its ledger, and t
     assertLinesFit("undelivered.schema.json", undelivered.path, { lineCount: 6 });
   }));
 
-Deno.test("the published manifest schema takes the manifests of a journal that was rotated", () =>
+Deno.test("the published manifest schema accepts the manifests of a rotated journal", () =>
   withFolder(async (folder) => {
     const journal = await openJournal({
       directory: folder,
@@ -221,7 +221,7 @@ Deno.test("the published manifest schema takes the manifests of a journal that w
     assertLinesFit("manifest.schema.json", second, { lineCount: 1 });
   }));
 
-Deno.test("the published status schema takes every status that the tracker writes", () =>
+Deno.test("the published status schema accepts every status that the tracker writes", () =>
   withFolder(async (folder) => {
     const path = join(folder, "tracker.status");
     const file = new StatusFile({
@@ -263,13 +263,13 @@ Deno.test("the published status schema takes every status that the tracker write
         assert.ok(schema.fits(status), schema.errors(status));
         for (const field of Object.keys(status).filter((name) => name !== "reason")) {
           const { [field]: _, ...others } = status;
-          assert.ok(!schema.fits(others), `${field} is asked for`);
+          assert.ok(!schema.fits(others), `${field} is required`);
         }
       }
     }
   }));
 
-Deno.test("each reference of the AsyncAPI document leads somewhere", () => {
+Deno.test("each reference in the AsyncAPI document resolves", () => {
   const document = published("asyncapi.json");
   const references: string[] = [];
   JSON.stringify(document, (key, value) => {

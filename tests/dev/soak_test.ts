@@ -15,7 +15,7 @@ import type { Verification } from "../../lib/verify/verification.ts";
 const broker = await liveBroker();
 const MINUTE_MS = 60_000;
 
-/** 120 samples of ten minutes. */
+/** Returns 120 samples over ten minutes. */
 function tenMinutes(valueAt: (minutes: number) => number): readonly Sample[] {
   return Array.from({ length: 120 }, (_, index) => {
     const elapsedMs = index * 5_000;
@@ -23,33 +23,33 @@ function tenMinutes(valueAt: (minutes: number) => number): readonly Sample[] {
   });
 }
 
-/** A heap that fills and is collected: up 60 MiB within 40 s, and down again. */
+/** A heap that grows by 60 MiB within 40 s and is then collected. */
 const sawtooth = (minutes: number) => 150 + 60 * ((minutes * 60) % 40) / 40;
 const memoryOf = (valueAt: (minutes: number) => number) =>
   judgeFlatness(tenMinutes(valueAt), MEMORY_GROWTH_BOUND);
 const handlesOf = (valueAt: (minutes: number) => number) =>
   judgeFlatness(tenMinutes(valueAt), HANDLE_GROWTH_BOUND);
 
-Deno.test("judgeFlatness() takes a heap that breathes, one that shrinks, and growth that ends in the warm-up", () => {
+Deno.test("judgeFlatness() accepts garbage collection cycles, a shrinking heap, and growth that ends in the warm-up", () => {
   assert.equal(memoryOf(sawtooth).isFlat, true);
   assert.equal(memoryOf((minutes) => 300 - 20 * minutes).isFlat, true);
   assert.equal(memoryOf((minutes) => 20 + 80 * Math.min(minutes, 3)).isFlat, true);
   assert.equal(handlesOf((minutes) => 30 + Math.round(minutes * 12) % 3).isFlat, true);
 });
 
-Deno.test("judgeFlatness() sees a leak under the noise, with its slope", () => {
-  // 300 bytes an order at 500 orders/s.
+Deno.test("judgeFlatness() detects a leak under noise, with its slope", () => {
+  // 300 bytes per order at 500 orders/s.
   const { isFlat, growthPerMinute } = memoryOf((minutes) => sawtooth(minutes) + 8.6 * minutes);
   assert.equal(isFlat, false);
   assert.ok(Math.abs(growthPerMinute - 8.6) < 2, `${growthPerMinute} MiB a minute`);
 });
 
-Deno.test("judgeFlatness() sees a step that stays, and a handle that leaks with each segment", () => {
+Deno.test("judgeFlatness() detects a lasting step, and a handle leak per segment", () => {
   assert.equal(memoryOf((minutes) => minutes < 7 ? 150 : 220).isFlat, false);
   assert.equal(handlesOf((minutes) => 30 + Math.floor(minutes * 3)).isFlat, false);
 });
 
-Deno.test("judgeFlatness() refuses to judge by too few samples", () => {
+Deno.test("judgeFlatness() rejects too few samples", () => {
   assert.throws(() => judgeFlatness(tenMinutes(() => 1).slice(0, 8), MEMORY_GROWTH_BOUND), {
     name: "RangeError",
     message: "cannot judge 5 samples; expected at least 9 after the warm-up",
@@ -70,7 +70,7 @@ function resultWith(
       producer: { generated: 100, acknowledged: 100 } as SoakResult["proof"]["producer"],
       verification: verification as Verification,
       deadLettered: 0,
-      troubles: [],
+      problems: [],
     },
     seconds: 600,
     samples: 120,
@@ -85,7 +85,7 @@ function resultWith(
   };
 }
 
-Deno.test("soakHolds() fails for a leak, for a lost record, and for one that the monitor has not counted", () => {
+Deno.test("soakHolds() fails for a leak, a lost record, and a record that the monitor did not count", () => {
   assert.equal(soakHolds(resultWith({})), true);
   assert.equal(soakHolds(resultWith({ growth: 20 })), false);
   assert.equal(soakHolds(resultWith({ growth: 20, isJudged: false })), true);
@@ -93,7 +93,7 @@ Deno.test("soakHolds() fails for a leak, for a lost record, and for one that the
   assert.equal(soakHolds(resultWith({ monitored: 99 })), false);
 });
 
-Deno.test("soakHolds() needs figures, unless a person stopped the soak before there were enough samples", () => {
+Deno.test("soakHolds() requires figures unless the soak was stopped before there were enough samples", () => {
   const result = { ...resultWith({}), figures: [] };
   assert.equal(soakHolds(result), false);
   assert.equal(soakHolds({ ...result, isStoppedEarly: true }), true);
@@ -101,7 +101,7 @@ Deno.test("soakHolds() needs figures, unless a person stopped the soak before th
 });
 
 Deno.test({
-  name: "usageOf() counts the memory and the handles of a process, and knows when it has ended",
+  name: "usageOf() returns the memory and handles of a process, and undefined once it has ended",
   ignore: !COUNTS_HANDLES,
   async fn() {
     const process = ownProcess(
@@ -116,7 +116,7 @@ Deno.test({
       await input.write(new Uint8Array([1]));
       assert.equal((await output.read()).done, false);
     };
-    // It has started when it has opened the first hundred.
+    // The process has started once its first hundred files are open.
     await openHundred();
     const before = await usageOf(process.pid);
     assert.ok((before?.residentMiB ?? 0) > 20);
@@ -133,7 +133,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "deno task soak, for some seconds: segments closed, handles flat, every record proven",
+  name: "a short deno task soak closes segments, keeps handles flat, and proves every record",
   ignore: !COUNTS_HANDLES,
   async fn() {
     const folder = await Deno.makeTempDir({ prefix: "orderflow-soak-" });
@@ -165,7 +165,7 @@ Deno.test({
   },
 });
 
-Deno.test("deno task soak refuses a wrong time with one line and code 2", async () => {
+Deno.test("deno task soak rejects an invalid duration with one line and code 2", async () => {
   const program = await startProgram("soak", ["--minutes", "none"]);
   assert.equal(await program.exitCode, 2);
   assert.match(program.output.stderr, /^error: .*expected a number of minutes above 0.*\n$/);

@@ -21,7 +21,7 @@ function line(offset: number, more: Partial<JournalLine> = {}): JournalLine {
   return { ...content, ...topic, mark: "", isBad: offset === 1, ...more };
 }
 
-/** The letter of the record at offset 1. */
+/** The dead letter of the record at offset 1. */
 function letter(offset: number, more: Record<string, string> = {}): TopicRecord {
   const headers = new Map(Object.entries({
     "__connect.errors.partition": "0",
@@ -40,7 +40,7 @@ function redriven(offset: number): TopicRecord {
 const LINES = [line(0), line(1), line(2)];
 const RECORDS = [record(0), record(1), record(2)];
 
-/** One partition, three records, of which the second is bad; nothing is wrong with it. */
+/** Returns evidence without violations: one partition and three records, the second of them invalid. */
 function evidence(
   {
     lines = LINES,
@@ -89,14 +89,14 @@ const TRUNCATED = { truncatedUntilMs: new Map([["main/0", 9]]) };
 const NEW_EPOCH = { epoch: 4, value: "new", details: "new" };
 const MARK = "partition 0 was truncated at offset 2: its records of leader epoch 3 were replaced";
 
-Deno.test("judge() finds nothing where every promise holds", () => {
+Deno.test("judge() finds no violation if every promise holds", () => {
   assert.deepEqual(violated(evidence()), []);
   const lines = [...LINES, line(2, { ...NEW_EPOCH, mark: MARK })];
   const records = [record(0), record(1), record(2, NEW_EPOCH)];
   assert.deepEqual(violated(evidence({ lines, records, facts: TRUNCATED })), []);
 });
 
-Deno.test("judge() names the promise that is broken", () => {
+Deno.test("judge() names the promise that is violated", () => {
   const noEffect = evidence();
   const [topic] = noEffect.topics;
   const [journal] = noEffect.journals;
@@ -205,13 +205,13 @@ Deno.test("judge() names the promise that is broken", () => {
   }
 });
 
-Deno.test("judge() excuses what the faults explain, and nothing else", () => {
+Deno.test("judge() excuses only what the faults explain", () => {
   const records = [record(0), record(1)];
   const lost = evidence({ lines: LINES.slice(0, 2), records, facts: TRUNCATED });
   assert.deepEqual(violated(lost), []);
   const later = lost.acknowledged.map((each) => ({ ...each, sentAtMs: 10 }));
   assert.deepEqual(violated({ ...lost, acknowledged: later }), [PROMISES.acknowledged]);
-  // Line 2 is bad; its log lost it before its letter was sent.
+  // Line 2 is invalid; the log lost its record before the dead letter was sent.
   const lines = [line(0), line(1), line(2, { isBad: true })];
   const unsent = {
     lines: [...lines, line(2, { ...NEW_EPOCH, mark: MARK })],
@@ -223,7 +223,7 @@ Deno.test("judge() excuses what the faults explain, and nothing else", () => {
   assert.deepEqual(violated(evidence({ letters: [{ ...adapted, value: "?" }] })), []);
 });
 
-Deno.test("judge() excuses what a lost end of a transaction holds back, and only in a partition that lost its end", () => {
+Deno.test("judge() excuses records held back by a lost transaction marker only in a partition that lost its tail", () => {
   const heldBack = [record(3, NEW_EPOCH)];
   const verifiedWith = (counts: Record<string, number>) => {
     const faults = { missing: 0, mismatched: 0, unexplained: 0, out_of_order: 0, ...counts };
@@ -241,7 +241,7 @@ Deno.test("judge() excuses what a lost end of a transaction holds back, and only
   assert.deepEqual(violated(evidence(missing)), [PROMISES.verify]);
 });
 
-Deno.test("judge() takes lines for superseded from the offset on that a mark names, where no record came in their place", () => {
+Deno.test("judge() takes lines from a mark's offset on as superseded if no record replaced them", () => {
   const next = { ...NEW_EPOCH, mark: MARK };
   const records = [record(0), record(1), record(3, NEW_EPOCH)];
   const marked = { lines: [...LINES, line(3, next)], records, facts: TRUNCATED };
@@ -250,7 +250,7 @@ Deno.test("judge() takes lines for superseded from the offset on that a mark nam
   assert.deepEqual(violated(evidence(unmarked)), [PROMISES.truncated]);
 });
 
-Deno.test("judge() excuses records below an offset that an operator chose, where a mark says so", () => {
+Deno.test("judge() excuses records below an offset that an operator set, if a mark reports it", () => {
   const mark = "offset 2 was committed by another program: reading on from it";
   const skipping = { lines: [line(2, { mark })], letters: [], back: [] };
   const groupWasReset = { facts: { groupWasReset: true } };
@@ -258,7 +258,7 @@ Deno.test("judge() excuses records below an offset that an operator chose, where
   assert.deepEqual(judge(evidence(skipping)).violations.length, 1);
 });
 
-Deno.test("every promise that the judge knows is one of docs/guarantees.md, which names the torture beside it", () => {
+Deno.test("every promise of the judge is in docs/guarantees.md with the torture as its test", () => {
   const path = join(import.meta.dirname ?? ".", "..", "..", "docs", "guarantees.md");
   const paragraphs = Deno.readTextFileSync(path).split(/\n\n|\n- /)
     .map((text) => text.replaceAll(/\s+/g, " ").replaceAll("**", ""));
@@ -268,7 +268,7 @@ Deno.test("every promise that the judge knows is one of docs/guarantees.md, whic
   }
 });
 
-Deno.test("the judge imports nothing of the product", () => {
+Deno.test("the judge does not import the product", () => {
   for (const name of ["judge.ts", "promises.ts", "evidence.ts"]) {
     const path = join(import.meta.dirname ?? ".", "..", "..", "dev", "torture", name);
     assert.doesNotMatch(Deno.readTextFileSync(path), /from "(\.\.\/)+lib/, name);

@@ -14,7 +14,7 @@ Deno.test("makeSchedule() makes the same schedule from the same seed", () => {
   assert.notDeepEqual(makeSchedule({ ...OPTIONS, seed: 8 }, nemeses).steps, schedule.steps);
 });
 
-Deno.test("makeSchedule() uses every nemesis, and none that cannot strike here", () => {
+Deno.test("makeSchedule() uses every applicable nemesis and no other", () => {
   const seeds = Array.from({ length: 100 }, (_, seed) => seed);
   const usedBy = (options: { readonly nodes?: 1 | 3; readonly isRoot: boolean }) =>
     new Set(
@@ -26,7 +26,7 @@ Deno.test("makeSchedule() uses every nemesis, and none that cannot strike here",
   assert.ok(single.has("lose-tail") && !single.has("unclean-election") && !single.has("fill-disk"));
 });
 
-Deno.test("shrink() keeps the faults that are needed, and tries each candidate up to three times", async () => {
+Deno.test("shrink() keeps the necessary faults and tries each candidate up to three times", async () => {
   const schedule = makeSchedule(OPTIONS, nemeses);
   const needed = [schedule.steps.at(2), schedule.steps.at(-2)];
   let runCount = 0;
@@ -48,8 +48,8 @@ Deno.test("shrink() keeps the faults that are needed, and tries each candidate u
 });
 
 /**
- * Between them the network is cut, a log loses its end, leaders are moved and elected uncleanly, and the producer runs:
- * no other test does that to the whole pipeline. A new nemesis changes what seeds mean.
+ * Together these seeds cut the network, truncate a log, move leaders, elect an unclean leader, and run the
+ * producer. No other test does that to the whole pipeline. A new nemesis changes the schedule of each seed.
  */
 const SEEDS = [
   { seed: 1019, nodes: 1, kinds: ["cut-network", "lose-tail", "kill-tracker", "run-producer"] },

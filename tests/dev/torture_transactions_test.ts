@@ -5,7 +5,7 @@ import { createSite, until } from "../site.ts";
 
 await liveBroker();
 
-Deno.test("the judge leaves out records of aborted transactions that kafkajs shows where two overlap", async () => {
+Deno.test("the judge ignores aborted records that kafkajs returns if two transactions overlap", async () => {
   await using site = await createSite({ partitions: 1 });
   const { kafka, topic } = site;
   const [first, second] = ["first", "second"].map((name) =>
@@ -46,7 +46,7 @@ Deno.test("the judge leaves out records of aborted transactions that kafkajs sho
         return Promise.resolve();
       },
     });
-    await until("all is read", () => shown.some(({ value }) => value === "plain"));
+    await until("all records are read", () => shown.some(({ value }) => value === "plain"));
     const left = shown.filter((record) => !transactions.aborted(record));
     assert.deepEqual(shown.map(({ value }) => value), ["aborted last", "committed", "plain"]);
     assert.deepEqual(left.map(({ value }) => value), ["committed", "plain"]);

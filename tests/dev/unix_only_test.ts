@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { requireUnix } from "../../dev/unix_only.ts";
 
-Deno.test("what cannot work on Windows is refused there in one line, and nowhere else", () => {
+Deno.test("features that cannot work on Windows are refused only there, in one line", () => {
   assert.throws(
     () => requireUnix("the demo", "windows"),
     /^Error: the demo needs signals, which Windows does not have: use WSL.*$/,

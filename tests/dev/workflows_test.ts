@@ -21,8 +21,8 @@ async function version(command: string): Promise<string | undefined> {
 }
 
 Deno.test({
-  name: "actionlint finds nothing in the workflows" +
-    (actionlint === undefined ? " (SKIPPED: there is no actionlint on the PATH)" : ""),
+  name: "actionlint reports no problem in the workflows" +
+    (actionlint === undefined ? " (SKIPPED: actionlint is not installed)" : ""),
   ignore: actionlint === undefined,
   async fn() {
     const { code, stdout } = await new Deno.Command("actionlint", {
@@ -32,7 +32,7 @@ Deno.test({
   },
 });
 
-Deno.test("the workflows run the README's Deno, tasks that there are, and tests that there are", () => {
+Deno.test("the workflows use the README's Deno version and existing tasks and tests", () => {
   const [, readme] = /npx -y deno@([\d.]+) task test/
     .exec(Deno.readTextFileSync(join(PROJECT, "README.md"))) ?? [];
   let count = 0;
@@ -50,10 +50,10 @@ Deno.test("the workflows run the README's Deno, tasks that there are, and tests 
       count++;
     }
   }
-  assert.ok(count >= 10, `${count} were looked at`);
+  assert.ok(count >= 10, `${count} were checked`);
 });
 
-Deno.test("a release has binaries for Linux, macOS and Windows, tried before they are attached", () => {
+Deno.test("a release has binaries for Linux, macOS, and Windows that are tested before they are attached", () => {
   const { text } = WORKFLOWS.find(({ name }) => name === "release.yml") ?? { text: "" };
   for (const system of ["linux-x86_64", "linux-aarch64", "macos-aarch64", "windows-x86_64"]) {
     assert.ok(text.includes(`name: ${system}`), system);

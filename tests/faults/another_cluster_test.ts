@@ -13,17 +13,17 @@ import {
   trackToEnd,
 } from "./fault_site.ts";
 
-/** Each on a folder of its own, and so with a cluster id of its own. */
+/** Each broker has its own folder, and therefore its own cluster id. */
 const here = await liveBroker();
 const there = await brokerOfFile();
 
 /**
- * Goal: a topic of the same name on another cluster is not taken for the one that the journal holds.
- * Method: a run on one cluster; one on the other, same topic, group and folder, with fewer or more records;
- * then the first again, where more has come meanwhile.
- * Invariants: the journal has all of both topics, each record once, told apart by the topic's id; the first
- * line of each partition of the second is marked, and no line of the first; the log says so; all committed
- * on both.
+ * Goal: a topic of the same name on another cluster is not confused with the one that the journal holds.
+ * Method: a run on one cluster; one on the other with the same topic, group, and folder, and fewer or more records;
+ * then the first again, with more records.
+ * Invariants: the journal has all records of both topics, each once, distinguished by topic id; the first line of
+ * each partition of the second is marked, and no line of the first; the log reports it; everything is committed on
+ * both.
  */
 for (
   const { title, countThere } of [
@@ -31,7 +31,7 @@ for (
     { title: "more", countThere: 2_000 },
   ]
 ) {
-  Deno.test(`a topic of the same name with ${title} records on another cluster: both whole, each once, and marked`, async () => {
+  Deno.test(`a topic of the same name with ${title} records on another cluster: both journaled completely, each record once, with a mark`, async () => {
     await using first = await createSite({ broker: here.address });
     await using second = await createSite({ broker: there.address, namesakeOf: first });
     await Promise.all([
@@ -40,10 +40,10 @@ for (
     ]);
     await trackToEnd(first);
     await trackToEnd(second);
-    assert.notEqual(logged(first.logs, /not continue at/).length, 0, "the log says so");
+    assert.notEqual(logged(first.logs, /not continue at/).length, 0, "the log reports it");
     await fill(first, { count: 300 });
     const { received } = await trackToEnd(first);
-    assert.equal(received, 300, "on the first cluster it is read on from where it was left");
+    assert.equal(received, 300, "on the first cluster reading continues where it stopped");
 
     const [lines, others, ...more] = byTopicId(await readJournal(first.logs));
     assert.equal(more.length, 0);

@@ -17,15 +17,15 @@ const VALUE_BYTES = 400_000;
 const TOPICS_MAX = 20;
 
 /**
- * Goal: dead letters outlive a broker whose disk is full.
- * Method: the broker keeps the dead-letter topic on a file system of 8 MB, and gives that disk up when a letter finds no
- * room; the letters of 16 MB wait until the disk is larger and the broker was started again.
- * Invariants: meanwhile the record that waits is named with topic, partition, and offset; afterwards each letter is in
- * the topic, unchanged and in order.
+ * Goal: dead letters survive a broker whose disk is full.
+ * Method: the broker keeps the dead-letter topic on a file system of 8 MB, and takes that disk offline when a letter
+ * does not fit; the letters of 16 MB wait until the disk is larger and the broker has restarted.
+ * Invariants: meanwhile the waiting record is reported with topic, partition, and offset; afterwards each letter is
+ * in the topic, unchanged and in order.
  */
 Deno.test({
   name:
-    "dead letters wait while the broker's disk is full, and go when there is room (skipped where this user may not mount)",
+    "dead letters wait while the broker's disk is full, and go when there is space (skipped if this user may not mount)",
   ignore: !MAY_MOUNT,
   fn: async () => {
     const folder = await Deno.makeTempDir({ prefix: "orderflow-disk-" });
@@ -60,7 +60,7 @@ Deno.test({
       });
       const letters = Array.from({ length: LETTER_COUNT }, (_, offset) => letterOf(offset));
       const sent = deadLetters.send(letters, () => true);
-      await until("they say that they wait", () => deadLetters.blocked.size === 1);
+      await until("the letters are reported as waiting", () => deadLetters.blocked.size === 1);
       const blocked = deadLetters.blocked.get(0);
       assert.deepEqual([blocked?.topic, blocked?.partition], ["orders", 0]);
       assert.ok((blocked?.offset ?? 0) > 0, "the letters before it were sent");
@@ -83,7 +83,7 @@ Deno.test({
           }
         }
       }
-      // A send that has no answer when the disk fails can be repeated; the order stays.
+      // A send that was unanswered when the disk failed can be repeated, but the order stays.
       assert.deepEqual([...new Set(offsets)], letters.map(({ record }) => record.offset));
     } finally {
       await broker.kill();
@@ -108,7 +108,7 @@ function letterOf(offset: number): DeadLetter {
   };
 }
 
-/** Creates topics until the broker puts one on the disk. */
+/** Creates topics until the broker places one on the disk. */
 async function createTopicOn(disk: string, cluster: ClusterClient): Promise<string> {
   for (let number = 0; number < TOPICS_MAX; number++) {
     const topic = `letters-${number}`;
@@ -117,5 +117,5 @@ async function createTopicOn(disk: string, cluster: ClusterClient): Promise<stri
     const folders = Array.from(Deno.readDirSync(disk), ({ name }) => name);
     if (folders.includes(`${topic}-0`)) return topic;
   }
-  throw new Error(`the broker put none of ${TOPICS_MAX} topics on the disk`);
+  throw new Error(`the broker placed none of ${TOPICS_MAX} topics on the disk`);
 }

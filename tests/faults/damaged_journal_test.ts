@@ -18,14 +18,15 @@ import {
 const broker = await liveBroker();
 
 /**
- * Without its checkpoint a journal has a new id, and a commit of the old one counts as another tracker's:
- * lines that were committed, and so flushed, and are damaged together with it are not read again.
+ * Without its checkpoint a journal gets a new id, and a commit under the old one counts as another tracker's.
+ * Therefore committed lines that are damaged together with the checkpoint would not be read again: the test damages
+ * only uncommitted ones.
  */
 const UNCOMMITTED = "uncommitted lines torn, and no checkpoint";
 const RECORDS_A_ROUND = 90;
 const NEWLINE = 0x0a;
 
-/** A site whose topic grows by some orders at a time. */
+/** A site whose topic gets a few more orders at a time. */
 class Orders {
   readonly #site: Site;
   readonly #shop = createShop({ seed: 11 });
@@ -60,7 +61,7 @@ function filesOf({ logs }: Site): Files {
   return { journal: join(logs, "tracker.events"), checkpoint: join(logs, "tracker.checkpoint") };
 }
 
-/** Where the line before the last one begins, where the last one does, and where it ends. */
+/** Returns where the second-to-last line begins, where the last one begins, and where it ends. */
 function lastLines(
   path: string,
 ): { readonly start: number; readonly last: number; readonly end: number } {
@@ -69,7 +70,7 @@ function lastLines(
   return { start: bytes.lastIndexOf(NEWLINE, last - 2) + 1, last, end: bytes.length };
 }
 
-/** Lines that are no records are left out: `assertHolds` compares the records. */
+/** Returns the lines that are records; `assertHolds` compares them. */
 function recordLines({ journal }: Files): readonly JournalLine[] {
   return Deno.readTextFileSync(journal).split("\n").filter((line) =>
     line.includes('"kafka_offset"')
@@ -77,7 +78,7 @@ function recordLines({ journal }: Files): readonly JournalLine[] {
     .map((line) => JSON.parse(line));
 }
 
-/** Runs a tracker that dies before its last commit, or one that ends in order. */
+/** Runs a tracker that dies before its last commit, or one that stops in order. */
 async function trackAndEnd(site: Site, isKilled: boolean): Promise<void> {
   if (!isKilled) return void await trackToEnd(site);
   using tracker = startFaultTracker(site, { dieAt: { point: "before-commit", count: 1 } });
@@ -85,13 +86,13 @@ async function trackAndEnd(site: Site, isKilled: boolean): Promise<void> {
 }
 
 /**
- * Goal: whatever a crash leaves of the journal's files, the next tracker makes it whole again.
- * Method: round by round records come, a tracker journals them and ends (in order, or by SIGKILL before its
- * commit), its files are damaged, and the next one runs to the topic's end: journal cut at bytes of its
- * last two lines, with a tail of zeros or of half a line; checkpoint missing, old, torn, and of zeros.
- * Invariants: each time topic and journal are the same, and all is committed.
+ * Goal: whatever a crash leaves of the journal's files, the next tracker repairs it.
+ * Method: in each round records arrive, a tracker journals them and ends (in order, or by SIGKILL before its commit),
+ * its files are damaged, and the next one runs to the topic's end. Damage: the journal is cut within its last two
+ * lines, or ends in zeros or half a line; the checkpoint is missing, old, torn, or all zeros.
+ * Invariants: after each round topic and journal are the same, and everything is committed.
  */
-Deno.test("a journal cut in its last two lines, zeroed, or with a bad checkpoint is whole after the next run", async () => {
+Deno.test("the next run repairs a journal that is cut in its last two lines, zeroed, or has a bad checkpoint", async () => {
   await using site = await createSite({ broker: broker.address });
   const random = seededChoices();
   const orders = new Orders(site);
@@ -155,11 +156,11 @@ Deno.test("a journal cut in its last two lines, zeroed, or with a bad checkpoint
 });
 
 /**
- * Goal: lines in the journal that are no records harm nothing and stay.
- * Method: such lines at the journal's beginning and in its middle, between two runs.
- * Invariants: they are there afterwards, the log names them; topic and journal hold the same records.
+ * Goal: foreign lines in the journal are harmless, and stay.
+ * Method: lines that are not records are added at the journal's beginning and in its middle, between two runs.
+ * Invariants: they are there afterwards, and the log names them; topic and journal hold the same records.
  */
-Deno.test("foreign lines in the journal stay where they are and harm nothing", async () => {
+Deno.test("foreign lines in the journal are kept and do no harm", async () => {
   await using site = await createSite({ broker: broker.address });
   const orders = new Orders(site);
   const files = filesOf(site);

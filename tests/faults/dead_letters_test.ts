@@ -9,9 +9,9 @@ import {
   createDeadLetterTopic,
   limitDeadLetters,
   logged,
-  PATIENCE_MS,
   startFaultTracker,
   stopTracker,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
 } from "./fault_site.ts";
 import { sendFullRecords } from "./full_records.ts";
@@ -20,13 +20,13 @@ const broker = await liveBroker();
 
 const GOOD_A_PARTITION = 3_000;
 
-/** Good orders on all three partitions; on partition 0 bad ones too, first, in the middle and last. */
+/** Sends good orders to all three partitions, and bad ones to partition 0: first, in the middle, and last. */
 async function sendOrders(site: Site): Promise<number> {
   const shop = createShop({ seed: 7 });
   const producer = site.kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
   const good = () => JSON.stringify(shop.nextOrder(Date.UTC(2026, 0, 1)));
-  // What a dead letter carries on: a key, headers that repeat, and a time of its own.
+  // Everything that a dead letter preserves: a key, repeated headers, and a timestamp.
   const full = {
     key: "bad",
     headers: { trace: ["1", "2"], empty: "" },
@@ -48,23 +48,23 @@ async function sendOrders(site: Site): Promise<number> {
 
 const FULL_RECORD_COUNT = 60;
 
-/** The partitions without bad records go on while the one that has them waits at its first. */
+/** Asserts that the partitions without bad records go on while partition 0 waits at its first. */
 async function assertOnlyPartitionZeroWaits(site: Site): Promise<void> {
   await until("partitions 1 and 2 are committed", async () => {
     const committed = await committedOffsets(site);
     return committed.get(1) === GOOD_A_PARTITION && committed.get(2) === GOOD_A_PARTITION;
-  }, PATIENCE_MS);
-  assert.equal((await committedOffsets(site)).get(0), 0, "the commit of partition 0 waits");
+  }, TEST_TIMEOUT_MS);
+  assert.equal((await committedOffsets(site)).get(0), 0, "the commit of partition 0 does not move");
 }
 
 /**
- * Goal: while dead letters are refused only their partition waits, and nothing is committed past them.
- * Method: the dead-letter topic takes no message of more than 100 bytes; then the limit is raised.
- * Invariants: partitions without bad records are journaled and committed to their end meanwhile; the
- * commit of the other stays; the reason is in the log; the member stays in the group; afterwards topic
- * and journal are the same, each bad record has its letter, all is committed.
+ * Goal: while dead letters are refused, only their partition waits, and nothing is committed past them.
+ * Method: the dead-letter topic accepts no message of more than 100 bytes; then the limit is raised.
+ * Invariants: partitions without bad records are journaled and committed to their end meanwhile; the other
+ * partition's commit does not move; the reason is in the log; the member stays in the group; afterwards topic and
+ * journal are the same, each bad record has its letter, and everything is committed.
  */
-Deno.test("dead letters refused: only their partition waits, its commit too, until they are taken", async () => {
+Deno.test("while dead letters are refused, only their partition and its commit wait", async () => {
   await using site = await createSite({ broker: broker.address });
   await createDeadLetterTopic(site, 100);
   const count = await sendOrders(site);
@@ -73,7 +73,7 @@ Deno.test("dead letters refused: only their partition waits, its commit too, unt
   await until(
     "the reason is in the log",
     () => logged(site.logs, /Dead letters cannot be sent/).length > 0,
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   const [line] = logged(site.logs, /Dead letters cannot be sent/);
   const more = await sendFullRecords(site, { count: FULL_RECORD_COUNT });
@@ -88,10 +88,10 @@ Deno.test("dead letters refused: only their partition waits, its commit too, unt
 });
 
 /**
- * Goal, invariants: as above.
- * Method: the dead-letter topic is deleted under a running tracker, and created again later.
+ * Goal and invariants: see the test above.
+ * Method: the dead-letter topic is deleted under a running tracker, and recreated later.
  */
-Deno.test("dead-letter topic deleted and created again: only its partition waits, nothing is lost", async () => {
+Deno.test("while the dead-letter topic is missing, only its partition waits, and nothing is lost", async () => {
   await using site = await createSite({ broker: broker.address });
   await createDeadLetterTopic(site, 1_000_000);
   using tracker = startFaultTracker(site);
@@ -110,6 +110,6 @@ async function untilJoined(site: Site): Promise<void> {
   await until(
     "the tracker has joined",
     () => logged(site.logs, /Joined the consumer group/).length > 0,
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
 }

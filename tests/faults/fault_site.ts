@@ -1,8 +1,8 @@
 /**
- * What the fault tests share: brokers that can be disturbed, trackers that die at a chosen moment, and a
- * comparison of topic and journals that says what is wrong in numbers.
+ * Shared by the fault tests: brokers that can be disturbed, trackers that die at a chosen moment, and a comparison of
+ * topic and journals that reports differences in numbers.
  *
- * The short form of a test runs with all the others; `ORDERFLOW_FAULTS=long` chooses the long one, and
+ * The short form of a test runs with all the others; `ORDERFLOW_FAULTS=long` selects the long one, and
  * `ORDERFLOW_SEED` the seed of its random choices.
  *
  * @module
@@ -35,10 +35,10 @@ import type { FaultyHandlerOptions } from "./faulty_handler.ts";
 import { sendFullRecords } from "./full_records.ts";
 
 export const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
-/** Slow machines with much else to do: nothing here is about speed, unless it says so. */
-export const PATIENCE_MS = IS_LONG ? 300_000 : 120_000;
+/** Generous, because the machine may be slow and busy; none of these tests is about speed unless it says so. */
+export const TEST_TIMEOUT_MS = IS_LONG ? 300_000 : 120_000;
 
-/** The trackers of these tests lose their partitions after so long, so that a test need not wait 10 s. */
+/** Trackers of these tests lose their partitions after this time, so that a test need not wait 10 s. */
 export const SESSION_TIMEOUT_MS = 2_000;
 
 const SAMPLE_COUNT = 5;
@@ -46,29 +46,29 @@ const FULL_RECORDS_MAX = 60;
 const DELETE_ATTEMPTS_MAX = 50;
 const SETTINGS = { "group.min.session.timeout.ms": "500" } as const;
 
-/** The long form's value, or the short one's. */
+/** Returns the value for the long or the short form. */
 export function scaled<Value>({ long, short }: { long: Value; short: Value }): Value {
   return IS_LONG ? long : short;
 }
 
-/** Says something about a test that passed: its seed, how long a recovery took. */
+/** Prints a fact about a test that passes, such as its seed or a recovery time. */
 export function say(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`  ${text}\n`));
 }
 
-/** Random choices that can be made again: the seed is said, and `ORDERFLOW_SEED` sets it. */
+/** Returns reproducible random choices: prints the seed, which `ORDERFLOW_SEED` sets. */
 export function seededChoices(): Random & { readonly seed: number } {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
   say(`ORDERFLOW_SEED=${seed}`);
   return Object.assign(new Random(seed), { seed });
 }
 
-/** A whole number from `min` up to, but not including, `max`. */
+/** Returns a random integer from `min` up to, but not including, `max`. */
 export function between(random: Random, { min, max }: { min: number; max: number }): number {
   return min + Math.floor(random.unit() * (max - min));
 }
 
-/** A broker of one test's own, that can be killed and started again on its data. */
+/** A test's own broker, which can be killed and restarted with its data. */
 export class FaultBroker implements AsyncDisposable {
   readonly port: number;
   readonly #dataDir: string;
@@ -104,22 +104,22 @@ export class FaultBroker implements AsyncDisposable {
     return this.#process.address;
   }
 
-  /** The file with a partition's first records, as the broker stores them. */
+  /** Returns the broker's file with a partition's first records. */
   logFileOf(topic: string, partition: number): string {
     return join(this.#dataDir, "kafka", `${topic}-${partition}`, "00000000000000000000.log");
   }
 
-  /** SIGKILL, and waits for the end. */
+  /** Sends SIGKILL, and waits for the end. */
   async kill(): Promise<void> {
     await this.#process.kill();
   }
 
-  /** SIGTERM, and waits for the end. */
+  /** Sends SIGTERM, and waits for the end. */
   async stop(): Promise<void> {
     await this.#process.stop();
   }
 
-  /** SIGSTOP: connections stay open, and nothing is answered, until {@link resume}. */
+  /** Sends SIGSTOP: connections stay open, and nothing is answered, until {@link resume}. */
   pause(): void {
     Deno.kill(this.#process.pid, "SIGSTOP");
   }
@@ -128,7 +128,6 @@ export class FaultBroker implements AsyncDisposable {
     Deno.kill(this.#process.pid, "SIGCONT");
   }
 
-  /** Starts it again on its data. */
   async restart(): Promise<void> {
     this.#process = await startBrokerProcess({
       port: this.port,
@@ -138,7 +137,7 @@ export class FaultBroker implements AsyncDisposable {
     });
   }
 
-  /** For a broker of a whole file, at whose end nothing can be awaited. */
+  /** Ends a broker of a whole file, when nothing can be awaited any more. */
   endSync(): void {
     try {
       Deno.kill(this.#process.pid, "SIGKILL");
@@ -155,8 +154,8 @@ export class FaultBroker implements AsyncDisposable {
 }
 
 /**
- * A broker for the tests of one file: to be awaited at its top, because a process that began outside
- * every test is no leak of a test.
+ * Starts a broker for the tests of one file. Call it at the top of the file: a process started outside every test is
+ * not reported as a leak.
  */
 export async function brokerOfFile(
   settings: Readonly<Record<string, string>> = {},
@@ -166,7 +165,6 @@ export async function brokerOfFile(
   return broker;
 }
 
-/** A broker that clients reach through a proxy only. */
 export async function brokerBehindProxy(): Promise<
   AsyncDisposable & { readonly proxy: FaultyProxy; readonly broker: FaultBroker }
 > {
@@ -179,8 +177,8 @@ export async function brokerBehindProxy(): Promise<
   return { proxy, broker, [Symbol.asyncDispose]: () => whole.disposeAsync() };
 }
 
-/** The setting of a broker whose clients are to come by another address. */
-export function advertising(address: string): Readonly<Record<string, string>> {
+/** Returns the setting of a broker whose clients must use another address. */
+function advertising(address: string): Readonly<Record<string, string>> {
   return { "advertised.listeners": `PLAINTEXT://${address}` };
 }
 
@@ -196,37 +194,34 @@ function deleteSync(path: string): void {
   }
 }
 
-/** Moments at which a tracker can be made to die; `tracker_with_failpoints.ts` has them. */
-export const FAILPOINTS = [
-  "before-write",
-  "torn-write",
-  "before-sync",
-  "stalled-write",
-  "before-dead-letters",
-  "after-dead-letters",
-  "before-commit",
-  "after-commit",
-] as const;
-
-export type Failpoint = typeof FAILPOINTS[number];
+/** The moments at which a tracker can be made to die, implemented in `tracker_with_failpoints.ts`. */
+export type Failpoint =
+  | "before-write"
+  | "torn-write"
+  | "before-sync"
+  | "stalled-write"
+  | "before-dead-letters"
+  | "after-dead-letters"
+  | "before-commit"
+  | "after-commit";
 
 export interface FaultTrackerOptions {
-  /** It kills itself when it comes by this point for the `count`th time. */
+  /** Kills itself when it reaches this point for the `count`th time. */
   readonly dieAt?: { readonly point: Failpoint; readonly count: number };
   readonly logs?: string;
   readonly exitAtEnd?: boolean;
   readonly from?: "earliest" | "latest";
   readonly deadLetters?: boolean;
   readonly sessionTimeoutMs?: number;
-  /** Has a handler that fails in all ways behind it. */
+  /** Runs a handler that fails in every way. */
   readonly handler?: FaultyHandlerOptions;
-  /** Put before the command, such as `prlimit`. */
+  /** A command that runs the program, such as `prlimit`. */
   readonly wrapper?: readonly string[];
 }
 
 /**
- * The tracker's own parts under a test's entry script, which knows failpoints and a short session
- * timeout; the product has neither. To be ended with `using`.
+ * Starts the tracker from a test's entry script, which adds failpoints and a short session timeout that the product
+ * does not have. Dispose of it with `using`.
  */
 export function startFaultTracker(
   site: Site,
@@ -285,7 +280,7 @@ export function startFaultTracker(
   };
 }
 
-/** Runs a tracker until all that is in the topic now is journaled, and returns its totals. */
+/** Runs a tracker until everything now in the topic is journaled, and returns its totals. */
 export async function trackToEnd(
   site: Site,
   options: FaultTrackerOptions = {},
@@ -296,28 +291,28 @@ export async function trackToEnd(
   return JSON.parse(tracker.output.stdout);
 }
 
-/** SIGTERM, and waits until it has ended well. */
+/** Sends SIGTERM, and waits for exit code 0. */
 export async function stopTracker(tracker: Program): Promise<void> {
-  // Before that nobody listens for the signal, and it would end the process as it ends any other.
+  // Before that no handler is installed, and the signal would end the process at once.
   await until(
     "it has started",
     () => /The tracker started/.test(tracker.output.stderr),
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   tracker.signal("SIGTERM");
   const code = await withDeadline(tracker.exitCode, () => tracker.output.stderr);
   assert.equal(code, 0, tracker.output.stderr);
 }
 
-/** Fails with what the program has said where it does not end in time. */
+/** Fails with the program's output if it does not end in time. */
 export async function withDeadline<Result>(
   result: Promise<Result>,
   output: () => string,
-  timeoutMs: number = PATIENCE_MS,
+  timeoutMs: number = TEST_TIMEOUT_MS,
 ): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => reject(new Error(`not within ${timeoutMs / 1_000} s; it said:\n${output()}`)),
+    () => reject(new Error(`not within ${timeoutMs / 1_000} s; output:\n${output()}`)),
     timeoutMs,
   );
   try {
@@ -328,8 +323,8 @@ export async function withDeadline<Result>(
 }
 
 /**
- * Fills the topic with the product's own producer, and some records that have all that a record can have. Returns how
- * many were acknowledged.
+ * Fills the topic with the product's own producer, and adds some records that use every feature of a record. Returns
+ * how many were acknowledged.
  */
 export async function fill(
   site: Site,
@@ -364,7 +359,7 @@ export interface LogLine {
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
-/** The tracker's technical log; a last line that is being written is left out. */
+/** Returns the tracker's technical log, without a last line that is being written. */
 export function readLog(logs: string): readonly LogLine[] {
   try {
     const lines = Deno.readTextFileSync(join(logs, "tracker.log")).split("\n").slice(0, -1);
@@ -375,12 +370,11 @@ export function readLog(logs: string): readonly LogLine[] {
   }
 }
 
-/** Lines of the log that say this. */
 export function logged(logs: string, message: RegExp): readonly LogLine[] {
   return readLog(logs).filter((line) => message.test(line.message));
 }
 
-/** The `mark` of each line that has one, with the line's offset. */
+/** Returns the `mark` of each line that has one, with the line's offset. */
 export function marksOf(
   lines: readonly JournalLine[],
 ): readonly { readonly partition: number; readonly offset: number; readonly mark: string }[] {
@@ -391,12 +385,12 @@ export function marksOf(
   }));
 }
 
-/** The journal's lines by the topic's id, in the order in which the ids appear. */
+/** Groups the journal's lines by topic id, in the order in which the ids appear. */
 export function byTopicId(lines: readonly JournalLine[]): readonly (readonly JournalLine[])[] {
   return [...Map.groupBy(lines, (line) => line["kafka_topic_id"]).values()];
 }
 
-/** The first line of each partition of a topic that was created again says so. */
+/** Asserts that the first line of each partition of a recreated topic is marked. */
 export function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void {
   const firsts = [...Map.groupBy(lines, ({ kafka_partition }) => kafka_partition).values()]
     .flatMap(([first]) => first ?? []);
@@ -404,20 +398,20 @@ export function assertMarkedAsCreatedAgain(lines: readonly JournalLine[]): void 
   for (const { mark } of marksOf(firsts)) assert.match(mark, /created again/);
 }
 
-/** What differs between a topic and journals; small numbers of examples of each. */
-export interface Difference {
+/** The differences between a topic and journals, with a few examples of each. */
+interface Difference {
   readonly missing: readonly string[];
   readonly duplicated: readonly string[];
   readonly changed: readonly string[];
-  /** In a journal, not in the topic. */
+  /** In a journal but not in the topic. */
   readonly foreign: readonly string[];
 }
 
 const NO_DIFFERENCE: Difference = { missing: [], duplicated: [], changed: [], foreign: [] };
 
 /**
- * Topic and journal, read without the product's code, hold the same records: 0 missing, 0 twice,
- * none with another key, value, headers, or timestamp; and each partition is in order. Returns how many records that are.
+ * Asserts that topic and journal, read without the product's code, hold the same records: none missing or repeated,
+ * none with another key, value, headers, or timestamp, and each partition in order. Returns the number of records.
  */
 export async function assertSameRecords(site: Site, logs: string = site.logs): Promise<number> {
   const journaled: SeenRecord[] = [];
@@ -427,7 +421,7 @@ export async function assertSameRecords(site: Site, logs: string = site.logs): P
   return topic.length;
 }
 
-/** As {@link assertSameRecords}, of records that were read before. */
+/** Asserts the same as {@link assertSameRecords}, with records that were read before. */
 export function assertHolds(lines: readonly JournalLine[], topic: readonly SeenRecord[]): void {
   assertSame(topic, lines.map(journaledRecord));
 }
@@ -473,13 +467,13 @@ export function nameOf({ partition, offset }: SeenRecord): string {
   return `${partition}/${offset}`;
 }
 
-/** Comparing thousands of names would take the test longer than it may. */
+/** Limits the output: comparing thousands of names would exceed the test's time limit. */
 function sampleOf(names: readonly string[]): readonly string[] {
   if (names.length <= SAMPLE_COUNT) return names;
   return [`${names.length} in all`, ...names.slice(0, SAMPLE_COUNT), `... ${names.at(-1)}`];
 }
 
-/** In a journal each partition is in order, whatever happened between two lines. */
+/** Asserts that each partition is in order in a journal, whatever happened between two lines. */
 function assertInOrder(journaled: readonly SeenRecord[]): void {
   const last = new Map<number, number>();
   for (const { partition, offset } of journaled) {
@@ -488,7 +482,10 @@ function assertInOrder(journaled: readonly SeenRecord[]): void {
   }
 }
 
-/** With a small limit the brokers refuse each dead letter: its headers alone are some 400 bytes. */
+/**
+ * Creates a dead-letter topic with a message limit. With a small limit the brokers refuse every dead letter, because
+ * its headers alone are some 400 bytes.
+ */
 export async function createDeadLetterTopic(site: Site, maxMessageBytes: number): Promise<void> {
   await withAdmin(site, (admin) =>
     createTopics(admin, [{
@@ -501,7 +498,6 @@ export async function createDeadLetterTopic(site: Site, maxMessageBytes: number)
     }]));
 }
 
-/** Changes the limit of a dead-letter topic. */
 export async function limitDeadLetters(site: Site, maxMessageBytes: number): Promise<void> {
   await withAdmin(site, (admin) =>
     admin.alterConfigs({
@@ -514,7 +510,7 @@ export async function limitDeadLetters(site: Site, maxMessageBytes: number): Pro
     }));
 }
 
-/** One past the last offset that the group has committed, by partition; asks on while a coordinator is chosen. */
+/** Returns the group's committed offsets by partition; retries while a coordinator is elected. */
 export async function committedOffsets(site: Site): Promise<ReadonlyMap<number, number>> {
   const request = { groupId: site.group, topics: [site.topic] };
   return await withAdmin(site, async (admin) => {
@@ -523,12 +519,11 @@ export async function committedOffsets(site: Site): Promise<ReadonlyMap<number, 
       const [answer] = await admin.fetchOffsets(request).catch(() => []);
       offsets = answer && new Map(answer.partitions.map((it) => [it.partition, Number(it.offset)]));
       return offsets !== undefined;
-    }, PATIENCE_MS);
+    }, TEST_TIMEOUT_MS);
     return offsets ?? new Map();
   });
 }
 
-/** Where the topic begins and ends, by partition. */
 export async function topicRanges(
   site: Site,
 ): Promise<ReadonlyMap<number, { readonly low: number; readonly high: number }>> {
@@ -541,7 +536,7 @@ export async function topicRanges(
   );
 }
 
-/** Committed equals position: the group's offset is the topic's end in each partition with records. */
+/** Asserts that the group's offset is the topic's end in each partition with records. */
 export async function assertAllCommitted(site: Site): Promise<void> {
   const committed = await committedOffsets(site);
   for (const [partition, { high }] of await topicRanges(site)) {
@@ -549,7 +544,7 @@ export async function assertAllCommitted(site: Site): Promise<void> {
   }
 }
 
-/** Polls until {@link assertAllCommitted} holds, and says what did not where it takes too long. */
+/** Polls until {@link assertAllCommitted} holds; on a timeout, reports its last failure. */
 export async function untilAllCommitted(site: Site): Promise<void> {
   let last: unknown;
   const isCommitted = () =>
@@ -557,24 +552,24 @@ export async function untilAllCommitted(site: Site): Promise<void> {
       last = error;
       return false;
     });
-  await until("all is committed", isCommitted, PATIENCE_MS).catch((error) => {
+  await until("all is committed", isCommitted, TEST_TIMEOUT_MS).catch((error) => {
     throw new Error(`${error.message}; last: ${last}`);
   });
 }
 
-/** Polls until the journal has so many lines, and returns how many it has then. */
+/** Polls until the journal has this many lines, and returns their number. */
 export async function untilJournaled(site: Site, linesMin: number): Promise<number> {
   await until(
     `${linesMin} lines are journaled`,
     () => countJournalLines(site.logs) >= linesMin,
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   return countJournalLines(site.logs);
 }
 
 /**
- * Each record that the journal calls bad was sent to the dead-letter topic, at least once. Returns how
- * many letters there are of how many bad records.
+ * Asserts that each record that the journal reports as bad was dead-lettered at least once. Returns the number of
+ * letters and of bad records.
  */
 export async function assertAllDeadLettered(
   site: Site,
@@ -587,8 +582,7 @@ export async function assertAllDeadLettered(
 }
 
 /**
- * Each of these records was sent to the dead-letter topic, at least once, and no other. Returns how many
- * letters there are.
+ * Asserts that exactly these records were dead-lettered, each at least once. Returns the number of letters.
  *
  * @param expected as {@link nameOf} names them.
  */
@@ -604,7 +598,7 @@ export async function assertDeadLettersAreOf(
   return letters.length;
 }
 
-/** The records that the dead letters say they are of. */
+/** Returns the records from which the dead letters were made. */
 async function deadLetterNames(site: Site): Promise<readonly string[]> {
   const ends = await withAdmin(site, (admin) => admin.fetchTopicOffsets(site.deadLetterTopic));
   const total = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0);

@@ -1,6 +1,6 @@
 /**
- * A handler that fails in every way that the tracker has to bear. What it does with an order is told by the
- * order's sequence, so that a test knows it from the journal alone.
+ * A handler that fails in every way that the tracker must survive. The order's sequence determines what it does, so
+ * that a test knows the expected result from the journal alone.
  *
  * @module
  */
@@ -16,11 +16,11 @@ export const HANDLER_POLICY: RetryPolicy = {
   timeoutMs: SESSION_TIMEOUT_MS * 1.5,
 };
 
-/** Longer than the session, shorter than a call may take. */
+/** Longer than the session, shorter than the handler timeout. */
 const OUTLASTING_MS = SESSION_TIMEOUT_MS * 1.2;
 const BLOCKING_MS = SESSION_TIMEOUT_MS * 1.4;
 
-export type Deed =
+export type Behavior =
   | "succeeds"
   | "throws, then succeeds"
   | "throws for good"
@@ -30,29 +30,29 @@ export type Deed =
   | "outlasts the session"
   | "blocks the thread past the session, then succeeds";
 
-const RARE_DEEDS: Readonly<Record<number, Deed>> = {
+const RARE_BEHAVIORS: Readonly<Record<number, Behavior>> = {
   50: "hangs, then succeeds",
   60: "hangs each time",
   70: "outlasts the session",
 };
 
 /** @param isBlocking sequence 40 blocks the thread, and nothing else takes long. */
-export function deedOf(sequence: number, isBlocking: boolean): Deed {
+export function behaviorOf(sequence: number, isBlocking: boolean): Behavior {
   const rare = isBlocking
     ? sequence === 40 ? "blocks the thread past the session, then succeeds" : undefined
-    : RARE_DEEDS[sequence];
+    : RARE_BEHAVIORS[sequence];
   if (rare !== undefined) return rare;
   if (sequence % 30 === 10) return "throws, then succeeds";
   if (sequence % 30 === 20) return "throws for good";
   return sequence % 90 === 30 ? "throws each time" : "succeeds";
 }
 
-export function isGivenUp(deed: Deed): boolean {
-  return ["throws for good", "throws each time", "hangs each time"].includes(deed);
+export function isGivenUp(behavior: Behavior): boolean {
+  return ["throws for good", "throws each time", "hangs each time"].includes(behavior);
 }
 
 export interface FaultyHandlerOptions {
-  /** Gets a line a call: `partition/offset` and the attempt. */
+  /** Gets a line per call: `partition/offset` and the attempt. */
   readonly callsFile: string;
   readonly isBlocking: boolean;
 }
@@ -61,7 +61,7 @@ export function faultyHandler({ callsFile, isBlocking }: FaultyHandlerOptions): 
   let hasBlocked = false;
   return async ({ sequence }, { attempt, record: { partition, offset } }) => {
     Deno.writeTextFileSync(callsFile, `${partition}/${offset} ${attempt}\n`, { append: true });
-    switch (deedOf(sequence, isBlocking)) {
+    switch (behaviorOf(sequence, isBlocking)) {
       case "throws, then succeeds":
         if (attempt === 1) throw new Error("transient");
         break;

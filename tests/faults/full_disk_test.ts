@@ -16,11 +16,11 @@ import {
   committedOffsets,
   fill,
   logged,
-  PATIENCE_MS,
   say,
   SESSION_TIMEOUT_MS,
   startFaultTracker,
   stopTracker,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
 } from "./fault_site.ts";
 import { mountSmallDisk, succeeds } from "../small_disk.ts";
@@ -31,26 +31,26 @@ const RECORD_COUNT = 6_000;
 const ROOM_BYTES = 6 * 1024 * 1024;
 const STALL_MS = 3 * SESSION_TIMEOUT_MS;
 
-/** Waits until the journal is stalled, and then longer than the session; nothing is committed meanwhile. */
+/** Waits until the journal is stalled, and then longer than the session; meanwhile nothing is committed. */
 async function stayStalled(site: Site, tracker: Program, logs: string): Promise<void> {
   await until(
     "the journal is stalled",
     () => /ERROR The journal cannot be written/.test(tracker.output.stderr),
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   const stalledAtMs = Date.now();
   const linesBefore = countJournalLines(logs);
-  await until("it is stalled for long", () => Date.now() - stalledAtMs > STALL_MS);
+  await until("it has been stalled for long", () => Date.now() - stalledAtMs > STALL_MS);
   assert.equal(
     tracker.output.stderr.match(/The journal cannot be written/g)?.length,
     1,
-    "said once",
+    "logged once",
   );
   await assertCommittedIsOnDisk(site, logs);
   assert.equal(countJournalLines(logs), linesBefore);
 }
 
-/** The guarantee itself: each record before the group's offset is in the journal. */
+/** Asserts the guarantee: each record before the group's offset is in the journal. */
 async function assertCommittedIsOnDisk(site: Site, logs: string): Promise<void> {
   const committed = await committedOffsets(site);
   const held = new Set<string>();
@@ -65,7 +65,7 @@ async function assertCommittedIsOnDisk(site: Site, logs: string): Promise<void> 
   }
 }
 
-/** A last line that a full disk cut short is left out: it counts only once it is whole. */
+/** Leaves out a last line that a full disk cut short: it counts only once it is complete. */
 function readWholeLines(logs: string): readonly string[] {
   return Deno.readTextFileSync(join(logs, "tracker.events")).split("\n").slice(0, -1);
 }
@@ -78,23 +78,27 @@ async function assertRecovered(
   await until(
     "the journal is written again",
     () => /The journal can be written again/.test(tracker.output.stderr),
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
-  say(`written again ${Math.round(performance.now() - freedAtMs)} ms after there was room`);
+  say(`written again ${Math.round(performance.now() - freedAtMs)} ms after space was available`);
   await untilAllCommitted(site);
   await stopTracker(tracker);
   assert.equal(tracker.output.stderr.match(/Joined the consumer group/g)?.length, 1, "one join");
-  assert.doesNotMatch(tracker.output.stderr, /does not advance/, "the full disk was said already");
+  assert.doesNotMatch(
+    tracker.output.stderr,
+    /does not advance/,
+    "the full disk was already reported",
+  );
   assert.equal(await assertSameRecords(site, logs), RECORD_COUNT);
 }
 
 /**
- * Goal: a full disk stops the tracker's work and nothing else, and is over when there is room.
- * Method: the journal on a tmpfs that is too small; after three session timeouts it is made larger.
- * Invariants: said once, with the reason; what is committed is on the disk; the member stays in its group;
- * the same process goes on; topic and journal are the same.
+ * Goal: a full disk stops only the tracker's work, until there is space.
+ * Method: the journal is on a tmpfs that is too small; after three session timeouts the tmpfs is made larger.
+ * Invariants: the reason is logged once; committed records are on the disk; the member stays in its group; the same
+ * process continues; topic and journal are the same.
  */
-Deno.test("a full disk: nothing is committed that is not on it, and with room again it goes on", async (t) => {
+Deno.test("on a full disk, nothing is committed before it is written, and work continues once there is space", async (t) => {
   await using site = await createSite({ broker: broker.address });
   const disk = join(site.folder, "disk");
   await Deno.mkdir(disk);
@@ -116,11 +120,11 @@ Deno.test("a full disk: nothing is committed that is not on it, and with room ag
 });
 
 /**
- * Goal, invariants: as above; and the reason is in tracker.log.
- * Method: a file-size limit (`ulimit -f`), which would kill a process that did not expect it; then lifted.
+ * Goal and invariants: see above; and the reason is in tracker.log.
+ * Method: a file-size limit (`ulimit -f`), whose signal kills an unprepared process; later the limit is lifted.
  */
 Deno.test({
-  name: "a file-size limit: the tracker lives, says so in its log, and goes on when it is lifted",
+  name: "a tracker survives a file-size limit, logs it, and continues when the limit is lifted",
   ignore: Deno.build.os !== "linux" || !await hasCommand("prlimit", "--version"),
   fn: async () => {
     await using site = await createSite({ broker: broker.address });
@@ -137,12 +141,12 @@ Deno.test({
 });
 
 /**
- * Goal: a tracker that cannot write can be stopped, or killed, and the next one goes on.
- * Method: a file-size limit; SIGTERM to one tracker, SIGKILL to the next, the third has no limit.
+ * Goal: a tracker that cannot write can be stopped or killed, and the next one continues.
+ * Method: a file-size limit; SIGTERM to one tracker, SIGKILL to the next, and no limit for the third.
  * Invariants: the stop takes bounded time; topic and journal are the same in the end.
  */
 Deno.test({
-  name: "a tracker that cannot write ends when told to, and the next one goes on",
+  name: "a tracker that cannot write stops on SIGTERM, and the next one continues",
   ignore: Deno.build.os !== "linux" || !await hasCommand("prlimit", "--version"),
   fn: async () => {
     await using site = await createSite({ broker: broker.address });
@@ -153,13 +157,13 @@ Deno.test({
       await until(
         "the journal is stalled",
         () => /ERROR The journal cannot be written/.test(tracker.output.stderr),
-        PATIENCE_MS,
+        TEST_TIMEOUT_MS,
       );
-      const toldAtMs = performance.now();
+      const signaledAtMs = performance.now();
       tracker.signal(signal);
       await tracker.exitCode;
       if (signal === "SIGTERM") {
-        say(`ended ${Math.round(performance.now() - toldAtMs)} ms after SIGTERM`);
+        say(`ended ${Math.round(performance.now() - signaledAtMs)} ms after SIGTERM`);
       }
       await assertCommittedIsOnDisk(site, site.logs);
     }

@@ -1,7 +1,7 @@
 /**
- * Records that have all that a record can have: keys of all kinds, headers that repeat, are null, empty or no text,
- * and a timestamp of their own. The product's producer makes none with headers, and gives them the time at which
- * they are sent.
+ * Records that use every feature of a record: keys of all kinds, headers that are repeated, null, empty, or not text,
+ * and explicit timestamps. The product's producer creates none with headers, and uses the time of sending as the
+ * timestamp.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import { type Site, withAdmin } from "../site.ts";
 const ENCODER = new TextEncoder();
 const NO_TEXT = Uint8Array.of(0xc3, 0x28, 0xff, 0x00);
 const EMPTY = new Uint8Array();
-/** Young enough for no broker to delete them. */
+/** Recent enough that no broker deletes the records. */
 const AGE_MS_MAX = 3_600_000;
-/** A prime: timestamps go up and down within a batch, and none comes twice. */
+/** A prime, so that timestamps go up and down within a batch and none is repeated. */
 const TIME_STRIDE_MS = 7_919;
 const TIME_RANGE_MS = 1_000_003;
 
 const KEYS: readonly (Uint8Array | null)[] = [ENCODER.encode("key"), null, EMPTY, NO_TEXT];
 
-/** Sends so many good orders, on all partitions in turn, with sequences of their own. */
+/** Sends good orders to all partitions in turn, with their own sequences. */
 export async function sendFullRecords(
   site: Site,
   { count, firstSequence = 1_000_000 }: {
@@ -54,7 +54,10 @@ export async function sendFullRecords(
   return count;
 }
 
-/** Keys that repeat with others between, nulls, and values that are no text; every fifth record has none. */
+/**
+ * Returns keys that repeat with others in between, null values, and values that are not text; every fifth record has
+ * no headers.
+ */
 function headersOf(index: number): readonly RecordHeader[] {
   const all: readonly RecordHeader[] = [
     { key: "a", value: ENCODER.encode(String(index)) },

@@ -18,11 +18,11 @@ import { addPartitions, deleteOffsets, joinAsForeigner, sendTo, untilHeld } from
 
 const broker = await liveBroker();
 
-/** Long enough that no member loses its partitions because the machine is busy. */
+/** Long enough that no member loses its partitions on a busy machine. */
 const CALM_SESSION_MS = 10_000;
 const NEW_PARTITIONS_WITHIN_MS = 30_000;
 
-/** How many lines the journals have of each partition whose records were sent with this prefix. */
+/** Counts, for each partition, the journaled lines of records sent with this prefix. */
 async function journaledCounts(
   folders: readonly string[],
   prefix: string,
@@ -39,7 +39,7 @@ async function journaledCounts(
 
 const LATEST = { from: "latest", deadLetters: false } as const;
 
-/** A group that began at its topic's end, and has stopped: `before` was sent first, to all, `first` then. */
+/** Starts a group at its topic's end, and stops it: `before` is sent to all partitions first, then `first`. */
 async function beginAtEnd(
   site: Site,
   { partitions, sentTo }: {
@@ -56,11 +56,11 @@ async function beginAtEnd(
 }
 
 /**
- * Goal: `--from latest` decides about a group's beginning, not about partitions that come later.
- * Method: a group that began at the end stops; partitions with records are added; it starts again, with latest.
- * Invariants: all records of the new partitions are journaled, none of those from before the group began.
+ * Goal: `--from latest` applies to a group's beginning, not to partitions added later.
+ * Method: a group that began at the end stops; partitions with records are added; it starts again with latest.
+ * Invariants: all records of the new partitions are journaled, and none from before the group began.
  */
-Deno.test("--from latest: partitions that were added while the tracker was stopped are read from their beginning", async () => {
+Deno.test("--from latest: partitions added while the tracker was stopped are read from their beginning", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 2 });
   await beginAtEnd(site, { partitions: [0, 1], sentTo: [0, 1] });
   await addPartitions(site, 4);
@@ -71,12 +71,12 @@ Deno.test("--from latest: partitions that were added while the tracker was stopp
 });
 
 /**
- * Goal: a partition that was quiet until its commit expired is not skipped, and nothing is journaled twice.
+ * Goal: a partition whose commit expired is not skipped, and nothing is journaled twice.
  * Method: of three partitions one has records in the journal, one has none, and their commits are deleted; then
- * records come.
- * Invariants: all new records are journaled, each once; what is read on from the journal's end is marked.
+ * records arrive.
+ * Invariants: all new records are journaled, each once; the position taken from the journal's end is marked.
  */
-Deno.test("--from latest: a partition whose commit expired is read from its beginning, or from where the journal ends", async () => {
+Deno.test("--from latest: a partition whose commit expired is read from its beginning, or from the journal's end", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 3 });
   await beginAtEnd(site, { partitions: [0, 1, 2], sentTo: [0, 1] });
   await deleteOffsets(site, [1, 2]);
@@ -89,11 +89,12 @@ Deno.test("--from latest: a partition whose commit expired is read from its begi
 });
 
 /**
- * Goal: a topic that was created again is read from its beginning, each partition of it.
- * Method: of a topic of three partitions one has records in the journal; it is created again, with records in all.
+ * Goal: every partition of a recreated topic is read from its beginning.
+ * Method: of a topic of three partitions one has records in the journal; the topic is recreated, with records in all
+ * partitions.
  * Invariants: all records of the new topic are journaled.
  */
-Deno.test("--from latest: a topic created again is read from its beginning, also where the old one had no record", async () => {
+Deno.test("--from latest: a recreated topic is read from its beginning, even in partitions that had no records", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 3 });
   await beginAtEnd(site, { partitions: [0, 1, 2], sentTo: [0] });
   await site.createTopicAgain();
@@ -103,17 +104,21 @@ Deno.test("--from latest: a topic created again is read from its beginning, also
 });
 
 /**
- * Goal: a group has one beginning, whoever reads what: no record is skipped that comes after it, none from before read.
- * Method: another program leads the group and has partition 1; a tracker begins with partition 0. Then records come,
- * and the other program leaves.
- * Invariants: the tracker journals all that came since it has begun, of both partitions.
+ * Goal: a group has one beginning, whichever member reads a partition: no later record is skipped, and no earlier one
+ * is read.
+ * Method: another program leads the group and has partition 1; a tracker starts with partition 0. Then records
+ * arrive, and the other program leaves.
+ * Invariants: the tracker journals all records since its start, from both partitions.
  */
-Deno.test("--from latest: the first member commits the beginning of all partitions, those of others too", async () => {
+Deno.test("--from latest: the first member commits the beginning of all partitions, including those of others", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 2 });
   await sendTo(site, [0, 1], { count: 10, prefix: "before" });
   const other = await joinAsForeigner(site, { own: [1], others: [0] });
   using tracker = startFaultTracker(site, LATEST);
-  await until("it has begun", async () => (await committedOffsets(site)).get(0) === 10);
+  await until(
+    "the tracker has started reading",
+    async () => (await committedOffsets(site)).get(0) === 10,
+  );
   await sendTo(site, [0, 1], { count: 50, prefix: "after" });
   await other[Symbol.asyncDispose]();
   await untilAllCommitted(site);
@@ -124,18 +129,22 @@ Deno.test("--from latest: the first member commits the beginning of all partitio
 });
 
 /**
- * As above, where the other program holds partition 0, and decides nothing: the tracker waits for it, and then decides
- * itself.
+ * Goal and invariants: see above. The other program holds partition 0 and decides nothing, so the tracker waits for
+ * it and then decides itself.
  */
 Deno.test({
-  name: "--from latest: a member decides itself where the holder of partition 0 does not",
+  name:
+    "--from latest: a member decides the beginning itself if the holder of partition 0 does not",
   ignore: !IS_LONG,
   fn: async () => {
     await using site = await createSite({ broker: broker.address, partitions: 2 });
     await sendTo(site, [0, 1], { count: 10, prefix: "before" });
     const other = await joinAsForeigner(site, { own: [0], others: [1] });
     using tracker = startFaultTracker(site, LATEST);
-    await until("it has begun", async () => (await committedOffsets(site)).get(0) === 10);
+    await until(
+      "the tracker has started reading",
+      async () => (await committedOffsets(site)).get(0) === 10,
+    );
     await sendTo(site, [0, 1], { count: 50, prefix: "after" });
     await other[Symbol.asyncDispose]();
     await untilAllCommitted(site);
@@ -147,10 +156,10 @@ Deno.test({
 
 /**
  * Goal: trackers that start together agree on where their group begins.
- * Method: two trackers of a new group start at the same time, with latest; records come from the first commit on.
- * Invariants: together they journal all records of after, none of before.
+ * Method: two trackers of a new group start at the same time, with latest; records arrive from the first commit on.
+ * Invariants: together they journal all later records, and no earlier one.
  */
-Deno.test("--from latest: two trackers of a new group that start together skip nothing that comes after", async () => {
+Deno.test("--from latest: two trackers of a new group that start together skip no later record", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 4 });
   const all = [0, 1, 2, 3];
   await sendTo(site, all, { count: 50, prefix: "before" });
@@ -160,7 +169,7 @@ Deno.test("--from latest: two trackers of a new group that start together skip n
   );
   try {
     await until(
-      "the group has begun",
+      "the group has committed its beginning",
       async () => [...(await committedOffsets(site)).values()].some((offset) => offset >= 0),
     );
     for (let round = 0; round < 20; round++) {
@@ -179,12 +188,12 @@ Deno.test("--from latest: two trackers of a new group that start together skip n
 });
 
 /**
- * Goal: partitions that are added under a running group are read soon, by whoever is to read them.
- * Method: a tracker each on two topics, in one group; partitions are added to the topic of the one that does not lead,
- * and records are sent to them at once.
- * Invariants: all are journaled within 30 s; the log says nothing of unassigned partitions.
+ * Goal: partitions added under a running group are read soon, whichever member reads them.
+ * Method: one tracker on each of two topics, in one group; partitions are added to the topic of the one that does not
+ * lead, and records are sent to them at once.
+ * Invariants: all are journaled within 30 s; the log reports no unassigned partitions.
  */
-Deno.test("partitions added to a topic whose tracker runs are read from their beginning within 30 s, whoever leads the group", async () => {
+Deno.test("partitions added under a running tracker are read from their beginning within 30 s, whichever member leads the group", async () => {
   await using first = await createSite({ broker: broker.address, partitions: 1 });
   await using second = {
     ...await createSite({ broker: broker.address, partitions: 2 }),
@@ -201,7 +210,7 @@ Deno.test("partitions added to a topic whose tracker runs are read from their be
     await addPartitions(site, count + 2);
     await sendTo(site, added, { count: 50, prefix: "added" });
     await until(
-      "they are journaled",
+      "the records are journaled",
       () => countJournalLines(site.logs) === 100,
       NEW_PARTITIONS_WITHIN_MS,
     );

@@ -1,6 +1,6 @@
 /**
- * What the tests of consumer groups share: members that are no trackers, a look at who holds what, and what an
- * operator does to a topic's partitions and a group's offsets.
+ * Shared by the tests of consumer groups: members that are not trackers, the assignment of partitions, and an
+ * operator's changes to a topic's partitions and a group's offsets.
  *
  * @module
  */
@@ -20,9 +20,8 @@ import {
   encodeSubscription,
 } from "../../lib/kafka/protocol/consumer_protocol.ts";
 import { type Site, until, withAdmin } from "../site.ts";
-import { PATIENCE_MS, withDeadline } from "./fault_site.ts";
+import { TEST_TIMEOUT_MS, withDeadline } from "./fault_site.ts";
 
-/** Adds partitions to the topic, up to a count. */
 export async function addPartitions(site: Site, count: number): Promise<void> {
   await withAdmin(
     site,
@@ -33,7 +32,7 @@ export async function addPartitions(site: Site, count: number): Promise<void> {
   await until("the partitions are there", async () => await countNow().catch(() => 0) === count);
 }
 
-/** Writes so many records, none of which is an order, to each of these partitions. */
+/** Writes records that are not orders to each of these partitions. */
 export async function sendTo(
   site: Site,
   partitions: readonly number[],
@@ -53,7 +52,7 @@ export async function sendTo(
   await producer.disconnect();
 }
 
-/** The partitions of the topic that each member of the group holds; undefined while it is rebalancing. */
+/** Returns the partitions of the topic that each member of the group holds; undefined during a rebalance. */
 export async function partitionsHeld(
   site: Site,
 ): Promise<ReadonlyMap<string, readonly number[]> | undefined> {
@@ -67,7 +66,7 @@ export async function partitionsHeld(
   );
 }
 
-/** Polls until so many members hold so many partitions of the topic each, in any order. */
+/** Polls until the members hold these numbers of the topic's partitions, in any order. */
 export async function untilHeld(site: Site, counts: readonly number[]): Promise<void> {
   const expected = counts.toSorted().join();
   let last = "nothing";
@@ -75,25 +74,25 @@ export async function untilHeld(site: Site, counts: readonly number[]): Promise<
     const held = await partitionsHeld(site).catch(() => undefined);
     if (held !== undefined) last = [...held.values()].map(({ length }) => length).sort().join();
     return held !== undefined && last === expected;
-  }, PATIENCE_MS).catch((error) => {
+  }, TEST_TIMEOUT_MS).catch((error) => {
     throw new Error(`${error.message}; last: ${last}`);
   });
 }
 
 export interface ForeignMemberOptions {
-  /** `kafkajs` for its own assigner, as trackers used before. Default: `roundrobin`. */
+  /** `kafkajs` for its own assigner, which earlier trackers used. Default: `roundrobin`. */
   readonly protocol?: "roundrobin" | "kafkajs";
-  /** What the member says that it subscribes to. Default: the site's topic. */
+  /** The member's subscription. Default: the site's topic. */
   readonly subscription?: Buffer;
-  /** Partitions of the site's topic that it takes for itself as the group's leader. */
+  /** Partitions of the site's topic that it assigns to itself as the group's leader. */
   readonly own?: readonly number[];
-  /** Those that it deals to the other members then. */
+  /** Partitions that it then assigns to the other members. */
   readonly others?: readonly number[];
 }
 
 const FOREIGN_CLIENT = "kafkajs";
 
-/** A member of the site's group that is no tracker: it reads the site's topic, and commits nothing. */
+/** Joins the site's group as a member that is not a tracker: it reads the site's topic, and commits nothing. */
 export async function joinAsForeigner(
   site: Site,
   options: ForeignMemberOptions = {},
@@ -142,8 +141,8 @@ function foreignAssigner(
 export type Printed = () => readonly string[];
 
 /**
- * Kafka's own console consumer, with Java's RoundRobinAssignor, as a member of the site's group. To be ended with
- * `using`, or by SIGTERM, upon which it commits and leaves.
+ * Starts Kafka's own console consumer, with Java's RoundRobinAssignor, as a member of the site's group. It ends with
+ * `using`, or on SIGTERM, when it commits and leaves.
  */
 export async function startConsoleConsumer(
   site: Site,
@@ -203,12 +202,12 @@ export async function startConsoleConsumer(
 const OFFSET_DELETE = 47;
 // deno-lint-ignore no-explicit-any -- kafkajs's encoder has no types
 const Encoder = encoderModule as any;
-// deno-lint-ignore no-explicit-any -- nor has its decoder
+// deno-lint-ignore no-explicit-any -- kafkajs's decoder has no types
 const Decoder = decoderModule as any;
 
 /**
- * Deletes what the group, which must have no members, has committed of these partitions: as when a partition was
- * quiet for longer than `offsets.retention.minutes`. kafkajs has no request for it.
+ * Deletes the committed offsets of these partitions, as after `offsets.retention.minutes` without records. The group
+ * must have no members. kafkajs has no such request.
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_OffsetDelete
  */

@@ -18,10 +18,10 @@ import {
   logged,
   marksOf,
   nameOf,
-  PATIENCE_MS,
   readLog,
   startFaultTracker,
   stopTracker,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
 } from "./fault_site.ts";
 import {
@@ -34,9 +34,9 @@ import {
 
 const broker = await liveBroker();
 
-/** Long enough that no member loses its partitions, and reads records again, because the machine is busy. */
+/** Long enough that no member loses its partitions, and reads records again, on a busy machine. */
 const CALM_SESSION_MS = 20_000;
-/** Members are told of partitions that nobody holds, or that were added, sooner. */
+/** Members notice unassigned or added partitions sooner than this. */
 const NOTICED_WITHIN_MS = 30_000;
 
 type Tracker = Program & Disposable;
@@ -50,12 +50,12 @@ function startTracker(site: Site, name: string, from: "earliest" | "latest" = "e
   });
 }
 
-/** A site whose trackers are members of another site's group. */
+/** Creates a site whose trackers are members of another site's group. */
 async function siteInGroupOf(site: Site, options: { readonly partitions: number }): Promise<Site> {
   return { ...await createSite({ broker: broker.address, ...options }), group: site.group };
 }
 
-/** `partition/offset` of each line of these journals that is of the topic, in order. */
+/** Returns `partition/offset` of each journal line of the topic, in order. */
 async function journaledNames(site: Site, folders: readonly string[]): Promise<readonly string[]> {
   const lines: JournalLine[] = [];
   for (const logs of folders) lines.push(...await readJournal(logs));
@@ -63,17 +63,17 @@ async function journaledNames(site: Site, folders: readonly string[]): Promise<r
     .map((line) => `${line.kafka_partition}/${line.kafka_offset}`).sort();
 }
 
-/** Each record of the topic was read by one member, once. */
+/** Asserts that each record of the topic was read by one member, once. */
 async function assertReadOnce(site: Site, names: readonly string[]): Promise<void> {
   assert.deepEqual([...names].sort(), (await readTopic(site)).map(nameOf).sort());
 }
 
 /**
- * Goal: members of one group that subscribe to different topics get what they subscribe to, all of it.
- * Method: two topics of 4 partitions with 400 records each; a tracker on each, in one group.
- * Invariants: each tracker holds the 4 partitions of its topic; each journal is its topic.
+ * Goal: members of one group with different topics get all partitions of their topics.
+ * Method: two topics of 4 partitions with 400 records each; one tracker on each, in one group.
+ * Invariants: each tracker holds the 4 partitions of its topic; each journal matches its topic.
  */
-Deno.test("two trackers of one group, on a topic each, read all of their topics", async () => {
+Deno.test("two trackers of one group, each on its own topic, read all of their topics", async () => {
   await using one = await createSite({ broker: broker.address, partitions: 4 });
   await using other = await siteInGroupOf(one, { partitions: 4 });
   for (const site of [one, other]) await fill(site, { count: 400 });
@@ -94,13 +94,13 @@ Deno.test("two trackers of one group, on a topic each, read all of their topics"
 });
 
 /**
- * Goal: Java's consumers with the RoundRobinAssignor and trackers share a group, whoever is its leader.
- * Method: a console consumer first, which then is the leader, and three trackers; then the console consumer leaves,
- * a tracker becomes the leader, and the console consumer joins again. Records are sent in each phase.
- * Invariants: of 4 partitions each member has one; each record is read by one member, once; what a tracker takes over
- * from the console consumer, whose commits have no note, is marked, and logged as a warning.
+ * Goal: Java's consumers with the RoundRobinAssignor and trackers share a group, whichever leads it.
+ * Method: a console consumer first, which becomes the leader, and three trackers; then the console consumer leaves, a
+ * tracker becomes the leader, and the console consumer rejoins. Records are sent in each phase.
+ * Invariants: each member has one of 4 partitions; each record is read by one member, once; a partition taken over
+ * from the console consumer, whose commits have no note, is marked and logged as a warning.
  */
-Deno.test("three trackers and Java's console consumer share a group, each record once, whoever leads", async () => {
+Deno.test("three trackers and Java's console consumer share a group and read each record once, whichever leads", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 4 });
   const names = ["first", "second", "third"];
   const read: string[] = [];
@@ -110,7 +110,7 @@ Deno.test("three trackers and Java's console consumer share a group, each record
   try {
     await untilHeld(site, [1, 1, 1, 1]);
     await sendTo(site, [0, 1, 2, 3], { count: 50 });
-    await until("Java has its share", () => java.printed().length === 50, PATIENCE_MS);
+    await until("Java has its share", () => java.printed().length === 50, TEST_TIMEOUT_MS);
     const [taken] = java.printed()[0]?.split("/") ?? [];
     java.signal("SIGTERM");
     await java.exitCode;
@@ -121,12 +121,12 @@ Deno.test("three trackers and Java's console consumer share a group, each record
     using again = await startConsoleConsumer(site);
     await untilHeld(site, [1, 1, 1, 1]);
     await sendTo(site, [0, 1, 2, 3], { count: 50 });
-    await until("Java has its share again", () => again.printed().length === 50, PATIENCE_MS);
+    await until("Java has its share again", () => again.printed().length === 50, TEST_TIMEOUT_MS);
     const folders = names.map((name) => join(site.folder, name));
     await until(
-      "the trackers have theirs",
+      "the trackers have their shares",
       () => folders.reduce((sum, logs) => sum + countJournalLines(logs), 0) === 500,
-      PATIENCE_MS,
+      TEST_TIMEOUT_MS,
     );
     again.signal("SIGTERM");
     await again.exitCode;
@@ -148,19 +148,19 @@ Deno.test("three trackers and Java's console consumer share a group, each record
 });
 
 /**
- * Goal: what another member subscribes to is never an error for the group.
- * Method: a tracker leads its group; members join that subscribe to a topic that does not exist, to a name that no
- * topic can have, and with bytes that are no subscription.
- * Invariants: the tracker keeps all partitions of its topic, without being built again; the others get nothing; the
- * unreadable subscription is logged.
+ * Goal: another member's subscription is never an error for the group.
+ * Method: a tracker leads its group; members join that subscribe to a missing topic, to an invalid topic name, and
+ * with bytes that are not a subscription.
+ * Invariants: the tracker keeps all partitions of its topic, and its consumer is not rebuilt; the others get nothing;
+ * the invalid subscription is logged.
  */
-Deno.test("a member whose topic is missing, or whose subscription is no such thing, disturbs nobody", async () => {
+Deno.test("a member with a missing topic or an invalid subscription does not affect the group", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 4 });
   using tracker = startTracker(site, "logs");
   await untilHeld(site, [4]);
   const subscriptions = [
     encodeSubscription(["no topic/has this name", "", `${site.topic}-missing`]),
-    Buffer.from([0xff, 0xff, 0, 0, 0, 0]), // its version is below 0; from other bytes the broker itself fails
+    Buffer.from([0xff, 0xff, 0, 0, 0, 0]), // a negative version; other invalid bytes make the broker itself fail
   ];
   for (const subscription of subscriptions) {
     await using _member = await joinAsForeigner(site, { subscription });
@@ -177,11 +177,11 @@ Deno.test("a member whose topic is missing, or whose subscription is no such thi
 });
 
 /**
- * Goal: a topic that is deleted while its tracker runs costs the other topics of the group nothing for long.
- * Method: a tracker each on two topics, in one group; that of the topic which is deleted leads.
- * Invariants: the other one goes on, and reads what comes.
+ * Goal: deleting a topic while its tracker runs does not hold up the other topics of the group for long.
+ * Method: one tracker on each of two topics, in one group; the one whose topic is deleted leads.
+ * Invariants: the other one goes on, and reads new records.
  */
-Deno.test("a topic that is deleted under a member of the group does not keep the others from theirs", async () => {
+Deno.test("deleting the topic of one member does not keep the others from reading theirs", async () => {
   await using kept = await createSite({ broker: broker.address, partitions: 2 });
   await using deleted = await siteInGroupOf(kept, { partitions: 2 });
   using leader = startFaultTracker(deleted, { deadLetters: false });
@@ -196,7 +196,7 @@ Deno.test("a topic that is deleted under a member of the group does not keep the
   await until("the others share their topic", async () => {
     const held = await partitionsHeld(kept);
     return [...held?.values() ?? []].filter(({ length }) => length === 1).length === 2;
-  }, PATIENCE_MS);
+  }, TEST_TIMEOUT_MS);
   await sendTo(kept, [0, 1], { count: 20 });
   await untilAllCommitted(kept);
   for (const each of [tracker, another]) await stopTracker(each);
@@ -206,13 +206,13 @@ Deno.test("a topic that is deleted under a member of the group does not keep the
 });
 
 /**
- * Goal: partitions that nobody reads are named by every member of the topic, and are in nobody's lag.
- * Method: another program leads the group and leaves partition 1 of 3 out, with records in it; a tracker joins. Then
+ * Goal: every member of a topic reports its unassigned partitions, which count in nobody's lag.
+ * Method: another program leads the group and leaves out partition 1 of 3, which has records; a tracker joins. Then
  * the other program leaves, and the tracker leads.
- * Invariants: a warning names partition 1, while the tracker's lag has its own partition only; when the tracker has
- * all partitions the log says that it is over, and all records are journaled.
+ * Invariants: a warning names partition 1, while the tracker's lag covers its own partition only; once the tracker
+ * has all partitions the log reports it, and all records are journaled.
  */
-Deno.test("partitions that no member holds are reported as unassigned, and are in nobody's lag", async () => {
+Deno.test("partitions that no member holds are reported as unassigned, and count in nobody's lag", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 3 });
   const logs = join(site.folder, "logs");
   await sendTo(site, [0, 1, 2], { count: 10 });
@@ -230,7 +230,7 @@ Deno.test("partitions that no member holds are reported as unassigned, and are i
   await leader[Symbol.asyncDispose]();
   await untilAllCommitted(site);
   await until(
-    "it is over",
+    "the log says that it is over",
     () => logged(logs, /topic are assigned again/).length > 0,
     NOTICED_WITHIN_MS,
   );
@@ -243,11 +243,11 @@ Deno.test("partitions that no member holds are reported as unassigned, and are i
 });
 
 /**
- * Goal: a tracker that cannot be a member of a group says what to do about it.
- * Method: a member that assigns partitions by kafkajs's own protocol, as trackers did before.
- * Invariants: exit code 1, soon; the error names the older version and `--group`; the group is as it was.
+ * Goal: a tracker that cannot join a group reports what to do.
+ * Method: a member that assigns partitions by kafkajs's own protocol, as earlier trackers did.
+ * Invariants: exit code 1, soon; the error names the older version and `--group`; the group is unchanged.
  */
-Deno.test("a group whose members use another protocol: the error says to stop them, or to use another --group", async () => {
+Deno.test("if members of the group use another protocol, the error says to stop them or to use another --group", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 2 });
   await using _old = await joinAsForeigner(site, { protocol: "kafkajs" });
   const { code, stderr } = await site.run("tracker", ["--quiet"]);

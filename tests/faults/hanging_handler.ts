@@ -1,4 +1,4 @@
-/** A tracker with a handler that never returns, until SIGTERM. */
+/** Runs a tracker with a handler that never returns, until SIGTERM. */
 
 import { openTracker } from "../../mod.ts";
 import { runProgram } from "../../lib/cli/cli.ts";

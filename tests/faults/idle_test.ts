@@ -6,11 +6,11 @@ import { fill, say, scaled, trackToEnd, untilAllCommitted } from "./fault_site.t
 const broker = await liveBroker();
 
 const MEASURED_MS = scaled({ long: 10_000, short: 5_000 });
-/** The short form runs beside other things: its bound is only there to notice a loop. */
+/** The short form runs beside other tests, so its limit only detects a busy loop. */
 const PERCENT_MAX = scaled({ long: 5, short: 25 });
 const TICKS_A_SECOND = 100;
 
-/** CPU time of a process with all its threads, as ps has it; in seconds. */
+/** Returns the CPU time of a process with all its threads according to ps, in seconds. */
 async function cpuSeconds(pid: number): Promise<number> {
   const { stdout } = await new Deno.Command("cat", { args: [`/proc/${pid}/stat`] }).output();
   const afterName = new TextDecoder().decode(stdout).split(") ").at(-1)?.split(" ") ?? [];
@@ -18,9 +18,9 @@ async function cpuSeconds(pid: number): Promise<number> {
 }
 
 /**
- * Goal: a tracker with nothing to do costs next to nothing.
- * Method: the product's own program, all journaled; its CPU time over 10 s.
- * Invariants: under 5 % of a core (long form); no warning of the runtime's on stderr.
+ * Goal: an idle tracker uses next to no CPU.
+ * Method: the product's own program after journaling everything; its CPU time over 10 s.
+ * Invariants: under 5 % of a core (long form); no runtime warning on stderr.
  */
 Deno.test({
   name: `an idle tracker uses under ${PERCENT_MAX} % of a core`,

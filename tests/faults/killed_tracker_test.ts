@@ -9,11 +9,11 @@ import {
   type Failpoint,
   fill,
   logged,
-  PATIENCE_MS,
   say,
   scaled,
   seededChoices,
   startFaultTracker,
+  TEST_TIMEOUT_MS,
   trackToEnd,
   withDeadline,
 } from "./fault_site.ts";
@@ -22,20 +22,23 @@ const broker = await liveBroker();
 
 const RECORD_COUNT = scaled({ long: 200_000, short: 30_000 });
 const KILL_COUNT = scaled({ long: 25, short: 5 });
-/** Rounds with a kill of each kind: before the flush, during a slow one, before and after the dead letters. */
+/**
+ * Rounds, each with one kill at every failpoint: before the flush, during a slow one, before and after the dead
+ * letters.
+ */
 const ROUND_COUNT = scaled({ long: 5, short: 1 });
 const BEFORE_FLUSH: readonly Failpoint[] = ["before-write", "torn-write", "before-sync"];
 const BEFORE_COMMIT: readonly Failpoint[] = ["after-dead-letters", "before-commit"];
-/** The hit at which a tracker dies; each is about a batch, so later ones let it get on. */
+/** The hit at which a tracker dies; each is about a batch, so with more hits it makes more progress. */
 const HITS = { min: 1, max: 5 } as const;
 
 /**
  * Goal: whatever the tracker was doing when it died, its journal has each record once.
- * Method: a topic is drained at full speed, 1 % of it bad; the tracker is killed at the exact moments
- * before the flush, in one that takes long, between flush and dead letter, and between dead letter and commit, in
- * random order, and by SIGKILL from outside at random journal lengths. Each time the next one goes on.
- * Invariants: none missing, none twice, none changed, in order; each bad record dead-lettered at least
- * once; committed equals the topic's end.
+ * Method: a topic with 1 % bad records is read at full speed. The tracker is killed exactly before the flush, during
+ * a slow flush, between flush and dead letter, and between dead letter and commit, in random order, and by SIGKILL
+ * from outside at random journal lengths. The next one continues each time.
+ * Invariants: no record is missing, repeated, or changed, and all are in order; each bad record is dead-lettered at
+ * least once; the committed offsets are the topic's end.
  */
 Deno.test(`a tracker killed ${KILL_COUNT} times at full speed has each record once`, async () => {
   await using site = await createSite({ broker: broker.address });
@@ -66,7 +69,9 @@ Deno.test(`a tracker killed ${KILL_COUNT} times at full speed has each record on
   assert.equal(logged(site.logs, /could not be trusted/).length, 0, "the checkpoint was kept");
   say(`killed at ${moments.map((moment) => moment ?? "random").join(", ")}`);
   say(`${letters} dead letters of ${bad}; the last run found ${already_journaled} journaled`);
-  say(`from start to growing journal after SIGKILL: ${recoveriesMs.map(Math.round).join(", ")} ms`);
+  say(
+    `from start to a growing journal after SIGKILL: ${recoveriesMs.map(Math.round).join(", ")} ms`,
+  );
 });
 
 function shuffled<Item>(items: readonly Item[], unit: () => number): readonly Item[] {
@@ -81,7 +86,7 @@ async function dieAt(site: Site, dieAt: { point: Failpoint; count: number }): Pr
   assert.match(tracker.output.stderr, new RegExp(`dies at ${dieAt.point}`));
 }
 
-/** Returns how long the tracker took from its start to the first new bytes. */
+/** Returns the time from the tracker's start to the first new bytes. */
 async function killAtRandom(
   site: Site,
   random: Parameters<typeof between>[0],
@@ -95,7 +100,7 @@ async function killAtRandom(
     const grown = journalBytes(site) - bytesBefore;
     if (grown > 0) firstBytesMs ??= performance.now() - startedAtMs;
     return grown >= bytesMin;
-  }, PATIENCE_MS);
+  }, TEST_TIMEOUT_MS);
   tracker.signal("SIGKILL");
   await tracker.exitCode;
   return firstBytesMs ?? 0;

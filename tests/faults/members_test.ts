@@ -20,12 +20,12 @@ import {
   difference,
   limitDeadLetters,
   logged,
-  PATIENCE_MS,
   say,
   scaled,
   seededChoices,
   startFaultTracker,
   stopTracker,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
   withDeadline,
 } from "./fault_site.ts";
@@ -38,9 +38,9 @@ const PARTITION_COUNT = 6;
 const RECORD_COUNT = scaled({ long: 100_000, short: 12_000 });
 const FULL_RECORD_COUNT = 120;
 const RATE = scaled({ long: 2_000, short: 1_500 });
-/** So many lines are journaled, by all together, between one change and the next. */
+/** The number of lines that all members together journal between two changes. */
 const LINES_BETWEEN_CHANGES = { min: 200, max: 1_600 } as const;
-/** Long enough that no member loses its partitions because the machine is busy. */
+/** Long enough that no member loses its partitions on a busy machine. */
 const CALM_SESSION_MS = 20_000;
 
 interface Member {
@@ -49,12 +49,12 @@ interface Member {
   deathCount: number;
 }
 
-/** Lets members of the group come and go, in turns, while records flow; returns them, all ended. */
+/** Starts and stops members of the group in turn while records flow; returns them after all have ended. */
 async function runMembers(
   site: Site,
   { random, deathShare, sessionTimeoutMs }: {
     random: Random;
-    /** How many of the ends are by SIGKILL: 0 to 1. */
+    /** The proportion of ends by SIGKILL, from 0 to 1. */
     deathShare: number;
     sessionTimeoutMs?: number;
   },
@@ -90,7 +90,11 @@ async function runMembers(
     let changes = 0;
     while (!hasEnded) {
       const linesMin = journaled() + between(random, LINES_BETWEEN_CHANGES);
-      await until("more is journaled", () => hasEnded || journaled() >= linesMin, PATIENCE_MS);
+      await until(
+        "more lines are journaled",
+        () => hasEnded || journaled() >= linesMin,
+        TEST_TIMEOUT_MS,
+      );
       const member = members[between(random, { min: 0, max: MEMBER_COUNT })];
       if (hasEnded || member === undefined) break;
       changes++;
@@ -123,14 +127,16 @@ interface Union {
   readonly holders: ReadonlyMap<string, readonly Member[]>;
 }
 
-/** Nothing missing and nothing changed in the union; in one journal no record twice. */
+/**
+ * Asserts that no record is missing or changed in the union of the journals, and none is repeated within a journal.
+ */
 async function assertUnionIsTopic(site: Site, members: readonly Member[]): Promise<Union> {
   const topic = await readTopic(site);
   const holders = new Map<string, Member[]>();
   const union = new Map<string, SeenRecord>();
   for (const member of members) {
     const records = journaledRecords(await readJournal(member.logs));
-    assert.deepEqual(difference(records, records).duplicated, [], `twice in ${member.logs}`);
+    assert.deepEqual(difference(records, records).duplicated, [], `repeated in ${member.logs}`);
     for (const record of records) {
       const name = `${record.partition}/${record.offset}`;
       holders.set(name, [...holders.get(name) ?? [], member]);
@@ -144,12 +150,13 @@ async function assertUnionIsTopic(site: Site, members: readonly Member[]): Promi
 }
 
 /**
- * Goal: members that come and go in order share the work without a gap and without a repeat.
- * Method: three trackers of one group, each with its own folder, start and stop (SIGTERM) in random order
- * while records flow.
- * Invariants: the union of the journals is the topic, each record in one journal only; all is committed.
+ * Goal: members that start and stop in order share the work without gaps or repeats.
+ * Method: three trackers of one group, each with its own folder, start and stop (SIGTERM) in random order while
+ * records flow.
+ * Invariants: the union of the journals is the topic, and each record is in one journal only; everything is
+ * committed.
  */
-Deno.test("three members that come and go while records flow: each record in one journal only", async () => {
+Deno.test("while three members start and stop, each record is journaled by exactly one", async () => {
   await using site = await createSite({ broker: broker.address, partitions: PARTITION_COUNT });
   const random = seededChoices();
   const members = await runMembers(site, {
@@ -164,20 +171,19 @@ Deno.test("three members that come and go while records flow: each record in one
 });
 
 /**
- * Goal: work on a partition that was begun before it moved to another member is abandoned, not finished.
- * Method: a member waits with two batches of each of two partitions in hand, because the dead-letter topic
- * refuses; a second member joins and gets one of the partitions; then dead letters are taken.
- * Invariants: the first member's journal has no more of the partition that moved than when it moved; the
- * union is the topic.
+ * Goal: work in progress on a partition that moves to another member is abandoned, not finished.
+ * Method: a member waits with two batches of each of two partitions in progress, because the dead-letter topic
+ * refuses; a second member joins and gets one of the partitions; then dead letters are accepted.
+ * Invariants: the first member's journal gets no more lines of the moved partition; the union is the topic.
  */
-Deno.test("a batch in hand when its partition moves to another member is abandoned", async () => {
+Deno.test("a batch in progress is abandoned when its partition moves to another member", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 2 });
   await createDeadLetterTopic(site, 100);
   await sendBatchesWithBadOnes(site);
   const [first, second] = ["first", "second"].map((name) => join(site.folder, name));
   if (first === undefined || second === undefined) throw new RangeError("expected two folders");
   using owner = startFaultTracker(site, { logs: first, sessionTimeoutMs: CALM_SESSION_MS });
-  await until("both partitions wait", () => countJournalLines(first) > 0, PATIENCE_MS);
+  await until("both partitions wait", () => countJournalLines(first) > 0, TEST_TIMEOUT_MS);
   using newcomer = startFaultTracker(site, { logs: second, sessionTimeoutMs: CALM_SESSION_MS });
   const moved = await partitionOf(second);
   const heldBefore = offsetsHeld(await readJournal(first), moved);
@@ -190,7 +196,7 @@ Deno.test("a batch in hand when its partition moves to another member is abandon
   await assertUnionIsTopic(site, members);
 });
 
-/** None is an order, and each partition has several fetches' worth. */
+/** Sends records that are not orders; each partition gets enough for several fetches. */
 async function sendBatchesWithBadOnes(site: Site): Promise<void> {
   const producer = site.kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();
@@ -204,13 +210,12 @@ async function sendBatchesWithBadOnes(site: Site): Promise<void> {
   await producer.disconnect();
 }
 
-/** The one partition that the group gave to this member. */
 async function partitionOf(logs: string): Promise<number> {
   let partitions: unknown;
-  await until("it has joined with one partition", () => {
+  await until("the member has joined with one partition", () => {
     partitions = logged(logs, /Joined the consumer group/).at(-1)?.metadata?.["partitions"];
     return Array.isArray(partitions) && partitions.length === 1;
-  }, PATIENCE_MS);
+  }, TEST_TIMEOUT_MS);
   return Array.isArray(partitions) ? Number(partitions[0]) : -1;
 }
 

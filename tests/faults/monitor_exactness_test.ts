@@ -5,10 +5,10 @@ import { liveBroker } from "../live_broker.ts";
 import { createSite, type Site, until } from "../site.ts";
 import {
   fill,
-  PATIENCE_MS,
   say,
   scaled,
   stopTracker,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
   withDeadline,
 } from "./fault_site.ts";
@@ -30,7 +30,7 @@ interface PartitionCount {
   lastOffset: number;
 }
 
-/** What stands in the journal's files, counted without the product's code: each line parsed whole. */
+/** Counts of the journal's files, made without the product's code: each line is parsed completely. */
 class JournalCount {
   received = 0;
   failed = 0;
@@ -53,10 +53,10 @@ class JournalCount {
       rest = lines.pop() ?? "";
       for (const line of lines) this.#add(JSON.parse(line));
     }
-    assert.equal(rest, "", `${path} ends with a whole line`);
+    assert.equal(rest, "", `${path} ends with a complete line`);
   }
 
-  // deno-lint-ignore no-explicit-any -- a line as it is, of which no type is known here
+  // deno-lint-ignore no-explicit-any -- a parsed line whose type is not known here
   #add(line: any): void {
     this.received++;
     const partition = this.partitions[line.kafka_partition] ??= { received: 0, lastOffset: -1 };
@@ -74,7 +74,7 @@ class JournalCount {
   }
 }
 
-/** Closed segments by number, then the one that is written. */
+/** Returns closed segments by number, then the active one. */
 function journalFiles(logs: string): readonly string[] {
   const names = Array.from(Deno.readDirSync(logs), ({ name }) => name)
     .filter((name) => name.startsWith("tracker.events"));
@@ -82,7 +82,7 @@ function journalFiles(logs: string): readonly string[] {
   return [...closed, "tracker.events"];
 }
 
-/** The figures of a monitor's JSON that {@link JournalCount} has too. */
+/** Returns the figures of a monitor's JSON that {@link JournalCount} also has. */
 function figuresOf(json: string) {
   const { received, failed, errors_by_kind, partitions, orders_by_status, revenue } = JSON.parse(
     json,
@@ -107,7 +107,7 @@ function figuresOf(json: string) {
   };
 }
 
-/** The monitor's last whole line of JSON, or undefined before its first. */
+/** Returns the monitor's last complete line of JSON, or undefined before its first. */
 function lastSnapshot({ output }: Program): string | undefined {
   return output.stdout.split("\n").slice(0, -1).at(-1);
 }
@@ -116,20 +116,20 @@ async function untilMonitored(monitor: Program, received: number): Promise<void>
   await until(
     `the monitor has counted ${received}`,
     () => JSON.parse(lastSnapshot(monitor) ?? "{}").received === received,
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   ).catch((error) => {
-    throw new Error(`${error.message}; it said ${lastSnapshot(monitor)?.slice(0, 200)}`);
+    throw new Error(`${error.message}; last output: ${lastSnapshot(monitor)?.slice(0, 200)}`);
   });
 }
 
 async function startTracker(site: Site): Promise<Program> {
   return await site.start("tracker", [
     ...["--rotate", `${ROTATE_BYTES / 1_000}kB`],
-    ...["--quiet", "--log-level", "info"], // no line per order, but that it has started
+    ...["--quiet", "--log-level", "info"], // no line per order, but the start is logged
   ]);
 }
 
-/** As logrotate's `copytruncate` does it: a copy beside the closed segments, and the file at length 0. */
+/** Copies the file to the closed segments' folder and truncates it, as logrotate's `copytruncate` does. */
 function copyTruncate(logs: string): void {
   const live = join(logs, "tracker.events");
   const number = journalFiles(logs).length;
@@ -137,7 +137,7 @@ function copyTruncate(logs: string): void {
   Deno.truncateSync(live, 0);
 }
 
-/** What a write leaves that was under way when its process was killed: the first half of a line. */
+/** Appends half a line, as a write does whose process is killed. */
 function tearLine(logs: string): void {
   const live = join(logs, "tracker.events");
   using file = Deno.openSync(live);
@@ -148,15 +148,17 @@ function tearLine(logs: string): void {
 }
 
 /**
- * Goal: the monitor's totals are those of the journal's lines, whatever happens to the files while it runs.
- * Method: four rounds of orders (one in fifty bad, of every kind) to a real tracker that rotates by size, beside one
- * monitor from before the first line to after the last. Between the rounds the two truncations that a tracker's journal
- * can see: an operator's copy-truncate under the running tracker, and the tracker's own cut of a torn line after it
- * was killed. The first when it is idle: what it appends between copy and truncation is on no disk any more, for anyone.
- * Invariants: monitor = the lines of all files, parsed and counted by this test, in every figure: totals, kinds of
- * failures, offsets, revenue to the cent; = acknowledged by the broker; a monitor that comes afterwards says the same.
+ * Goal: the monitor's totals match the journal's lines, whatever happens to the files while it runs.
+ * Method: four rounds of orders (one in fifty bad, of every kind) go to a real tracker that rotates by size, with one
+ * monitor from before the first line to after the last. Between the rounds are the two truncations that a tracker's
+ * journal can undergo: an operator's copy-truncate under the running tracker, and the tracker's own cut of a torn
+ * line after it was killed. The copy-truncate happens while the tracker is idle, because lines appended between copy
+ * and truncation are lost to everyone.
+ * Invariants: every figure of the monitor (totals, kinds of failures, offsets, revenue to the cent) equals the lines
+ * of all files as parsed and counted by this test; the total equals the records acknowledged by the broker; a monitor
+ * started afterwards reports the same.
  */
-Deno.test("monitor's totals are the journal's, through rotations, a copy-truncate and a cut by its own tracker", async () => {
+Deno.test("the monitor's totals match the journal through rotations, a copy-truncate, and the tracker's repair of a torn line", async () => {
   await using site = await createSite({ broker: broker.address });
   const monitor = await site.start("monitor", [
     ...["--logs", site.logs, "--json", "--interval", MONITOR_INTERVAL],
@@ -179,7 +181,7 @@ Deno.test("monitor's totals are the journal's, through rotations, a copy-truncat
   await until(
     "the monitor has read the torn line",
     () => JSON.parse(lastSnapshot(monitor) ?? "{}").files.journal.held_bytes > 0,
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   tracker = await startTracker(site);
   await untilAllCommitted(site);
@@ -199,7 +201,7 @@ Deno.test("monitor's totals are the journal's, through rotations, a copy-truncat
   assert.deepEqual(unreadable_lines, { journal: 0, log: 0 });
   assert.equal(journal.behind_bytes, 0);
   assert.equal(journal.truncations, 1, "the copy-truncate");
-  assert.equal(journal.cuts, 1, "the tracker's own cut");
+  assert.equal(journal.cuts, 1, "the tracker's repair");
   assert.ok(journal.rotations >= ROTATIONS_MIN, `${journal.rotations} rotations`);
 
   const { stdout } = await site.run("monitor", ["--logs", site.logs, "--once", "--json"]);

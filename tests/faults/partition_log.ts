@@ -1,5 +1,5 @@
 /**
- * Makes a stopped broker lose the end of a partition's log, as one does that loses power before it has flushed it.
+ * Removes the end of a partition's log of a stopped broker, as if it had lost power before the flush.
  *
  * @module
  */
@@ -20,10 +20,10 @@ export function batchStart(logFile: string, offset: number): number {
 }
 
 /**
- * Cuts the log of a partition at an offset, at which a record batch has to begin. Its index and snapshot files go too:
- * the broker makes new ones.
+ * Cuts the log of a partition at an offset, at which a record batch must begin. Its index and snapshot files are
+ * deleted too, and the broker recreates them.
  *
- * @param logFile the partition's only segment, of a broker that is stopped.
+ * @param logFile the partition's only segment, of a stopped broker.
  */
 export function truncateLog(logFile: string, offset: number): void {
   const bytes = Deno.readFileSync(logFile);

@@ -29,7 +29,7 @@ const ALTER_CLIENT_QUOTAS_API_KEY = 49;
 
 export interface ClientQuota {
   readonly clientId: string;
-  /** What the client may use of a broker, in bytes a second. */
+  /** The client's limit on each broker, in bytes per second. */
   readonly name: "consumer_byte_rate" | "producer_byte_rate";
   /** Undefined removes the quota. */
   readonly byteRate: number | undefined;

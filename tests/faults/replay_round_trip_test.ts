@@ -8,12 +8,12 @@ import { headersByPlace, orderedHeaders } from "../header_order.ts";
 import { between, fill, IS_LONG, say, seededChoices } from "./fault_site.ts";
 
 const NODES = 3;
-/** `ORDERFLOW_RECORDS` chooses fewer. */
+/** `ORDERFLOW_RECORDS` sets a smaller number. */
 const COUNT = Number(Deno.env.get("ORDERFLOW_RECORDS") ?? 1_000_000);
 const ROUNDS = 6;
-const PATIENCE_MS = 3_600_000;
+const TEST_TIMEOUT_MS = 3_600_000;
 
-/** By partition: how many records a reader of committed records sees, and the SHA-256 of all of them in order. */
+/** Returns, by partition, the count and the SHA-256 in order of the records that a read_committed consumer sees. */
 async function digestsOf({ kafka }: Site, topic: string): Promise<ReadonlyMap<number, string>> {
   const counts = new Map<number, number>();
   const hashes = new Map<number, Hash>();
@@ -46,7 +46,7 @@ async function digestsOf({ kafka }: Site, topic: string): Promise<ReadonlyMap<nu
   await until(
     "all is read",
     () => ends.every(({ partition, high }) => (positions.get(partition) ?? 0) >= Number(high)),
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
   await consumer.disconnect();
   return new Map(
@@ -56,14 +56,14 @@ async function digestsOf({ kafka }: Site, topic: string): Promise<ReadonlyMap<nu
 }
 
 /**
- * Goal: what was journaled can be put back exactly, whatever happens meanwhile.
- * Method: a topic on three nodes, journaled, and replayed while nodes are killed in turn and started again, and the replay
- * is killed and run again.
- * Invariants: the last run proves it; kafkajs's consumer reads the same records in the same order in both topics.
+ * Goal: a journal can be replayed exactly, whatever happens meanwhile.
+ * Method: a topic on three nodes is journaled, and replayed while nodes are killed in turn and restarted, and the
+ * replay is killed and run again.
+ * Invariants: the last run verifies it; kafkajs's consumer reads the same records in the same order in both topics.
  */
 Deno.test({
   name:
-    "a journal is put back on three nodes of which each is killed, as a reader sees it: the same",
+    "a journal replayed to three nodes, each of which is killed, reads the same as the original topic",
   ignore: !IS_LONG,
   fn: async () => {
     const choices = seededChoices();
@@ -93,7 +93,7 @@ Deno.test({
           max: 15_000,
         });
         await new Promise((resolve) => setTimeout(resolve, waitMs));
-        say(`round ${round}: ${hasEnded ? "it had ended" : "at work"} after ${waitMs} ms`);
+        say(`round ${round}: ${hasEnded ? "already ended" : "running"} after ${waitMs} ms`);
         const node = cluster.nodes[round % NODES];
         await node?.kill();
         await new Promise((resolve) => setTimeout(resolve, 2_000));

@@ -9,15 +9,15 @@ import {
   untilAllCommitted,
 } from "./fault_site.ts";
 
-/** In each millisecond, about: less than an answer of the usual size would need to come in time. */
+/** Per millisecond, approximately: too little for an answer of the usual size to arrive in time. */
 const LINE_BYTES = 256;
 
 /**
- * Goal: a line over which the usual answer takes longer than a request may is read over all the same.
- * Method: a topic of 1 MB, behind a proxy that lets some 200 kB a second through.
- * Invariants: all is journaled and committed; topic and journal are the same.
+ * Goal: records can be read over a connection so slow that the usual answer takes longer than the request timeout.
+ * Method: a topic of 1 MB, behind a proxy that passes some 200 kB per second.
+ * Invariants: all records are journaled and committed; topic and journal are the same.
  */
-Deno.test("a slow line: answers are asked for in smaller pieces, until they come in time", async () => {
+Deno.test("over a slow connection, fetches ask for less until answers arrive in time", async () => {
   await using line = await brokerBehindProxy();
   const { proxy } = line;
   await using site = await createSite({ broker: proxy.address });

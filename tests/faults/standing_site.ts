@@ -1,5 +1,5 @@
 /**
- * What a running tracker says of itself, as an operator sees it: `GET /ready`, `tracker.status`, and the monitor.
+ * Observes a running tracker as an operator does: `GET /ready`, `tracker.status`, and the monitor.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface Readiness {
   readonly reason?: string;
 }
 
-/** `tracker.status`, parsed; its fields are the contract's. */
+/** `tracker.status`, parsed; its fields are part of the contract. */
 export interface SeenStatus {
   readonly timestamp: string;
   readonly pid: number;
@@ -44,15 +44,11 @@ export interface SeenStatus {
 /** The product's own tracker, with a health port. */
 export interface WatchedTracker extends Program {
   readonly logs: string;
-  /** Undefined while nothing listens. */
   readiness(): Promise<Readiness | undefined>;
-  /** The status file; undefined where there is none. */
   status(): SeenStatus | undefined;
-  /** Polls until it is ready. */
   untilReady(): Promise<void>;
-  /** Polls until it is not ready for such a reason, and returns how long that took, in milliseconds. */
+  /** Polls until it is not ready for this reason, and returns the time taken in milliseconds. */
   untilNotReady(reason: RegExp, timeoutMs?: number): Promise<number>;
-  /** Polls until the status is as described. */
   untilStatus(
     what: string,
     condition: (status: SeenStatus) => boolean,
@@ -62,7 +58,6 @@ export interface WatchedTracker extends Program {
 
 const TIMEOUT_MS = 60_000;
 
-/** Starts the tracker of a site. */
 export async function startWatched(
   site: Site,
   { args = [], logs = site.logs }: { args?: readonly string[]; logs?: string } = {},
@@ -113,7 +108,7 @@ export async function startWatched(
   };
 }
 
-/** Every read finds a whole object, or no file. */
+/** Reads the status file; each read finds a complete object, or no file. */
 export function readStatus(logs: string): SeenStatus | undefined {
   try {
     return JSON.parse(Deno.readTextFileSync(join(logs, "tracker.status")));
@@ -123,7 +118,7 @@ export function readStatus(logs: string): SeenStatus | undefined {
   }
 }
 
-/** The sum over all partitions; null where one is not known, or the tracker has none yet. */
+/** Returns the sum over all partitions; null if one is unknown, or the tracker has no partitions yet. */
 export function lagOf({ partitions }: SeenStatus): number | null {
   if (partitions.length === 0) return null;
   return partitions.reduce<number | null>(
@@ -132,8 +127,8 @@ export function lagOf({ partitions }: SeenStatus): number | null {
   );
 }
 
-/** What `monitor --once --json` says, and its exit code. */
-export async function look(
+/** Runs `monitor --once --json`, and returns its output and exit code. */
+export async function runMonitor(
   site: Site,
   logs: string = site.logs,
 ): Promise<Readonly<Record<string, unknown>> & { readonly code: number }> {

@@ -1,5 +1,5 @@
 /**
- * A member of a consumer group that stays in it and never joins again: while it does, a rebalance cannot end.
+ * A member of a consumer group that stays in it and never rejoins, so that a rebalance cannot end.
  *
  * @module
  */
@@ -21,7 +21,7 @@ interface Coordinator {
 }
 
 export interface StubbornMember extends AsyncDisposable {
-  /** Lets another member knock, so that all have to join again, and waits for none. */
+  /** Starts the join of another member, so that all have to rejoin, and waits for none. */
   beginRebalance(): void;
   /** Leaves the group, so that the others can go on. */
   leave(): Promise<void>;
@@ -31,7 +31,7 @@ const SESSION_TIMEOUT_MS = 30_000;
 const REBALANCE_TIMEOUT_MS = 60_000;
 const HEARTBEAT_MS = 500;
 
-/** Joins a group that has other members already: one of them leads it, and knows one of these protocols. */
+/** Joins a group that already has other members: one of them leads it, and supports one of these protocols. */
 export async function joinStubbornly(
   { broker, groupId, topic }: { broker: string; groupId: string; topic: string },
 ): Promise<StubbornMember> {
@@ -52,29 +52,29 @@ export async function joinStubbornly(
     groupProtocols: ["roundrobin", "RoundRobinAssigner"].map((name) => ({ name, metadata })),
   };
   const stubborn = await connect();
-  const knocking = await connect();
+  const joining = await connect();
   const { generationId, memberId } = await stubborn.coordinator.joinGroup(request);
   await stubborn.coordinator.syncGroup({ groupId, generationId, memberId, groupAssignment: [] });
   const timer = setInterval(() => {
     const heartbeat = { groupId, groupGenerationId: generationId, memberId };
-    stubborn.coordinator.heartbeat(heartbeat).catch(() => {}); // it is told to join again
+    stubborn.coordinator.heartbeat(heartbeat).catch(() => {}); // it is told to rejoin
   }, HEARTBEAT_MS);
   const leave = async () => {
     clearInterval(timer);
     await stubborn.coordinator.leaveGroup({ groupId, memberId }).catch(() => {});
   };
-  let knock: Promise<unknown> = Promise.resolve();
+  let pendingJoin: Promise<unknown> = Promise.resolve();
   return {
     beginRebalance() {
-      knock = knocking.coordinator.joinGroup(request)
-        .then((joined) => knocking.coordinator.leaveGroup({ groupId, memberId: joined.memberId }))
+      pendingJoin = joining.coordinator.joinGroup(request)
+        .then((joined) => joining.coordinator.leaveGroup({ groupId, memberId: joined.memberId }))
         .catch(() => {});
     },
     leave,
     async [Symbol.asyncDispose]() {
       await leave();
-      await knock;
-      await Promise.all([stubborn.cluster.disconnect(), knocking.cluster.disconnect()]);
+      await pendingJoin;
+      await Promise.all([stubborn.cluster.disconnect(), joining.cluster.disconnect()]);
     },
   };
 }

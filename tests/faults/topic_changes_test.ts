@@ -20,11 +20,11 @@ import {
   fill,
   logged,
   marksOf,
-  PATIENCE_MS,
   scaled,
   seededChoices,
   startFaultTracker,
   stopTracker,
+  TEST_TIMEOUT_MS,
   topicRanges,
   trackToEnd,
   untilAllCommitted,
@@ -33,7 +33,7 @@ import {
 } from "./fault_site.ts";
 
 const broker = await brokerOfFile({
-  // As on most clusters (3 s there): joining takes a while, and nothing may be concluded meanwhile.
+  // As on most clusters (3 s there), joining takes a while, during which the tracker must not draw conclusions.
   "group.initial.rebalance.delay.ms": "500",
   "log.cleaner.backoff.ms": "100",
   "log.retention.check.interval.ms": "500",
@@ -42,11 +42,11 @@ const broker = await brokerOfFile({
 });
 
 /**
- * Goal: a topic of the same name that is another one is read from its beginning, whole.
- * Method: topic deleted and created again, with fewer or more records than before, while the tracker
- * runs or between two runs.
- * Invariants: the journal has all of the old topic and all of the new, each once, told apart by the
- * topic's id; the first line of each partition of the new one is marked; the log says so.
+ * Goal: a recreated topic of the same name is read completely from its beginning.
+ * Method: the topic is deleted and recreated, with fewer or more records than before, while the tracker runs or
+ * between two runs.
+ * Invariants: the journal has all records of the old and the new topic, each once, distinguished by topic id; the
+ * first line of each partition of the new one is marked; the log reports it.
  */
 for (
   const { title, isRunning, countAfter } of [
@@ -54,7 +54,7 @@ for (
     { title: "with fewer records, between runs", isRunning: false, countAfter: 600 },
   ]
 ) {
-  Deno.test(`a topic created again ${title}, is read from its beginning, and marked`, async () => {
+  Deno.test(`a topic recreated ${title}, is read from its beginning, and marked`, async () => {
     const countBefore = 2_000;
     await using site = await createSite({ broker: broker.address });
     await fill(site, { count: countBefore });
@@ -75,11 +75,10 @@ for (
     assertHolds(fresh ?? [], await readTopic(site));
     await assertAllCommitted(site);
     assertMarkedAsCreatedAgain(fresh ?? []);
-    assert.notEqual(logged(site.logs, /not continue at/).length, 0, "the log says so");
+    assert.notEqual(logged(site.logs, /not continue at/).length, 0, "the log reports it");
   });
 }
 
-/** Writes transactions one after another, as said, and the last one of each partition at its end. */
 async function writeTransactions(
   site: Site,
   transactions: readonly {
@@ -111,7 +110,7 @@ async function writeTransactions(
   await producer.disconnect();
 }
 
-/** Partition 3 gets nothing but aborted records. */
+/** Returns random transactions; partition 3 gets only aborted records. */
 function randomTransactions(random: Random, count: number) {
   return Array.from({ length: count }, () => {
     const isCommitted = random.unit() < 0.6;
@@ -125,12 +124,13 @@ function randomTransactions(random: Random, count: number) {
 }
 
 /**
- * Goal: of a topic written in transactions the journal has what was committed, and --exit-at-end ends.
- * Method: random transactions, 40 % aborted, on partitions that end with markers, with aborted records,
- * and one with nothing else; then twice more a run with only aborted records to read; then more of both.
- * Invariants: none missing, none twice, no aborted record; each run ends; nothing to warn of.
+ * Goal: the journal has the committed records of a topic written in transactions, and --exit-at-end ends.
+ * Method: random transactions, 40 % aborted, on partitions that end with markers, with aborted records, and one with
+ * nothing else; then twice more a run with only aborted records to read; then more of both.
+ * Invariants: no record is missing or repeated, and none is from an aborted transaction; each run ends; no warning is
+ * logged.
  */
-Deno.test("a topic written in transactions: what was committed once, and --exit-at-end ends", async () => {
+Deno.test("committed records of a topic written in transactions are journaled once, and --exit-at-end ends", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 4 });
   const random = seededChoices();
   await writeTransactions(site, randomTransactions(random, scaled({ long: 400, short: 60 })));
@@ -153,16 +153,16 @@ Deno.test("a topic written in transactions: what was committed once, and --exit-
   await writeTransactions(site, randomTransactions(random, 20));
   await trackToEnd(site);
   await assertSameRecords(site);
-  assert.deepEqual(logged(site.logs, /not continue at/), [], "nothing unexpected was noticed");
+  assert.deepEqual(logged(site.logs, /not continue at/), [], "no unexpected mark or warning");
   assert.deepEqual(marksOf(await readJournal(site.logs)), []);
 });
 
 /**
- * Goal: --exit-at-end ends with everything committed, though the coordinator removed the member meanwhile.
- * Method: the tracker stands still between its first journal line and its commit until the group is empty.
+ * Goal: --exit-at-end commits everything although the coordinator has removed the member.
+ * Method: the tracker is suspended between its first journal line and its commit until the group is empty.
  * Invariants: exit code 0; topic and journal are the same; the group's offsets are the topic's ends.
  */
-Deno.test("--exit-at-end joins again and commits where its member was removed before the commit", async () => {
+Deno.test("--exit-at-end rejoins and commits if its member was removed before the commit", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 2 });
   await fill(site, { count: 1_000, badPercent: 100 });
   using tracker = startFaultTracker(site, { exitAtEnd: true, sessionTimeoutMs: 6_000 });
@@ -172,7 +172,7 @@ Deno.test("--exit-at-end joins again and commits where its member was removed be
     await until("the coordinator has removed the member", async () => {
       const { groups: [group] } = await admin.describeGroups([site.group]);
       return group?.members.length === 0;
-    }, PATIENCE_MS);
+    }, TEST_TIMEOUT_MS);
   });
   tracker.signal("SIGCONT");
   assert.equal(await withDeadline(tracker.exitCode, () => tracker.output.stderr), 0);
@@ -181,11 +181,12 @@ Deno.test("--exit-at-end joins again and commits where its member was removed be
 });
 
 /**
- * Goal: offsets that a compacted topic no longer has stop nobody.
- * Method: many records of few keys, and tombstones, until the cleaner has taken most of them away.
- * Invariants: the journal is what the topic has left; --exit-at-end ends, and again with nothing new.
+ * Goal: missing offsets in a compacted topic stop nobody.
+ * Method: many records with few keys, and tombstones, until the cleaner has removed most of them.
+ * Invariants: the journal holds the topic's remaining records; --exit-at-end ends, and ends again without new
+ * records.
  */
-Deno.test("a compacted topic: what it has left once, and --exit-at-end ends", async () => {
+Deno.test("the remaining records of a compacted topic are journaled once, and --exit-at-end ends", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 0 });
   const written = scaled({ long: 30_000, short: 6_000 });
   await withAdmin(site, (admin) =>
@@ -214,10 +215,10 @@ Deno.test("a compacted topic: what it has left once, and --exit-at-end ends", as
     });
   for (let from = 0; from < written; from += 500) await send(from, 500);
   let extra = written;
-  await until("the cleaner was there", async () => {
-    await send(extra++, 1); // a new record has the old segment rolled, and so cleaned
+  await until("the cleaner has run", async () => {
+    await send(extra++, 1); // a new record rolls the old segment, which is then cleaned
     return (await readTopic(site)).length < written / 10;
-  }, PATIENCE_MS);
+  }, TEST_TIMEOUT_MS);
   await producer.disconnect();
 
   await trackToEnd(site);
@@ -239,13 +240,13 @@ async function setOffsets(site: Site, offsets: ReadonlyMap<number, number>): Pro
 }
 
 /**
- * Goal: an operator who resets the group loses nothing and repeats nothing in the journal.
- * Method: with the tracker down, offsets set back to 100, and new records; then forward past records
- * that were not read; then to the end, nothing else being new.
- * Invariants: the journal is the topic each time; the reset is a mark on the next new line of each
- * partition, though batches of records that the journal holds come first, and in the log.
+ * Goal: when an operator resets the group, nothing is lost or repeated in the journal.
+ * Method: with the tracker stopped, offsets are set back to 100, and new records are sent; then offsets are set
+ * forward past unread records; then to the end, without new records.
+ * Invariants: each time the journal matches the topic; the reset is logged, and is a mark on the next new line of
+ * each partition, even though batches that the journal already holds come first.
  */
-Deno.test("group offsets reset backwards and forwards: nothing lost, nothing twice, marked", async () => {
+Deno.test("resetting group offsets backward or forward loses and repeats nothing, and is marked", async () => {
   await using site = await createSite({ broker: broker.address });
   await fill(site, { count: 9_000 });
   await trackToEnd(site);
@@ -253,7 +254,7 @@ Deno.test("group offsets reset backwards and forwards: nothing lost, nothing twi
   await setOffsets(site, new Map([[0, 100], [1, 100], [2, 100]]));
   await fill(site, { count: 600 });
   const backwards = await trackToEnd(site);
-  assert.equal(backwards.already_journaled, 9_000 - 300, "what was there is read again");
+  assert.equal(backwards.already_journaled, 9_000 - 300, "the existing records are read again");
   await assertSameRecords(site);
   const marks = marksOf(await readJournal(site.logs));
   assert.deepEqual(marks.map(({ partition }) => partition).sort(), [0, 1, 2]);
@@ -265,7 +266,7 @@ Deno.test("group offsets reset backwards and forwards: nothing lost, nothing twi
   );
   await setOffsets(site, ends);
   const forwards = await trackToEnd(site);
-  assert.equal(forwards.received, 600, "what the reset passed over can still be read");
+  assert.equal(forwards.received, 600, "the records that the reset skipped can still be read");
   await assertSameRecords(site);
   await assertAllCommitted(site);
   assert.equal(marksOf(await readJournal(site.logs)).length, 6);
@@ -273,12 +274,12 @@ Deno.test("group offsets reset backwards and forwards: nothing lost, nothing twi
 });
 
 /**
- * Goal: what expired before it was read is named, and the rest is read.
- * Method: records deleted up to the middle of what the tracker had not read while it was down.
- * Invariants: the journal is what was read before and all that the topic has; a mark says which offsets
- * are lost.
+ * Goal: records that expired before they were read are reported, and the rest is read.
+ * Method: half of the unread records are deleted while the tracker is stopped.
+ * Invariants: the journal has the records read before and all that remain in the topic; a mark names the lost
+ * offsets.
  */
-Deno.test("records expired while the tracker was down: the gap is marked, the rest journaled", async () => {
+Deno.test("records that expired while the tracker was stopped are marked as a gap, and the rest is journaled", async () => {
   await using site = await createSite({ broker: broker.address });
   await fill(site, { count: 3_000 });
   await trackToEnd(site);
@@ -286,7 +287,7 @@ Deno.test("records expired while the tracker was down: the gap is marked, the re
   const ends = await topicRanges(site);
   await fill(site, { count: 3_000 });
   await withAdmin(site, async (admin) => {
-    await admin.fetchTopicOffsets(site.topic); // it deletes nothing of a topic that it has not asked for
+    await admin.fetchTopicOffsets(site.topic); // kafkajs deletes no records of a topic whose metadata it has not loaded
     await admin.deleteTopicRecords({
       topic: site.topic,
       partitions: [...ends].map(([partition, { high }]) => ({
@@ -310,12 +311,14 @@ Deno.test("records expired while the tracker was down: the gap is marked, the re
 });
 
 /**
- * Goal: what expires while the tracker runs, before it could read it, is named too, and no commit is lost.
- * Method: the tracker stands still (SIGSTOP), for less than its session, while records come and the
- * first of them are deleted; then it goes on.
- * Invariants: the journal is what was read before and all that the topic has; a mark says what is lost.
+ * Goal: records that expire while the tracker runs, before it could read them, are also reported, and no commit is
+ * lost.
+ * Method: the tracker is suspended (SIGSTOP) for less than its session while records arrive and the first of them are
+ * deleted; then it continues.
+ * Invariants: the journal has the records read before and all that remain in the topic; a mark names the lost
+ * offsets.
  */
-Deno.test("records expired under a running tracker: the gap is marked, the rest journaled", async () => {
+Deno.test("records that expired unread under a running tracker are marked as a gap, and the rest is journaled", async () => {
   await using site = await createSite({ broker: broker.address });
   await fill(site, { count: 900 });
   using tracker = startFaultTracker(site, { sessionTimeoutMs: 60_000 });
@@ -335,7 +338,7 @@ Deno.test("records expired under a running tracker: the gap is marked, the rest 
   await untilAllCommitted(site);
   await stopTracker(tracker);
   const lines = await readJournal(site.logs);
-  assert.equal(logged(site.logs, /Joined/).length, 1, "it stayed in the group");
+  assert.equal(logged(site.logs, /Joined/).length, 1, "the member stayed in the group");
   const high = ends.get(1)?.high ?? 0;
   assert.deepEqual(marksOf(lines), [{
     partition: 1,
@@ -349,12 +352,12 @@ Deno.test("records expired under a running tracker: the gap is marked, the rest 
 });
 
 /**
- * Goal: `--from latest` decides once: what comes after the first start is journaled, whenever.
- * Method: a tracker joins an idle group with --from latest and is stopped, or killed, before any record; then
- * records come; then it starts again, with --from latest.
+ * Goal: `--from latest` is decided once: everything after the first start is journaled, however late.
+ * Method: a tracker joins an idle group with --from latest and is stopped or killed before any record; then records
+ * arrive; then it starts again with --from latest.
  * Invariants: exactly the records from after the first start are in the journal.
  */
-Deno.test("--from latest holds from the first start on, also when no record came before the next", async () => {
+Deno.test("--from latest applies to the first start, even if no record arrives before the second", async () => {
   await using site = await createSite({ broker: broker.address });
   await fill(site, { count: 300 });
   const before = new Set(

@@ -1,6 +1,6 @@
 /**
- * The tracker's own parts, put together as `tracker.ts` does, with what only a test may have: it dies by
- * SIGKILL at a chosen moment, and its session timeout is short. The product has no hook for either.
+ * Runs the tracker's own parts, assembled as in `tracker.ts`, with two additions for tests: it dies by SIGKILL at a
+ * chosen moment, and its session timeout is short. The product has no hook for either.
  *
  *     deno run --allow-all tracker_with_failpoints.ts '{"broker":"127.0.0.1:9092","topic":"orders", ...}'
  */
@@ -64,7 +64,7 @@ async function main(args: string[]): Promise<number> {
   return EXIT_OK;
 }
 
-/** Only the two settings: all else that the consumer is made with is the product's. */
+/** Replaces only these two settings; all other settings of the consumer are the product's. */
 function shortenSession(sessionTimeoutMs: number): void {
   const { prototype } = Kafka;
   const { consumer } = prototype;
@@ -113,7 +113,10 @@ function addFailpoints({ point: chosen, count }: { point: Failpoint; count: numb
   };
 }
 
-/** The journal's file, whose process dies in the middle of a write, in a slow one, or between write and sync. */
+/**
+ * Wraps the journal's file so that the process dies in the middle of a write, in a slow write, or between write and
+ * sync.
+ */
 function dyingFile(file: StoredFile, isDue: (point: Failpoint) => boolean): StoredFile {
   return {
     read: (into) => file.read(into),

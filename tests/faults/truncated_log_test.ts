@@ -19,7 +19,7 @@ import {
   fill,
   marksOf,
   nameOf,
-  PATIENCE_MS,
+  TEST_TIMEOUT_MS,
   untilAllCommitted,
 } from "./fault_site.ts";
 import { batchStart, truncateLog } from "./partition_log.ts";
@@ -27,7 +27,7 @@ import { assertTruncated, linesOf, send } from "./truncations.ts";
 
 const broker = await brokerOfFile();
 
-/** Runs a tracker until all that is in the topic is journaled; returns how many records it journaled. */
+/** Runs a tracker until everything in the topic is journaled; returns how many records it journaled. */
 async function track(
   site: Site,
   args: readonly string[] = ["--schema", "none"],
@@ -37,7 +37,7 @@ async function track(
   return JSON.parse(stdout).received;
 }
 
-/** Makes a journal and its group's commits those of an earlier version: without leader epochs. */
+/** Rewrites a journal and its group's commits as an earlier version wrote them, without leader epochs. */
 async function makeOlder(site: Site): Promise<void> {
   const path = join(site.logs, "tracker.events");
   const text = Deno.readTextFileSync(path).replaceAll(/,"kafka_leader_epoch":\d+/g, "");
@@ -75,7 +75,7 @@ interface Coordinator {
   offsetCommit(request: object): Promise<unknown>;
 }
 
-/** Runs a tracker in this process, whose handler notes the sequences of orders; returns them. */
+/** Runs a tracker in this process whose handler records the sequences of orders; returns them. */
 async function handle(site: Site): Promise<readonly number[]> {
   const sequences: number[] = [];
   await using tracker = await openTracker({
@@ -89,19 +89,20 @@ async function handle(site: Site): Promise<readonly number[]> {
     schema: "order",
     onOrder: ({ sequence }) => void sequences.push(sequence),
   });
-  await tracker.run({ stop: AbortSignal.timeout(PATIENCE_MS), exitAtEnd: true });
+  await tracker.run({ stop: AbortSignal.timeout(TEST_TIMEOUT_MS), exitAtEnd: true });
   return sequences;
 }
 
 /**
- * Goal: whatever a broker lost of its log, each record that the log has in the end is journaled.
- * Method: topics whose logs lose their ends while the broker is down, and get other records at the same offsets;
- * trackers run meanwhile, or start afterwards: with closed, compressed and removed segments, without a checkpoint, in
- * the place of another member, on a journal without leader epochs.
- * Invariants: each record of the topic is in the journal once, besides what was superseded; the first line of what came
- * in its place is marked, once; a WARN says so; commits are the topic's ends; where nothing was lost nothing is marked.
+ * Goal: whatever part of its log a broker lost, each record in the final log is journaled.
+ * Method: topics lose the ends of their logs while the broker is down, and get other records at the same offsets.
+ * Trackers run meanwhile or start afterwards: with closed, compressed, and removed segments, without a checkpoint, in
+ * place of another member, or on a journal without leader epochs.
+ * Invariants: each record of the topic is in the journal once, besides superseded ones; the first line of their
+ * replacements is marked, once, and a WARN is logged; commits are the topic's ends; nothing is marked where nothing
+ * was lost.
  */
-Deno.test("a broker that lost the end of its log", async (t) => {
+Deno.test("after a broker lost the end of its log, every record of the final log is journaled", async (t) => {
   await using sites = new AsyncDisposableStack();
   const prepare = async (partitions: number) => {
     const site = sites.use(await createSite({ broker: broker.address, partitions }));
@@ -144,14 +145,14 @@ Deno.test("a broker that lost the end of its log", async (t) => {
   lose(upgraded, 1, 600);
   await broker.restart();
 
-  await t.step("a running tracker takes its commit back, before anything new comes", async () => {
+  await t.step("a running tracker moves its commit back before new records arrive", async () => {
     await until("committed", async () => {
       const offsets = await committedOffsets(running);
       return [500, 700, 1000].every((offset, partition) => offsets.get(partition) === offset);
-    }, PATIENCE_MS);
+    }, TEST_TIMEOUT_MS);
   });
 
-  await t.step("a running tracker journals what comes in the place of what was lost", async () => {
+  await t.step("a running tracker journals the replacements of lost records", async () => {
     await send(running, { partition: 0, count: 700, batch: 700, tag: "after 0" });
     await send(running, { partition: 1, count: 100, tag: "after 1" });
     await send(running, { partition: 2, count: 100, tag: "after 2" });
@@ -164,7 +165,7 @@ Deno.test("a broker that lost the end of its log", async (t) => {
     ]);
   });
 
-  await t.step("handlers and dead letters have the records that came in their place", async () => {
+  await t.step("handlers and dead letters get the replacement records", async () => {
     const before = (await handled.journal()).length;
     await fill(handled, { count: 400, badPercent: 10, args: ["--key", "none"] });
     const sequences = await handle(handled);
@@ -184,34 +185,40 @@ Deno.test("a broker that lost the end of its log", async (t) => {
     await assertTruncated(handled, [{ partition: 0, offset: cut, superseded: before - cut }]);
   });
 
-  await t.step("with closed and compressed segments, and no checkpoint", async () => {
-    await send(rotated, { partition: 0, count: 700, tag: "after 0" });
-    await send(rotated, { partition: 1, count: 100, tag: "after 1" });
-    await track(rotated, rotation);
-    Deno.removeSync(join(rotated.logs, "tracker.checkpoint"));
-    await track(rotated, rotation);
-    await assertTruncated(rotated, [
-      { partition: 0, offset: 400, superseded: 600 },
-    ]);
-  });
-
-  await t.step("with segments that were removed, and no checkpoint", async () => {
-    await send(kept, { partition: 0, count: 700, tag: "after 0" });
-    const received: number[] = [];
-    for (let run = 0; run < 2; run++) {
-      received.push(await track(kept, [...rotation, "--keep", "1s"]));
-      Deno.removeSync(join(kept.logs, "tracker.checkpoint"));
-    }
-    assert.deepEqual(received, [700, 0]);
-    const topic = (await readTopic(kept)).filter(({ offset }) => offset >= 500);
-    const lines = (await linesOf(kept.logs)).filter((line) => line["kafka_leader_epoch"] !== 0);
-    const names = lines.map((line) => nameOf(journaledRecord(line)));
-    assert.deepEqual(names, topic.map(nameOf).slice(-lines.length));
-    await assertAllCommitted(kept);
-  });
+  await t.step(
+    "a journal with closed and compressed segments, and no checkpoint, gets the replacements",
+    async () => {
+      await send(rotated, { partition: 0, count: 700, tag: "after 0" });
+      await send(rotated, { partition: 1, count: 100, tag: "after 1" });
+      await track(rotated, rotation);
+      Deno.removeSync(join(rotated.logs, "tracker.checkpoint"));
+      await track(rotated, rotation);
+      await assertTruncated(rotated, [
+        { partition: 0, offset: 400, superseded: 600 },
+      ]);
+    },
+  );
 
   await t.step(
-    "another member reads on from where the log still has what was committed",
+    "a journal with removed segments, and no checkpoint, gets the replacements",
+    async () => {
+      await send(kept, { partition: 0, count: 700, tag: "after 0" });
+      const received: number[] = [];
+      for (let run = 0; run < 2; run++) {
+        received.push(await track(kept, [...rotation, "--keep", "1s"]));
+        Deno.removeSync(join(kept.logs, "tracker.checkpoint"));
+      }
+      assert.deepEqual(received, [700, 0]);
+      const topic = (await readTopic(kept)).filter(({ offset }) => offset >= 500);
+      const lines = (await linesOf(kept.logs)).filter((line) => line["kafka_leader_epoch"] !== 0);
+      const names = lines.map((line) => nameOf(journaledRecord(line)));
+      assert.deepEqual(names, topic.map(nameOf).slice(-lines.length));
+      await assertAllCommitted(kept);
+    },
+  );
+
+  await t.step(
+    "another member continues from the last committed offset that the log still has",
     async () => {
       await send(takenOver, { partition: 0, count: 300, tag: "after" });
       const logs = join(takenOver.folder, "other");
@@ -243,7 +250,7 @@ Deno.test("a broker that lost the end of its log", async (t) => {
   });
 
   await t.step(
-    "a tracker that was stopped journals it: up to the old end, from 0 on, and later",
+    "a tracker that was stopped journals the replacements: up to the old end, from 0 on, and later",
     async () => {
       await send(stopped, { partition: 0, count: 700, tag: "after 0" });
       await send(stopped, { partition: 1, count: 1500, tag: "after 1", batch: 750 });

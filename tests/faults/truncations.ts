@@ -1,6 +1,6 @@
 /**
- * What the tests of truncated logs share: records of which each is told from every other, and what a journal has to
- * hold when a log lost some of them.
+ * Shared by the tests of truncated logs: distinguishable records, and the expected journal after a log lost some of
+ * them.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { JournalFiles } from "../../lib/journal/journal_files.ts";
 import { journaledRecord, type JournalLine, readTopic, type Site } from "../site.ts";
 import { assertAllCommitted, logged, marksOf, nameOf } from "./fault_site.ts";
 
-/** Records of one send, which are one batch in the log. */
+/** The number of records in one send, which is one batch in the log. */
 const BATCH = 100;
 
 export async function send(
@@ -33,22 +33,22 @@ export async function send(
   await producer.disconnect();
 }
 
-/** A truncation that the journal has to know of. */
+/** A truncation that the journal must reflect. */
 export interface Truncation {
   readonly partition: number;
   readonly offset: number;
-  /** How many journaled records were replaced, or have no successor. */
+  /** The number of journaled records that were replaced or removed. */
   readonly superseded: number;
-  /** As the mark has it; that of the superseded line there where nothing is said. */
+  /** The old epoch in the mark; by default that of the superseded line at this offset. */
   readonly oldEpoch?: string;
 }
 
 /**
- * Each record of the topic is in the journal once; what else the journal has was superseded. The first line that came in
- * the place of a superseded one is marked with partition, offset and both epochs, and a WARN says so. Commits
- * are the topic's ends.
+ * Asserts that each record of the topic is in the journal once, that all other lines are superseded, and that the
+ * first replacement of a superseded line is marked with partition, offset, and both epochs, and reported by a WARN.
+ * Commits must be the topic's ends.
  *
- * @param truncations of each partition in their order; no other partition has marks or superseded lines.
+ * @param truncations in order within each partition; no other partition has marks or superseded lines.
  */
 export async function assertTruncated(
   site: Site,
@@ -98,7 +98,7 @@ function markOf(
   assert.ok(old !== undefined && first !== undefined);
   const from = oldEpoch ?? old["kafka_leader_epoch"];
   const to = first["kafka_leader_epoch"];
-  if (oldEpoch === undefined) assert.ok(Number(to) > Number(from), "the epoch rose");
+  if (oldEpoch === undefined) assert.ok(Number(to) > Number(from), "the epoch increased");
   return {
     partition,
     offset,
@@ -107,7 +107,7 @@ function markOf(
   };
 }
 
-/** All lines of a journal in order, those of compressed segments too. */
+/** Returns all lines of a journal in order, including those of compressed segments. */
 export async function linesOf(logs: string): Promise<readonly JournalLine[]> {
   const found: JournalLine[] = [];
   using files = await JournalFiles.open([logs]);

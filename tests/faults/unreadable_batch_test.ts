@@ -15,7 +15,7 @@ import { readStatus } from "./standing_site.ts";
 
 const DAMAGED_PARTITION = 1;
 
-/** Turns one bit in the middle of a file, or turns it back. */
+/** Flips one bit in the middle of a file; a second call flips it back. */
 async function turnBit(path: string): Promise<void> {
   using file = await Deno.open(path, { read: true, write: true });
   const position = Math.floor((await file.stat()).size / 2);
@@ -28,13 +28,13 @@ async function turnBit(path: string): Promise<void> {
 }
 
 /**
- * Goal: a record batch that is not what was stored is never journaled.
- * Method: one bit of a partition's file is turned while the broker is down; a broker hands batches out as
- * they lie there. Later the bit is turned back.
- * Invariants: nothing of the batch is journaled or committed, it is said once, the other partitions go on;
- * once the batch is right again, the tracker goes on by itself, and journal and topic are the same.
+ * Goal: a corrupt record batch is never journaled.
+ * Method: one bit of a partition's file is flipped while the broker is down; a broker serves batches as they are on
+ * disk. Later the bit is flipped back.
+ * Invariants: nothing of the batch is journaled or committed, it is reported once, and the other partitions go on;
+ * once the batch is intact again, the tracker continues by itself, and journal and topic are the same.
  */
-Deno.test("a batch with a wrong checksum is refused and named, and read once it is right again", async () => {
+Deno.test("a batch with a wrong checksum is refused and reported, and read once it is intact again", async () => {
   await using broker = await FaultBroker.start();
   await using site = await createSite({ broker: broker.address });
   await fill(site, { count: 3_000 });
@@ -51,10 +51,10 @@ Deno.test("a batch with a wrong checksum is refused and named, and read once it 
     const committed = await committedOffsets(site);
     return others.every(([partition, { high }]) => committed.get(partition) === high);
   });
-  const [said, ...saidAgain] = logged(site.logs, /cannot be read/);
-  assert.deepEqual(saidAgain, []);
-  assert.match(said?.error ?? "", /has checksum \d+: expected \d+/);
-  const { partition, offset } = said?.metadata ?? {};
+  const [warning, ...repeats] = logged(site.logs, /cannot be read/);
+  assert.deepEqual(repeats, []);
+  assert.match(warning?.error ?? "", /has checksum \d+: expected \d+/);
+  const { partition, offset } = warning?.metadata ?? {};
   assert.equal(partition, DAMAGED_PARTITION);
   await until("the status names it", () => {
     const { state, ready, reason = "" } = readStatus(site.logs) ?? {};

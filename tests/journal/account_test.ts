@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type AccountData, SegmentAccount } from "../../lib/journal/account.ts";
 import { appendOf, encodedLines, lineOf, partition } from "./fixture.ts";
 
-Deno.test("SegmentAccount counts the lines of each partition, the first and last offset, and what is held", () => {
+Deno.test("SegmentAccount counts each partition's lines, first and last offsets, and held offsets", () => {
   const account = new SegmentAccount();
   account.addRecord(partition(0), { offset: 7, leaderEpoch: undefined, timestampMs: 1 });
   account.addRecord(partition(0), { offset: 3, leaderEpoch: undefined, timestampMs: 1 });
@@ -29,7 +29,7 @@ Deno.test("SegmentAccount counts the lines of each partition, the first and last
   });
 });
 
-Deno.test("SegmentAccount has null offsets for a partition that is held and has no line", () => {
+Deno.test("SegmentAccount has null offsets for a partition that is held without lines", () => {
   const account = new SegmentAccount();
   const nothing = { ...partition(0), lines: new Uint8Array(), lineEnds: [] };
   account.addAppend({ ...nothing, epochs: [], intervals: [{ start: 3, end: 9 }] });
@@ -38,7 +38,7 @@ Deno.test("SegmentAccount has null offsets for a partition that is held and has 
     [share?.records, share?.first_offset, share?.last_offset, share?.held],
     [0, null, null, [[3, 9]]],
   );
-  // And is counted on from there.
+  // Further records are counted from there.
   for (const offset of [0, 11]) {
     const again = SegmentAccount.from(account.data());
     again.addRecord(partition(0), { offset, leaderEpoch: undefined, timestampMs: 1 });
@@ -50,7 +50,7 @@ Deno.test("SegmentAccount has null offsets for a partition that is held and has 
   assert.equal(again.data().partitions[0]?.last_offset, 0);
 });
 
-Deno.test("SegmentAccount.addAppend() counts nothing where the first or the last line is no record's", () => {
+Deno.test("SegmentAccount.addAppend() counts nothing if the first or last line is not a record's", () => {
   const line = lineOf(partition(0), 5);
   for (const lines of [["hello\n", line], [line, "hello\n"], ["hello\n"], ["\n"]]) {
     const account = new SegmentAccount();
@@ -65,7 +65,7 @@ Deno.test("SegmentAccount.addAppend() counts nothing where the first or the last
   }
 });
 
-Deno.test("SegmentAccount.from() goes on with what data() said", () => {
+Deno.test("SegmentAccount.from() continues from the result of data()", () => {
   const account = new SegmentAccount();
   account.addAppend(appendOf(0, { start: 5, end: 8 }));
   account.addForeign(1);
@@ -80,7 +80,7 @@ Deno.test("SegmentAccount.from() goes on with what data() said", () => {
   assert.deepEqual(again.data().partitions[0]?.held, [[2, 3], [5, 8], [9, 10]]);
 });
 
-Deno.test("SegmentAccount tells partitions apart by topic, id, and number, and sorts them by these", () => {
+Deno.test("SegmentAccount distinguishes and sorts partitions by topic, id, and number", () => {
   const keys = [["b", "1", 0], ["a", "", 0], ["b", "", 0], ["a", "2", 1], ["a", "2", 0], [
     "a",
     "1",

@@ -6,7 +6,6 @@ import { diskFull, FaultyStorage, TestFolder } from "./fixture.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-/** The segment of a folder that has `text` in it, as number 1. */
 async function segmentIn(
   folder: TestFolder,
   { storage = new FaultyStorage(), text = "", bytes }: {
@@ -32,7 +31,7 @@ function sha256Of(path: string): string {
   return createHash("sha256").update(Deno.readFileSync(path)).digest("hex");
 }
 
-/** Has the directory's nth sync fail, once. */
+/** Makes the nth sync of the directory fail, once. */
 function failSync(storage: FaultyStorage, nth: number): void {
   const { syncDirectory } = storage;
   let count = 0;
@@ -40,7 +39,7 @@ function failSync(storage: FaultyStorage, nth: number): void {
     ++count === nth ? Promise.reject(diskFull()) : syncDirectory(directory);
 }
 
-Deno.test("ActiveSegment.open() refuses a file of another length than was read", async () => {
+Deno.test("ActiveSegment.open() refuses a file whose length differs from what was read", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   for (const bytes of [3, 5]) {
@@ -52,7 +51,7 @@ Deno.test("ActiveSegment.open() refuses a file of another length than was read",
   assert.equal(storage.openCount, 0);
 });
 
-Deno.test("A segment that was written whole knows its SHA-256, number, edges, and size when it is closed", async () => {
+Deno.test("a segment written in one run knows its SHA-256, number, edges, and size when it is closed", async () => {
   using folder = new TestFolder();
   const segment = await segmentIn(folder);
   for (const number of [1, 2]) {
@@ -71,7 +70,7 @@ Deno.test("A segment that was written whole knows its SHA-256, number, edges, an
   segment.close();
 });
 
-Deno.test("A segment that an earlier run began has no SHA-256 when it is closed, and the next one has", async () => {
+Deno.test("a segment begun by an earlier run has no SHA-256 when it is closed, but the next one has", async () => {
   using folder = new TestFolder();
   const segment = await segmentIn(folder, { text: "begun\n" });
   await segment.append([encode("more\n")]);
@@ -82,7 +81,7 @@ Deno.test("A segment that an earlier run began has no SHA-256 when it is closed,
   segment.close();
 });
 
-Deno.test("ActiveSegment.rotate() leaves out what a failed append has left in the file", async () => {
+Deno.test("ActiveSegment.rotate() removes what a failed append has left in the file", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const segment = await segmentIn(folder, { storage });
@@ -98,7 +97,7 @@ Deno.test("ActiveSegment.rotate() leaves out what a failed append has left in th
   segment.close();
 });
 
-Deno.test("ActiveSegment.rotate() does not close a file that was cut or written to, for it can still be repaired", async () => {
+Deno.test("ActiveSegment.rotate() does not close a file that another process cut or wrote to, because it can still be repaired", async () => {
   for (const text of ["goo", "good\n{}\n"]) {
     using folder = new TestFolder();
     const segment = await segmentIn(folder);
@@ -113,7 +112,7 @@ Deno.test("ActiveSegment.rotate() does not close a file that was cut or written 
   }
 });
 
-Deno.test("ActiveSegment.append() is refused while a rotation is not finished", async () => {
+Deno.test("ActiveSegment.append() is refused until a pending rotation is finished", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const segment = await segmentIn(folder, { storage });
@@ -127,7 +126,7 @@ Deno.test("ActiveSegment.append() is refused while a rotation is not finished", 
   segment.close();
 });
 
-Deno.test("A rotation is finished whichever sync of the directory failed, into one file", async () => {
+Deno.test("a rotation finishes after any sync of the directory failed, and closes one file only", async () => {
   for (const nth of [1, 2]) {
     using folder = new TestFolder();
     const storage = new FaultyStorage();
@@ -146,7 +145,7 @@ Deno.test("A rotation is finished whichever sync of the directory failed, into o
   }
 });
 
-Deno.test("A rotation does not go on where the closed file is gone, or another took the active one's place", async () => {
+Deno.test("a rotation does not continue if the closed file is gone, or another file replaced the active one", async () => {
   const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
     "closed file gone": (folder) => Deno.removeSync(folder.file("tracker.events.000001")),
     "closed file cut": (folder) => Deno.truncateSync(folder.file("tracker.events.000001"), 1),
@@ -167,7 +166,7 @@ Deno.test("A rotation does not go on where the closed file is gone, or another t
   }
 });
 
-Deno.test("A folder that is away while a segment is opened again, or closed, is waited for", async () => {
+Deno.test("reopening or rotating a segment waits while its folder is missing", async () => {
   for (const step of ["append", "rotate"] as const) {
     using folder = new TestFolder();
     using elsewhere = new TestFolder();
@@ -195,7 +194,7 @@ Deno.test("A folder that is away while a segment is opened again, or closed, is 
   }
 });
 
-Deno.test("A file that takes the segment's place while it is opened again is not written to", async () => {
+Deno.test("a file that replaces the segment while it is reopened is not written to", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const segment = await segmentIn(folder, { storage });
@@ -208,7 +207,7 @@ Deno.test("A file that takes the segment's place while it is opened again is not
   const { stat } = storage;
   storage.stat = async (path) => {
     const facts = await stat(path);
-    // Replaced just after it was looked at.
+    // Replaced just after it was checked.
     Deno.renameSync(folder.active, folder.file("old"));
     Deno.writeTextFileSync(folder.active, "somebody's long text\n");
     storage.stat = stat;
@@ -220,7 +219,7 @@ Deno.test("A file that takes the segment's place while it is opened again is not
   assert.equal(storage.openCount, 0);
 });
 
-Deno.test("A segment whose file is gone, replaced, or cut when it is opened again is displaced, not waited for", async () => {
+Deno.test("a segment whose file is gone, replaced, or cut when it is reopened is displaced, and nothing waits", async () => {
   const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
     gone: (folder) => Deno.removeSync(folder.active),
     cut: (folder) => Deno.truncateSync(folder.active, 4),

@@ -10,7 +10,7 @@ import { joined } from "../../lib/journal/segments.ts";
 import { denoStorage, readRange } from "../../lib/journal/storage.ts";
 import { FaultyStorage, newSeed, seededRandom, TestFolder } from "./fixture.ts";
 
-/** So many bytes that zstd makes something of, no two blocks the same. */
+/** Returns compressible bytes in which no two blocks are the same. */
 function textOf(byteCount: number): Uint8Array {
   const bytes = new Uint8Array(byteCount);
   const random = seededRandom(7);
@@ -32,7 +32,7 @@ async function openArchive(folder: TestFolder, bytes: Uint8Array): Promise<Archi
   return await ArchiveReader.open(await denoStorage.open(path, "read"));
 }
 
-Deno.test("ArchiveReader reads from any position what was packed", async () => {
+Deno.test("ArchiveReader reads the packed bytes from any position", async () => {
   using folder = new TestFolder();
   const bytes = textOf(3 * BLOCK_BYTES + 12_345);
   const archive = packed(bytes);
@@ -53,7 +53,7 @@ Deno.test("ArchiveReader reads from any position what was packed", async () => {
   reader.close();
 });
 
-Deno.test("An archive is one zstd file to zstd itself", async (t) => {
+Deno.test("an archive is a single zstd file for the zstd tool", async (t) => {
   const bytes = textOf(2 * BLOCK_BYTES + 99);
   const archive = packed(bytes);
   const command = new Deno.Command("zstd", { args: ["-dc"], stdin: "piped", stdout: "piped" });
@@ -71,7 +71,7 @@ Deno.test("An archive is one zstd file to zstd itself", async (t) => {
   assert.equal(hashOf((await output).stdout), hashOf(bytes));
 });
 
-Deno.test("An archive with any byte changed, or cut anywhere, is never read as something else", async () => {
+Deno.test("an archive with any byte changed, or cut anywhere, is never read as different data", async () => {
   using folder = new TestFolder();
   const bytes = textOf(BLOCK_BYTES + 5_000);
   const archive = packed(bytes);
@@ -93,7 +93,7 @@ Deno.test("An archive with any byte changed, or cut anywhere, is never read as s
         assert.ok(error instanceof ArchiveDamagedError, `seed ${seed}, byte ${at}: ${error}`);
         continue;
       }
-      // Cut between two blocks: only the length can tell.
+      // Cut between two blocks, which only the length reveals.
       const isWhole = damaged === changed;
       assert.ok(!isWhole && [0, firstFrameBytes].includes(damaged.length), `byte ${at}`);
       assert.equal(hashOf(found), hashOf(bytes.subarray(0, found.length)));
@@ -101,7 +101,7 @@ Deno.test("An archive with any byte changed, or cut anywhere, is never read as s
   }
 });
 
-Deno.test("An archive that says other lengths than its blocks have is not read", async () => {
+Deno.test("an archive whose lengths differ from its blocks' is not read", async () => {
   using folder = new TestFolder();
   const bytes = textOf(10_000);
   for (const [at, change] of [[8, 1], [8, -1], [12, 1], [12, -1]] as const) {
@@ -114,7 +114,7 @@ Deno.test("An archive that says other lengths than its blocks have is not read",
     };
     await assert.rejects(reading(), ArchiveDamagedError, `${change} at byte ${at}`);
   }
-  // An empty block, and one larger than any: such headers lead nowhere.
+  // An empty block, and one larger than the maximum: both headers are invalid.
   for (const blockBytes of [0, BLOCK_BYTES + 1]) {
     const archive = packBlock(bytes);
     new DataView(archive.buffer, archive.byteOffset).setUint32(12, blockBytes, true);
@@ -122,7 +122,7 @@ Deno.test("An archive that says other lengths than its blocks have is not read",
   }
 });
 
-Deno.test("An archive that is cut while it is open is not read, even where only a checksum is missing", async () => {
+Deno.test("an archive that is cut while it is open is not read, even if only a checksum is missing", async () => {
   using folder = new TestFolder();
   const bytes = textOf(10_000);
   const archive = packBlock(bytes);
@@ -134,7 +134,7 @@ Deno.test("An archive that is cut while it is open is not read, even where only 
   }
 });
 
-Deno.test("An archive that is being written is read as far as its whole blocks go, where that is asked for", async () => {
+Deno.test("an unfinished archive is readable up to its last complete block, on request", async () => {
   using folder = new TestFolder();
   const path = folder.file("archive.zst");
   const bytes = textOf(BLOCK_BYTES + 5_000);

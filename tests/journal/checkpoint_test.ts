@@ -50,7 +50,7 @@ function example(): { checkpoint: Checkpoint; text: string } {
   return { checkpoint, text: encodeCheckpoint(checkpoint, new Date(0)) };
 }
 
-Deno.test("decodeCheckpoint() reads back what encodeCheckpoint() wrote", () => {
+Deno.test("decodeCheckpoint() decodes what encodeCheckpoint() encoded", () => {
   const { checkpoint, text } = example();
   const { held, ...rest } = decodeCheckpoint(text);
   const { held: expectedHeld, ...expected } = checkpoint;
@@ -61,7 +61,7 @@ Deno.test("decodeCheckpoint() reads back what encodeCheckpoint() wrote", () => {
   JSON.parse(text);
 });
 
-Deno.test("decodeCheckpoint() reads version 1, which has no leader epochs", () => {
+Deno.test("decodeCheckpoint() decodes version 1, which has no leader epochs", () => {
   const text = Deno.readTextFileSync(
     new URL("../fixtures/journal/build-3a9cbbd/tracker.checkpoint", import.meta.url),
   );
@@ -72,7 +72,7 @@ Deno.test("decodeCheckpoint() reads version 1, which has no leader epochs", () =
   assert.equal(active?.lines, 2);
 });
 
-Deno.test("decodeCheckpoint() refuses a text cut at any byte, or with any byte changed", () => {
+Deno.test("decodeCheckpoint() refuses text cut at any byte, or with any byte changed", () => {
   const { text } = example();
   for (let at = 0; at < text.length; at++) {
     assert.throws(() => decodeCheckpoint(text.slice(0, at)), SyntaxError);
@@ -81,12 +81,12 @@ Deno.test("decodeCheckpoint() refuses a text cut at any byte, or with any byte c
   }
 });
 
-Deno.test("decodeCheckpoint() refuses a version that it does not know, and names it", () => {
+Deno.test("decodeCheckpoint() refuses an unknown version, and names it", () => {
   const text = example().text.replace('"version":2', '"version":3');
   assert.throws(() => decodeCheckpoint(text), /its version is 3, expected 1 to 2/);
 });
 
-Deno.test("readCheckpoint() takes a file for damaged that it cannot decode, whatever is wrong with it", async () => {
+Deno.test("readCheckpoint() treats a file that it cannot decode as damaged, whatever the cause", async () => {
   using folder = new TestFolder();
   const read = () => readCheckpoint(denoStorage, folder.path);
   assert.deepEqual(await read(), { kind: "missing" });
@@ -98,7 +98,7 @@ Deno.test("readCheckpoint() takes a file for damaged that it cannot decode, what
   const damaged = [
     new Uint8Array(),
     bytes.with(100, 0xff),
-    // Sealed as ours are, and of a shape that this version does not know.
+    // Sealed like ours, but with an unknown structure.
     encoded(encodeSealed({}, { version: 1 })),
     encoded(encodeSealed({ ...body, topics: null }, { version: 1 })),
     encoded(encodeSealed({ ...body, topics: [topicWith([5, 5])] }, { version: 1 })),
@@ -109,7 +109,7 @@ Deno.test("readCheckpoint() takes a file for damaged that it cannot decode, what
     const found = await read();
     assert.ok(found.kind === "damaged" && found.reason !== "", new TextDecoder().decode(bytes));
   }
-  // An error of the disk is none of the checkpoint.
+  // A disk error does not mean a damaged checkpoint.
   const failing = { ...denoStorage, open: () => Promise.reject(new Error("an I/O error")) };
   await assert.rejects(readCheckpoint(failing, folder.path), /an I\/O error/);
   await writeCheckpoint(denoStorage, folder.path, encodeCheckpoint(checkpoint, new Date()));

@@ -1,6 +1,6 @@
 /**
- * A process to be killed: appends to three partitions from where the journal ends, as fast as it can,
- * and says on stdout what was acknowledged (`partition end`) and what the journal had to say.
+ * A process to be killed: appends to three partitions from the journal's end, as fast as it can, and prints
+ * acknowledged appends (`partition end`) and the journal's notices.
  *
  *     deno run --allow-read --allow-write crash_child.ts FOLDER ROTATE_BYTES
  */
@@ -32,7 +32,7 @@ async function appendForever(journal: Journal, number: number): Promise<never> {
   }
 }
 
-/** At once, for the process may be dead in the next moment. */
+/** Prints without buffering, because the process may be killed at any moment. */
 function say(line: string): void {
   writeSync(STDOUT, new TextEncoder().encode(line + "\n"));
 }

@@ -1,6 +1,6 @@
 /**
- * Goal, method and invariants are those of `power_loss_test.ts`, with a real process, disk and signal:
- * a child appends to three partitions and is killed at a random moment, again and again.
+ * Goal, method, and invariants: see `power_loss_test.ts`, but with a real process, disk, and signal. A child appends
+ * to three partitions and is killed at a random moment, again and again.
  */
 
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ const ROUND_COUNT = 6;
 const FILE_LIMIT_BLOCKS = 600;
 const BLOCK_BYTES = 512;
 
-Deno.test("A process killed while it appends leaves each acknowledged record once, and the folder free", async () => {
+Deno.test("a process killed during an append leaves each acknowledged record once, and releases the folder", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   using folder = new TestFolder();
@@ -48,12 +48,12 @@ Deno.test("A process killed while it appends leaves each acknowledged record onc
       assert.ok(own.length >= end, `missing: acknowledged ${end}, found ${own.length}`);
     }
     assert.equal(heldNames(it.journal, 3).length, records.length);
-    assert.deepEqual(it.told("rebuilt"), []);
+    assert.deepEqual(it.noticesOf("rebuilt"), []);
   }
   assert.ok(acknowledged.every((end) => end > 100), `acknowledged ${acknowledged}`);
 });
 
-Deno.test("A file-size limit stalls the journal, kills nothing, and is over when it is lifted", async (t) => {
+Deno.test("a file-size limit stalls the journal without killing the process, until the limit is lifted", async (t) => {
   if (Deno.build.os !== "linux" || !await hasPrlimit()) {
     await t.step({ name: "SKIPPED: needs Linux and prlimit (util-linux)", ignore: true, fn() {} });
     return;
@@ -69,7 +69,7 @@ Deno.test("A file-size limit stalls the journal, kills nothing, and is over when
   let isKilled = false;
   for await (const line of child.lines) {
     if (!line.startsWith("notice")) {
-      // What it said before it died is read here too.
+      // Also reads the output from before the process died.
       if (seen.includes("recovered") && !isKilled) child.process.kill("SIGKILL");
       isKilled ||= seen.includes("recovered");
       continue;

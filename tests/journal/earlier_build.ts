@@ -1,19 +1,18 @@
 /**
- * Opens a journal with the code of an earlier version, appends two records to partition 0, closes it, and says on
- * stdout what that version found.
+ * Opens a journal with the code of an earlier version, appends two records to partition 0, closes it, and prints what
+ * that version found.
  *
  *     deno run --no-check --allow-read --allow-write earlier_build.ts LIB_FOLDER JOURNAL_FOLDER
  */
 
 import { appendOf, partition } from "./fixture.ts";
 
-/** What an earlier version found in a folder. */
+/** The state that an earlier version found in a folder. */
 export interface EarlierFindings {
-  /** Kinds of its notices. */
   readonly notices: readonly string[];
-  /** Held intervals of partitions 0 and 1. */
+  /** The held intervals of partitions 0 and 1. */
   readonly held: readonly (readonly (readonly [start: number, end: number])[])[];
-  /** What is wrong with closed segments and their manifests. */
+  /** The problems of closed segments and their manifests. */
   readonly badSegments: readonly string[];
 }
 
@@ -39,6 +38,6 @@ if (import.meta.main) {
   const { segments } = await checkModule.checkManifests(directory);
   const badSegments = segments.filter(({ ok }) => !ok).map(({ reason }) => String(reason));
   const findings: EarlierFindings = { notices, held, badSegments };
-  // deno-lint-ignore no-console -- its answer
+  // deno-lint-ignore no-console -- its output
   console.log(JSON.stringify(findings));
 }

@@ -1,4 +1,4 @@
-/** Leader epochs in the journal: what is held of a log that was truncated, and what a restart makes of it. */
+/** Tests leader epochs in the journal: which records of a truncated log are held, and what a restart recovers. */
 
 import assert from "node:assert/strict";
 import { JournalClosedError, JournalReopenedError } from "../../lib/journal/append_queue.ts";
@@ -21,10 +21,10 @@ import { appendInEpoch, epochRecordsIn, heldText, lineInEpoch } from "./truncate
 
 type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">>;
 
-/** Some 15 lines of `lineInEpoch`. */
+/** About 15 lines of `lineInEpoch`. */
 const ROTATE = { rotateBytes: 4_500 };
 
-/** Appends in an epoch, offset by offset, so that segments are closed in between. */
+/** Appends offset by offset in one epoch, so that segments are closed in between. */
 async function appendEach(
   journal: Journal,
   { start, end }: { readonly start: number; readonly end: number },
@@ -35,14 +35,13 @@ async function appendEach(
   }
 }
 
-/** The files as they are now, as a crash would leave them. */
 function crashed(folder: TestFolder): TestFolder {
   const copy = new TestFolder();
   copy.copyFrom(folder);
   return copy;
 }
 
-/** What a restart finds held. */
+/** Returns what a restart finds to be held. */
 async function heldAfterRestart(
   folder: TestFolder,
   { without = [], options = {} }: {
@@ -55,11 +54,11 @@ async function heldAfterRestart(
     Deno.removeSync(copy.file(name));
   }
   await using it = await opened(copy, options);
-  assert.deepEqual(it.told("repeated lines"), []);
+  assert.deepEqual(it.noticesOf("repeated lines"), []);
   return heldText(it.journal);
 }
 
-Deno.test("The journal holds its records' epochs, over a restart with a checkpoint and without one", async () => {
+Deno.test("the journal keeps its records' epochs across a restart, with and without a checkpoint", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder);
@@ -86,7 +85,7 @@ Deno.test("The journal holds its records' epochs, over a restart with a checkpoi
   }
 });
 
-Deno.test("An append takes its epochs from the first offset on, and refuses those that are not in order", async () => {
+Deno.test("an append's first epoch applies from its first offset on, and epochs out of order are refused", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   const append = appendInEpoch(0, { start: 0, end: 4 }, 1);
@@ -100,12 +99,12 @@ const TRUNCATIONS = [
   { title: "to offset 0", at: 0, left: "" },
   { title: "inside a held interval and epoch", at: 13, left: "0-9:e1 10-12:e2" },
   { title: "where an epoch begins", at: 10, left: "0-9:e1" },
-  { title: "in a hole", at: 25, left: "0-9:e1 10-19:e2" },
-  { title: "past all that is held", at: 40, left: "0-9:e1 10-19:e2 30-39:e2" },
+  { title: "in a gap", at: 25, left: "0-9:e1 10-19:e2" },
+  { title: "past all held offsets", at: 40, left: "0-9:e1 10-19:e2 30-39:e2" },
 ];
 
 for (const { title, at, left } of TRUNCATIONS) {
-  Deno.test(`Journal.truncate() ${title}: the same offsets are appended anew, and a restart knows`, async () => {
+  Deno.test(`Journal.truncate() ${title}: the same offsets are appended again, and a restart remembers the truncation`, async () => {
     using folder = new TestFolder();
     await using it = await opened(folder);
     await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
@@ -115,8 +114,8 @@ for (const { title, at, left } of TRUNCATIONS) {
     await it.journal.truncate(partition(0), at);
     assert.equal(heldText(it.journal), left);
     await it.journal.truncate(partition(0), at);
-    assert.equal(heldText(it.journal), left, "a second time");
-    // A crash before anything is appended: the checkpoint says so, the lines cannot.
+    assert.equal(heldText(it.journal), left, "truncated a second time");
+    // A crash before anything is appended: the truncation is in the checkpoint, but cannot be in the lines.
     assert.equal(await heldAfterRestart(folder), left);
     assert.equal(
       await heldAfterRestart(folder, { without: ["tracker.checkpoint"] }),
@@ -134,7 +133,7 @@ for (const { title, at, left } of TRUNCATIONS) {
   });
 }
 
-Deno.test("A log that is truncated again and again is held as it is at last, also within what was written anew", async () => {
+Deno.test("a log that is truncated repeatedly is held in its final state, even within rewritten parts", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   await it.journal.append(appendInEpoch(0, { start: 0, end: 20 }, 1));
@@ -147,7 +146,7 @@ Deno.test("A log that is truncated again and again is held as it is at last, als
   }
 });
 
-Deno.test("Where the first new record lies above the truncation, only it can tell a journal without a checkpoint", async () => {
+Deno.test("if the first new record lies above the truncation, a journal without a checkpoint keeps the records in between", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   await it.journal.append(appendInEpoch(0, { start: 0, end: 20 }, 1));
@@ -159,12 +158,12 @@ Deno.test("Where the first new record lies above the truncation, only it can tel
   });
   await it.journal.checkpoint();
   assert.equal(await heldAfterRestart(folder), "0-4:e1 10-14:e2");
-  // What lies between is still held in its old epoch: nothing of the new log has these offsets.
+  // The offsets in between are still held in the old epoch: nothing in the new log has these offsets.
   const held = await heldAfterRestart(folder, { without: ["tracker.checkpoint"] });
   assert.equal(held, "0-11:e1 12-14:e2");
 });
 
-Deno.test("A truncation takes what is held without a line, too", async () => {
+Deno.test("a truncation also removes offsets that are held without a line", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   await it.journal.append({
@@ -184,7 +183,7 @@ Deno.test("A truncation takes what is held without a line, too", async () => {
   assert.equal(await heldAfterRestart(folder), "0-1:e1 2-8:e2");
 });
 
-Deno.test("A truncation concerns its own partition and topic", async () => {
+Deno.test("a truncation affects only its own partition and topic", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   const others = [partition(1), { ...partition(0), topicId: "another" }];
@@ -196,7 +195,7 @@ Deno.test("A truncation concerns its own partition and topic", async () => {
   for (const of of others) assert.equal(it.journal.end(of), 5);
 });
 
-Deno.test("Journal.truncate() refuses what is no offset, a partition that is being appended to, and a closed journal", async () => {
+Deno.test("Journal.truncate() refuses an invalid offset, a partition with an append in progress, and a closed journal", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   for (const offset of [-1, 0.5, NaN]) {
@@ -211,8 +210,8 @@ Deno.test("Journal.truncate() refuses what is no offset, a partition that is bei
   assert.equal(await heldAfterRestart(folder), "0-0:e1");
 });
 
-Deno.test("A truncation at any moment of another partition's append and rotation leaves a checkpoint that is true of both", async () => {
-  // A checkpoint of such a moment could cover lines that it does not hold.
+Deno.test("a truncation during another partition's append and rotation leaves a checkpoint that is correct for both", async () => {
+  // A checkpoint at such a moment could cover lines whose offsets it does not hold.
   for (let operation = 4; operation < 8; operation++) {
     for (let turn = 0; turn < 6; turn++) {
       using folder = new TestFolder();
@@ -236,18 +235,21 @@ Deno.test("A truncation at any moment of another partition's append and rotation
       const moment = `operation ${operation}, turn ${turn}`;
       assert.equal(heldText(again.journal, 0), "0-3:e1", moment);
       assert.equal(heldText(again.journal, 1), "0-7:e1", moment);
-      assert.deepEqual([...again.told("rebuilt"), ...again.told("repeated lines")], [], moment);
+      assert.deepEqual(
+        [...again.noticesOf("rebuilt"), ...again.noticesOf("repeated lines")],
+        [],
+        moment,
+      );
     }
   }
 });
 
-/** Calls when so many microtasks have run. */
 function afterTurns(turns: number, call: () => void): void {
   if (turns === 0) call();
   else queueMicrotask(() => afterTurns(turns - 1, call));
 }
 
-Deno.test("A disk that takes nothing does not hold a truncation up; the checkpoint follows when it does", async () => {
+Deno.test("a full disk does not delay a truncation; the checkpoint follows once there is space", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage, clock: fastClock() });
@@ -272,7 +274,7 @@ Deno.test("A disk that takes nothing does not hold a truncation up; the checkpoi
   assert.equal(await heldAfterRestart(folder), "0-4:e1");
 });
 
-Deno.test("A checkpoint that cannot be written does not hold a truncation up; the lines tell a restart", async () => {
+Deno.test("an unwritable checkpoint does not delay a truncation, which a restart learns from the lines", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage });
@@ -280,13 +282,13 @@ Deno.test("A checkpoint that cannot be written does not hold a truncation up; th
   const { rename } = storage;
   storage.rename = () => Promise.reject(diskFull());
   await it.journal.truncate(partition(0), 5);
-  assert.equal(it.told("checkpoint failed").length, 1);
+  assert.equal(it.noticesOf("checkpoint failed").length, 1);
   await it.journal.append(appendInEpoch(0, { start: 5, end: 7 }, 2));
   assert.equal(await heldAfterRestart(folder), "0-4:e1 5-6:e2");
   storage.rename = rename;
 });
 
-Deno.test("What was truncated stays superseded when the files are read again while the journal is open", async () => {
+Deno.test("truncated records stay superseded when the files are reread while the journal is open", async () => {
   const appended = [
     { end: 5, held: "0-4:e1" },
     { end: 7, held: "0-4:e1 5-6:e2" },
@@ -297,7 +299,7 @@ Deno.test("What was truncated stays superseded when the files are read again whi
     await it.journal.append(appendInEpoch(0, { start: 0, end: 10 }, 1));
     await it.journal.truncate(partition(0), 5);
     if (end > 5) await it.journal.append(appendInEpoch(0, { start: 5, end }, 2));
-    // No checkpoint tells of it, and no line of offsets 7 to 9.
+    // Neither a checkpoint nor a line of offsets 7 to 9 shows the truncation.
     Deno.removeSync(folder.checkpoint);
     Deno.renameSync(folder.active, folder.file("old"));
     Deno.copyFileSync(folder.file("old"), folder.active);
@@ -312,13 +314,13 @@ Deno.test("What was truncated stays superseded when the files are read again whi
   }
 });
 
-Deno.test("A truncation is known until a record is appended: the lowest, over restarts, and over files that were replaced", async () => {
+Deno.test("the lowest truncation is remembered until a record is appended, across restarts and replaced files", async () => {
   using folder = new TestFolder();
   const known = async (journal: Journal) => {
     using copy = crashed(folder);
     await using it = await opened(copy);
     const truncation = it.journal.truncationOf(partition(0));
-    assert.deepEqual(truncation, journal.truncationOf(partition(0)), "over a restart");
+    assert.deepEqual(truncation, journal.truncationOf(partition(0)), "after a restart");
     return truncation;
   };
   await using it = await opened(folder, { clock: fastClock() });
@@ -331,7 +333,8 @@ Deno.test("A truncation is known until a record is appended: the lowest, over re
   journal.noteTruncation(partition(0), { offset: 5, epoch: 1 });
   await journal.checkpoint();
   assert.deepEqual(await known(journal), { offset: 4, epoch: 1 });
-  // Who compares a journal of an earlier version with the log knows better in which epoch nothing was established.
+  // A tracker that compares a journal of an earlier version with the log knows better which epochs were never
+  // established.
   journal.noteTruncation(partition(0), { offset: 4, epoch: undefined });
   await journal.checkpoint();
   assert.deepEqual(await known(journal), { offset: 4, epoch: undefined });
@@ -347,10 +350,10 @@ Deno.test("A truncation is known until a record is appended: the lowest, over re
   assert.equal(await known(journal), undefined);
   journal.noteTruncation(partition(0), { offset: 9, epoch: 2 });
   await journal.append(appendInEpoch(0, { start: 4, end: 5 }, 2));
-  assert.equal(await known(journal), undefined, "a record in a gap is one, too");
+  assert.equal(await known(journal), undefined, "a record that fills a gap also counts");
 });
 
-Deno.test("Journal.establishEpoch() names the epochs of an earlier version's records, over a restart", async () => {
+Deno.test("Journal.establishEpoch() sets the epochs of an earlier version's records, across a restart", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   await it.journal.append(appendOf(0, { start: 0, end: 10 }));
@@ -361,13 +364,13 @@ Deno.test("Journal.establishEpoch() names the epochs of an earlier version's rec
   await it.journal.append(appendInEpoch(0, { start: 10, end: 12 }, 7));
   await it.journal.checkpoint();
   assert.equal(await heldAfterRestart(folder), "0-5:e5 6-11:e7");
-  // They have to be established again where the checkpoint is lost.
+  // They must be established again if the checkpoint is lost.
   const without = ["tracker.checkpoint"];
   assert.equal(await heldAfterRestart(folder, { without }), "0-9:e? 10-11:e7");
 });
 
 for (const checkpoint of ["old", "missing"] as const) {
-  Deno.test(`A journal cut at any byte after a truncation holds what its whole lines say (checkpoint ${checkpoint})`, async () => {
+  Deno.test(`a journal cut at any byte after a truncation holds what its complete lines show (checkpoint ${checkpoint})`, async () => {
     using whole = new TestFolder();
     let old = new Uint8Array();
     let covered = 0;
@@ -409,9 +412,9 @@ const UPKEEPS: Readonly<Record<string, Options>> = {
 };
 
 for (const [title, options] of Object.entries(UPKEEPS)) {
-  Deno.test(`A truncation of what is in ${title} is known without a checkpoint, before and after new records`, async () => {
+  Deno.test(`a truncation of records in ${title} is remembered without a checkpoint, before and after new records`, async () => {
     using folder = new TestFolder();
-    // Restarts in between: everything that is closed has its manifest, and is compressed or removed.
+    // Restarts in between, so that every closed segment has its manifest, and is compressed or removed.
     const steps = [
       (journal: Journal) => appendEach(journal, { start: 0, end: 40 }, 1),
       (journal: Journal) => journal.truncate(partition(0), 25),
@@ -423,7 +426,7 @@ for (const [title, options] of Object.entries(UPKEEPS)) {
       const it = await opened(folder, options);
       await step(it.journal);
       await it.journal.close();
-      await upkept(folder, options);
+      await processClosedSegments(folder, options);
     }
     const held = "0-9:e1 10-59:e3";
     assert.equal(await heldAfterRestart(folder), held);
@@ -434,8 +437,8 @@ for (const [title, options] of Object.entries(UPKEEPS)) {
   });
 }
 
-/** Opens the journal until all closed segments are as the options want them. */
-async function upkept(folder: TestFolder, options: Options): Promise<void> {
+/** Opens the journal until all closed segments are processed as the options require. */
+async function processClosedSegments(folder: TestFolder, options: Options): Promise<void> {
   if (options.compress !== true && options.keepMs === undefined) return;
   const it = await opened(folder, options);
   const deadline = performance.now() + 10_000;
@@ -446,7 +449,7 @@ async function upkept(folder: TestFolder, options: Options): Promise<void> {
   await it.journal.close();
 }
 
-Deno.test("Manifests say where epochs begin and what is superseded, apart from what earlier versions compare", async () => {
+Deno.test("manifests record where epochs begin and what is superseded, in fields that earlier versions do not compare", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, ROTATE);
@@ -483,7 +486,7 @@ Deno.test("checkManifests() does not count offsets as removed that later segment
     await using it = await opened(folder, ROTATE);
     await appendEach(it.journal, { start: 0, end: 40 }, 1);
   }
-  await upkept(folder, { ...ROTATE, keepMs: 1e-6 });
+  await processClosedSegments(folder, { ...ROTATE, keepMs: 1e-6 });
   const { removed: before } = await checkManifests(folder.path);
   const end = before.of(partition(0)).end ?? 0;
   assert.ok(end > 20);

@@ -20,7 +20,7 @@ async function readAll(files: JournalFiles): Promise<(string | undefined)[]> {
   return texts;
 }
 
-Deno.test("JournalFiles.readAll() gives each line of every segment, in the order of their numbers", async () => {
+Deno.test("JournalFiles.readAll() returns every line of every segment in order", async () => {
   using folder = new TestFolder();
   const long = "x".repeat(3_500_000);
   Deno.writeTextFileSync(folder.file("tracker.events.000002"), "c\nd\n");
@@ -35,7 +35,7 @@ Deno.test("JournalFiles.readAll() gives each line of every segment, in the order
   assert.equal(files.bytes, long.length + 16);
 });
 
-Deno.test("JournalFiles.readAll() gives lines of any length across any reads", async () => {
+Deno.test("JournalFiles.readAll() returns lines of any length, however the reads split them", async () => {
   using folder = new TestFolder();
   const lines = Array.from({ length: 3_000 }, (_, index) => "y".repeat((index * 7919) % 2_500));
   Deno.writeTextFileSync(folder.active, lines.map((line) => line + "\n").join(""));
@@ -43,7 +43,7 @@ Deno.test("JournalFiles.readAll() gives lines of any length across any reads", a
   assert.deepEqual(await readAll(files), lines);
 });
 
-Deno.test("JournalFiles.readRanges() gives the lines within ranges over several journals", async () => {
+Deno.test("JournalFiles.readRanges() returns the lines within ranges across several journals", async () => {
   using a = new TestFolder();
   using b = new TestFolder();
   Deno.writeTextFileSync(a.file("tracker.events.000001"), "a1\na2\n");
@@ -61,7 +61,7 @@ Deno.test("JournalFiles.readRanges() gives the lines within ranges over several 
   assert.deepEqual(files.placeOf(9), { path: a.active, byte: 3 });
 });
 
-Deno.test("JournalFiles keeps to the size that a segment had, whatever is appended or cut", async () => {
+Deno.test("JournalFiles reads each segment up to its size at the time of opening, despite appends and cuts", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, "a\nb\n");
   using files = await JournalFiles.open([folder.path]);
@@ -73,7 +73,7 @@ Deno.test("JournalFiles keeps to the size that a segment had, whatever is append
   assert.deepEqual(await readAll(files), ["a"]);
 });
 
-Deno.test("JournalFiles.open() misses no segment that is closed while it lists them", async () => {
+Deno.test("JournalFiles.open() misses no segment that is closed during the listing", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, "a\n");
   let listings = 0;
@@ -82,7 +82,7 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
     list: async (directory) => {
       const names = await denoStorage.list(directory);
       if (++listings === 1) {
-        // Just after it was listed, the active segment is closed and another one begun.
+        // Just after the listing, the active segment is closed and another one begun.
         Deno.renameSync(folder.active, join(directory, "tracker.events.000001"));
         Deno.writeTextFileSync(folder.active, "b\n");
       }
@@ -93,7 +93,7 @@ Deno.test("JournalFiles.open() misses no segment that is closed while it lists t
   assert.deepEqual(await readAll(files), ["a", "b"]);
 });
 
-Deno.test("JournalFiles.open() lists a journal whose tracker closes a segment each time that one is opened", async () => {
+Deno.test("JournalFiles.open() completes even if the tracker closes a segment each time one is opened", async () => {
   using folder = new TestFolder();
   const closedFile = (number: number) => folder.file(`tracker.events.00000${number}`);
   Deno.writeTextFileSync(closedFile(1), "1\n");
@@ -115,7 +115,7 @@ Deno.test("JournalFiles.open() lists a journal whose tracker closes a segment ea
   assert.deepEqual(await readAll(files), ["1", "2", "3"]);
 });
 
-Deno.test("a journal whose only segment is closed while it is listed is found", async () => {
+Deno.test("a journal whose only segment is closed during the listing is found", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, "a\n");
   let isClosed = false;
@@ -133,7 +133,7 @@ Deno.test("a journal whose only segment is closed while it is listed is found", 
   await assert.rejects(requireJournals([empty.path], storage), /no journal in/);
 });
 
-Deno.test("JournalFiles and checkManifests() have two files open at most, however many segments there are", async () => {
+Deno.test("JournalFiles and checkManifests() have at most two files open, however many segments there are", async () => {
   using folder = new TestFolder();
   for (let number = 1; number <= 50; number++) {
     Deno.writeTextFileSync(folder.file(`tracker.events.${`${number}`.padStart(6, "0")}`), "a\n");
@@ -162,7 +162,7 @@ Deno.test("JournalFiles and checkManifests() have two files open at most, howeve
   assert.equal(storage.openCount, 0);
 });
 
-Deno.test("JournalFiles reads a segment that is compressed before it is its turn, and leaves out one that is removed", async () => {
+Deno.test("JournalFiles reads a segment that is compressed before its turn, and skips one that is removed", async () => {
   using folder = new TestFolder();
   for (const [number, text] of ["a\n", "b\n", "c\n"].entries()) {
     Deno.writeTextFileSync(folder.file(`tracker.events.00000${number + 1}`), text);

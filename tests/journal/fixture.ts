@@ -1,4 +1,4 @@
-/** What the journal's tests share: a folder of their own, lines, and an independent reading of a journal. */
+/** Shared by the journal's tests: a temporary folder, lines, and an independent reader of journals. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -38,21 +38,19 @@ export function lineOf(
   }) + "\n";
 }
 
-/** Lines, newline included, as an append has them. */
+/** Encodes lines, including newlines, as an append needs them. */
 export function encodedLines(lines: readonly string[]): Pick<JournalAppend, "lines" | "lineEnds"> {
   let end = 0;
   const lineEnds = lines.map((line) => end += ENCODER.encode(line).length);
   return { lines: ENCODER.encode(lines.join("")), lineEnds };
 }
 
-/** An append of the offsets from `start` up to `end`. */
 export function appendOf(number: number, { start, end }: Interval, text?: string): JournalAppend {
   const offsets = Array.from({ length: end - start }, (_, index) => start + index);
   const lines = offsets.map((offset) => lineOf(partition(number), offset, text));
   return { ...partition(number), intervals: [{ start, end }], epochs: [], ...encodedLines(lines) };
 }
 
-/** A folder that is gone when the test ends. */
 export class TestFolder implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "journal-test-" });
 
@@ -73,7 +71,6 @@ export class TestFolder implements Disposable {
       .filter((name) => name.startsWith(start)).sort();
   }
 
-  /** Puts the files of another folder in the place of all that is in this one. */
   copyFrom(other: TestFolder): void {
     for (const name of this.names("")) Deno.removeSync(this.file(name));
     for (const name of other.names("")) Deno.copyFileSync(other.file(name), this.file(name));
@@ -88,12 +85,11 @@ export class TestFolder implements Disposable {
   }
 }
 
-/** A journal that closes at the end of the test, with all it had to say. */
+/** A journal that is closed at the end of the test, with all its notices. */
 export interface OpenedJournal extends AsyncDisposable {
   readonly journal: Journal;
   readonly notices: JournalNotice[];
-  /** The notices of one kind. */
-  told<K extends JournalNotice["kind"]>(kind: K): Extract<JournalNotice, { kind: K }>[];
+  noticesOf<K extends JournalNotice["kind"]>(kind: K): Extract<JournalNotice, { kind: K }>[];
 }
 
 export async function opened(
@@ -109,7 +105,7 @@ export async function opened(
   return {
     journal,
     notices,
-    told: <K extends JournalNotice["kind"]>(kind: K) =>
+    noticesOf: <K extends JournalNotice["kind"]>(kind: K) =>
       notices.filter((notice): notice is Extract<JournalNotice, { kind: K }> =>
         notice.kind === kind
       ),
@@ -123,7 +119,7 @@ export interface FoundRecords {
   readonly badLineCount: number;
 }
 
-/** Reads a journal's text without the journal's own code, but for the line's. */
+/** Reads a journal's text without the journal's own code, except for the line decoder. */
 export function recordsIn(texts: readonly string[]): FoundRecords {
   const records: string[] = [];
   let badLineCount = 0;
@@ -151,14 +147,14 @@ export function namesOf(number: number, { start, end }: Interval): string[] {
   return Array.from({ length: end - start }, (_, index) => `${number}:${start + index}`);
 }
 
-/** The held offsets of some partitions, named as `recordsIn` names them. */
+/** Returns the held offsets of some partitions, named as by `recordsIn`. */
 export function heldNames(journal: Journal, partitionCount: number): string[] {
   return Array.from({ length: partitionCount }, (_, number) => number).flatMap((number) =>
     journal.heldIntervals(partition(number)).flatMap((interval) => namesOf(number, interval))
   );
 }
 
-/** Sleeps for no time at all, and notes how long it was asked to. */
+/** Returns a clock that sleeps without waiting, and records the requested delays. */
 export function fastClock(delaysMs: number[] = []): Clock {
   return {
     now: () => performance.now(),
@@ -166,7 +162,7 @@ export function fastClock(delaysMs: number[] = []): Clock {
     sleep: (delayMs, signal) => {
       delaysMs.push(delayMs);
       return new Promise((resolve) => {
-        // The closing timeout is seconds long: it must not expire at once.
+        // The closing timeout is seconds long and must not expire at once.
         if (delayMs > 5_000) signal.addEventListener("abort", () => resolve());
         else setTimeout(resolve, 0);
       });
@@ -174,16 +170,15 @@ export function fastClock(delaysMs: number[] = []): Clock {
   };
 }
 
-/** The real disk, with a say in each write and sync of the journal's files. */
+/** The real disk, with hooks for each write and sync of the journal's files. */
 export class FaultyStorage implements Storage {
   syncCount = 0;
-  /** Files that are open. */
   openCount = 0;
-  /** May throw; returns how many of the bytes are to be written. */
+  /** May throw; returns how many of the bytes to write. */
   onWrite: (bytes: Uint8Array) => number = (bytes) => bytes.length;
-  /** May throw. Called with a number that tells one opened file from another. */
+  /** May throw. Called with a number that identifies the opened file. */
   onSync: (descriptor: number) => void = () => {};
-  /** Awaited before each sync: a disk that takes its time. */
+  /** Awaited before each sync, to simulate a slow disk. */
   beforeSync: () => Promise<void> = () => Promise.resolve();
   #opened = 0;
 
@@ -228,7 +223,6 @@ export class FaultyStorage implements Storage {
   syncDirectory = denoStorage.syncDirectory;
 }
 
-/** Waits up to 10 s for the condition. */
 export async function until(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
@@ -241,7 +235,7 @@ export function diskFull(): Error {
   return Object.assign(new Error("No space left on device (os error 28)"), { code: "ENOSPC" });
 }
 
-/** mulberry32: small, fast, and the same everywhere. */
+/** Returns a mulberry32 generator: small, fast, and the same on every platform. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -252,7 +246,6 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** The seed in `SEED`, or a new one. */
 export function newSeed(): number {
   const given = Deno.env.get("SEED");
   return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);

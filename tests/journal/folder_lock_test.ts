@@ -13,7 +13,7 @@ async function holderPidOf(folder: TestFolder): Promise<number | undefined> {
   assert.fail("the folder is not locked");
 }
 
-Deno.test("FolderLock.take() refuses a folder that is taken, names the holder, and leaves no file open", async () => {
+Deno.test("FolderLock.take() refuses a locked folder, names the holder, and leaves no file open", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const lock = await FolderLock.take(storage, folder.path);
@@ -28,7 +28,7 @@ Deno.test("FolderLock.take() refuses a folder that is taken, names the holder, a
   (await FolderLock.take(storage, folder.path)).release();
 });
 
-Deno.test("FolderLock.take() replaces the process id of the last holder, however long that one is", async () => {
+Deno.test("FolderLock.take() replaces the previous holder's process id, whatever its length", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.file(LOCK_NAME), "123456789012345678\n");
   const lock = await FolderLock.take(denoStorage, folder.path);
@@ -37,7 +37,7 @@ Deno.test("FolderLock.take() replaces the process id of the last holder, however
   lock.release();
 });
 
-Deno.test("FolderLock.take() names no holder where the lock file does not say one", async () => {
+Deno.test("FolderLock.take() names no holder if the lock file contains none", async () => {
   using folder = new TestFolder();
   const lock = await FolderLock.take(denoStorage, folder.path);
   for (const text of ["", "12", "-12\n", "a process\n", "12\n13\n", "9".repeat(100)]) {
@@ -47,7 +47,7 @@ Deno.test("FolderLock.take() names no holder where the lock file does not say on
   lock.release();
 });
 
-Deno.test("FolderLock.isInPlace() is false once the lock file is gone or another one", async () => {
+Deno.test("FolderLock.isInPlace() is false once the lock file is gone or replaced", async () => {
   using folder = new TestFolder();
   const path = folder.file(LOCK_NAME);
   const lock = await FolderLock.take(denoStorage, folder.path);

@@ -3,7 +3,7 @@ import { HeldOffsets } from "../../lib/journal/held_offsets.ts";
 import { firstGap, gapsIn, IntervalSet } from "../../lib/journal/intervals.ts";
 import { newSeed, seededRandom } from "./fixture.ts";
 
-Deno.test("IntervalSet.add() merges what overlaps and what touches", () => {
+Deno.test("IntervalSet.add() merges overlapping and adjacent intervals", () => {
   const set = new IntervalSet();
   for (const [start, end] of [[10, 20], [30, 40], [0, 5], [20, 25]] as const) {
     set.add({ start, end });
@@ -17,13 +17,13 @@ Deno.test("IntervalSet.add() merges what overlaps and what touches", () => {
   assert.equal(set.end, 40);
 });
 
-Deno.test("IntervalSet.add() refuses what is no interval", () => {
+Deno.test("IntervalSet.add() refuses an invalid interval", () => {
   for (const [start, end] of [[1, 1], [2, 1], [-1, 3], [0.5, 3], [0, 2 ** 53]] as const) {
     assert.throws(() => new IntervalSet().add({ start, end }), RangeError);
   }
 });
 
-Deno.test("IntervalSet answers as a plain set of offsets does, in a thousand random sequences", () => {
+Deno.test("IntervalSet matches a plain set of offsets in a thousand random sequences", () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   const upTo = (end: number) => Math.floor(random() * end);
@@ -49,7 +49,7 @@ Deno.test("IntervalSet answers as a plain set of offsets does, in a thousand ran
   }
 });
 
-Deno.test("HeldOffsets tells topics apart by id, and by name where there is no id", () => {
+Deno.test("HeldOffsets distinguishes topics by id, or by name if there is no id", () => {
   const held = new HeldOffsets();
   held.add({ topic: "orders", topicId: "a", partition: 0 }, { start: 0, end: 5 });
   held.add({ topic: "orders", topicId: "", partition: 0 }, { start: 0, end: 7 });
@@ -70,7 +70,7 @@ Deno.test("HeldOffsets.countNotIn() counts the offsets that the other does not h
   assert.equal(one.countNotIn(one), 0);
 });
 
-Deno.test("HeldOffsets.countNotIn() counts as plain sets do, in a thousand random pairs", () => {
+Deno.test("HeldOffsets.countNotIn() matches plain sets in a thousand random pairs", () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   const upTo = (end: number) => Math.floor(random() * end);
@@ -91,7 +91,7 @@ Deno.test("HeldOffsets.countNotIn() counts as plain sets do, in a thousand rando
   }
 });
 
-Deno.test("HeldOffsets.hasNamesake() knows the same partition under another id, and only that", () => {
+Deno.test("HeldOffsets.hasNamesake() is true only for the same partition under another topic id", () => {
   const held = new HeldOffsets();
   held.add({ topic: "orders", topicId: "a", partition: 0 }, { start: 0, end: 5 });
   held.add({ topic: "orders", topicId: "", partition: 1 }, { start: 0, end: 5 });
@@ -100,19 +100,19 @@ Deno.test("HeldOffsets.hasNamesake() knows the same partition under another id, 
     held.hasNamesake({ topic: "orders", topicId, partition });
   assert.equal(hasNamesake("b", 0), true);
   assert.equal(hasNamesake("a", 0), false);
-  assert.equal(hasNamesake("b", 1), false, "a line without an id does not tell");
+  assert.equal(hasNamesake("b", 1), false, "a line without an id proves nothing");
   assert.equal(hasNamesake("b", 2), false, "another topic");
   assert.equal(hasNamesake("b", 3), false, "another partition");
 });
 
-Deno.test("firstGap() is the first offset that is held by none, also where the held ones begin right there", () => {
+Deno.test("firstGap() returns the first offset not held, even if held offsets begin exactly at the start", () => {
   const intervals = [{ start: 0, end: 5 }, { start: 20, end: 30 }, { start: 31, end: 40 }];
   const gaps = [[0, 5], [4, 5], [5, 5], [10, 10], [19, 19], [20, 30], [29, 30], [31, 40], [50, 50]];
   for (const [from = 0, gap = 0] of gaps) assert.equal(firstGap(intervals, from), gap, `${from}`);
   assert.equal(firstGap([], 7), 7);
 });
 
-Deno.test("firstGap() and gapsIn() answer as a plain set does, in a thousand random sets", () => {
+Deno.test("firstGap() and gapsIn() match a plain set in a thousand random sets", () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   const upTo = (end: number) => Math.floor(random() * end);

@@ -24,10 +24,10 @@ import {
   until,
 } from "./fixture.ts";
 
-Deno.test("Journal.append() has the lines in the file when it resolves, and they are held", async () => {
+Deno.test("Journal.append() resolves once the lines are in the file and held", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
-  assert.equal(it.told("created").length, 1);
+  assert.equal(it.noticesOf("created").length, 1);
   const appending = it.journal.append(appendOf(0, { start: 5, end: 8 }));
   assert.equal(it.journal.holds({ ...partition(0), offset: 5 }), false);
   await appending;
@@ -42,7 +42,7 @@ Deno.test("Journal.append() has the lines in the file when it resolves, and they
   assert.deepEqual(it.journal.heldIntervals(partition(0)), [{ start: 5, end: 8 }]);
 });
 
-Deno.test("Journal.append() holds the intervals as they are given, over offsets that do not exist", async () => {
+Deno.test("Journal.append() holds exactly the given intervals, including offsets without a record", async () => {
   using folder = new TestFolder();
   const held = [{ start: 0, end: 12 }, { start: 20, end: 25 }];
   {
@@ -57,7 +57,7 @@ Deno.test("Journal.append() holds the intervals as they are given, over offsets 
   assert.deepEqual(it.journal.heldIntervals(partition(0)), held);
 });
 
-Deno.test("Journal.append() refuses lines and offsets that would break the journal", async () => {
+Deno.test("Journal.append() refuses lines and offsets that would corrupt the journal", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   const good = appendOf(0, { start: 0, end: 2 });
@@ -93,7 +93,7 @@ Deno.test("Journal.append() refuses lines and offsets that would break the journ
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 4 }));
 });
 
-Deno.test("Journal.append() takes the same offsets of another partition, topic, or topic id at the same time", async () => {
+Deno.test("Journal.append() accepts the same offsets of another partition, topic, or topic id concurrently", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   const partitions = [
@@ -118,7 +118,7 @@ Deno.test("Journal.append() takes the same offsets of another partition, topic, 
   }
 });
 
-Deno.test("Appends that wait are written together and share one fdatasync, in their order", async () => {
+Deno.test("waiting appends are written together in order, and share one fdatasync", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage });
@@ -130,7 +130,7 @@ Deno.test("Appends that wait are written together and share one fdatasync, in th
     }
   }
   await Promise.all(appends);
-  assert.equal(storage.syncCount, 2, "one for the first, one for all that waited");
+  assert.equal(storage.syncCount, 2, "one for the first, and one for all that waited");
   const { records } = recordsInFolder(folder);
   for (const number of [0, 1, 2]) {
     const own = records.filter((name) => name.startsWith(`${number}:`));
@@ -138,7 +138,7 @@ Deno.test("Appends that wait are written together and share one fdatasync, in th
   }
 });
 
-Deno.test("Appends of any size, alone or together, are in the file byte for byte and in their order", async () => {
+Deno.test("appends of any size, alone or together, are written byte for byte in order", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const written: number[] = [];
@@ -152,14 +152,14 @@ Deno.test("Appends of any size, alone or together, are in the file byte for byte
     appendOf(0, { start, end: start + 1 }, "x".repeat(size))
   );
   await Promise.all(appends.slice(0, 3).map((append) => it.journal.append(append)));
-  assert.equal(written.length, 2, "the first, and the two that waited in one write");
+  assert.equal(written.length, 2, "the first, and in one write the two that waited");
   await Promise.all(appends.slice(3).map((append) => it.journal.append(append)));
-  assert.equal(written.length, 2 + 1 + 4, "what is large is not copied");
+  assert.equal(written.length, 2 + 1 + 4, "large appends are not copied");
   const expected = appends.map(({ lines }) => new TextDecoder().decode(lines)).join("");
   assert.equal(Deno.readTextFileSync(folder.active), expected);
 });
 
-Deno.test("Short writes are continued until all is written", async () => {
+Deno.test("short writes are continued until everything is written", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage });
@@ -168,7 +168,7 @@ Deno.test("Short writes are continued until all is written", async () => {
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 50 }));
 });
 
-Deno.test("A full disk holds appends back, says so once, and ends when there is room", async () => {
+Deno.test("a full disk delays appends, is reported once, and work continues once there is space", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const delaysMs: number[] = [];
@@ -177,26 +177,26 @@ Deno.test("A full disk holds appends back, says so once, and ends when there is 
   let attempts = 0;
   storage.onWrite = (bytes) => {
     if (++attempts > 12) return bytes.length;
-    // A disk that fills up takes a part first.
+    // A disk that fills up accepts a part first.
     if (attempts % 2 === 1) return Math.floor(bytes.length / 2);
     throw diskFull();
   };
   let resolved = false;
   const appending = it.journal.append(appendOf(0, { start: 3, end: 6 }));
   appending.then(() => resolved = true);
-  await until(() => it.told("stalled").length > 0);
+  await until(() => it.noticesOf("stalled").length > 0);
   assert.equal(resolved, false);
   assert.match(it.journal.stallReason ?? "", /^no space/i);
   assert.equal(it.journal.end(partition(0)), 3);
   await appending;
   assert.deepEqual(it.notices.map(({ kind }) => kind), ["created", "stalled", "recovered"]);
-  assert.equal(it.told("stalled")[0]?.waitingLineCount, 3);
+  assert.equal(it.noticesOf("stalled")[0]?.waitingLineCount, 3);
   assert.deepEqual(delaysMs, [250, 500, 1000, 2000, 4000, 5000]);
   assert.equal(it.journal.stallReason, undefined);
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 6 }));
 });
 
-Deno.test("A stall is told again when its reason changes, and lasts from its first reason on", async () => {
+Deno.test("a stall is reported again when its reason changes, and its duration counts from the first reason", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   let nowMs = 0;
@@ -214,19 +214,19 @@ Deno.test("A stall is told again when its reason changes, and lasts from its fir
   storage.beforeSync = () => (reasons.push(it.journal.stallReason), beforeSync());
   await it.journal.append(appendOf(0, { start: 0, end: 1 }));
   assert.deepEqual(
-    it.told("stalled").map(({ error }) => String(error)),
+    it.noticesOf("stalled").map(({ error }) => String(error)),
     ["Error: one", "Error: another", "Error: one"],
   );
   assert.deepEqual(reasons, ["one"]);
-  assert.deepEqual(it.told("recovered").map(({ stalledMs }) => stalledMs), [500]);
-  // What comes next is a stall of its own.
+  assert.deepEqual(it.noticesOf("recovered").map(({ stalledMs }) => stalledMs), [500]);
+  // The next failure is a new stall.
   errors.push("one");
   await it.journal.append(appendOf(0, { start: 1, end: 2 }));
-  assert.equal(it.told("stalled").length, 4);
-  assert.deepEqual(it.told("recovered").map(({ stalledMs }) => stalledMs), [500, 100]);
+  assert.equal(it.noticesOf("stalled").length, 4);
+  assert.deepEqual(it.noticesOf("recovered").map(({ stalledMs }) => stalledMs), [500, 100]);
 });
 
-Deno.test("A listener that throws is not taken for a disk that fails, and its error is not lost", async () => {
+Deno.test("a listener that throws does not count as a disk failure, and its error is reported", async () => {
   using folder = new TestFolder();
   const errors: unknown[] = [];
   const note = (event: ErrorEvent) => {
@@ -239,7 +239,7 @@ Deno.test("A listener that throws is not taken for a disk that fails, and its er
       directory: folder.path,
       rotateBytes: 500,
       onNotice: ({ kind }) => {
-        throw new Error(`cannot say ${kind}`);
+        throw new Error(`cannot report ${kind}`);
       },
     });
     for (let start = 0; start < 3; start++) {
@@ -250,12 +250,12 @@ Deno.test("A listener that throws is not taken for a disk that fails, and its er
     globalThis.removeEventListener("error", note);
   }
   const messages = errors.map(String);
-  assert.ok(messages.includes("Error: cannot say created"), messages.join());
-  assert.ok(messages.includes("Error: cannot say rotated"), messages.join());
+  assert.ok(messages.includes("Error: cannot report created"), messages.join());
+  assert.ok(messages.includes("Error: cannot report rotated"), messages.join());
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 3 }));
 });
 
-Deno.test("After a failed fdatasync the descriptor is not used again, and the bytes are written anew", async () => {
+Deno.test("after a failed fdatasync the descriptor is not reused, and the bytes are written again", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage, clock: fastClock() });
@@ -266,7 +266,7 @@ Deno.test("After a failed fdatasync the descriptor is not used again, and the by
     return bytes.length;
   };
   storage.onSync = (descriptor) => {
-    assert.ok(!failed.has(descriptor), "synced again after it had failed");
+    assert.ok(!failed.has(descriptor), "synced again after a failure");
     if (failed.size === 3) return;
     failed.add(descriptor);
     throw new Error("Input/output error (os error 5)");
@@ -278,7 +278,7 @@ Deno.test("After a failed fdatasync the descriptor is not used again, and the by
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 4 }));
 });
 
-Deno.test("With writes and syncs failing at random each line is in the journal once", async () => {
+Deno.test("with random write and sync failures, each line is in the journal once", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   using folder = new TestFolder();
@@ -299,7 +299,7 @@ Deno.test("With writes and syncs failing at random each line is in the journal o
     }
   };
   await Promise.all([0, 1, 2].map(appendAll));
-  assert.ok(it.told("recovered").length > 0, `seed ${seed}`);
+  assert.ok(it.noticesOf("recovered").length > 0, `seed ${seed}`);
   const { records, badLineCount } = recordsInFolder(folder);
   assert.equal(badLineCount, 0, `seed ${seed}`);
   for (const number of [0, 1, 2]) {
@@ -308,18 +308,18 @@ Deno.test("With writes and syncs failing at random each line is in the journal o
   }
 });
 
-Deno.test("Rotation closes a segment before it grows too large, and splits no line", async () => {
+Deno.test("rotation closes a segment before it exceeds its size, and splits no line", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, { rotateBytes: 1_000 });
     for (let start = 0; start < 30; start++) {
       await it.journal.append(appendOf(start % 2, { start, end: start + 1 }));
     }
-    // Larger than a segment may be: alone in one.
+    // Larger than a segment may be, so it gets its own.
     await it.journal.append(appendOf(2, { start: 0, end: 10 }));
     await it.journal.append(appendOf(2, { start: 10, end: 11 }));
     assert.deepEqual(
-      it.told("rotated").map(({ path }) => path),
+      it.noticesOf("rotated").map(({ path }) => path),
       folder.names("tracker.events.").map((name) => folder.file(name)),
     );
   }
@@ -340,7 +340,7 @@ Deno.test("Rotation closes a segment before it grows too large, and splits no li
   assert.deepEqual(heldNames(it.journal, 3).sort(), [...records].sort());
 });
 
-Deno.test("Appends that wait together fill a segment to its size and never beyond", async () => {
+Deno.test("waiting appends that are written together fill a segment to its size but not beyond", async () => {
   const lineBytes = lineOf(partition(0), 10).length;
   for (const rotateBytes of [3 * lineBytes, 4 * lineBytes - 1]) {
     using folder = new TestFolder();
@@ -362,17 +362,17 @@ Deno.test("Appends that wait together fill a segment to its size and never beyon
   }
 });
 
-Deno.test("Rotation overwrites no file that has taken its number", async () => {
+Deno.test("rotation does not overwrite a file that already has the next number", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder, { rotateBytes: 600 });
   await it.journal.append(appendOf(0, { start: 0, end: 2 }));
   Deno.writeTextFileSync(folder.file("tracker.events.000001"), "mine\n");
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   assert.equal(Deno.readTextFileSync(folder.file("tracker.events.000001")), "mine\n");
-  assert.deepEqual(it.told("rotated").map(({ number }) => number), [2]);
+  assert.deepEqual(it.noticesOf("rotated").map(({ number }) => number), [2]);
 });
 
-Deno.test("A rotation that fails halfway is finished, and done once", async () => {
+Deno.test("a rotation that fails halfway is finished, and performed once", async () => {
   for (const failing of ["rename", "create", "syncDirectory"] as const) {
     using folder = new TestFolder();
     const storage = new FaultyStorage();
@@ -394,13 +394,13 @@ Deno.test("A rotation that fails halfway is finished, and done once", async () =
       storage.syncDirectory = (directory) => (failSome(), syncDirectory(directory));
     }
     await it.journal.append(appendOf(0, { start: 2, end: 4 }));
-    assert.deepEqual(it.told("rotated").map(({ number }) => number), [1], failing);
-    assert.equal(it.told("recovered").length, 1);
+    assert.deepEqual(it.noticesOf("rotated").map(({ number }) => number), [1], failing);
+    assert.equal(it.noticesOf("recovered").length, 1);
     assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 4 }));
   }
 });
 
-Deno.test("A folder that was removed holds appends back until it is there again; then nothing old is held", async () => {
+Deno.test("a removed folder delays appends until it is back; then no old offset is held", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder, { clock: fastClock() });
   const { id } = it.journal;
@@ -410,12 +410,12 @@ Deno.test("A folder that was removed holds appends back until it is there again;
     it.journal.append(appendOf(0, { start: 3, end: 5 })),
     JournalReopenedError,
   );
-  await until(() => it.told("stalled").length > 0);
-  assert.ok(it.told("stalled")[0]?.error instanceof Deno.errors.NotFound);
+  await until(() => it.noticesOf("stalled").length > 0);
+  assert.ok(it.noticesOf("stalled")[0]?.error instanceof Deno.errors.NotFound);
   assert.throws(() => Deno.statSync(folder.path), Deno.errors.NotFound);
   Deno.mkdirSync(folder.path);
   await appending;
-  const [reopenedNotice] = it.told("reopened");
+  const [reopenedNotice] = it.noticesOf("reopened");
   assert.equal(reopenedNotice?.forgottenOffsetCount, 3);
   assert.equal(reopenedNotice?.newId, true);
   assert.notEqual(it.journal.id, id);
@@ -424,7 +424,7 @@ Deno.test("A folder that was removed holds appends back until it is there again;
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 3, end: 5 }));
 });
 
-Deno.test("A folder that was away and comes back with its files goes on where it was", async () => {
+Deno.test("a folder that disappears and returns with its files is continued", async () => {
   using folder = new TestFolder();
   using elsewhere = new TestFolder();
   await using it = await opened(folder, { clock: fastClock() });
@@ -432,16 +432,16 @@ Deno.test("A folder that was away and comes back with its files goes on where it
   await it.journal.append(appendOf(0, { start: 0, end: 3 }));
   Deno.renameSync(folder.path, elsewhere.file("away"));
   const appending = it.journal.append(appendOf(0, { start: 3, end: 5 })).catch((error) => error);
-  await until(() => it.told("stalled").length > 0);
+  await until(() => it.noticesOf("stalled").length > 0);
   Deno.renameSync(elsewhere.file("away"), folder.path);
   assert.ok(await appending instanceof JournalReopenedError);
   assert.equal(it.journal.id, id);
-  assert.equal(it.told("reopened")[0]?.forgottenOffsetCount, 0);
-  // The lines went into the file while it was away: they are held, and must not be appended again.
+  assert.equal(it.noticesOf("reopened")[0]?.forgottenOffsetCount, 0);
+  // The lines were written while the folder was away: they are held, and must not be appended again.
   assert.deepEqual(heldNames(it.journal, 1), recordsInFolder(folder).records);
 });
 
-Deno.test("A journal file that was moved, replaced or cut is read again before anything is held", async () => {
+Deno.test("a journal file that was moved, replaced, or cut is reread before anything is held", async () => {
   const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
     moved: (folder) => Deno.renameSync(folder.active, folder.file("old")),
     closed: (folder) => Deno.renameSync(folder.active, folder.file("tracker.events.000001")),
@@ -473,7 +473,7 @@ Deno.test("A journal file that was moved, replaced or cut is read again before a
   }
 });
 
-Deno.test("A journal file that is cut, removed, or replaced while its disk is full is read again", async () => {
+Deno.test("a journal file that is cut, removed, or replaced while its disk is full is reread", async () => {
   const changes: Readonly<Record<string, (folder: TestFolder) => void>> = {
     cut: (folder) => Deno.truncateSync(folder.active, 0),
     "cut by a byte": (folder) =>
@@ -482,7 +482,7 @@ Deno.test("A journal file that is cut, removed, or replaced while its disk is fu
     replaced: (folder) => {
       const bytes = Deno.readFileSync(folder.active);
       Deno.removeSync(folder.active);
-      // On some file systems a new file gets the inode that was freed last.
+      // Some file systems give a new file the inode that was freed last.
       Deno.writeTextFileSync(folder.file("other"), "");
       Deno.writeFileSync(folder.active, bytes);
     },
@@ -502,26 +502,26 @@ Deno.test("A journal file that is cut, removed, or replaced while its disk is fu
       JournalReopenedError,
       name,
     );
-    await until(() => it.told("stalled").length > 0);
+    await until(() => it.noticesOf("stalled").length > 0);
     change(folder);
     isFull = false;
     await refused;
     assert.equal(it.journal.stallReason, undefined);
-    assert.equal(it.told("recovered").length, 1);
+    assert.equal(it.noticesOf("recovered").length, 1);
     const { records, badLineCount } = recordsInFolder(folder);
     assert.equal(badLineCount, 0, name);
     assert.deepEqual(heldNames(it.journal, 1), records, name);
   }
 });
 
-Deno.test("When the files are read again all that waits is refused, and the journal goes on as if just opened", async () => {
+Deno.test("when the files are reread, waiting appends are refused, and the journal continues as if just opened", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const options = { storage, clock: fastClock(), rotateBytes: 700 };
   let id: string;
   {
     await using it = await opened(folder, options);
-    // The second segment is the one that is written to.
+    // The second segment is the active one.
     for (let start = 0; start < 3; start++) {
       await it.journal.append(appendOf(0, { start, end: start + 1 }));
     }
@@ -538,14 +538,17 @@ Deno.test("When the files are read again all that waits is refused, and the jour
       assert.ok(reason instanceof JournalReopenedError, `append ${index}: ${reason}`);
     }
     await until(() => storage.openCount === 2); // the lock and the active file
-    const [reopened] = it.told("reopened");
+    const [reopened] = it.noticesOf("reopened");
     assert.match(reopened?.reason ?? "", /another program writes to it/);
     id = it.journal.id;
     assert.equal(reopened?.journalId, id);
-    assert.equal(it.told("reopened").length, 1);
+    assert.equal(it.noticesOf("reopened").length, 1);
     assert.deepEqual(heldNames(it.journal, 3).sort(), [...recordsInFolder(folder).records].sort());
-    assert.ok(it.journal.holds({ ...partition(0), offset: 3 }), "what somebody appended is held");
-    // Segments are closed and sealed on, the lines that were read again included.
+    assert.ok(
+      it.journal.holds({ ...partition(0), offset: 3 }),
+      "lines appended by another process are held",
+    );
+    // Segments continue to be closed and sealed, including the reread lines.
     for (let start = 1; start < 8; start++) {
       await it.journal.append(appendOf(1, { start, end: start + 1 }));
     }
@@ -555,12 +558,12 @@ Deno.test("When the files are read again all that waits is refused, and the jour
   assert.deepEqual(segments.filter(({ ok, state }) => !ok || state !== "plain"), []);
   assert.ok(segments.length > 3);
   await using it = await opened(folder);
-  assert.deepEqual(it.notices, [], "the checkpoint is that of the files");
+  assert.deepEqual(it.notices, [], "the checkpoint matches the files");
   assert.equal(it.journal.id, id);
   assert.deepEqual(heldNames(it.journal, 3).sort(), [...recordsInFolder(folder).records].sort());
 });
 
-Deno.test("The files are read again only when no checkpoint and no segment is worked on any more", async () => {
+Deno.test("the files are reread only after work on checkpoints and segments has ended", async () => {
   for (const work of ["tracker.checkpoint", "tracker.archive"]) {
     using folder = new TestFolder();
     const storage = new FaultyStorage();
@@ -589,7 +592,7 @@ Deno.test("The files are read again only when no checkpoint and no segment is wo
       it.journal.append(appendOf(0, { start: 3, end: 4 })),
       JournalReopenedError,
     );
-    // Reading begins with a look at what is in the folder; an append looks at no folder.
+    // Rereading begins by listing the folder, which an append does not do.
     storage.list = (directory) => (isReading = true, list(directory));
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
     assert.equal(isReading, false, work);
@@ -599,7 +602,7 @@ Deno.test("The files are read again only when no checkpoint and no segment is wo
   }
 });
 
-Deno.test("A closed segment that was gone when the files were read again is not missed at the next start", async () => {
+Deno.test("a closed segment that was gone when the files were reread is not reported at the next start", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, { clock: fastClock(), rotateBytes: 700 });
@@ -620,14 +623,14 @@ Deno.test("A closed segment that was gone when the files were read again is not 
       it.journal.append(appendOf(0, { start: 5, end: 6 })),
       JournalReopenedError,
     );
-    assert.equal(it.told("reopened")[0]?.forgottenOffsetCount, 2);
+    assert.equal(it.noticesOf("reopened")[0]?.forgottenOffsetCount, 2);
   }
   await using it = await opened(folder);
   assert.deepEqual(it.notices, []);
   assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
 });
 
-Deno.test("A folder that was replaced is locked again: a second journal on it is refused", async () => {
+Deno.test("a replaced folder is locked again, so that a second journal on it is refused", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage, clock: fastClock() });
@@ -637,11 +640,11 @@ Deno.test("A folder that was replaced is locked again: a second journal on it is
     it.journal.append(appendOf(0, { start: 3, end: 4 })),
     JournalReopenedError,
   );
-  await until(() => it.told("stalled").length > 0);
+  await until(() => it.noticesOf("stalled").length > 0);
   Deno.mkdirSync(folder.path);
   await refused;
   await assert.rejects(opened(folder), JournalLockedError);
-  // Its new id is on the disk as soon as it can be.
+  // Its new id is written as soon as possible.
   await until(() =>
     folder.names("tracker.checkpoint").includes("tracker.checkpoint") &&
     decodeCheckpoint(Deno.readTextFileSync(folder.checkpoint)).journalId === it.journal.id
@@ -650,7 +653,7 @@ Deno.test("A folder that was replaced is locked again: a second journal on it is
   await until(() => storage.openCount === 2);
 });
 
-Deno.test("A checkpoint that cannot be written is reported once until one can, and the journal goes on", async () => {
+Deno.test("an unwritable checkpoint is reported once until it can be written, and the journal continues", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage });
@@ -665,13 +668,13 @@ Deno.test("A checkpoint that cannot be written is reported once until one can, a
   for (const failures of [1, 2]) {
     storage.rename = () => Promise.reject(diskFull());
     await appendAndCheckpoint(3);
-    assert.equal(it.told("checkpoint failed").length, failures);
+    assert.equal(it.noticesOf("checkpoint failed").length, failures);
     storage.rename = rename;
     await appendAndCheckpoint(1);
   }
 });
 
-Deno.test("A checkpoint is written when a segment was closed, so that a restart need not read it", async () => {
+Deno.test("a checkpoint is written when a segment is closed, so that a restart need not read the segment", async () => {
   using folder = new TestFolder();
   const clock = { ...fastClock(), now: () => 0 };
   await using it = await opened(folder, { clock, rotateBytes: 700 });
@@ -686,7 +689,7 @@ Deno.test("A checkpoint is written when a segment was closed, so that a restart 
   ]);
 });
 
-Deno.test("Journal.close() writes a checkpoint of all there is, also while an older one is being written", async () => {
+Deno.test("Journal.close() writes a complete checkpoint, even while an older one is being written", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   let release = () => {};
@@ -699,7 +702,11 @@ Deno.test("Journal.close() writes a checkpoint of all there is, also while an ol
   };
   await it.journal.append(appendOf(0, { start: 0, end: 1 }));
   const older = it.journal.checkpoint();
-  assert.equal(it.journal.checkpoint(), older, "one at a time: they would write to the same file");
+  assert.equal(
+    it.journal.checkpoint(),
+    older,
+    "one at a time, because they would write to the same file",
+  );
   await it.journal.append(appendOf(0, { start: 1, end: 2 }));
   const closing = it.journal.close();
   await until(() => storage.rename === rename);
@@ -709,7 +716,7 @@ Deno.test("Journal.close() writes a checkpoint of all there is, also while an ol
   assert.equal(position, Deno.statSync(folder.active).size);
 });
 
-Deno.test("A checkpoint is written every 5 seconds at most, and every 32 MB", async () => {
+Deno.test("a checkpoint is written at most every 5 seconds, and every 32 MB", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   let nowMs = 0;
@@ -732,10 +739,10 @@ Deno.test("A checkpoint is written every 5 seconds at most, and every 32 MB", as
   await until(() => checkpointCount === 5);
   await it.journal.append(appendOf(1, { start: 2, end: 3 }));
   await it.journal.close();
-  assert.equal(checkpointCount, 6, "one more when it is closed");
+  assert.equal(checkpointCount, 6, "one more on close");
 });
 
-Deno.test("Journal.close() writes what waits, and then nothing is taken", async () => {
+Deno.test("Journal.close() writes waiting appends, and then accepts none", async () => {
   using folder = new TestFolder();
   const it = await opened(folder);
   const appends = [0, 1, 2].map((number) =>
@@ -749,7 +756,7 @@ Deno.test("Journal.close() writes what waits, and then nothing is taken", async 
   );
 });
 
-Deno.test("Journal.close() gives up after its time what cannot be written, and frees the folder", async () => {
+Deno.test("Journal.close() gives up on unwritable appends after its timeout, and releases the folder", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const it = await opened(folder, { storage });
@@ -761,17 +768,17 @@ Deno.test("Journal.close() gives up after its time what cannot be written, and f
     assert.rejects(it.journal.append(appendOf(0, { start: 3, end: 5 })), JournalClosedError),
     assert.rejects(it.journal.append(appendOf(1, { start: 0, end: 5 })), JournalClosedError),
   ];
-  // On a disk that takes nothing a checkpoint is not even tried.
+  // On an unwritable disk a checkpoint is not even attempted.
   storage.rename = () => Promise.reject(diskFull());
   await it.journal.close({ timeoutMs: 50 });
   await Promise.all(refused);
-  assert.deepEqual(it.told("checkpoint failed"), []);
+  assert.deepEqual(it.noticesOf("checkpoint failed"), []);
   await using again = await opened(folder);
   assert.deepEqual(again.notices, []);
   assert.deepEqual(heldNames(again.journal, 2), namesOf(0, { start: 0, end: 3 }));
 });
 
-Deno.test("Journal.close() gives up after its time a segment that is still being read, for the next start", async () => {
+Deno.test("Journal.close() leaves a segment that is still being read after its timeout to the next start", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, { rotateBytes: 700 });
@@ -792,15 +799,15 @@ Deno.test("Journal.close() gives up after its time a segment that is still being
   };
   const it = await opened(folder, { storage });
   await it.journal.close({ timeoutMs: 50 });
-  assert.deepEqual(it.told("sealed"), []);
-  assert.deepEqual(it.told("upkeep failed"), []);
+  assert.deepEqual(it.noticesOf("sealed"), []);
+  assert.deepEqual(it.noticesOf("upkeep failed"), []);
   assert.equal(storage.openCount, 0);
   await using again = await opened(folder);
   await again.journal.close();
-  assert.equal(again.told("sealed").length, folder.names("tracker.events.").length);
+  assert.equal(again.noticesOf("sealed").length, folder.names("tracker.events.").length);
 });
 
-Deno.test("Journal.abandon() refuses what waits at once", async () => {
+Deno.test("Journal.abandon() refuses waiting appends at once", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   await using it = await opened(folder, { storage });
@@ -811,17 +818,17 @@ Deno.test("Journal.abandon() refuses what waits at once", async () => {
     it.journal.append(appendOf(0, { start: 0, end: 5 })),
     JournalClosedError,
   );
-  await until(() => it.told("stalled").length > 0);
+  await until(() => it.noticesOf("stalled").length > 0);
   it.journal.abandon();
   await refused;
   await assert.rejects(
     it.journal.append(appendOf(0, { start: 5, end: 6 })),
     JournalClosedError,
-    "and what comes later",
+    "later appends too",
   );
 });
 
-Deno.test("All files that hold customers' data have mode 0600", async () => {
+Deno.test("all files that contain customer data have mode 0600", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder, { rotateBytes: 500 });
   for (let start = 0; start < 6; start++) {
@@ -834,7 +841,7 @@ Deno.test("All files that hold customers' data have mode 0600", async () => {
   }
 });
 
-Deno.test("A second journal on the same folder is refused, and names the process that has it", async () => {
+Deno.test("a second journal on the same folder is refused, and names the process that holds it", async () => {
   using folder = new TestFolder();
   {
     await using _first = await opened(folder);
@@ -848,7 +855,7 @@ Deno.test("A second journal on the same folder is refused, and names the process
   await using _second = await opened(folder);
 });
 
-Deno.test("A folder that cannot be written is refused with what to do, and what it was", async () => {
+Deno.test("an unwritable folder is refused with the reason and what to do", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.file("a file"), "");
   await assert.rejects(
@@ -863,7 +870,7 @@ Deno.test("A folder that cannot be written is refused with what to do, and what 
   );
 });
 
-Deno.test("openJournal() refuses sizes and ages that are none, and touches nothing", async () => {
+Deno.test("openJournal() refuses invalid sizes and ages, and creates no file", async () => {
   using folder = new TestFolder();
   for (const rotateBytes of [0, -1, 0.5, NaN, Infinity]) {
     await assert.rejects(opened(folder, { rotateBytes }), RangeError, `${rotateBytes} bytes`);
@@ -874,7 +881,7 @@ Deno.test("openJournal() refuses sizes and ages that are none, and touches nothi
   assert.deepEqual(folder.names(""), []);
 });
 
-Deno.test("A journal that cannot be opened leaves its folder free, and no file and no signal listener behind", async () => {
+Deno.test("a journal that cannot be opened releases its folder, and leaves no file or signal listener behind", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const listeners = countSignalListeners();
@@ -898,7 +905,7 @@ Deno.test("A journal that cannot be opened leaves its folder free, and no file a
   }
 });
 
-/** Counts the listeners that are there, in the real functions' place. */
+/** Counts signal listeners by replacing the real functions. */
 function countSignalListeners() {
   const { addSignalListener, removeSignalListener } = Deno;
   const counter = {
@@ -918,8 +925,8 @@ function countSignalListeners() {
   return counter;
 }
 
-Deno.test("A folder that does not exist is made", async () => {
+Deno.test("a missing folder is created", async () => {
   using folder = new TestFolder();
   await using it = await opened({ path: folder.file("a/b") });
-  assert.equal(it.told("created").length, 1);
+  assert.equal(it.noticesOf("created").length, 1);
 });

@@ -10,7 +10,7 @@ import { lineOf, newSeed, partition, seededRandom, TOPIC_ID } from "./fixture.ts
 
 const ENCODER = new TextEncoder();
 
-/** A line as our tracker writes it, with other text where it has partition and offset. */
+/** Returns a line as our tracker writes it, with the given text as partition and offset. */
 function lineWith(partition: string, offset: string): Uint8Array {
   const line = lineOf({ topic: "orders", topicId: TOPIC_ID, partition: 7 }, 9).trimEnd();
   return ENCODER.encode(
@@ -19,7 +19,7 @@ function lineWith(partition: string, offset: string): Uint8Array {
   );
 }
 
-/** A file in memory that gives at most `chunkBytes` at a time. */
+/** A file in memory that returns at most `chunkBytes` at a time. */
 function fileOf(bytes: Uint8Array, chunkBytes = bytes.length): ReadableFile {
   let position = 0;
   return {
@@ -36,7 +36,7 @@ function fileOf(bytes: Uint8Array, chunkBytes = bytes.length): ReadableFile {
 }
 
 for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) {
-  Deno.test(`${name}() takes a line for a record's only with a partition and an offset that can be held`, () => {
+  Deno.test(`${name}() treats a line as a record only if its partition and offset are valid`, () => {
     const highest = String(Number.MAX_SAFE_INTEGER - 1);
     for (const offset of ["0", "41", highest]) {
       assert.deepEqual(classifyLine(lineWith("7", offset)), {
@@ -59,7 +59,7 @@ for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) 
     }
   });
 
-  Deno.test(`${name}() knows a line of NULs, or with one in it, for torn, and any other for foreign`, () => {
+  Deno.test(`${name}() treats a line with NUL bytes as torn, and any other invalid line as foreign`, () => {
     const lines: Readonly<Record<string, ScannedLine["kind"]>> = {
       "": "foreign",
       "hello": "foreign",
@@ -76,18 +76,18 @@ for (const [name, classifyLine] of Object.entries({ classify, quickClassify })) 
     assert.equal(classifyLine(new Uint8Array([0xff, 0xfe])).kind, "foreign");
   });
 
-  Deno.test(`${name}() takes a line for foreign that begins with a byte order mark`, () => {
+  Deno.test(`${name}() treats a line that begins with a byte order mark as foreign`, () => {
     const line = ENCODER.encode("\ufeff" + lineOf(partition(0), 5).trimEnd());
     assert.deepEqual(classifyLine(line), { kind: "foreign" });
   });
 
-  Deno.test(`${name}() takes a line for foreign that has a record's line somewhere inside`, () => {
+  Deno.test(`${name}() treats a line that contains a record's line as foreign`, () => {
     const line = ENCODER.encode("x" + lineOf(partition(0), 5).trimEnd());
     assert.deepEqual(classifyLine(line), { kind: "foreign" });
   });
 }
 
-Deno.test("quickClassify() leaves a line to classify() where its end is not the journal's own", () => {
+Deno.test("quickClassify() leaves a line with an unusual end to classify()", () => {
   const line = lineOf(partition(0), 5).trimEnd();
   const inside = line.replace(
     '"deserialized":false',
@@ -102,7 +102,7 @@ Deno.test("quickClassify() leaves a line to classify() where its end is not the 
   }
 });
 
-Deno.test("scanLines() visits each line with its place, whatever the reads return", async () => {
+Deno.test("scanLines() visits each line with its position, however the reads split the file", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   const texts = ["", "a", lineOf(partition(0), 3).trimEnd(), "\0", "é", "torn"];
@@ -135,14 +135,14 @@ Deno.test("scanLines() visits each line with its place, whatever the reads retur
   }
 });
 
-Deno.test("classify() takes a line for foreign that is not UTF-8", () => {
+Deno.test("classify() treats a line that is not UTF-8 as foreign", () => {
   const line = ENCODER.encode(lineOf(partition(0), 5, "value").trimEnd());
   assert.equal(classify(line).kind, "record");
   const at = new TextDecoder().decode(line).indexOf("value 5");
   assert.equal(classify(line.with(at, 0xff)).kind, "foreign");
 });
 
-Deno.test("scanLines() passes over a line too long to keep, and says of it only whether a crash left it", async () => {
+Deno.test("scanLines() skips a line too long to keep, and reports only whether it is torn", async () => {
   const lineBytesMax = 100;
   const short = lineOf(partition(0), 3);
   for (const nulAt of [undefined, 5, 5_000_000]) {
@@ -165,7 +165,7 @@ Deno.test("scanLines() passes over a line too long to keep, and says of it only 
       const expected = isWhole
         ? [
           { kind: nulAt === undefined ? "foreign" : "torn", start: 2, end: end + 1 },
-          // A line that fits the buffer is looked at, though it is longer than would be kept.
+          // A line that fits the buffer is classified, although it is longer than what would be kept.
           { kind: "record", start: end + 1, end: bytes.length },
         ]
         : [{ kind: "torn", start: 2, end }];

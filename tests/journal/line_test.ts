@@ -28,7 +28,7 @@ function encode(fields: Partial<KafkaRecord>, verdict: Verdict = TEXT): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(writer.lines);
 }
 
-Deno.test("EventWriter writes the contract's fields in the contract's order on one line", () => {
+Deno.test("EventWriter writes the contract's fields in order on one line", () => {
   assert.equal(
     encode({}, { ...TEXT, deserialized: true }),
     '{"timestamp":"2026-11-23T07:00:00.005Z","event_type":"message.received","kafka_topic":"orders",' +
@@ -38,7 +38,7 @@ Deno.test("EventWriter writes the contract's fields in the contract's order on o
   );
 });
 
-Deno.test("a record comes back from its line byte for byte, whatever its bytes", () => {
+Deno.test("a record is restored from its line byte for byte, whatever its bytes", () => {
   const values = [
     null,
     "",
@@ -71,7 +71,7 @@ Deno.test("a record comes back from its line byte for byte, whatever its bytes",
   }
 });
 
-Deno.test("the leader epoch of a record is written after its topic id, and read back", () => {
+Deno.test("a record's leader epoch is written after its topic id, and read back", () => {
   for (const leaderEpoch of [0, 7, 2_147_483_647]) {
     const line = encode({ leaderEpoch });
     assert.ok(line.endsWith(`,"kafka_topic_id":"aa","kafka_leader_epoch":${leaderEpoch}}\n`), line);
@@ -89,7 +89,7 @@ Deno.test("the leader epoch of a record is written after its topic id, and read 
   assert.doesNotMatch(encode({}), /kafka_leader_epoch/);
 });
 
-Deno.test("EventWriter escapes every byte that JSON does not take, as JSON.stringify does", () => {
+Deno.test("EventWriter escapes the same bytes as JSON.stringify", () => {
   const text = Array.from({ length: 300 }, (_, codePoint) => String.fromCodePoint(codePoint)).join(
     "",
   );
@@ -100,7 +100,7 @@ Deno.test("EventWriter escapes every byte that JSON does not take, as JSON.strin
   );
 });
 
-Deno.test("EventWriter puts JSON with line breaks on one line, and leaves its text alone", () => {
+Deno.test("EventWriter puts JSON with line breaks on one line, and otherwise keeps its text", () => {
   const value = ENCODER.encode('{\r\n  "a":\n12345678901234567890,\n"b":"x\\ny"}\n');
   const line = encode({ value }, { ...TEXT, deserialized: true });
   assert.equal(line.split("\n").length, 2);
@@ -111,7 +111,7 @@ Deno.test("EventWriter puts JSON with line breaks on one line, and leaves its te
   assert.deepEqual(decodeEvent(line).value, value);
 });
 
-Deno.test("EventWriter keeps the lines apart", () => {
+Deno.test("EventWriter keeps lines separate", () => {
   const writer = new EventWriter();
   for (let offset = 0; offset < 50; offset++) {
     writer.write(record({ offset, value: new Uint8Array(offset * 10) }), TEXT, {
@@ -137,7 +137,7 @@ Deno.test("decodeEvent() reads a line of the founding project's tracker, which h
   });
 });
 
-Deno.test("decodeEvent() says what is wrong with a line that is none", () => {
+Deno.test("decodeEvent() reports what is wrong with an invalid line", () => {
   for (
     const line of [
       "",
@@ -152,7 +152,7 @@ Deno.test("decodeEvent() says what is wrong with a line that is none", () => {
   }
 });
 
-Deno.test("decodeEvent() refuses partitions and offsets that are no whole numbers from 0 to 2^53 - 1", () => {
+Deno.test("decodeEvent() refuses partitions and offsets that are not integers from 0 to 2^53 - 1", () => {
   const lineWith = (field: string, number: string) =>
     encode({}).trimEnd().replace(new RegExp(`"kafka_${field}":\\d+`), `"kafka_${field}":${number}`);
   for (const field of ["partition", "offset"]) {

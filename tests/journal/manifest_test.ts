@@ -1,4 +1,4 @@
-/** Manifests: what they say, that they are there whatever happened, and what checking them finds. */
+/** Tests manifests: their contents, that they exist whatever happened, and what checkManifests() reports. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -25,7 +25,7 @@ import {
 
 const ROTATE = { rotateBytes: 700 };
 
-/** A folder with a closed journal of `count` records of partitions 0 and 1, in segments of 2 or 3. */
+/** Creates a folder with a closed journal of `count` records of partitions 0 and 1, in segments of 2 or 3. */
 async function segmentsOf(count: number): Promise<TestFolder> {
   const folder = new TestFolder();
   await using it = await opened(folder, ROTATE);
@@ -48,13 +48,12 @@ function sha256Of(path: string): string {
   return createHash("sha256").update(Deno.readFileSync(path)).digest("hex");
 }
 
-/** The segments that are not ok, with the reason. */
-async function troubles(folder: TestFolder): Promise<readonly (readonly [string, string])[]> {
+async function problemsIn(folder: TestFolder): Promise<readonly (readonly [string, string])[]> {
   const { segments } = await checkManifests(folder.path);
   return segments.filter(({ ok }) => !ok).map(({ name, reason }) => [name, reason ?? ""] as const);
 }
 
-Deno.test("Each closed segment has a manifest that says what is in it, and names the one before", async () => {
+Deno.test("each closed segment has a manifest that describes it and names the previous one", async () => {
   using folder = await segmentsOf(12);
   const closed = folder.names("tracker.events.");
   assert.ok(closed.length >= 4);
@@ -96,7 +95,7 @@ Deno.test("Each closed segment has a manifest that says what is in it, and names
   assert.equal(head?.sha256, sha256Of(folder.file(nameOf("manifest", closed.length))));
 });
 
-Deno.test("A manifest is the same whether written along, hashed after a restart, or scanned", async () => {
+Deno.test("a manifest is the same whether built during appends, hashed after a restart, or scanned", async () => {
   const bodies: ManifestBody[] = [];
   for (const way of ["along", "restarted", "scanned"] as const) {
     using folder = new TestFolder();
@@ -112,11 +111,11 @@ Deno.test("A manifest is the same whether written along, hashed after a restart,
     await it.journal.append(appendOf(1, { start: 0, end: 1 }));
     await it.journal.append(appendOf(1, { start: 1, end: 3 }));
     await it.journal.close();
-    assert.equal(it.told("sealed")[0]?.lineCount, 2, way);
-    assert.deepEqual(await troubles(folder), []);
+    assert.equal(it.noticesOf("sealed")[0]?.lineCount, 2, way);
+    assert.deepEqual(await problemsIn(folder), []);
     const { segment, partitions } = manifestOf(folder, 1);
     bodies.push({ segment, partitions } as ManifestBody);
-    // Without the checkpoint there is nothing but the lines to go by.
+    // Without the checkpoint, only the lines show what is held.
     const held = way === "scanned" ? [[4, 6]] : [[3, 9]];
     assert.deepEqual(partitions[0]?.held, held);
   }
@@ -124,7 +123,7 @@ Deno.test("A manifest is the same whether written along, hashed after a restart,
   assert.deepEqual(bodies[0]?.segment, bodies[2]?.segment);
 });
 
-Deno.test("A crash between rename and manifest is made good at the next start", async () => {
+Deno.test("a manifest lost in a crash after the rename is written at the next start", async () => {
   using whole = await segmentsOf(12);
   for (const lost of [[5], [4, 5], [1, 2, 3, 4, 5]]) {
     using folder = new TestFolder();
@@ -136,10 +135,10 @@ Deno.test("A crash between rename and manifest is made good at the next start", 
     {
       await using it = await opened(folder);
       await it.journal.close();
-      assert.equal(it.told("sealed").length, lost.filter((number) => number <= count).length);
+      assert.equal(it.noticesOf("sealed").length, lost.filter((number) => number <= count).length);
     }
     assert.equal(folder.names("tracker.manifest.").length, count);
-    assert.deepEqual(await troubles(folder), []);
+    assert.deepEqual(await problemsIn(folder), []);
     for (let number = 1; number <= count; number++) {
       const { segment, partitions } = manifestOf(whole, number);
       const made = manifestOf(folder, number);
@@ -151,7 +150,7 @@ Deno.test("A crash between rename and manifest is made good at the next start", 
   }
 });
 
-Deno.test("A manifest counts its own segment's lines only, whatever the last checkpoint knew", async () => {
+Deno.test("a manifest counts only its own segment's lines, whatever the last checkpoint covers", async () => {
   const kinds = ["of an earlier segment", "without counts", "missing"] as const;
   for (const checkpoint of kinds) {
     using folder = new TestFolder();
@@ -192,11 +191,11 @@ Deno.test("A manifest counts its own segment's lines only, whatever the last che
       const records = partitions.reduce((sum, share) => sum + share.records, 0);
       assert.equal(records, lineCount, `segment ${number}, checkpoint ${checkpoint}`);
     }
-    assert.deepEqual(await troubles(folder), []);
+    assert.deepEqual(await problemsIn(folder), []);
   }
 });
 
-Deno.test("A journal of an earlier version, or of the founding project's tracker, gets its manifests", async () => {
+Deno.test("a journal of an earlier version, or of the founding project's tracker, gets its manifests", async () => {
   using folder = new TestFolder();
   const old = { topic: "orders", topicId: "", partition: 0 };
   Deno.writeTextFileSync(
@@ -217,10 +216,10 @@ Deno.test("A journal of an earlier version, or of the founding project's tracker
     last_offset: 1,
     held: [[0, 2]],
   }]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
-Deno.test("checkManifests() names the segment of which one byte was changed, or cut, or added", async () => {
+Deno.test("checkManifests() names the segment with a changed, missing, or additional byte", async () => {
   using whole = await segmentsOf(12);
   using folder = new TestFolder();
   const name = nameOf("events", 2);
@@ -229,7 +228,7 @@ Deno.test("checkManifests() names the segment of which one byte was changed, or 
     folder.copyFrom(whole);
     const bytes = Deno.readFileSync(folder.file(name));
     Deno.writeFileSync(folder.file(name), bytes.with(at, (bytes[at] ?? 0) ^ 1));
-    const [[found, reason] = [""], ...others] = await troubles(folder);
+    const [[found, reason] = [""], ...others] = await problemsIn(folder);
     assert.equal(found, name);
     assert.match(reason ?? "", /^the segment was changed: its SHA-256 is [0-9a-f]{64}, expected/);
     assert.deepEqual(others, []);
@@ -237,29 +236,29 @@ Deno.test("checkManifests() names the segment of which one byte was changed, or 
   folder.copyFrom(whole);
   Deno.truncateSync(folder.file(name), size - 1);
   assert.match(
-    (await troubles(folder))[0]?.[1] ?? "",
+    (await problemsIn(folder))[0]?.[1] ?? "",
     new RegExp(`has ${size - 1} bytes, expected`),
   );
   folder.copyFrom(whole);
   Deno.writeTextFileSync(folder.file(name), "\n", { append: true });
   assert.match(
-    (await troubles(folder))[0]?.[1] ?? "",
+    (await problemsIn(folder))[0]?.[1] ?? "",
     new RegExp(`has ${size + 1} bytes, expected`),
   );
 });
 
-Deno.test("checkManifests() names a segment that is gone, and a manifest that is gone, torn or another's", async () => {
+Deno.test("checkManifests() names a missing segment, and a manifest that is missing, torn, or from another segment", async () => {
   using whole = await segmentsOf(14);
   using folder = new TestFolder();
   const manifest = folder.file(nameOf("manifest", 2));
 
   folder.copyFrom(whole);
   Deno.removeSync(folder.file(nameOf("events", 2)));
-  assert.deepEqual(await troubles(folder), [[nameOf("events", 2), "the segment is missing"]]);
+  assert.deepEqual(await problemsIn(folder), [[nameOf("events", 2), "the segment is missing"]]);
 
   folder.copyFrom(whole);
   Deno.removeSync(manifest);
-  assert.deepEqual(await troubles(folder), [
+  assert.deepEqual(await problemsIn(folder), [
     [nameOf("events", 2), "its manifest is missing"],
     [
       nameOf("events", 3),
@@ -269,7 +268,7 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
 
   folder.copyFrom(whole);
   Deno.truncateSync(manifest, 200);
-  assert.deepEqual((await troubles(folder))[0], [
+  assert.deepEqual((await problemsIn(folder))[0], [
     nameOf("events", 2),
     "its manifest is damaged: it is not a whole manifest",
   ]);
@@ -277,17 +276,17 @@ Deno.test("checkManifests() names a segment that is gone, and a manifest that is
   folder.copyFrom(whole);
   const bytes = Deno.readFileSync(manifest);
   Deno.writeFileSync(manifest, bytes.with(150, 0xff));
-  assert.deepEqual((await troubles(folder))[0], [
+  assert.deepEqual((await problemsIn(folder))[0], [
     nameOf("events", 2),
     "its manifest is damaged: it is not valid UTF-8",
   ]);
 
   folder.copyFrom(whole);
   Deno.copyFileSync(folder.file(nameOf("manifest", 3)), manifest);
-  assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest describes .*000003/);
+  assert.match((await problemsIn(folder))[0]?.[1] ?? "", /its manifest describes .*000003/);
 });
 
-Deno.test("checkManifests() finds a manifest that was made anew to fit a changed segment", async () => {
+Deno.test("checkManifests() detects a manifest that was rewritten to fit a changed segment", async () => {
   using folder = await segmentsOf(12);
   const events = folder.file(nameOf("events", 2));
   const bytes = Deno.readFileSync(events);
@@ -300,14 +299,14 @@ Deno.test("checkManifests() finds a manifest that was made anew to fit a changed
   });
   const sha256 = createHash("sha256").update(body).digest("hex");
   Deno.writeTextFileSync(path, `{"version":1,"sha256":"${sha256}","body":${body}}\n`);
-  assert.deepEqual(await troubles(folder), [[
+  assert.deepEqual(await problemsIn(folder), [[
     nameOf("events", 3),
     "the chain of manifests is broken: " +
     "the manifest of tracker.events.000002 was changed after this one was written",
   ]]);
 });
 
-Deno.test("checkManifests() finds a chain that has a number twice, or no beginning", async () => {
+Deno.test("checkManifests() detects a chain with a repeated number, or without a beginning", async () => {
   using whole = await segmentsOf(12);
   const last = whole.names("tracker.manifest.").length;
   const previous = { segment: "tracker.events.000009", sha256: "0".repeat(64) };
@@ -322,13 +321,13 @@ Deno.test("checkManifests() finds a chain that has a number twice, or no beginni
     const body = { ...manifestOf(folder, number), ...lie };
     const path = folder.file(nameOf("manifest", number));
     Deno.writeTextFileSync(path, encodeSealed(body, { version: 1 }));
-    const [found, text] = (await troubles(folder))[0] ?? [];
+    const [found, text] = (await problemsIn(folder))[0] ?? [];
     assert.equal(found, nameOf("events", number));
     assert.match(text ?? "", reason);
   }
 });
 
-Deno.test("checkManifests() looks again where a segment is removed while it reads", async () => {
+Deno.test("checkManifests() retries if a segment is removed while it reads", async () => {
   using folder = await segmentsOf(12);
   const path = folder.file(nameOf("manifest", 1));
   const storage: Storage = {
@@ -346,7 +345,7 @@ Deno.test("checkManifests() looks again where a segment is removed while it read
   assert.equal(segments[0]?.state, "removed");
 });
 
-Deno.test("checkManifests() looks again where a segment is compressed while it reads", async () => {
+Deno.test("checkManifests() retries if a segment is compressed while it reads", async () => {
   using folder = await segmentsOf(12);
   const path = folder.file(nameOf("events", 1));
   const storage: Storage = {
@@ -364,7 +363,7 @@ Deno.test("checkManifests() looks again where a segment is compressed while it r
   assert.equal(segments[0]?.state, "compressed");
 });
 
-Deno.test("checkManifests() throws what the disk throws, and ends when it is told to", async () => {
+Deno.test("checkManifests() propagates disk errors, and ends when aborted", async () => {
   using folder = await segmentsOf(12);
   for (const kind of ["manifest", "events"] as const) {
     const path = folder.file(nameOf(kind, 2));
@@ -401,7 +400,7 @@ Deno.test("checkManifests() throws what the disk throws, and ends when it is tol
   assert.equal(storage.openCount, 0);
 });
 
-Deno.test("checkManifests() finds a manifest that says other offsets or lines than its segment has", async () => {
+Deno.test("checkManifests() detects a manifest whose offsets or line count differ from its segment's", async () => {
   using folder = await segmentsOf(5);
   const last = folder.names("tracker.manifest.").length;
   const original = manifestOf(folder, last);
@@ -425,11 +424,11 @@ Deno.test("checkManifests() finds a manifest that says other offsets or lines th
       folder.file(nameOf("manifest", last)),
       `{"version":1,"sha256":"${sha256}","body":${body}}\n`,
     );
-    assert.match((await troubles(folder))[0]?.[1] ?? "", /its manifest is wrong/);
+    assert.match((await problemsIn(folder))[0]?.[1] ?? "", /its manifest is wrong/);
   }
 });
 
-Deno.test("A line that was damaged before its segment was closed is no trouble of the manifest", async () => {
+Deno.test("a line that was damaged before its segment was closed is not reported as a manifest problem", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, ROTATE);
@@ -442,10 +441,10 @@ Deno.test("A line that was damaged before its segment was closed is no trouble o
   await it.journal.append(appendOf(0, { start: 2, end: 4 }));
   await it.journal.close();
   assert.equal(manifestOf(folder, 1).partitions[0]?.records, 1);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
-Deno.test("A manifest counts lines that are no records' as none, also where they were appended as such", async () => {
+Deno.test("a manifest does not count lines that are not records, even if they were appended as records", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, ROTATE);
@@ -456,10 +455,10 @@ Deno.test("A manifest counts lines that are no records' as none, also where they
   }
   const { segment, partitions } = manifestOf(folder, 1);
   assert.deepEqual([segment.lines, partitions[0]?.records, partitions[0]?.held], [2, 1, [[0, 1]]]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
-Deno.test("A manifest says what is held without a line, and that is no trouble of it", async () => {
+Deno.test("a manifest lists offsets held without a line, which is not a problem", async () => {
   using folder = new TestFolder();
   {
     await using it = await opened(folder, ROTATE);
@@ -470,10 +469,10 @@ Deno.test("A manifest says what is held without a line, and that is no trouble o
   }
   const shares = manifestOf(folder, 1).partitions.map(({ records, held }) => ({ records, held }));
   assert.deepEqual(shares, [{ records: 2, held: [[0, 2]] }, { records: 0, held: [[3, 9]] }]);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });
 
-Deno.test("A segment that has no manifest yet is told apart from one whose manifest was taken away", async () => {
+Deno.test("a segment without a manifest yet is distinguished from one whose manifest was removed", async () => {
   using folder = await segmentsOf(12);
   const last = folder.names("tracker.manifest.").length;
   Deno.removeSync(folder.file(nameOf("manifest", last)));
@@ -486,7 +485,7 @@ Deno.test("A segment that has no manifest yet is told apart from one whose manif
   });
 });
 
-Deno.test("Without a checkpoint, manifests stand for the closed segments that fit them", async () => {
+Deno.test("without a checkpoint, manifests replace reading the closed segments that match them", async () => {
   using folder = await segmentsOf(14);
   const expected = heldSorted(folder);
   const manifestCount = folder.names("tracker.manifest.").length;
@@ -495,26 +494,26 @@ Deno.test("Without a checkpoint, manifests stand for the closed segments that fi
   {
     await using it = await opened(folder);
     assert.deepEqual(heldNames(it.journal, 2).sort(), expected);
-    const [rebuilt] = it.told("rebuilt");
+    const [rebuilt] = it.noticesOf("rebuilt");
     assert.equal(rebuilt?.manifestCount, manifestCount);
     assert.ok((rebuilt?.lineCount ?? 99) <= 3, "only the active segment is read");
   }
   Deno.removeSync(folder.checkpoint);
-  // Of the same size, and another: partition 0 has even offsets only.
+  // The same size but other records: partition 0 has only even offsets.
   const other = lineOf(partition(0), 1) + lineOf(partition(0), 3);
   assert.equal(other.length, Deno.statSync(name).size);
   Deno.writeTextFileSync(name, other);
   await using it = await opened(folder);
-  assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1);
+  assert.equal(it.noticesOf("rebuilt")[0]?.manifestCount, manifestCount - 1);
   assert.ok(
     it.journal.holds({ ...partition(0), offset: 3 }),
-    "a segment that does not fit is read",
+    "a segment that does not match is read",
   );
   assert.ok(!it.journal.holds({ ...partition(0), offset: 0 }));
 });
 
-Deno.test("Without a checkpoint, a segment is read whose size, first line, or end is not what its manifest says", async () => {
-  // Three lines a segment, so large that the first is not part of what stands for the end.
+Deno.test("without a checkpoint, a segment is read if its size, first line, or end differs from its manifest", async () => {
+  // Three lines per segment, so large that the first is outside the part that identifies the end.
   using whole = new TestFolder();
   {
     await using it = await opened(whole, { rotateBytes: 10_000 });
@@ -527,8 +526,8 @@ Deno.test("Without a checkpoint, a segment is read whose size, first line, or en
   const changes: Readonly<Record<string, (lines: readonly string[]) => readonly string[]>> = {
     "another first line": ([first = "", ...lines]) => [movedBy10(first), ...lines],
     "another last line": (lines) => [...lines.slice(0, -2), movedBy10(lines.at(-2) ?? ""), ""],
-    "a line more": (lines) => [...lines.slice(0, -1), ...lines],
-    "a line less": (lines) => lines.slice(1),
+    "an additional line": (lines) => [...lines.slice(0, -1), ...lines],
+    "a line removed": (lines) => lines.slice(1),
   };
   using folder = new TestFolder();
   for (const [name, change] of Object.entries(changes)) {
@@ -538,13 +537,13 @@ Deno.test("Without a checkpoint, a segment is read whose size, first line, or en
     const text = Deno.readTextFileSync(path);
     Deno.writeTextFileSync(path, change(text.split("\n")).join("\n"));
     await using it = await opened(folder);
-    assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1, name);
+    assert.equal(it.noticesOf("rebuilt")[0]?.manifestCount, manifestCount - 1, name);
     const held = new Set(recordsInFolder(folder).records);
     assert.deepEqual(new Set(heldNames(it.journal, 1)), held, name);
   }
 });
 
-Deno.test("Without a checkpoint, a segment is read whose manifest is damaged, and a disk error is thrown", async () => {
+Deno.test("without a checkpoint, a segment with a damaged manifest is read, and a disk error is thrown", async () => {
   using folder = await segmentsOf(14);
   const expected = heldSorted(folder);
   const manifestCount = folder.names("tracker.manifest.").length;
@@ -564,7 +563,7 @@ Deno.test("Without a checkpoint, a segment is read whose manifest is damaged, an
     {
       await using it = await opened(folder, { storage });
       assert.deepEqual(heldNames(it.journal, 2).sort(), expected);
-      assert.equal(it.told("rebuilt")[0]?.manifestCount, manifestCount - 1);
+      assert.equal(it.noticesOf("rebuilt")[0]?.manifestCount, manifestCount - 1);
     }
     assert.equal(storage.openCount, 0);
   }
@@ -574,7 +573,7 @@ function heldSorted(folder: TestFolder): string[] {
   return [...recordsInFolder(folder).records].sort();
 }
 
-Deno.test("A disk that takes no manifest does not hold the journal up; it is said once and made later", async () => {
+Deno.test("an unwritable manifest does not delay the journal; it is reported once and written later", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const { open } = storage;
@@ -588,14 +587,14 @@ Deno.test("A disk that takes no manifest does not hold the journal up; it is sai
     await it.journal.append(appendOf(0, { start, end: start + 1 }));
   }
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 9 }));
-  await until(() => it.told("upkeep failed").length > 0);
-  assert.deepEqual(it.told("sealed"), []);
+  await until(() => it.noticesOf("upkeep failed").length > 0);
+  assert.deepEqual(it.noticesOf("sealed"), []);
   isFull = false;
   for (let start = 9; start < 15; start++) {
     await it.journal.append(appendOf(0, { start, end: start + 1 }));
   }
   await it.journal.close();
-  assert.equal(it.told("upkeep failed").length, 1);
+  assert.equal(it.noticesOf("upkeep failed").length, 1);
   assert.equal(folder.names("tracker.manifest.").length, folder.names("tracker.events.").length);
-  assert.deepEqual(await troubles(folder), []);
+  assert.deepEqual(await problemsIn(folder), []);
 });

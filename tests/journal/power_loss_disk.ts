@@ -1,11 +1,11 @@
 /**
- * A disk in memory that forgets what was not synced, as a real one may when the power fails:
+ * A disk in memory that loses what was not synced, as a real one may when the power fails:
  *
- * - blocks written since a file's last fdatasync reach the disk or not, each on its own; those that
- *   did not read as zeros, or as what was there before;
- * - creations, renames, and removals since the directory's last sync happened or not, each on its
- *   own: the order in which they were made does not matter. A directory is an entry of the one above;
- * - a failed fdatasync forgets that its blocks are dirty: the next one says yes, and they are lost.
+ * - each block written since a file's last fdatasync is stored or not, independently; those that are
+ *   not read as zeros, or as what was there before;
+ * - each creation, rename, and removal since the directory's last sync happened or not, independently,
+ *   in no particular order. A directory is an entry of its parent;
+ * - a failed fdatasync forgets that its blocks are dirty: the next one succeeds, and they are lost.
  */
 
 import { basename, dirname } from "node:path";
@@ -37,7 +37,7 @@ class Inode {
     this.live = resized(this.live, length);
   }
 
-  /** Puts those dirty blocks on the disk that are chosen, and forgets that the others were dirty. */
+  /** Stores the chosen dirty blocks, and marks the others as clean. */
   flush(length: number, isChosen: () => boolean): void {
     this.synced = resized(this.synced, length);
     for (const block of this.dirty) {
@@ -55,24 +55,22 @@ function resized(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<Arr
   return copy;
 }
 
-/** What the disk does with an operation: carry it out, fail, or (the power is off) never answer. */
+/** The fate of an operation on the disk: it is done, it fails, or (the power is off) it never returns. */
 export type Fate = "done" | "fails" | "never";
 
-/** What is on the disk after a power loss, of all that was not synced. */
+/** What survives a power loss, of everything that was not synced. */
 export interface Survivors {
-  /** Whether a change of a directory is, by its place among those that were not synced. */
+  /** Reports whether a directory change survives, by its index among the unsynced changes. */
   change(index: number): boolean;
-  /** Whether a block is; asked for each. */
   block(): boolean;
-  /** How much of a file's growth or cut is, from 0 to 1; asked for each file. */
+  /** Returns how much of a file's growth or cut survives, from 0 to 1; called for each file. */
   length(): number;
 }
 
-/** Paths and what they name: a file, or a directory. */
+/** Paths and what they refer to: a file, or a directory. */
 type Names = Map<string, Inode | "directory">;
 
 interface Change {
-  /** The directory that has to be synced for it. */
   readonly directory: string;
   apply(names: Names): void;
 }
@@ -80,7 +78,6 @@ interface Change {
 export class PowerLossDisk {
   #live: Names = new Map([[ROOT, "directory"]]);
   #synced: Names = new Map(this.#live);
-  /** Changes of directories since each one's last sync. */
   #changes: Change[] = [];
   #inodeCount = 0;
   readonly #random: () => number;
@@ -89,17 +86,16 @@ export class PowerLossDisk {
     this.#random = random;
   }
 
-  /** Changes of directories that were not synced. */
   get changeCount(): number {
     return this.#changes.length;
   }
 
-  /** The process died, the machine did not: everything written is there. */
+  /** Kills the process but not the machine: everything written is kept. */
   kill(): void {
     for (const inode of inodesOf(this.#live)) inode.locked = false;
   }
 
-  /** The machine died. By default chance decides what survives. */
+  /** Cuts the machine's power. By default, what survives is random. */
   losePower(survivors: Survivors = this.#anySurvivors()): void {
     for (const [index, change] of this.#changes.entries()) {
       if (survivors.change(index)) change.apply(this.#synced);
@@ -126,14 +122,13 @@ export class PowerLossDisk {
     };
   }
 
-  /** Whether each directory above is there, too. */
   #isReached(path: string): boolean {
     if (path === ROOT) return true;
     const parent = dirname(path);
     return this.#synced.get(parent) === "directory" && this.#isReached(parent);
   }
 
-  /** The names and what is in them, as a process would find it. */
+  /** Returns the paths and contents, as a process would find them. */
   files(): ReadonlyMap<string, Uint8Array> {
     const files = new Map<string, Uint8Array>();
     for (const path of [...this.#live.keys()].sort()) {
@@ -143,10 +138,10 @@ export class PowerLossDisk {
     return files;
   }
 
-  /** The disk as a process sees it that lives until `fate` says `never`. */
+  /** Returns the disk as seen by a process that lives until `fate` returns `never`. */
   storage(fate: (operation: string) => Fate): Storage {
     const act = async <T>(name: string, operation: () => T, onFailure?: () => void): Promise<T> => {
-      // Answers come in another turn, so that operations under way interleave.
+      // Answers come in a later turn, so that concurrent operations interleave.
       await Promise.resolve();
       switch (fate(name)) {
         case "done":
@@ -255,7 +250,7 @@ export class PowerLossDisk {
           return count;
         };
         const some = Math.ceil(this.#random() * bytes.length);
-        // A write that fails, or that the process dies in, may have been done in part.
+        // A write that fails, or during which the process dies, may be partly done.
         return act(
           "write",
           () => writeSome(this.#random() < 0.2 ? some : bytes.length),
@@ -294,7 +289,7 @@ function factsOf(inode: Inode): FileFacts {
   return { bytes: inode.live.length, identity: String(inode.number) };
 }
 
-/** The lines of the segments in their order, and the records that removed ones had. */
+/** Reads the lines of the segments in order, and the records of removed ones. */
 export function journalOn(
   disk: PowerLossDisk,
 ): { readonly texts: readonly string[]; readonly removed: readonly string[] } {
@@ -306,7 +301,7 @@ export function journalOn(
   for (const [name, bytes] of files) {
     const [, kind = "", number = ""] = /^tracker\.(\w+)\.(\d+)(?:\.zst|\.json)?$/.exec(name) ?? [];
     if (kind === "events") texts.set(number, decoder.decode(bytes));
-    // One block, behind the frame that says how long it is.
+    // One block, after the frame that contains its length.
     if (kind === "archive") {
       texts.set(number, decoder.decode(zstdDecompressSync(bytes.subarray(16))));
     }

@@ -1,13 +1,12 @@
 /**
- * Goal: no operation on the disk can be the last one before a power loss and do harm.
+ * Goal: a power loss after any operation on the disk does no harm.
  *
- * Method: a scenario runs on a disk in memory, and the power fails before its nth operation that changes
- * the disk, for every n until it ends. Of the directory changes that were not synced one combination after
- * another survives, and of the bytes that were not synced all, none, or only the file's length. Then the
- * journal is opened again.
+ * Method: a scenario runs on a disk in memory, and the power fails before its nth operation that changes the disk,
+ * for every n until it ends. One combination after another of the unsynced directory changes survives, and of the
+ * unsynced bytes all, none, or only the file's length. Then the journal is opened again.
  *
- * Invariants: all that was acknowledged is there, and all that a journal held once it was open; each
- * record once, in order; held equals found; every manifest right.
+ * Invariants: everything that was acknowledged, or held by an open journal, is there; each record once, in order; the
+ * held offsets match the files; every manifest is correct.
  */
 
 import assert from "node:assert/strict";
@@ -23,11 +22,10 @@ const ROTATE = { rotateBytes: 700 };
 const RECORDS = 5;
 const TORN = "torn off by a crash, in more than one block of the disk: " + "x".repeat(200);
 
-/** The operations that change the disk: after any other it is as it was before. */
+/** The operations that change the disk; any other leaves it as it was. */
 const CHANGING =
   /^(write|syncData|truncate|rename|remove|\w+Directory|open (create|replace|lock))$/;
 
-/** What survives of the bytes that were not synced. */
 const BYTES = {
   all: { block: () => true, length: () => 1 },
   none: { block: () => false, length: () => 0 },
@@ -36,7 +34,7 @@ const BYTES = {
 
 const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
 
-/** All of {@link BYTES} in the long form and where no change survives; else one of them, in turns. */
+/** Returns all of {@link BYTES} in the long form or if no change survives; otherwise one of them, in turn. */
 function bytesFor(turn: { readonly operation: number; readonly set: number }) {
   const all = Object.entries(BYTES);
   if (IS_LONG || turn.set === 0) return all;
@@ -45,12 +43,12 @@ function bytesFor(turn: { readonly operation: number; readonly set: number }) {
 
 type Options = Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs">;
 
-/** A journal on a disk that may lose its power, and what has to be in it whatever happens. */
+/** A journal on a disk that may lose its power, and what it must contain afterwards. */
 class Site {
   readonly disk = new PowerLossDisk(() => 0.99);
   /** One past the last offset of partition 0 that must not be lost. */
   safeEnd = 0;
-  /** What a journal says only where its files are not what they should be. */
+  /** Notices that the journal gives only if its files are not as expected. */
   readonly complaints: JournalNotice[] = [];
   readonly #isRebuiltExpected: boolean;
 
@@ -64,11 +62,11 @@ class Site {
       directory: DIRECTORY,
       storage,
       clock: {
-        // A checkpoint is due after each group.
+        // Makes a checkpoint due after each group.
         now: () => nowMs += 10_000,
         date: () => new Date(nowMs += 10_000),
         sleep: (delayMs, signal) => {
-          // The time to close in does not pass; that of the next look at closed segments does.
+          // The closing timeout never expires, but the delay before closed segments are checked again does.
           const isClosing = delayMs === 10_000;
           return new Promise((resolve) => {
             if (isClosing) signal.addEventListener("abort", () => resolve());
@@ -88,7 +86,7 @@ class Site {
     return journal;
   }
 
-  /** Appends what is not held of the first records, and closes the journal. */
+  /** Appends those of the first records that are not held, and closes the journal. */
   async append(storage: Storage, count: number): Promise<void> {
     const journal = await this.open(storage, ROTATE, () => {});
     for (let start = journal.end(partition(0)) ?? 0; start < count; start++) {
@@ -98,12 +96,12 @@ class Site {
     await journal.close();
   }
 
-  /** Opens the journal, and waits until it has said so often that it is done with a closed segment. */
+  /** Opens the journal, and waits until it has reported this many closed segments as done. */
   async tend(
     storage: Storage,
     { kind, count, ...options }: Options & { readonly kind: string; readonly count: number },
   ): Promise<void> {
-    // A manifest made in this millisecond is not old enough to be removed.
+    // A manifest created in this millisecond is not old enough to be removed.
     for (const nowMs = Date.now(); Date.now() === nowMs;);
     let left = count;
     let finish = () => {};
@@ -122,7 +120,11 @@ class Site {
     records.unshift(...found.removed);
     assert.deepEqual(this.complaints, []);
     assert.equal(badLineCount, 0, "bad lines");
-    assert.deepEqual(records, namesOf(0, { start: 0, end: records.length }), "order, once each");
+    assert.deepEqual(
+      records,
+      namesOf(0, { start: 0, end: records.length }),
+      "each record once, in order",
+    );
     assert.ok(records.length >= this.safeEnd, `${this.safeEnd} are safe, found ${records.length}`);
     assert.deepEqual(heldNames(journal, 1), records, "held");
     await journal.close();
@@ -134,13 +136,12 @@ class Site {
 }
 
 interface Scenario {
-  /** Whether there may be no good checkpoint. */
+  /** True if there may be no valid checkpoint. */
   readonly isRebuiltExpected?: boolean;
-  /** Puts the disk into the state that the scenario begins with. */
   begin(site: Site, storage: Storage): Promise<void>;
-  /** What is done when the power fails. */
+  /** The work during which the power fails. */
   run(site: Site, storage: Storage): Promise<void>;
-  /** What else has to be true afterwards. */
+  /** Additional checks afterwards. */
   check?(site: Site): void;
 }
 
@@ -148,7 +149,7 @@ const SEGMENTS = 2;
 const COMPRESS = { ...ROTATE, compress: true, kind: "compressed", count: SEGMENTS };
 const REMOVE = { ...ROTATE, keepMs: 1e-6, kind: "removed", count: SEGMENTS };
 
-/** The storage, with a say in the next sync of the directory after a name of this kind came up in it. */
+/** Wraps the storage with a hook for the next sync of the directory after an operation on a file of this name. */
 function atSyncOf(storage: Storage, name: string, sayOnce: () => Promise<void>): Storage {
   let state: "before" | "there" | "after" = "before";
   const note = (path: string) => {
@@ -178,7 +179,10 @@ function atSyncOf(storage: Storage, name: string, sayOnce: () => Promise<void>):
 const failing = (storage: Storage, name: string) =>
   atSyncOf(storage, name, () => Promise.reject(new Error("the sync failed")));
 
-/** Does the work until the directory would be synced after this name came up in it; the process dies there. */
+/**
+ * Does the work until the next sync of the directory after an operation on a file of this name; there the process
+ * dies.
+ */
 async function killedAtSync(
   { disk }: Site,
   name: string,
@@ -201,11 +205,11 @@ const ARCHIVE = "tracker.archive.";
 const REMOVED = "tracker.removed.";
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
-  "a journal is begun, written, and rotated": {
+  "a journal is created, written, and rotated": {
     begin: () => Promise.resolve(),
     run: (site, storage) => site.append(storage, RECORDS),
   },
-  "a journal is begun that cannot write checkpoints": {
+  "a journal is created that cannot write checkpoints": {
     isRebuiltExpected: true,
     begin: () => Promise.resolve(),
     run: (site, storage) =>
@@ -217,11 +221,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
             : storage.open(path, mode),
       }, RECORDS),
   },
-  "a rotation is done again whose first sync failed": {
+  "a rotation whose first sync failed is repeated": {
     begin: (site, storage) => site.append(storage, 2),
     run: (site, storage) => site.append(failing(storage, CLOSED), RECORDS),
   },
-  "a rotation goes on that was killed before its first sync": {
+  "a rotation continues that was killed before its first sync": {
     begin: (site) => killedAtSync(site, CLOSED, (storage) => site.append(storage, RECORDS)),
     run: (site, storage) => site.append(storage, RECORDS),
   },
@@ -229,7 +233,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     begin: (site, storage) => site.append(storage, RECORDS),
     run: (site, storage) => site.tend(storage, COMPRESS),
   },
-  "segments are compressed after a sync had failed": {
+  "segments are compressed after a sync failed": {
     begin: (site, storage) => site.append(storage, RECORDS),
     run: (site, storage) => site.tend(failing(storage, ARCHIVE), COMPRESS),
   },
@@ -237,9 +241,9 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     begin: (site, storage) => site.append(storage, RECORDS),
     run: (site, storage) => site.tend(storage, REMOVE),
   },
-  "segments are removed after a sync had failed": {
+  "segments are removed after a sync failed": {
     begin: (site, storage) => site.append(storage, RECORDS),
-    // The segment whose sync failed is removed without a further word.
+    // The segment whose sync failed is removed without another notice.
     run: (site, storage) =>
       site.tend(failing(storage, REMOVED), { ...REMOVE, count: SEGMENTS - 1 }),
   },
@@ -262,10 +266,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     check(site) {
       const files = [...site.disk.files()].filter(([name]) => name.startsWith("tracker.cut."));
       const texts = files.map(([, bytes]) => new TextDecoder().decode(bytes));
-      assert.ok(texts.includes(TORN), "what was cut is kept");
+      assert.ok(texts.includes(TORN), "the part that was cut is kept");
     },
   },
-  "lines are there whose flush had failed": {
+  "lines exist whose flush failed": {
     async begin(site, storage) {
       await site.append(storage, 3);
       let isWriting = false;
@@ -285,7 +289,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
     run: (site, storage) => site.append(storage, RECORDS),
   },
-  "a journal goes on that began with a segment copied into its folder": {
+  "a journal continues that began with a segment copied into its folder": {
     isRebuiltExpected: true,
     async begin(site, storage) {
       await site.append(storage, 0);
@@ -300,7 +304,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-/** Runs the scenario up to its nth operation; returns whether that was enough, and what was not synced. */
+/** Runs the scenario up to its nth operation; returns whether it completed, and the number of unsynced changes. */
 async function attempt(
   { begin, run, check, isRebuiltExpected = false }: Scenario,
   operationCount: number,
@@ -324,7 +328,10 @@ async function attempt(
   return { isDone: end === "done", changeCount };
 }
 
-/** Which of some changes survive: none first, then every combination; of many changes, all but one and one alone. */
+/**
+ * Returns combinations of surviving changes: none first, then every combination; of many changes, all but one and
+ * only one.
+ */
 function survivorSets(count: number): readonly (readonly boolean[])[] {
   const all = Array.from(
     { length: 2 ** count },
@@ -338,11 +345,11 @@ function survivorSets(count: number): readonly (readonly boolean[])[] {
 }
 
 for (const [name, scenario] of Object.entries(SCENARIOS)) {
-  Deno.test(`Nothing is lost where the power fails while ${name}, whatever of the last changes survives`, async () => {
+  Deno.test(`nothing is lost if the power fails while ${name}, whichever of the last changes survive`, async () => {
     let isDone = false;
     let operationCount = 0;
     for (; !isDone; operationCount++) {
-      // How many changes there are is known after the first attempt.
+      // The number of changes is known only after the first attempt.
       let sets: readonly (readonly boolean[])[] = [[]];
       for (let index = 0; index < sets.length; index++) {
         const survived = sets[index] ?? [];

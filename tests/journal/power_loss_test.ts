@@ -1,14 +1,14 @@
 /**
- * Goal: whatever fails and whenever the process or the machine dies, the journal has each record that
- * was acknowledged, once, in the partition's order, and holds exactly what its files have; those of removed
- * segments it holds by their manifests.
+ * Goal: whatever fails, and whenever the process or the machine dies, the journal has each acknowledged record once,
+ * in the partition's order, and holds exactly the offsets in its files, those of removed segments according to their
+ * manifests.
  *
- * Method: "Kafka" is a count for each partition. In each life a writer for each partition appends what
- * the journal does not hold, from the last commit on, and commits what is acknowledged. The disk
- * fails some operations, and after a random number of them the process dies, or the power fails.
+ * Method: "Kafka" is a counter for each partition. In each life a writer for each partition appends what the journal
+ * does not hold, from the last commit on, and commits what is acknowledged. The disk fails some operations, and after
+ * a random number of them the process dies, or the power fails.
  *
- * Invariants after each life: none missing (below the commit), none twice, in order, no bad line,
- * held equals found, every manifest right and the chain whole.
+ * Invariants after each life: no record below the commit is missing, none is repeated, all are in order, there is no
+ * bad line, the held offsets match the files, and every manifest and the chain are correct.
  */
 
 import assert from "node:assert/strict";
@@ -94,10 +94,10 @@ class Run {
   #open(fate: (operation: string) => Fate) {
     let nowMs = 0;
     const clock: Clock = {
-      // Time flies, so that checkpoints come at any moment.
+      // Time passes quickly, so that checkpoints happen at any moment.
       now: () => nowMs += this.#random() * 3_000,
-      // But closing has all the time, and closed segments are not looked at again.
-      // Each look at the date finds it later, so that the seed alone decides what is old.
+      // But closing never times out, and closed segments are not checked again. Each reading of the date returns a
+      // later one, so that only the seed decides what is old.
       date: () => new Date(++this.#dateMs),
       sleep: (delayMs, signal) =>
         delayMs <= 5_000
@@ -130,7 +130,7 @@ class Run {
         .filter((offset) => !journal.holds({ ...partition(number), offset }));
       const first = offsets[0];
       const end = offset + count;
-      // Held records come first: what is held of a partition has no gaps.
+      // Held records come first, because the held offsets of a partition have no gaps.
       if (first !== undefined) await journal.append(appendOf(number, { start: first, end }));
       offset = end;
       if (this.#random() < 0.7) this.#committed[number] = end;
@@ -146,12 +146,16 @@ class Run {
     assert.equal(badLineCount, 0, "bad lines");
     for (const [number, committed] of this.#committed.entries()) {
       const own = records.filter((name) => name.startsWith(`${number}:`));
-      assert.deepEqual(own, namesOf(number, { start: 0, end: own.length }), "order, once each");
+      assert.deepEqual(
+        own,
+        namesOf(number, { start: 0, end: own.length }),
+        "each record once, in order",
+      );
       assert.ok(own.length >= committed, `missing: committed ${committed}, found ${own.length}`);
     }
     assert.deepEqual(heldNames(journal, PARTITION_COUNT), [...records].sort(byPartition), "held");
     await journal.close();
-    if (this.#random() < 0.7) return; // it reads all there is
+    if (this.#random() < 0.7) return; // reads everything there is
     const { segments } = await checkManifests("logs", {
       storage: this.#disk.storage(() => "done"),
     });
@@ -165,7 +169,7 @@ function byPartition(a: string, b: string): number {
   return partitionA - partitionB || offsetA - offsetB;
 }
 
-Deno.test("The journal holds what its files have, each record once, over random deaths and power losses", async () => {
+Deno.test("the journal holds what its files have, each record once, through random deaths and power losses", async () => {
   const firstSeed = newSeed();
   const total: Record<string, number> = {};
   for (let index = 0; index < RUN_COUNT; index++) {
@@ -182,7 +186,7 @@ Deno.test("The journal holds what its files have, each record once, over random 
     for (const [name, count] of Object.entries(seen)) total[name] = (total[name] ?? 0) + count;
   }
   for (const [name, count] of Object.entries(total)) {
-    // A checkpoint is never lost here, however the power fails.
+    // No checkpoint is ever lost here, however the power fails.
     if (name === "rebuilt") assert.equal(count, 0, name);
     else assert.ok(count > 0, `no ${name} in ${RUN_COUNT} runs, seed ${firstSeed}`);
   }

@@ -1,4 +1,4 @@
-/** What other programs read of a tracker's folder: its records, and the monitor's figures. */
+/** Tests what other programs read from a tracker's folder: its records, and the monitor's totals. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { packBlock } from "../../lib/journal/archive.ts";
 const shop = createShop({ seed: 11 });
 const encoder = new TextEncoder();
 
-/** Lines as the tracker writes them, of good orders at these offsets of partition 0. */
+/** Returns lines as the tracker writes them, with valid orders at these offsets of partition 0. */
 function linesOf(...offsets: readonly number[]): Uint8Array {
   const writer = new EventWriter();
   for (const offset of offsets) {
@@ -44,7 +44,7 @@ async function offsetsIn(records: AsyncIterable<JournaledRecord>): Promise<reado
   return (await Array.fromAsync(records)).map(({ offset }) => offset);
 }
 
-Deno.test("readJournal() reads archives, closed segments and the one being written in order, without a torn last line", () =>
+Deno.test("readJournal() reads archives, closed segments, and the active one in order, without a torn last line", () =>
   withFolder(async (folder) => {
     await Deno.writeFile(join(folder, "tracker.archive.000001.zst"), packBlock(linesOf(0, 1)));
     await Deno.writeFile(join(folder, "tracker.events.000002"), linesOf(2, 3));
@@ -55,7 +55,7 @@ Deno.test("readJournal() reads archives, closed segments and the one being writt
     assert.deepEqual(await offsetsIn(readJournal(folder)), [0, 1, 2, 3, 4, 5]);
   }));
 
-Deno.test("readJournal() gives a record byte for byte, and closes its files when the reader leaves", () =>
+Deno.test("readJournal() returns each record byte for byte, and closes its files when the reader stops early", () =>
   withFolder(async (folder) => {
     await Deno.writeFile(join(folder, "tracker.events"), linesOf(7, 8));
     for await (const { topic, value, details } of readJournal(folder)) {
@@ -66,7 +66,7 @@ Deno.test("readJournal() gives a record byte for byte, and closes its files when
     }
   }));
 
-Deno.test("readJournal() names the file and the byte of a line that holds no record, and goes on where it may", () =>
+Deno.test("readJournal() names the file and byte of a line without a record, and continues if permitted", () =>
   withFolder(async (folder) => {
     const first = linesOf(1);
     const path = join(folder, "tracker.events");
@@ -88,7 +88,7 @@ Deno.test("readJournal() names the file and the byte of a line that holds no rec
     assert.match(seen[0] ?? "", expected);
   }));
 
-Deno.test("readJournal() takes bytes that are no UTF-8 for damage, and replaces none", () =>
+Deno.test("readJournal() reports invalid UTF-8 as damage, and replaces no bytes", () =>
   withFolder(async (folder) => {
     const line = linesOf(1);
     line[line.indexOf("E".charCodeAt(0))] = 0xff;
@@ -96,7 +96,7 @@ Deno.test("readJournal() takes bytes that are no UTF-8 for damage, and replaces 
     await assert.rejects(offsetsIn(readJournal(folder)), { name: "SyntaxError" });
   }));
 
-Deno.test("FolderMonitor counts what was written since it last looked, from no data on", () =>
+Deno.test("FolderMonitor counts what was written since its last update, starting without data", () =>
   withFolder(async (folder) => {
     using monitor = new FolderMonitor(folder);
     assert.equal((await monitor.look()).health, "no_data");

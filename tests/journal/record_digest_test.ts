@@ -9,7 +9,7 @@ function hexOf(add: (digest: RecordDigest) => void): string {
   return digest.take();
 }
 
-Deno.test("RecordDigest is the SHA-256 of offset, length and value, of any size", () => {
+Deno.test("RecordDigest is the SHA-256 of offset, length, and value, of any size", () => {
   for (const size of [0, 1, 100, 16_359, 16_360, 16_368, 16_369, 16_384, 16_385, 100_000]) {
     const value = new Uint8Array(size).fill(7);
     const expected = createHash("sha256");
@@ -30,7 +30,7 @@ Deno.test("RecordDigest is the SHA-256 of offset, length and value, of any size"
   }
 });
 
-Deno.test("RecordDigest tells apart what only looks alike", () => {
+Deno.test("RecordDigest differs for similar but different records", () => {
   const details = { timestampMs: 1, key: null, headers: [] };
   const header = (key: string, value: string | null) => ({ key, value: value && bytesOf(value) });
   const digests = [
@@ -66,7 +66,7 @@ Deno.test("RecordDigest tells apart what only looks alike", () => {
   assert.equal(new Set(digests).size, digests.length);
 });
 
-Deno.test("RecordDigest takes headers in their order", () => {
+Deno.test("RecordDigest depends on the order of headers", () => {
   const a = { key: "a", value: bytesOf("1") };
   const b = { key: "b", value: bytesOf("2") };
   const [first, second] = [[a, b], [b, a]].map((headers) =>

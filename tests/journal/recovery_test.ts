@@ -13,7 +13,7 @@ import {
   until,
 } from "./fixture.ts";
 
-/** A folder with a closed journal: `count` records of partition 0. */
+/** Creates a folder with a closed journal of `count` records of partition 0. */
 async function journalOf(
   count: number,
   options: { readonly rotateBytes?: number } = {},
@@ -26,7 +26,7 @@ async function journalOf(
   return folder;
 }
 
-/** As `journalOf`, with the checkpoint of when there were only `checkpointAt` records. */
+/** Does the same as `journalOf`, but with the checkpoint from when there were only `checkpointAt` records. */
 async function journalPastCheckpoint(
   checkpointAt: number,
   count: number,
@@ -42,12 +42,12 @@ async function journalPastCheckpoint(
   return folder;
 }
 
-/** The short form leaves out three of four bytes in the middle of a line, other ones each time. */
+/** The short form omits three of four bytes in the middle of a line, different ones each time. */
 const STEP = Deno.env.get("ORDERFLOW_FAULTS") === "long" ? 1 : 4;
 const EDGE_BYTES = 16;
 
 for (const checkpoint of ["old", "missing"] as const) {
-  Deno.test(`A journal cut at any byte of its last two lines keeps the whole ones (checkpoint ${checkpoint})`, async () => {
+  Deno.test(`a journal cut at any byte of its last two lines keeps the complete ones (checkpoint ${checkpoint})`, async () => {
     using whole = await journalPastCheckpoint(2, 5);
     if (checkpoint === "missing") Deno.removeSync(whole.checkpoint);
     const bytes = Deno.readFileSync(whole.active);
@@ -69,34 +69,34 @@ for (const checkpoint of ["old", "missing"] as const) {
         `length ${length}`,
       );
       const torn = length - lineCount * lineBytes;
-      assert.deepEqual(it.told("cut").map(({ bytes }) => bytes), torn === 0 ? [] : [torn]);
-      for (const { savedAs, position } of it.told("cut")) {
+      assert.deepEqual(it.noticesOf("cut").map(({ bytes }) => bytes), torn === 0 ? [] : [torn]);
+      for (const { savedAs, position } of it.noticesOf("cut")) {
         assert.deepEqual(Deno.readFileSync(savedAs), bytes.subarray(position, length));
         assert.equal((Deno.statSync(savedAs).mode ?? 0) & 0o777, 0o600);
       }
-      // What was cut is appended again, and is there once.
+      // The records that were cut are appended again, and are there once.
       if (length % 10 !== 0) continue;
       if (lineCount < 5) await it.journal.append(appendOf(0, { start: lineCount, end: 5 }));
       assert.deepEqual(Deno.readFileSync(folder.active), bytes);
     }
   });
 
-  Deno.test(`A tail of zeros is cut, whatever its length (checkpoint ${checkpoint})`, async () => {
+  Deno.test(`a tail of zeros is cut, whatever its length (checkpoint ${checkpoint})`, async () => {
     for (const zeroCount of [1, 100, 4096, 5_000_000]) {
       using folder = await journalPastCheckpoint(2, 4);
       if (checkpoint === "missing") Deno.removeSync(folder.checkpoint);
       const bytes = Deno.readFileSync(folder.active);
       Deno.writeFileSync(folder.active, new Uint8Array(zeroCount), { append: true });
       await using it = await opened(folder);
-      assert.deepEqual(it.told("cut").map(({ bytes }) => bytes), [zeroCount]);
-      assert.deepEqual(it.told("foreign lines"), []);
+      assert.deepEqual(it.noticesOf("cut").map(({ bytes }) => bytes), [zeroCount]);
+      assert.deepEqual(it.noticesOf("foreign lines"), []);
       assert.deepEqual(Deno.readFileSync(folder.active), bytes);
       assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 4 }));
     }
   });
 }
 
-Deno.test("Zeros in the middle of what was not flushed cut it there: nothing after was acknowledged", async () => {
+Deno.test("zeros within the unflushed part are cut with all that follows, because none of it was acknowledged", async () => {
   using folder = await journalPastCheckpoint(2, 6);
   const bytes = Deno.readFileSync(folder.active);
   const lineBytes = bytes.length / 6;
@@ -109,10 +109,10 @@ Deno.test("Zeros in the middle of what was not flushed cut it there: nothing aft
   assert.deepEqual(recordsInFolder(folder).records, namesOf(0, { start: 0, end: 6 }));
 });
 
-Deno.test("A journal with a good checkpoint is read only from its position on", async () => {
+Deno.test("a journal with a valid checkpoint is read only from the checkpoint's position", async () => {
   using folder = await journalOf(100);
   {
-    // Before the position a line is damaged in a way that reading it would show.
+    // A line before that position is damaged, which reading it would reveal.
     const text = Deno.readTextFileSync(folder.active);
     const at = 50 * lineOf(partition(0), 10).length;
     Deno.writeTextFileSync(folder.active, text.slice(0, at) + "#" + text.slice(at + 1));
@@ -122,14 +122,14 @@ Deno.test("A journal with a good checkpoint is read only from its position on", 
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 100 }));
 });
 
-Deno.test("An old checkpoint costs reading, and no more", async () => {
+Deno.test("an old checkpoint costs only reading time", async () => {
   using folder = await journalPastCheckpoint(3, 20);
   await using it = await opened(folder);
   assert.deepEqual(it.notices, []);
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 20 }));
 });
 
-Deno.test("An old checkpoint is good across rotations", async () => {
+Deno.test("an old checkpoint remains valid across rotations", async () => {
   using folder = await journalPastCheckpoint(3, 4, { rotateBytes: 700 });
   const checkpoint = Deno.readFileSync(folder.checkpoint);
   {
@@ -137,7 +137,7 @@ Deno.test("An old checkpoint is good across rotations", async () => {
     for (let start = 4; start < 20; start++) {
       await it.journal.append(appendOf(0, { start, end: start + 1 }));
     }
-    assert.ok(it.told("rotated").length > 3);
+    assert.ok(it.noticesOf("rotated").length > 3);
   }
   Deno.writeFileSync(folder.checkpoint, checkpoint);
   await using it = await opened(folder);
@@ -145,7 +145,7 @@ Deno.test("An old checkpoint is good across rotations", async () => {
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 20 }));
 });
 
-Deno.test("A checkpoint torn at any byte is rebuilt from the lines, under a new id", async () => {
+Deno.test("a checkpoint torn at any byte is rebuilt from the lines, with a new journal id", async () => {
   using whole = await journalOf(3);
   const checkpoint = Deno.readFileSync(whole.checkpoint);
   const { body: { journal: oldId } } = JSON.parse(new TextDecoder().decode(checkpoint));
@@ -155,7 +155,7 @@ Deno.test("A checkpoint torn at any byte is rebuilt from the lines, under a new 
     Deno.writeFileSync(folder.checkpoint, checkpoint.subarray(0, length));
     await using it = await opened(folder);
     assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
-    const [rebuilt] = it.told("rebuilt");
+    const [rebuilt] = it.noticesOf("rebuilt");
     assert.match(rebuilt?.reason ?? "", /damaged/);
     assert.equal(rebuilt?.lineCount, 3);
     assert.equal(rebuilt?.newId, true);
@@ -163,7 +163,7 @@ Deno.test("A checkpoint torn at any byte is rebuilt from the lines, under a new 
   }
 });
 
-Deno.test("A journal keeps its id over clean restarts, and a lost checkpoint makes a new one", async () => {
+Deno.test("a journal keeps its id across clean restarts, and gets a new one if its checkpoint is lost", async () => {
   using folder = await journalOf(3);
   const ids: string[] = [];
   for (let round = 0; round < 3; round++) {
@@ -175,7 +175,7 @@ Deno.test("A journal keeps its id over clean restarts, and a lost checkpoint mak
   assert.notEqual(ids[1], ids[2]);
 });
 
-Deno.test("A checkpoint from another journal is not believed", async () => {
+Deno.test("a checkpoint from another journal is rejected", async () => {
   using other = await journalOf(9);
   using folder = new TestFolder();
   {
@@ -184,47 +184,47 @@ Deno.test("A checkpoint from another journal is not believed", async () => {
   }
   Deno.copyFileSync(other.checkpoint, folder.checkpoint);
   await using it = await opened(folder);
-  assert.match(it.told("rebuilt")[0]?.reason ?? "", /another journal/);
+  assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /another journal/);
   const { body } = JSON.parse(Deno.readTextFileSync(other.checkpoint));
   assert.notEqual(it.journal.id, body.journal);
-  assert.equal(it.told("rebuilt")[0]?.newId, true);
+  assert.equal(it.noticesOf("rebuilt")[0]?.newId, true);
   assert.deepEqual(heldNames(it.journal, 2), namesOf(1, { start: 0, end: 12 }));
 });
 
-Deno.test("A checkpoint that covers more than there is is not believed, and the id is kept", async () => {
+Deno.test("a checkpoint that covers more than the files is rejected, and the id is kept", async () => {
   using folder = await journalOf(5);
   const { size } = Deno.statSync(folder.active);
   const { body: { journal: id } } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
   Deno.truncateSync(folder.active, size * 3 / 5);
   await using it = await opened(folder);
-  assert.match(it.told("rebuilt")[0]?.reason ?? "", /covers \d+ bytes, and the journal has/);
+  assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /covers \d+ bytes, and the journal has/);
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }));
   assert.equal(it.journal.id, id);
 });
 
-Deno.test("A journal whose lines were moved before the checkpoint's position is read anew", async () => {
+Deno.test("a journal whose lines moved before the checkpoint's position is reread", async () => {
   using folder = await journalOf(5);
   const text = Deno.readTextFileSync(folder.active);
   const lines = text.split("\n");
   lines.splice(3, 0, "someone's note");
   Deno.writeTextFileSync(folder.active, lines.join("\n"));
   await using it = await opened(folder);
-  assert.match(it.told("rebuilt")[0]?.reason ?? "", /changed before the checkpoint/);
-  assert.equal(it.told("foreign lines")[0]?.lineCount, 1);
+  assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /changed before the checkpoint/);
+  assert.equal(it.noticesOf("foreign lines")[0]?.lineCount, 1);
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
 });
 
-Deno.test("A journal whose file is gone holds nothing, checkpoint or not", async () => {
+Deno.test("a journal whose files are gone holds nothing, with or without a checkpoint", async () => {
   for (const rotateBytes of [10_000, 700]) {
     using folder = await journalOf(7, { rotateBytes });
     for (const name of folder.names("tracker.events")) Deno.removeSync(folder.file(name));
     await using it = await opened(folder);
-    assert.deepEqual(it.told("rebuilt").map(({ newId }) => newId), [true]);
+    assert.deepEqual(it.noticesOf("rebuilt").map(({ newId }) => newId), [true]);
     assert.equal(it.journal.end(partition(0)), undefined);
   }
 });
 
-Deno.test("A folder with closed segments only is not taken for a new journal", async () => {
+Deno.test("a folder with only closed segments is not treated as a new journal", async () => {
   using folder = await journalOf(7, { rotateBytes: 700 });
   for (const path of [folder.active, folder.checkpoint]) Deno.removeSync(path);
   const { records } = recordsInClosed(folder);
@@ -233,15 +233,15 @@ Deno.test("A folder with closed segments only is not taken for a new journal", a
   assert.deepEqual(heldNames(it.journal, 1), records);
 });
 
-Deno.test("A closed segment that is missing takes its records out of what is held", async () => {
+Deno.test("the records of a missing closed segment are no longer held", async () => {
   using folder = await journalOf(7, { rotateBytes: 700 });
   Deno.removeSync(folder.file("tracker.events.000001"));
   await using it = await opened(folder);
-  assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
+  assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
   assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
 });
 
-Deno.test("A closed segment of another size than the checkpoint covers is read anew", async () => {
+Deno.test("a closed segment whose size differs from the checkpoint is reread", async () => {
   const line = lineOf(partition(0), 90);
   const changes: readonly ((text: string) => string)[] = [
     (text) => text + line,
@@ -252,12 +252,12 @@ Deno.test("A closed segment of another size than the checkpoint covers is read a
     const path = folder.file("tracker.events.000001");
     Deno.writeTextFileSync(path, change(Deno.readTextFileSync(path)));
     await using it = await opened(folder);
-    assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, but had \d+/);
+    assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /segment 1 has \d+ bytes, but had \d+/);
     assert.deepEqual(heldNames(it.journal, 1).sort(), [...recordsInFolder(folder).records].sort());
   }
 });
 
-Deno.test("Foreign lines with records after them stay, are counted, and take nothing with them", async () => {
+Deno.test("foreign lines followed by records are kept and counted, and do no harm", async () => {
   const foreign = ["hello", "", "{}", '{"kafka_topic":"orders"}', '{"kafka_offset":'];
   using folder = await journalPastCheckpoint(2, 3);
   const before = Deno.readTextFileSync(folder.active);
@@ -266,12 +266,12 @@ Deno.test("Foreign lines with records after them stay, are counted, and take not
   Deno.writeTextFileSync(folder.active, text);
   await using it = await opened(folder);
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
-  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  const { lineCount, firstPosition } = it.noticesOf("foreign lines")[0] ?? {};
   assert.deepEqual({ lineCount, firstPosition }, { lineCount: 5, firstPosition: before.length });
   assert.equal(Deno.readTextFileSync(folder.active), text);
 });
 
-Deno.test("A line with an offset or a partition that no record has does not keep the journal from opening", async () => {
+Deno.test("a line with an impossible offset or partition does not keep the journal from opening", async () => {
   const foreign = [-1, Number.MAX_SAFE_INTEGER, 0.5, 1e300].flatMap((number) => [
     lineOf(partition(0), number),
     ...(number === Number.MAX_SAFE_INTEGER ? [] : [lineOf(partition(number), 0)]),
@@ -285,45 +285,45 @@ Deno.test("A line with an offset or a partition that no record has does not keep
       if (where === "closed") Deno.renameSync(folder.active, folder.file("tracker.events.000001"));
       await using it = await opened(folder);
       assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 3 }), line);
-      assert.equal(it.told("foreign lines")[0]?.lineCount, 1, line);
+      assert.equal(it.noticesOf("foreign lines")[0]?.lineCount, 1, line);
     }
   }
 });
 
-Deno.test("Foreign lines after the last record are moved out of the journal", async () => {
+Deno.test("foreign lines after the last record are moved out of the journal", async () => {
   using folder = await journalOf(3);
   const before = Deno.readTextFileSync(folder.active);
   Deno.writeTextFileSync(folder.active, "hello\nworld\n", { append: true });
   await using it = await opened(folder);
   assert.equal(Deno.readTextFileSync(folder.active), before);
-  assert.equal(Deno.readTextFileSync(it.told("cut")[0]?.savedAs ?? ""), "hello\nworld\n");
-  assert.deepEqual(it.told("foreign lines"), []);
+  assert.equal(Deno.readTextFileSync(it.noticesOf("cut")[0]?.savedAs ?? ""), "hello\nworld\n");
+  assert.deepEqual(it.noticesOf("foreign lines"), []);
 });
 
-Deno.test("Without a checkpoint only what is torn is cut, and whole foreign lines stay", async () => {
+Deno.test("without a checkpoint only torn data are cut, and complete foreign lines are kept", async () => {
   using folder = new TestFolder();
   const text = "a\n" + lineOf(partition(0), 0) + "\0\0\n" + lineOf(partition(0), 1) + "b\n";
   Deno.writeTextFileSync(folder.active, text + "\0\0\nc\n{");
   await using it = await opened(folder);
   assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 2 }));
   assert.equal(Deno.readTextFileSync(folder.active), text);
-  assert.equal(Deno.readTextFileSync(it.told("cut")[0]?.savedAs ?? ""), "\0\0\nc\n{");
-  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  assert.equal(Deno.readTextFileSync(it.noticesOf("cut")[0]?.savedAs ?? ""), "\0\0\nc\n{");
+  const { lineCount, firstPosition } = it.noticesOf("foreign lines")[0] ?? {};
   assert.deepEqual({ lineCount, firstPosition }, { lineCount: 3, firstPosition: 0 });
 });
 
-Deno.test("Without a checkpoint whole foreign lines at the end stay too, and are counted", async () => {
+Deno.test("without a checkpoint complete foreign lines at the end are also kept, and counted", async () => {
   using folder = new TestFolder();
   const text = lineOf(partition(0), 0) + "a\nb\n";
   Deno.writeTextFileSync(folder.active, text);
   await using it = await opened(folder);
   assert.equal(Deno.readTextFileSync(folder.active), text);
-  assert.deepEqual(it.told("cut"), []);
-  const { lineCount, firstPosition } = it.told("foreign lines")[0] ?? {};
+  assert.deepEqual(it.noticesOf("cut"), []);
+  const { lineCount, firstPosition } = it.noticesOf("foreign lines")[0] ?? {};
   assert.deepEqual({ lineCount, firstPosition }, { lineCount: 2, firstPosition: text.length - 4 });
 });
 
-Deno.test("A journal that was begun and never written to is the same one without its file", async () => {
+Deno.test("a journal that was created but never written to keeps its id without its file", async () => {
   using folder = await journalOf(0);
   const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
   Deno.removeSync(folder.active);
@@ -332,7 +332,7 @@ Deno.test("A journal that was begun and never written to is the same one without
   assert.equal(it.journal.id, body.journal);
 });
 
-Deno.test("Opening a journal leaves no file open but its own, whatever is repaired", async () => {
+Deno.test("opening a journal leaves only its own files open, whatever is repaired", async () => {
   const states: Readonly<Record<string, (folder: TestFolder) => void>> = {
     "as it was": () => {},
     "no checkpoint": (folder) => Deno.removeSync(folder.checkpoint),
@@ -352,24 +352,24 @@ Deno.test("Opening a journal leaves no file open but its own, whatever is repair
     const storage = new FaultyStorage();
     {
       await using _it = await opened(folder, { storage });
-      // Manifests may just be made.
+      // Manifests may be in progress.
       await until(() => storage.openCount === 2);
     }
     assert.equal(storage.openCount, 0, name);
   }
 });
 
-Deno.test("A journal of the founding project's tracker is taken over: its lines have no topic id", async () => {
+Deno.test("a journal of the founding project's tracker, whose lines have no topic id, is continued", async () => {
   using folder = new TestFolder();
   const old = { topic: "orders", topicId: "", partition: 0 };
   Deno.writeTextFileSync(folder.active, lineOf(old, 0) + lineOf(old, 1));
   await using it = await opened(folder);
   assert.equal(it.journal.end(old), 2);
   assert.equal(it.journal.end(partition(0)), undefined);
-  assert.deepEqual(it.told("rebuilt").map(({ reason }) => reason), ["there is no checkpoint"]);
+  assert.deepEqual(it.noticesOf("rebuilt").map(({ reason }) => reason), ["there is no checkpoint"]);
 });
 
-Deno.test("An order that has the journal's own field names in it does not mislead the rebuild", async () => {
+Deno.test("an order that contains the journal's own field names does not confuse the rebuild", async () => {
   using folder = new TestFolder();
   const line = lineOf(partition(0), 5).replace(
     '"deserialized":false',
@@ -382,14 +382,14 @@ Deno.test("An order that has the journal's own field names in it does not mislea
   assert.equal(it.journal.end({ ...partition(9), topicId: "x" }), undefined);
 });
 
-Deno.test("A record that is in the journal twice is reported", async () => {
+Deno.test("a record that is in the journal twice is reported", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, lineOf(partition(0), 0) + lineOf(partition(0), 0));
   await using it = await opened(folder);
-  assert.equal(it.told("repeated lines")[0]?.lineCount, 1);
+  assert.equal(it.noticesOf("repeated lines")[0]?.lineCount, 1);
 });
 
-Deno.test("Lines longer than the reading buffer are read whole", async () => {
+Deno.test("lines longer than the read buffer are read completely", async () => {
   using folder = new TestFolder();
   const long = "x".repeat(5_000_000);
   const text = [0, 1, 2].map((offset) => lineOf(partition(0), offset, long)).join("");
@@ -399,7 +399,7 @@ Deno.test("Lines longer than the reading buffer are read whole", async () => {
   assert.equal(Deno.statSync(folder.active).size, text.length);
 });
 
-Deno.test("A crash between any two steps of a rotation loses and repeats nothing", async () => {
+Deno.test("a crash between any two steps of a rotation loses and repeats nothing", async () => {
   const steps: readonly ((folder: TestFolder) => void)[] = [
     (folder) => Deno.renameSync(folder.active, folder.file("tracker.events.000001")),
     (folder) => {

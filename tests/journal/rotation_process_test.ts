@@ -1,4 +1,4 @@
-/** The tracker as a process, its journal in small segments, on a live broker. */
+/** Tests the tracker as a process, with its journal in small segments, on a live broker. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ function namesIn(folder: string, start: string): readonly string[] {
     .filter((name) => name.startsWith(start)).sort();
 }
 
-Deno.test("tracker --rotate, killed with SIGKILL in mid-run, loses and splits no line, and seals each segment", async () => {
+Deno.test("tracker --rotate, killed with SIGKILL while running, loses and splits no line, and seals each segment", async () => {
   await using site = await createSite();
   await site.run("producer", ["--count", String(ORDERS), "--rate", "max", "--json"]);
   await Deno.mkdir(site.logs);
@@ -50,7 +50,7 @@ Deno.test("tracker --rotate, killed with SIGKILL in mid-run, loses and splits no
   assert.equal(JSON.parse(verified.stdout).ok, true);
 });
 
-Deno.test("tracker --compress --keep: what is gone from the disk is not journaled again, whatever was killed", async () => {
+Deno.test("tracker --compress --keep does not journal removed records again, whenever it is killed", async () => {
   await using site = await createSite();
   await site.run("producer", ["--count", String(ORDERS), "--rate", "max", "--json"]);
   await Deno.mkdir(site.logs);
@@ -61,7 +61,7 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
   await killed.exitCode;
 
   const compressing = await site.start("tracker", args);
-  await until("all is compressed", async () => {
+  await until("all segments are compressed", async () => {
     const admin = site.kafka.admin();
     await admin.connect();
     const [committed] = await admin.fetchOffsets({ groupId: site.group, topics: [site.topic] });
@@ -75,7 +75,7 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
   assert.ok(segments.length >= SEGMENTS_MIN, `${segments.length} segments`);
   assert.ok(segments.every(({ ok, state }) => ok && state === "compressed"));
 
-  // All of them are old after a second; the group is set back to the beginning.
+  // All of them are old after a second; the group is reset to the beginning.
   await until("a second has passed", () => {
     const { size: _, mtime } = Deno.statSync(
       `${site.logs}/${namesIn(site.logs, "tracker.manifest.").at(-1)}`,
@@ -83,7 +83,10 @@ Deno.test("tracker --compress --keep: what is gone from the disk is not journale
     return Date.now() - (mtime?.getTime() ?? 0) > 1_000;
   });
   const removing = await site.start("tracker", ["--rotate", "1MB", "--keep", "1s", "--json"]);
-  await until("all is removed", () => namesIn(site.logs, "tracker.archive.").length === 0);
+  await until(
+    "all segments are removed",
+    () => namesIn(site.logs, "tracker.archive.").length === 0,
+  );
   removing.signal("SIGTERM");
   assert.equal(await removing.exitCode, 0);
   const admin = site.kafka.admin();

@@ -5,7 +5,7 @@ import { newSeed, seededRandom, TestFolder } from "./fixture.ts";
 
 const EDGE_BYTES = 4096;
 
-/** Makes files that have their own names in them, and lists the segments. */
+/** Creates files that contain their own names, and lists the segments. */
 async function listOf(names: readonly string[], storage: Storage = denoStorage) {
   using folder = new TestFolder();
   for (const name of names) Deno.writeTextFileSync(folder.file(name), name);
@@ -19,7 +19,7 @@ async function listOf(names: readonly string[], storage: Storage = denoStorage) 
   };
 }
 
-Deno.test("listSegments() lists segments by number, also past a million, and no other file", async () => {
+Deno.test("listSegments() lists segments by number, even beyond a million, and no other file", async () => {
   const { closed, nextNumber, active } = await listOf([
     "tracker.events.1000000",
     "tracker.events.999999",
@@ -44,7 +44,7 @@ Deno.test("listSegments() lists segments by number, also past a million, and no 
   assert.equal(active, undefined);
 });
 
-Deno.test("listSegments() takes a segment's archive only where the segment itself is gone", async () => {
+Deno.test("listSegments() lists a segment's archive only if the segment itself is gone", async () => {
   const { closed, archived, leftovers, active } = await listOf([
     "tracker.archive.000001.zst",
     "tracker.archive.000002.zst",
@@ -60,7 +60,7 @@ Deno.test("listSegments() takes a segment's archive only where the segment itsel
   assert.equal(active?.bytes, 14);
 });
 
-Deno.test("listSegments() gives the next segment a number above all that any file has", async () => {
+Deno.test("listSegments() numbers the next segment above every existing file", async () => {
   for (const kind of ["events", "archive", "manifest", "removed"]) {
     for (const ending of ["", ".zst", ".json", ".json.new", ".zst.new"]) {
       const names = [`tracker.${kind}.000007${ending}`, "tracker.events.000003"];
@@ -70,7 +70,7 @@ Deno.test("listSegments() gives the next segment a number above all that any fil
   assert.equal((await listOf([])).nextNumber, 1);
 });
 
-Deno.test("listSegments() leaves out a segment that goes while it looks", async () => {
+Deno.test("listSegments() skips a segment that disappears during the listing", async () => {
   const { closed } = await listOf(["tracker.events.000001", "tracker.events.000002"], {
     ...denoStorage,
     stat: (path) => path.endsWith("1") ? Promise.resolve(undefined) : denoStorage.stat(path),
@@ -78,13 +78,13 @@ Deno.test("listSegments() leaves out a segment that goes while it looks", async 
   assert.deepEqual(closed, [[2, "tracker.events.000002", 21]]);
 });
 
-Deno.test("SegmentEdges are the same whether appended part by part or read, whatever the parts", async () => {
+Deno.test("SegmentEdges are the same whether appended in parts or read, whatever the parts", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   using folder = new TestFolder();
   const path = folder.file("a");
   for (let round = 0; round < 60; round++) {
-    // First lines below, at, and above what is kept of them.
+    // First lines shorter than, equal to, and longer than the part that is kept.
     const firstBytes = [1, 100, EDGE_BYTES - 1, EDGE_BYTES, EDGE_BYTES + 1, 9_000][round % 6] ?? 1;
     const text = "a".repeat(firstBytes) + "\n" +
       Array.from(
@@ -114,7 +114,7 @@ Deno.test("SegmentEdges are the same whether appended part by part or read, what
   }
 });
 
-Deno.test("SegmentEdges.read() reads only what lies before the position", async () => {
+Deno.test("SegmentEdges.read() reads only what is before the position", async () => {
   using folder = new TestFolder();
   const path = folder.file("a");
   const text = "first\nsecond\n" + "x".repeat(EDGE_BYTES) + "\nlast\n";

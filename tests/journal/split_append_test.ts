@@ -15,7 +15,10 @@ import {
 
 const LINE_BYTES = lineOf(partition(0), 10).length;
 
-/** Offsets 10, 12, 14, ... in epochs 3 (from 10) and 5 (from 15); the offsets between them do not exist. */
+/**
+ * Returns an append of offsets 10, 12, 14, ... in epochs 3 (from 10) and 5 (from 15); the offsets in between do not
+ * exist.
+ */
 function everySecondOffset(count: number): JournalAppend {
   const lines = Array.from({ length: count }, (_, index) => lineOf(partition(0), 10 + 2 * index));
   return {
@@ -47,12 +50,12 @@ Deno.test("splitAppend() cuts at the last line end that fits, and each offset is
   }
 });
 
-Deno.test("splitAppend() leaves an append whole where a line is no record's", () => {
+Deno.test("splitAppend() does not split an append with a line that is not a record's", () => {
   const append = { ...everySecondOffset(3), ...encodedLines(["a\n", "b\n", "c\n"]) };
   assert.equal(splitAppend(append, 2), undefined);
 });
 
-Deno.test("No segment is larger than asked for, whatever the size of an append, unless a single line is", async () => {
+Deno.test("no segment exceeds its size, whatever the size of an append, except for a single line", async () => {
   for (const rotateBytes of [3 * LINE_BYTES, 4 * LINE_BYTES - 1, LINE_BYTES, LINE_BYTES - 1]) {
     using folder = new TestFolder();
     {
@@ -68,7 +71,7 @@ Deno.test("No segment is larger than asked for, whatever the size of an append, 
       Deno.statSync(folder.file(name)).size / LINE_BYTES
     );
     assert.ok(sizes.every((size) => size <= linesMax), String(sizes));
-    // Two appends that are larger than a segment leave room in two segments at most.
+    // Two appends that are larger than a segment leave space in at most two segments.
     assert.ok(sizes.length <= Math.ceil(81 / linesMax) + 2, String(sizes));
     const expected = [
       ...namesOf(0, { start: 10, end: 61 }),
@@ -83,7 +86,7 @@ Deno.test("No segment is larger than asked for, whatever the size of an append, 
   }
 });
 
-Deno.test("An append that is split is held with its epochs and with the offsets that do not exist", async () => {
+Deno.test("a split append is held with its epochs and with offsets that do not exist", async () => {
   using folder = new TestFolder();
   const held = [{ start: 9, end: 22 }];
   const epochs = [{ epoch: 3, start: 9 }, { epoch: 5, start: 15 }];

@@ -15,7 +15,7 @@ import { FaultyStorage, TestFolder } from "./fixture.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("writeAll() goes on after short writes, and gives up on a disk that takes nothing", async () => {
+Deno.test("writeAll() continues after short writes, and gives up if the disk accepts nothing", async () => {
   using folder = new TestFolder();
   const file = await denoStorage.open(folder.file("a"), "create");
   const write = file.write.bind(file);
@@ -27,7 +27,7 @@ Deno.test("writeAll() goes on after short writes, and gives up on a disk that ta
   assert.equal(Deno.readTextFileSync(folder.file("a")), "0123456789");
 });
 
-Deno.test("readRange() goes on after short reads, and ends where the file does", async () => {
+Deno.test("readRange() continues after short reads, and ends at the file's end", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.file("a"), "0123456789");
   const file = await denoStorage.open(folder.file("a"), "read");
@@ -41,7 +41,7 @@ Deno.test("readRange() goes on after short reads, and ends where the file does",
   assert.deepEqual(texts, ["1234567", "", "89", ""]);
 });
 
-Deno.test("replaceFile() leaves the old file or the new one, whichever step fails, and no file open", async () => {
+Deno.test("replaceFile() leaves either the old or the new file, whichever step fails, and no file open", async () => {
   const steps: Readonly<Record<string, Partial<Storage>>> = {
     rename: { rename: () => Promise.reject(new Error("rename failed")) },
     syncData: {
@@ -77,7 +77,7 @@ Deno.test("replaceFile() leaves the old file or the new one, whichever step fail
   }
 });
 
-Deno.test("readFile() is undefined for a file that is not there, and throws any other error", async () => {
+Deno.test("readFile() returns undefined for a missing file, and throws any other error", async () => {
   using folder = new TestFolder();
   const path = folder.file("a");
   assert.equal(await readFile(denoStorage, path), undefined);
@@ -87,7 +87,7 @@ Deno.test("readFile() is undefined for a file that is not there, and throws any 
   await assert.rejects(readFile(storage, path), /an I\/O error/);
 });
 
-Deno.test("createDirectory() makes the folders above it too, syncs each one's parent, and lets only us in", async () => {
+Deno.test("createDirectory() also creates parent folders, syncs each one's parent, and permits only the owner", async () => {
   using folder = new TestFolder();
   const synced: string[] = [];
   const storage: Storage = {
@@ -105,13 +105,13 @@ Deno.test("createDirectory() makes the folders above it too, syncs each one's pa
   for (const parent of [folder.path, folder.file("a"), folder.file("a/b")]) {
     assert.ok(synced.includes(parent), parent);
   }
-  // The process that made it may have died before its sync.
+  // The process that created it may have died before its sync.
   synced.length = 0;
   await createDirectory(storage, directory);
   assert.deepEqual(synced, [folder.file("a/b")]);
 });
 
-Deno.test("createDirectory() throws where the folder above cannot be synced, unless it may not be read", async () => {
+Deno.test("createDirectory() throws if the parent folder cannot be synced, unless the parent is unreadable", async () => {
   using folder = new TestFolder();
   const failing = (error: Error) => ({
     ...denoStorage,
@@ -127,7 +127,7 @@ Deno.test("createDirectory() throws where the folder above cannot be synced, unl
   }
 });
 
-Deno.test("denoStorage opens each file in the way that its mode says, and ours only for us", async () => {
+Deno.test("denoStorage opens each file as its mode requires, and creates files for the owner only", async () => {
   using folder = new TestFolder();
   const path = folder.file("a");
   const openAndWrite = async (mode: OpenMode, text: string) => {
@@ -157,7 +157,7 @@ Deno.test("denoStorage opens each file in the way that its mode says, and ours o
   assert.equal(Deno.readTextFileSync(path), "x");
 });
 
-Deno.test("denoStorage has nothing to say of a file that is not there, and throws where it cannot look", async () => {
+Deno.test("denoStorage returns undefined for the status of a missing file, and throws if it cannot look", async () => {
   using folder = new TestFolder();
   const missing = folder.file("missing");
   assert.equal(await denoStorage.stat(missing), undefined);
@@ -174,7 +174,7 @@ Deno.test("denoStorage has nothing to say of a file that is not there, and throw
   await assert.rejects(denoStorage.remove(folder.path));
 });
 
-Deno.test("denoStorage flushes a file's data, and a directory, by the system's own calls", async () => {
+Deno.test("denoStorage flushes a file's data, and a directory, with the system's own calls", async () => {
   using folder = new TestFolder();
   const calls: string[] = [];
   const { sync, syncData } = Deno.FsFile.prototype;
@@ -221,7 +221,7 @@ Deno.test("no file that is written from its beginning is written through a symbo
   assert.equal(Deno.readTextFileSync(target), untouched);
 });
 
-Deno.test("a lock is free as soon as its file is closed, also while child processes start", async () => {
+Deno.test("a lock is free as soon as its file is closed, even while child processes start", async () => {
   using folder = new TestFolder();
   const path = folder.file("lock");
   let isDone = false;

@@ -1,4 +1,4 @@
-/** Splits text into its lines; what has no newline at the end is dropped, for its writer was killed. */
+/** Splits text into lines; an incomplete last line is dropped, because its writer was killed. */
 export class TextLineStream extends TransformStream<string, string> {
   constructor() {
     let rest = "";

@@ -1,6 +1,6 @@
 /**
- * What tests of leader epochs share: a partition's log that loses its end and is written anew, lines with
- * epochs, and the rule of `held_partition.ts` in its plainest form.
+ * Shared by the tests of leader epochs: a partition's log that loses its end and is rewritten, lines with epochs, and
+ * a plain implementation of the rule in `held_partition.ts`.
  */
 
 import { findDivergence } from "../../lib/kafka/consumer/log_truncation.ts";
@@ -12,7 +12,7 @@ import type { JournalAppend } from "../../lib/journal/append_queue.ts";
 import type { Journal } from "../../lib/journal/journal.ts";
 import { encodedLines, lineOf, partition } from "./fixture.ts";
 
-/** A record, as far as it matters here; the epoch is undefined where it is not known. */
+/** A record's offset and epoch; the epoch is undefined if unknown. */
 export type EpochRecord = readonly [offset: number, epoch: number | undefined];
 
 export function lineInEpoch(number: number, [offset, epoch]: EpochRecord): string {
@@ -20,7 +20,7 @@ export function lineInEpoch(number: number, [offset, epoch]: EpochRecord): strin
   return epoch === undefined ? line : line.replace(/\}\n$/, `,"kafka_leader_epoch":${epoch}}\n`);
 }
 
-/** An append of the offsets from `start` up to `end`, all in one epoch. */
+/** Returns an append of the offsets from `start` up to `end`, all in one epoch. */
 export function appendInEpoch(
   number: number,
   { start, end }: { readonly start: number; readonly end: number },
@@ -35,7 +35,7 @@ export function appendInEpoch(
   };
 }
 
-/** The records in journal files, in the order of the lines; `partition` tells whose. */
+/** Returns one partition's records in journal files, in the order of the lines. */
 export function epochRecordsIn(
   texts: readonly string[],
 ): (readonly [partition: number, ...EpochRecord])[] {
@@ -45,7 +45,7 @@ export function epochRecordsIn(
   });
 }
 
-/** What is held of a partition, offset by offset. */
+/** Returns the held offsets of a partition with their epochs. */
 export function heldRecords(journal: Journal, number: number): EpochRecord[] {
   const epochs = journal.heldEpochs(partition(number));
   return journal.heldIntervals(partition(number)).flatMap(({ start, end }) =>
@@ -57,7 +57,7 @@ export function heldRecords(journal: Journal, number: number): EpochRecord[] {
   );
 }
 
-/** `0-99:e1 120-149:e2`; `e?` is an unknown epoch. */
+/** Formats records as `0-99:e1 120-149:e2`; `e?` is an unknown epoch. */
 export function textOf(records: readonly EpochRecord[]): string {
   const runs: { start: number; end: number; epoch: number | undefined }[] = [];
   for (const [offset, epoch] of records) {
@@ -78,7 +78,7 @@ export function sorted(held: Held): EpochRecord[] {
   return [...held].sort(([a], [b]) => a - b);
 }
 
-/** The rule of `held_partition.ts`, offset by offset. */
+/** Applies the rule of `held_partition.ts`, offset by offset. */
 export function withLine(
   held: Held,
   [offset, epoch]: EpochRecord,
@@ -93,31 +93,29 @@ export function withLine(
   return new Map(kept).set(offset, epoch);
 }
 
-/** An offset of a log: of a record, or of something that a consumer never sees (a transaction's marker). */
+/** An offset of a log: a record, or something that a consumer never sees (a transaction marker). */
 interface LogEntry {
   readonly epoch: number;
   readonly isRecord: boolean;
 }
 
-/** A partition's log. It loses its end, or an older replica of it is elected, and then it is written on. */
+/** A partition's log that loses its end, or elects an older replica, and then grows again. */
 export class SimulatedLog {
   #entries: readonly LogEntry[] = [];
   #epoch = 0;
-  /** What replicas that were left behind have. */
   readonly #replicas: (readonly LogEntry[])[] = [];
 
   get end(): number {
     return this.#entries.length;
   }
 
-  /** The records from `start` up to `end`. */
   records(start = 0, end = this.end): EpochRecord[] {
     return this.#entries.slice(start, end).flatMap(({ epoch, isRecord }, index) =>
       isRecord ? [[start + index, epoch] as const] : []
     );
   }
 
-  /** Where the epochs begin from `start` up to `end`, as batch headers say. */
+  /** Returns where epochs begin between `start` and `end`, as in batch headers. */
   epochStarts(start: number, end: number): EpochStart[] {
     const starts: EpochStart[] = [];
     for (let offset = start; offset < Math.min(end, this.end); offset++) {
@@ -129,7 +127,7 @@ export class SimulatedLog {
     return starts;
   }
 
-  /** @param isRecord asked for each offset. */
+  /** @param isRecord called for each offset. */
   append(count: number, isRecord: () => boolean): void {
     const added = Array.from({ length: count }, () => ({
       epoch: this.#epoch,
@@ -138,19 +136,17 @@ export class SimulatedLog {
     this.#entries = [...this.#entries, ...added];
   }
 
-  /** A new leader, which has everything. */
   elect(): void {
     this.#epoch++;
   }
 
-  /** A new leader, which has the log up to `offset` only; the old one is left behind with all of it. */
+  /** Elects a leader that has the log only up to `offset`; the old one is left behind with all of it. */
   loseFrom(offset: number): void {
     this.#replicas.push(this.#entries);
     this.#entries = this.#entries.slice(0, offset);
     this.#epoch++;
   }
 
-  /** A replica that was left behind becomes the leader. */
   electReplica(index: number): void {
     const replica = this.#replicas[index % this.#replicas.length];
     if (replica === undefined) return;
@@ -159,26 +155,26 @@ export class SimulatedLog {
     this.#epoch++;
   }
 
-  /** What OffsetForLeaderEpoch answers: the highest epoch of the log up to the one asked for, and its end. */
+  /** Answers OffsetForLeaderEpoch: the log's highest epoch not above the requested one, and its end. */
   epochEnd(asked: number): EpochEnd | undefined {
     const index = this.#entries.findLastIndex(({ epoch }) => epoch <= asked);
     const epoch = this.#entries[index]?.epoch;
     return epoch === undefined ? undefined : { epoch, endOffset: index + 1 };
   }
 
-  /** Returns the offset from which on what was read is not what the log has, as the tracker finds it. */
+  /** Returns the offset at which the records read diverge from the log, found as the tracker finds it. */
   async divergence(read: readonly EpochRecord[]): Promise<number | undefined> {
     const found = await findDivergence(
       runsOf(read),
       (epoch) => Promise.resolve(this.epochEnd(epoch) ?? { epoch, endOffset: 0 }),
     );
     const offset = found?.offset ?? 0;
-    // Reading began at 0. Where nothing that was read is left, it begins there again.
+    // Reading began at 0. If none of the records read remains, it begins there again.
     return found && (read.some(([at]) => at < offset) ? offset : 0);
   }
 }
 
-/** The records by leader epoch, as `heldRuns` gives them. */
+/** Groups the records by leader epoch, as `heldRuns` does. */
 function runsOf(records: readonly EpochRecord[]): readonly EpochRun[] {
   const runs: { epoch: number | undefined; start: number; end: number }[] = [];
   for (const [offset, epoch] of records) {

@@ -1,18 +1,19 @@
 /**
- * Goal: a log that loses its end and is written anew is journaled anew from there, whatever fails and whenever
- * the process or the machine dies, with and without a checkpoint.
+ * Goal: a log that loses its end and is rewritten is journaled again from there, whatever fails and whenever the
+ * process or the machine dies, with and without a checkpoint.
  *
- * Method: as in `power_loss_test.ts`, with logs in place of counts. Between batches a log gets a new leader: one that
- * has everything, one that lost the end, or a replica that was left behind. A writer asks its log where
- * what the journal holds diverges, as the tracker asks the cluster: when it begins, and when the epoch changes;
- * it truncates the journal there, and reads on. After a life the checkpoint is lost, or what it was before that life.
+ * Method: as in `power_loss_test.ts`, with logs instead of counters. Between batches a log gets a new leader: one
+ * that has everything, one that lost the end, or a replica that was left behind. A writer asks its log where the
+ * journal's records diverge, as the tracker asks the cluster: when it starts, and when the epoch changes. It
+ * truncates the journal there, and continues reading. After a life the checkpoint is lost, or replaced by the one
+ * from before that life.
  *
  * Invariants after each life:
- * - what is held has a line in that epoch, or had one in a removed segment, or was no record;
- * - what was acknowledged and not superseded is held;
- * - what the lines hold by the rule, and the journal does not, was truncated;
- * - no line repeats a record that is held.
- * And when the writer has asked and read to the end, what is held is what the log has.
+ * - each held offset has a line in its epoch, or had one in a removed segment, or was not a record;
+ * - each acknowledged and not superseded record is held;
+ * - each record that the lines hold by the rule, but the journal does not, was truncated;
+ * - no line repeats a held record.
+ * And after the writer has asked and read to the end, the held records are those of the log.
  */
 
 import assert from "node:assert/strict";
@@ -45,21 +46,19 @@ const UPKEEPS = [
   { compress: true, keepMs: 1e-6 },
 ] as const;
 
-/** A partition: its log, and what a tracker has done with it. */
+/** A partition: its log, and a tracker's progress in it. */
 class Source {
   readonly log = new SimulatedLog();
-  /** Below it everything is in the journal; goes back where the log was truncated. */
+  /** Everything below this is in the journal; moves back when the log is truncated. */
   committed = 0;
-  /** What was read last, be it a record or not, and its epoch; committed as {@link committed} is. */
+  /** The last offset read, whether a record or not, and its epoch; committed like {@link committed}. */
   read: EpochRecord | undefined;
   committedRead: EpochRecord | undefined;
-  /** What the journal acknowledged, as long as it is not superseded. */
   acknowledged: Held = new Map();
-  /** What was truncated, by offset: the epochs that were held there. */
   readonly truncated = new Map<number, Set<number | undefined>>();
-  /** Records that were truncated, and came back with a replica that had been left behind: they have two lines. */
+  /** Truncated records that returned with a replica that had been left behind; they have two lines. */
   readonly returned = new Set<string>();
-  /** Offsets that were held without a line, because there was no record. */
+  /** Offsets held without a line, because there was no record. */
   readonly lineless = new Set<number>();
 
   truncate(offset: number): void {
@@ -118,7 +117,7 @@ class Run {
     } else {
       this.seen.powerLosses++;
       this.#disk.losePower();
-      // Without a checkpoint nobody can tell what was flushed: torn lines with whole ones after them stay.
+      // Without a checkpoint it is unknown what was flushed, so torn lines followed by complete ones are kept.
       await (await this.#open(() => "done")).close();
     }
     await this.#changeCheckpoint();
@@ -129,7 +128,7 @@ class Run {
     let nowMs = 0;
     const clock: Clock = {
       now: () => nowMs += this.#random() * 3_000,
-      // Each look at the date finds it later, so that the seed alone decides what is old.
+      // Each reading of the date returns a later one, so that only the seed decides what is old.
       date: () => new Date(++this.#dateMs),
       sleep: (delayMs, signal) =>
         delayMs <= 5_000
@@ -159,12 +158,12 @@ class Run {
     while (true) {
       this.#write(source.log);
       position = await this.#step(journal, number, position);
-      // A journal that is stalled answers in the same turn: the fates need theirs.
+      // A stalled journal answers in the same turn; the storage's operations need a turn of their own.
       await Promise.resolve();
     }
   }
 
-  /** Truncates the journal where it diverges from the log, and returns where to read on. */
+  /** Truncates the journal where it diverges from the log, and returns where to continue reading. */
   async #ask(journal: Journal, number: number): Promise<number> {
     const source = this.#source(number);
     const held = heldRecords(journal, number);
@@ -182,7 +181,7 @@ class Run {
     return source.committed;
   }
 
-  /** What was read past the last held record may have been truncated too. */
+  /** Offsets read beyond the last held record may have been truncated too. */
   #divergence(journal: Journal, number: number): Promise<number | undefined> {
     const { log, read } = this.#source(number);
     const held = heldRecords(journal, number);
@@ -232,7 +231,6 @@ class Run {
     return Math.max(position, end);
   }
 
-  /** What happens to the log meanwhile. */
   #write(log: SimulatedLog): void {
     const chance = this.#random();
     if (chance < 0.03) log.elect();
@@ -246,7 +244,7 @@ class Run {
 
   async #changeCheckpoint(): Promise<void> {
     const storage = this.#disk.storage(() => "done");
-    await storage.createDirectory("logs"); // a loss of power can have taken a new one
+    await storage.createDirectory("logs"); // a power loss can have removed a new one
     const chance = this.#random();
     if (chance < 0.25) await storage.remove(CHECKPOINT);
     else if (chance < 0.4 && this.#oldCheckpoint !== undefined) {
@@ -266,7 +264,7 @@ class Run {
       lines.add(`${number} ${offset} ${epoch}`);
       const { returned, lineless } = this.#source(number);
       const mayRepeat = returned.has(`${offset} ${epoch}`) || lineless.has(offset);
-      assert.ok(!isRepeated || mayRepeat, `${number}:${offset} twice`);
+      assert.ok(!isRepeated || mayRepeat, `${number}:${offset} repeated`);
     });
     for (const [number, source] of this.#sources.entries()) {
       const held = new Map(heldRecords(journal, number));
@@ -286,21 +284,20 @@ class Run {
     }
     await this.#catchUp(journal);
     await journal.close();
-    // Whatever is done with closed segments is done now: their manifests alone say the same.
+    // All closed segments are processed now: their manifests alone must give the same result.
     journal = await this.#open(() => "done");
     this.#assertAsLogs(journal);
     await journal.close();
     this.#oldCheckpoint = this.#disk.files().get("tracker.checkpoint");
-    if (this.#random() < 0.7) return; // it reads all there is
+    if (this.#random() < 0.7) return; // reads everything there is
     const storage = this.#disk.storage(() => "done");
     const { segments } = await checkManifests("logs", { storage });
     assert.deepEqual(segments.filter(({ ok, state }) => !ok || state === "unsealed"), []);
   }
 
-  /** Asks and reads to the end. */
   async #catchUp(journal: Journal): Promise<void> {
     for (const [number, { log }] of this.#sources.entries()) {
-      // Where what is held ends, its epoch may end too: what follows tells.
+      // The last held offset may also end its epoch, which only a following record shows.
       log.append(1, () => true);
       const source = this.#source(number);
       source.read = source.committedRead;
@@ -331,7 +328,7 @@ class Run {
   }
 }
 
-/** What the files hold, partition by partition: lines by the rule, and manifests of removed segments. */
+/** Returns what the files hold by partition: lines according to the rule, and manifests of removed segments. */
 function holdingsIn(
   files: ReadonlyMap<string, Uint8Array>,
   onRecord: (number: number, record: EpochRecord, isRepeated: boolean) => void,
@@ -356,7 +353,7 @@ function holdingsIn(
     const isSegment = kind === "events" || kind === "archive" && name.endsWith(".zst");
     if (!isSegment || parts.has(digits)) continue;
     parts.set(digits, () => {
-      // One block, behind the frame that says how long it is.
+      // One block, after the frame that contains its length.
       const text = kind === "archive" ? zstdDecompressSync(bytes.subarray(16)) : bytes;
       for (const [number, ...record] of epochRecordsIn([decoder.decode(text)])) add(number, record);
     });
@@ -393,12 +390,12 @@ function holdingsIn(
   }
 }
 
-/** Manifests of removed segments come before the segments, and those before their archives. */
+/** Ranks manifests of removed segments before segments, and segments before their archives. */
 function rank(name: string): number {
   return name.startsWith("tracker.removed.") ? 0 : name.startsWith("tracker.events") ? 1 : 2;
 }
 
-Deno.test("The journal holds what its log has, over truncations, deaths, power losses, and lost checkpoints", async () => {
+Deno.test("the journal holds what its log has, through truncations, deaths, power losses, and lost checkpoints", async () => {
   const firstSeed = newSeed();
   const total: Record<string, number> = {};
   for (let index = 0; index < RUN_COUNT; index++) {

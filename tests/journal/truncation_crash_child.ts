@@ -1,7 +1,7 @@
 /**
- * A process to be killed: appends to two partitions, each record in the epoch of its log's leader, and every now
- * and then truncates what it holds and begins the next epoch. Says on stdout, before it truncates,
- * `truncating PARTITION OFFSET`, and after an append was acknowledged `PARTITION START END EPOCH`.
+ * A process to be killed: appends to two partitions, each record in the epoch of its log's leader, and sometimes
+ * truncates what it holds and begins the next epoch. Prints `truncating PARTITION OFFSET` before it truncates, and
+ * `PARTITION START END EPOCH` after an append was acknowledged.
  *
  *     deno run --allow-read --allow-write truncation_crash_child.ts FOLDER FIRST_EPOCH
  */
@@ -14,7 +14,7 @@ import { appendInEpoch } from "./truncated_log.ts";
 
 const STDOUT = 1;
 const APPENDS_PER_EPOCH = 15;
-/** More than what an epoch has: earlier epochs and closed segments are truncated too. */
+/** More than the records of one epoch, so that earlier epochs and closed segments are truncated too. */
 const TRUNCATED_MAX = 400;
 
 if (import.meta.main) {
@@ -47,7 +47,7 @@ async function appendForever(
   }
 }
 
-/** At once, for the process may be dead in the next moment. */
+/** Prints without buffering, because the process may be killed at any moment. */
 function say(line: string): void {
   writeSync(STDOUT, new TextEncoder().encode(line + "\n"));
 }

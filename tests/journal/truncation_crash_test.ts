@@ -1,11 +1,11 @@
 /**
- * Goal: as `truncated_log_test.ts`, with a real process, disk and signal.
+ * Goal: as in `truncated_log_test.ts`, with a real process, disk, and signal.
  *
- * Method: a child appends to two partitions, truncates them in between, and is killed at a random moment, again
- * and again; every second time its checkpoint is lost.
+ * Method: a child appends to two partitions, truncates them in between, and is killed at a random moment, again and
+ * again; every second time its checkpoint is lost.
  *
- * Invariants: what was acknowledged and not truncated since is held, in its epoch. What is held has a line in that
- * epoch. No record has two lines.
+ * Invariants: each record that was acknowledged and not truncated since is held in its epoch. Each held record has a
+ * line in that epoch. No record has two lines.
  */
 
 import assert from "node:assert/strict";
@@ -17,14 +17,14 @@ const CHILD = new URL("./truncation_crash_child.ts", import.meta.url).pathname;
 const ROUND_COUNT = 4;
 const PARTITIONS = [0, 1];
 
-Deno.test("A process killed between truncations leaves each acknowledged record that is not superseded, once", async () => {
+Deno.test("a process killed between truncations leaves each acknowledged record that is not superseded, once", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   using folder = new TestFolder();
   const acknowledged = PARTITIONS.map(() => new Map<number, number>());
   let truncations = 0;
   for (let round = 0; round < ROUND_COUNT; round++) {
-    // No leader has had one of these epochs.
+    // Epochs that no leader has had yet.
     const firstEpoch = String(round * 10_000);
     const process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--allow-read", "--allow-write", CHILD, folder.path, firstEpoch],
@@ -53,7 +53,7 @@ Deno.test("A process killed between truncations leaves each acknowledged record 
 
     if (round % 2 === 1) Deno.removeSync(folder.checkpoint);
     await using it = await opened(folder);
-    assert.deepEqual([...it.told("repeated lines"), ...it.told("foreign lines")], []);
+    assert.deepEqual([...it.noticesOf("repeated lines"), ...it.noticesOf("foreign lines")], []);
     const paths = [
       ...folder.names("tracker.events.").map((name) => folder.file(name)),
       folder.active,

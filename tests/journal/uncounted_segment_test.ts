@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { encodeSealed } from "../../lib/journal/sealed_text.ts";
 import { appendOf, opened, partition, TestFolder } from "./fixture.ts";
 
-Deno.test("Journal: what is appended is held also where nobody has counted the active segment's lines", async () => {
+Deno.test("appended records are held even if the active segment's lines have not been counted", async () => {
   using folder = new TestFolder();
   {
     await using first = await opened(folder);
     await first.journal.append(appendOf(0, { start: 0, end: 10 }));
   }
-  // As where the segment has lines of others: the checkpoint has no account of it then.
+  // If the segment contains foreign lines, the checkpoint has no account of it.
   const { version, body: { active: _, ...body } } = JSON.parse(
     Deno.readTextFileSync(folder.checkpoint),
   );

@@ -1,4 +1,4 @@
-/** Journals of earlier versions, opened by this one, and of this one, opened by an earlier one. */
+/** Tests journals of earlier versions opened by this one, and the other way around. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -14,7 +14,7 @@ const FIXTURES = join(ROOT, "tests/fixtures/journal");
 const EARLIER_COMMIT = "3a9cbbd";
 const GO_PARTITION = { topic: "orders", topicId: "", partition: 0 };
 
-/** A copy of the journal that the earlier version wrote; `README.md` there says what is in it. */
+/** Copies the journal that the earlier version wrote; its `README.md` describes its contents. */
 function earlierJournal(): TestFolder {
   const folder = new TestFolder();
   const fixture = join(FIXTURES, `build-${EARLIER_COMMIT}`);
@@ -24,7 +24,6 @@ function earlierJournal(): TestFolder {
   return folder;
 }
 
-/** Closed segments and manifests, with their hashes. */
 function closedFiles(folder: TestFolder): Record<string, string> {
   const names = ["events.", "archive.", "manifest.", "removed."]
     .flatMap((kind) => folder.names(`tracker.${kind}`));
@@ -44,7 +43,7 @@ function removeStarting(folder: TestFolder, start: string): void {
   for (const name of folder.names(start)) Deno.removeSync(folder.file(name));
 }
 
-// What is left of the earlier version's checkpoint, and what can then be held: offset 12 has no line, but a manifest.
+// What remains of the earlier version's checkpoint, and what is then held: offset 12 has no line, only a manifest.
 const CHECKPOINTS: Readonly<Record<string, (folder: TestFolder) => void>> = {
   "with its checkpoint": () => {},
   "with a checkpoint from before its last segments": (folder) => {
@@ -59,22 +58,22 @@ const CHECKPOINTS: Readonly<Record<string, (folder: TestFolder) => void>> = {
 };
 
 for (const [title, change] of Object.entries(CHECKPOINTS)) {
-  Deno.test(`A journal of the version before leader epochs opens ${title}: no file is changed, and nothing is forgotten`, async () => {
+  Deno.test(`a journal from before leader epochs opens ${title}: no file is changed, and nothing is forgotten`, async () => {
     using folder = earlierJournal();
     change(folder);
     const before = closedFiles(folder);
     const hasManifests = folder.names("tracker.manifest.").length > 0;
-    // Without its manifest, nothing tells of an offset that has no line.
+    // Without its manifest, nothing shows an offset that has no line.
     const held = hasManifests ? "0-29:e?" : "0-11:e? 13-29:e?";
     const isRebuilt = !title.startsWith("with ");
     {
       await using it = await opened(folder);
-      assert.equal(it.told("rebuilt").length, isRebuilt ? 1 : 0);
+      assert.equal(it.noticesOf("rebuilt").length, isRebuilt ? 1 : 0);
       if (!isRebuilt) assert.equal(it.journal.id, "13b9c26d-4a8f-4ae0-9354-13a4d392fc83");
       assert.equal(heldText(it.journal, 0), held);
       assert.equal(heldText(it.journal, 1), "0-4:e?");
       assert.equal(it.journal.lastEpoch(partition(0)), undefined);
-      assert.deepEqual([...it.told("repeated lines"), ...it.told("foreign lines")], []);
+      assert.deepEqual([...it.noticesOf("repeated lines"), ...it.noticesOf("foreign lines")], []);
     }
     const after = closedFiles(folder);
     for (const [name, hash] of Object.entries(before)) assert.equal(after[name], hash, name);
@@ -82,7 +81,7 @@ for (const [title, change] of Object.entries(CHECKPOINTS)) {
   });
 }
 
-Deno.test("A journal of the version before leader epochs takes records with epochs, also in the segment that it had begun", async () => {
+Deno.test("a journal from before leader epochs accepts records with epochs, even in its last segment", async () => {
   using folder = earlierJournal();
   {
     await using it = await opened(folder, { rotateBytes: 1_500 });
@@ -97,13 +96,13 @@ Deno.test("A journal of the version before leader epochs takes records with epoc
   await using again = await opened(folder);
   assert.equal(heldText(again.journal), "0-24:e5 25-39:e6");
   await again.journal.close();
-  // The lines of the earlier version do not tell: they have to be established again.
+  // The earlier version's lines have no epochs, so they must be established again.
   Deno.removeSync(folder.checkpoint);
   await using rebuilt = await opened(folder);
   assert.equal(heldText(rebuilt.journal), "0-29:e? 30-39:e6");
 });
 
-Deno.test("Records of the version before leader epochs that a truncated log has replaced are superseded, with a checkpoint and without", async () => {
+Deno.test("records from before leader epochs that a truncated log replaced are superseded, with and without a checkpoint", async () => {
   // In the active segment; in a closed one; in an archive; in a removed one.
   for (const at of [29, 25, 15, 3, 0]) {
     using folder = earlierJournal();
@@ -124,7 +123,7 @@ Deno.test("Records of the version before leader epochs that a truncated log has 
   }
 });
 
-Deno.test("A journal of the founding project's tracker opens, takes records with epochs, and survives a lost checkpoint", async () => {
+Deno.test("a journal of the founding project's tracker opens, accepts records with epochs, and survives a lost checkpoint", async () => {
   using folder = new TestFolder();
   Deno.copyFileSync(join(ROOT, "tests/fixtures/monitor/go/tracker.events"), folder.active);
   const lines = Deno.readTextFileSync(folder.active);
@@ -141,11 +140,11 @@ Deno.test("A journal of the founding project's tracker opens, takes records with
   Deno.removeSync(folder.checkpoint);
   await using it = await opened(folder);
   assert.deepEqual(held(it), before);
-  // Its lines have no topic id: they are not taken for records of a topic that has one.
+  // Its lines have no topic id, so they do not count as records of a topic that has one.
   assert.equal(heldText(it.journal), "0-4:e2");
 });
 
-/** The library of the earlier version, where the repository's history has it. */
+/** Extracts the library of the earlier version, if the repository's history has it. */
 async function earlierLibrary(folder: TestFolder): Promise<string | undefined> {
   const git = (...args: string[]) => new Deno.Command("git", { args, cwd: ROOT }).output();
   const archive = folder.file("earlier.tar");
@@ -166,7 +165,7 @@ async function openedByEarlier(library: string, folder: TestFolder): Promise<Ear
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-Deno.test("The version before leader epochs opens a journal of this one without loss or repetition, and back", async (t) => {
+Deno.test("the version before leader epochs opens a journal of this one without loss or repetition, and back", async (t) => {
   using sources = new TestFolder();
   const library = await earlierLibrary(sources);
   if (library === undefined) {
@@ -185,17 +184,17 @@ Deno.test("The version before leader epochs opens a journal of this one without 
     const found = await openedByEarlier(library, folder);
     assert.deepEqual(found.held, [[[0, 40]], [[0, 5]]]);
     assert.deepEqual(found.badSegments, []);
-    // Its checkpoint is of a version that it does not know.
+    // The checkpoint has a version that it does not know.
     assert.deepEqual(found.notices.filter((kind) => kind !== "sealed"), ["rebuilt"]);
 
     await using it = await opened(folder);
     assert.equal(it.journal.end(partition(0)), 42);
     await it.journal.append(appendInEpoch(0, { start: 42, end: 44 }, 6));
-    assert.deepEqual([...it.told("repeated lines"), ...it.told("foreign lines")], []);
+    assert.deepEqual([...it.noticesOf("repeated lines"), ...it.noticesOf("foreign lines")], []);
   }
 });
 
-Deno.test("The version before leader epochs holds superseded offsets, and this one finds them superseded again", async (t) => {
+Deno.test("the version before leader epochs holds superseded offsets, and this one supersedes them again", async (t) => {
   using sources = new TestFolder();
   const library = await earlierLibrary(sources);
   if (library === undefined) {
@@ -211,19 +210,23 @@ Deno.test("The version before leader epochs holds superseded offsets, and this o
     await it.journal.append(appendInEpoch(0, { start: 10, end: 15 }, 2));
   }
   const found = await openedByEarlier(library, folder);
-  // It cannot know that offsets 15 to 19 are superseded: it would not journal their new records.
+  // It cannot know that offsets 15 to 19 are superseded, and would not journal their replacements.
   assert.deepEqual(found.held, [[[0, 20]], []]);
   assert.deepEqual(found.notices, ["repeated lines", "rebuilt"]);
   {
     await using it = await opened(folder);
-    assert.equal(heldText(it.journal), "0-21:e?", "its checkpoint is believed: the topic tells");
+    assert.equal(
+      heldText(it.journal),
+      "0-21:e?",
+      "its checkpoint is trusted; the topic shows the truncation",
+    );
   }
   Deno.removeSync(folder.checkpoint);
   await using it = await opened(folder);
   assert.equal(heldText(it.journal), "0-9:e1 10-14:e2 20-21:e?");
 });
 
-Deno.test("A line without an epoch among lines with one is of a journal that an earlier version went on with", async () => {
+Deno.test("a line without an epoch among lines with one is from an earlier version that continued the journal", async () => {
   using folder = new TestFolder();
   await using it = await opened(folder);
   await it.journal.append(appendInEpoch(0, { start: 0, end: 5 }, 1));

@@ -1,4 +1,6 @@
-/** Compression and removal of closed segments: nothing lost, nothing appended again, whatever happens in between. */
+/**
+ * Tests compression and removal of closed segments: nothing is lost or appended again, whatever happens in between.
+ */
 
 import assert from "node:assert/strict";
 import { ArchiveReader, packBlock } from "../../lib/journal/archive.ts";
@@ -24,13 +26,12 @@ import {
 
 const ROTATE = { rotateBytes: 700 };
 const COMPRESS = { ...ROTATE, compress: true };
-/** All that is closed is old. */
+/** Treats every closed segment as old. */
 const KEEP_NOTHING = { ...ROTATE, keepMs: 1e-6 };
 const DAY_MS = 86_400_000;
 
 type Options = Partial<Pick<JournalOptions, "rotateBytes" | "compress" | "keepMs" | "storage">>;
 
-/** Appends offsets of partition 0, each in a group of its own. */
 async function appendAll({ journal }: OpenedJournal, start: number, end: number): Promise<void> {
   for (let offset = start; offset < end; offset++) {
     if (journal.holds({ ...partition(0), offset })) continue;
@@ -45,8 +46,8 @@ async function journalOf(count: number, options: Options = ROTATE): Promise<Test
   return folder;
 }
 
-/** Opens the journal, and lets it do with its closed segments what it is asked to. */
-async function tended(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+/** Opens the journal, and lets it process its closed segments as the options require. */
+async function openedAndProcessed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
   const it = await opened(folder, options);
   await until(() => {
     const [plain, archives] = ["events.", "archive."].map((kind) =>
@@ -62,7 +63,6 @@ async function tended(folder: TestFolder, options: Options): Promise<OpenedJourn
   return it;
 }
 
-/** What is in the files, compressed ones too. */
 async function textsIn(folder: TestFolder): Promise<string[]> {
   const texts: string[] = [];
   for (const name of folder.names("tracker.archive.").filter((name) => name.endsWith(".zst"))) {
@@ -90,15 +90,15 @@ async function statesOf(folder: TestFolder): Promise<readonly string[]> {
   return segments.map(({ state, ok, reason }) => ok ? state : `${state}: ${reason}`);
 }
 
-Deno.test("Closed segments are compressed, each line is in the archive, and the manifests prove it", async () => {
+Deno.test("closed segments are compressed, each line is in the archive, and the manifests match", async () => {
   using folder = await journalOf(12);
   const plain = folder.names("tracker.events.");
-  const it = await tended(folder, COMPRESS);
+  const it = await openedAndProcessed(folder, COMPRESS);
   assert.deepEqual(
     folder.names("tracker.archive."),
     plain.map((name) => name.replace("events", "archive") + ".zst"),
   );
-  assert.equal(it.told("compressed").length, plain.length);
+  assert.equal(it.noticesOf("compressed").length, plain.length);
   for (const name of folder.names("tracker.archive.")) {
     assert.equal((Deno.statSync(folder.file(name)).mode ?? 0) & 0o777, 0o600);
   }
@@ -106,9 +106,9 @@ Deno.test("Closed segments are compressed, each line is in the archive, and the 
   assert.deepEqual(await statesOf(folder), plain.map(() => "compressed"));
 });
 
-Deno.test("A compressed segment is held on, with a checkpoint, without one, and without manifests", async () => {
+Deno.test("records of a compressed segment stay held, with a checkpoint, without one, and without manifests", async () => {
   using whole = await journalOf(12);
-  await tended(whole, COMPRESS);
+  await openedAndProcessed(whole, COMPRESS);
   using folder = new TestFolder();
   for (const lost of [[], ["tracker.checkpoint"], ["tracker.checkpoint", "tracker.manifest."]]) {
     folder.copyFrom(whole);
@@ -116,27 +116,27 @@ Deno.test("A compressed segment is held on, with a checkpoint, without one, and 
       Deno.removeSync(folder.file(name));
     }
     await using it = await opened(folder);
-    assert.equal(it.told("rebuilt").length, lost.length === 0 ? 0 : 1);
+    assert.equal(it.noticesOf("rebuilt").length, lost.length === 0 ? 0 : 1);
     assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
     await appendAll(it, 0, 15);
     await assertHasAll(folder, 15);
   }
 });
 
-Deno.test("An archive that is gone takes its records out of what is held, as a segment does", async () => {
+Deno.test("the records of a missing archive are no longer held, as for a segment", async () => {
   using folder = await journalOf(12);
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   Deno.removeSync(folder.file("tracker.archive.000001.zst"));
   await using it = await opened(folder);
-  assert.match(it.told("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
+  assert.match(it.noticesOf("rebuilt")[0]?.reason ?? "", /segment 1,.* is missing/);
   const { records } = recordsIn(await textsIn(folder));
   assert.deepEqual(heldNames(it.journal, 1), records);
   assert.match((await statesOf(folder))[0] ?? "", /^missing: the segment is missing/);
 });
 
-Deno.test("checkManifests() names the archive of which one byte was changed, or that was cut", async () => {
+Deno.test("checkManifests() names an archive with a changed byte, or that was cut", async () => {
   using whole = await journalOf(12);
-  await tended(whole, COMPRESS);
+  await openedAndProcessed(whole, COMPRESS);
   using folder = new TestFolder();
   const name = "tracker.archive.000002.zst";
   const bytes = Deno.readFileSync(whole.file(name));
@@ -152,7 +152,7 @@ Deno.test("checkManifests() names the archive of which one byte was changed, or 
   assert.match((await statesOf(folder))[1] ?? "", /^compressed: the segment was changed: its SHA/);
 });
 
-Deno.test("A segment that is not what its manifest says is not compressed, and that is said", async () => {
+Deno.test("a segment that does not match its manifest is not compressed, and is reported", async () => {
   using folder = await journalOf(12);
   const path = folder.file("tracker.events.000002");
   const text = Deno.readTextFileSync(path);
@@ -160,20 +160,20 @@ Deno.test("A segment that is not what its manifest says is not compressed, and t
   await using it = await opened(folder, COMPRESS);
   await until(() => folder.names("tracker.events.").length === 1);
   await it.journal.close();
-  assert.equal(it.told("segment changed").length, 1);
-  assert.equal(it.told("segment changed")[0]?.path, path);
+  assert.equal(it.noticesOf("segment changed").length, 1);
+  assert.equal(it.noticesOf("segment changed")[0]?.path, path);
   assert.ok(Deno.statSync(path).isFile);
   assert.match((await statesOf(folder))[1] ?? "", /^plain: the segment was changed/);
 });
 
-Deno.test("Segments that are old enough are removed, oldest first; their records stay held, and the chain whole", async () => {
+Deno.test("old segments are removed, oldest first; their records stay held, and the chain stays complete", async () => {
   for (const compressed of [false, true]) {
     using folder = await journalOf(12);
-    if (compressed) await tended(folder, COMPRESS);
+    if (compressed) await openedAndProcessed(folder, COMPRESS);
     const count = folder.names("tracker.manifest.").length;
-    const it = await tended(folder, KEEP_NOTHING);
+    const it = await openedAndProcessed(folder, KEEP_NOTHING);
     assert.deepEqual(
-      it.told("removed").map(({ path }) => path),
+      it.noticesOf("removed").map(({ path }) => path),
       Array.from({ length: count }, (_, index) => folder.file(`tracker.events.00000${index + 1}`)),
     );
     assert.deepEqual(folder.names("tracker.manifest."), []);
@@ -185,15 +185,15 @@ Deno.test("Segments that are old enough are removed, oldest first; their records
     for (const lost of ["", "tracker.checkpoint"]) {
       if (lost !== "") Deno.removeSync(folder.file(lost));
       await using again = await opened(folder, ROTATE);
-      assert.equal(again.told("rebuilt").length, lost === "" ? 0 : 1);
+      assert.equal(again.noticesOf("rebuilt").length, lost === "" ? 0 : 1);
       assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
       await assert.rejects(
         again.journal.append(appendOf(0, { start: 0, end: 1 })),
         RangeError,
-        "what was removed is not appended again",
+        "removed records are not appended again",
       );
     }
-    // The chain goes on where it was, and so do the numbers.
+    // The chain and the numbers continue.
     await using again = await opened(folder, ROTATE);
     await appendAll(again, 0, 20);
     await again.journal.close();
@@ -207,9 +207,9 @@ Deno.test("Segments that are old enough are removed, oldest first; their records
   }
 });
 
-Deno.test("Without a checkpoint, a removed segment whose manifest is damaged takes only its own records out", async () => {
+Deno.test("without a checkpoint, a damaged manifest of a removed segment loses only that segment's records", async () => {
   using folder = await journalOf(12);
-  await tended(folder, KEEP_NOTHING);
+  await openedAndProcessed(folder, KEEP_NOTHING);
   Deno.truncateSync(folder.file("tracker.removed.000002.json"), 100);
   Deno.removeSync(folder.checkpoint);
   await using it = await opened(folder);
@@ -218,7 +218,7 @@ Deno.test("Without a checkpoint, a removed segment whose manifest is damaged tak
   assert.match((await statesOf(folder))[1] ?? "", /^removed: its manifest is damaged/);
 });
 
-Deno.test("An archive without a manifest is read whole, its foreign lines are told, and no file is left open", async () => {
+Deno.test("an archive without a manifest is read completely, its foreign lines are reported, and no file is left open", async () => {
   using folder = new TestFolder();
   const lines = [0, 1].map((offset) => lineOf(partition(0), offset));
   const text = new TextEncoder().encode(lines[0] + "hello\n" + lines[1]);
@@ -227,15 +227,15 @@ Deno.test("An archive without a manifest is read whole, its foreign lines are to
   {
     await using it = await opened(folder, { storage });
     assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 2 }));
-    assert.deepEqual(it.told("foreign lines").map(({ lineCount }) => lineCount), [1]);
+    assert.deepEqual(it.noticesOf("foreign lines").map(({ lineCount }) => lineCount), [1]);
     await until(() => storage.openCount === 2);
   }
   assert.equal(storage.openCount, 0);
 });
 
-Deno.test("checkManifests() names an archive whose manifest is gone, and a file in a removed segment's place", async () => {
+Deno.test("checkManifests() names an archive whose manifest is missing, and a file in place of a removed segment", async () => {
   using folder = await journalOf(12);
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   const segment = await textsIn(folder);
   const last = folder.names("tracker.manifest.").length;
   for (const number of [2, last]) {
@@ -245,13 +245,13 @@ Deno.test("checkManifests() names an archive whose manifest is gone, and a file 
   }
 
   using other = await journalOf(12);
-  await tended(other, KEEP_NOTHING);
+  await openedAndProcessed(other, KEEP_NOTHING);
   Deno.removeSync(other.file("tracker.removed.000002.json"));
   Deno.writeTextFileSync(other.file("tracker.events.000002"), segment[1] ?? "");
   assert.match((await statesOf(other))[1] ?? "", /^unsealed: its manifest is missing/);
 });
 
-Deno.test("An old checkpoint is good though its segment was compressed or removed since", async () => {
+Deno.test("an old checkpoint remains valid although its segment was compressed or removed since", async () => {
   for (const options of [COMPRESS, KEEP_NOTHING]) {
     for (const checkpointAt of [0, 1, 3]) {
       using folder = await journalOf(checkpointAt);
@@ -260,11 +260,11 @@ Deno.test("An old checkpoint is good though its segment was compressed or remove
         await using it = await opened(folder, ROTATE);
         await appendAll(it, checkpointAt, 12);
       }
-      await tended(folder, options);
+      await openedAndProcessed(folder, options);
       Deno.writeTextFileSync(folder.checkpoint, checkpoint);
       {
         await using it = await opened(folder, ROTATE);
-        assert.deepEqual(it.told("rebuilt"), []);
+        assert.deepEqual(it.noticesOf("rebuilt"), []);
         assert.equal(it.journal.id, JSON.parse(checkpoint).body.journal);
         assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 12 }));
         await appendAll(it, 0, 16);
@@ -275,10 +275,10 @@ Deno.test("An old checkpoint is good though its segment was compressed or remove
   }
 });
 
-Deno.test("A checkpoint is not believed whose segment was compressed or removed and is another one by its manifest", async () => {
+Deno.test("a checkpoint is rejected if its segment was compressed or removed and differs by its manifest", async () => {
   for (const options of [COMPRESS, KEEP_NOTHING]) {
     using folder = await journalOf(5);
-    await tended(folder, options);
+    await openedAndProcessed(folder, options);
     const { body } = JSON.parse(Deno.readTextFileSync(folder.checkpoint));
     const others = [
       { position: 1_000_000 },
@@ -288,28 +288,28 @@ Deno.test("A checkpoint is not believed whose segment was compressed or removed 
       const changed = { ...body, segment: 1, closed: [], ...other };
       Deno.writeTextFileSync(folder.checkpoint, encodeSealed(changed, { version: 1 }));
       await using it = await opened(folder, ROTATE);
-      assert.equal(it.told("rebuilt").length, 1, JSON.stringify(other));
+      assert.equal(it.noticesOf("rebuilt").length, 1, JSON.stringify(other));
       assert.deepEqual(heldNames(it.journal, 1), namesOf(0, { start: 0, end: 5 }));
     }
   }
 });
 
-Deno.test("Without a checkpoint, segments are compressed and removed as with one", async () => {
+Deno.test("segments are compressed and removed the same without a checkpoint", async () => {
   for (const isArchived of [false, true]) {
     using folder = await journalOf(12);
-    if (isArchived) await tended(folder, COMPRESS);
+    if (isArchived) await openedAndProcessed(folder, COMPRESS);
     const options = isArchived ? KEEP_NOTHING : COMPRESS;
     Deno.removeSync(folder.checkpoint);
-    const it = await tended(folder, options);
-    assert.equal(it.told("rebuilt").length, 1);
-    // The checkpoint that it wrote covers all segments that are left.
+    const it = await openedAndProcessed(folder, options);
+    assert.equal(it.noticesOf("rebuilt").length, 1);
+    // The checkpoint that it wrote covers all remaining segments.
     await using again = await opened(folder);
     assert.deepEqual(again.notices, []);
     assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 12 }));
   }
 });
 
-/** Makes the manifest of a segment anew, as if it had been made at another time. */
+/** Rewrites the manifest of a segment as if it had been created at another time. */
 function setAge(folder: TestFolder, number: number, ageMs: number): void {
   const path = folder.file(`tracker.manifest.${String(number).padStart(6, "0")}.json`);
   const { body } = JSON.parse(Deno.readTextFileSync(path));
@@ -317,8 +317,11 @@ function setAge(folder: TestFolder, number: number, ageMs: number): void {
   Deno.writeTextFileSync(path, encodeSealed({ ...body, created }, { version: 1 }));
 }
 
-/** Opens the journal, and closes it when all has been done with its closed segments that can be done now. */
-async function passed(folder: TestFolder, options: Options): Promise<OpenedJournal> {
+/** Opens the journal, and closes it once its closed segments are processed as far as possible now. */
+async function processedAsFarAsPossible(
+  folder: TestFolder,
+  options: Options,
+): Promise<OpenedJournal> {
   const delaysMs: number[] = [];
   const it = await opened(folder, { ...options, clock: fastClock(delaysMs) });
   await until(() => delaysMs.includes(60_000));
@@ -326,39 +329,39 @@ async function passed(folder: TestFolder, options: Options): Promise<OpenedJourn
   return it;
 }
 
-Deno.test("Segments that are not old enough stay, and without --keep all do", async () => {
+Deno.test("segments that are not old enough are kept, and without --keep all are", async () => {
   using folder = await journalOf(12);
   const plain = folder.names("tracker.events.");
   await using unlimited = await opened(folder);
   await unlimited.journal.close();
-  for (const it of [unlimited, await passed(folder, { keepMs: DAY_MS })]) {
+  for (const it of [unlimited, await processedAsFarAsPossible(folder, { keepMs: DAY_MS })]) {
     assert.deepEqual(folder.names("tracker.events."), plain);
-    assert.deepEqual(it.told("removed"), []);
+    assert.deepEqual(it.noticesOf("removed"), []);
   }
 });
 
-Deno.test("Removal goes up to the first segment that is too young or has no good manifest, and skips none", async () => {
+Deno.test("removal stops at the first segment that is too young or has no valid manifest, and skips none", async () => {
   using whole = await journalOf(10);
   const count = whole.names("tracker.manifest.").length;
   assert.ok(count >= 4);
   using archived = new TestFolder();
   archived.copyFrom(whole);
-  await tended(archived, COMPRESS);
+  await openedAndProcessed(archived, COMPRESS);
   using folder = new TestFolder();
   const keepMs = DAY_MS;
   for (const from of [whole, archived]) {
     for (let stopsAt = 1; stopsAt <= count; stopsAt++) {
       for (const why of ["young", "damaged", "gone"] as const) {
-        // A plain segment whose manifest is gone gets one, and is young by it; an archive does not.
+        // A plain segment without a manifest gets a new one, which makes it young; an archive does not.
         folder.copyFrom(from);
         for (let number = 1; number <= count; number++) setAge(folder, number, 2 * DAY_MS);
         const path = folder.file(`tracker.manifest.00000${stopsAt}.json`);
         if (why === "young") setAge(folder, stopsAt, DAY_MS - 60_000);
         else if (why === "damaged") Deno.truncateSync(path, 200);
         else Deno.removeSync(path);
-        const it = await passed(folder, { keepMs });
+        const it = await processedAsFarAsPossible(folder, { keepMs });
         assert.deepEqual(
-          it.told("removed").map(({ path }) => path),
+          it.noticesOf("removed").map(({ path }) => path),
           Array.from(
             { length: stopsAt - 1 },
             (_, index) => folder.file(`tracker.events.00000${index + 1}`),
@@ -366,20 +369,20 @@ Deno.test("Removal goes up to the first segment that is too young or has no good
           `${why} at ${stopsAt}`,
         );
         const isReported = why === "damaged" || (why === "gone" && from === archived);
-        assert.equal(it.told("segment changed").length, isReported ? 1 : 0);
-        assert.deepEqual(it.told("upkeep failed"), []);
+        assert.equal(it.noticesOf("segment changed").length, isReported ? 1 : 0);
+        assert.deepEqual(it.noticesOf("upkeep failed"), []);
       }
     }
   }
 });
 
-Deno.test("More than nine segments are removed in the order of their numbers", async () => {
+Deno.test("more than nine segments are removed in numerical order", async () => {
   using folder = await journalOf(26);
   const count = folder.names("tracker.manifest.").length;
   assert.ok(count > 11);
-  const it = await tended(folder, KEEP_NOTHING);
+  const it = await openedAndProcessed(folder, KEEP_NOTHING);
   assert.deepEqual(
-    it.told("removed").map(({ path }) => path),
+    it.noticesOf("removed").map(({ path }) => path),
     Array.from(
       { length: count },
       (_, index) => folder.file(`tracker.events.${String(index + 1).padStart(6, "0")}`),
@@ -388,12 +391,12 @@ Deno.test("More than nine segments are removed in the order of their numbers", a
 });
 
 /**
- * Goal: no step of sealing, compressing and removing can be the last one of a process, or fail, and do harm.
- * Method: the process "dies" at the nth operation on the disk (it and all after it never answer), or that
- * operation fails; for every n until the work is done before. Then the journal is opened again.
+ * Goal: a process that ends or fails at any step of sealing, compressing, and removing does no harm.
+ * Method: the process "dies" at the nth operation on the disk (it and all later ones never return), or that operation
+ * fails; for every n until the work is done first. Then the journal is opened again.
  */
 for (const fate of ["dies", "fails"] as const) {
-  Deno.test(`A process that ${fate} at any step of the upkeep loses nothing and repeats nothing`, async () => {
+  Deno.test(`a process that ${fate} at any step of compressing and removing loses nothing and repeats nothing`, async () => {
     for (const mode of [COMPRESS, { ...KEEP_NOTHING, compress: true }]) {
       using whole = await journalOf(8);
       for (const name of whole.names("tracker.manifest.")) Deno.removeSync(whole.file(name));
@@ -412,13 +415,13 @@ for (const fate of ["dies", "fails"] as const) {
         const it = await opened(folder, { ...mode, storage: storage.asked });
         storage.begin();
         await until(() => isTouched || areTended(folder, mode));
-        // What was under way is over, and then the journal's lock is free as after a death.
+        // Pending work is over, and then the journal's lock is free as after a death.
         await new Promise((resolve) => setTimeout(resolve, 2));
         isDone = !isTouched;
         if (fate === "dies") storage.die();
         else await it.journal.close();
-        const again = await tended(folder, mode);
-        assert.deepEqual(again.told("rebuilt"), [], `step ${step}`);
+        const again = await openedAndProcessed(folder, mode);
+        assert.deepEqual(again.noticesOf("rebuilt"), [], `step ${step}`);
         assert.deepEqual(heldNames(again.journal, 1), namesOf(0, { start: 0, end: 8 }));
         const states = await statesOf(folder);
         const state = "keepMs" in mode ? "removed" : "compressed";
@@ -437,7 +440,9 @@ function areTended(folder: TestFolder, mode: Options): boolean {
   return !isLeft("events") && (mode.keepMs === undefined || !isLeft("archive"));
 }
 
-/** The real disk, with a say in each operation that changes it, from `begin` on; `die` frees the folder's lock. */
+/**
+ * The real disk, with a hook for each operation that changes it, from `begin` on; `die` releases the folder's lock.
+ */
 function stoppable(fateOf: () => "done" | "fails" | "never") {
   let hasBegun = false;
   const locks: { close(): void }[] = [];
@@ -478,7 +483,7 @@ function stoppable(fateOf: () => "done" | "fails" | "never") {
   };
 }
 
-Deno.test("A full disk stops compression, takes nothing, and it is done when there is room", async () => {
+Deno.test("a full disk stops compression, which is completed once there is space", async () => {
   using folder = await journalOf(12);
   const plain = folder.names("tracker.events.");
   const storage = new FaultyStorage();
@@ -493,16 +498,16 @@ Deno.test("A full disk stops compression, takes nothing, and it is done when the
   };
   {
     await using it = await opened(folder, { ...COMPRESS, storage });
-    await until(() => it.told("upkeep failed").length > 0);
+    await until(() => it.noticesOf("upkeep failed").length > 0);
     assert.deepEqual(folder.names("tracker.archive."), []);
     assert.deepEqual(folder.names("tracker.events."), plain);
     await appendAll(it, 12, 14);
   }
-  await tended(folder, COMPRESS);
+  await openedAndProcessed(folder, COMPRESS);
   await assertHasAll(folder, 14);
 });
 
-Deno.test("A segment closed while the folder is listed is for the next pass, not reported as changed", async () => {
+Deno.test("a segment closed while the folder is listed is left to the next pass, and not reported as changed", async () => {
   using folder = new TestFolder();
   const storage = new FaultyStorage();
   const { list } = storage;
@@ -517,21 +522,24 @@ Deno.test("A segment closed while the folder is listed is for the next pass, not
     }
     return names;
   };
-  // The first segment is dated day 0 and is 10 days old at the next look; the date stays there, so the second is new.
+  // The first segment is dated day 0 and is 10 days old at the next check; the date stays there, so the second is
+  // new.
   const dates = [0];
   const clock = { ...fastClock(), date: () => new Date(dates.shift() ?? 10 * DAY_MS) };
   await using it = await opened(folder, { ...COMPRESS, keepMs: DAY_MS, storage, clock });
   let offset = 0;
   const appendUntilRotated = async (count: number) => {
-    while (it.told("rotated").length < count) await appendAll(it, offset, ++offset);
+    while (it.noticesOf("rotated").length < count) await appendAll(it, offset, ++offset);
   };
   await appendUntilRotated(1);
   await listed.promise;
   await appendUntilRotated(2);
   released.resolve();
-  await until(() => it.told("compressed").length === 2 || it.told("segment changed").length > 0);
-  assert.deepEqual(it.told("segment changed"), []);
-  assert.deepEqual(it.told("removed").map(({ path }) => path), [
+  await until(() =>
+    it.noticesOf("compressed").length === 2 || it.noticesOf("segment changed").length > 0
+  );
+  assert.deepEqual(it.noticesOf("segment changed"), []);
+  assert.deepEqual(it.noticesOf("removed").map(({ path }) => path), [
     folder.file("tracker.events.000001"),
   ]);
   assert.deepEqual(folder.names("tracker.archive."), ["tracker.archive.000002.zst"]);

@@ -1,4 +1,4 @@
-/** `tracker verify` over a journal in segments: sealed, compressed, removed, and changed by somebody. */
+/** Tests `tracker verify` on a journal in segments: sealed, compressed, removed, and tampered with. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { countsOf, createVerifySite, numbered, type VerifySite } from "../verify
 const RECORDS = 60;
 const ROTATE = { rotateBytes: 4_000 };
 
-/** Journals the records in groups of five, closes, and waits until it is done with its segments. */
+/** Journals the records in groups of five, closes, and waits until its segments are processed. */
 async function journaled(
   site: VerifySite,
   records: readonly KafkaRecord[],
@@ -39,7 +39,7 @@ async function journaled(
     return true;
   };
   while (!isDone()) {
-    assert.ok(Date.now() < deadline, "the segments are not looked after within 10 s");
+    assert.ok(Date.now() < deadline, "the segments are not processed within 10 s");
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   await journal.close();
@@ -58,7 +58,7 @@ function changeByte(path: string, at: number): void {
 
 for (const compress of [false, true]) {
   const form = compress ? "compressed" : "plain";
-  Deno.test(`verifyJournals() proves a ${form} journal unchanged after the topic's retention, and finds one byte changed`, async () => {
+  Deno.test(`verifyJournals() proves a ${form} journal unchanged after the topic's retention, and detects a changed byte`, async () => {
     await using site = await createVerifySite();
     const records = await site.send(0, numbered(RECORDS));
     const logs = await journaled(site, records, { compress });
@@ -88,7 +88,7 @@ for (const compress of [false, true]) {
   });
 }
 
-Deno.test("verifyJournals() finds a segment that was taken away whose records the topic has forgotten", async () => {
+Deno.test("verifyJournals() detects a missing segment whose records the topic no longer has", async () => {
   await using site = await createVerifySite();
   const records = await site.send(0, numbered(RECORDS));
   const logs = await journaled(site, records);
@@ -108,7 +108,7 @@ Deno.test("verifyJournals() finds a segment that was taken away whose records th
   });
 });
 
-Deno.test("verifyJournals() tells records in removed segments from missing ones", async () => {
+Deno.test("verifyJournals() distinguishes records in removed segments from missing ones", async () => {
   await using site = await createVerifySite();
   const records = await site.send(0, numbered(RECORDS));
   // One record is in no segment at all.

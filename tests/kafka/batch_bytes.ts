@@ -1,5 +1,5 @@
 /**
- * Builds record batches byte by byte, so that a test decides what is in them.
+ * Builds record batches byte by byte, so that a test controls their contents.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { crc32c } from "../../lib/kafka/protocol/crc32c.ts";
 
 const HEADER_BYTES = 61;
 
-/** The records of a batch, before compression: `values` is what each has, null for a tombstone. */
+/** Encodes the records of a batch, before compression, from their values; null is a tombstone. */
 export function recordsBytes(values: Iterable<Uint8Array | null>): Buffer {
   const parts: Uint8Array[] = [];
   let index = 0;
   for (const value of values) {
-    const head = Buffer.from([0, 0, ...varint(index++), ...varint(-1)]); // attributes, time, offset, key
+    const head = Buffer.from([0, 0, ...varint(index++), ...varint(-1)]); // attributes, timestamp delta, offset delta, key
     const length = varint(value?.length ?? -1);
     const size = head.length + length.length + (value?.length ?? 0) + 1;
     parts.push(Buffer.from(varint(size)), head, Buffer.from(length));
@@ -24,7 +24,7 @@ export function recordsBytes(values: Iterable<Uint8Array | null>): Buffer {
   return Buffer.concat(parts);
 }
 
-/** A whole batch, with a right checksum. */
+/** Encodes a complete batch, with a correct checksum. */
 export function batchBytes(
   { payload, codec, recordCount }: {
     readonly payload: Uint8Array;
@@ -43,7 +43,6 @@ export function batchBytes(
   return batch;
 }
 
-/** A zigzag varint. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value < 0 ? -2 * value - 1 : 2 * value;

@@ -8,8 +8,8 @@ import { ScriptedCluster, UNKNOWN_TOPIC_OR_PARTITION } from "./scripted_cluster.
 
 const TOPIC = "orders";
 
-Deno.test("ClusterClient.offsets() waits for a leader that has not heard of a new topic yet", async () => {
-  // Seen on three nodes: one told of the topic, and another that led a partition of it did not host it yet.
+Deno.test("ClusterClient.offsets() waits for a leader that does not know a new topic yet", async () => {
+  // Seen on three nodes: one knew the topic, but another that led a partition of it did not host it yet.
   let refusals = 0;
   await using cluster = new ScriptedCluster({
     topic: TOPIC,
@@ -34,7 +34,7 @@ function connect(cluster: ScriptedGroupCluster, retryMode: RetryMode): Promise<C
   return ClusterClient.connect({ brokers: cluster.brokers, clientId: "test" }, retryMode);
 }
 
-/** Errors that pass, by the request that is refused with them once or twice. */
+/** Transient errors, by the request that is refused with them once or twice. */
 const PASSING_OFFSETS = {
   LEADER_NOT_AVAILABLE: ERROR.leaderNotAvailable,
   NOT_LEADER_FOR_PARTITION: ERROR.notLeader,
@@ -46,11 +46,11 @@ const PASSING_COMMITS = {
   NOT_COORDINATOR_FOR_GROUP: ERROR.notCoordinator,
 };
 
-/** Of a partition with two records. */
+/** The offsets of a partition with two records. */
 const RANGE = { partition: 0, low: 0, high: 2, highWatermark: 2 };
 
 for (const [reason, errorCode] of Object.entries(PASSING_OFFSETS)) {
-  Deno.test(`ClusterClient.offsets() asks again after ${reason}`, async () => {
+  Deno.test(`ClusterClient.offsets() retries after ${reason}`, async () => {
     await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
     cluster.topic(TOPIC).partition(0).append(["one", "two"]);
     await using client = await connect(cluster, "probe");
@@ -61,7 +61,7 @@ for (const [reason, errorCode] of Object.entries(PASSING_OFFSETS)) {
 }
 
 for (const [reason, errorCode] of Object.entries(PASSING_COMMITS)) {
-  Deno.test(`ClusterClient.committedOffsets() asks again after ${reason}`, async () => {
+  Deno.test(`ClusterClient.committedOffsets() retries after ${reason}`, async () => {
     await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
     const commit = { offset: 7, metadata: "note" };
     cluster.committed.set(TOPIC, new Map([[0, commit]]));
@@ -72,7 +72,7 @@ for (const [reason, errorCode] of Object.entries(PASSING_COMMITS)) {
   });
 }
 
-Deno.test("ClusterClient.offsets() asks the new leader where a node has given a partition up", async () => {
+Deno.test("ClusterClient.offsets() asks the new leader after a node has given up a partition", async () => {
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   const partition = cluster.topic(TOPIC).partition(0);
   partition.append(["one", "two"]);
@@ -83,7 +83,7 @@ Deno.test("ClusterClient.offsets() asks the new leader where a node has given a 
   assert.equal(cluster.requests.listOffsets.at(-1)?.nodeId, 2);
 });
 
-Deno.test("ClusterClient.offsets() refuses at once what does not pass", async () => {
+Deno.test("ClusterClient.offsets() fails at once on permanent errors", async () => {
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
   cluster.script.listOffsets = () => ({ errorCode: ERROR.topicAuthorizationFailed });
   await using client = await connect(cluster, "persist");
@@ -91,7 +91,7 @@ Deno.test("ClusterClient.offsets() refuses at once what does not pass", async ()
   assert.equal(cluster.requests.listOffsets.length, 1);
 });
 
-/** What a patient client is asking for without end when it is closed. */
+/** Requests that a client in persist mode repeats until it is closed. */
 const QUESTIONS: Readonly<Record<string, (client: ClusterClient) => Promise<unknown>>> = {
   listOffsets: (client) => client.offsets(TOPIC, [0]),
   offsetFetch: (client) => client.committedOffsets("group", TOPIC),
@@ -99,7 +99,7 @@ const QUESTIONS: Readonly<Record<string, (client: ClusterClient) => Promise<unkn
 };
 
 for (const [api, ask] of Object.entries(QUESTIONS)) {
-  Deno.test(`ClusterClient asks no more once it is closed: ${api}`, async () => {
+  Deno.test(`ClusterClient stops retrying once it is closed: ${api}`, async () => {
     using clock = new JumpingClock();
     await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
     const errorCode = api === "listOffsets" ? ERROR.notLeader : ERROR.coordinatorLoading;
@@ -113,7 +113,7 @@ for (const [api, ask] of Object.entries(QUESTIONS)) {
     const client = await connect(cluster, "persist");
     let isEnded = false;
     ask(client).then(() => {}, () => {}).finally(() => isEnded = true);
-    await clock.jumpUntil("it asks again", () => refusedCount > 2);
+    await clock.jumpUntil("it retries", () => refusedCount > 2);
     await client[Symbol.asyncDispose]();
     await clock.jumpUntil("it has given up", () => isEnded);
     const count = refusedCount;
@@ -123,7 +123,7 @@ for (const [api, ask] of Object.entries(QUESTIONS)) {
   });
 }
 
-Deno.test("ClusterClient waits for brokers that do not answer, whatever it is asked at once, and gives up when it is closed", async () => {
+Deno.test("ClusterClient in persist mode waits for unresponsive brokers in all requests, and gives up when it is closed", async () => {
   using clock = new JumpingClock();
   const cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
   const client = await connect(cluster, "persist");
@@ -143,10 +143,13 @@ Deno.test("ClusterClient waits for brokers that do not answer, whatever it is as
   }
   assert.deepEqual(ended, []);
   await client[Symbol.asyncDispose]();
-  await clock.jumpUntil("all have given up", () => ended.length === Object.keys(questions).length);
+  await clock.jumpUntil(
+    "all requests have given up",
+    () => ended.length === Object.keys(questions).length,
+  );
 });
 
-Deno.test("ClusterClient.offsets() knows a partition that was added after it first asked", async () => {
+Deno.test("ClusterClient.offsets() includes a partition that was added after the first request", async () => {
   await using cluster = new ScriptedCluster({ topic: TOPIC, leaders: [1] });
   const connection = { brokers: cluster.brokers, clientId: "test" };
   await using client = await ClusterClient.connect(connection, "probe");
@@ -159,7 +162,7 @@ Deno.test("ClusterClient.offsets() knows a partition that was added after it fir
   ]);
 });
 
-Deno.test("ClusterClient in probe mode waits for the cluster to find out that one of its brokers died", async () => {
+Deno.test("ClusterClient in probe mode waits while the cluster has not yet noticed that a broker died", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   cluster.coordinator = 2;
@@ -169,13 +172,13 @@ Deno.test("ClusterClient in probe mode waits for the cluster to find out that on
   const answer = client.committedOffsets("group", TOPIC);
   let error: unknown;
   answer.catch((refusal) => error = refusal);
-  await clock.jumpUntil("it asks again", () => error !== undefined || offsetFetch.length > 12);
+  await clock.jumpUntil("it retries", () => error !== undefined || offsetFetch.length > 12);
   cluster.coordinator = 1;
-  await clock.jumpUntil("it is answered", () => error !== undefined || offsetFetch.length > 13);
+  await clock.jumpUntil("it gets an answer", () => error !== undefined || offsetFetch.length > 13);
   assert.deepEqual(await answer, []);
 });
 
-Deno.test("ClusterClient in probe mode says that one broker does not answer, not that none does", async () => {
+Deno.test("ClusterClient in probe mode reports that one broker does not answer, not that none does", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   cluster.coordinator = 2;

@@ -12,7 +12,7 @@ await liveBroker();
 const hasKcat = await hasCommand("kcat", "-V");
 const hasJava = await hasCommand("java", "-version");
 
-/** Arguments of a Java that starts quickly, with Kafka's classes. */
+/** Returns arguments that make Java start quickly, with Kafka's classes. */
 async function quickJava(): Promise<readonly string[]> {
   const jars = await kafkaJars();
   const classes = await classArchive(jars);
@@ -102,7 +102,7 @@ for (const codec of ["gzip", "snappy", "lz4", "zstd"]) {
 
 Deno.test({
   name:
-    "records that our producer compressed, with each codec, are read by librdkafka and by Kafka's own consumer",
+    "records that our producer compressed with each codec are read by librdkafka and by Kafka's own consumer",
   ignore: !hasKcat || !hasJava,
   fn: async () => {
     await using site = await createSite({ partitions: 1 });
@@ -131,7 +131,7 @@ Deno.test({
       kcat: ["-C", "-q", "-e", "-b", site.broker, "-t", site.topic, "-o", "beginning"],
       java: [
         ...await quickJava(),
-        "-Xlog:disable", // its warnings would stand among the records
+        "-Xlog:disable", // its warnings would be mixed with the records
         ...["org.apache.kafka.tools.consumer.ConsoleConsumer", "--from-beginning"],
         ...["--bootstrap-server", site.broker, "--topic", site.topic],
         ...["--max-messages", String(expected.length)],

@@ -14,7 +14,7 @@ function read(text: string, { isProtocolNamed = false } = {}) {
   return { settings: Object.fromEntries(settings), warnings };
 }
 
-/** The message of the refusal, which must have no secret in it. */
+/** Returns the error message, which must not contain a secret. */
 function refusal(text: string): string {
   let message = "";
   assert.throws(() => read(text), (error: Error) => {
@@ -33,7 +33,7 @@ function utf16(text: string, isLittleEndian: boolean): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-Deno.test("a byte order mark costs no setting: UTF-8, UTF-16, twice, before a comment, where files were joined", () => {
+Deno.test("a byte order mark anywhere does not hide a setting: UTF-8, UTF-16, twice, before a comment, between joined files", () => {
   const text = `security.protocol=SSL\nclient.id=café\n`;
   const utf8 = new TextEncoder();
   const files = [
@@ -58,7 +58,7 @@ Deno.test("a byte order mark costs no setting: UTF-8, UTF-16, twice, before a co
   }
 });
 
-Deno.test("connectionOf() asks for TLS where the first setting stands behind a byte order mark", async () => {
+Deno.test("connectionOf() uses TLS if the first setting follows a byte order mark", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, `${BOM}security.protocol=SSL\nbootstrap.servers=a:9092\n`);
   const { security, brokers } = connectionOf({ config: path }, { clientId: "c" });
@@ -66,7 +66,7 @@ Deno.test("connectionOf() asks for TLS where the first setting stands behind a b
   await Deno.remove(path);
 });
 
-Deno.test("a setting whose name has an invalid character is refused by its line", () => {
+Deno.test("a setting whose name has an invalid character is refused, with its line number", () => {
   const lines: Readonly<Record<string, RegExp>> = {
     "\u00a0security.protocol=SSL":
       /line 2 has the invisible character U\+00A0.*security\.protocol\?/,
@@ -87,7 +87,7 @@ Deno.test("a setting whose name has an invalid character is refused by its line"
   }
 });
 
-Deno.test("a line that may be meant for security and is not understood is refused", () => {
+Deno.test("an unrecognized line that may concern security is refused", () => {
   for (
     const [line, meant] of [
       ["security.protocl=SSL", "security.protocol"],
@@ -111,11 +111,11 @@ Deno.test("a line that may be meant for security and is not understood is refuse
     assert.match(message, /^c\.properties: line 3 /);
     if (meant !== "") assert.ok(message.endsWith(`did you mean ${meant}?`), message);
   }
-  // A second one that is right does not tell which of them was meant.
+  // A second, correct line does not show which of them was meant.
   assert.match(refusal("security.protocol=PLAINTEXT\nsecurity.protocl=SSL"), /line 2/);
 });
 
-Deno.test("a setting of security that a backslash has joined to the line before is refused", () => {
+Deno.test("a security setting joined to the previous line by a backslash is refused", () => {
   for (
     const text of [
       "acks=all\\\nsecurity.protocol=SSL",
@@ -131,7 +131,7 @@ Deno.test("a setting of security that a backslash has joined to the line before 
   }
 });
 
-Deno.test("a lone backslash joins nothing: the setting after it is one of its own, as in Java", () => {
+Deno.test("a lone backslash does not join the next line, as in Java", () => {
   for (const between of ["", "\n", "# a comment\n", "  \\\n\n"]) {
     assert.deepEqual(
       read(`\\\n${between}security.protocol=SSL\n`),
@@ -140,14 +140,14 @@ Deno.test("a lone backslash joins nothing: the setting after it is one of its ow
   }
 });
 
-Deno.test("a \\u without four hexadecimal digits is refused, as Java refuses it", () => {
+Deno.test("a \\u without four hexadecimal digits is refused, as in Java", () => {
   for (const escape of ["\\u", "\\u00g0", "\\uu0041", "\\u12"]) {
     assert.match(refusal(`a=b\nclient.id=${SECRET}${escape}`), /line 2 has a \\u without/);
   }
   assert.deepEqual(read("client.id=\\\\u and \\u0041").settings, { "client.id": "\\u and A" });
 });
 
-Deno.test("what has no effect is named in a warning by its line, and by its name only if that is no secret", () => {
+Deno.test("a warning gives the line of each setting without effect, and its name unless that may be a secret", () => {
   const { warnings } = read(
     `security.protocol=SSL\nacks=1\nlinger.ms=5\nbootstrap.server=a:1\n${SECRET}\nssl.ca.location=x\n` +
       "ssl.protocol=TLSv1.3\nclient.id=a\nclient.id=b\nproducer.sasl.mechanism=PLAIN\n",
@@ -162,7 +162,7 @@ Deno.test("what has no effect is named in a warning by its line, and by its name
   assert.deepEqual(read("# only\n\n! comments\n").warnings, []);
 });
 
-Deno.test("blanks around a value are left out, as Kafka does it", () => {
+Deno.test("whitespace around a value is trimmed, as in Kafka", () => {
   assert.deepEqual(
     read(
       "security.protocol = SSL \t \nssl.endpoint.identification.algorithm = \nsasl.mechanism:PLAIN\t",
@@ -175,7 +175,7 @@ Deno.test("blanks around a value are left out, as Kafka does it", () => {
   );
 });
 
-Deno.test("readProperties() knows the line of each setting, and those that were joined to it", () => {
+Deno.test("readProperties() returns the line of each setting, and of the lines joined to it", () => {
   const found = readProperties("# c\r\n\r\na=1\\\r\n  2\n\\\n# a comment\nb=\\u0031\rc");
   assert.deepEqual(
     found.map(({ line, key, value, continuations }) => [
@@ -188,7 +188,7 @@ Deno.test("readProperties() knows the line of each setting, and those that were 
   );
 });
 
-Deno.test("settings of other Kafka clients are named in the warning too", () => {
+Deno.test("settings of other Kafka clients are also named in the warning", () => {
   const names = ["metadata.broker.list", "queue.buffering.max.ms", "message.timeout.ms", "debug"];
   const { warnings } = read(
     ["security.protocol=SSL", ...names.map((name) => `${name}=1`)].join("\n"),
@@ -197,7 +197,7 @@ Deno.test("settings of other Kafka clients are named in the warning too", () => 
   for (const name of names) assert.ok(warnings[0]?.includes(`${name} (line `), warnings[0]);
 });
 
-Deno.test("connectionOf() refuses a file that sets no broker where none is given otherwise, and names its slips", async () => {
+Deno.test("connectionOf() refuses a file without a broker if none is given otherwise, and points out misspellings", async () => {
   const path = await Deno.makeTempFile();
   const connect = (text: string, broker?: readonly string[]) => {
     Deno.writeTextFileSync(path, text);
@@ -221,7 +221,7 @@ Deno.test("connectionOf() refuses a file that sets no broker where none is given
   await Deno.remove(path);
 });
 
-/** A program with this file and environment; never gets as far as a broker. */
+/** Runs a program with this file and environment; it never connects to a broker. */
 async function run(text: string, env: Readonly<Record<string, string>> = {}) {
   const cwd = await Deno.makeTempDir();
   await Deno.mkdir(join(cwd, "config"));
@@ -235,7 +235,7 @@ async function run(text: string, env: Readonly<Record<string, string>> = {}) {
   return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
-Deno.test("a setting of security that would be dropped ends a program with code 2, in one line without a secret", async () => {
+Deno.test("a security setting that would be ignored ends the program with code 2 and one line without a secret", async () => {
   const runs = await Promise.all([
     run(`security.protocl=SSL\nsasl.jaas.config=x password="${SECRET}";`),
     run(`sasl.jaas.config=x required username="u" password="${SECRET}";`),
@@ -248,7 +248,7 @@ Deno.test("a setting of security that would be dropped ends a program with code 
   }
 });
 
-Deno.test("blanks and a byte order mark around an environment variable do not change it", async () => {
+Deno.test("whitespace and a byte order mark around an environment variable are ignored", async () => {
   const values = [" SSL ", `${BOM}SSL`, "SSL\r\n", "\u00a0SSL", " "];
   const output = await outputOfOwnProcess(`
     import { connectionOf } from "./lib/cli/connection_options.ts";

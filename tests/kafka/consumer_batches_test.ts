@@ -6,12 +6,12 @@ import { encodeBatch, encodeEndMarker } from "./scripted/record_batches.ts";
 import type { ScriptedPartition } from "./scripted/topic.ts";
 
 const TOPIC = "orders";
-/** How long a handler waits for room, and an abandoned batch's partition is left alone. */
+/** How long a handler waits for capacity, and an abandoned batch's partition is paused. */
 const HANDLER_PATIENCE_MS = 1_000;
 const REWIND_WAIT_MS = 500;
 const PARTITIONS_AT_A_TIME = 16;
 
-/** A cluster whose topic has one partition with these batches, each of one record. */
+/** Creates a cluster whose topic has one partition with these batches, each of one record. */
 function createCluster(...values: readonly string[]): {
   readonly cluster: ScriptedGroupCluster;
   readonly partition: ScriptedPartition;
@@ -30,21 +30,21 @@ async function isCommitted(member: Member, offset: number): Promise<void> {
   await soon(`offset ${offset} is committed`, () => member.committed(0)?.offset === offset);
 }
 
-/** Puts the clock forward until the member has come by often enough to have handed over what it can. */
-async function goesOn(
+/** Moves the clock forward until the member has had enough chances to hand over what it can. */
+async function untilMoreRequests(
   { requests: { fetch, heartbeat } }: ScriptedGroupCluster,
   clock: JumpingClock,
 ): Promise<void> {
   const count = fetch.length + heartbeat.length;
-  // A member without a partition to fetch sends heartbeats only.
-  await clock.jumpUntil("it goes on", () => fetch.length + heartbeat.length > count + 2);
+  // A member without a partition to fetch sends only heartbeats.
+  await clock.jumpUntil("it sends requests", () => fetch.length + heartbeat.length > count + 2);
 }
 
 function withWrongBit(bytes: Uint8Array): Uint8Array {
   return bytes.with(-1, (bytes.at(-1) ?? 0) ^ 1);
 }
 
-Deno.test("GroupConsumer hands the next batch over while the one before is under way, and says what became of that", async () => {
+Deno.test("GroupConsumer hands over the next batch while the previous one is in progress, and reports its outcome", async () => {
   using clock = new JumpingClock();
   const { cluster } = createCluster("one", "two");
   await using _cluster = cluster;
@@ -55,15 +55,15 @@ Deno.test("GroupConsumer hands the next batch over while the one before is under
   assert.equal(await one.previous, true);
   let previous: boolean | undefined;
   two.previous.then((isSafe) => previous = isSafe);
-  await goesOn(cluster, clock);
-  assert.equal(previous, undefined, "not before it is known");
+  await untilMoreRequests(cluster, clock);
+  assert.equal(previous, undefined, "its outcome is not known yet");
   one.finish(true);
   assert.equal(await two.previous, true);
   two.finish(true);
   await isCommitted(member, 2);
 });
 
-Deno.test("GroupConsumer reads on from a batch that failed, whose successor is stale", async () => {
+Deno.test("GroupConsumer continues from a batch that failed, whose successor is stale", async () => {
   using clock = new JumpingClock();
   const { cluster } = createCluster("one", "two", "three");
   await using _cluster = cluster;
@@ -86,11 +86,11 @@ Deno.test("GroupConsumer reads on from a batch that failed, whose successor is s
 
 /**
  * Goal: nothing is handed over past a batch that failed.
- * Method: more partitions than are handled side by side, all with two batches: the second one of one partition
- * waits, fetched, for its turn. Then the first one of that partition fails, and the turn comes.
- * Invariant: the partition goes on with its first batch.
+ * Method: more partitions than are handled concurrently, all with two batches, so that the second batch of one
+ * partition waits for its turn. Then the first batch of that partition fails, and the turn comes.
+ * Invariant: the partition continues with its first batch.
  */
-Deno.test("GroupConsumer hands a batch that failed over again before any that was fetched after it", async () => {
+Deno.test("GroupConsumer hands over a failed batch again before any that was fetched after it", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: PARTITIONS_AT_A_TIME + 1 } });
   for (const partition of cluster.topic(TOPIC).partitions) {
@@ -113,13 +113,13 @@ Deno.test("GroupConsumer hands a batch that failed over again before any that wa
         partition === waiting || member.committed(partition)?.offset === 2
       ),
   );
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   clock.jump(REWIND_WAIT_MS);
   await soon("it has two more", () => ofWaiting().length === 3);
   assert.deepEqual(firstOffsets(ofWaiting()), [0, 0, 1]);
 });
 
-Deno.test("GroupConsumer has two batches of a partition under way at most, and goes on with the others", async () => {
+Deno.test("GroupConsumer has at most two batches of a partition in progress, and continues with the others", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 2 } });
   const [slow, quick] = cluster.topic(TOPIC).partitions;
@@ -134,13 +134,13 @@ Deno.test("GroupConsumer has two batches of a partition under way at most, and g
     assert.deepEqual(batch.values, [value]);
     batch.finish(true);
   }
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   assert.equal(member.batches.length, 4, "the third one waits");
   one.finish(true);
   assert.deepEqual((await member.batch()).values, ["three"]);
 });
 
-Deno.test("GroupConsumer sends heartbeats while a partition has no room", async () => {
+Deno.test("GroupConsumer sends heartbeats while a partition has no capacity", async () => {
   using clock = new JumpingClock();
   const { cluster } = createCluster("one", "two", "three");
   await using _cluster = cluster;
@@ -152,7 +152,7 @@ Deno.test("GroupConsumer sends heartbeats while a partition has no room", async 
   await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2);
 });
 
-Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says so once, and fetches it until it can", async () => {
+Deno.test("GroupConsumer hands over nothing of an unreadable batch, reports it once, and fetches it until it is readable", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 2 } });
   const [damaged, other] = cluster.topic(TOPIC).partitions;
@@ -162,14 +162,14 @@ Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says
   await using member = await startMember(cluster);
   (await member.batch()).finish(true);
   clock.freeze();
-  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  await soon("it is reported", () => member.noticesOf("unreadable").length === 1);
   const [{ partition, offset, reason } = { reason: "" }] = member.noticesOf("unreadable");
   assert.deepEqual([partition, offset], [0, 1]);
   assert.match(reason, /has checksum \d+: expected \d+/);
   other?.append(["another"]);
   assert.deepEqual((await member.batch()).values, ["another"]);
   const fetchCount = fetchesOf(cluster, 0, 1);
-  assert.ok(fetchCount <= 2, `it is left alone for a while: ${fetchCount} fetches`);
+  assert.ok(fetchCount <= 2, `it pauses: ${fetchCount} fetches`);
   await clock.jumpUntil(
     "it is fetched again and again",
     () => fetchesOf(cluster, 0, 1) >= fetchCount + 3,
@@ -177,7 +177,7 @@ Deno.test("GroupConsumer hands over nothing of a batch that cannot be read, says
   assert.equal(member.noticesOf("unreadable").length, 1);
   assert.equal(member.committed(0)?.offset, 1);
   damaged?.replace(1, () => right);
-  await clock.jumpUntil("it can be read", () => member.batches.length === 4);
+  await clock.jumpUntil("it is readable", () => member.batches.length === 4);
   const [two, three] = [await member.batch(), await member.batch()];
   assert.deepEqual([two.values, three.values], [["two"], ["three"]]);
 });
@@ -192,32 +192,32 @@ function fetchesOf(
   ).length;
 }
 
-Deno.test("GroupConsumer lets a batch become safe whose successor cannot be read", async () => {
+Deno.test("GroupConsumer lets a batch become safe although its successor is unreadable", async () => {
   using clock = new JumpingClock();
   const { cluster, partition } = createCluster("one", "two");
   await using _cluster = cluster;
   partition.replace(1, withWrongBit);
   await using member = await startMember(cluster);
   const one = await member.batch();
-  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  await soon("it is reported", () => member.noticesOf("unreadable").length === 1);
   clock.jump(REWIND_WAIT_MS);
-  await goesOn(cluster, clock);
+  await untilMoreRequests(cluster, clock);
   assert.equal(one.isCurrent(), true);
   assert.equal(member.batches.length, 1, "it is not handed over again");
   one.finish(true);
   await isCommitted(member, 1);
 });
 
-Deno.test("GroupConsumer refuses a fetch that brought less than a whole batch", async () => {
+Deno.test("GroupConsumer refuses a fetch response with less than one complete batch", async () => {
   const { cluster, partition } = createCluster("one");
   await using _cluster = cluster;
   partition.replace(0, (bytes) => bytes.subarray(0, -1));
   await using member = await startMember(cluster);
-  await soon("it is noticed", () => member.noticesOf("unreadable").length === 1);
+  await soon("it is reported", () => member.noticesOf("unreadable").length === 1);
   assert.equal(member.batches.length, 0);
 });
 
-Deno.test("GroupConsumer goes past transaction markers and aborted records, and commits past them", async () => {
+Deno.test("GroupConsumer skips transaction markers and aborted records, and commits past them", async () => {
   const { cluster, partition } = createCluster();
   await using _cluster = cluster;
   const producerId = 7n;
@@ -237,7 +237,7 @@ Deno.test("GroupConsumer goes past transaction markers and aborted records, and 
   }
 });
 
-Deno.test("GroupConsumer hands over no record before the offset at which it begins, within a batch too", async () => {
+Deno.test("GroupConsumer hands over no record below its start offset, even within a batch", async () => {
   const { cluster, partition } = createCluster();
   await using _cluster = cluster;
   partition.append(["one", "two", "three"]);

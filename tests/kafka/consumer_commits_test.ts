@@ -13,7 +13,6 @@ interface ClientGroup {
 
 const { prototype: clientGroup } = consumerGroupModule as { prototype: ClientGroup };
 
-/** Has something done around each commit of kafkajs's, until it is disposed of. */
 function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): Disposable {
   const { commitOffsets } = clientGroup;
   clientGroup.commitOffsets = function (this: ClientGroup, offsets) {
@@ -26,14 +25,14 @@ function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): 
   };
 }
 
-/** A cluster whose topic has so many partitions, each with one batch of one record. */
+/** Creates a cluster whose topic has this many partitions, each with one batch of one record. */
 function createCluster(partitionCount = 1): ScriptedGroupCluster {
   const cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: partitionCount } });
   for (const partition of cluster.topic(TOPIC).partitions) partition.append(["one"]);
   return cluster;
 }
 
-/** The offsets that were sent to be committed, past those at which the partitions begin. */
+/** Returns the offsets sent in commits, other than the start offsets. */
 function sentOffsets(cluster: ScriptedGroupCluster): readonly number[] {
   return cluster.requests.offsetCommit.flatMap(({ offsets }) => offsets)
     .map(({ offset }) => offset).filter((offset) => offset > 0);
@@ -46,7 +45,7 @@ async function isCommitted(member: Member, offset: number, partition = 0): Promi
   );
 }
 
-Deno.test("GroupConsumer commits a batch that became safe, and no other, with its owner's note", async () => {
+Deno.test("GroupConsumer commits only batches that became safe, with its owner's note", async () => {
   await using cluster = createCluster(2);
   await using member = await startMember(cluster);
   const [one, two] = [await member.batch(), await member.batch()];
@@ -60,7 +59,7 @@ Deno.test("GroupConsumer commits a batch that became safe, and no other, with it
   assert.deepEqual(sentOffsets(cluster), [1]);
 });
 
-Deno.test("GroupConsumer does not believe in a commit that the client never sent", async () => {
+Deno.test("GroupConsumer does not trust a commit that the client never sent", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
@@ -70,24 +69,24 @@ Deno.test("GroupConsumer does not believe in a commit that the client never sent
     if (++unsentCount > 2) await commit();
   });
   batch.finish(true);
-  await soon("it is noticed", () => member.noticesOf("commit-failed").length > 0);
+  await soon("it is reported", () => member.noticesOf("commit-failed").length > 0);
   assert.match(
     member.noticesOf("commit-failed")[0]?.reason ?? "",
     /the client did not send the commit/,
   );
   assert.equal(member.committed(0)?.offset, 0);
   await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1);
-  assert.equal(member.noticesOf("commit-failed").length, 1, "it is said once");
+  assert.equal(member.noticesOf("commit-failed").length, 1, "it is reported once");
 });
 
-Deno.test("GroupConsumer does not take an earlier commit's confirmation for that of a later one", async () => {
+Deno.test("GroupConsumer does not mistake an earlier commit's response for that of a later one", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster, { startAt: () => new Map([[0, 0]]) });
   (await member.batch()).finish(true);
   await isCommitted(member, 1);
   cluster.rebalance();
-  await soon("it has joined again", () => member.noticesOf("joined").length === 2);
+  await soon("it has rejoined", () => member.noticesOf("joined").length === 2);
   const again = await member.batch();
   assert.equal(again.records[0]?.offset, 0);
   let unsentCount = 0;
@@ -98,7 +97,7 @@ Deno.test("GroupConsumer does not take an earlier commit's confirmation for that
   await clock.jumpUntil("offset 1 is sent again", () => sentOffsets(cluster).length === 2);
 });
 
-Deno.test("GroupConsumer takes nothing for committed that the coordinator refused because it had removed the member", async () => {
+Deno.test("GroupConsumer considers nothing committed if the coordinator refused because it had removed the member", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);
   const batch = await member.batch();
@@ -106,18 +105,18 @@ Deno.test("GroupConsumer takes nothing for committed that the coordinator refuse
   cluster.script.offsetCommit = () => ({ errorCode: ERROR.unknownMember });
   batch.finish(true);
   await soon("the commit is refused", () => sentOffsets(cluster).length === 1);
-  await soon("its answer has come", () => member.consumer.positions?.get(0) === 1);
+  await soon("its response has arrived", () => member.consumer.positions?.get(0) === 1);
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve));
   assert.equal(member.consumer.isCommitted, false);
   delete cluster.script.offsetCommit;
   cluster.rebalance();
-  await soon("it has joined again", () => member.noticesOf("joined").length === 2);
+  await soon("it has rejoined", () => member.noticesOf("joined").length === 2);
   (await member.batch()).finish(true);
   await isCommitted(member, 1);
-  await soon("all is committed", () => member.consumer.isCommitted);
+  await soon("everything is committed", () => member.consumer.isCommitted);
 });
 
-Deno.test("GroupConsumer hands no record over before it is committed where the partition begins", async () => {
+Deno.test("GroupConsumer commits the start offset of a partition before it hands over records", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   const answered = Promise.withResolvers<void>();
@@ -136,7 +135,7 @@ Deno.test("GroupConsumer hands no record over before it is committed where the p
   await member.batch();
 });
 
-Deno.test("GroupConsumer commits a start again that was refused, before any record", async () => {
+Deno.test("GroupConsumer retries a refused commit of a start offset before any record", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   const { offsetCommit } = cluster.requests;
@@ -151,7 +150,7 @@ Deno.test("GroupConsumer commits a start again that was refused, before any reco
   assert.deepEqual([offsetCommit.length, handedOver], [3, 0]);
 });
 
-Deno.test("GroupConsumer leaves a commit as it is where the group has one", async () => {
+Deno.test("GroupConsumer does not overwrite a commit that the group already has", async () => {
   await using cluster = createCluster();
   cluster.topic(TOPIC).partition(0).append(["two"]);
   cluster.committed.set(TOPIC, new Map([[0, { offset: 1, metadata: "an earlier member's" }]]));
@@ -162,7 +161,7 @@ Deno.test("GroupConsumer leaves a commit as it is where the group has one", asyn
   assert.deepEqual(cluster.requests.offsetCommit, []);
 });
 
-Deno.test("GroupConsumer commits again what a coordinator refused that was not in place for a moment", async () => {
+Deno.test("GroupConsumer retries a commit that was refused while the coordinator was briefly unavailable", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
@@ -173,10 +172,10 @@ Deno.test("GroupConsumer commits again what a coordinator refused that was not i
   batch.finish(true);
   await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 1);
   assert.equal(refusedCount, 3);
-  assert.equal(member.noticesOf("commit-failed").length, 1, "it is said once");
+  assert.equal(member.noticesOf("commit-failed").length, 1, "it is reported once");
 });
 
-Deno.test("GroupConsumer commits at a coordinator that has moved to another node", async () => {
+Deno.test("GroupConsumer commits to a coordinator that has moved to another node", async () => {
   using clock = new JumpingClock();
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 }, nodeCount: 2 });
   cluster.topic(TOPIC).partition(0).append(["one"]);
@@ -193,7 +192,7 @@ Deno.test("GroupConsumer commits at a coordinator that has moved to another node
 });
 
 for (const reason of ["rebalanceInProgress", "illegalGeneration", "unknownMember"] as const) {
-  Deno.test(`GroupConsumer leaves a commit that is refused with ${reason} to whoever has the partition next`, async () => {
+  Deno.test(`GroupConsumer leaves a commit refused with ${reason} to the partition's next owner`, async () => {
     using clock = new JumpingClock();
     await using cluster = createCluster();
     await using member = await startMember(cluster);
@@ -215,7 +214,7 @@ for (const reason of ["rebalanceInProgress", "illegalGeneration", "unknownMember
   });
 }
 
-Deno.test("GroupConsumer never commits behind what became safe while a commit failed", async () => {
+Deno.test("GroupConsumer never commits an offset below one that became safe while a commit failed", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   cluster.topic(TOPIC).partition(0).append(["two"]);
@@ -231,19 +230,19 @@ Deno.test("GroupConsumer never commits behind what became safe while a commit fa
   await soon("the first is being committed", () => sentOffsets(cluster).length === 1);
   two.finish(true);
   await soon("the second is safe", () => member.consumer.positions?.get(0) === 2);
-  assert.deepEqual(sentOffsets(cluster), [1], "one commit is under way at a time");
+  assert.deepEqual(sentOffsets(cluster), [1], "one commit is in progress at a time");
   answered.resolve();
   await clock.jumpUntil("it is committed", () => member.committed(0)?.offset === 2);
   assert.deepEqual(sentOffsets(cluster), [1, 2]);
 });
 
 /**
- * Goal: no offset waits for a commit that nobody makes.
- * Method: one partition's batch becomes safe so many turns of the event loop after the commit of the other's, for
- * each number of turns in which the loop that commits may be ending.
- * Invariants: both are committed, each time.
+ * Goal: every safe offset gets committed.
+ * Method: the batch of one partition becomes safe a number of event-loop turns after the commit of the other's, for
+ * each number of turns in which the commit loop may be ending.
+ * Invariant: both are committed each time.
  */
-Deno.test("GroupConsumer commits what becomes safe just as a commit ends", async () => {
+Deno.test("GroupConsumer commits a batch that becomes safe just as a commit ends", async () => {
   await using cluster = createCluster(2);
   await using member = await startMember(cluster);
   for (let wait = 0; wait < 12; wait++) {

@@ -10,7 +10,7 @@ const HANDLER_PATIENCE_MS = 1_000;
 const SESSION_TIMEOUT_MS = 10_000;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
 
-/** A cluster whose topic has so many partitions, each with two batches of one record. */
+/** Creates a cluster whose topic has this many partitions, each with two batches of one record. */
 function createCluster(partitionCount = 1): ScriptedGroupCluster {
   const cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: partitionCount } });
   for (const partition of cluster.topic(TOPIC).partitions) {
@@ -32,14 +32,17 @@ async function hasJoined(member: Member, count: number): Promise<void> {
 }
 
 async function isPlaced(member: Member): Promise<void> {
-  await soon("it knows where to read on", () => member.consumer.positions !== undefined);
+  await soon("it knows its start offsets", () => member.consumer.positions !== undefined);
 }
 
-/** Has the topic described only when the test wants: until then the member does not know where to begin. */
+/**
+ * Delays the topic's description until the test calls the returned function; until then the member does not know its
+ * start offsets.
+ */
 function delayPlacing({ script, requests }: ScriptedGroupCluster): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
   script.metadata = async ({ version }) => {
-    // Before, it is the group's leader who asks, to assign partitions.
+    // An earlier request comes from the group's leader, to assign partitions.
     const isJoined = requests.syncGroup.length > 0;
     if (version === METADATA_VERSION_WITH_TOPIC_IDS && isJoined) await promise;
     return undefined;
@@ -47,7 +50,7 @@ function delayPlacing({ script, requests }: ScriptedGroupCluster): () => void {
   return resolve;
 }
 
-Deno.test("GroupConsumer finishes and commits the work under way before it joins again", async () => {
+Deno.test("GroupConsumer finishes and commits work in progress before it rejoins", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
@@ -55,18 +58,18 @@ Deno.test("GroupConsumer finishes and commits the work under way before it joins
   const { heartbeat, joinGroup, offsetCommit } = cluster.requests;
   cluster.rebalance();
   const count = heartbeat.length;
-  await clock.jumpUntil("it was told", () => heartbeat.length > count);
+  await clock.jumpUntil("the heartbeat was answered", () => heartbeat.length > count);
   one.finish(true);
   await isCommitted(member, 1);
-  assert.equal(joinGroup.length, 1, "not while there is work");
+  assert.equal(joinGroup.length, 1, "not while work is in progress");
   assert.equal(two.isCurrent(), true);
   two.finish(true);
   await hasJoined(member, 2);
   assert.equal(member.committed(0)?.offset, 2);
-  assert.equal(offsetCommit.at(-1)?.generation, 1, "by its membership of before");
+  assert.equal(offsetCommit.at(-1)?.generation, 1, "with its previous generation");
 });
 
-Deno.test("GroupConsumer makes a commit that failed again before it joins again", async () => {
+Deno.test("GroupConsumer retries a failed commit before it rejoins", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
@@ -88,7 +91,7 @@ Deno.test("GroupConsumer makes a commit that failed again before it joins again"
   assert.deepEqual(committedAtJoin, [2]);
 });
 
-Deno.test("GroupConsumer joins again though work does not end, which is lost then", async () => {
+Deno.test("GroupConsumer rejoins even if work does not end, and abandons that work", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster(2);
   await using member = await startMember(cluster);
@@ -100,21 +103,21 @@ Deno.test("GroupConsumer joins again though work does not end, which is lost the
   assert.deepEqual([lost?.isCurrent(), lost?.lost.aborted], [false, true]);
   await isPlaced(member);
   lost?.finish(true);
-  await soon("it reads on", () => member.batches.length === 6);
+  await soon("it continues reading", () => member.batches.length === 6);
   for (const { finish } of member.batches.slice(4)) finish(true);
   await isCommitted(member, 2, 1);
-  assert.equal(member.committed(0)?.offset, 0, "what was lost is not committed");
+  assert.equal(member.committed(0)?.offset, 0, "abandoned work is not committed");
   assert.deepEqual([...member.consumer.positions ?? []], [[1, 2]]);
 });
 
-Deno.test("GroupConsumer begins where its owner says, after each join, whatever was fetched before", async () => {
+Deno.test("GroupConsumer starts where its owner decides after each join, whatever was fetched before", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   let start = 1;
   await using member = await startMember(cluster, { startAt: () => new Map([[0, start]]) });
   const two = await member.batch();
   assert.deepEqual(two.values, ["two"]);
-  assert.equal(member.committed(0)?.offset, 1, "the start that its owner chose");
+  assert.equal(member.committed(0)?.offset, 1, "the start offset that its owner chose");
   start = 0;
   cluster.rebalance();
   await clock.jumpUntil("it has joined", () => member.noticesOf("joined").length === 2);
@@ -122,13 +125,13 @@ Deno.test("GroupConsumer begins where its owner says, after each join, whatever 
   assert.deepEqual(again.map(({ values }) => values), [["one"], ["two"]]);
 });
 
-Deno.test("GroupConsumer hands over nothing that was fetched before it knew where to begin", async () => {
+Deno.test("GroupConsumer hands over nothing that was fetched before it knew its start offsets", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   const place = delayPlacing(cluster);
   await using member = await startMember(cluster, { startAt: () => new Map([[0, 1]]) });
   const { fetch, heartbeat } = cluster.requests;
-  await clock.jumpUntil("it is fetched, and heartbeats go on", () => {
+  await clock.jumpUntil("it has fetched, and heartbeats continue", () => {
     return fetch.length > 2 && heartbeat.length > 2;
   });
   assert.equal(member.batches.length, 0);
@@ -138,20 +141,20 @@ Deno.test("GroupConsumer hands over nothing that was fetched before it knew wher
   assert.deepEqual(member.batches[0]?.values, ["two"]);
 });
 
-Deno.test("GroupConsumer fetches a partition again after a join that was paused before for want of room", async () => {
+Deno.test("GroupConsumer resumes after a rejoin a partition that was paused for lack of capacity", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   cluster.topic(TOPIC).partition(0).append(["three"]);
   await using member = await startMember(cluster);
   await member.batch();
   await member.batch();
-  clock.jump(HANDLER_PATIENCE_MS); // it is paused
+  clock.jump(HANDLER_PATIENCE_MS); // the partition is paused
   cluster.rebalance();
   await clock.jumpUntil("it has joined", () => member.noticesOf("joined").length === 2);
   assert.deepEqual((await member.batch()).values, ["one"]);
 });
 
-Deno.test("GroupConsumer asks again for where to begin, while the cluster does not say", async () => {
+Deno.test("GroupConsumer keeps asking for start offsets until the cluster answers", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   let refusedCount = 0;
@@ -168,7 +171,7 @@ Deno.test("GroupConsumer asks again for where to begin, while the cluster does n
   }]);
 });
 
-Deno.test("GroupConsumer joins again where a join got no assignment, though its heartbeats are taken", async () => {
+Deno.test("GroupConsumer rejoins if a join got no assignment, although its heartbeats are accepted", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);
   (await member.batch()).finish(true);
@@ -184,7 +187,7 @@ Deno.test("GroupConsumer joins again where a join got no assignment, though its 
   await isCommitted(member, 3);
 });
 
-Deno.test("GroupConsumer waits for a leader that assigns for longer than another request may take", async () => {
+Deno.test("GroupConsumer waits for an assignment longer than the timeout of other requests", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);
   (await member.batch()).finish(true);
@@ -214,7 +217,7 @@ Deno.test("GroupConsumer joins as a new member when the group has forgotten it",
   assert.deepEqual(three.values, ["three"]);
 });
 
-Deno.test("GroupConsumer reads on from the first offset there is, and never commits what kafkajs would", async () => {
+Deno.test("GroupConsumer continues from the first available offset, and never commits what kafkajs would", async () => {
   await using cluster = createCluster();
   const partition = cluster.topic(TOPIC).partition(0);
   await using member = await startMember(cluster);
@@ -246,17 +249,21 @@ Deno.test("GroupConsumer leaves it to its owner to notice a gap before its start
   const place = delayPlacing(cluster);
   await using member = await startMember(cluster, { startAt: () => new Map([[0, 5]]) });
   const { fetch, heartbeat } = cluster.requests;
-  await clock.jumpUntil("it is fetched, in vain", () => fetch.length > 0);
+  await clock.jumpUntil("it has fetched in vain", () => fetch.length > 0);
   const count = heartbeat.length;
-  await clock.jumpUntil("heartbeats go on", () => heartbeat.length > count + 2);
+  await clock.jumpUntil("heartbeats continue", () => heartbeat.length > count + 2);
   const offsets = fetch.map(({ partitions: [asked] }) => asked?.offset);
-  assert.deepEqual(new Set(offsets), new Set([2]), "nothing is passed over before it is decided");
+  assert.deepEqual(
+    new Set(offsets),
+    new Set([2]),
+    "nothing is skipped before the start is decided",
+  );
   place();
   await clock.jumpUntil("a batch is handed over", () => member.batches.length > 0);
   assert.deepEqual(member.batches[0]?.values, ["five"]);
 });
 
-Deno.test("GroupConsumer confirms a topic that is the same", async () => {
+Deno.test("GroupConsumer confirms that the topic is the same", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);
   const batch = await member.batch();
@@ -264,11 +271,11 @@ Deno.test("GroupConsumer confirms a topic that is the same", async () => {
   const { metadata } = cluster.requests;
   const count = metadata.length;
   assert.equal(await batch.confirmTopic(), true);
-  assert.ok(metadata.length > count, "asked at the time");
+  assert.ok(metadata.length > count, "asked at that time");
   assert.deepEqual(member.noticesOf("topic-changed"), []);
 });
 
-Deno.test("GroupConsumer gives up what it fetched of a topic that was created again meanwhile, and begins with the new one", async () => {
+Deno.test("GroupConsumer drops what it fetched from a topic that was recreated meanwhile, and starts with the new one", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   const topic = cluster.topic(TOPIC);
@@ -283,16 +290,16 @@ Deno.test("GroupConsumer gives up what it fetched of a topic that was created ag
   assert.equal(await two.confirmTopic(), false);
   assert.deepEqual(member.noticesOf("topic-changed"), [
     { kind: "topic-changed", from: topicId, to: topic.topicId },
-  ], "it is said once");
+  ], "it is reported once");
   one.finish(true);
   two.finish(true);
-  await clock.jumpUntil("the new one is read", () => member.batches.length > 2);
+  await clock.jumpUntil("the new topic is read", () => member.batches.length > 2);
   assert.deepEqual(member.batches[2]?.values, ["new"]);
   assert.equal(member.batches[2]?.topicId, topic.topicId);
-  assert.equal(member.committed(0)?.offset, 0, "nothing of the old one was committed");
+  assert.equal(member.committed(0)?.offset, 0, "nothing of the old topic was committed");
 });
 
-Deno.test("GroupConsumer commits nothing more once it knows that the topic is another one", async () => {
+Deno.test("GroupConsumer commits nothing more once it knows that the topic was recreated", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);
@@ -308,15 +315,15 @@ Deno.test("GroupConsumer commits nothing more once it knows that the topic is an
   cluster.topic(TOPIC).recreate();
   assert.equal(await two.confirmTopic(), false);
   answered.resolve();
-  await clock.jumpUntil("it has joined again", () => member.noticesOf("joined").length === 2);
+  await clock.jumpUntil("it has rejoined", () => member.noticesOf("joined").length === 2);
   const sent = offsetCommit.flatMap(({ offsets }) => offsets.map(({ offset }) => offset));
   assert.deepEqual(sent.filter((offset) => offset > 0), [1]);
 });
 
-Deno.test("GroupConsumer says when no broker answers, builds the consumer again in the end, and says when they answer again", async () => {
+Deno.test("GroupConsumer reports when no broker answers, eventually rebuilds the consumer, and reports when they answer again", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
-  // Else the coordinator alone is missed, before it is known that no broker answers.
+  // Otherwise the missing coordinator alone is noticed before it is known that no broker answers.
   await using member = await startMember(cluster, { sessionTimeoutMs: SESSION_TIMEOUT_MS });
   const apis = Object.keys(cluster.requests) as readonly ApiName[];
   const hindrance = () => member.consumer.standing.hindrance?.kind;
@@ -325,28 +332,28 @@ Deno.test("GroupConsumer says when no broker answers, builds the consumer again 
   await isCommitted(member, 2);
   assert.equal(hindrance(), undefined);
   for (const api of apis) Object.assign(cluster.script, { [api]: () => "silence" });
-  await clock.jumpUntil("it says so", () => member.noticesOf("silent").length > 0);
+  await clock.jumpUntil("it is reported", () => member.noticesOf("silent").length > 0);
   assert.equal(hindrance(), "unreachable");
   assert.deepEqual(member.noticesOf("rebuilding"), []);
-  await clock.jumpUntil("it is built again", () => member.noticesOf("rebuilding").length > 0);
+  await clock.jumpUntil("the consumer is rebuilt", () => member.noticesOf("rebuilding").length > 0);
   assert.match(member.noticesOf("rebuilding")[0]?.reason ?? "", /has succeeded for \d+ s/);
-  assert.equal(member.noticesOf("silent").length, 1, "it is said once");
+  assert.equal(member.noticesOf("silent").length, 1, "it is reported once");
   for (const api of apis) cluster.script[api] = undefined;
   cluster.topic(TOPIC).partition(0).append(["three"]);
-  await clock.jumpUntil("it goes on", () => member.batches.length === 3);
+  await clock.jumpUntil("it continues", () => member.batches.length === 3);
   assert.deepEqual(member.batches[2]?.values, ["three"]);
   assert.equal(hindrance(), undefined);
-  await clock.jumpUntil("it says so", () => member.noticesOf("answers-again").length > 0);
+  await clock.jumpUntil("it is reported", () => member.noticesOf("answers-again").length > 0);
   assert.equal(member.noticesOf("answers-again").length, 1);
 });
 
-Deno.test("GroupConsumer builds a consumer again that died, after longer and longer waits", async () => {
+Deno.test("GroupConsumer rebuilds a consumer that died, with increasing delays", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   const INVALID_REQUEST = 42;
   cluster.script.joinGroup = () => ({ errorCode: INVALID_REQUEST });
   await using member = await startMember(cluster);
-  await clock.jumpUntil("it was built four times", () => {
+  await clock.jumpUntil("it was rebuilt four times", () => {
     return member.noticesOf("rebuilding").length === 4;
   });
   assert.deepEqual(
@@ -354,7 +361,7 @@ Deno.test("GroupConsumer builds a consumer again that died, after longer and lon
     [500, 1_000, 2_000, 4_000],
   );
   cluster.script.joinGroup = undefined;
-  await clock.jumpUntil("it goes on", () => member.batches.length > 0);
+  await clock.jumpUntil("it continues", () => member.batches.length > 0);
 });
 
 for (
@@ -363,7 +370,7 @@ for (
     ["INCONSISTENT_GROUP_PROTOCOL", ERROR.inconsistentGroupProtocol],
   ] as const
 ) {
-  Deno.test(`GroupConsumer ends with ${reason}, which trying again does not cure`, async () => {
+  Deno.test(`GroupConsumer ends with ${reason}, which retrying does not cure`, async () => {
     await using cluster = createCluster();
     cluster.script.joinGroup = () => ({ errorCode });
     await using member = await startMember(cluster);
@@ -376,14 +383,14 @@ for (
   });
 }
 
-Deno.test("GroupConsumer ends where it may not ask where to begin", async () => {
+Deno.test("GroupConsumer ends if it is not permitted to ask for start offsets", async () => {
   await using cluster = createCluster();
   cluster.script.listOffsets = () => ({ errorCode: ERROR.topicAuthorizationFailed });
   await using member = await startMember(cluster);
   await assert.rejects(member.ended(), { reason: "TOPIC_AUTHORIZATION_FAILED" });
 });
 
-Deno.test("GroupConsumer.stop() finishes the work under way, commits it, and leaves the group", async () => {
+Deno.test("GroupConsumer.stop() finishes work in progress, commits it, and leaves the group", async () => {
   await using cluster = createCluster();
   await using member = await startMember(cluster);
   const [one, two] = [await member.batch(), await member.batch()];
@@ -391,16 +398,16 @@ Deno.test("GroupConsumer.stop() finishes the work under way, commits it, and lea
   const stopping = member.consumer.stop();
   one.finish(true);
   await isCommitted(member, 1);
-  assert.deepEqual(cluster.requests.leaveGroup, [], "not while there is work");
+  assert.deepEqual(cluster.requests.leaveGroup, [], "not while work is in progress");
   two.finish(true);
   await stopping;
   await member.ended();
   assert.equal(member.committed(0)?.offset, 2);
   assert.equal(cluster.requests.leaveGroup.length, 1);
-  assert.equal(member.batches.length, 2, "nothing new is begun");
+  assert.equal(member.batches.length, 2, "nothing new is handed over");
 });
 
-Deno.test("GroupConsumer.stop() does not wait for ever for work that does not end", async () => {
+Deno.test("GroupConsumer.stop() does not wait forever for work that does not end", async () => {
   using clock = new JumpingClock();
   await using cluster = createCluster();
   await using member = await startMember(cluster);

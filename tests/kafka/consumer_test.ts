@@ -25,7 +25,6 @@ interface ClientOffsets {
 
 const { prototype: clientGroup } = consumerGroupModule as { prototype: ClientGroup };
 
-/** Has something done around each commit of kafkajs's, until it is disposed of. */
 function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): Disposable {
   const { commitOffsets } = clientGroup;
   clientGroup.commitOffsets = function (this: ClientGroup, offsets) {
@@ -38,7 +37,7 @@ function aroundCommits(around: (commit: () => Promise<void>) => Promise<void>): 
   };
 }
 
-/** A consumer of the site's topic, whose batches the test judges. */
+/** Creates a consumer of the site's topic, whose batches the test accepts or rejects. */
 async function createConsumer(
   site: Site,
   onBatch: (batch: ConsumedBatch) => Promise<boolean>,
@@ -93,65 +92,14 @@ async function ends(site: Site): Promise<readonly number[]> {
   return partitions.toSorted((a, b) => a.partition - b.partition).map(({ high }) => Number(high));
 }
 
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await Promise.resolve();
-}
-
-/**
- * Goal: no offset waits for a commit that nobody makes.
- * Method: one partition's batch becomes safe so many turns of the event loop after the commit of the other's, for
- * each number of turns in which the loop that commits may be ending.
- * Invariants: both are committed, each time.
- */
-Deno.test("GroupConsumer commits what becomes safe just as a commit ends", async () => {
-  await using site = await createSite({ partitions: 2 });
-  const safe = new Map<number, PromiseWithResolvers<boolean>>();
-  const handed = (partition: number) => {
-    const one = safe.get(partition) ?? Promise.withResolvers<boolean>();
-    safe.set(partition, one);
-    return one;
-  };
-  await using _consumer = await createConsumer(site, ({ partition }) => handed(partition).promise);
-  for (let wait = 0; wait < 12; wait++) {
-    safe.clear();
-    await send(site, [0, 1]);
-    await until("both batches are handed over", () => safe.size === 2);
-    const commit = Promise.withResolvers<void>();
-    using _commits = aroundCommits(async (make) => {
-      await make();
-      commit.resolve();
-    });
-    handed(0).resolve(true);
-    await commit.promise;
-    await turns(wait);
-    handed(1).resolve(true);
-    await until(
-      `both are committed, ${wait} turns apart`,
-      async () => (await committed(site)).join() === `${wait + 1},${wait + 1}`,
-    );
-  }
-});
-
-Deno.test("GroupConsumer commits again what a coordinator refused that was not in place for a moment", async () => {
-  await using site = await createSite({ partitions: 1 });
-  let refusedCount = 0;
-  await using _consumer = await createConsumer(site, () => Promise.resolve(true));
-  await until("it has begun", async () => (await committed(site)).join() === "0");
-  using _commits = aroundCommits(async (make) => {
-    if (++refusedCount > 2) return await make();
-    throw Object.assign(new Error("not the coordinator"), { type: "NOT_COORDINATOR_FOR_GROUP" });
-  });
-  await send(site, [0], 5);
-  await until("all is committed", async () => (await committed(site)).join() === "5", 10_000);
-});
-
 /**
  * Goal: nothing is committed past a batch that did not become safe.
- * Method: more partitions than are handled side by side, so that batches wait, fetched, for their turn. The first
- * batch of each partition is under way until the first of the second ones is handed over, and then fails.
- * Invariants: each partition is handed over again from its first offset, without a gap; in the end all is committed.
+ * Method: more partitions than are handled concurrently, so that fetched batches wait for their turn. The first batch
+ * of each partition is in progress until the first of the second batches is handed over, and then fails.
+ * Invariants: each partition is handed over again from its first offset, without a gap; in the end everything is
+ * committed.
  */
-Deno.test("GroupConsumer hands a batch that failed over again before any that comes after it", async () => {
+Deno.test("GroupConsumer hands over a failed batch again before any that follows it", async () => {
   const partitions = Array.from({ length: 40 }, (_, partition) => partition);
   await using site = await createSite({ partitions: partitions.length });
   await send(site, partitions, 20);
@@ -173,23 +121,23 @@ Deno.test("GroupConsumer hands a batch that failed over again before any that co
     ended.set(partition, endOffset);
     return true;
   });
-  await until("each has begun", () => begun.size === partitions.length);
+  await until("each partition has started", () => begun.size === partitions.length);
   await send(site, partitions, 20);
-  // Not by what was sent: kafkajs sends again what a leader that is new refused a part of.
+  // Compares with the topic's ends, because kafkajs repeats a request that a new leader partly refused.
   await until(
-    "all is committed",
+    "everything is committed",
     async () => (await committed(site)).join() === (await ends(site)).join(),
   );
   assert.deepEqual(gaps, []);
 });
 
 /**
- * Goal: a member commits for itself only, and for the generation in which it read.
- * Method: the commit of where a lone member begins is refused until a second one has joined and has one of the two
- * partitions.
- * Invariants: no member commits a partition that the other one holds; both have begun in the end.
+ * Goal: a member commits only for itself, and for the generation in which it read.
+ * Method: the commit of a lone member's start offsets is refused until a second member has joined and has one of the
+ * two partitions.
+ * Invariants: no member commits a partition that the other one holds; both start offsets are committed in the end.
  */
-Deno.test("GroupConsumer commits where it begins for partitions only that it still holds", async () => {
+Deno.test("GroupConsumer commits start offsets only for partitions that it still holds", async () => {
   await using site = await createSite({ partitions: 2 });
   const held = new Map<string, readonly number[]>();
   const onNotice = (notice: ConsumerNotice) => {
@@ -216,6 +164,9 @@ Deno.test("GroupConsumer commits where it begins for partitions only that it sti
   await using _first = await createConsumer(site, safe, { onNotice });
   await until("its first commit is refused", () => refusedCount > 0);
   await using _second = await createConsumer(site, safe, { onNotice });
-  await until("both have begun", async () => (await committed(site)).join() === "0,0");
+  await until(
+    "both start offsets are committed",
+    async () => (await committed(site)).join() === "0,0",
+  );
   for (const [memberId, partitions] of commits) assert.deepEqual(partitions, held.get(memberId));
 });

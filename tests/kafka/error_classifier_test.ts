@@ -9,7 +9,7 @@ const { errorCodes, createErrorFromCode } = protocolErrors as {
   createErrorFromCode(code: number): Error;
 };
 
-/** What decides about a dead letter: written down here a second time, so that a slip in the table shows. */
+/** Determines how dead letters are handled. Repeated here, so that a mistake in the table is noticed. */
 const SCOPES_OF_PRODUCE_ERRORS: Readonly<Record<string, ErrorScope>> = {
   MESSAGE_TOO_LARGE: "record",
   RECORD_LIST_TOO_LARGE: "record",
@@ -44,7 +44,7 @@ const SCOPES_OF_PRODUCE_ERRORS: Readonly<Record<string, ErrorScope>> = {
   SOMETHING_NEW: "unclear",
 };
 
-Deno.test("classify() tells for each error of a send how far it reaches", () => {
+Deno.test("classify() returns for each produce error how far it reaches", () => {
   for (const [reason, scope] of Object.entries(SCOPES_OF_PRODUCE_ERRORS)) {
     assert.equal(classify(reason).scope, scope, reason);
   }
@@ -59,7 +59,7 @@ Deno.test("classify() knows every error code of the client, each with a reason",
   }
 });
 
-Deno.test("classify() takes a record for stored nowhere only where the broker refused it before storing any", () => {
+Deno.test("classify() considers a record not stored only if the broker refused it before storing any", () => {
   const refused = errorCodes.map(({ type }) => type)
     .filter((type) => classify(type).storesNothing).sort();
   assert.deepEqual(refused, [
@@ -78,7 +78,7 @@ Deno.test("classify() takes a record for stored nowhere only where the broker re
   ]);
 });
 
-Deno.test("scopeOf() looks through what errors are wrapped in, and takes a lost connection for passing", () => {
+Deno.test("scopeOf() unwraps errors, and treats a lost connection as transient", () => {
   const { KafkaJSConnectionError, KafkaJSNonRetriableError, KafkaJSNumberOfRetriesExceeded } =
     clientErrors as Readonly<Record<string, new (message: unknown, options: object) => Error>>;
   const tooLarge = createErrorFromCode(10);

@@ -12,7 +12,7 @@ const RANDOM_JAAS_CONFIGS = 3_000;
 const JAVA_PROGRAM = join(import.meta.dirname ?? ".", "KafkaSettings.java");
 const PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule";
 
-/** Files that people write, and those in which earlier versions differed from Kafka. */
+/** Files as people write them, and files that earlier versions read differently from Kafka. */
 const FILES: readonly string[] = [
   "security.protocol=SASL_SSL \nclient.id = me \t\nssl.truststore.type=\tPEM\f \n",
   "client.id=\u00a0me\u3000\n",
@@ -38,7 +38,7 @@ const FILES: readonly string[] = [
   "a\r\nb\rc=1\\\r\n  2\r\n",
 ];
 
-/** Values of `sasl.jaas.config`: what is accepted, and what is refused. */
+/** Values of `sasl.jaas.config`, both accepted and refused. */
 const JAAS_CONFIGS: readonly string[] = [
   `${PLAIN} required username="alice" password="secret";`,
   `${PLAIN} required username='alice' password='sec;ret';`,
@@ -103,7 +103,6 @@ const JAAS_PARTS = [
   ...["a", "username", "password", " required ", "@", "\u00a0", "\u0090", "€", "\\101", "\\t"],
 ];
 
-/** A value that reads as this text in a properties file. */
 function escaped(value: string): string {
   return value.replace(/[\\ \t\n\r\f]/g, (character) => {
     const code = character.charCodeAt(0).toString(16).padStart(4, "0");
@@ -165,11 +164,11 @@ function base64(text: string): string {
   return new TextEncoder().encode(text).toBase64();
 }
 
-Deno.test("a file of settings and its JAAS configuration mean here what they mean to Kafka's own classes", async () => {
+Deno.test("settings files and JAAS configurations have the same meaning here as in Kafka's own classes", async () => {
   const jaasConfigs = [
     ...JAAS_CONFIGS,
     ...randomTexts(RANDOM_JAAS_CONFIGS, JAAS_PARTS).map((text, index) => {
-      // Random texts are rarely valid as a whole, so that most of them only fill a gap.
+      // Most random texts only fill a gap, because they are rarely valid as a whole.
       const frames = [
         ["", ""],
         [`${PLAIN} required username="a" `, ";"],

@@ -14,7 +14,7 @@ interface ConsumerGroup {
 const { prototype } = consumerGroupModule as { prototype: ConsumerGroup };
 hookGroupMembers();
 
-/** A consumer's part in its group that joins when the test says so. */
+/** Creates a consumer's group membership whose joins the test completes. */
 function createGroup() {
   const joins: PromiseWithResolvers<void>[] = [];
   const cluster = {};
@@ -32,7 +32,7 @@ async function turn(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve));
 }
 
-Deno.test("joins of one consumer that begin while one is under way share it", async () => {
+Deno.test("joins of one consumer that begin while another is in progress share it", async () => {
   const { group, joins } = createGroup();
   const [first, second] = [group.joinAndSync(), group.joinAndSync()];
   await turn();
@@ -42,12 +42,12 @@ Deno.test("joins of one consumer that begin while one is under way share it", as
   await Promise.all([first, second, third]);
   const next = group.joinAndSync();
   await turn();
-  assert.equal(joins.length, 2, "the next one is another one");
+  assert.equal(joins.length, 2, "the next join is a new one");
   joins[1]?.reject(new Error("refused"));
   await assert.rejects(next, /refused/);
 });
 
-Deno.test("a consumer that is to join again is told so at its next heartbeat, once, unless it has joined meanwhile", async () => {
+Deno.test("a requested rejoin is signaled once at the next heartbeat, unless the consumer has joined meanwhile", async () => {
   const { group, cluster, joins } = createGroup();
   let heartbeats = 0;
   const [shared] = Object.getOwnPropertySymbols(
@@ -72,7 +72,7 @@ Deno.test("a consumer that is to join again is told so at its next heartbeat, on
   assert.equal(heartbeats, 2);
 });
 
-Deno.test("a group of another user of kafkajs joins as kafkajs has it, however often at once", async () => {
+Deno.test("a group of another kafkajs user joins as kafkajs does, even several times at once", async () => {
   const { group, joins } = createGroup();
   Object.assign(group, { cluster: {} });
   const both = [group.joinAndSync(), group.joinAndSync()];

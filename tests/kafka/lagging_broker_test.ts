@@ -6,7 +6,7 @@ import type { ScriptedPartition } from "./scripted/topic.ts";
 const TOPIC = "orders";
 const LAG_ANSWERS = 5;
 
-/** A cluster whose first answers are those of a broker in some trouble, and the partition's two records. */
+/** Creates a cluster with the partition's two records, whose first answers are those of a broker with a problem. */
 function createCluster(
   { begin, end }: {
     readonly begin: (partition: ScriptedPartition, cluster: ScriptedGroupCluster) => void;
@@ -35,7 +35,7 @@ async function readAll(cluster: ScriptedGroupCluster, end = 2): Promise<readonly
   return values;
 }
 
-Deno.test("TopicReader.read() does not take a broker's empty answer for the end that does not know of all records yet", async () => {
+Deno.test("TopicReader.read() does not treat the empty answer of a lagging broker as the end", async () => {
   await using cluster = createCluster({
     begin: (partition) => partition.highWatermark = 1,
     end: (partition) => partition.highWatermark = undefined,
@@ -43,7 +43,7 @@ Deno.test("TopicReader.read() does not take a broker's empty answer for the end 
   assert.deepEqual(await readAll(cluster), ["one", "two"]);
 });
 
-Deno.test("TopicReader.read() does not take a broker's empty answer for the end that holds records back for a quota", async () => {
+Deno.test("TopicReader.read() does not treat the empty answer of a throttling broker as the end", async () => {
   await using cluster = createCluster({
     begin(partition, cluster) {
       partition.isHeldBack = true;
@@ -57,7 +57,7 @@ Deno.test("TopicReader.read() does not take a broker's empty answer for the end 
   assert.deepEqual(await readAll(cluster), ["one", "two"]);
 });
 
-Deno.test("TopicReader.read() does not take a single empty answer for the end", async () => {
+Deno.test("TopicReader.read() does not treat a single empty answer as the end", async () => {
   await using cluster = createCluster({ begin: () => {}, end: () => {} });
   const partition = cluster.topic(TOPIC).partition(0);
   cluster.script.fetch = () => {
@@ -67,7 +67,7 @@ Deno.test("TopicReader.read() does not take a single empty answer for the end", 
   assert.deepEqual(await readAll(cluster), ["one", "two"]);
 });
 
-Deno.test("TopicReader.read() ends where the records before the end are gone", async () => {
+Deno.test("TopicReader.read() ends if the last records before the end are gone", async () => {
   await using cluster = createCluster({ begin: () => {}, end: () => {} });
   const partition = cluster.topic(TOPIC).partition(0);
   cluster.script.fetch = ({ partitions }) => {
@@ -77,7 +77,7 @@ Deno.test("TopicReader.read() ends where the records before the end are gone", a
   assert.deepEqual(await readAll(cluster), ["one"]);
 });
 
-Deno.test("TopicReader.read() reads on from a leader that has moved", async () => {
+Deno.test("TopicReader.read() continues after the leader has moved", async () => {
   await using cluster = createCluster({ begin: () => {}, end: () => {} });
   cluster.script.fetch = ({ partitions }) => {
     if ((partitions[0]?.offset ?? 0) > 0) cluster.topic(TOPIC).partition(0).leader = 2;
@@ -87,7 +87,7 @@ Deno.test("TopicReader.read() reads on from a leader that has moved", async () =
   assert.equal(cluster.requests.fetch.at(-1)?.nodeId, 2);
 });
 
-Deno.test("TopicReader.read() says so where a broker has fewer records for good", async () => {
+Deno.test("TopicReader.read() fails if a broker permanently has fewer records", async () => {
   await using cluster = createCluster({
     begin: (partition) => partition.highWatermark = 1,
     end: () => {},
@@ -95,7 +95,7 @@ Deno.test("TopicReader.read() says so where a broker has fewer records for good"
   await assert.rejects(readAll(cluster), { reason: "NO_RECORDS" });
 });
 
-Deno.test("TopicReader.read() ends with an error that does not pass, at once", async () => {
+Deno.test("TopicReader.read() fails at once on a permanent error", async () => {
   await using cluster = createCluster({ begin: () => {}, end: () => {} });
   cluster.script.fetch = () => ({ errorCode: ERROR.topicAuthorizationFailed });
   await assert.rejects(readAll(cluster), { reason: "TOPIC_AUTHORIZATION_FAILED" });

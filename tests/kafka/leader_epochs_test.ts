@@ -4,13 +4,16 @@ import { ClusterClient } from "../../lib/kafka/cluster.ts";
 import { RefusedError } from "../../lib/kafka/errors.ts";
 import type { ClientBroker, ClientCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { askEpochEnd, TOPIC_CHANGED } from "../../lib/kafka/leader_epochs.ts";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, withAdmin } from "../site.ts";
+
+await liveBroker();
 
 const TOPIC_ID = "11".repeat(16);
 const OTHER_TOPIC_ID = "22".repeat(16);
 const QUESTION = { topic: "t", topicId: TOPIC_ID, partition: 0, epoch: 5 } as const;
 
-/** A Metadata v12 response about topic "t" with partition 0, led by node 1. */
+/** Encodes a Metadata v12 response about topic "t" with partition 0, led by node 1. */
 function metadata({ topicId = TOPIC_ID, leaderEpoch = 9 } = {}): Buffer {
   const epoch = leaderEpoch.toString(16).padStart(8, "0");
   return Buffer.from(
@@ -32,7 +35,7 @@ function epochEnd({ errorCode = 0 } = {}): Buffer {
   );
 }
 
-/** A cluster of one node, which gives these answers one after another. */
+/** Creates a cluster of one node that returns these answers in order. */
 function scripted(answers: readonly Buffer[]): ClientCluster {
   const left = [...answers];
   const broker: Pick<ClientBroker, "connectionPool"> = {
@@ -47,7 +50,7 @@ function scripted(answers: readonly Buffer[]): ClientCluster {
   } as unknown as ClientCluster;
 }
 
-Deno.test("askEpochEnd() gives the answer of the present leader, and its epoch", async () => {
+Deno.test("askEpochEnd() returns the current leader's answer, and its epoch", async () => {
   const cluster = scripted([metadata(), epochEnd(), metadata()]);
   assert.deepEqual(await askEpochEnd(cluster, QUESTION), {
     leaderEpoch: 9,
@@ -55,15 +58,15 @@ Deno.test("askEpochEnd() gives the answer of the present leader, and its epoch",
   });
 });
 
-Deno.test("askEpochEnd() asks no leader of an epoch before the one that a batch was read in", async () => {
-  // The broker that describes the topic has not heard of the election in epoch 10 yet.
+Deno.test("askEpochEnd() does not ask a leader older than the epoch in which a batch was read", async () => {
+  // The broker that describes the topic does not know of the election in epoch 10 yet.
   const cluster = scripted([metadata({ leaderEpoch: 9 }), epochEnd(), metadata()]);
   await assert.rejects(askEpochEnd(cluster, { ...QUESTION, leaderEpochMin: 10 }), {
     type: "LEADER_NOT_AVAILABLE",
   });
 });
 
-Deno.test("askEpochEnd() is rejected with the broker's error where another one leads by now", async () => {
+Deno.test("askEpochEnd() rejects with the broker's error if another broker leads by now", async () => {
   const fenced = 74;
   const cluster = scripted([metadata(), epochEnd({ errorCode: fenced }), metadata()]);
   await assert.rejects(askEpochEnd(cluster, QUESTION), { type: "FENCED_LEADER_EPOCH" });
@@ -78,7 +81,7 @@ for (
     },
   ]
 ) {
-  Deno.test(`askEpochEnd() takes no answer of a topic that was created again ${when}`, async () => {
+  Deno.test(`askEpochEnd() accepts no answer about a topic that was recreated ${when}`, async () => {
     await assert.rejects(
       askEpochEnd(scripted(answers), QUESTION),
       (error) => error instanceof RefusedError && error.reason === TOPIC_CHANGED,
@@ -86,7 +89,7 @@ for (
   });
 }
 
-Deno.test("ClusterClient.epochEnd() asks a real broker: the log's end in the present epoch, nothing in one to come", async () => {
+Deno.test("ClusterClient.epochEnd() asks a real broker: the log's end for the current epoch, nothing for a future one", async () => {
   await using site = await createSite({ partitions: 1 });
   const { topic, kafka } = site;
   const producer = kafka.producer({ allowAutoTopicCreation: false });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { missingTopic, nearestTopic } from "../../lib/kafka/missing_topic.ts";
 
-Deno.test("nearestTopic() is the name that differs least, none of Kafka's own, whatever the case", () => {
+Deno.test("nearestTopic() returns the most similar name regardless of case, but no internal topic", () => {
   const existing = ["__consumer_offsets", "orders-dlq", "orders", "payments"];
   assert.equal(nearestTopic("order", existing), "orders");
   assert.equal(nearestTopic("ORDERS_DLQ", existing), "orders-dlq");
@@ -9,7 +9,7 @@ Deno.test("nearestTopic() is the name that differs least, none of Kafka's own, w
   assert.equal(nearestTopic("consumer_offsets", ["__consumer_offsets"]), undefined);
 });
 
-Deno.test("missingTopic() says what to do, and the nearest name where there is one", () => {
+Deno.test("missingTopic() says what to do, and suggests the nearest name if there is one", () => {
   assert.equal(
     missingTopic("order", { existing: ["orders"] }).message,
     'topic "order" does not exist: create it, or name another with --topic; ' +

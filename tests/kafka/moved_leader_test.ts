@@ -14,8 +14,8 @@ const TOPIC = "orders";
 const RECORD_COUNT = 3;
 
 /**
- * Node 1 leads partition 0, node 2 partition 1. When node 1 has answered, node 2 says that it does not lead
- * partition 1 any more: node 1 does.
+ * Creates a cluster in which node 1 leads partition 0, and node 2 partition 1. After node 1 has answered, node 2
+ * answers that node 1 now leads partition 1.
  */
 function createMovingCluster(): ScriptedCluster {
   const { promise: nodeOneAnswered, resolve } = Promise.withResolvers<void>();
@@ -43,8 +43,8 @@ function recordsOf(partition: number): OutgoingRecord[] {
   }));
 }
 
-Deno.test("kafkajs alone acknowledges what was never sent, where leadership moves to a broker that has answered", async () => {
-  // What the guards are for. If this fails, the client has changed and the guards may go.
+Deno.test("kafkajs alone acknowledges records that were never sent, if leadership moves to a broker that has already answered", async () => {
+  // The reason for our guards. If this fails, the client has changed and the guards may go.
   await using cluster = createMovingCluster();
   const kafka = new Kafka({ brokers: cluster.brokers, logLevel: 0, retry: { retries: 3 } });
   const producer = kafka.producer({
@@ -64,7 +64,7 @@ Deno.test("kafkajs alone acknowledges what was never sent, where leadership move
   assert.deepEqual(cluster.stored, [RECORD_COUNT, 0], "and nothing of partition 1 is stored");
 });
 
-Deno.test("ReliableProducer sends again what leadership moved away from, also to a broker that has answered", async () => {
+Deno.test("ReliableProducer resends records after leadership moved, even to a broker that has already answered", async () => {
   await using cluster = createMovingCluster();
   const producer = new ReliableProducer({ brokers: cluster.brokers, clientId: "test" });
   const answers = await Promise.all(
@@ -83,12 +83,12 @@ Deno.test("ReliableProducer sends again what leadership moved away from, also to
 // What is wrong with an answer, and the answer to the second batch for partition 0, of which nothing is stored.
 const UNTRUSTED: readonly (readonly [string, ProduceAnswer])[] = [
   ["for another partition", { partition: 1, baseOffset: RECORD_COUNT }],
-  ["at the offset of the batch before", { baseOffset: 0 }],
+  ["at the previous batch's offset", { baseOffset: 0 }],
   ["without an offset", {}],
 ];
 
 for (const [what, answer] of UNTRUSTED) {
-  Deno.test(`ReliableProducer takes no answer ${what} for an acknowledgement, and goes on as another producer`, async () => {
+  Deno.test(`ReliableProducer does not accept an answer ${what} as an acknowledgment, and continues as a new producer`, async () => {
     await using cluster = new ScriptedCluster({
       topic: TOPIC,
       leaders: [1, 1],

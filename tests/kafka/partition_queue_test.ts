@@ -22,7 +22,7 @@ function toRecord({ id, bytes }: Numbered): OutgoingRecord {
   return { partition: 0, key: null, value, headers: [] };
 }
 
-/** A broker's partition with a size limit, that finds some records bad. */
+/** Simulates a broker's partition that has a size limit and refuses some records. */
 async function deliver(
   items: readonly Numbered[],
   { limit, sizer }: { limit: number; sizer: BatchSizer },
@@ -52,7 +52,7 @@ async function deliver(
   return { stored, refused, sends };
 }
 
-Deno.test("PartitionQueue stores all but the records that are refused when they are alone, in order", async () => {
+Deno.test("PartitionQueue stores all records in order, except those that are refused on their own", async () => {
   for (let seed = 1; seed <= 60; seed++) {
     const random = new Random(seed);
     const share = random.unit() ** 2;
@@ -74,7 +74,7 @@ Deno.test("PartitionQueue stores all but the records that are refused when they 
   }
 });
 
-Deno.test("PartitionQueue finds one bad record among a thousand in some thirty sends, and a bad thousand in as many", async () => {
+Deno.test("PartitionQueue finds one bad record among a thousand in about thirty sends, and needs few more sends than a thousand for all bad", async () => {
   const items = (isBad: (id: number) => boolean) =>
     Array.from({ length: 1_000 }, (_, id): Numbered => ({ id, bytes: 10, isBad: isBad(id) }));
   const one = await deliver(items((id) => id === 617), {
@@ -91,7 +91,7 @@ Deno.test("PartitionQueue finds one bad record among a thousand in some thirty s
   assert.ok(all.sends < 1_012, `${all.sends} sends`);
 });
 
-Deno.test("PartitionQueue learns the topic's limit from a refusal, for the queues after it too", async () => {
+Deno.test("PartitionQueue learns the topic's limit from a refusal, and shares it with later queues", async () => {
   const sizer = new BatchSizer(64_000);
   const items = Array.from({ length: 1_000 }, (_, id) => ({ id, bytes: 68, isBad: false }));
   const first = await deliver(items, { limit: 10_000, sizer });
@@ -100,7 +100,7 @@ Deno.test("PartitionQueue learns the topic's limit from a refusal, for the queue
   assert.ok(second.sends < first.sends && second.sends <= 14, `${first.sends}, ${second.sends}`);
 });
 
-Deno.test("PartitionQueue keeps the batch where the failure is no record's fault", async () => {
+Deno.test("PartitionQueue keeps the batch if the failure is not a record's fault", async () => {
   const queue = new PartitionQueue<Numbered>({
     toRecord,
     sizeOf: () => 10,

@@ -6,8 +6,8 @@ import { createSite } from "../site.ts";
 
 await liveBroker();
 
-Deno.test("keyPartitioner() gives the partitions of Apache Kafka's own tests of murmur2", () => {
-  // org.apache.kafka.common.utils.UtilsTest.testMurmur2: the hashes, here as partitions of 2^31 - 1.
+Deno.test("keyPartitioner() returns the partitions expected by Apache Kafka's own murmur2 tests", () => {
+  // The hashes of org.apache.kafka.common.utils.UtilsTest.testMurmur2, here as partitions of 2^31 - 1.
   const hashes: readonly (readonly [string, number])[] = [
     ["21", -973932308],
     ["foobar", -790332482],
@@ -28,7 +28,7 @@ Deno.test("keyPartitioner() gives the partitions of Apache Kafka's own tests of 
 });
 
 Deno.test({
-  name: "keyPartitioner() puts keys where librdkafka's murmur2 puts them",
+  name: "keyPartitioner() assigns keys to the same partitions as librdkafka's murmur2",
   ignore: !await hasCommand("kcat", "-V"),
   fn: async () => {
     await using site = await createSite({ partitions: 7 });

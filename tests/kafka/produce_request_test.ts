@@ -31,7 +31,7 @@ async function read({ broker, topic }: Site, end: number): Promise<readonly Kafk
 }
 
 for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
-  Deno.test(`ReliableProducer's records (${compression}) come back as they were, headers in order, nulls and times kept`, async () => {
+  Deno.test(`ReliableProducer's records (${compression}) are read back unchanged: header order, nulls, and timestamps`, async () => {
     await using site = await createSite({ partitions: 1 });
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
     const random = new Random(seed);
@@ -60,14 +60,14 @@ for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
       if (record.timestampMs === undefined) assert.ok((timestampMs ?? 0) >= NOW_MS);
       else assert.equal(timestampMs, record.timestampMs);
     }
-    // The client's own consumer, which has no other codec, reads as many.
+    // The client's own consumer, which has no other codec, reads as many records.
     if (compression === "none" || compression === "gzip") {
       assert.equal((await readTopic(site)).length, sent.length);
     }
   });
 }
 
-Deno.test("ReliableProducer.send() refuses records of another partition, before anything is sent", async () => {
+Deno.test("ReliableProducer.send() refuses records of another partition before it sends anything", async () => {
   await using site = await createSite({ partitions: 2 });
   const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
   const records = [{ partition: 1, key: null, value: null, headers: [] }];

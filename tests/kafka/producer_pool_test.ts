@@ -6,7 +6,7 @@ const TOPIC = "orders";
 const PARTITION_COUNT = 3;
 
 for (const producerCount of [1, 2, 3, 9]) {
-  Deno.test(`ProducerPool of ${producerCount} has one producer for a partition, always the same, and no idle ones`, async () => {
+  Deno.test(`ProducerPool of ${producerCount} always uses the same producer for a partition, and has no idle ones`, async () => {
     await using cluster = new ScriptedCluster({ topic: TOPIC, leaders: [1, 1, 1] });
     const pool = new ProducerPool({ brokers: cluster.brokers, clientId: "test" }, {
       partitionCount: PARTITION_COUNT,

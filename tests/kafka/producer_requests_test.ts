@@ -17,13 +17,13 @@ function record(partition: number, timestampMs?: number): OutgoingRecord {
   };
 }
 
-Deno.test("ReliableProducer has room in a request for the smallest records, whatever their times", async () => {
+Deno.test("ReliableProducer reserves enough request space for the smallest records, whatever their timestamps", async () => {
   await using cluster = new ScriptedCluster({ topic: TOPIC, leaders: [1] });
   const producer = new ReliableProducer({ brokers: cluster.brokers, clientId: "test" });
   const count = 20_000;
   const records = Array.from(
     { length: count },
-    // Each time is far from the first one, and takes 8 bytes.
+    // Each timestamp is far from the first one, so its delta takes 8 bytes.
     (_, index) => record(0, index === 0 ? 0 : 1e15 - index),
   );
   await producer.send({ topic: TOPIC, partition: 0, records });
@@ -44,7 +44,7 @@ Deno.test("ReliableProducer keeps the connections of a discarded session until i
     topic: TOPIC,
     leaders: [1, 2, 2],
     onProduce({ partition }): Promise<ProduceAnswer> | ProduceAnswer | undefined {
-      if (partition === 0) return { partition: 1, baseOffset: 0 }; // not to be trusted
+      if (partition === 0) return { partition: 1, baseOffset: 0 }; // an answer that cannot be trusted
       if (partition === 2) return undefined;
       noteSlow();
       return slowAnswer;
@@ -55,10 +55,10 @@ Deno.test("ReliableProducer keeps the connections of a discarded session until i
     producer.send({ topic: TOPIC, partition, records: [record(partition)] });
   const slow = send(1);
   await slowArrived;
-  const waiting = send(2); // behind the slow one: one request is in flight a node
+  const waiting = send(2); // waits for the slow one, because each node has one request in flight
   await assert.rejects(send(0), { name: "DeliveryError" });
   const { connectionCount } = cluster;
-  await new Promise((resolve) => setTimeout(resolve, 100)); // time to hang up, for one that does
+  await new Promise((resolve) => setTimeout(resolve, 100)); // time for a wrong implementation to close the connection
   answerSlow({ baseOffset: 0 });
   assert.equal((await slow).baseOffset, 0);
   assert.equal((await waiting).baseOffset, 0);

@@ -21,8 +21,8 @@ function records(
   }));
 }
 
-Deno.test("kafkajs alone acknowledges falsely after a rejected send that spanned partitions", async () => {
-  // What the guards are for. If this fails, the client has changed and the guards may go.
+Deno.test("kafkajs alone falsely acknowledges records after a rejected send that spanned partitions", async () => {
+  // The reason for our guards. If this fails, the client has changed and the guards may go.
   await using site = await createSite({ partitions: 2 });
   const producer = site.kafka.producer({
     idempotent: true,
@@ -38,11 +38,11 @@ Deno.test("kafkajs alone acknowledges falsely after a rejected send that spanned
   }));
   const [report] = await producer.send({ topic: site.topic, messages: small("second ") });
   await producer.disconnect();
-  assert.equal(report?.errorCode, 0, "the client says that the second ten are stored");
-  assert.equal((await readTopic(site)).length, 10, "and only the first ten are");
+  assert.equal(report?.errorCode, 0, "the client reports that the second ten are stored");
+  assert.equal((await readTopic(site)).length, 10, "only the first ten are");
 });
 
-Deno.test("ReliableProducer never acknowledges what is not stored, after a send that was refused", async () => {
+Deno.test("ReliableProducer never acknowledges records that are not stored, after a refused send", async () => {
   await using site = await createSite({ partitions: 2 });
   const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
   let acknowledged = 0;
@@ -74,7 +74,7 @@ Deno.test("ReliableProducer never acknowledges what is not stored, after a send 
   assert.ok(acknowledged >= 30);
 });
 
-Deno.test("ReliableProducer reports a topic that does not exist as a refusal or keeps trying, never as sent", async () => {
+Deno.test("ReliableProducer reports a missing topic as a refusal or keeps retrying, and never acknowledges", async () => {
   await using site = await createSite({ partitions: 0 });
   const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
   const send = producer.send({
@@ -89,14 +89,14 @@ Deno.test("ReliableProducer reports a topic that does not exist as a refusal or 
   assert.notEqual(outcome, "acknowledged");
   const admin = site.kafka.admin();
   await admin.connect();
-  assert.ok(!(await admin.listTopics()).includes(site.topic), "and does not create it");
+  assert.ok(!(await admin.listTopics()).includes(site.topic), "and does not create the topic");
   await createTopics(admin, [{ topic: site.topic, numPartitions: 1 }]);
   await admin.disconnect();
   if (outcome === "trying on") assert.equal((await send).baseOffset, 0);
   await producer.close();
 });
 
-Deno.test("ReliableProducer takes a topic that was created again after one answer that it distrusts", async () => {
+Deno.test("ReliableProducer sends to a recreated topic after at most one untrusted answer", async () => {
   await using site = await createSite({ partitions: 1 });
   const producer = new ReliableProducer({ brokers: [site.broker], clientId: "test" });
   const send = () =>
@@ -115,5 +115,5 @@ Deno.test("ReliableProducer takes a topic that was created again after one answe
     }
   });
   await producer.close();
-  assert.ok(rejectedCount <= 1, `${rejectedCount} answers were distrusted`);
+  assert.ok(rejectedCount <= 1, `${rejectedCount} untrusted answers`);
 });

@@ -6,7 +6,7 @@ function hex(...parts: readonly string[]): Buffer {
   return Buffer.from(parts.join("").replaceAll(" ", ""), "hex");
 }
 
-Deno.test("encodeFetchRequest() writes version 12 as the protocol guide has it", async () => {
+Deno.test("encodeFetchRequest() writes version 12 as documented in the protocol guide", async () => {
   const { encode, apiVersion } = encodeFetchRequest({
     maxWaitTime: 250,
     minBytes: 1,
@@ -39,14 +39,14 @@ Deno.test("encodeFetchRequest() writes version 12 as the protocol guide has it",
   );
 });
 
-Deno.test("decodeFetchResponse() reads where the log diverges, and passes over tags that it does not know", () => {
+Deno.test("decodeFetchResponse() reads where the log diverges, and skips unknown tags", () => {
   const head = "00000000 0000 00000000";
   const offsets = "00000000000004b0 00000000000004b0 0000000000000000";
   const response = hex(
     "00",
     head,
     "02 02 74 03",
-    // Partition 3: one aborted transaction with a tag of its own, 3 bytes of records, no tags.
+    // Partition 3: one aborted transaction with its own tag, 3 bytes of records, no tags.
     `00000003 0000 ${offsets} 02 0000000000000007 0000000000000005 01 05 01 ff ffffffff 04 aabbcc 00`,
     // Partition 4: null lists, tag 1 (the current leader), then tag 0 (the diverging epoch), then one of 2 bytes.
     `00000004 0000 ${offsets} 00 ffffffff 00`,

@@ -1,9 +1,9 @@
 /**
- * A cluster that does what a test tells it: a few nodes on sockets, a topic, and brokers' answers to
- * produce requests. It counts what it stores, and keeps the bytes of every batch.
+ * A scripted cluster: a few nodes on sockets, a topic, and a test's answers to produce requests. It counts the
+ * records that it stores, and keeps the bytes of every batch.
  *
- * It knows as much of the protocol as an idempotent producer asks for, and where partitions end, each in one
- * version: Produce v3, ListOffsets v1, Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
+ * It supports what an idempotent producer and ListOffsets need, each in one version: Produce v3, ListOffsets v1,
+ * Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
  *
  * @module
  */
@@ -28,20 +28,18 @@ const VERSIONS = [
   [API_KEYS.initProducerId, 0, 0],
 ] as const;
 
-/** Asked for as a timestamp. */
 const EARLIEST = -2n;
 
-/** A batch that reached a node. */
 export interface ProducedBatch {
   readonly nodeId: number;
   readonly partition: number;
   readonly producerId: bigint;
   readonly recordCount: number;
-  /** As the log would keep it. */
+  /** As the log would store it. */
   readonly bytes: Uint8Array;
 }
 
-/** What the node says of it; that it is stored where the last one ended, if nothing else is said. */
+/** The node's answer about a batch; by default it is stored at the partition's end. */
 export interface ProduceAnswer {
   readonly partition?: number;
   readonly errorCode?: number;
@@ -50,24 +48,22 @@ export interface ProduceAnswer {
 
 export interface ScriptedClusterOptions {
   readonly topic: string;
-  /** The leader of each partition, by node id from 1 on. */
+  /** The leader of each partition by node id, starting at 1. */
   readonly leaders: readonly number[];
-  /** Called for each batch before it is stored; with an answer of its own nothing is. */
+  /** Called for each batch before it is stored; if it returns an answer, nothing is stored. */
   readonly onProduce?: (
     batch: ProducedBatch,
     cluster: ScriptedCluster,
   ) => Promise<ProduceAnswer | "silence" | undefined> | ProduceAnswer | "silence" | undefined;
-  /** The error code of an answer about a partition's offsets; none if nothing is said. */
+  /** The error code of an answer about a partition's offsets; none by default. */
   readonly onListOffsets?: (partition: number) => number;
 }
 
 export class ScriptedCluster implements AsyncDisposable {
-  /** To be changed while it runs. */
+  /** May be changed while the cluster runs. */
   readonly leaders: number[];
-  /** How many records each partition has. */
   readonly stored: number[];
   readonly batches: ProducedBatch[] = [];
-  /** How many connections were made to it. */
   get connectionCount(): number {
     return this.#nodes.connectionCount;
   }
@@ -147,7 +143,7 @@ export class ScriptedCluster implements AsyncDisposable {
     for (let index = 0; index < partitionCount; index++) {
       const partition = request.int32();
       const batch = request.bytes();
-      // As lib/kafka/protocol/record_batch.ts draws it.
+      // A record batch has this layout, see lib/kafka/protocol/record_batch.ts.
       const answer = await this.#store({
         nodeId,
         partition,
@@ -174,10 +170,10 @@ export class ScriptedCluster implements AsyncDisposable {
   }
 }
 
-/** What stands before the partitions of the one topic that is asked about. */
+/** Reads what precedes the partitions of the only topic in the request. */
 function topicOf(
   request: WireReader,
 ): { readonly topic: string; readonly partitionCount: number } {
-  request.skip(4); // how many topics
+  request.skip(4); // topic count
   return { topic: request.text(), partitionCount: request.int32() };
 }

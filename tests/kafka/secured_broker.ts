@@ -1,6 +1,6 @@
 /**
- * A real broker with TLS, SASL and ACLs for the tests of one file, beside a plain listener whose anonymous
- * user may do everything: the test's own.
+ * A real broker with TLS, SASL, and ACLs for the tests of one file, with an additional plain listener whose anonymous
+ * user may do everything, for the tests themselves.
  *
  * @module
  */
@@ -23,19 +23,19 @@ import { createCluster } from "../../lib/kafka/kafkajs/client_cluster.ts";
 import { deleteSync, killSync } from "../live_broker.ts";
 
 export interface SecuredBroker {
-  /** Plain, anonymous, may do everything. */
+  /** Plain; the anonymous user may do everything. */
   readonly plain: string;
-  /** `SASL_SSL`: PLAIN, SCRAM-SHA-512, and OAUTHBEARER with tokens that nobody signed. */
+  /** `SASL_SSL`: PLAIN, SCRAM-SHA-512, and OAUTHBEARER with unsigned tokens. */
   readonly sasl: string;
-  /** As `sasl`; a session ends after {@link SESSION_MS}. */
+  /** Like `sasl`, but a session ends after {@link SESSION_MS}. */
   readonly expiring: string;
-  /** `SSL`, asks for a client certificate. */
+  /** `SSL`; requires a client certificate. */
   readonly mutual: string;
-  /** `SSL`, with a certificate of the past. */
+  /** `SSL`, with an expired certificate. */
   readonly stale: string;
-  /** Plain; the broker tells its clients to come to {@link LOST_HOST}. */
+  /** Plain; the broker advertises {@link LOST_HOST} to its clients. */
   readonly lost: string;
-  /** PEM files and the brokers' data are below it. */
+  /** Contains the PEM files and the broker's data. */
   readonly folder: string;
   readonly kafka: Kafka;
 }
@@ -46,7 +46,7 @@ export const SESSION_MS = 3_000;
 export const LOST_HOST = "no-such-broker.invalid";
 const LOOPBACK = "127.0.0.1";
 
-/** Stands in where no broker can be had. */
+/** A placeholder if no broker can be started. */
 export const NO_BROKER: SecuredBroker = {
   plain: "",
   sasl: "",
@@ -158,8 +158,8 @@ function saslSettings(listener: string): Record<string, string> {
 }
 
 /**
- * Two authorities, and certificates of the first for the broker and a client; those of `stale` and `expired` are of
- * the past.
+ * Creates two authorities, and certificates of the first for the broker and a client; `stale` and `expired` are out
+ * of date.
  */
 async function makeCertificates(folder: string): Promise<void> {
   await makeAuthority(folder, { name: "ca", subject: "/CN=orderflow test authority" });
@@ -208,7 +208,7 @@ const SCRAM_SHA_512 = 2;
 const ITERATIONS = 4096;
 
 /**
- * Makes a user of SCRAM-SHA-512, or gives one another password. kafkajs has no request for it.
+ * Creates a SCRAM-SHA-512 user, or changes its password. kafkajs has no such request.
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_AlterUserScramCredentials
  */
@@ -239,10 +239,10 @@ export async function setPassword(
 
 // deno-lint-ignore no-explicit-any -- kafkajs's encoder has no types
 const Encoder = encoderModule as any;
-// deno-lint-ignore no-explicit-any -- nor has its decoder
+// deno-lint-ignore no-explicit-any -- kafkajs's decoder has no types
 const Decoder = decoderModule as any;
 
-/** Compact arrays and bytes count from one; 0 fields follow where tagged ones could. */
+/** Compact arrays and bytes are encoded with their length plus one; a 0 stands for no tagged fields. */
 function encodeUpsertion(
   { username, salt, salted }: { username: string; salt: Buffer; salted: Buffer },
 ): unknown {
@@ -276,7 +276,7 @@ export type Permission = readonly [
   operation: keyof typeof AclOperationTypes,
 ];
 
-/** Gives a user what these lines of docs/clusters.md say, or denies it. */
+/** Grants a user the permissions in these lines of docs/clusters.md, or denies them. */
 export async function allow(
   { kafka }: SecuredBroker,
   user: string,
@@ -295,7 +295,6 @@ export async function allow(
   await admin.disconnect();
 }
 
-/** Takes a permission away that {@link allow} gave. */
 export async function revoke(
   { kafka }: SecuredBroker,
   user: string,

@@ -1,6 +1,6 @@
 /**
- * What the tests on the secured broker share: one broker for them all, a place of its own for each, and programs run
- * there by environment and file, whose every word is searched for secrets.
+ * Shared by the tests on the secured broker: one broker, a site for each test, and programs configured by environment
+ * and file, whose whole output is searched for secrets.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { startProgram } from "../../dev/programs.ts";
 import { createSite, type Ended, type Site, type SiteOptions } from "../site.ts";
 import { ALICE, isInstalled, NO_BROKER, SCRAM_USER, startSecuredBroker } from "./secured_broker.ts";
 
-/** Certificates are made with it. Without it the tests on a broker are skipped. */
+/** Needed to create certificates; without it the broker tests are skipped. */
 const hasOpenssl = await isInstalled("openssl");
 export const broker = hasOpenssl ? await startSecuredBroker() : NO_BROKER;
 
@@ -38,7 +38,7 @@ export const WRONG_PASSWORD = "not-the-password";
 const RUN_MS_MAX = 40_000;
 const PEM_FILES = ["ca.pem", "stranger.pem", "client.crt", "client.key", "expired.crt"];
 
-/** A site whose folder `config` has the PEM files. */
+/** Creates a site whose folder `config` has the PEM files. */
 export async function securedSite(options: SiteOptions = {}): Promise<Site> {
   const site = await createSite({ broker: broker.plain, ...options });
   await Deno.mkdir(join(site.folder, "config"));
@@ -87,17 +87,16 @@ export async function trackToEnd(
   });
 }
 
-/** The line that says why a program ended. */
 export function errorLine({ stderr }: Ended): string {
   return stderr.split("\n").find((line) => line.startsWith("error: ")) ?? stderr;
 }
 
-/** No password of these tests, as it is, in capitals, as JSON has it, or in base64. */
+/** Asserts that no password of these tests occurs: as it is, in uppercase, in JSON, or in base64. */
 export function assertNoSecret(text: string): void {
   const lowerCase = text.toLowerCase();
   for (const secret of [ALICE.password, SCRAM_USER.password, WRONG_PASSWORD]) {
     for (const form of [secret, JSON.stringify(secret).slice(1, -1), btoa(secret)]) {
-      assert.ok(!lowerCase.includes(form.toLowerCase()), "no output has a password");
+      assert.ok(!lowerCase.includes(form.toLowerCase()), "no output contains a password");
     }
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readProperties } from "../../lib/kafka/properties.ts";
 import { securityOf } from "../../lib/kafka/security.ts";
-// Tests on one secured broker, which takes its time to start.
+// All tests on the secured broker, which is slow to start, run in this file.
 import "./security/entering.ts";
 import "./security/refusals.ts";
 import "./security/permissions.ts";
@@ -11,7 +11,7 @@ import "./security/sessions.ts";
 import "./security/tokens.ts";
 import "./security/secrets.ts";
 
-Deno.test("readProperties() reads what java.util.Properties reads", () => {
+Deno.test("readProperties() parses like java.util.Properties", () => {
   const text =
     "# a comment\n! another\n\n  a = 1 \nb:2\nc 3\nd\\ e=f\\u00e9\\n\nlong=x,\\\n   y\nempty=\neven=\\\\\nlast";
   assert.deepEqual(readProperties(text).map(({ key, value }) => [key, value]), [
@@ -26,7 +26,7 @@ Deno.test("readProperties() reads what java.util.Properties reads", () => {
   ]);
 });
 
-Deno.test("securityOf() sends no password in plain text unless it is told to", () => {
+Deno.test("securityOf() sends no password in plain text unless explicitly permitted", () => {
   const named = new Map([["sasl.mechanism", "PLAIN"], ["username", "u"], ["password", "p"]]);
   assert.ok(securityOf(named, () => "")?.tls !== undefined);
   const told = new Map([...named, ["security.protocol", "SASL_PLAINTEXT"]]);
@@ -34,7 +34,7 @@ Deno.test("securityOf() sends no password in plain text unless it is told to", (
   assert.equal(securityOf(new Map(), () => ""), undefined);
 });
 
-Deno.test("securityOf() refuses Java's own key stores and encrypted keys, and says what to do", () => {
+Deno.test("securityOf() refuses Java key stores and encrypted keys, and says what to do", () => {
   const refused = (name: string, value: string) => () =>
     securityOf(new Map([["security.protocol", "SSL"], [name, value]]), () => "");
   assert.throws(refused("ssl.truststore.location", "a.jks"), /expected PEM/);
@@ -44,7 +44,7 @@ Deno.test("securityOf() refuses Java's own key stores and encrypted keys, and sa
   );
 });
 
-Deno.test("securityOf() takes user and password from sasl.jaas.config as Kafka does, or refuses it without a secret", () => {
+Deno.test("securityOf() parses sasl.jaas.config as Kafka does, or refuses it without quoting the secret", () => {
   const saslOf = (options: string) =>
     securityOf(
       new Map([

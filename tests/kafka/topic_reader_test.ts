@@ -44,7 +44,7 @@ async function readAll(reader: TopicReader, range: PartitionRange): Promise<Kafk
   return all;
 }
 
-Deno.test("TopicReader.read() gives each record of a range as it was sent, compressed or not", async () => {
+Deno.test("TopicReader.read() returns each record of a range as it was sent, compressed or not", async () => {
   await withTopic(async (topic, reader) => {
     const producer = kafka.producer();
     await producer.connect();
@@ -104,7 +104,7 @@ Deno.test("TopicReader.read() gives each record of a range as it was sent, compr
   });
 });
 
-Deno.test("TopicReader.read() begins where retention has moved the topic's start, within a batch too", async () => {
+Deno.test("TopicReader.read() begins at the start that retention has moved, even within a batch", async () => {
   await withTopic(async (topic, reader) => {
     const producer = kafka.producer();
     await producer.connect();
@@ -115,7 +115,7 @@ Deno.test("TopicReader.read() begins where retention has moved the topic's start
     await producer.disconnect();
     const admin = kafka.admin();
     await admin.connect();
-    await admin.fetchTopicOffsets(topic); // without it kafkajs does not know the topic
+    await admin.fetchTopicOffsets(topic); // otherwise kafkajs does not know the topic
     const deleteBelow = (offset: string) =>
       admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset }] });
 
@@ -130,7 +130,7 @@ Deno.test("TopicReader.read() begins where retention has moved the topic's start
   });
 });
 
-Deno.test("TopicReader.read() says that a partition does not reach so far", async () => {
+Deno.test("TopicReader.read() fails if a partition ends before the requested range", async () => {
   await withTopic(async (topic, reader) => {
     await assert.rejects(
       readAll(reader, { topic, partition: 0, start: 5, end: 10 }),
@@ -143,7 +143,7 @@ const HAS_KCAT = await hasCommand("kcat", "-V");
 
 for (const type of ["CreateTime", "LogAppendTime"]) {
   Deno.test({
-    name: `TopicReader.read() gives the same times as kcat where a topic has ${type}`,
+    name: `TopicReader.read() returns the same timestamps as kcat for a topic with ${type}`,
     ignore: !HAS_KCAT,
     async fn() {
       await withTopic(async (topic, reader) => {
@@ -172,7 +172,7 @@ async function timesByKcat(topic: string): Promise<readonly number[]> {
   return new TextDecoder().decode(stdout).trim().split("\n").map(Number);
 }
 
-Deno.test("decodeBatches() refuses a batch of which one bit is wrong", async () => {
+Deno.test("decodeBatches() refuses a batch with one flipped bit", async () => {
   await withTopic(async (topic) => {
     const producer = kafka.producer();
     await producer.connect();
@@ -201,7 +201,7 @@ function offsets(start: number, end: number): number[] {
   return Array.from({ length: end - start }, (_, index) => start + index);
 }
 
-/** With arrays of bytes only, whatever class the reader took them from. */
+/** Converts all byte arrays to one class, whichever the reader used. */
 function plain(record: KafkaRecord): KafkaRecord {
   const copy = (bytes: Uint8Array | null) => bytes && Uint8Array.from(bytes);
   return {

@@ -4,7 +4,7 @@ import { decodeBatches } from "../../lib/kafka/protocol/record_batch.ts";
 import { decodeRecords, spanOf } from "../../lib/kafka/protocol/records.ts";
 import { batchBytes } from "../kafka/batch_bytes.ts";
 
-/** A record of value "a": attributes, time, offset, no key, the value, no headers. */
+/** A record with value "a": attributes, timestamp delta, offset delta, no key, the value, no headers. */
 const BODY = [0, 0, 0, 1, 2, 0x61, 0];
 const LENGTH = BODY.length * 2;
 const WHOLE = [LENGTH, ...BODY];
@@ -14,19 +14,19 @@ const BROKEN: Readonly<Record<string, readonly [recordCount: number, bytes: read
   "is longer than its fields": [1, [LENGTH + 2, ...BODY, 0]],
   "is shorter than its fields": [1, [LENGTH - 2, ...BODY]],
   "ends past its batch": [1, [LENGTH, ...BODY.slice(0, -1)]],
-  "has a length below zero": [1, [LENGTH + 1, ...BODY]],
+  "has a negative length": [1, [LENGTH + 1, ...BODY]],
   "has a value that ends past it": [2, [LENGTH, 0, 0, 0, 1, 20, 0x61, 0, ...WHOLE]],
-  "has fewer headers than none": [1, [LENGTH, ...BODY.slice(0, -1), 1]],
+  "has a negative header count": [1, [LENGTH, ...BODY.slice(0, -1), 1]],
   "has a header without a name": [1, [LENGTH + 4, ...BODY.slice(0, -1), 2, 1, 1]],
-  "has a length of six bytes": [1, [LENGTH | 0x80, 0x80, 0x80, 0x80, 0x80, 0, ...BODY]],
-  "has a time of eleven bytes": [1, [LENGTH + 20, 0, 0x80, ...LONG_ZERO, ...BODY.slice(2)]],
-  "follows the last one": [1, [...WHOLE, ...WHOLE]],
+  "has a six-byte length": [1, [LENGTH | 0x80, 0x80, 0x80, 0x80, 0x80, 0, ...BODY]],
+  "has an eleven-byte timestamp delta": [1, [LENGTH + 20, 0, 0x80, ...LONG_ZERO, ...BODY.slice(2)]],
+  "follows the last record of the batch": [1, [...WHOLE, ...WHOLE]],
   "is missing": [2, WHOLE],
-  "is one of fewer than none": [-1, WHOLE],
+  "belongs to a batch with a negative record count": [-1, WHOLE],
 };
 const UNUSUAL: Readonly<Record<string, readonly number[]>> = {
-  "a length of five bytes": [LENGTH | 0x80, 0x80, 0x80, 0x80, 0, ...BODY],
-  "a time of ten bytes": [LENGTH + 18, 0, ...LONG_ZERO, ...BODY.slice(2)],
+  "a five-byte length": [LENGTH | 0x80, 0x80, 0x80, 0x80, 0, ...BODY],
+  "a ten-byte timestamp delta": [LENGTH + 18, 0, ...LONG_ZERO, ...BODY.slice(2)],
 };
 
 function batchOf(recordCount: number, bytes: readonly number[]) {
@@ -48,14 +48,14 @@ async function valuesOf(
 }
 
 for (const [what, [recordCount, bytes]] of Object.entries(BROKEN)) {
-  Deno.test(`a batch in which a record ${what} is refused, by the kernel and by the decoder`, async () => {
+  Deno.test(`the kernel and the decoder both refuse a batch in which a record ${what}`, async () => {
     const batch = batchOf(recordCount, bytes);
     assert.throws(() => spanOf(batch), CorruptBatchError);
     await assert.rejects(valuesOf(batch), CorruptBatchError);
   });
 }
 
-Deno.test("numbers of more bytes than they need are read, by the kernel and by the decoder", async () => {
+Deno.test("the kernel and the decoder both accept varints that are longer than necessary", async () => {
   for (const [what, bytes] of Object.entries(UNUSUAL)) {
     const batch = batchOf(1, bytes);
     assert.ok(spanOf(batch), what);

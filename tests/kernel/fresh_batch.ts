@@ -1,5 +1,5 @@
 /**
- * Makes what the tracker encodes out of a record batch's bytes.
+ * Decodes record batches into the form that the tracker passes to the kernel.
  *
  * @module
  */
@@ -10,7 +10,6 @@ import { type FreshRecords, freshSpans } from "../../lib/tracker/fresh_records.t
 
 const PLACE = { topic: "orders", partition: 0 } as const;
 
-/** Returns the records of batches from an offset on, for the kernel. */
 export function freshBatch(bytes: Uint8Array, start = 0): FreshRecords {
   const spans = [...decodeBatches(bytes)].map((batch) => {
     const span = spanOf(batch);

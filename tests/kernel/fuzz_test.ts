@@ -1,7 +1,9 @@
 /**
- * Goal: whatever a broker sends, the kernel and the readable decoder, judge, and line writer agree.
- * Method: batches of all kinds of records are changed at random, and go both ways.
- * Invariants: the same lines byte for byte, the same line ends, timestamps, and failures; or both refuse the batch.
+ * Goal: the kernel agrees with the readable implementation (decoder, validator, line writer) on anything that a
+ * broker sends.
+ * Method: batches with all kinds of records are changed at random and processed both ways.
+ * Invariants: both produce the same lines byte for byte, and the same line ends, timestamps, and failures; or both
+ * refuse the batch.
  *
  * @module
  */
@@ -44,7 +46,7 @@ function pick<Item>(items: readonly Item[]): Item {
   return item;
 }
 
-/** An order, now and then with a piece put in, taken out, or changed. */
+/** Returns an order as JSON, sometimes with a piece inserted, removed, or replaced. */
 function orderText(): string {
   const order = shop.nextOrder(Date.UTC(2026, 10, 25));
   const text = JSON.stringify(order, null, below(8) === 0 ? 1 : 0);
@@ -87,14 +89,14 @@ function anyBatch(): Uint8Array {
   });
 }
 
-/** Changes bytes anywhere in the records, or how many there are said to be, and mostly makes the checksum right. */
+/** Changes bytes anywhere in the records, or the record count, and usually corrects the checksum. */
 function change(batch: Uint8Array): Uint8Array {
   let changed = Buffer.from(batch);
   const records = HEADER_BYTES;
   if (below(100) === 0) changed = changed.subarray(0, records);
   for (let left = changed.length === records ? 0 : below(4); left > 0; left--) {
     const at = records + below(changed.length - records);
-    // Lengths and counts stand at the records' starts.
+    // Lengths and counts are at the start of each record.
     const early = records + below(Math.min(12, changed.length - records));
     const [where, byte] = [pick([at, early]), pick([pick(BYTES), below(256)])];
     pick([
@@ -116,7 +118,7 @@ function change(batch: Uint8Array): Uint8Array {
   return changed;
 }
 
-/** What goes to the journal and to the dead letters. */
+/** The result that goes to the journal and to the dead letters. */
 interface Outcome {
   readonly lines: string;
   readonly lineEnds: readonly number[];
@@ -124,7 +126,7 @@ interface Outcome {
   readonly failures: readonly unknown[];
 }
 
-/** The readable way: decode, judge, write. */
+/** Decodes, validates, and writes the records without the kernel. */
 async function expected(
   bytes: Uint8Array,
   start: number,
@@ -182,7 +184,7 @@ async function unlessCorrupt(outcome: Promise<Outcome>): Promise<Outcome | "corr
   }
 }
 
-Deno.test(`the kernel and the readable way agree on ${ROUNDS} changed batches`, async () => {
+Deno.test(`the kernel and the readable implementation agree on ${ROUNDS} changed batches`, async () => {
   const counts = { corrupt: 0, lines: 0, failures: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     const bytes = below(4) === 0 ? anyBatch() : change(anyBatch());
@@ -203,7 +205,7 @@ Deno.test(`the kernel and the readable way agree on ${ROUNDS} changed batches`, 
       counts.failures += wanted.failures.length;
     }
   }
-  // Batches that all are refused, or records that all fail, would show nothing.
+  // The comparison proves nothing if all batches are refused, or all records fail.
   assert.ok(counts.corrupt > ROUNDS / 10, JSON.stringify(counts));
   assert.ok(counts.lines - counts.failures > ROUNDS / 2, JSON.stringify(counts));
   assert.ok(counts.failures > ROUNDS / 10, JSON.stringify(counts));

@@ -14,18 +14,18 @@ const FLAGS = [
   ...["--enable-logging=stderr", "--window-size=1280,900"],
 ];
 
-/** Whom a browser asks of itself, whatever its flags say. */
+/** Hosts that the browser itself contacts despite the flags. */
 const BROWSERS_OWN = /\b(google|googleapis|gvt1)\.com[:/]/;
-/** Does what the report must not. */
+/** A page that makes a request and writes to the console, to prove that the test detects both. */
 const CONTROL_PAGE = `<img src="http://example.com/x.png"><script>console.error("said")</script>`;
 
-function isOfPage(request: string): boolean {
+function isFromPage(request: string): boolean {
   return !BROWSERS_OWN.test(request);
 }
 
-/** Stands in for the whole network: whatever a browser asks of it is noted, and refused. */
+/** A proxy that stands in for the network. It records each request and closes the connection. */
 class NoNetwork implements AsyncDisposable {
-  readonly asked: string[] = [];
+  readonly requests: string[] = [];
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #serving = this.#serve();
 
@@ -38,7 +38,7 @@ class NoNetwork implements AsyncDisposable {
     for await (using connection of this.#listener) {
       const count = await connection.read(bytes).catch(() => null);
       const request = new TextDecoder().decode(bytes.subarray(0, count ?? 0));
-      this.asked.push(request.split("\r\n")[0] ?? "");
+      this.requests.push(request.split("\r\n")[0] ?? "");
     }
   }
 
@@ -48,10 +48,10 @@ class NoNetwork implements AsyncDisposable {
   }
 }
 
-interface Seen {
-  /** What the page's console said. */
+interface RenderedPage {
+  /** Console messages of the page. */
   readonly console: readonly string[];
-  /** Colour of the page's upper left corner. */
+  /** Color of the upper left pixel. */
   readonly corner: readonly number[];
 }
 
@@ -62,7 +62,7 @@ async function open(
     readonly scheme: "light" | "dark";
     readonly network: NoNetwork;
   },
-): Promise<Seen> {
+): Promise<RenderedPage> {
   const picture = join(folder, `${scheme}.png`);
   const { code, stderr } = await new Deno.Command(BROWSER ?? "", {
     args: [
@@ -73,15 +73,15 @@ async function open(
     ],
     stdout: "null",
   }).output();
-  const said = new TextDecoder().decode(stderr);
-  assert.equal(code, 0, said);
+  const log = new TextDecoder().decode(stderr);
+  assert.equal(code, 0, log);
   return {
-    console: said.split("\n").filter((line) => line.includes(":CONSOLE")),
+    console: log.split("\n").filter((line) => line.includes(":CONSOLE")),
     corner: firstPixel(Deno.readFileSync(picture)),
   };
 }
 
-/** The first pixel of a PNG with 8 bits a channel; no filter changes a picture's first pixel. */
+/** Returns the first pixel of a PNG with 8 bits per channel. PNG filters never change the first pixel. */
 function firstPixel(png: Uint8Array): readonly number[] {
   const view = new DataView(png.buffer, png.byteOffset);
   const data: Uint8Array[] = [];
@@ -95,7 +95,7 @@ function firstPixel(png: Uint8Array): readonly number[] {
   return [...rows.subarray(1, 4)];
 }
 
-/** A journal whose messages want a page to do things. */
+/** Writes a journal whose messages contain markup that loads resources and runs scripts. */
 function writeHostileLogs(logs: Logs): void {
   logs.orders(200);
   const hostile = '</td><script src="http://example.com/x.js"></script>' +
@@ -114,7 +114,8 @@ function writeHostileLogs(logs: Logs): void {
 }
 
 Deno.test({
-  name: "the report in a browser: no request, nothing on the console, light and dark as asked" +
+  name:
+    "the HTML report makes no request, logs nothing to the console, and follows the color scheme" +
     BROWSER_SKIPPED,
   ignore: BROWSER === undefined,
   async fn() {
@@ -134,12 +135,12 @@ Deno.test({
     assert.deepEqual([...light.console, ...dark.console], []);
     assert.ok(light.corner.every((channel) => channel > 200), `light: ${light.corner}`);
     assert.ok(dark.corner.every((channel) => channel < 60), `dark: ${dark.corner}`);
-    assert.deepEqual(network.asked.filter(isOfPage), []);
+    assert.deepEqual(network.requests.filter(isFromPage), []);
 
     const other = join(logs.path, "other.html");
     Deno.writeTextFileSync(other, CONTROL_PAGE);
     const control = await open(other, { ...options, scheme: "light" });
-    assert.equal(control.console.length, 1, "the test sees what a console says");
-    assert.match(network.asked.filter(isOfPage).join(), /^GET http:\/\/example\.com\/x\.png/);
+    assert.equal(control.console.length, 1, "the test detects console messages");
+    assert.match(network.requests.filter(isFromPage).join(), /^GET http:\/\/example\.com\/x\.png/);
   },
 });

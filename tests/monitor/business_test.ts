@@ -38,7 +38,7 @@ function itemsOf(items: unknown): readonly unknown[] {
     .map((item) => ({ id: item.item_id, name: textOf(item.item_name), quantity: item.quantity }));
 }
 
-Deno.test("OrderScanner says of any order what JSON.parse says", () => {
+Deno.test("OrderScanner extracts the same values as JSON.parse", () => {
   const shop = createShop({ seed: 5, countries: ["FR", "US", "SE", "GB"] });
   const orders = Array.from({ length: 500 }, (_, index) => JSON.stringify(shop.nextOrder(index)));
   const odd = [
@@ -80,7 +80,7 @@ function largest(counts: ReadonlyMap<string, number>): readonly number[] {
   return [...counts.values()].sort((one, other) => other - one).slice(0, TALLY_TOP_COUNT);
 }
 
-Deno.test("Tally knows the largest after every step, and a copy goes its own way", () => {
+Deno.test("Tally reports the largest counts after every step, and a copy is independent of its original", () => {
   const random = new Random(7);
   const counts = new Map<string, number>();
   const tally = new Tally();
@@ -98,7 +98,7 @@ Deno.test("Tally knows the largest after every step, and a copy goes its own way
   assert.deepEqual(tally.top.map((each) => each.count), largest(counts));
 });
 
-Deno.test("orders by status and revenue are those of the processed orders, to the cent", () => {
+Deno.test("orders by status and revenue cover exactly the processed orders, to the cent", () => {
   const shop = createShop({ seed: 9, countries: ["FR", "US", "SE"] });
   const model = new JournalModel();
   const cents = new Map<string, number>();
@@ -139,7 +139,7 @@ Deno.test("orders by status and revenue are those of the processed orders, to th
   assert.deepEqual(business.topCustomers.map(({ count }) => count), largest(customers));
   model.rewind();
   assert.deepEqual(model.business.topProducts, []);
-  assert.equal(model.business.ordersByStatus.size, 0, "a file that is taken back takes its orders");
+  assert.equal(model.business.ordersByStatus.size, 0, "rewinding a file removes its orders");
 });
 
 const NOTHING: OrderFacts = {
@@ -151,7 +151,7 @@ const NOTHING: OrderFacts = {
   items: [],
 };
 
-Deno.test("a hostile journal cannot fill the lists of statuses and currencies", () => {
+Deno.test("a hostile journal cannot grow the lists of statuses and currencies without bound", () => {
   const business = new Business();
   for (let index = 0; index < 1_000; index++) {
     business.note({ ...NOTHING, status: `s${index}`, total: 1, currency: `c${index}` }, NOW_MS);

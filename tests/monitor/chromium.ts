@@ -14,9 +14,9 @@ const FLAGS = [
   ...["--remote-debugging-port=0", "--disable-dev-shm-usage"],
 ];
 
-/** The name of the browser that is installed; undefined if none is. */
+/** The name of the installed browser; undefined if there is none. */
 export const BROWSER = await firstInstalled(BROWSERS);
-/** Added to a test's title. */
+/** A suffix for the titles of tests that are skipped without a browser. */
 export const BROWSER_SKIPPED = BROWSER === undefined
   ? ` (SKIPPED: none of ${BROWSERS.join(", ")} is installed)`
   : "";
@@ -38,11 +38,11 @@ interface Message {
   readonly error?: { readonly message: string };
 }
 
-/** One tab of one browser; the browser ends with it. */
+/** A tab in a browser of its own. Disposing of it ends the browser. */
 export class Tab implements AsyncDisposable {
-  /** What the page's console, its script's errors, and the browser's log said. */
-  readonly said: string[] = [];
-  /** The address of each request of the page. */
+  /** Console messages, script errors, and entries of the browser's log. */
+  readonly messages: string[] = [];
+  /** The URLs that the page requested. */
   readonly requested: string[] = [];
   readonly #process: Deno.ChildProcess;
   readonly #profile: string;
@@ -74,7 +74,7 @@ export class Tab implements AsyncDisposable {
       try {
         address = Deno.readTextFileSync(portFile).split("\n");
       } catch {
-        // It is not there yet.
+        // Chromium has not written the file yet.
       }
       return address.length === 2;
     });
@@ -88,7 +88,7 @@ export class Tab implements AsyncDisposable {
     return tab;
   }
 
-  /** @throws {Error} where the browser refuses. */
+  /** @throws {Error} if the browser returns an error */
   async send(method: string, params: Json = {}): Promise<Json> {
     const id = ++this.#count;
     const pending = Promise.withResolvers<Json>();
@@ -98,7 +98,7 @@ export class Tab implements AsyncDisposable {
     return await pending.promise;
   }
 
-  /** Shows a page in a window of this width. */
+  /** Navigates to a page in a viewport of the given width. */
   async show(url: string, { width, scheme }: {
     readonly width: number;
     readonly scheme: "light" | "dark";
@@ -113,7 +113,6 @@ export class Tab implements AsyncDisposable {
     await this.send("Page.navigate", { url });
   }
 
-  /** Evaluates an expression in the page. */
   async evaluate(expression: string): Promise<unknown> {
     const { result, exceptionDetails } = await this.send("Runtime.evaluate", {
       ...{ expression, awaitPromise: true, returnByValue: true },
@@ -122,7 +121,6 @@ export class Tab implements AsyncDisposable {
     return (result as { readonly value?: unknown }).value;
   }
 
-  /** Presses and releases a key. */
   async press(key: string, text?: string): Promise<void> {
     const codes: Readonly<Record<string, number>> = { Tab: 9, Enter: 13, Escape: 27 };
     const params = { key, code: key, windowsVirtualKeyCode: codes[key] ?? 0 };
@@ -151,7 +149,7 @@ export class Tab implements AsyncDisposable {
         method ?? "",
       )
     ) {
-      this.said.push(JSON.stringify(params));
+      this.messages.push(JSON.stringify(params));
     }
   }
 

@@ -1,4 +1,4 @@
-/** A program that shows a dashboard and crashes half a second later, in the way that its argument names. */
+/** Shows a dashboard and crashes half a second later in the way that the argument names. */
 
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { openDashboard } from "../../lib/monitor/screen/dashboard.ts";

@@ -3,7 +3,7 @@ import { Follower } from "../../lib/monitor/follow.ts";
 import { logLine } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
-Deno.test("Follower knows at once what happens now, says that it counts, and has exact totals in the end", async () => {
+Deno.test("Follower shows the latest records at once, reports that it is counting, and ends with exact totals", async () => {
   using logs = new Logs();
   logs.orders(3_000, 600_000);
   logs.rotate();
@@ -33,7 +33,7 @@ Deno.test("Follower knows at once what happens now, says that it counts, and has
   assert.equal(last.lag, 7);
 });
 
-Deno.test("Follower that is far behind later says that it counts, not that nothing comes", async () => {
+Deno.test("Follower reports counting, not stale, when it falls far behind later", async () => {
   using logs = new Logs();
   logs.orders(10, 120_000);
   using follower = new Follower(logs.path);
@@ -45,7 +45,7 @@ Deno.test("Follower that is far behind later says that it counts, not that nothi
   assert.equal(follower.snapshot().health.status, "healthy");
 });
 
-Deno.test("Follower shows nothing as latest where the journal's last line is not whole", async () => {
+Deno.test("Follower shows no latest record if the journal's last line is incomplete", async () => {
   using logs = new Logs();
   logs.journal("x".repeat(1_500_000));
   using follower = new Follower(logs.path);

@@ -14,9 +14,9 @@ function historyOf(events: readonly Event[]): History {
 }
 
 /**
- * Goal: the whole history in a bounded number of steps, exactly counted, whatever comes in what order.
- * Method: random runs of random length whose events come in order, out of order and far apart.
- * Invariants: counts of each step are those of the events between its ends; as few doublings as the span needs.
+ * Goal: History covers any time span in a bounded number of steps, with exact counts, for any order of events.
+ * Method: random runs of random length with events in order, out of order, and far apart.
+ * Invariants: each step counts the events between its ends, and the steps are no longer than the span requires.
  */
 Deno.test("History counts each event in the step of its time, in any order", () => {
   const random = new Random(41);
@@ -45,7 +45,7 @@ Deno.test("History counts each event in the step of its time, in any order", () 
   }
 });
 
-Deno.test("History that nothing came to has no steps; a copy goes its own way", () => {
+Deno.test("an empty History has no steps, and a copy is independent of its original", () => {
   assert.deepEqual(new History().series(Date.now()).steps, []);
   const history = historyOf([{ atMs: 5_000, failed: false }]);
   const copy = history.copy();

@@ -9,7 +9,7 @@ import { Logs } from "./logs.ts";
 
 const ENCODER = new TextEncoder();
 
-/** What can stand where a file should be; none of it may be waited for, nor end the monitor. */
+/** What can stand in place of a regular file. The monitor must neither block on it nor fail. */
 const OBSTACLES: Readonly<Record<string, (path: string) => unknown>> = {
   "a folder": (path) => Deno.mkdirSync(path),
   "a pipe": (path) => assert.ok(new Deno.Command("mkfifo", { args: [path] }).outputSync().success),
@@ -19,14 +19,14 @@ const OBSTACLES: Readonly<Record<string, (path: string) => unknown>> = {
 };
 
 for (const name of ["tracker.events.000001", "tracker.archive.000001.zst"]) {
-  Deno.test(`what is no file in place of ${name} is counted as unreadable, and the rest is read`, async () => {
+  Deno.test(`a ${name} that is not a regular file counts as unreadable, and the rest is read`, async () => {
     for (const [obstacle, create] of Object.entries(OBSTACLES)) {
       using logs = new Logs();
       create(join(logs.path, name));
       logs.orders(3);
       using follower = new Follower(logs.path);
       await follower.catchUp();
-      // It is not counted again at the next look.
+      // A second pass does not count it again.
       await follower.catchUp();
       const { totals, unreadable } = follower.snapshot();
       assert.equal(totals.received, 3, obstacle);
@@ -36,7 +36,7 @@ for (const name of ["tracker.events.000001", "tracker.archive.000001.zst"]) {
   });
 }
 
-Deno.test("an archive with other bytes behind its blocks, or without its end, is read as far as it is whole", async () => {
+Deno.test("a truncated archive and one with trailing bytes are read up to the last intact block", async () => {
   using logs = new Logs();
   const blocks = [0, 1].map((offset) =>
     packBlock(ENCODER.encode(journalLine({ receivedAtMs: Date.now(), offset })))
@@ -55,7 +55,7 @@ Deno.test("an archive with other bytes behind its blocks, or without its end, is
   assert.equal(unreadable.journalLines, 2);
 });
 
-Deno.test("a line without an end takes no more memory than the bound, and only its beginning is delivered", () => {
+Deno.test("an endless line uses bounded memory, and only its beginning is delivered", () => {
   const lineBytesMax = 1_000_000;
   const chunkBytes = 1_000;
   const delivered: number[] = [];
@@ -76,7 +76,7 @@ Deno.test("a line without an end takes no more memory than the bound, and only i
   assert.deepEqual(delivered, [64 * 1024]);
 });
 
-Deno.test("a log that is no file is said, and the journal is read all the same", async () => {
+Deno.test("a log that is not a regular file is reported, and the journal is still read", async () => {
   for (const [obstacle, create] of Object.entries(OBSTACLES)) {
     using logs = new Logs();
     create(join(logs.path, "tracker.log"));
@@ -85,13 +85,13 @@ Deno.test("a log that is no file is said, and the journal is read all the same",
     await follower.catchUp();
     const { totals, health } = follower.snapshot();
     assert.equal(totals.received, 3, obstacle);
-    // What a link leads to may come later.
-    const isSaid = health.reasons.some((reason) => /tracker\.log": /.test(reason));
-    assert.equal(isSaid, obstacle !== "a link that leads nowhere", obstacle);
+    // The target of a dangling link may be created later.
+    const isReported = health.reasons.some((reason) => /tracker\.log": /.test(reason));
+    assert.equal(isReported, obstacle !== "a link that leads nowhere", obstacle);
   }
 });
 
-Deno.test("a status file that cannot be read is said", async () => {
+Deno.test("an unreadable status file is reported", async () => {
   using logs = new Logs();
   logs.orders(1);
   Deno.mkdirSync(join(logs.path, "tracker.status"));

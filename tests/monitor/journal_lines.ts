@@ -1,7 +1,8 @@
-/** Journal and log lines for tests, as our tracker writes them. */
+/** Journal and log lines for tests, in our tracker's format. */
 
 import type { KafkaRecord } from "../../lib/record.ts";
 import { EventWriter, type Verdict } from "../../lib/journal/line.ts";
+import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 
 const ENCODER = new TextEncoder();
 
@@ -12,12 +13,12 @@ export interface LineOptions {
   readonly partition?: number;
   readonly offset?: number;
   readonly topic?: string;
-  /** The record's value; an order by default. */
+  /** The record's value; a valid order by default. */
   readonly value?: string;
   readonly verdict?: Verdict;
 }
 
-/** A journal line with its newline; a good order unless told otherwise. */
+/** Returns a journal line with its newline; by default, of a valid order. */
 export function journalLine(options: LineOptions): string {
   const { receivedAtMs, partition = 0, offset = 0, topic = "orders" } = options;
   const value = ENCODER.encode(options.value ?? orderJson(offset));
@@ -57,7 +58,7 @@ export function orderJson(sequence: number): string {
   });
 }
 
-/** For a value that is no JSON. */
+/** The verdict for a value that is not valid JSON. */
 export const NOT_JSON: Verdict = {
   eventType: "message.received.deserialization_error",
   isText: true,
@@ -72,7 +73,7 @@ export const VALIDATION_FAILURE: Verdict = {
   error: "total: expected 14.50, actual 1.00",
 };
 
-/** A log line with its newline. */
+/** Returns a log line with its newline. */
 export function logLine(
   { atMs, level = "INFO", message, error, metadata }: {
     readonly atMs: number;
@@ -85,4 +86,14 @@ export function logLine(
   const timestamp = new Date(atMs).toISOString();
   const service = "order-tracker";
   return JSON.stringify({ timestamp, level, message, service, error, metadata }) + "\n";
+}
+
+/** Passes each line of a text to a model; an unterminated last line is passed as partial. */
+export function feed(sink: LineSink, text: string): void {
+  for (const line of text.split(/(?<=\n)/)) {
+    const bytes = ENCODER.encode(line);
+    const whole = line.endsWith("\n");
+    sink.line(bytes, 0, bytes.length - (whole ? 1 : 0), whole);
+    sink.settle();
+  }
 }

@@ -5,7 +5,7 @@ import { KeyDecoder } from "../../lib/monitor/screen/key_decoder.ts";
 const ENCODER = new TextEncoder();
 const ESC = "\x1b";
 
-/** The keys of an input, each by its name, a character by itself; what waits in the end is flushed. */
+/** Decodes an input and returns the key names, or the character itself. Flushes pending input at the end. */
 function keysOf(...pieces: readonly (string | Uint8Array)[]): readonly string[] {
   const decoder = new KeyDecoder();
   const keys: Key[] = [];
@@ -32,17 +32,17 @@ const INPUTS: readonly (readonly [input: string, keys: readonly string[]])[] = [
   ["\r\n\x7f\b\x03", ["enter", "enter", "backspace", "backspace", "interrupt"]],
   ["/Zoë 漢🙂", ["/", "Z", "o", "ë", " ", "漢", "🙂"]],
   [`a${ESC}[200~q${ESC}[A\r${ESC}[20${ESC}[201~b`, ["a", `paste:q${ESC}[A\r${ESC}[20`, "b"]],
-  // Sequences that are no key of ours: function keys, Linux's too, mouse, focus, Alt and a key.
+  // Sequences without a function here: function keys (also Linux console's), mouse, focus, and Alt with a key.
   [`${ESC}OP${ESC}[15~${ESC}[[E${ESC}[[A${ESC}[<0;3;4M${ESC}[I${ESC}q?`, ["?"]],
-  // Late replies of the terminal to another program's queries, and control characters.
+  // Late replies by the terminal to another program's queries, and control characters.
   [`${ESC}]11;rgb:0000/0000/0000${ESC}\\${ESC}]10;q\x07${ESC}P1$r0q${ESC}\\${ESC}[?62;4cx`, ["x"]],
   ["\x00\x01\x0c\x1ax", ["x"]],
-  // Cut off by the next sequence, and by a character that cannot be part of one.
+  // Interrupted by the next sequence or by a character that cannot be part of one.
   [`${ESC}[5${ESC}[A${ESC}]0;q${ESC}[B${ESC}[1é`, ["up", "down", "é"]],
   [`${ESC}${ESC}[A`, ["escape", "up"]],
 ];
 
-Deno.test("keys are the same in one piece, byte by byte, and cut in two at any place", () => {
+Deno.test("keys are decoded the same in one piece, byte by byte, and split at any position", () => {
   for (const [input, keys] of INPUTS) {
     assert.deepEqual(keysOf(input), keys, JSON.stringify(input));
     assert.deepEqual(keysOf(...bytesOf(input)), keys, JSON.stringify(input));
@@ -53,7 +53,7 @@ Deno.test("keys are the same in one piece, byte by byte, and cut in two at any p
   }
 });
 
-Deno.test("Escape is told from the beginning of a sequence by a short wait, after which its rest still counts", () => {
+Deno.test("a lone Escape is recognized after a short wait, and a late rest of a sequence still counts", () => {
   const decoder = new KeyDecoder();
   assert.deepEqual(decoder.push(ENCODER.encode(ESC)), []);
   const { waitMs = Infinity } = decoder;
@@ -64,7 +64,7 @@ Deno.test("Escape is told from the beginning of a sequence by a short wait, afte
   assert.deepEqual(keysOf(ESC, ESC, "[Z"), ["escape", "backtab"]);
 });
 
-Deno.test("a sequence or a paste that never ends gives the keys back, and takes no memory without bound", () => {
+Deno.test("an unterminated sequence or paste yields its keys and uses bounded memory", () => {
   assert.deepEqual(keysOf(`${ESC}[12`), []);
   assert.deepEqual(keysOf(`${ESC}]0;title`), []);
   assert.deepEqual(keysOf(`${ESC}[200~never`), ["paste:never"]);
@@ -76,11 +76,11 @@ Deno.test("a sequence or a paste that never ends gives the keys back, and takes 
   assert.ok(paste?.name === "paste" && paste.text.length <= 4_096);
 });
 
-Deno.test("bytes that are no UTF-8 are no command, and do not spoil what follows", () => {
+Deno.test("invalid UTF-8 is not a command and does not affect the keys that follow", () => {
   assert.deepEqual(keysOf(Uint8Array.of(0xff, 0xc3), "a"), ["\ufffd", "\ufffd", "a"]);
 });
 
-Deno.test("10,000 random inputs, cut at random, give the same keys as in one piece", () => {
+Deno.test("10,000 random inputs decode to the same keys in random pieces as in one piece", () => {
   const parts = [ESC, "[", "A", "~", "2", "0", "1", ";", "q", "é", "漢", "\r", `${ESC}[200~`];
   const cut = [`${ESC}[201~`, `${ESC}]`, "\x07", `${ESC}\\`, "O", "P"];
   const all = [...parts, ...cut];

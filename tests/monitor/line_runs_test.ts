@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { JournalModel } from "../../lib/monitor/model/journal_model.ts";
 import { LineRuns } from "../../lib/monitor/model/line_runs.ts";
 
-Deno.test("LineRuns.truncate() counts the lines from an offset on, and forgets them", () => {
+Deno.test("LineRuns.truncate() counts and forgets the lines from an offset on", () => {
   const runs = new LineRuns();
   for (const offset of [0, 1, 2, 5, 6, 9]) runs.add(offset);
   const before = runs.copy();
@@ -11,7 +11,7 @@ Deno.test("LineRuns.truncate() counts the lines from an offset on, and forgets t
   assert.equal(runs.truncate(6), 0);
   assert.equal(runs.truncate(1), 3);
   assert.equal(runs.truncate(0), 1);
-  assert.equal(before.truncate(0), 6, "a copy is a copy");
+  assert.equal(before.truncate(0), 6, "the copy is independent");
 });
 
 function lineOf(offset: number, rest: object): string {
@@ -23,7 +23,7 @@ function lineOf(offset: number, rest: object): string {
   });
 }
 
-Deno.test("the monitor counts the lines that a truncated log superseded, and no repeated or earlier ones", () => {
+Deno.test("the monitor counts lines superseded by a log truncation, but not repeated or earlier ones", () => {
   const model = new JournalModel();
   const encoder = new TextEncoder();
   const add = (offset: number, rest: object) => {
@@ -32,12 +32,12 @@ Deno.test("the monitor counts the lines that a truncated log superseded, and no 
   };
   for (let offset = 10; offset < 20; offset++) add(offset, { kafka_leader_epoch: 1 });
   for (let offset = 0; offset < 3; offset++) add(offset, { kafka_leader_epoch: 1 });
-  assert.equal(model.supersededCount, 0, "a group that was reset reads what lies before");
+  assert.equal(model.supersededCount, 0, "after an offset reset, the group reads earlier records");
   add(15, {
     kafka_leader_epoch: 3,
     mark: "partition 0 was truncated at offset 14: its records of leader epoch 1 were replaced",
   });
   add(16, { kafka_leader_epoch: 3 });
   assert.equal(model.supersededCount, 5);
-  assert.equal(model.totals.received, 15, "they are lines of the journal all the same");
+  assert.equal(model.totals.received, 15, "superseded lines remain in the totals");
 });

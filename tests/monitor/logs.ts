@@ -1,9 +1,7 @@
-/** A tracker's folder, for tests that look at it. */
-
 import { join } from "node:path";
 import { journalLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 
-/** A tracker's folder that goes with the test. */
+/** A tracker's folder that is removed at the end of the test. */
 export class Logs implements Disposable {
   readonly path = Deno.makeTempDirSync({ prefix: "orderflow-monitor-" });
   #offset = 0;

@@ -5,7 +5,7 @@ import { Logs } from "./logs.ts";
 
 const ROOT = new URL("../..", import.meta.url);
 const DEADLINE_MS = 20_000;
-/** What the monitor may do, and no more. */
+/** The permissions that the monitor's task grants. */
 const PERMISSIONS = ["--no-prompt", "--allow-read"];
 
 interface Outcome {
@@ -34,7 +34,7 @@ async function run(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A monitor that runs until told to stop, and its output as lines. */
+/** A running monitor and its output lines. */
 class Running implements AsyncDisposable {
   readonly lines: string[] = [];
   readonly #process: Deno.ChildProcess;
@@ -58,14 +58,17 @@ class Running implements AsyncDisposable {
     this.#arrived.resolve();
   }
 
-  /** The first line, of those from `from` on, that fits. */
+  /** Waits for the first line at or after index `from` that matches. */
   async waitFor(fits: (line: string) => boolean, from = 0): Promise<string> {
     const deadlineMs = Date.now() + DEADLINE_MS;
     for (;;) {
       const line = this.lines.slice(from).find(fits);
       if (line !== undefined) return line;
       const leftMs = deadlineMs - Date.now();
-      assert.ok(leftMs > 0, `no such line in ${DEADLINE_MS} ms, of:\n${this.lines.join("\n")}`);
+      assert.ok(
+        leftMs > 0,
+        `no matching line within ${DEADLINE_MS} ms, of:\n${this.lines.join("\n")}`,
+      );
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, leftMs);
       await Promise.race([this.#arrived.promise, promise]);
@@ -85,7 +88,7 @@ class Running implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has already exited.
     }
     await this.#process.status;
     await this.#reading;
@@ -93,7 +96,7 @@ class Running implements AsyncDisposable {
   }
 }
 
-Deno.test("monitor --once --json prints one object with the contract's keys, and exits 0 when healthy", async () => {
+Deno.test("monitor --once --json prints one object with the documented keys and exits with 0 when healthy", async () => {
   using logs = new Logs();
   logs.orders(30);
   logs.rotate();
@@ -115,7 +118,7 @@ Deno.test("monitor --once --json prints one object with the contract's keys, and
   assert.equal(code, 0);
 });
 
-Deno.test("monitor --once exits 1 when unhealthy, 3 when stale, 3 without data, and says why", async () => {
+Deno.test("monitor --once exits with 1 when unhealthy and 3 when stale or without data, and gives the reason", async () => {
   using unhealthy = new Logs();
   unhealthy.orders(5);
   unhealthy.journal(
@@ -144,7 +147,7 @@ Deno.test("monitor --once exits 1 when unhealthy, 3 when stale, 3 without data, 
   );
 });
 
-Deno.test("monitor answers a wrong option with one line and code 2, and what it cannot read with code 1", async () => {
+Deno.test("monitor rejects an invalid option with one line and code 2, and an unreadable file with code 1", async () => {
   for (const args of [["--bogus"], ["--interval", "5"], ["--interval", "1ms"], ["--once", "x"]]) {
     const { code, stdout, stderr } = await run(args);
     assert.equal(code, 2, stderr);
@@ -167,7 +170,7 @@ Deno.test("monitor answers a wrong option with one line and code 2, and what it 
   );
 });
 
-Deno.test("monitor sees appended lines within a second, says what changed, and ends with code 0 on SIGTERM", async () => {
+Deno.test("monitor shows appended lines within a second, reports state changes, and exits with 0 on SIGTERM", async () => {
   using logs = new Logs();
   await using monitor = new Running(["--logs", logs.path, "--interval", "100ms"]);
   await monitor.waitFor((line) => line.includes("NO DATA"));
@@ -192,7 +195,7 @@ Deno.test("monitor sees appended lines within a second, says what changed, and e
   assert.ok(!stdout.includes("\u001b"));
 });
 
-Deno.test("monitor counts a message of 1 MB and a bad line, and says that it could not read the one", async () => {
+Deno.test("monitor counts a 1 MB message and reports an unreadable line", async () => {
   using logs = new Logs();
   logs.orders(2);
   const value = JSON.stringify({ ...JSON.parse(orderJson(2)), note: "x".repeat(1_000_000) });
@@ -207,12 +210,12 @@ Deno.test("monitor counts a message of 1 MB and a bad line, and says that it cou
 });
 
 /**
- * Goal: nothing is lost or counted twice while a tracker writes and rotates.
- * Method: 20,000 lines, appended in pieces that end in mid-line, with 12 rotations (two of them at once) and the folder's log
- * growing beside them, while the monitor runs.
- * Invariant: the last snapshot has every line, by partition too.
+ * Goal: no line is lost or counted twice while a tracker writes and rotates.
+ * Method: 20,000 lines are appended in pieces that end in mid-line, with 12 rotations (two of them in a
+ * row) and a growing log, while the monitor runs.
+ * Invariant: the last snapshot has every line, in total and by partition.
  */
-Deno.test("monitor --json counts every line exactly once under rotation, and ends on SIGINT", async () => {
+Deno.test("monitor --json counts every line exactly once under rotation, and stops on SIGINT", async () => {
   using logs = new Logs();
   await using monitor = new Running(["--logs", logs.path, "--json", "--interval", "100ms"]);
   let offset = 0;
@@ -254,7 +257,7 @@ Deno.test("monitor --json counts every line exactly once under rotation, and end
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
 });
 
-Deno.test("a pipe in place of a closed segment is counted as unreadable, and in place of the journal is an error", async () => {
+Deno.test("a pipe in place of a closed segment counts as unreadable; in place of the journal it is an error", async () => {
   using logs = new Logs();
   logs.orders(3);
   const pipe = async (name: string) => {
@@ -275,7 +278,7 @@ Deno.test("a pipe in place of a closed segment is counted as unreadable, and in 
   assert.match(live.stderr, /^error: Cannot read ".*tracker\.events": it is not a regular file\n$/);
 });
 
-Deno.test("monitor waits for a folder that comes, goes and comes again", async () => {
+Deno.test("monitor waits for a folder that appears, disappears, and reappears", async () => {
   using logs = new Logs();
   const folder = join(logs.path, "later");
   await using monitor = new Running(["--logs", folder, "--interval", "100ms"]);
@@ -292,7 +295,7 @@ Deno.test("monitor waits for a folder that comes, goes and comes again", async (
   assert.equal((await monitor.stop("SIGTERM")).code, 0);
 });
 
-Deno.test("monitor imports nothing of Kafka", async () => {
+Deno.test("monitor does not import kafkajs", async () => {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "monitor.ts"],
     cwd: ROOT,

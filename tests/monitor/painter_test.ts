@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Painter } from "../../lib/monitor/screen/painter.ts";
 import { until } from "../site.ts";
 
-/** A painter, and what it wrote, a frame an entry. */
+/** A painter and the frames that it wrote. */
 class Canvas implements Disposable {
   readonly frames: string[] = [];
   readonly painter = new Painter((text) => void this.frames.push(text));
@@ -13,7 +13,7 @@ class Canvas implements Disposable {
 
 const frameOf = (text: string) => `\u001b[?2026h${text}\u001b[1;1H\u001b[?2026l`;
 
-Deno.test("Painter sends the lines that changed, as one frame, and nothing where none did", async () => {
+Deno.test("Painter sends only the changed lines, as one frame, and nothing if no line changed", async () => {
   using canvas = new Canvas();
   canvas.painter.paint(["a", "b"]);
   assert.deepEqual(canvas.frames, [frameOf("\u001b[1;1Ha\u001b[2;1Hb")]);
@@ -23,21 +23,21 @@ Deno.test("Painter sends the lines that changed, as one frame, and nothing where
   canvas.painter.paint(["a", "c"]);
   canvas.painter.resized();
   canvas.painter.paint(["a", "c"]);
-  await until("all is drawn anew", () => canvas.frames.length === 3, 5_000);
+  await until("the whole screen is redrawn", () => canvas.frames.length === 3, 5_000);
   assert.equal(canvas.frames[2], canvas.frames[0]?.replace("b", "c"));
 });
 
-Deno.test("Painter draws 10 frames a second at most, and the newest in the end", async () => {
+Deno.test("Painter draws at most 10 frames a second and always draws the latest state", async () => {
   using canvas = new Canvas();
   const startMs = performance.now();
   for (let count = 0; count < 1_000; count++) canvas.painter.paint([`line ${count}`]);
   assert.equal(canvas.frames.length, 1);
-  await until("the newest is drawn", () => canvas.frames.length > 1, 5_000);
+  await until("the latest frame is drawn", () => canvas.frames.length > 1, 5_000);
   assert.ok(performance.now() - startMs >= 99);
   assert.deepEqual(canvas.frames.slice(1), [frameOf("\u001b[1;1Hline 999")]);
 });
 
-Deno.test("Painter writes nothing once it is stopped, not even what waits", async () => {
+Deno.test("Painter writes nothing after it is stopped, not even a pending frame", async () => {
   using canvas = new Canvas();
   canvas.painter.paint(["a"]);
   canvas.painter.paint(["b"]);
@@ -46,6 +46,10 @@ Deno.test("Painter writes nothing once it is stopped, not even what waits", asyn
   using other = new Canvas();
   other.painter.paint(["a"]);
   other.painter.paint(["b"]);
-  await until("another one's time has come", () => other.frames.length === 2, 5_000);
+  await until(
+    "the other painter has drawn its second frame",
+    () => other.frames.length === 2,
+    5_000,
+  );
   assert.equal(canvas.frames.length, 1);
 });

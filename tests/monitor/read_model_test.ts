@@ -1,22 +1,11 @@
 import assert from "node:assert/strict";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { formatChanges, formatStatusLine, formatText } from "../../lib/monitor/views/text_view.ts";
-import { journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 
-const ENCODER = new TextEncoder();
 const NOW_MS = Date.parse("2026-03-01T12:00:00.000Z");
 const HOSTILE = "\u001b]0;owned\u0007\u001b[2J\u202e\u009b31m\0\r\n";
-
-function feed(sink: LineSink, text: string): void {
-  for (const line of text.split(/(?<=\n)/)) {
-    const bytes = ENCODER.encode(line);
-    const whole = line.endsWith("\n");
-    sink.line(bytes, 0, bytes.length - (whole ? 1 : 0), whole);
-    sink.settle();
-  }
-}
 
 function modelOf({ journal = "", log = "" }: { journal?: string; log?: string }): ReadModel {
   const model = new ReadModel();
@@ -28,7 +17,7 @@ function modelOf({ journal = "", log = "" }: { journal?: string; log?: string })
   return model;
 }
 
-/** One line a second up to now; every `badEvery`th failed. */
+/** Returns one line per second up to `endMs`; every `badEvery`th line is a failure. */
 function traffic(
   { count, badEvery = Infinity, endMs = NOW_MS }: {
     count: number;
@@ -60,7 +49,7 @@ const METRICS = {
   end_to_end_latency_ms: { p50: 12, p99: 80, max: 100 },
 };
 
-Deno.test("ReadModel takes totals from the journal only, whatever the log says", () => {
+Deno.test("ReadModel takes totals only from the journal, not from the log", () => {
   const model = modelOf({
     journal: traffic({ count: 100, badEvery: 10 }),
     log: logLine({ atMs: NOW_MS, message: "Metrics", metadata: METRICS }) +
@@ -115,7 +104,7 @@ Deno.test("ReadModel takes totals from the journal only, whatever the log says",
   assert.equal(snapshot.charts["5m"].successRatePercent.at(0), undefined);
 });
 
-Deno.test("ReadModel takes a file's lines back when it is rewound, and no more", () => {
+Deno.test("rewinding a file removes exactly its lines from ReadModel", () => {
   const model = modelOf({ journal: traffic({ count: 10 }) });
   model.journal.begin();
   feed(model.journal, traffic({ count: 6, badEvery: 2 }) + "junk\n");
@@ -132,7 +121,7 @@ Deno.test("ReadModel takes a file's lines back when it is rewound, and no more",
   assert.deepEqual(partitions.map(({ received }) => received), [6, 6]);
 });
 
-Deno.test("ReadModel is healthy in normal traffic, with the full score", () => {
+Deno.test("ReadModel is healthy with the full score in normal traffic", () => {
   const { health, quality } = modelOf({ journal: traffic({ count: 60 }) })
     .snapshot({ nowMs: NOW_MS });
   assert.deepEqual([health.status, health.state], ["healthy", "running"]);
@@ -140,7 +129,7 @@ Deno.test("ReadModel is healthy in normal traffic, with the full score", () => {
   assert.equal(quality.score, 100);
 });
 
-Deno.test("ReadModel names the parts of the score, and the score recovers when errors are past", () => {
+Deno.test("ReadModel lists the parts of the score, and the score recovers once the errors are in the past", () => {
   const journal = traffic({ count: 100, badEvery: 14, endMs: NOW_MS });
   const model = modelOf({ journal });
   const { quality, health } = model.snapshot({ nowMs: NOW_MS });
@@ -160,7 +149,7 @@ Deno.test("ReadModel names the parts of the score, and the score recovers when e
   assert.equal(model.journal.totals.failed, 7);
 });
 
-Deno.test("ReadModel is unhealthy while too much fails, and says how much", () => {
+Deno.test("ReadModel is unhealthy and gives the failure rate while too many records fail", () => {
   const { health } = modelOf({ journal: traffic({ count: 100, badEvery: 2 }) })
     .snapshot({ nowMs: NOW_MS });
   assert.equal(health.status, "unhealthy");
@@ -168,7 +157,7 @@ Deno.test("ReadModel is unhealthy while too much fails, and says how much", () =
   assert.equal(health.reasons.filter((reason) => reason === health.reasons[0]).length, 1);
 });
 
-Deno.test("ReadModel is unhealthy after an error of the tracker itself, and well again a minute later", () => {
+Deno.test("ReadModel is unhealthy after a tracker error, and healthy again a minute later", () => {
   const model = modelOf({
     journal: traffic({ count: 60 }),
     log: logLine({
@@ -189,7 +178,7 @@ Deno.test("ReadModel is unhealthy after an error of the tracker itself, and well
   assert.equal(model.snapshot({ nowMs: NOW_MS + 56_000 }).health.status, "healthy");
 });
 
-Deno.test("ReadModel tells apart: no data, no traffic, stuck, stopped, stale", () => {
+Deno.test("ReadModel distinguishes no data, no traffic, stuck, stopped, and stale", () => {
   const verdict = (model: ReadModel, nowMs: number) => {
     const { status, state, reasons } = model.snapshot({ nowMs }).health;
     return { status, state, reasons };
@@ -260,7 +249,7 @@ Deno.test("ReadModel tells apart: no data, no traffic, stuck, stopped, stale", (
   });
 });
 
-Deno.test("ReadModel keeps an event that is stamped in the far future out of the windows, and counts it", () => {
+Deno.test("ReadModel counts an event with a timestamp far in the future but keeps it out of the windows", () => {
   const future = journalLine({ receivedAtMs: NOW_MS + 1e11 });
   const snapshot = modelOf({ journal: traffic({ count: 5 }) + future }).snapshot({ nowMs: NOW_MS });
   assert.equal(snapshot.totals.received, 6);
@@ -269,7 +258,7 @@ Deno.test("ReadModel keeps an event that is stamped in the far future out of the
   assert.equal(snapshot.aheadOfClockCount, 1);
 });
 
-Deno.test("ReadModel counts unreadable lines and shows them; no face lets an unsafe character through", () => {
+Deno.test("ReadModel counts and shows unreadable lines, and no output format lets an unsafe character through", () => {
   const hostileError = { ...VALIDATION_FAILURE, error: HOSTILE };
   const order = JSON.stringify({ ...JSON.parse(orderJson(1)), status: HOSTILE, order_id: HOSTILE });
   const journal = journalLine({ receivedAtMs: NOW_MS, value: order }) +
@@ -305,7 +294,7 @@ Deno.test("ReadModel counts unreadable lines and shows them; no face lets an uns
   assert.doesNotMatch(formatChanges(undefined, snapshot).join("\n"), unsafe);
 });
 
-Deno.test("ReadModel shows what can be said of a line too long to be kept", () => {
+Deno.test("ReadModel shows the metadata of a line too long to be kept", () => {
   const value = JSON.stringify({ ...JSON.parse(orderJson(1)), note: "x".repeat(1_000_000) });
   const model = modelOf({ journal: journalLine({ receivedAtMs: NOW_MS, offset: 7, value }) });
   const [{ line, ...event } = assert.fail("an event is shown")] =
@@ -321,7 +310,7 @@ Deno.test("ReadModel shows what can be said of a line too long to be kept", () =
   });
 });
 
-Deno.test("ReadModel shows the same facts of a journal and a log in the Go tracker's format", () => {
+Deno.test("ReadModel shows the same facts from a journal and a log in the Go tracker's format", () => {
   const read = (name: string) =>
     Deno.readTextFileSync(new URL(`../fixtures/monitor/go/${name}`, import.meta.url));
   const model = new ReadModel();
@@ -350,7 +339,7 @@ Deno.test("ReadModel shows the same facts of a journal and a log in the Go track
   assert.equal(snapshot.health.checks[0]?.level, "warning");
 });
 
-Deno.test("ReadModel calls a tracker running again at the first message after the totals of the one that stopped", () => {
+Deno.test("ReadModel shows a tracker as running from the first message after the final totals of its predecessor", () => {
   const model = modelOf({
     journal: traffic({ count: 10 }),
     log: logLine({
@@ -365,7 +354,7 @@ Deno.test("ReadModel calls a tracker running again at the first message after th
   assert.equal(model.snapshot({ nowMs: NOW_MS + 3_000 }).health.state, "running");
 });
 
-Deno.test("ReadModel is unhealthy where nothing is journaled and a single record waits", () => {
+Deno.test("ReadModel is unhealthy if nothing is journaled while a single record waits", () => {
   const verdict = (lag: number) => {
     const model = modelOf({ journal: traffic({ count: 10 }) });
     model.tick(NOW_MS + 120_000);
@@ -379,7 +368,7 @@ Deno.test("ReadModel is unhealthy where nothing is journaled and a single record
   assert.equal(reasons[0], "nothing is journaled although 1 record waits in the topic");
 });
 
-Deno.test("ReadModel gives a partition no lag where the journal has several topics: the log's lag names none", () => {
+Deno.test("ReadModel shows no partition lag if the journal has several topics, since the log's lag names no topic", () => {
   const log = logLine({ atMs: NOW_MS, message: "Metrics", metadata: METRICS });
   const lines = ["orders", "returns"].map((topic) => journalLine({ receivedAtMs: NOW_MS, topic }));
   const one = modelOf({ journal: lines[0] ?? "", log }).snapshot({ nowMs: NOW_MS });
@@ -388,7 +377,7 @@ Deno.test("ReadModel gives a partition no lag where the journal has several topi
   assert.deepEqual(both.partitions.map(({ lag }) => lag), [undefined, undefined]);
 });
 
-Deno.test("ReadModel keeps no more than 10,000 partitions of a hostile journal, and counts every line", () => {
+Deno.test("ReadModel keeps at most 10,000 partitions of a hostile journal and still counts every line", () => {
   const model = modelOf({});
   const template = journalLine({ receivedAtMs: NOW_MS, partition: 0 });
   for (let partition = 0; partition < 10_020; partition++) {

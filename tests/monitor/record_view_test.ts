@@ -17,7 +17,7 @@ import { orderJson } from "./journal_lines.ts";
 const ENCODER = new TextEncoder();
 const WIDTH = 76;
 
-/** A record that failed for a reason, with a key and two headers. */
+/** Returns a failed record with a key and two headers. */
 function failedEvent(error: string, value = orderJson(7)): RecentEvent {
   const writer = new EventWriter();
   writer.write(
@@ -50,7 +50,7 @@ function badTexts(lines: readonly Line[]): readonly string[] {
   return lines.filter((line) => line.some(({ tone }) => tone === "bad")).map(toText);
 }
 
-Deno.test("a failed record shows key, headers, and times, and marks each field that failed", () => {
+Deno.test("a failed record is shown with key, headers, and times, and each failed field is marked", () => {
   const error = "total (total): expected 10 + 2 + 2.5 = 14.5 within 0.01, got 99; " +
     'items[0].quantity (positive-quantity): expected a number above 0, got "; x (y): z"; ' +
     "customer_info.email (required): expected a value, got nothing; and 2 more";
@@ -74,7 +74,7 @@ Deno.test("a failed record shows key, headers, and times, and marks each field t
   ]);
 });
 
-Deno.test("a value that is no JSON is shown as it came, and where its parser stopped is marked", () => {
+Deno.test("a value that is not JSON is shown unchanged, with a mark where the parser stopped", () => {
   const event = {
     ...failedEvent(
       "Expected ',' or '}' after property value in JSON at position 5 (line 1 column 6)",
@@ -85,7 +85,7 @@ Deno.test("a value that is no JSON is shown as it came, and where its parser sto
   assert.match(text, /\{"a":<-- here: xyz\}/);
 });
 
-Deno.test("JSON is colored by kind, and without colors only by weight", () => {
+Deno.test("JSON is colored by type, and without colors it differs only in weight", () => {
   const lines = jsonLines({ name: "Zoë", count: 3, isGood: true, list: [], none: {} }, {
     width: 80,
   });
@@ -104,7 +104,7 @@ Deno.test("JSON is colored by kind, and without colors only by weight", () => {
   assert.ok(!lines.some((line) => color.test(toAnsi(line, "mono"))));
 });
 
-Deno.test("flat parts are packed into as few lines as fit, and read as JSON again", () => {
+Deno.test("flat JSON values are packed into as few lines as fit, and the lines parse as the same JSON", () => {
   const value = {
     items: [{ item_id: "ITEM-00015", item_name: "Handmade Silk Computer", quantity: 1 }, {}],
     numbers: Array.from({ length: 60 }, (_, index) => index * 1_000),
@@ -118,7 +118,7 @@ Deno.test("flat parts are packed into as few lines as fit, and read as JSON agai
   assert.ok(jsonLines(value, { width: 200 }).length < 16);
 });
 
-Deno.test("JSON nested 20,000 deep, and a list of 30,000, take a bounded number of lines", () => {
+Deno.test("JSON nested 20,000 levels deep and an array of 30,000 elements take a bounded number of lines", () => {
   const deep = JSON.parse("[".repeat(20_000) + "]".repeat(20_000));
   assert.ok(jsonLines(deep, { width: 80 }).length < 100);
   const long = JSON.parse(`[${"{},".repeat(30_000)}[]]`);
@@ -126,7 +126,7 @@ Deno.test("JSON nested 20,000 deep, and a list of 30,000, take a bounded number 
   assert.match(textOf(lines.slice(-1)), /^… 25,0\d\d more lines$/);
 });
 
-Deno.test("a line is broken at the width, with its tones, and nothing of it is lost", () => {
+Deno.test("a line is wrapped at the width without losing text or tones", () => {
   const line: Line = [{ text: "漢字漢字", tone: "good" }, { text: "abcdef", tone: "bad" }];
   const pieces = chunked(line, 5);
   assert.deepEqual(pieces.map(toText), ["漢字", "漢字a", "bcdef"]);

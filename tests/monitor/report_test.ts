@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { outcomeOf } from "../../lib/monitor/model/outcome.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { judgeStatus } from "../../lib/monitor/tail/status_reading.ts";
 import { formatHtml } from "../../lib/monitor/views/html_view.ts";
-import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 import { Logs } from "./logs.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12);
 const ROOT = new URL("../../", import.meta.url);
-
-function feed(sink: LineSink, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
-}
 
 function withMark(line: string, mark: string): string {
   return line.replace(/\}\n$/, `,"mark":${JSON.stringify(mark)}}\n`);
@@ -22,7 +15,7 @@ function withMark(line: string, mark: string): string {
 
 const STOPPED = { messages_received: 100, stopped: true };
 
-/** The run of an hour ago: 100 records, the last one failed, and the tracker stopped in order. */
+/** A run that ended an hour ago: 100 records, the last one failed, and the tracker stopped normally. */
 function finishedRun({ mark }: { readonly mark?: string } = {}): ReadModel {
   const model = new ReadModel();
   model.tick(NOW_MS);
@@ -39,7 +32,7 @@ function finishedRun({ mark }: { readonly mark?: string } = {}): ReadModel {
   return model;
 }
 
-Deno.test("the page of a finished run is a report: one sentence, failures over time, values under the pointer, how it was made", () => {
+Deno.test("the page of a finished run has a summary, failures over time, values in tooltips, and its command line", () => {
   const snapshot = finishedRun().snapshot({ nowMs: NOW_MS });
   const html = formatHtml(snapshot, { folder: "logs", commandLine: "monitor --logs <x> --html" });
   assert.match(html, /<h1>orderflow <span class="good">FINISHED</);
@@ -60,7 +53,7 @@ Deno.test("the page of a finished run is a report: one sentence, failures over t
   });
 });
 
-Deno.test("the report says what was lost, and by what the tracker ended", () => {
+Deno.test("the report shows lost records and why the tracker ended", () => {
   const mark = "offsets 0 to 9 were deleted before they were read";
   const model = finishedRun({ mark });
   feed(model.journal, "junk\n");
@@ -76,7 +69,7 @@ Deno.test("the report says what was lost, and by what the tracker ended", () => 
   assert.match(formatHtml(snapshot, { folder: "logs" }), /class="bad">FINISHED WITH PROBLEMS/);
 });
 
-Deno.test("the report has lag and latency as they were when the tracker stopped, and no rate of now", () => {
+Deno.test("the report shows the final lag and latency, and no current rate", () => {
   const timestamp = new Date(NOW_MS - 3_600_000).toISOString();
   const stopped = {
     timestamp,
@@ -95,7 +88,7 @@ Deno.test("the report has lag and latency as they were when the tracker stopped,
   assert.match(page, /partition received failed last offset lag orders\/0 100 1 109 7 /);
 });
 
-Deno.test("monitor --html exits 0 for a finished run, and 1 where something is wrong with it", async () => {
+Deno.test("monitor --html exits with 0 for a finished run without problems, else with the code of the problem", async () => {
   const codeOf = async (logs: Logs) => {
     const { code } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--allow-read", "monitor.ts", "--html", "--logs", logs.path],
@@ -105,7 +98,7 @@ Deno.test("monitor --html exits 0 for a finished run, and 1 where something is w
   };
   using logs = new Logs();
   logs.orders(5, 600_000);
-  assert.equal(await codeOf(logs), 3, "a tracker that did not say that it stopped");
+  assert.equal(await codeOf(logs), 3, "a tracker that did not report its stop");
   logs.log(logLine({
     atMs: Date.now() - 500_000,
     message: "The tracker stopped",

@@ -7,7 +7,7 @@ import { journalLine, orderJson, VALIDATION_FAILURE } from "./journal_lines.ts";
 const ENCODER = new TextEncoder();
 const AT_MS = Date.parse("2026-03-01T12:00:00.123Z");
 
-/** What the scanner says of a line: alone, and amid other bytes of a buffer. */
+/** Scans a line alone and in the middle of a buffer, and asserts that the results are equal. */
 function scan(line: string) {
   const alone = scanBytes(ENCODER.encode(line));
   const before = `{"timestamp":"x}`;
@@ -27,7 +27,7 @@ function factsOf({ timestampMs, topic, partition, offset, kind, failed, error }:
   return { timestampMs, topic, partition, offset, kind, failed, error };
 }
 
-/** What a tracker with `--schema none` says of any record. */
+/** The verdict of a tracker with `--schema none`, for any record. */
 const OPAQUE: Verdict = { eventType: "message.received", isText: true, deserialized: false };
 
 const GOOD = {
@@ -50,11 +50,11 @@ function line(value?: string, verdict?: Parameters<typeof journalLine>[0]["verdi
   }).trimEnd();
 }
 
-Deno.test("EventScanner takes the facts of a good line", () => {
+Deno.test("EventScanner extracts the fields of a good line", () => {
   assert.deepEqual(scan(line()), GOOD);
 });
 
-Deno.test("EventScanner takes the reason of a failed line", () => {
+Deno.test("EventScanner extracts the error of a failed line", () => {
   assert.deepEqual(scan(line(orderJson(1), VALIDATION_FAILURE)), {
     ...GOOD,
     kind: "validation",
@@ -73,7 +73,7 @@ Deno.test("EventScanner takes the reason of a failed line", () => {
   );
 });
 
-Deno.test("EventScanner is not led astray by keys like ours in the order and in the message", () => {
+Deno.test("EventScanner is not misled by its own field names inside the order or the message", () => {
   const imitation =
     `{"timestamp":"1999-01-01T00:00:00Z","event_type":"message.received.deserialization_error",` +
     `"kafka_partition":9,"kafka_offset":9,"raw_message":"","message_size":0,"deserialized":false,` +
@@ -82,7 +82,7 @@ Deno.test("EventScanner is not led astray by keys like ours in the order and in 
   assert.equal(scan(line(imitation, VALIDATION_FAILURE))?.error, VALIDATION_FAILURE.error);
 });
 
-Deno.test("EventScanner reads an order written otherwise than its message", () => {
+Deno.test("EventScanner reads an order that is formatted differently from its message", () => {
   const spaced = orderJson(1).replaceAll(":", " : ").replaceAll(",", ", ");
   assert.deepEqual(
     scan(line(spaced).replace(`"order_full":${spaced}`, `"order_full":${orderJson(1)}`)),
@@ -90,7 +90,7 @@ Deno.test("EventScanner reads an order written otherwise than its message", () =
   );
 });
 
-Deno.test("EventScanner reads a line with other field order and spaces as JSON does", () => {
+Deno.test("EventScanner reads a line with reordered fields and spaces as JSON.parse does", () => {
   const fields = JSON.parse(line());
   const reversed = Object.fromEntries(Object.entries(fields).reverse());
   assert.deepEqual(scan(JSON.stringify(reversed)), GOOD);
@@ -109,7 +109,7 @@ Deno.test("EventScanner agrees with JSON.parse on a line cut at any byte", () =>
   }
 });
 
-Deno.test("EventScanner refuses a torn line with the next one glued to it, torn at any byte", () => {
+Deno.test("EventScanner rejects a line torn at any byte and joined with the next line", () => {
   const next = ENCODER.encode(line());
   const bytes = ENCODER.encode(line(orderJson(3), VALIDATION_FAILURE));
   for (const torn of [bytes, next]) {
@@ -120,7 +120,7 @@ Deno.test("EventScanner refuses a torn line with the next one glued to it, torn 
   }
 });
 
-Deno.test("EventScanner refuses what is no journal line", () => {
+Deno.test("EventScanner rejects input that is not a journal line", () => {
   const bad = [
     "",
     " ",
@@ -145,14 +145,14 @@ Deno.test("EventScanner refuses what is no journal line", () => {
   assert.equal(scanBytes(notUtf8), undefined);
 });
 
-Deno.test("EventScanner counts a line whose time cannot be read, without a time", () => {
+Deno.test("EventScanner counts a line with an invalid timestamp, without a time", () => {
   assert.deepEqual(scan(line().replace("2026-03-01T12:00:00.123Z", "yesterday")), {
     ...GOOD,
     timestampMs: NaN,
   });
 });
 
-Deno.test("a record fails by what its line says, an event type or an error, not by being no JSON", () => {
+Deno.test("a record counts as failed by its event type or error, not because its value is not JSON", () => {
   const opaque = line("key=value; no JSON", OPAQUE);
   assert.deepEqual(scan(opaque), GOOD);
   assert.deepEqual(scan(opaque.replace(/^\{/, "{ ")), GOOD);
@@ -165,7 +165,7 @@ Deno.test("a record fails by what its line says, an event type or an error, not 
   });
 });
 
-Deno.test("an order is forgotten where the next line has none", () => {
+Deno.test("EventScanner does not keep an order for the next line", () => {
   const scanner = new EventScanner();
   for (const [text, status] of [[line(), "pending"], [line("x", OPAQUE), undefined]] as const) {
     const bytes = ENCODER.encode(text);
@@ -174,7 +174,7 @@ Deno.test("an order is forgotten where the next line has none", () => {
   }
 });
 
-Deno.test("parseTimestamp agrees with Date on RFC 3339, nanoseconds and offsets included", () => {
+Deno.test("parseTimestamp agrees with Date on RFC 3339, including nanoseconds and offsets", () => {
   for (let day = -200_000; day < 200_000; day += 97) {
     const text = new Date(day * 86_400_000 + (day * 7_919_993) % 86_400_000).toISOString();
     if (!/^\d{4}-/.test(text)) continue;

@@ -86,7 +86,7 @@ function textOf(spec: FrameSpec): string {
   return frameLines(spec).map(toText).join("\n");
 }
 
-Deno.test("a frame fills the screen exactly, at any size, with any glyphs", () => {
+Deno.test("a frame fills the screen exactly at any size and with any glyphs", () => {
   const spec = specOf();
   for (const [columns, rows] of [[20, 5], [40, 12], [80, 24], [120, 40], [233, 61]] as const) {
     for (const glyphs of ["braille", "block", "ascii"] as const) {
@@ -100,7 +100,7 @@ Deno.test("a frame fills the screen exactly, at any size, with any glyphs", () =
   }
 });
 
-Deno.test("nothing of a message reaches the screen unescaped", () => {
+Deno.test("no character of a message reaches the screen unescaped", () => {
   const spec = specOf({ columns: 200, rows: 50 });
   for (const keys of ["", "e", "\n", "/evil\n"]) {
     const text = textOf({ ...spec, controls: typed(INITIAL_CONTROLS, spec, keys) });
@@ -110,7 +110,7 @@ Deno.test("nothing of a message reaches the screen unescaped", () => {
   }
 });
 
-Deno.test("where nothing but ASCII can be drawn, nothing else is sent", () => {
+Deno.test("the ASCII glyphs send only ASCII characters", () => {
   const spec = specOf({ glyphs: "ascii", columns: 120, rows: 40 });
   for (const keys of ["", "?", "e"]) {
     const text = textOf({ ...spec, controls: typed(INITIAL_CONTROLS, spec, keys) });
@@ -119,14 +119,14 @@ Deno.test("where nothing but ASCII can be drawn, nothing else is sent", () => {
   assert.match(textOf(spec), /Zo\? \?{4}/);
 });
 
-Deno.test("a narrow screen keeps the figures, one pane below the other", () => {
+Deno.test("a narrow screen stacks the panes and keeps the figures", () => {
   const text = textOf(specOf({ columns: 40, rows: 24 }));
   assert.match(text, /received +500 +10 msg\/s/);
   assert.match(text, /● HEALTHY/);
   assert.match(text, /─ Throughput/);
 });
 
-Deno.test("a journal with more partitions than rows says which it shows, and is moved through", () => {
+Deno.test("with more partitions than rows, the list shows its position and scrolls", () => {
   const model = modelOf(30);
   const encoder = new TextEncoder();
   for (let partition = 0; partition < 50; partition++) {
@@ -146,7 +146,7 @@ Deno.test("a journal with more partitions than rows says which it shows, and is 
   assert.match(textOf({ ...spec, controls }), /Partitions, 11 to 15 of 53/);
 });
 
-Deno.test("the small screen shows totals, health, charts and records", () => {
+Deno.test("the small screen shows totals, health, charts, and records", () => {
   const text = textOf(specOf());
   for (
     const expected of [
@@ -166,14 +166,14 @@ Deno.test("the small screen shows totals, health, charts and records", () => {
   );
 });
 
-Deno.test("the room goes to what varies: no status, topic, or verdict that all lines have; names in full", () => {
+Deno.test("columns that are equal on all lines (status, topic, verdict) are left out, and names are shown in full", () => {
   const text = textOf(specOf({ columns: 120, rows: 30 }));
   assert.match(text, /│ › 11:59:59 ok 1@499 +14\.50 EUR {2}Zoë 漢字 .*evil\S* {2}order-499/);
   assert.doesNotMatch(text, /ok .*pending|orders\//);
   assert.match(text, /● HEALTHY {2}orders in logs/);
 });
 
-Deno.test("e goes to the newest failed record, again to older ones, E back", () => {
+Deno.test("e jumps to the newest failed record and then to older ones; E goes back", () => {
   const spec = specOf();
   let controls = typed(INITIAL_CONTROLS, spec, "e");
   assert.match(
@@ -190,7 +190,7 @@ Deno.test("e goes to the newest failed record, again to older ones, E back", () 
   );
 });
 
-Deno.test("Enter opens a log line in full, and the line under the cursor stands out", () => {
+Deno.test("Enter opens a log line in full, and the line at the cursor is highlighted", () => {
   const model = modelOf(3);
   const details = "a detail too long for the pane ".repeat(20);
   const encoder = new TextEncoder();
@@ -214,20 +214,20 @@ Deno.test("Enter opens a log line in full, and the line under the cursor stands 
   assert.equal(text.replaceAll(" │\n│ ", "").match(/too long/g)?.length, 20);
 });
 
-Deno.test("a filter leaves what contains its text, whatever the case", () => {
+Deno.test("a filter keeps the lines that contain its text, ignoring case", () => {
   const spec = specOf();
   const controls = typed(INITIAL_CONTROLS, spec, "/ORDER-49\n");
   assert.equal(subjectsOf(spec.snapshot, controls).panes[0]?.count, 10);
   assert.match(textOf({ ...spec, controls }), /Recent records, 10 match[\s\S]*filter "ORDER-49"/);
 });
 
-Deno.test("a held screen says so, and how much came since", () => {
+Deno.test("a paused screen shows that it is paused and how many records are new", () => {
   const spec = specOf({ newCount: 1284 });
   const controls = typed(INITIAL_CONTROLS, spec, " ");
   assert.match(textOf({ ...spec, controls }), /PAUSED, \+1,284 new/);
 });
 
-Deno.test("charts: heights by value, a dot for the least above nothing, gaps for the unknown", () => {
+Deno.test("charts scale by value, draw a dot for the smallest positive value, and leave gaps for unknown values", () => {
   const spec = { width: 4, height: 1, min: 0, max: 8, glyphs: "block" } as const;
   assert.deepEqual(chartRows({ ...spec, values: [0, 0.001, 4, 8] }), [" ▁▄█"]);
   assert.deepEqual(chartRows({ ...spec, values: [undefined, 8, undefined, 8] }), [" █ █"]);
@@ -240,7 +240,7 @@ Deno.test("charts: heights by value, a dot for the least above nothing, gaps for
   assert.deepEqual(resampled([1, 3, undefined, 5], 2), [2, 5]);
 });
 
-Deno.test("widths are columns: wide characters count two, and are never cut in half", () => {
+Deno.test("widths are in columns: wide characters count as two and are never split", () => {
   assert.equal(column("漢字", 6), "漢字  ");
   assert.equal(column("漢字漢字", 4), "漢… ".trimEnd());
   assert.equal(toText(fitted([span("ab"), span("cdef")], 4)), "abc…");
@@ -248,20 +248,20 @@ Deno.test("widths are columns: wide characters count two, and are never cut in h
   assert.equal(toText(fitted([span("ab")], 4)), "ab  ");
 });
 
-Deno.test("columnsOf() says of every character what string-width says", () => {
+Deno.test("columnsOf() agrees with string-width on every character", () => {
   for (let codePoint = 0x20; codePoint < 0x3000; codePoint++) {
     const text = `x${String.fromCodePoint(codePoint)}x`;
     assert.equal(columnsOf(text), stringWidth(text), codePoint.toString(16));
   }
 });
 
-Deno.test("without colours nothing but weight, underline and reverse are sent", () => {
+Deno.test("without colors only weight, underline, and reverse are used", () => {
   for (const tone of ["dim", "strong", "accent", "good", "warning", "bad", "selected"] as const) {
     assert.doesNotMatch(toAnsi([span("x", tone)], "mono"), /\[(?:[0-9;]*;)?(?:3\d|9\d)/);
   }
 });
 
-Deno.test("glyphs by what the terminal can draw", () => {
+Deno.test("glyphs are chosen by what the terminal can display", () => {
   assert.equal(glyphsOf({ LANG: "C.UTF-8", TERM: "xterm-256color" }), "braille");
   assert.equal(glyphsOf({ LANG: "en_US.utf8", TERM: "linux" }), "block");
   assert.equal(glyphsOf({ LANG: "C", TERM: "xterm" }), "ascii");

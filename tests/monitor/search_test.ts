@@ -12,7 +12,7 @@ import { Logs } from "./logs.ts";
 
 const ENCODER = new TextEncoder();
 
-/** Good orders; each of the `failed` offsets failed. */
+/** Returns lines of valid orders, except for the `failed` offsets. */
 function linesOf(from: number, count: number, failed: readonly number[] = []): string {
   return Array.from({ length: count }, (_, index) =>
     journalLine({
@@ -22,7 +22,7 @@ function linesOf(from: number, count: number, failed: readonly number[] = []): s
     })).join("");
 }
 
-/** 1,400 lines: an archive, two closed segments, one of them archived as well, and the active one. */
+/** Writes 1,400 lines: an archive, two closed segments (one also archived), and the active segment. */
 function writeJournal(logs: Logs): void {
   const archived = ENCODER.encode(linesOf(0, 500, [3]));
   const blocks: Uint8Array[] = [];
@@ -43,7 +43,7 @@ function writeJournal(logs: Logs): void {
   logs.journal(linesOf(1_300, 100, [1_390]) + `{"timestamp":"half a li`);
 }
 
-Deno.test("a search looks through the whole journal, newest first, and takes what is appended meanwhile", async () => {
+Deno.test("a search covers the whole journal, newest first, and includes lines appended meanwhile", async () => {
   using logs = new Logs();
   writeJournal(logs);
   using follower = new Follower(logs.path);
@@ -51,7 +51,7 @@ Deno.test("a search looks through the whole journal, newest first, and takes wha
   const failed = follower.search({ text: undefined });
   const one = follower.search({ text: "00000000-0000-4000-8000-000000000007" });
   await until(
-    "both are done",
+    "both searches are done",
     () => failed.found.progress !== "searching" && one.found.progress !== "searching",
   );
   assert.deepEqual(failed.found.events.map(({ offset }) => offset), [1_390, 600, 3]);
@@ -77,19 +77,19 @@ Deno.test("a search looks through the whole journal, newest first, and takes wha
   assert.match(frame, /Records, 1 match in the whole journal \([\d.]+ [kM]B\)[^]*ok 0@7 /);
 });
 
-Deno.test("a search keeps a bounded number of records, and says that there are more", async () => {
+Deno.test("a search keeps a bounded number of records and reports that there are more", async () => {
   using logs = new Logs();
   logs.journal(linesOf(0, FOUND_COUNT_MAX + 200));
   using follower = new Follower(logs.path);
   await follower.catchUp();
   const search = follower.search({ text: "PENDING" });
-  await until("it has ended", () => search.found.progress !== "searching");
+  await until("the search has ended", () => search.found.progress !== "searching");
   assert.equal(search.found.progress, "limited");
   assert.equal(search.found.events.length, FOUND_COUNT_MAX);
   assert.equal(search.found.events[0]?.offset, FOUND_COUNT_MAX + 199);
 });
 
-Deno.test("a search passes pipes, lines past the bound, and a damaged archive, and goes on behind them", async () => {
+Deno.test("a search skips pipes, oversized lines, and a damaged archive, and continues after them", async () => {
   using logs = new Logs();
   Deno.writeTextFileSync(join(logs.path, "tracker.events.000001"), linesOf(0, 3));
   Deno.writeTextFileSync(join(logs.path, "tracker.archive.000002.zst"), "no archive, long enough");
@@ -102,6 +102,6 @@ Deno.test("a search passes pipes, lines past the bound, and a damaged archive, a
   file.writeSync(ENCODER.encode("\n" + linesOf(5, 2)));
   using follower = new Follower(logs.path);
   const search = follower.search({ text: "pending" });
-  await until("it is done", () => search.found.progress === "complete");
+  await until("the search is done", () => search.found.progress === "complete");
   assert.deepEqual(search.found.events.map(({ offset }) => offset), [6, 5, 4, 3, 2, 1, 0]);
 });

@@ -10,7 +10,7 @@ function windowWith(events: readonly { ageMs: number; failed?: boolean }[]): Sli
   return window;
 }
 
-Deno.test("SlidingWindow.counts() leaves out what is older than the window, and later than the clocks can differ", () => {
+Deno.test("SlidingWindow.counts() excludes events older than the window or too far in the future for clock skew", () => {
   const window = windowWith([
     { ageMs: 0 },
     { ageMs: 59_000, failed: true },
@@ -19,12 +19,6 @@ Deno.test("SlidingWindow.counts() leaves out what is older than the window, and 
     { ageMs: -61_000 },
   ]);
   assert.deepEqual(window.counts(MINUTE), { received: 3, failed: 1 });
-});
-
-Deno.test("SlidingWindow.counts() forgets: an error leaves the window with time", () => {
-  const window = windowWith([{ ageMs: 10_000, failed: true }]);
-  assert.equal(window.counts(MINUTE).failed, 1);
-  assert.equal(window.counts({ nowMs: NOW_MS + 50_000, windowMs: 60_000 }).failed, 0);
 });
 
 Deno.test("SlidingWindow agrees with a plain list over random events and times", () => {
@@ -49,7 +43,7 @@ Deno.test("SlidingWindow agrees with a plain list over random events and times",
   }
 });
 
-Deno.test("SlidingWindow.rate() of one event every 2 s is 0.5 at any moment between them", () => {
+Deno.test("SlidingWindow.rate() of one event every 2 s is 0.5 at any time between them", () => {
   const window = new SlidingWindow(600);
   for (let ageMs = 120_000; ageMs >= 0; ageMs -= 2000) window.add(NOW_MS - ageMs, false);
   for (let laterMs = 0; laterMs <= 2000; laterMs += 100) {
@@ -57,7 +51,7 @@ Deno.test("SlidingWindow.rate() of one event every 2 s is 0.5 at any moment betw
   }
 });
 
-Deno.test("SlidingWindow.rate() is of the flow's own time when it began a moment ago, and falls once it stays away", () => {
+Deno.test("SlidingWindow.rate() averages over the time since the first event, and falls when events stop", () => {
   const window = new SlidingWindow(600);
   for (let count = 0; count < 200; count++) window.add(NOW_MS - 4000 + count * 20, false);
   assert.equal(Math.round(window.rate(MINUTE)), 50);
@@ -67,11 +61,11 @@ Deno.test("SlidingWindow.rate() is of the flow's own time when it began a moment
   assert.equal(later(64_000), 0);
 });
 
-Deno.test("SlidingWindow.rate() does not explode where two events are a millisecond apart", () => {
+Deno.test("SlidingWindow.rate() stays bounded for two events a millisecond apart", () => {
   assert.equal(windowWith([{ ageMs: 1 }, { ageMs: 0 }]).rate(MINUTE), 2);
 });
 
-Deno.test("SlidingWindow.series() has the steps oldest first, and every event in one of them once its second is over", () => {
+Deno.test("SlidingWindow.series() lists steps oldest first, with every event in one step once its second is over", () => {
   const window = windowWith([{ ageMs: 0 }, { ageMs: 5000 }, { ageMs: 6000 }, { ageMs: 299_000 }]);
   const begun = window.series({ nowMs: NOW_MS, windowMs: 300_000 }, 50);
   assert.equal(begun.reduce((sum, { received }) => sum + received, 0), 3);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { ReadModel } from "../../lib/monitor/model/read_model.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import {
   judgeStatus,
   readStatus,
@@ -10,7 +9,7 @@ import {
   validForMs,
 } from "../../lib/monitor/tail/status_reading.ts";
 import { STATUS_BYTES_MAX } from "../../lib/tracker_status.ts";
-import { journalLine, logLine } from "./journal_lines.ts";
+import { feed, journalLine, logLine } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1, 12);
 
@@ -37,13 +36,7 @@ function statusText(fields: object = {}, ageMs = 1_000): string {
   });
 }
 
-function feed(sink: LineSink, line: string): void {
-  const bytes = new TextEncoder().encode(line);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
-}
-
-/** The figures of a journal with two partitions whose tracker's log said lag 7 some time ago, and this status. */
+/** Returns the figures of a two-partition journal whose tracker logged lag 7, combined with this status. */
 function figuresWith(status: StatusReading, { logAgeMs = 10_000 }: { logAgeMs?: number } = {}) {
   const model = new ReadModel();
   model.tick(NOW_MS);
@@ -64,7 +57,7 @@ function figuresWith(status: StatusReading, { logAgeMs = 10_000 }: { logAgeMs?: 
   return JSON.parse(formatJson(model.snapshot({ nowMs: NOW_MS, status })));
 }
 
-Deno.test("a status that is at most 5 s old is believed: lag, latency, state, and reason", () => {
+Deno.test("a status up to 5 s old supplies lag, latency, state, and reason", () => {
   const reason = "orders[0] has not advanced for 12 s: 2 records behind";
   const figures = figuresWith(
     judgeStatus(statusText({ state: "blocked", ready: false, reason }, 5_000), NOW_MS),
@@ -81,14 +74,14 @@ Deno.test("a status that is at most 5 s old is believed: lag, latency, state, an
   assert.deepEqual(figures.tracker_status.partitions, PARTITIONS);
 });
 
-Deno.test("a fresh status of a tracker that works keeps the words of before", () => {
+Deno.test("a fresh status of a running tracker does not change the healthy and idle states", () => {
   const figures = figuresWith(judgeStatus(statusText(), NOW_MS));
   assert.deepEqual([figures.health, figures.state, figures.reason], ["healthy", "running", null]);
   const idle = figuresWith(judgeStatus(statusText(), NOW_MS), { logAgeMs: 600_000 });
   assert.deepEqual([idle.health, idle.state], ["healthy", "idle"], "the status is a sign of life");
 });
 
-Deno.test("an older status says nothing of now: lag is unknown, and the tracker is lost", () => {
+Deno.test("an older status leaves the lag unknown and the tracker lost", () => {
   for (const ageMs of [5_001, 600_000]) {
     const figures = figuresWith(judgeStatus(statusText({}, ageMs), NOW_MS), { logAgeMs: ageMs });
     assert.equal(figures.lag, null);
@@ -102,28 +95,28 @@ Deno.test("an older status says nothing of now: lag is unknown, and the tracker 
   assert.match(figures.reasons[0], /^the tracker has not said anything for 7 s/);
 });
 
-Deno.test("a tracker that said that it stopped is not lost, and nothing is known of its lag", () => {
+Deno.test("a tracker that reported its stop is not lost, and its lag is unknown", () => {
   const status = judgeStatus(statusText({ state: "stopped" }, 30_000), NOW_MS);
   const figures = figuresWith(status, { logAgeMs: 30_000 });
   assert.equal(figures.lag, null);
   assert.notEqual(figures.health, "stale");
 });
 
-Deno.test("journal and log that went on after the status are of a tracker that writes none", () => {
+Deno.test("a status older than the journal and the log is ignored, because the tracker writes none", () => {
   const status = judgeStatus(statusText({}, 3_600_000), NOW_MS);
   const figures = figuresWith(status, { logAgeMs: 1_000 });
   assert.equal(figures.lag, 7);
   assert.deepEqual([figures.health, figures.state], ["healthy", "running"]);
 });
 
-Deno.test("without a status file the log is believed, as before", () => {
+Deno.test("without a status file the figures come from the log", () => {
   const figures = figuresWith({ kind: "absent" });
   assert.equal(figures.lag, 7);
   assert.deepEqual(figures.end_to_end_latency_ms, { p50: 100, p99: 200 });
   assert.equal(figures.tracker_status, null);
 });
 
-Deno.test("a lag that the tracker does not know is not added up", () => {
+Deno.test("an unknown lag of one partition makes the total lag unknown", () => {
   const partitions = [PARTITIONS[0], { ...PARTITIONS[1], lag: null }];
   const figures = figuresWith(judgeStatus(statusText({ partitions }), NOW_MS));
   assert.equal(figures.lag, null);
@@ -132,12 +125,12 @@ Deno.test("a lag that the tracker does not know is not added up", () => {
   assert.equal(figuresWith(judgeStatus(statusText(none), NOW_MS)).lag, null);
 });
 
-Deno.test("the status of another topic says nothing of this journal's partitions", () => {
+Deno.test("the status of another topic does not affect this journal's partitions", () => {
   const figures = figuresWith(judgeStatus(statusText({ topic: "others" }), NOW_MS));
   assert.deepEqual(figures.partitions.map(({ lag }: { lag: null }) => lag), [null, null]);
 });
 
-Deno.test("a status that makes no sense is unknown, and says why", () => {
+Deno.test("an invalid status is unknown, with the reason", () => {
   for (
     const text of ["", "{", "null", statusText().slice(0, 100), statusText({ timestamp: "soon" })]
   ) {
@@ -151,7 +144,7 @@ Deno.test("a status that makes no sense is unknown, and says why", () => {
   assert.equal(judgeStatus(statusText({}, -4_000), NOW_MS).kind, "fresh", "clocks differ a little");
 });
 
-Deno.test("readStatus() reads a file, and no pipe, link, or file without end", async () => {
+Deno.test("readStatus() reads a regular file, but no pipe, link, or endless file", async () => {
   const folder = await Deno.makeTempDir({ prefix: "orderflow-reading-" });
   const path = join(folder, "tracker.status");
   try {
@@ -174,7 +167,7 @@ Deno.test("readStatus() reads a file, and no pipe, link, or file without end", a
   }
 });
 
-Deno.test("a status that was too old before it was looked at is never a wait of less than nothing", () => {
+Deno.test("the wait after a status that is already too old is never negative", () => {
   const reading = judgeStatus(statusText(), NOW_MS);
   assert.equal(validForMs(reading, NOW_MS), 4_001);
   assert.ok(validForMs(reading, NOW_MS + 60_000) > 0);

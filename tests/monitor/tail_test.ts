@@ -7,7 +7,7 @@ import { TAIL_FILES, type TailFiles } from "../../lib/monitor/tail/tail_files.ts
 const DECODER = new TextDecoder();
 const NAME = "tracker.events";
 
-/** Keeps the lines that stand, as a model would. */
+/** Keeps the delivered lines and discards rewound ones, as a model would. */
 class Lines implements LineSink {
   all: string[] = [];
   notWhole: string[] = [];
@@ -25,8 +25,8 @@ class Lines implements LineSink {
   settle(): void {}
 }
 
-/** A folder, a tail on it, and what it delivered. */
-class Bench implements Disposable {
+/** A folder, a tail that follows it, and the delivered lines. */
+class TailFixture implements Disposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
   readonly live = join(this.folder, NAME);
   readonly lines = new Lines();
@@ -38,7 +38,7 @@ class Bench implements Disposable {
     this.tail = new Tail({ folder: this.folder, name: NAME, segments: "ascending", ...options });
   }
 
-  /** A line like no other, long enough to tell one file from another. */
+  /** Returns a unique line, long enough to identify its file. */
   nextLine(length = 200): string {
     const number = this.#lineCount++;
     const start = `{"timestamp":"${String(number).padStart(8, "0")}","x":"`;
@@ -81,100 +81,100 @@ class Bench implements Disposable {
 }
 
 Deno.test("Tail delivers closed segments in the order of their numbers, then the live file", async () => {
-  using bench = new Bench();
+  using fixture = new TailFixture();
   const lines: string[] = [];
   for (let segment = 0; segment < 12; segment++) {
-    lines.push(...bench.writeLines(3));
-    bench.rotate();
+    lines.push(...fixture.writeLines(3));
+    fixture.rotate();
   }
-  lines.push(...bench.writeLines(2));
-  assert.deepEqual(await bench.read(), lines);
-  assert.deepEqual(await bench.read(), lines);
+  lines.push(...fixture.writeLines(2));
+  assert.deepEqual(await fixture.read(), lines);
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail holds bytes until their newline", async () => {
-  using bench = new Bench();
-  bench.write("fir");
-  assert.deepEqual(await bench.read(), []);
-  bench.write("st\nsec");
-  assert.deepEqual(await bench.read(), ["first"]);
-  assert.equal(bench.tail.status().heldBytes, 3);
-  bench.write("ond\n");
-  assert.deepEqual(await bench.read(), ["first", "second"]);
-  assert.equal(bench.tail.status().heldBytes, 0);
+Deno.test("Tail holds bytes until their newline arrives", async () => {
+  using fixture = new TailFixture();
+  fixture.write("fir");
+  assert.deepEqual(await fixture.read(), []);
+  fixture.write("st\nsec");
+  assert.deepEqual(await fixture.read(), ["first"]);
+  assert.equal(fixture.tail.status().heldBytes, 3);
+  fixture.write("ond\n");
+  assert.deepEqual(await fixture.read(), ["first", "second"]);
+  assert.equal(fixture.tail.status().heldBytes, 0);
 });
 
-Deno.test("Tail keeps a character whole that is written in two halves", async () => {
-  using bench = new Bench();
+Deno.test("Tail decodes a character that is written in two halves", async () => {
+  using fixture = new TailFixture();
   const bytes = new TextEncoder().encode("Zoë\n");
-  Deno.writeFileSync(bench.live, bytes.subarray(0, 3), { append: true });
-  await bench.read();
-  Deno.writeFileSync(bench.live, bytes.subarray(3), { append: true });
-  assert.deepEqual(await bench.read(), ["Zoë"]);
+  Deno.writeFileSync(fixture.live, bytes.subarray(0, 3), { append: true });
+  await fixture.read();
+  Deno.writeFileSync(fixture.live, bytes.subarray(3), { append: true });
+  assert.deepEqual(await fixture.read(), ["Zoë"]);
 });
 
-Deno.test("Tail delivers lines of 1 MB and 10 MB whole, and gives their memory back", async () => {
-  using bench = new Bench();
-  const [before] = bench.writeLines(1);
-  const long = bench.nextLine(1_000_000);
-  const longer = bench.nextLine(10_000_000);
-  bench.write(`${long}\n${longer}\n`);
-  const [after] = bench.writeLines(1);
-  const lines = await bench.read();
+Deno.test("Tail delivers lines of 1 MB and 10 MB whole and releases their memory", async () => {
+  using fixture = new TailFixture();
+  const [before] = fixture.writeLines(1);
+  const long = fixture.nextLine(1_000_000);
+  const longer = fixture.nextLine(10_000_000);
+  fixture.write(`${long}\n${longer}\n`);
+  const [after] = fixture.writeLines(1);
+  const lines = await fixture.read();
   assert.equal(lines.length, 4);
   assert.ok(lines[0] === before && lines[1] === long && lines[2] === longer && lines[3] === after);
 });
 
-Deno.test("Tail delivers the beginning of a line beyond the bound as not whole, and the next line", async () => {
-  using bench = new Bench({ chunkBytes: 1024, lineBytesMax: 4096 });
-  bench.write(`${"a".repeat(50_000)}\n`);
-  const lines = bench.writeLines(1);
-  assert.deepEqual(await bench.read(), lines);
-  assert.equal(bench.lines.notWhole.length, 1);
-  assert.match(bench.lines.notWhole[0] ?? "", /^a{4096,}$/);
+Deno.test("Tail delivers the beginning of an oversized line, marked as partial, and then the next line", async () => {
+  using fixture = new TailFixture({ chunkBytes: 1024, lineBytesMax: 4096 });
+  fixture.write(`${"a".repeat(50_000)}\n`);
+  const lines = fixture.writeLines(1);
+  assert.deepEqual(await fixture.read(), lines);
+  assert.equal(fixture.lines.notWhole.length, 1);
+  assert.match(fixture.lines.notWhole[0] ?? "", /^a{4096,}$/);
 });
 
-Deno.test("Tail awaits a folder and a file that are not there yet", async () => {
-  using bench = new Bench();
-  Deno.removeSync(bench.folder, { recursive: true });
-  assert.deepEqual(await bench.read(), []);
-  Deno.mkdirSync(bench.folder);
-  assert.deepEqual(await bench.read(), []);
-  assert.deepEqual(bench.writeLines(2), await bench.read());
+Deno.test("Tail waits for a folder and a file that do not exist yet", async () => {
+  using fixture = new TailFixture();
+  Deno.removeSync(fixture.folder, { recursive: true });
+  assert.deepEqual(await fixture.read(), []);
+  Deno.mkdirSync(fixture.folder);
+  assert.deepEqual(await fixture.read(), []);
+  assert.deepEqual(fixture.writeLines(2), await fixture.read());
 });
 
-Deno.test("Tail goes on with a file that vanished and returned as another", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(3);
-  await bench.read();
-  Deno.removeSync(bench.live);
-  assert.deepEqual(await bench.read(), lines);
-  lines.push(...bench.writeLines(2));
-  assert.deepEqual(await bench.read(), lines);
+Deno.test("Tail continues with a new file after the old one disappeared", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(3);
+  await fixture.read();
+  Deno.removeSync(fixture.live);
+  assert.deepEqual(await fixture.read(), lines);
+  lines.push(...fixture.writeLines(2));
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail reads a file put in the place of an equal one only once, and what it has more", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(3);
-  await bench.read();
-  Deno.copyFileSync(bench.live, join(bench.folder, "copy"));
-  Deno.renameSync(join(bench.folder, "copy"), bench.live);
-  lines.push(...bench.writeLines(1));
-  assert.deepEqual(await bench.read(), lines);
+Deno.test("Tail does not reread a file replaced by an identical copy, and reads the copy's additional lines", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(3);
+  await fixture.read();
+  Deno.copyFileSync(fixture.live, join(fixture.folder, "copy"));
+  Deno.renameSync(join(fixture.folder, "copy"), fixture.live);
+  lines.push(...fixture.writeLines(1));
+  assert.deepEqual(await fixture.read(), lines);
 });
 
 Deno.test("Tail drains the renamed file before it opens the new one", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(1);
-  await bench.read();
-  lines.push(...bench.writeLines(5));
-  bench.rotate();
-  lines.push(...bench.writeLines(5));
-  assert.deepEqual(await bench.read(), lines);
-  assert.equal(bench.tail.status().rotationCount, 1);
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(1);
+  await fixture.read();
+  lines.push(...fixture.writeLines(5));
+  fixture.rotate();
+  lines.push(...fixture.writeLines(5));
+  assert.deepEqual(await fixture.read(), lines);
+  assert.equal(fixture.tail.status().rotationCount, 1);
 });
 
-Deno.test("Tail drains a file that is written and replaced between the last read and the look at its name", async () => {
+Deno.test("Tail drains a file that is written and replaced between its last read and the check of its name", async () => {
   let act = () => {};
   const files: TailFiles = {
     ...TAIL_FILES,
@@ -183,109 +183,109 @@ Deno.test("Tail drains a file that is written and replaced between the last read
       return TAIL_FILES.stat(path);
     },
   };
-  using bench = new Bench({ files });
-  const lines = bench.writeLines(3);
-  await bench.read();
+  using fixture = new TailFixture({ files });
+  const lines = fixture.writeLines(3);
+  await fixture.read();
   act = () => {
     act = () => {};
-    lines.push(...bench.writeLines(2));
-    // No closed segment has them: only the open file does.
-    Deno.removeSync(bench.live);
-    lines.push(...bench.writeLines(2));
+    lines.push(...fixture.writeLines(2));
+    // No closed segment has these lines, only the open file.
+    Deno.removeSync(fixture.live);
+    lines.push(...fixture.writeLines(2));
   };
-  assert.deepEqual(await bench.read(), lines);
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail reads segments that came and closed between two looks", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(1);
-  await bench.read();
+Deno.test("Tail reads segments that were created and closed between two polls", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(1);
+  await fixture.read();
   for (let rotation = 0; rotation < 3; rotation++) {
-    lines.push(...bench.writeLines(2));
-    bench.rotate();
+    lines.push(...fixture.writeLines(2));
+    fixture.rotate();
   }
-  assert.deepEqual(await bench.read(), lines);
+  assert.deepEqual(await fixture.read(), lines);
 });
 
 Deno.test("Tail reads the rest of a copy that was made before a truncation", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(2);
-  await bench.read();
-  lines.push(...bench.writeLines(2));
-  bench.copyTruncate();
-  lines.push(...bench.writeLines(1));
-  assert.deepEqual(await bench.read(), lines);
-  assert.equal(bench.tail.status().truncationCount, 1);
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(2);
+  await fixture.read();
+  lines.push(...fixture.writeLines(2));
+  fixture.copyTruncate();
+  lines.push(...fixture.writeLines(1));
+  assert.deepEqual(await fixture.read(), lines);
+  assert.equal(fixture.tail.status().truncationCount, 1);
 });
 
-Deno.test("Tail counts a copy only once where it starts between the copy and the truncation", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(3);
-  Deno.copyFileSync(bench.live, bench.segment());
-  lines.push(...bench.writeLines(1));
-  assert.deepEqual(await bench.read(), lines);
+Deno.test("Tail counts a copy once if it starts between the copy and the truncation", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(3);
+  Deno.copyFileSync(fixture.live, fixture.segment());
+  lines.push(...fixture.writeLines(1));
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail keeps what it counted when a file is truncated, even when it has grown past the old size", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(3);
-  await bench.read();
-  Deno.truncateSync(bench.live, 0);
-  lines.push(...bench.writeLines(9));
-  assert.deepEqual(await bench.read(), lines);
+Deno.test("Tail keeps its counts when a file is truncated, even if the file has grown past its old size", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(3);
+  await fixture.read();
+  Deno.truncateSync(fixture.live, 0);
+  lines.push(...fixture.writeLines(9));
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail takes lines back that their writer cut off, even when the file has grown past them", async () => {
-  using bench = new Bench();
-  const older = bench.writeLines(2);
-  bench.rotate();
-  const kept = bench.writeLines(2);
-  bench.writeLines(2);
-  assert.equal((await bench.read()).length, 6);
-  Deno.truncateSync(bench.live, 2 * 201);
-  assert.deepEqual(await bench.read(), [...older, ...kept]);
-  bench.writeLines(3);
-  await bench.read();
-  Deno.truncateSync(bench.live, 2 * 201);
-  const again = bench.writeLines(5);
-  assert.deepEqual(await bench.read(), [...older, ...kept, ...again]);
-  assert.equal(bench.tail.status().cutCount, 2);
+Deno.test("Tail takes back lines that the writer cut off, even if the file has grown past them", async () => {
+  using fixture = new TailFixture();
+  const older = fixture.writeLines(2);
+  fixture.rotate();
+  const kept = fixture.writeLines(2);
+  fixture.writeLines(2);
+  assert.equal((await fixture.read()).length, 6);
+  Deno.truncateSync(fixture.live, 2 * 201);
+  assert.deepEqual(await fixture.read(), [...older, ...kept]);
+  fixture.writeLines(3);
+  await fixture.read();
+  Deno.truncateSync(fixture.live, 2 * 201);
+  const again = fixture.writeLines(5);
+  assert.deepEqual(await fixture.read(), [...older, ...kept, ...again]);
+  assert.equal(fixture.tail.status().cutCount, 2);
 });
 
-Deno.test("Tail waits where too few bytes are left to tell a cut from another file, and goes on when it can tell", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(3);
-  await bench.read();
-  Deno.truncateSync(bench.live, 20);
-  assert.deepEqual(await bench.read(), lines);
-  const next = bench.nextLine();
-  Deno.truncateSync(bench.live, 0);
-  bench.write(next.slice(0, 15));
-  assert.deepEqual(await bench.read(), lines);
-  bench.write(`${next.slice(15)}\n`);
+Deno.test("Tail waits while too few bytes are left to tell a cut from a new file, and continues when it can", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(3);
+  await fixture.read();
+  Deno.truncateSync(fixture.live, 20);
+  assert.deepEqual(await fixture.read(), lines);
+  const next = fixture.nextLine();
+  Deno.truncateSync(fixture.live, 0);
+  fixture.write(next.slice(0, 15));
+  assert.deepEqual(await fixture.read(), lines);
+  fixture.write(`${next.slice(15)}\n`);
   lines.push(next);
-  assert.deepEqual(await bench.read(), lines);
+  assert.deepEqual(await fixture.read(), lines);
 
-  Deno.truncateSync(bench.live, 20);
-  await bench.read();
-  Deno.removeSync(bench.live);
-  await bench.read();
-  lines.push(...bench.writeLines(1));
-  assert.deepEqual(await bench.read(), lines);
+  Deno.truncateSync(fixture.live, 20);
+  await fixture.read();
+  Deno.removeSync(fixture.live);
+  await fixture.read();
+  lines.push(...fixture.writeLines(1));
+  assert.deepEqual(await fixture.read(), lines);
 });
 
-Deno.test("Tail delivers a closed file's end without newline as not whole", async () => {
-  using bench = new Bench();
-  const lines = bench.writeLines(1);
-  bench.write("torn");
-  await bench.read();
-  bench.rotate();
-  lines.push(...bench.writeLines(1));
-  assert.deepEqual(await bench.read(), lines);
-  assert.deepEqual(bench.lines.notWhole, ["torn"]);
+Deno.test("Tail delivers the unterminated end of a closed file as partial", async () => {
+  using fixture = new TailFixture();
+  const lines = fixture.writeLines(1);
+  fixture.write("torn");
+  await fixture.read();
+  fixture.rotate();
+  lines.push(...fixture.writeLines(1));
+  assert.deepEqual(await fixture.read(), lines);
+  assert.deepEqual(fixture.lines.notWhole, ["torn"]);
 });
 
-Deno.test("Tail reads a log whose rotated files shift their numbers", async () => {
+Deno.test("Tail reads a log whose rotated files are renumbered", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "orderflow-tail-" });
   const path = (number: number) => join(folder, number === 0 ? "t.log" : `t.log.${number}`);
   using tail = new Tail({ folder, name: "t.log", segments: "modified" });
@@ -315,12 +315,12 @@ Deno.test("Tail reads a log whose rotated files shift their numbers", async () =
   }
 });
 
-Deno.test("Tail says how far behind it is, and returns when it is aborted", async () => {
-  using bench = new Bench({ chunkBytes: 1000 });
-  bench.writeLines(10);
-  bench.rotate();
-  bench.writeLines(10);
-  assert.equal(bench.tail.status().behindBytes, 20 * 201);
+Deno.test("Tail reports how far behind it is, and returns when aborted", async () => {
+  using fixture = new TailFixture({ chunkBytes: 1000 });
+  fixture.writeLines(10);
+  fixture.rotate();
+  fixture.writeLines(10);
+  assert.equal(fixture.tail.status().behindBytes, 20 * 201);
   const stop = new AbortController();
   const stopping: LineSink = {
     begin() {},
@@ -328,20 +328,20 @@ Deno.test("Tail says how far behind it is, and returns when it is aborted", asyn
     settle: () => stop.abort(),
     line() {},
   };
-  await bench.tail.catchUp(stopping, stop.signal);
-  assert.equal(bench.tail.status().behindBytes, 20 * 201 - 1000);
-  await bench.read();
-  assert.equal(bench.tail.status().behindBytes, 0);
+  await fixture.tail.catchUp(stopping, stop.signal);
+  assert.equal(fixture.tail.status().behindBytes, 20 * 201 - 1000);
+  await fixture.read();
+  assert.equal(fixture.tail.status().behindBytes, 0);
 });
 
 /**
- * Goal: whatever a writer does, and whenever, the lines are those that stand in the end, each once, in order.
- * Method: a random writer acts between any two questions that the tail asks the file system, not only between two
- * catch-ups. A truncation or a removal loses what was not read, so these wait for a catch-up; a rotation, a copy with
- * truncation, an append in pieces and a cut do not.
- * Invariant: delivered = expected, after each quiet catch-up.
+ * Goal: for any sequence of writer actions, each line that remains in the end is delivered once and in order.
+ * Method: a random writer acts between any two file system calls of the tail, not only between two
+ * catch-ups. A truncation or a removal loses unread lines, so these wait for a catch-up; a rotation, a
+ * copy with truncation, an append in pieces, and a cut do not.
+ * Invariant: delivered = expected after each catch-up without interference.
  */
-Deno.test("Tail delivers exactly the lines that stand, whatever the writer does between any two of its questions", async () => {
+Deno.test("Tail delivers exactly the remaining lines for any writer actions between its file system calls", async () => {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Date.now() % 1_000_000);
   for (let run = 0; run < 60; run++) {
     await runAgainstModel(seed + run);
@@ -376,9 +376,9 @@ async function runAgainstModel(seed: number): Promise<void> {
     },
   };
 
-  using bench = new Bench({ files, chunkBytes: 300 + pick(3000) });
+  using fixture = new TailFixture({ files, chunkBytes: 300 + pick(3000) });
   const expected: string[] = [];
-  /** Lines of the live file and where they end in it. */
+  /** Lines of the live file and their end positions in it. */
   let inLive: { line: string; end: number }[] = [];
   let liveSize = 0;
   let pending = "";
@@ -387,7 +387,7 @@ async function runAgainstModel(seed: number): Promise<void> {
   const log: string[] = [];
 
   const append = (text: string) => {
-    bench.write(text);
+    fixture.write(text);
     liveSize += text.length;
   };
   const finishLine = () => {
@@ -396,7 +396,7 @@ async function runAgainstModel(seed: number): Promise<void> {
   };
   const appendLine = () => {
     finishLine();
-    const line = bench.nextLine(170 + pick(1500));
+    const line = fixture.nextLine(170 + pick(1500));
     const text = `${line}\n`;
     expected.push(line);
     inLive.push({ line, end: liveSize + text.length });
@@ -411,15 +411,15 @@ async function runAgainstModel(seed: number): Promise<void> {
   const actions: Record<string, () => void> = {
     append: appendLine,
     appendMore: () => [1, 2, 3].forEach(appendLine),
-    rotate: () => (finishLine(), bench.rotate(), startNew()),
+    rotate: () => (finishLine(), fixture.rotate(), startNew()),
     renameOnly: () => {
       finishLine();
-      Deno.renameSync(bench.live, bench.segment());
+      Deno.renameSync(fixture.live, fixture.segment());
       startNew();
       appendLine();
     },
-    // A cut and a copy-truncate in one breath leave nothing on disk that tells of the cut.
-    copyTruncate: () => (isCut ? undefined : (finishLine(), bench.copyTruncate(), startNew())),
+    // After a cut and a copy-truncate in quick succession, nothing on disk shows the cut.
+    copyTruncate: () => (isCut ? undefined : (finishLine(), fixture.copyTruncate(), startNew())),
     cut: () => {
       finishLine();
       if (inLive.length < 3) return;
@@ -427,7 +427,7 @@ async function runAgainstModel(seed: number): Promise<void> {
       expected.splice(expected.length - (inLive.length - keep));
       inLive.length = keep;
       liveSize = inLive.at(-1)?.end ?? 0;
-      Deno.truncateSync(bench.live, liveSize);
+      Deno.truncateSync(fixture.live, liveSize);
       isCut = true;
     },
   };
@@ -442,34 +442,34 @@ async function runAgainstModel(seed: number): Promise<void> {
   const settle = async () => {
     acting = true;
     finishLine();
-    await bench.read();
+    await fixture.read();
     acting = false;
     isCut = false;
     assert.deepEqual(
-      bench.lines.all.map((line) => line.slice(14, 22)),
+      fixture.lines.all.map((line) => line.slice(14, 22)),
       expected.map((line) => line.slice(14, 22)),
       `seed ${seed}, after: ${log.join(" ")}`,
     );
-    assert.deepEqual(bench.lines.all, expected);
-    assert.deepEqual(bench.lines.notWhole, [], `seed ${seed}, after: ${log.join(" ")}`);
+    assert.deepEqual(fixture.lines.all, expected);
+    assert.deepEqual(fixture.lines.notWhole, [], `seed ${seed}, after: ${log.join(" ")}`);
   };
 
   appendLine();
   for (let round = 0; round < 12; round++) {
     budget = 5;
     act();
-    await bench.read();
+    await fixture.read();
     if (random() < 0.5) await settle();
     const accident = random();
     if (accident < 0.15) {
       await settle();
       log.push("truncate");
-      Deno.truncateSync(bench.live, 0);
+      Deno.truncateSync(fixture.live, 0);
       startNew();
     } else if (accident < 0.3) {
       await settle();
       log.push("remove");
-      Deno.removeSync(bench.live);
+      Deno.removeSync(fixture.live);
       startNew();
       appendLine();
     }
@@ -477,7 +477,7 @@ async function runAgainstModel(seed: number): Promise<void> {
   await settle();
 }
 
-/** A small generator with a seed (mulberry32). */
+/** Returns a small seeded generator (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-/** A real terminal for tests: tmux, on a server of its own. */
+/** A real terminal for tests: tmux on its own server. */
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const PROJECT = join(import.meta.dirname ?? ".", "..", "..");
 const SHOWN_WITHIN_MS = 60_000;
 const SHELL_PROMPT = "before the program";
 
-/** Why there is no terminal to test on, or undefined where there is. */
+/** Returns why no terminal can be tested, or undefined if one can. */
 export async function missingTerminal(): Promise<string | undefined> {
   try {
     await tmux("-V");
@@ -36,14 +36,14 @@ export interface TerminalOptions {
 
 export class Terminal implements AsyncDisposable {
   readonly #server: string;
-  /** The program's process id is written there before it starts. */
+  /** The program writes its process id here before it starts. */
   readonly #pidFile = Deno.makeTempFileSync({ prefix: "orderflow-terminal-" });
 
   private constructor(server: string) {
     this.#server = server;
   }
 
-  /** Starts the program as a shell would: there is text before it, and its exit code stands behind it. */
+  /** Starts the program as a shell does: with text on the screen before it and its exit code after it. */
   static async start(
     { command, cwd, columns, rows, env = {} }: TerminalOptions,
   ): Promise<Terminal> {
@@ -55,7 +55,7 @@ export class Terminal implements AsyncDisposable {
     await terminal.#run(
       ...["-f", "/dev/null", "new-session", "-d", "-x", String(columns), "-y", String(rows)],
       ...["-c", cwd],
-      // Without a trap the shell would end with the program that Ctrl-C ends, and not say its exit code.
+      // Without the trap, Ctrl-C would end the shell together with the program, and no exit code would be printed.
       `trap : INT; echo ${SHELL_PROMPT}; env -u NO_COLOR ${
         settings.join(" ")
       } sh -c 'echo $$ > "$0"; exec "$@"' '${terminal.#pidFile}' ${words}; code=$?; stty -a | grep -ow -e "-*icanon" -e "-*echo"; echo "exit code $code"; exec cat`,
@@ -67,12 +67,12 @@ export class Terminal implements AsyncDisposable {
     return await tmux("-L", this.#server, ...args);
   }
 
-  /** What a person sees, a line a row. */
+  /** Returns the visible rows as text. */
   async text(): Promise<string> {
     return await this.#run("capture-pane", "-p");
   }
 
-  /** With its colours, as escape sequences. */
+  /** Returns the visible rows with colors as escape sequences. */
   async styledText(): Promise<string> {
     return await this.#run("capture-pane", "-p", "-e");
   }
@@ -81,7 +81,7 @@ export class Terminal implements AsyncDisposable {
     return (await this.#run("display-message", "-p", "#{pane_title}")).trim();
   }
 
-  /** Waits until the screen shows it; says what it showed instead. */
+  /** Waits until the screen shows a text or pattern. The error contains the screen. */
   async shows(what: string | RegExp, withinMs = SHOWN_WITHIN_MS): Promise<string> {
     const fits = (text: string) => typeof what === "string" ? text.includes(what) : what.test(text);
     let text = "";
@@ -97,23 +97,23 @@ export class Terminal implements AsyncDisposable {
     return text;
   }
 
-  /** Keys by their tmux names, else as characters. */
+  /** Sends keys by their tmux names, anything else as characters. */
   async press(...keys: readonly string[]): Promise<void> {
     await this.#run("send-keys", ...keys);
   }
 
-  /** Sends bytes as a terminal would, in one write. */
+  /** Sends bytes in one write, as a terminal would. */
   async sendBytes(...bytes: readonly number[]): Promise<void> {
     await this.#run("send-keys", "-H", ...bytes.map((byte) => byte.toString(16).padStart(2, "0")));
   }
 
-  /** Pastes a text, bracketed where the program has asked for that. */
+  /** Pastes a text, bracketed if the program requested that. */
   async paste(text: string): Promise<void> {
     await this.#run("set-buffer", text);
     await this.#run("paste-buffer", "-p", "-r");
   }
 
-  /** The terminal's own settings, as `stty -a` prints them. */
+  /** Returns the terminal's settings as printed by `stty -a`. */
   async settings(): Promise<string> {
     const tty = (await this.#run("display-message", "-p", "#{pane_tty}")).trim();
     const { stdout } = await new Deno.Command("sh", { args: ["-c", `stty -a < '${tty}'`] })
@@ -121,46 +121,46 @@ export class Terminal implements AsyncDisposable {
     return new TextDecoder().decode(stdout);
   }
 
-  /** Whether the program is stopped, as by Ctrl-Z. */
+  /** Reports whether the program is stopped, for example by Ctrl-Z. */
   async isStopped(): Promise<boolean> {
     return (await processState(await Deno.readTextFile(this.#pidFile))).startsWith("T");
   }
 
-  /** Returns what tells whether the program runs, even once the terminal is closed. */
+  /** Returns a function that reports whether the program runs; it works after the terminal was closed too. */
   async processProbe(): Promise<() => Promise<boolean>> {
     const pid = await Deno.readTextFile(this.#pidFile);
     return async () => await processState(pid) !== "";
   }
 
-  /** Closes the terminal, as a person closes its window. */
+  /** Closes the terminal, as if a person closed its window. */
   async close(): Promise<void> {
     await this.#run("kill-server").catch(() => {});
   }
 
-  /** Writes all that the program sends from now on to a file, byte for byte. */
+  /** Records everything that the program writes from now on. */
   async record(path: string): Promise<void> {
     await this.#run("pipe-pane", "-O", `cat > '${path}'`);
   }
 
-  /** Sends a signal to the program itself, as `kill` would from elsewhere. */
+  /** Sends a signal to the program itself, like `kill` from another terminal. */
   async signal(signal: Deno.Signal): Promise<void> {
     Deno.kill(Number(await Deno.readTextFile(this.#pidFile)), signal);
   }
 
-  /** Writes on the screen as another program would, such as `wall`. */
+  /** Writes to the screen from another program, like `wall`. */
   async writeOver(text: string): Promise<void> {
     const tty = (await this.#run("display-message", "-p", "#{pane_tty}")).trim();
-    // By a shell: Deno itself writes to no device, short of all permissions.
+    // Through a shell, because Deno needs all permissions to write to a device.
     const args = ["-c", 'printf %s "$1" > "$2"', "sh", text, tty];
     const { success } = await new Deno.Command("sh", { args }).output();
-    assert.ok(success, `nothing could be written to ${tty}`);
+    assert.ok(success, `cannot write to ${tty}`);
   }
 
   async resize(columns: number, rows: number): Promise<void> {
     await this.#run("resize-window", "-x", String(columns), "-y", String(rows));
   }
 
-  /** Waits for the program's end: its exit code, and the screen it left behind. */
+  /** Waits for the program to end and returns its exit code and the screen. */
   async left(): Promise<{ code: number; text: string }> {
     const text = await this.shows(/exit code \d+/);
     return { code: Number(/exit code (\d+)/.exec(text)?.[1]), text };
@@ -172,26 +172,26 @@ export class Terminal implements AsyncDisposable {
   }
 }
 
-/** As `ps` says it; empty where there is no such process. */
+/** Returns the state printed by `ps`; empty if there is no such process. */
 async function processState(pid: string): Promise<string> {
   const { stdout } = await new Deno.Command("ps", { args: ["-o", "stat=", "-p", pid.trim()] })
     .output();
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** The terminal is as it was before: what stood there is back, and keys are shown and wait for Enter. */
+/** Reports whether the earlier text is back and the terminal echoes and buffers lines again. */
 export function isRestored(text: string): boolean {
   return text.includes(SHELL_PROMPT) && /^icanon$/m.test(text) && /^echo$/m.test(text);
 }
 
-/** Whether keys are shown and wait for Enter. */
+/** Reports whether the terminal echoes keys and buffers lines. */
 export function isCooked(settings: string): boolean {
   return / icanon/.test(settings) && / echo /.test(settings);
 }
 
 const missing = await missingTerminal();
 
-/** A test on a terminal; skipped, with the reason, where there is none. */
+/** Registers a test that needs a terminal. It is skipped, with the reason, if there is none. */
 export function terminalTest(name: string, fn: () => Promise<void>): void {
   Deno.test({
     name: missing === undefined ? name : `${name} (SKIPPED: ${missing})`,
@@ -204,16 +204,16 @@ export interface StartMonitorOptions {
   readonly columns?: number;
   readonly rows?: number;
   readonly env?: Readonly<Record<string, string>>;
-  /** What runs the monitor's command, given as its last arguments. */
+  /** A command that runs the monitor's command, which is passed as its last arguments. */
   readonly launcher?: readonly string[];
 }
 
-/** Starts the monitor as the task of `deno.json` runs it, permissions included. */
+/** Starts the monitor like its task in `deno.json`, with the same permissions. */
 export async function startMonitor(
   logs: Logs,
   { columns = 80, rows = 24, env = {}, launcher = [] }: StartMonitorOptions = {},
 ): Promise<Terminal> {
-  // What people's terminals and CI systems say of themselves; a package may want to read it.
+  // Variables that terminals and CI systems set and that a package may try to read.
   const surroundings = {
     TERM: "xterm-256color",
     COLORTERM: "truecolor",

@@ -7,19 +7,22 @@ import { isCooked, isRestored, startMonitor, Terminal, terminalTest as test } fr
 const ESC = 0x1b;
 
 async function assertGivenBack(terminal: Terminal): Promise<void> {
-  await until("the terminal's settings are back", async () => isCooked(await terminal.settings()));
+  await until(
+    "the terminal's settings are restored",
+    async () => isCooked(await terminal.settings()),
+  );
   const text = await terminal.shows("before the program");
   assert.doesNotMatch(text, /─ Messages/);
 }
 
-test("dashboard gives the terminal back on SIGTSTP and stops; SIGCONT shows it again, more than once", async () => {
+test("dashboard restores the terminal and stops on SIGTSTP; SIGCONT shows it again, repeatedly", async () => {
   using logs = new Logs();
   logs.orders(10);
   await using terminal = await startMonitor(logs);
   await terminal.shows(/received +10 /);
   for (const received of [20, 30]) {
     await terminal.signal("SIGTSTP");
-    await until("it is stopped", () => terminal.isStopped());
+    await until("the dashboard is stopped", () => terminal.isStopped());
     await assertGivenBack(terminal);
     logs.orders(10);
     await terminal.resize(80 + received, 24);
@@ -36,7 +39,7 @@ test("dashboard gives the terminal back on SIGTSTP and stops; SIGCONT shows it a
   assert.ok(isRestored(text), text);
 });
 
-test("Ctrl-Z brings a shell back, and its fg the dashboard", async () => {
+test("Ctrl-Z returns to the shell, and fg to the dashboard", async () => {
   using logs = new Logs();
   logs.orders(10);
   // A shell with job control.
@@ -54,22 +57,22 @@ test("Ctrl-Z brings a shell back, and its fg the dashboard", async () => {
   assert.ok(isRestored(text), text);
 });
 
-test("a SIGTSTP that comes twice, as deno task passes it on, hides the dashboard until Enter and stops nothing", async () => {
+test("a SIGTSTP that arrives twice through deno task hides the dashboard until Enter and stops nothing", async () => {
   using logs = new Logs();
   logs.orders(10);
   await using terminal = await startMonitor(logs);
   await terminal.shows(/received +10 /);
-  await until("both signals have come", async () => {
+  await until("both signals have arrived", async () => {
     await terminal.signal("SIGTSTP");
     await terminal.signal("SIGTSTP");
     let isHidden = false;
-    // That it stops is said a moment before it does, so only its state tells.
-    await until("it is hidden or stopped", async () => {
+    // The message is printed just before the process stops, so only the process state is conclusive.
+    await until("the dashboard is hidden or stopped", async () => {
       isHidden = (await terminal.text()).includes("The dashboard is hidden");
       return isHidden || await terminal.isStopped();
     });
     if (isHidden) return true;
-    // On a busy machine two signals may become one.
+    // On a busy machine two signals may be merged into one.
     await terminal.signal("SIGCONT");
     await terminal.shows(/received +10 /);
     return false;
@@ -81,7 +84,7 @@ test("a SIGTSTP that comes twice, as deno task passes it on, hides the dashboard
   assert.equal((await terminal.left()).code, 0);
 });
 
-test("dashboard gives the terminal back when a signal ends the program without asking: SIGQUIT, SIGALRM", async () => {
+test("dashboard restores the terminal when SIGQUIT or SIGALRM kills the program", async () => {
   using logs = new Logs();
   logs.orders(10);
   for (const { press, exitCode } of [{ press: true, exitCode: 131 }, { exitCode: 142 }]) {
@@ -95,7 +98,7 @@ test("dashboard gives the terminal back when a signal ends the program without a
   }
 });
 
-test("dashboard gives the terminal back before a crash says what happened, and when the program exits", async () => {
+test("dashboard restores the terminal before a crash message, and when the program exits", async () => {
   for (
     const { how, exitCode, words } of [
       { how: "throws", exitCode: 1, words: "thrown by a timer" },
@@ -128,7 +131,7 @@ test("a closed terminal ends the monitor", async () => {
   await until("the monitor has ended", async () => !await isRunning());
 });
 
-test("pasted text is no command: it goes into a filter that is being typed, its first line only, and nowhere else", async () => {
+test("pasted text is never a command: only its first line goes into a filter that is being typed", async () => {
   using logs = new Logs();
   logs.orders(120);
   await using terminal = await startMonitor(logs);
@@ -144,7 +147,7 @@ test("pasted text is no command: it goes into a filter that is being typed, its 
   assert.equal((await terminal.left()).code, 0);
 });
 
-test("keys that come byte by byte are keys: arrows, Tab, Shift-Tab, a wide character; Escape alone is Escape", async () => {
+test("keys that arrive byte by byte are recognized: arrows, Tab, Shift-Tab, a wide character, a lone Escape", async () => {
   using logs = new Logs();
   logs.orders(120);
   await using terminal = await startMonitor(logs);

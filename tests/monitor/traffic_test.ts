@@ -15,7 +15,7 @@ import { journalLine, logLine } from "./journal_lines.ts";
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
 const ENCODER = new TextEncoder();
 
-/** A line of a tracker with `--schema none`, without its newline. */
+/** Returns the line that a tracker with `--schema none` writes, without its newline. */
 function plainLine(
   { key, value, omittedBytes, offset = 0, ageMs = 0 }: {
     readonly key: Uint8Array | null;
@@ -50,7 +50,7 @@ function plainLine(
   return writer.lines.slice(0, -1);
 }
 
-Deno.test("EventScanner finds size and key of any record, walking its line as parsing it", () => {
+Deno.test("EventScanner finds the same size and key of any record as parsing its line", () => {
   const text = (value: string) => ENCODER.encode(value);
   const binary = new Uint8Array([0xff, 0x00]);
   const long = "k".repeat(1_000);
@@ -103,7 +103,7 @@ function screenOf(snapshot: Snapshot, glyphs: GlyphName = "block"): string {
   }).map(toText).join("\n");
 }
 
-Deno.test("a topic without orders is shown by its bytes, keys, and rates, in every face", () => {
+Deno.test("a topic without orders is shown by bytes, keys, and rates in every output format", () => {
   const lines = Array.from({ length: 40 }, (_, index) =>
     plainLine({
       key: index % 4 === 3 ? null : ENCODER.encode(`sensor-${index % 2}`),
@@ -115,7 +115,7 @@ Deno.test("a topic without orders is shown by its bytes, keys, and rates, in eve
   const bytes = 40 * 100 + 780;
   assert.deepEqual(JSON.parse(formatJson(snapshot)).traffic, {
     value_bytes: bytes,
-    // Since the first record: the minute is not full.
+    // Measured since the first record, because the minute is not full.
     value_bytes_per_second: bytes / 20,
     value_bytes_mean: 120,
     value_bytes_max: 139,
@@ -142,7 +142,7 @@ Deno.test("a topic without orders is shown by its bytes, keys, and rates, in eve
   assert.match(page, /Recent records[^]*size[^]*139 bytes +\(no key\): v{100}/);
 });
 
-Deno.test("a topic with orders keeps its business, and its keys are not counted", () => {
+Deno.test("a topic with orders shows business figures, and its keys are not counted", () => {
   const line = ENCODER.encode(journalLine({ receivedAtMs: NOW_MS }).trimEnd());
   const snapshot = snapshotOf([line]);
   assert.match(screenOf(snapshot), /─ Business ─/);
@@ -151,7 +151,7 @@ Deno.test("a topic with orders keeps its business, and its keys are not counted"
   assert.ok(value_bytes > 100);
 });
 
-Deno.test("LagHistory has a value a second, also between slow looks, and gaps where nothing was known", () => {
+Deno.test("LagHistory has one value per second even between slow updates, and gaps where the lag is unknown", () => {
   const history = new LagHistory();
   const look = (second: number, lag: number | undefined) =>
     history.note(second * 1_000, new Map([["orders/0", lag]]));
@@ -171,7 +171,7 @@ Deno.test("LagHistory has a value a second, also between slow looks, and gaps wh
   assert.ok(history.of("orders/0").every((lag) => lag === undefined));
 });
 
-Deno.test("each partition's lag is drawn over the last minute, on one scale", () => {
+Deno.test("each partition's lag is drawn over the last minute on a common scale", () => {
   const model = new ReadModel();
   model.tick(NOW_MS);
   for (const partition of [0, 1]) {

@@ -4,11 +4,10 @@ import { ReadModel } from "../../lib/monitor/model/read_model.ts";
 import { INITIAL_CONTROLS } from "../../lib/monitor/screen/controls.ts";
 import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { toText } from "../../lib/monitor/screen/parts/line.ts";
-import type { LineSink } from "../../lib/monitor/tail/line_sink.ts";
 import { judgeStatus } from "../../lib/monitor/tail/status_reading.ts";
 import { formatJson } from "../../lib/monitor/views/json_view.ts";
 import { hindranceText } from "../../lib/tracker/standing.ts";
-import { journalLine, logLine } from "./journal_lines.ts";
+import { feed, journalLine, logLine } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1, 12);
 
@@ -20,12 +19,6 @@ function statusOf(fields: object, writtenAtMs = NOW_MS): string {
     partitions: [{ partition: 0, position: 1, committed: 1, lag: 0 }],
     ...fields,
   });
-}
-
-function feed(sink: LineSink, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  sink.line(bytes, 0, bytes.length - 1, true);
-  sink.settle();
 }
 
 function runningModel(): ReadModel {
@@ -52,7 +45,7 @@ function look(model: ReadModel, status: string, nowMs = NOW_MS) {
   return { snapshot, title: toText(lines[0] ?? []), tone, text: lines.map(toText).join("\n") };
 }
 
-Deno.test("a trouble is named in red, by what the tracker says, and HEALTHY is green again after it", () => {
+Deno.test("a problem reported by the tracker is shown in red, and HEALTHY is green again afterwards", () => {
   const unreachable = hindranceText({ kind: "unreachable", forMs: 4_000 }, "orders");
   const troubles = [
     ["BROKER AWAY", { state: "waiting", reason: unreachable }],
@@ -84,7 +77,7 @@ Deno.test("a trouble is named in red, by what the tracker says, and HEALTHY is g
   assert.equal(tone, "good");
 });
 
-Deno.test("a tracker whose status is older than 5 s is gone, whatever its journal had a moment ago", () => {
+Deno.test("a tracker whose status is older than 5 s is gone, even if its journal just grew", () => {
   const status = statusOf({ state: "consuming", ready: true }, NOW_MS - 5_001);
   const { title, tone, snapshot } = look(runningModel(), status);
   assert.match(title, /● NO TRACKER /);
@@ -92,7 +85,7 @@ Deno.test("a tracker whose status is older than 5 s is gone, whatever its journa
   assert.equal(snapshot.lag, undefined);
 });
 
-Deno.test("without a status file a full disk shows by the log", () => {
+Deno.test("without a status file, the log reveals a full disk", () => {
   const model = runningModel();
   feed(
     model.log,
@@ -106,7 +99,7 @@ Deno.test("without a status file a full disk shows by the log", () => {
   assert.equal(model.snapshot({ nowMs: NOW_MS }).health.trouble?.name, "DISK FULL");
 });
 
-Deno.test("the charts' time axis shows from when to when a trouble was seen", () => {
+Deno.test("the charts' time axis marks when a problem was seen", () => {
   const model = runningModel();
   const away = { state: "waiting", reason: "no broker has answered for 3 s" };
   look(model, statusOf(away));
@@ -122,7 +115,7 @@ Deno.test("the charts' time axis shows from when to when a trouble was seen", ()
   assert.match(text, /━/);
 });
 
-Deno.test("lag and latency of a log are unknown once they are old, or of a tracker that has ended", () => {
+Deno.test("logged lag and latency are unknown once they are old or the tracker has ended", () => {
   const metrics = {
     messages_received: 2,
     lag: { "0": 3 },
@@ -140,7 +133,7 @@ Deno.test("lag and latency of a log are unknown once they are old, or of a track
   assert.deepEqual(said(10_000, "The tracker started"), { lag: undefined, latencyMs: undefined });
 });
 
-Deno.test("revenue a minute counts from the first order where there are less than five minutes", () => {
+Deno.test("revenue per minute is measured from the first order if there are less than five minutes of data", () => {
   const business = new Business();
   const order = {
     status: "pending",
@@ -154,7 +147,7 @@ Deno.test("revenue a minute counts from the first order where there are less tha
   assert.equal(business.revenue(NOW_MS + 20_000)[0]?.perMinuteCents, 630_000);
 });
 
-Deno.test("a chart's first step is as long as there were records in it", () => {
+Deno.test("the first step of a chart covers only the time since the first record", () => {
   const model = new ReadModel();
   model.tick(NOW_MS);
   for (let second = 0; second < 20; second++) {
@@ -172,7 +165,7 @@ Deno.test("a chart's first step is as long as there were records in it", () => {
 
 const STALLED = "The journal cannot be written; nothing is committed until it can";
 
-/** The log of a tracker whose disk was full 30 s ago, and then a later line. */
+/** Returns a model with the log of a tracker whose disk was full 30 s ago, followed by this message. */
 function modelAfterFullDisk(message: string): ReadModel {
   const model = runningModel();
   const error = "No space left on device (os error 28)";
@@ -181,7 +174,7 @@ function modelAfterFullDisk(message: string): ReadModel {
   return model;
 }
 
-Deno.test("a full disk that has room again is no trouble of now: neither of a tracker that runs nor of one that was killed", () => {
+Deno.test("a full disk that has space again is no current problem of a running or a killed tracker", () => {
   const running = statusOf({ state: "consuming", ready: true });
   for (const message of ["The journal can be written again", "The tracker started"]) {
     const { title, snapshot } = look(modelAfterFullDisk(message), running);

@@ -4,7 +4,7 @@ import { Random } from "../../lib/shop/random.ts";
 
 const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
 
-Deno.test("isInteroperable() accepts what common JSON readers agree on", () => {
+Deno.test("isInteroperable() accepts JSON that common readers interpret the same way", () => {
   for (
     const json of [
       "{}",
@@ -45,7 +45,7 @@ Deno.test("isInteroperable() rejects repeated names, infinite numbers, lone surr
   }
 });
 
-/** Builds JSON text by a grammar, and says what is wrong with it by construction. */
+/** Generates JSON text, together with whether it is interoperable by construction. */
 function randomJson(random: Random, depth: number): { text: string; isGood: boolean } {
   const below = (limit: number) => Math.floor(random.unit() * limit);
   const kind = below(depth === 0 ? 3 : 5);
@@ -67,7 +67,7 @@ function randomJson(random: Random, depth: number): { text: string; isGood: bool
   return { text: `{${fields.join(",")}}`, isGood: isGood && !isRepeated };
 }
 
-Deno.test("isInteroperable() finds every fault in random JSON, and no fault where there is none", () => {
+Deno.test("isInteroperable() classifies random JSON correctly", () => {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
   const random = new Random(seed);
   const counts = { good: 0, bad: 0 };

@@ -20,7 +20,7 @@ Deno.test("toCents() rounds to the nearest cent, and a half away from zero", () 
   for (const [amount, cents] of cases) assert.equal(toCents(amount), cents, `toCents(${amount})`);
 });
 
-Deno.test("toCents() refuses what is no amount", () => {
+Deno.test("toCents() rejects values that are not amounts", () => {
   for (const amount of [NaN, Infinity, -Infinity, AMOUNT_MAX * 1.001]) {
     assert.throws(() => toCents(amount), RangeError);
   }
@@ -29,7 +29,7 @@ Deno.test("toCents() refuses what is no amount", () => {
   });
 });
 
-Deno.test("toDecimal() and toCents() are each other's inverse, written with 2 digits at most", () => {
+Deno.test("toDecimal() and toCents() are inverse, and decimals have at most 2 digits", () => {
   for (let cents = -250_000; cents <= 250_000; cents += 7) {
     const amount = toDecimal(cents);
     assert.equal(toCents(amount), cents);
@@ -37,12 +37,12 @@ Deno.test("toDecimal() and toCents() are each other's inverse, written with 2 di
   }
 });
 
-Deno.test("withinOneCent() takes a difference of one cent and refuses a thousandth more", () => {
+Deno.test("withinOneCent() accepts a difference of one cent and rejects a thousandth more", () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   let state = seed;
   for (let round = 0; round < 100_000; round++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    // Up to 1,000, 1,000,000 and 1,000,000,000 in turn, in whole thousandths.
+    // Up to 1,000, 1,000,000, and 1,000,000,000 in turn, in whole thousandths.
     const thousandths = Math.floor(state / 2 ** 32 * 10 ** (6 + 3 * (round % 3)));
     const amount = thousandths / 1000;
     const context = `seed ${seed}, amount ${amount}`;
@@ -53,7 +53,7 @@ Deno.test("withinOneCent() takes a difference of one cent and refuses a thousand
   }
 });
 
-Deno.test("withinOneCent() is never true of Infinity or NaN", () => {
+Deno.test("withinOneCent() is never true for Infinity or NaN", () => {
   for (const amount of [Infinity, -Infinity, NaN]) {
     assert.equal(withinOneCent(amount, amount), false);
     assert.equal(withinOneCent(amount, 1), false);

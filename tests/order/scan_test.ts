@@ -18,7 +18,7 @@ function below(random: Random, bound: number): number {
   return random.uint32() % bound;
 }
 
-/** What the check that parses says. */
+/** Reports whether the parsing check accepts the bytes. */
 function isOrder(bytes: Uint8Array): boolean {
   try {
     return judgeOrderText(DECODER.decode(bytes)).kind === "order";
@@ -30,11 +30,11 @@ function isOrder(bytes: Uint8Array): boolean {
 function orderWith(from: string | RegExp, to: string): Uint8Array {
   const text = DECODER.decode(ORDERS[0]);
   const changed = text.replace(from, to);
-  assert.notEqual(changed, text, `${from} is in the order`);
+  assert.notEqual(changed, text, `${from} does not occur in the order`);
   return ENCODER.encode(changed);
 }
 
-Deno.test("isSurelyOrder() knows every order of the shop, in any country, spaced or not", () => {
+Deno.test("isSurelyOrder() accepts every order of the shop, in any country, compact or indented", () => {
   for (const order of ORDERS) {
     assert.ok(isSurelyOrder(order), DECODER.decode(order));
     const spaced = JSON.stringify(JSON.parse(DECODER.decode(order)), null, "\t");
@@ -43,10 +43,10 @@ Deno.test("isSurelyOrder() knows every order of the shop, in any country, spaced
 });
 
 /**
- * Goal: what the scan says yes to is an order by the check that parses, too.
- * Method: bytes of good orders are changed, dropped, doubled and swapped at random, one to three times.
+ * Goal: whatever the scan accepts, the parsing check accepts too.
+ * Method: one to three random bytes of valid orders are changed, dropped, duplicated, or swapped.
  */
-Deno.test("isSurelyOrder() never says yes where judgeOrderText() says no, whatever was changed", () => {
+Deno.test("isSurelyOrder() never accepts an order that judgeOrderText() rejects", () => {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
   const random = new Random(seed);
   const letters = ENCODER.encode('"\\{}[]:,.-+eE0123456789@ \t\nabn\u0000\u001fé');
@@ -70,10 +70,10 @@ Deno.test("isSurelyOrder() never says yes where judgeOrderText() says no, whatev
     yesCount++;
     if (!isOrder(changed)) assert.fail(`ORDERFLOW_SEED=${seed}: ${DECODER.decode(changed)}`);
   }
-  assert.ok(yesCount > 250, `${yesCount} changed orders were still good ones`);
+  assert.ok(yesCount > 250, `${yesCount} changed orders were still valid`);
 });
 
-Deno.test("isSurelyOrder() says no to each rule's breach", () => {
+Deno.test("isSurelyOrder() rejects a violation of each rule", () => {
   for (
     const [from, to] of [
       [/"sequence":\d+/, '"sequence":0'],
@@ -105,7 +105,7 @@ Deno.test("isSurelyOrder() says no to each rule's breach", () => {
   }
 });
 
-Deno.test("isSurelyOrder() leaves to the parser what is rare, and right", () => {
+Deno.test("isSurelyOrder() leaves valid but unusual orders to the parser", () => {
   for (
     const [from, to] of [
       [/"status":"pending"/, '"status":"\\u0070ending"'],
@@ -121,7 +121,7 @@ Deno.test("isSurelyOrder() leaves to the parser what is rare, and right", () => 
   }
 });
 
-/** A plan for an object of one number, which has to be this one. */
+/** Compiles a plan for an object with one number that must equal this one. */
 function planFor(number: number): Uint8Array {
   const property = { type: "number", minimum: number, maximum: number };
   const schema = { type: "object", properties: { n: property }, required: ["n"] };
@@ -132,7 +132,7 @@ function isNumber(text: string, plan: Uint8Array): boolean {
   return kernel().isSure(ENCODER.encode(`{"n":${text}}`), plan);
 }
 
-Deno.test("the kernel reads a decimal as JSON.parse does", () => {
+Deno.test("the kernel reads a decimal like JSON.parse", () => {
   const random = new Random(3);
   const numbers = ["0", "-0", "0.1", "-12.50", "999999999999999", "0.00000000000001", "1.0"];
   for (let round = 0; round < 2_000; round++) {
@@ -153,7 +153,7 @@ Deno.test("the kernel reads a decimal as JSON.parse does", () => {
   }
 });
 
-Deno.test("compilePlan() refuses a schema with a rule that the kernel does not check", () => {
+Deno.test("compilePlan() rejects a schema with a rule that the kernel does not check", () => {
   for (
     const schema of [
       { type: "number", multipleOf: 2 },
@@ -168,7 +168,7 @@ Deno.test("compilePlan() refuses a schema with a rule that the kernel does not c
   }
 });
 
-Deno.test("compilePlan() takes rules of any object, in lists in lists too", () => {
+Deno.test("compilePlan() supports rules of any object, including nested lists", () => {
   const amounts = (...names: string[]) =>
     Object.fromEntries(names.map((name) => [name, { type: "number" }]));
   const box = { type: "object", properties: amounts("weight", "count", "total") };

@@ -6,7 +6,7 @@ import { OrderSchema } from "../../lib/order/schema.ts";
 import { FAILURES_MAX, judgeOrderText, validateOrder } from "../../lib/order/validate.ts";
 import { Random } from "../../lib/shop/random.ts";
 
-/** An order as the Go producer writes it, every field there. */
+/** An order with all fields, as the Go producer writes it. */
 const ORDER_JSON = `{
   "order_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
   "sequence": 7,
@@ -42,10 +42,10 @@ const ORDER_JSON = `{
   ]
 }`;
 
-/** Where in the order, as jq writes it: `items[0].quantity`. */
+/** A path in the order in jq notation: `items[0].quantity`. */
 type Path = string;
 
-/** The order with the value at the path replaced, or without it where the value is undefined. */
+/** Returns the order with the values at the paths replaced, or removed if undefined. */
 function orderWith(changes: Readonly<Record<Path, unknown>>): unknown {
   const order = JSON.parse(ORDER_JSON);
   for (const [path, value] of Object.entries(changes)) {
@@ -59,16 +59,16 @@ function orderWith(changes: Readonly<Record<Path, unknown>>): unknown {
   return order;
 }
 
-/** `path rule` of every failure. */
+/** Returns `path rule` of every failure. */
 function failuresWith(changes: Readonly<Record<Path, unknown>>): string[] {
   return validateOrder(orderWith(changes)).map(({ path, rule }) => `${path} ${rule}`);
 }
 
-Deno.test("validateOrder() finds nothing in an order as the Go producer writes it", () => {
+Deno.test("validateOrder() accepts an order of the Go producer", () => {
   assert.deepEqual(validateOrder(JSON.parse(ORDER_JSON)), []);
 });
 
-Deno.test("validateOrder() names the one rule that one wrong field breaks", async (t) => {
+Deno.test("validateOrder() names the one rule that one wrong field violates", async (t) => {
   const cases: readonly [Path, unknown, string][] = [
     ["order_id", "", "uuid"],
     ["order_id", " ", "uuid"],
@@ -138,7 +138,7 @@ Deno.test("validateOrder() names the one rule that one wrong field breaks", asyn
   }
 });
 
-Deno.test("validateOrder() names a sum too, where a wrong field makes it wrong", () => {
+Deno.test("validateOrder() also reports a sum that a wrong field makes inconsistent", () => {
   assert.deepEqual(failuresWith({ "items[0].quantity": 0 }), [
     "items[0].quantity positive-quantity",
     "items[0].total_price item-total",
@@ -158,7 +158,7 @@ Deno.test("validateOrder() names a sum too, where a wrong field makes it wrong",
   ]);
 });
 
-Deno.test("validateOrder() requires what a rule speaks of, and nothing else", () => {
+Deno.test("validateOrder() requires only the fields that a rule mentions", () => {
   const required = [
     "order_id",
     "sequence",
@@ -204,13 +204,13 @@ Deno.test("validateOrder() requires what a rule speaks of, and nothing else", ()
   for (const path of optional) assert.deepEqual(failuresWith({ [path]: undefined }), []);
 });
 
-Deno.test("validateOrder() counts an absent tax or shipping fee as 0", () => {
+Deno.test("validateOrder() treats an absent tax or shipping fee as 0", () => {
   assert.deepEqual(failuresWith({ tax: undefined, total: 11.5 }), []);
   assert.deepEqual(failuresWith({ shipping_fee: undefined, total: 10.8 }), []);
   assert.deepEqual(failuresWith({ tax: undefined }), ["total total"]);
 });
 
-Deno.test("validateOrder() takes every version 1.x, unknown fields, and Go's null for an empty list", () => {
+Deno.test("validateOrder() accepts every version 1.x, unknown fields, and Go's null for an empty list", () => {
   for (const version of ["1", "1.0", "1.1", "1.7", "1.10.3"]) {
     assert.deepEqual(failuresWith({ "metadata.version": version }), []);
   }
@@ -228,7 +228,7 @@ Deno.test("validateOrder() takes every version 1.x, unknown fields, and Go's nul
   assert.deepEqual(judgement.order, orderWith(changes), "unknown fields are kept");
 });
 
-Deno.test("validateOrder() takes an e-mail address in any script, and an empty one", () => {
+Deno.test("validateOrder() accepts an e-mail address in any script, and an empty one", () => {
   for (
     const email of ["", "a@b", "josé@exämple.fr", "用户@例子.公司", "o'hara+x@mail.example.com"]
   ) {
@@ -236,7 +236,7 @@ Deno.test("validateOrder() takes an e-mail address in any script, and an empty o
   }
 });
 
-Deno.test("validateOrder() takes sums that are one cent off and refuses two cents, either way", () => {
+Deno.test("validateOrder() accepts sums that are off by one cent and rejects two cents, in both directions", () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const random = new Random(seed);
   const below = (bound: number) => Math.floor(random.unit() * bound);
@@ -324,16 +324,16 @@ Deno.test("validateOrder() reports every failure, the schema's first and then th
   assert.deepEqual(failures, expected);
 });
 
-Deno.test("validateOrder() says of what is no object that it is none", () => {
+Deno.test("validateOrder() rejects a value that is not an object by its type", () => {
   for (const value of [null, undefined, 7, "order", true, [], [JSON.parse(ORDER_JSON)]]) {
     assert.deepEqual(validateOrder(value).map(({ path, rule }) => [path, rule]), [["", "type"]]);
   }
 });
 
-// Goal: no message, however odd, makes the check throw, pass by mistake or run short of a reason.
+// Goal: no message makes the check throw, pass incorrectly, or fail without a reason.
 // Method: put random JSON at random places of a valid order.
-// Invariants: the failures are the same for the published schema; never the nameless rule; bounded.
-Deno.test("validateOrder() always has a named reason, whatever stands where", () => {
+// Invariants: the failures agree with the published schema, never have the nameless rule, and are bounded.
+Deno.test("validateOrder() always fails with a named rule, for random JSON at random places", () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const random = new Random(seed);
   const published = Compile(JSON.parse(JSON.stringify(OrderSchema)));
@@ -342,11 +342,11 @@ Deno.test("validateOrder() always has a named reason, whatever stands where", ()
     ...[[null], [1, "a"], { length: 3 }, { total_price: "1" }, JSON.parse('{"__proto__":{"a":1}}')],
   ];
   for (let round = 0; round < 5_000; round++) {
-    const spoilt = JSON.parse(ORDER_JSON);
+    const corrupted = JSON.parse(ORDER_JSON);
     const changeCount = 1 + random.uint32() % 3;
-    for (let change = 0; change < changeCount; change++) spoil(spoilt, random, oddities);
-    // Through JSON, as a message comes: a list with a hole becomes one with a null.
-    const order = JSON.parse(JSON.stringify(spoilt));
+    for (let change = 0; change < changeCount; change++) corrupt(corrupted, random, oddities);
+    // Serialized and parsed again, like a message: a list with a hole becomes one with a null.
+    const order = JSON.parse(JSON.stringify(corrupted));
     const context = `seed ${seed}, round ${round}: ${JSON.stringify(order)}`;
     const failures = validateOrder(order);
     const sums = new Set(["item-total", "sub-total", "total"]);
@@ -356,8 +356,12 @@ Deno.test("validateOrder() always has a named reason, whatever stands where", ()
   }
 });
 
-/** Replaces or removes something of the order, at a depth drawn. */
-function spoil(order: Record<string, unknown>, random: Random, oddities: readonly unknown[]): void {
+/** Replaces or removes a random part of the order at a random depth. */
+function corrupt(
+  order: Record<string, unknown>,
+  random: Random,
+  oddities: readonly unknown[],
+): void {
   let parent: Record<string, unknown> = order;
   while (true) {
     const keys = Object.keys(parent);
@@ -375,7 +379,7 @@ function spoil(order: Record<string, unknown>, random: Random, oddities: readonl
   }
 }
 
-Deno.test("validateOrder() collects a bounded number of failures and leaves TypeBox as it was", () => {
+Deno.test("validateOrder() collects a bounded number of failures and does not change TypeBox's settings", () => {
   const { maxErrors } = Settings.Get();
   using restoring = new DisposableStack();
   restoring.defer(() => Settings.Set({ maxErrors }));
@@ -395,7 +399,7 @@ Deno.test("validateOrder() collects a bounded number of failures and leaves Type
   assert.equal(Settings.Get().maxErrors, 3);
 });
 
-Deno.test("judgeOrderText() tells an order, no JSON, no object and an invalid order apart", () => {
+Deno.test("judgeOrderText() distinguishes a valid order, invalid JSON, a non-object, and an invalid order", () => {
   assert.deepEqual(judgeOrderText(ORDER_JSON), { kind: "order", order: JSON.parse(ORDER_JSON) });
   assert.deepEqual(judgeOrderText(""), { kind: "not-json", error: "Unexpected end of JSON input" });
   assert.equal(judgeOrderText("\ufeff{}").kind, "not-json");
@@ -420,14 +424,14 @@ Deno.test("judgeOrderText() tells an order, no JSON, no object and an invalid or
   });
 });
 
-Deno.test("judgeOrderText() takes no harm from hostile text", async (t) => {
+Deno.test("judgeOrderText() is safe with hostile text", async (t) => {
   const ruleOf = (text: string) => {
     const judgement = judgeOrderText(text);
     return judgement.kind === "invalid" ? judgement.failures[0]?.rule : judgement.kind;
   };
   const kindOf = (text: string) => judgeOrderText(text).kind;
 
-  await t.step("a number too large to be one", () => {
+  await t.step("a number that overflows to infinity", () => {
     const text = ORDER_JSON.replace('"total": 13.3', '"total": 1e999');
     assert.deepEqual(judgeOrderText(text), {
       kind: "invalid",
@@ -454,7 +458,7 @@ Deno.test("judgeOrderText() takes no harm from hostile text", async (t) => {
     assert.equal(kindOf(ORDER_JSON.replace("{", `{"deep":${deep},`)), "order");
     assert.equal(ruleOf(ORDER_JSON.replace('"pending"', deep)), "type");
   });
-  await t.step("long text, which no pattern may take long for", () => {
+  await t.step("long text, on which no pattern may be slow", () => {
     const long = (character: string) => character.repeat(1_000_000);
     for (const email of [long("a"), `a@${long("a.")}`, `${long("a")}@`, `a@${long("a")} `]) {
       assert.equal(ruleOf(JSON.stringify(orderWith({ "customer_info.email": email }))), "email");
@@ -463,13 +467,13 @@ Deno.test("judgeOrderText() takes no harm from hostile text", async (t) => {
     assert.equal(ruleOf(JSON.stringify(orderWith({ order_id: long("0") }))), "uuid");
     assert.equal(ruleOf(JSON.stringify(orderWith({ "metadata.version": long("1.") }))), "version");
   });
-  await t.step("an error is no longer than its bound", () => {
+  await t.step("an error has a bounded length", () => {
     const judgement = judgeOrderText(`{"a": "${"x".repeat(100_000)}`);
     assert.ok(judgement.kind === "not-json" && judgement.error.length <= 200);
   });
 });
 
-Deno.test("describeFailures() says what was expected and seen, on one line", () => {
+Deno.test("describeFailures() states the expected and actual values on one line", () => {
   assert.equal(describeFailures([]), "");
   assert.equal(describeFailures(validateOrder(7)), "order (type): expected an object, got 7");
   assert.equal(
@@ -480,7 +484,7 @@ Deno.test("describeFailures() says what was expected and seen, on one line", () 
   );
 });
 
-Deno.test("describeFailures() cuts long values, 11th failures and lines past 1,000 characters", () => {
+Deno.test("describeFailures() truncates long values, more than 10 failures, and lines beyond 1,000 characters", () => {
   const [long] = validateOrder(orderWith({ order_id: "é".repeat(10_000) }));
   assert.equal(long?.actual, `"${"é".repeat(40)}"…`);
 

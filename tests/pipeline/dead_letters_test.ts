@@ -18,7 +18,7 @@ const DECODER = new TextDecoder();
 
 type Config = Readonly<Record<string, string>>;
 
-/** A record with a value that is no order. */
+/** A record whose value is not an order. */
 function badRecord(name: string, record: Partial<OutgoingRecord> = {}): OutgoingRecord {
   return { partition: 0, key: null, value: ENCODER.encode(name), headers: [], ...record };
 }
@@ -40,7 +40,6 @@ function connectionTo(broker: string): KafkaConnection {
   return { brokers: [broker], clientId: "test" };
 }
 
-/** A site whose source topic accepts any timestamp. */
 async function createLetterSite(partitions = 1): Promise<Site> {
   const site = await createSite({ partitions: 0 });
   await createTopic(site, site.topic, {
@@ -50,7 +49,7 @@ async function createLetterSite(partitions = 1): Promise<Site> {
   return site;
 }
 
-/** Each batch is of one partition. */
+/** Sends batches of records; each batch is of one partition. */
 async function sendAll(site: Site, batches: readonly (readonly OutgoingRecord[])[]): Promise<void> {
   const producer = new ReliableProducer(connectionTo(site.broker));
   for (const records of batches) {
@@ -59,7 +58,7 @@ async function sendAll(site: Site, batches: readonly (readonly OutgoingRecord[])
   await producer.close();
 }
 
-/** Runs a tracker to the topic's end; fails where it does not get there. */
+/** Runs a tracker to the topic's end; fails if it does not get there. */
 async function track(site: Site): Promise<Ended> {
   const program = await site.start("tracker", ["--exit-at-end", "--json"]);
   const timer = setTimeout(() => program.signal("SIGKILL"), DEADLINE_MS);
@@ -78,7 +77,9 @@ function header({ headers }: KafkaRecord, key: string): string | undefined {
   return value ? DECODER.decode(value) : undefined;
 }
 
-/** The letters are those of these records, in order, with key, value, headers, and timestamp unchanged. */
+/**
+ * Asserts that the letters are those of these records, in order, with key, value, headers, and timestamp unchanged.
+ */
 function assertUnchanged(
   letters: readonly KafkaRecord[],
   records: readonly OutgoingRecord[],
@@ -98,7 +99,7 @@ function assertUnchanged(
   );
 }
 
-Deno.test("tracker dead-letters 90 records of 4 kB with a header of 7.5 kB with all that they have", async () => {
+Deno.test("tracker dead-letters 90 records of 4 kB with a header of 7.5 kB complete", async () => {
   await using site = await createLetterSite();
   const timestampMs = Date.now();
   const records = Array.from(
@@ -123,7 +124,7 @@ Deno.test("tracker dead-letters 1,200 small records with headers of 2.5 kB, in o
   assertUnchanged(await lettersOf(site), records);
 });
 
-Deno.test("tracker dead-letters records that fill the topic's limit, and leaves out the largest part only", async () => {
+Deno.test("tracker dead-letters records as large as the topic's limit, leaving out only the largest part", async () => {
   await using site = await createLetterSite();
   const key = ENCODER.encode("key");
   const records = [
@@ -162,7 +163,7 @@ Deno.test("tracker dead-letters records that fill the topic's limit, and leaves 
   );
 });
 
-Deno.test("tracker dead-letters records of any date with their timestamps, and says where they came from", async () => {
+Deno.test("tracker dead-letters records of any date with their timestamps and origins", async () => {
   await using site = await createLetterSite();
   const nowMs = Date.now();
   const timestamps = [nowMs, nowMs + DAY_MS, -1, 0, nowMs + 400 * DAY_MS, -5, nowMs];
@@ -190,9 +191,9 @@ Deno.test("tracker dead-letters records of any date with their timestamps, and s
 });
 
 /**
- * Goal: a letter that the dead-letter topic refuses stops no partition, its own included.
- * Method: six source partitions share a dead-letter topic of one partition, made with the broker's defaults; in the
- * middle of partition 0 are records dated a day ahead.
+ * Goal: a letter that the dead-letter topic refuses stops no partition, including its own.
+ * Method: six source partitions share a dead-letter topic of one partition, created with the broker's defaults; in
+ * the middle of partition 0 are records dated a day ahead.
  */
 Deno.test("tracker adapts a letter whose date the dead-letter topic refuses, and no partition waits for it", async () => {
   await using site = await createLetterSite(6);
@@ -237,12 +238,12 @@ Deno.test("tracker adapts a letter whose date the dead-letter topic refuses, and
 
 for (
   const [how, args, env] of [
-    ["by its option", ["--dead-letters", "orders-a"], { KAFKA_TOPIC: "orders-a" }],
+    ["set by option", ["--dead-letters", "orders-a"], { KAFKA_TOPIC: "orders-a" }],
     ["by the default name", ["--topic", "orders-dlq"], {}],
-    ["by the environment", [], { KAFKA_TOPIC: "orders-dlq" }],
+    ["set by the environment", [], { KAFKA_TOPIC: "orders-dlq" }],
   ] as const
 ) {
-  Deno.test(`tracker whose dead-letter topic is its own, ${how}, is refused with exit code 2`, async () => {
+  Deno.test(`tracker refuses its own topic as the dead-letter topic, ${how}, with exit code 2`, async () => {
     const cwd = await Deno.makeTempDir({ prefix: "orderflow-test-" });
     const { exitCode, output } = await startProgram(
       "tracker",

@@ -22,7 +22,10 @@ function textRecord(text: string): OutgoingRecord {
   return { ...BLANK, key: ENCODER.encode("customer-1"), value: ENCODER.encode(text) };
 }
 
-/** One of each: good and bad orders, text and bytes, with and without keys, headers, and times beyond 2^53. */
+/**
+ * Returns one record of each kind: good and bad orders, text and bytes, with and without keys, headers, and
+ * timestamps beyond 2^53.
+ */
 function kinds(): readonly OutgoingRecord[] {
   const good = order();
   const noUtf8 = new Uint8Array([0x7b, 0xff, 0x0a]);
@@ -70,7 +73,7 @@ function kinds(): readonly OutgoingRecord[] {
   ];
 }
 
-/** Sends each kind plain, compressed, in transactions, some of them aborted, and shuffled among good orders. */
+/** Sends each kind plain, compressed, and in transactions, some of them aborted, and mixed among good orders. */
 export async function sendEveryKind(broker: string, topic: string): Promise<void> {
   const connection = { brokers: [broker], clientId: "test" };
   const place = { topic, partition: 0 };

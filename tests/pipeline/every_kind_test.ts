@@ -10,11 +10,11 @@ await liveBroker();
 const ANY_TIME = String(2n ** 63n - 1n);
 
 /**
- * Goal: the journal is the same whichever way a record goes, by the kernel or not.
- * Method: a partition with every kind of record is journaled as orders, and as anything; then it is read by the decoder
- * that knows no kernel, judged by parsing, and written by the readable line writer.
+ * Goal: the journal is the same whether or not a record goes through the kernel.
+ * Method: a partition with every kind of record is journaled as orders, and with `--schema none`. Then the records
+ * are decoded, validated by parsing, and written without the kernel.
  */
-Deno.test("every kind of record is journaled byte for byte as the readable path would write it", async () => {
+Deno.test("every kind of record is journaled byte for byte as the readable implementation writes it", async () => {
   await using site = await createSite({ partitions: 0 });
   const configEntries = ["before", "after"].map((side) => ({
     name: `message.timestamp.${side}.max.ms`,

@@ -7,7 +7,7 @@ await liveBroker();
 
 const EXAMPLES = join(import.meta.dirname ?? ".", "..", "..", "docs", "examples");
 
-/** With the permissions that its first line asks for. */
+/** Returns the command with the permissions in the example's first line. */
 function exampleCommand(
   name: string,
   { args = [], ...options }: {
@@ -33,7 +33,7 @@ async function outputOf(command: Deno.Command): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("the examples: orders sent, handled behind a tracker, and summed up from its journal", async () => {
+Deno.test("the examples work: orders are sent, handled behind a tracker, and summed up from its journal", async () => {
   await using site = await createSite();
   const env = {
     KAFKA_BROKER: site.broker,
@@ -49,7 +49,7 @@ Deno.test("the examples: orders sent, handled behind a tracker, and summed up fr
 
   const handling = exampleCommand("handle_orders.ts", { cwd, env }).spawn();
   const logs = join(cwd, "logs", "revenue");
-  await until("all is journaled", () => countJournalLines(logs) === 100);
+  await until("all orders are journaled", () => countJournalLines(logs) === 100);
   handling.kill("SIGINT");
   const { code, stdout } = await handling.output();
   assert.equal(code, 0);

@@ -1,6 +1,6 @@
 /**
- * Programs whose files or standard output accept nothing more. A file-size limit stands for a full disk: it needs no
- * right to mount one, and can be lifted while the program runs.
+ * Tests programs whose files or standard output cannot be written any more. A file-size limit stands in for a full
+ * disk: it needs no right to mount, and can be lifted while the program runs.
  */
 
 import assert from "node:assert/strict";
@@ -23,7 +23,6 @@ async function setFileLimit(pid: number, limit: string): Promise<void> {
   assert.ok(success, `prlimit ${args.join(" ")}`);
 }
 
-/** Starts a producer, and has none of its files grow beyond a limit as soon as it has begun. */
 async function startLimited(site: Site, args: readonly string[]) {
   const producer = await site.start("producer", [
     ...args,
@@ -53,7 +52,7 @@ function acknowledged(stdout: string): number {
 
 Deno.test({
   name:
-    "producer on a disk that stays full: exact accounts, a ledger of whole lines, what it lacks is said, exit code 1",
+    "producer on a disk that stays full: exact accounts, a ledger of complete lines, a report of what is missing, exit code 1",
   ignore: noLimit,
   fn: async () => {
     await using site = await createSite();
@@ -82,12 +81,16 @@ Deno.test({
     assert.doesNotMatch(stderr, /^\s+at /m);
     const { code } = await site.run("tracker", ["--exit-at-end", "--quiet"]);
     assert.equal(code, 0);
-    assert.equal((await site.journal()).length, acknowledged(stdout), "as many are in the topic");
+    assert.equal(
+      (await site.journal()).length,
+      acknowledged(stdout),
+      "the topic has as many records",
+    );
   },
 });
 
 Deno.test({
-  name: "producer on a full disk that has room again in time: a complete ledger, exit code 0",
+  name: "producer on a disk that has room again in time: a complete ledger, exit code 0",
   ignore: noLimit,
   fn: async () => {
     await using site = await createSite();
@@ -105,7 +108,6 @@ Deno.test({
   },
 });
 
-/** Runs a program with a shell's redirection of its standard output. */
 async function runRedirected(
   site: Site,
   name: "producer" | "tracker" | "monitor",
@@ -123,7 +125,7 @@ async function runRedirected(
 
 Deno.test({
   name:
-    "a full or closed standard output is named, without a stack trace; the result goes to standard error; exit code 1",
+    "a full or closed standard output is reported without a stack trace; the result goes to standard error; exit code 1",
   ignore: noDeviceFull,
   fn: async () => {
     await using site = await createSite();

@@ -1,7 +1,7 @@
-// deno-lint-ignore-file no-console -- a program of one's own may write where it likes
+// deno-lint-ignore-file no-console -- a user's program may print
 /**
- * A program with a handler behind the tracker, as another would write it; what the handler does is told by
- * the order's sequence. Prints a line a call.
+ * A program that embeds the tracker with a handler, as a user would write it. The order's sequence determines what
+ * the handler does. Prints one line per call.
  */
 
 import { openTracker, PermanentError } from "../../mod.ts";

@@ -7,14 +7,14 @@ import { brokerOfFile } from "../faults/fault_site.ts";
 import { createSite, hasCommand, until } from "../site.ts";
 
 const broker = await brokerOfFile();
-const EXIT_PATIENCE_MS = 20_000;
+const EXIT_TIMEOUT_MS = 20_000;
 
 interface Probe {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** Undefined where nothing listens. */
+/** Undefined if nothing listens. */
 async function probe(port: number, path: string): Promise<Probe | undefined> {
   try {
     const response = await fetch(`http://${LOOPBACK}:${port}${path}`);
@@ -31,7 +31,7 @@ async function untilReady(port: number): Promise<void> {
   await until("ready", async () => (await probe(port, "/ready"))?.status === 200);
 }
 
-/** Waits for a 503 with this reason; the process is alive meanwhile. */
+/** Waits for a 503 with this reason, while the process stays alive. */
 async function untilNotReady(port: number, reason: RegExp): Promise<void> {
   let last: Probe | undefined;
   await until(`not ready: ${reason}`, async () => {
@@ -62,14 +62,14 @@ async function setFileLimit(pid: number, limit: string): Promise<void> {
 }
 
 /**
- * Goal: an orchestrator can tell a tracker that works from one that waits for something.
- * Method: one tracker; a file-size limit stands for a full disk, then the broker goes away and comes back;
- * then SIGTERM while a client holds a connection with half a request.
- * Invariants: live all the time; ready exactly while it has its partitions and can write, with the reason
- * where it is not; the end is not held up.
+ * Goal: an orchestrator can tell a working tracker from one that waits for something.
+ * Method: one tracker; a file-size limit stands in for a full disk, then the broker goes away and comes back; then
+ * SIGTERM while a client holds a connection with half a request.
+ * Invariants: live all the time; ready exactly while it has its partitions and can write, otherwise not ready with
+ * the reason; the open connection does not delay the end.
  */
 Deno.test({
-  name: "the tracker is live all along, and ready while it is in the group and can write",
+  name: "the tracker is always live, and ready while it is in the group and can write",
   ignore: Deno.build.os !== "linux" || !await hasCommand("prlimit", "--version"),
   fn: async () => {
     await using site = await createSite({ broker: broker.address });
@@ -94,13 +94,13 @@ Deno.test({
     using slow = await Deno.connect({ hostname: LOOPBACK, port });
     await slow.write(new TextEncoder().encode("GET /live HTTP/1.1\r\nHost: "));
     tracker.signal("SIGTERM");
-    assert.equal(await endsWithin(tracker, EXIT_PATIENCE_MS), 0, tracker.output.stderr);
+    assert.equal(await endsWithin(tracker, EXIT_TIMEOUT_MS), 0, tracker.output.stderr);
     assert.equal(await probe(port, "/live"), undefined);
     assert.equal((await site.journal()).length, 50);
   },
 });
 
-Deno.test("a second member that the group has no partition for is ready too", async () => {
+Deno.test("a second member is ready although the group has no partition for it", async () => {
   await using site = await createSite({ broker: broker.address, partitions: 1 });
   const ports = [freePort(), freePort()];
   for (const port of ports) {
@@ -111,7 +111,7 @@ Deno.test("a second member that the group has no partition for is ready too", as
   for (const port of ports) await untilReady(port);
 });
 
-Deno.test("a health port that is taken is one plain line and exit code 1, before anything is touched", async () => {
+Deno.test("a health port already in use is reported in one line with exit code 1, before the journal is created", async () => {
   await using site = await createSite({ broker: broker.address });
   using taken = Deno.listen({ hostname: LOOPBACK, port: 0 });
   const { port } = taken.addr;
@@ -126,7 +126,7 @@ Deno.test("a health port that is taken is one plain line and exit code 1, before
   await assert.rejects(Deno.stat(site.logs), Deno.errors.NotFound);
 });
 
-Deno.test("probes change nothing, and only the three paths are there", async () => {
+Deno.test("health requests accept only GET and HEAD, on only three paths", async () => {
   await using endpoint = openHealthEndpoint({
     hostname: LOOPBACK,
     port: 0,

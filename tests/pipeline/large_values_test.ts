@@ -8,8 +8,9 @@ import { createSite } from "../site.ts";
 await liveBroker();
 
 /**
- * Goal: one record that decompresses to more than any line can hold is accounted for, and costs nobody anything.
- * Invariants: it is journaled once, by size and hash; its neighbors as they are; verify agrees; a restart repeats nothing.
+ * Goal: a record that decompresses to more than any line can hold is accounted for, without affecting others.
+ * Invariants: it is journaled once, by size and hash; its neighbors are journaled unchanged; verify agrees; a restart
+ * repeats nothing.
  */
 Deno.test("a value above the limit is journaled by its size and hash, verified, and not journaled again", async () => {
   await using site = await createSite({ partitions: 1 });
@@ -33,7 +34,7 @@ Deno.test("a value above the limit is journaled by its size and hash, verified, 
     assert.equal(after?.["raw_message"], "after");
     assert.equal(omitted?.["raw_message"], "");
     assert.equal(omitted?.["message_size"], value.length);
-    assert.equal(omitted?.["value_null"], undefined, "it is no tombstone");
+    assert.equal(omitted?.["value_null"], undefined, "it is not a tombstone");
     assert.deepEqual(omitted?.["value_omitted"], {
       size: value.length,
       sha256: createHash("sha256").update(value).digest("hex"),

@@ -11,7 +11,7 @@ const hasPromtool = await hasCommand("promtool", "--version");
 const hasSystemdAnalyze = await hasCommand("systemd-analyze", "--version");
 const skipped = (tool: string, isThere: boolean) => isThere ? "" : ` (SKIPPED: no ${tool} here)`;
 
-/** Undefined where nothing listens yet. */
+/** Undefined if nothing listens yet. */
 async function scrape(port: number): Promise<string | undefined> {
   try {
     const response = await fetch(`http://${LOOPBACK}:${port}/metrics`);
@@ -26,7 +26,6 @@ async function scrape(port: number): Promise<string | undefined> {
   }
 }
 
-/** The samples of a text, by name and labels as they stand there. */
 function samplesOf(text: string): ReadonlyMap<string, number> {
   return new Map(
     text.trimEnd().split("\n").filter((line) => !line.startsWith("#")).map((line) => {
@@ -46,7 +45,7 @@ async function untilScraped(
   condition: (samples: ReadonlyMap<string, number>) => boolean,
 ): Promise<string> {
   let text: string | undefined;
-  await until("the metrics say so", async () => {
+  await until("the metrics show it", async () => {
     text = await scrape(port);
     return text !== undefined && condition(samplesOf(text));
   }).catch((error) => assert.fail(`${error}\n${text}`));
@@ -65,15 +64,15 @@ async function promtool(args: readonly string[], stdin = ""): Promise<void> {
   await writer.write(new TextEncoder().encode(stdin));
   await writer.close();
   const { code, stdout, stderr } = await process.output();
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  assert.equal(code, 0, said);
-  assert.doesNotMatch(said, /FAILED/);
+  const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.equal(code, 0, output);
+  assert.doesNotMatch(output, /FAILED/);
 }
 
 const COUNT = 60;
 const scraped: { tracker: string; producer: string } = { tracker: "", producer: "" };
 
-Deno.test("the tracker's /metrics are its totals, its partitions, and its journal, and have no record's data", async () => {
+Deno.test("the tracker's /metrics match its totals, partitions, and journal, and contain no record data", async () => {
   await using site = await createSite();
   const port = freePort();
   const tracker = await site.start("tracker", ["--health-port", String(port), "--quiet"]);
@@ -120,9 +119,9 @@ Deno.test("the tracker's /metrics are its totals, its partitions, and its journa
   for (
     const name of ["version", "deno", "os", "arch", "topic", "group", "partition", "reason"]
   ) labels.delete(name);
-  assert.deepEqual([...labels].sort(), ["le", "state"], "no label has a record's data");
+  assert.deepEqual([...labels].sort(), ["le", "state"], "no label contains record data");
 
-  // A journal that cannot be read is unknown, not empty.
+  // A journal that cannot be read has an unknown size, not 0.
   await Deno.rename(site.logs, `${site.logs}.away`);
   const without = await untilScraped(port, (each) => each.has("orderflow_tracker_records_total"));
   await Deno.rename(`${site.logs}.away`, site.logs);
@@ -131,7 +130,7 @@ Deno.test("the tracker's /metrics are its totals, its partitions, and its journa
   assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
 });
 
-Deno.test("the producer's /metrics with --metrics-port are its accounts; at --rate max no plan is made up", async () => {
+Deno.test("the producer's /metrics with --metrics-port match its accounts, and --rate max has no planned rate", async () => {
   await using site = await createSite();
   const port = freePort();
   const args = ["--rate", "200", "--metrics-port", String(port), "--json"];
@@ -175,7 +174,7 @@ Deno.test("the producer's /metrics with --metrics-port are its accounts; at --ra
 });
 
 Deno.test({
-  name: `promtool check metrics accepts what both programs serve${
+  name: `promtool check metrics accepts the metrics of both programs${
     skipped("promtool", hasPromtool)
   }`,
   ignore: !hasPromtool,
@@ -196,7 +195,7 @@ Deno.test({
   },
 });
 
-Deno.test("alerts, their tests, and the dashboard name only metrics that are served", () => {
+Deno.test("alerts, their tests, and the dashboard refer only to metrics that exist", () => {
   const served = new Set([...(scraped.tracker + scraped.producer)
     .matchAll(/^(\w+)(?:\{.*\})? /gm)].map(([, name]) => name));
   for (
@@ -208,7 +207,7 @@ Deno.test("alerts, their tests, and the dashboard name only metrics that are ser
   ) {
     const text = Deno.readTextFileSync(join(DEPLOY, path));
     const names = [...text.matchAll(/\borderflow_\w+/g)].map(([name]) => name);
-    assert.ok(names.length > countMin, `${path} names metrics`);
+    assert.ok(names.length > countMin, `${path} refers to metrics`);
     for (const name of names) assert.ok(served.has(name), `${path}: ${name} is not served`);
   }
   const { panels } = JSON.parse(Deno.readTextFileSync(join(DEPLOY, "grafana", "orderflow.json")));
@@ -229,7 +228,7 @@ Deno.test({
   },
 });
 
-Deno.test("the unit's command line runs a tracker with no more than the permissions of the task", async () => {
+Deno.test("the unit's command line runs a tracker with exactly the task's permissions", async () => {
   await using site = await createSite();
   const port = freePort();
   const [, command = ""] = /^ExecStart=(.*)$/m.exec(Deno.readTextFileSync(UNIT)) ?? [];

@@ -1,4 +1,4 @@
-/** The producer with records of the user's own, as a process on a real broker. */
+/** Tests the producer with user-supplied records, as a process on a real broker. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -73,7 +73,7 @@ Deno.test("producer --payload-file sends the lines in turn with key and headers;
   }
 });
 
-Deno.test("producer --payload-module with a seed and a start time makes the same topic again; an error in it ends the run, and the accounts are there", async () => {
+Deno.test("producer --payload-module with a seed and a start time reproduces the same topic; an error in the module ends the run with complete accounts", async () => {
   const makeRun = async () => {
     await using site = await createSite();
     await writeFile(
@@ -114,7 +114,7 @@ Deno.test("producer --payload-module with a seed and a start time makes the same
   assert.deepEqual(runs[0]?.topic, runs[1]?.topic);
 });
 
-Deno.test("producer --record-size sends records of that size, each another; those that are refused are kept with their bytes", async () => {
+Deno.test("producer --record-size sends distinct records of that size; refused ones are saved with their bytes", async () => {
   await using site = await createSite({ partitions: 1 });
   const ended = await site.run("producer", [
     ...["--record-size", "1kB", "--count", "300", "--rate", "max", "--series", "logs/s.csv"],
@@ -139,7 +139,7 @@ Deno.test("producer --record-size sends records of that size, each another; thos
   }
 });
 
-Deno.test("producer --fail-if, --series, and --report: exit code 3 when crossed, both sides printed, and files that agree with the accounts", async () => {
+Deno.test("producer --fail-if, --series, and --report: a crossed threshold exits with 3 and prints both sides, and the files match the accounts", async () => {
   await using site = await createSite();
   await Deno.mkdir(site.logs);
   const victim = join(site.folder, "victim");
@@ -202,7 +202,7 @@ Deno.test("producer --fail-if, --series, and --report: exit code 3 when crossed,
   assert.equal(unplanned.code, 3);
 });
 
-Deno.test("producer --json shows its progress on standard error, and warns of a rate that it did not reach", async () => {
+Deno.test("producer --json shows progress on standard error, and warns if it did not reach its rate", async () => {
   await using site = await createSite();
   const ended = await site.run("producer", [
     ...["--rate", "1000000", "--duration", "5500ms", "--buffer", "500", "--json"],

@@ -22,7 +22,7 @@ for (
     ["--ramp", "400:2s,0:1s", "--bad", "20"],
   ]
 ) {
-  Deno.test(`producer ${args.join(" ")} with a seed and a start time makes the same topic again, byte for byte`, async () => {
+  Deno.test(`producer ${args.join(" ")} with a seed and a start time reproduces the same topic, byte for byte`, async () => {
     const usual = ["--seed", "42", "--start-time", "2026-01-31T08:00:00Z", ...args];
     await using first = await createSite();
     await using second = await createSite();
@@ -36,7 +36,7 @@ for (
   });
 }
 
-Deno.test("producer's orders of a start time have times of their own, and records the time at which they were sent", async () => {
+Deno.test("with a start time, producer's orders have simulated times, and its records have the time of sending", async () => {
   await using site = await createSite({ partitions: 1 });
   const beforeMs = Date.now();
   await produce(site, [
@@ -69,7 +69,7 @@ Deno.test("producer --bad: the tracker dead-letters as many as the summary says,
   await assertJournalIsTopic(site);
 });
 
-Deno.test("producer --bad-kinds oversize: the broker refuses each, whatever the topic's limit, and no other", async () => {
+Deno.test("producer --bad-kinds oversize: the broker refuses each oversized record and no other, whatever the topic's limit", async () => {
   await using site = await createSite({ partitions: 0 });
   const admin = site.kafka.admin();
   await admin.connect();
@@ -91,7 +91,7 @@ Deno.test("producer --bad-kinds oversize: the broker refuses each, whatever the 
   assert.equal((await readTopic(site)).length, summary.acknowledged);
 });
 
-Deno.test("producer --ledger has each record of the topic, with its place and hash, and --hdr the histogram", async () => {
+Deno.test("producer --ledger lists each record of the topic with its position and hash, and --hdr writes the histogram", async () => {
   await using site = await createSite();
   await Deno.mkdir(site.logs, { recursive: true });
   const summary = await produce(site, [
@@ -117,7 +117,7 @@ Deno.test("producer --ledger has each record of the topic, with its place and ha
   assert.match(hgrm, /Total count += +3000\b/);
 });
 
-Deno.test("producer that cannot keep to its rate says so: planned, sent, and by how much it is behind", async () => {
+Deno.test("producer that cannot keep its rate reports the planned and sent orders, and how far it is behind", async () => {
   await using site = await createSite();
   const args = ["--rate", "1000000", "--duration", "2s", "--buffer", "500"];
   const summary = await produce(site, args);
@@ -133,7 +133,7 @@ Deno.test("producer that cannot keep to its rate says so: planned, sent, and by 
   assert.match(stdout, /fell behind the plan: 2,000,000 orders planned, [\d,]+ sent/);
 });
 
-Deno.test("producer refuses a ledger that is there and a file outside logs/, before it sends anything", async () => {
+Deno.test("producer refuses an existing ledger and a file outside logs/ before it sends anything", async () => {
   await using site = await createSite();
   await Deno.mkdir(site.logs, { recursive: true });
   await Deno.writeTextFile(join(site.logs, "ledger.jsonl"), "");
@@ -166,7 +166,7 @@ for (const producers of ["2", "3"]) {
   });
 }
 
-Deno.test("producer --rate 1000 has 1,000 orders due in each second and sends them when they are due, and tells of five seconds", async () => {
+Deno.test("producer --rate 1000 plans 1,000 orders per second, sends them on time, and reports every five seconds", async () => {
   await using site = await createSite();
   const { code, stdout, stderr } = await site.run("producer", [
     ...["--rate", "1000", "--duration", "6s"],
@@ -176,7 +176,7 @@ Deno.test("producer --rate 1000 has 1,000 orders due in each second and sends th
   assert.equal(sent.length, 6_000);
   const firstMs = sent[0]?.dueMs ?? 0;
   for (const [index, { dueMs }] of sent.entries()) assert.equal(dueMs, firstMs + index);
-  // What holds the whole machine up makes some late. A rate that is not kept makes each later than the one before.
+  // A stall of the whole machine makes some late. A rate that is not kept makes each later than the one before.
   const lateMs = sent.map(({ lateMs }) => lateMs).sort((one, other) => one - other);
   const medianMs = lateMs[sent.length / 2] ?? Infinity;
   assert.ok(medianMs <= 100, `half of the orders were more than ${medianMs} ms late`);

@@ -17,7 +17,7 @@ function assertAddsUp(summary: ProducerSummary): void {
   assert.equal(generated, acknowledged + failed + undelivered + unknown);
 }
 
-Deno.test("producer sends as many records as it says are acknowledged, each a valid order", async () => {
+Deno.test("producer sends as many valid orders as it reports acknowledged", async () => {
   await using site = await createSite();
   const { code, stdout, stderr } = await site.run("producer", [
     "--count",
@@ -58,7 +58,7 @@ Deno.test("producer sends as many records as it says are acknowledged, each a va
   );
 });
 
-Deno.test("producer keeps the order of a partition: sequences rise with offsets", async () => {
+Deno.test("producer keeps the order within a partition: sequences rise with offsets", async () => {
   await using site = await createSite();
   const { code } = await site.run("producer", [
     "--count",
@@ -110,7 +110,7 @@ Deno.test("producer stopped with SIGTERM at 1,000 orders/s flushes, and its summ
   assert.match(producer.output.stderr, /SIGTERM: no new orders/);
 });
 
-Deno.test("producer at a low rate reports each delivery with topic, partition and offset", async () => {
+Deno.test("producer at a low rate reports each delivery with topic, partition, and offset", async () => {
   await using site = await createSite({ partitions: 1 });
   const { code, stdout } = await site.run("producer", ["--count", "3", "--rate", "5"]);
   assert.equal(code, 0);
@@ -123,7 +123,7 @@ Deno.test("producer at a low rate reports each delivery with topic, partition an
   );
 });
 
-Deno.test("producer counts orders that the broker refuses as failed, keeps them in a file, and exits with 1", async () => {
+Deno.test("producer counts refused orders as failed, saves them in a file, and exits with 1", async () => {
   await using site = await createSite({ partitions: 0 });
   const admin = site.kafka.admin();
   await admin.connect();
@@ -163,7 +163,7 @@ Deno.test("producer counts orders that the broker refuses as failed, keeps them 
   assert.equal(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
 });
 
-Deno.test("producer makes the same orders again from the same seed, timestamps apart", async () => {
+Deno.test("producer generates the same orders from the same seed, except for timestamps", async () => {
   const values: string[][] = [];
   for (const _ of [1, 2]) {
     await using site = await createSite({ partitions: 1 });

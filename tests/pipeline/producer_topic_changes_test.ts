@@ -12,10 +12,10 @@ await liveBroker();
 
 type Admin = Parameters<Parameters<typeof withAdmin>[1]>[0];
 
-/** Deletes the topic and creates another of its name as soon as the cluster lets it. */
+/** Deletes the topic and creates another with the same name as soon as the cluster permits it. */
 async function createAgain(admin: Admin, topic: string, numPartitions: number): Promise<void> {
   await admin.deleteTopics({ topics: [topic] });
-  await until("the topic is created again", async () => {
+  await until("the topic is recreated", async () => {
     try {
       await createTopics(admin, [{ topic, numPartitions }]);
       return true;
@@ -36,12 +36,12 @@ async function untilHolds(admin: Admin, site: Site, { partition, count }: {
 }
 
 /**
- * Goal: a topic that changes under a producer costs only what was in it, and everyone says the same of it.
- * Method: the topic is grown from 3 partitions to 5, then deleted and created again with 2.
- * Invariants: no order is unknown; the new partitions are used; what the summary does not call lost is in the topic,
- * once; the check of the ledger says the same.
+ * Goal: a topic that changes under a producer loses only its old records, and all reports agree.
+ * Method: the topic grows from 3 partitions to 5, then is deleted and recreated with 2.
+ * Invariants: no order is unknown; the new partitions are used; every order that the summary does not call lost is in
+ * the topic, once; the check of the ledger agrees.
  */
-Deno.test("producer to a topic that is grown and created again with fewer partitions: exact accounts, and a ledger that agrees with the topic", async () => {
+Deno.test("producer to a topic that grows and is recreated with fewer partitions: exact accounts, and a ledger that matches the topic", async () => {
   await using site = await createSite({ partitions: 3 });
   const producer = await site.start("producer", [
     ...["--rate", "300", "--key", "order", "--json", "--ledger", "logs/ledger.jsonl"],
@@ -64,7 +64,7 @@ Deno.test("producer to a topic that is grown and created again with fewer partit
   assert.equal(acknowledged, generated, stdout + stderr);
   const records = await recordsOf(site);
   const values = new Set(records.map(({ value }) => value?.toBase64()));
-  assert.equal(values.size, records.length, "none twice");
+  assert.equal(values.size, records.length, "none is repeated");
   assert.equal(records.length, acknowledged - lost);
 
   const path = join(site.logs, "ledger.jsonl");
@@ -88,9 +88,9 @@ Deno.test("producer to a topic that is grown and created again with fewer partit
   );
 });
 
-Deno.test("producer over its quota says that it is throttled, for how long, and takes it for no outage", async () => {
+Deno.test("producer over its quota reports the throttling and its duration, and does not treat it as an outage", async () => {
   await using site = await createSite();
-  // No other test's producer has this client id: quotas are the cluster's.
+  // Quotas apply to the whole cluster, so no other test's producer uses this client id.
   const clientId = site.topic;
   const config = join(site.folder, "config", "client.properties");
   await Deno.mkdir(join(site.folder, "config"));

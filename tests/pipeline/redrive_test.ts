@@ -35,11 +35,12 @@ async function deleteLog(site: Site): Promise<void> {
 }
 
 /**
- * Goal: dead letters go back, the tracker takes them up, and those that are still bad come back as new letters.
- * Method: bad orders, tracker, redrive, tracker, redrive, tracker; then `verify`, with markers in the topic.
+ * Goal: redriven letters are processed by the tracker, and those that are still bad become new letters.
+ * Method: bad orders, tracker, redrive, tracker, redrive, tracker; then `verify`, with transaction markers in the
+ * topic.
  * Invariants: each round redrives exactly the letters of the round before; journal and topic agree.
  */
-Deno.test("tracker redrive sends dead letters back; what is still bad is dead-lettered again, as another letter", async () => {
+Deno.test("tracker redrive sends dead letters back, and records that are still bad become new letters", async () => {
   await using site = await createSite();
   await site.run("producer", ["--count", "400", "--rate", "max", "--bad", "10", "--seed", "7"]);
   const track = async () => {
@@ -75,7 +76,7 @@ Deno.test("tracker redrive sends dead letters back; what is still bad is dead-le
   await deleteLog(site);
 });
 
-Deno.test("tracker redrive says in lines what it did, by partition and reason", async () => {
+Deno.test("tracker redrive reports its results in lines, by partition and reason", async () => {
   await using site = await createSite({ partitions: 1 });
   await site.run("producer", ["--count", "100", "--rate", "max", "--bad", "20", "--seed", "3"]);
   await site.run("tracker", ["--exit-at-end", "--json"]);
@@ -91,7 +92,10 @@ Deno.test("tracker redrive says in lines what it did, by partition and reason", 
   await deleteLog(site);
 });
 
-/** A site with bad records, one of them dated two hours ahead, which the topic accepted when they were sent. */
+/**
+ * Creates a site with bad records, one of them dated two hours ahead, which the topic still accepted when it was
+ * sent.
+ */
 async function siteWithBadRecords(count: number, { hasLateOne = false } = {}): Promise<Site> {
   const site = await createSite({ partitions: 1 });
   const setBound = (value: string) =>
@@ -112,9 +116,9 @@ async function siteWithBadRecords(count: number, { hasLateOne = false } = {}): P
     value: `bad ${index}`,
     timestamp: String(hasLateOne && index === 3 ? nowMs + 2 * HOUR_MS : nowMs),
   }));
-  // The setting reaches the broker a moment after it was answered.
+  // The broker applies the setting a moment after it has answered.
   await until(
-    "the topic accepts them",
+    "the topic accepts such records",
     () => producer.send({ topic: site.topic, messages }).then(() => true, () => false),
   );
   await producer.disconnect();
@@ -123,10 +127,10 @@ async function siteWithBadRecords(count: number, { hasLateOne = false } = {}): P
 }
 
 /**
- * Goal: a letter that the topic refuses costs only itself.
+ * Goal: a letter that the topic refuses affects no other.
  * Method: seven bad records, one dated two hours ahead; the topic allows one hour when they are redriven.
  */
-Deno.test("tracker redrive skips the letter of seven that the topic refuses, names it, and ends with exit code 1", async () => {
+Deno.test("tracker redrive skips the one letter of seven that the topic refuses, names it, and exits with code 1", async () => {
   await using site = await siteWithBadRecords(7, { hasLateOne: true });
   await site.run("tracker", ["--exit-at-end", "--json"]);
   const { code, stdout, stderr } = await runRedrive(site, ["--json"]);
@@ -144,7 +148,7 @@ Deno.test("tracker redrive skips the letter of seven that the topic refuses, nam
   await deleteLog(site);
 });
 
-Deno.test("tracker redrive sends 47 records once whose letters three groups wrote", async () => {
+Deno.test("tracker redrive sends each of 47 records once, although three groups wrote letters of them", async () => {
   await using site = await siteWithBadRecords(47);
   for (const group of ["a", "b", "c"]) {
     const folder = ["--group", `${site.group}-${group}`, "--logs", `${site.logs}-${group}`];
@@ -180,7 +184,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`tracker redrive ${args.join(" ")}: one clear line and exit code ${code}`, async () => {
+  Deno.test(`tracker redrive ${args.join(" ")}: one error line and exit code ${code}`, async () => {
     await using site = await createSite({ partitions: 1 });
     const ended = await runRedrive(site, args);
     assert.equal(ended.code, code, ended.stderr);

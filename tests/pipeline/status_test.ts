@@ -1,18 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { liveBroker } from "../live_broker.ts";
 import { createSite, until } from "../site.ts";
 import { fill } from "../faults/fault_site.ts";
-import { lagOf, look, readStatus, startWatched } from "../faults/standing_site.ts";
+import { lagOf, readStatus, runMonitor, startWatched } from "../faults/standing_site.ts";
 
-/** How old a status may be by the time that a test on a busy machine reads it. */
+await liveBroker();
+
+/** The maximum age of a status when a test on a busy machine reads it. */
 const FRESH_MS = 4_000;
 
 /**
- * Goal: the status file tells of now, from the first moment to the last.
+ * Goal: the status file is current from the first moment to the last.
  * Method: it is read in a loop while a tracker starts, works, and stops.
- * Invariants: every read finds a whole object; it is never older than some seconds; the states come in their order.
+ * Invariants: every read finds a complete object; it is never older than a few seconds; the states come in order.
  */
-Deno.test("tracker.status is fresh from the start to the end, and whole at every read", async () => {
+Deno.test("tracker.status is current from start to end, and complete at every read", async () => {
   await using site = await createSite();
   await fill(site, { count: 500 });
   const states: string[] = [];
@@ -44,7 +47,7 @@ Deno.test("tracker.status is fresh from the start to the end, and whole at every
     assert.ok((status?.latency_ms?.max ?? 0) > 0);
     assert.equal(((await Deno.lstat(join(site.logs, "tracker.status"))).mode ?? 0) & 0o777, 0o600);
 
-    const figures = await look(site);
+    const figures = await runMonitor(site);
     assert.equal(figures.code, 0);
     assert.equal(figures["lag"], 0);
     assert.equal(figures["reason"], null);
@@ -72,21 +75,21 @@ Deno.test("tracker.status is fresh from the start to the end, and whole at every
 });
 
 /**
- * Goal: nobody believes a tracker that was killed.
+ * Goal: nobody trusts the status of a tracker that was killed.
  * Method: SIGKILL under load, with records left in the topic; the monitor looks before and after.
- * Invariants: within 5 s the monitor takes the tracker for lost: lag and latency unknown, health stale, exit code 3. The
- * next tracker on the folder is believed.
+ * Invariants: within 5 s the monitor considers the tracker lost: lag and latency unknown, health stale, exit code 3.
+ * It trusts the next tracker on the folder.
  */
-Deno.test("a tracker that was killed: 5 s later the monitor knows nothing of it any more", async () => {
+Deno.test("5 s after a tracker was killed, the monitor reports its lag and latency as unknown", async () => {
   await using site = await createSite();
   await fill(site, { count: 100 });
   const tracker = await startWatched(site);
   await tracker.untilStatus("all is committed", (status) => lagOf(status) === 0);
-  assert.equal((await look(site))["lag"], 0);
+  assert.equal((await runMonitor(site))["lag"], 0);
   tracker.signal("SIGKILL");
   await tracker.exitCode;
-  await until("the monitor says so", async () => (await look(site)).code === 3, 15_000);
-  const figures = await look(site);
+  await until("the monitor reports it", async () => (await runMonitor(site)).code === 3, 15_000);
+  const figures = await runMonitor(site);
   assert.deepEqual([figures["health"], figures["state"], figures["lag"]], [
     "stale",
     "silent",
@@ -95,26 +98,26 @@ Deno.test("a tracker that was killed: 5 s later the monitor knows nothing of it 
   assert.equal(figures["end_to_end_latency_ms"], null);
   const last = Date.parse(readStatus(site.logs)?.timestamp ?? "");
   const newest = Date.parse(String(figures["newest_event_at"]));
-  assert.ok(Date.now() - newest < 60_000, "by the journal alone it would not be stale yet");
+  assert.ok(Date.now() - newest < 60_000, "the journal alone would not be stale yet");
   assert.ok(Date.now() - last >= 5_000);
 
   const next = await startWatched(site);
   await next.untilReady();
-  await next.untilStatus("it says so", ({ state }) => state === "consuming");
-  const again = await look(site);
+  await next.untilStatus("the status shows it", ({ state }) => state === "consuming");
+  const again = await runMonitor(site);
   assert.deepEqual([again["health"], again["lag"]], ["healthy", 0]);
 });
 
 /**
- * Goal: two trackers that want one folder do not write one status.
+ * Goal: two trackers on one folder do not both write the status.
  * Method: a second tracker is started on the first one's folder.
- * Invariants: it is refused, and the status stays the first one's.
+ * Invariants: it is refused, and the status remains the first one's.
  */
-Deno.test("a second tracker on the folder leaves the status alone", async () => {
+Deno.test("a second tracker on the same folder does not touch the status", async () => {
   await using site = await createSite();
   const tracker = await startWatched(site);
   await tracker.untilReady();
-  await tracker.untilStatus("it says so", ({ state }) => state === "consuming");
+  await tracker.untilStatus("the status shows it", ({ state }) => state === "consuming");
   const { code, stderr } = await site.run("tracker", ["--exit-at-end"]);
   assert.equal(code, 1);
   assert.match(stderr, /another tracker/);

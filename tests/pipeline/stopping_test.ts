@@ -1,6 +1,6 @@
 /**
  * One keypress is one stop. The programs run as people run them: in a terminal, below `deno task` or `npx`, which
- * pass on the signal that the terminal has delivered to the whole group already.
+ * forward the signal that the terminal has already delivered to the whole group.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { createTaskFolder } from "../task_folder.ts";
 
 const folder = await createTaskFolder();
 const port = freePort();
-// The programs reach the broker through a proxy, so that a test can make it fall silent.
+// The programs reach the broker through a proxy, so that a test can make it silent.
 const proxy = await FaultyProxy.listen(() => port);
 const broker = await startBrokerProcess({
   port,
@@ -28,13 +28,13 @@ globalThis.addEventListener("unload", () => {
   deleteSync(folder);
 });
 
-/** Of the program `broker`: its data is formatted once. */
+/** The port of the program `broker`, whose data is formatted only once. */
 const brokerPort = freePort();
 const DENO_TASK = [Deno.execPath(), "task"];
-/** Five programs start at once. */
+/** Allows for five programs that start at once. */
 const START_TIMEOUT_MS = 90_000;
 const NPX = ["npx", "-y", `deno@${Deno.version.deno}`, "task"];
-/** What the programs say when they are forced out. */
+/** The programs' messages when they are forced to exit. */
 const FORCED = /at once: |again: leaving|left at once|exited immediately|exiting immediately/;
 
 const noTerminal = await missingTerminal();
@@ -52,9 +52,9 @@ function terminalTest(name: string, fn: () => Promise<void>, missing = noTermina
 interface Stoppable {
   readonly name: string;
   readonly args: readonly string[];
-  /** On the screen when it can be stopped. */
+  /** Matches the screen once the program can be stopped. */
   readonly running: RegExp;
-  /** On the screen after an orderly stop. */
+  /** Matches the screen after an orderly stop. */
   readonly stopped: RegExp;
 }
 
@@ -105,7 +105,10 @@ async function start(
   { name, args, term = "dumb" }: {
     readonly name: string;
     readonly args: readonly string[];
-    /** By default none that can show a dashboard: it takes Ctrl-C as a key, and no signal is sent. */
+    /**
+     * By default a terminal that cannot show a dashboard, which would read Ctrl-C as a key instead of receiving a
+     * signal.
+     */
     readonly term?: string;
   },
 ): Promise<Terminal> {
@@ -118,7 +121,7 @@ async function start(
   });
 }
 
-/** The broker alone, since its start needs both cores; then the others at once, which mostly wait. */
+/** Stops the broker alone, since its start needs both cores; then the others at once, which mostly wait. */
 async function stopAll(launcher: readonly string[], codes: readonly number[]): Promise<void> {
   const { broker, ...others } = stoppablePrograms();
   const ended = [await stop(broker, launcher)];
@@ -143,13 +146,13 @@ async function stop(program: Stoppable, launcher: readonly string[]) {
 }
 
 terminalTest(
-  "one Ctrl-C below deno task is one orderly stop with exit code 0: producer, tracker, monitor, demo, soak, broker",
+  "one Ctrl-C under deno task is one orderly stop with exit code 0: producer, tracker, monitor, demo, soak, broker",
   () => stopAll(DENO_TASK, [0]),
 );
 
 terminalTest(
-  "one Ctrl-C below npx is one orderly stop: producer, tracker, monitor, demo, soak, broker",
-  () => stopAll(NPX, [0, 130]), // 130 is npx's own
+  "one Ctrl-C under npx is one orderly stop: producer, tracker, monitor, demo, soak, broker",
+  () => stopAll(NPX, [0, 130]), // npx itself exits with 130
   noNpx,
 );
 
@@ -172,16 +175,20 @@ terminalTest("one Ctrl-C on the dashboard of monitor and demo is one orderly sto
 
 Deno.test({
   name:
-    "SIGTERM to the group of deno task and then to itself, as timeout sends it, is one orderly stop",
+    "SIGTERM to deno task's group and then to deno task, as timeout sends it, is one orderly stop",
   ignore: Deno.build.os === "windows",
   async fn() {
     const { producer, tracker } = stoppablePrograms();
     const tasks = [producer, tracker].map((program) => new Task(program));
-    await until("both run", () => tasks.every(({ isRunning }) => isRunning), START_TIMEOUT_MS);
+    await until(
+      "both programs run",
+      () => tasks.every(({ isRunning }) => isRunning),
+      START_TIMEOUT_MS,
+    );
     {
       using _ = silence(); // so that stopping takes longer than all the signals
       for (const task of tasks) task.signalGroup();
-      // Signals that arrive in the same moment are often delivered as one.
+      // Signals that arrive at the same moment are often delivered as one.
       await new Promise((resolve) => setTimeout(resolve, 200));
       for (const task of tasks) task.signal();
       await new Promise((resolve) => setTimeout(resolve, 300));
@@ -195,7 +202,6 @@ Deno.test({
   },
 });
 
-/** A program below `deno task`, in a process group of its own. */
 class Task {
   readonly program: Stoppable;
   readonly exitCode: Promise<number>;
@@ -222,7 +228,7 @@ class Task {
     return this.program.running.test(this.text);
   }
 
-  /** Does nothing where it has ended. */
+  /** Does nothing if the process has ended. */
   signal(receiver = this.#pid): void {
     try {
       Deno.kill(receiver, "SIGTERM");
@@ -240,7 +246,7 @@ class Task {
   }
 }
 
-/** Takes connections and answers nothing, until disposed. */
+/** Accepts connections and answers nothing, until disposed of. */
 function silence(): Disposable {
   proxy.setMode({ kind: "black-hole" });
   return { [Symbol.dispose]: () => proxy.setMode({ kind: "pass" }) };
@@ -253,7 +259,7 @@ terminalTest("a second Ctrl-C after more than a second forces the exit with code
   });
   await terminal.shows(/delivered +order [1-9]/);
   using _ = silence();
-  // Some orders become due that no broker acknowledges: an orderly stop waits for them.
+  // Some orders become due and are never acknowledged: an orderly stop waits for them.
   await new Promise((resolve) => setTimeout(resolve, 500));
   await terminal.press("C-c");
   await terminal.shows(/SIGINT: no new orders/);
@@ -264,7 +270,7 @@ terminalTest("a second Ctrl-C after more than a second forces the exit with code
   assert.equal(code, 130, text);
 });
 
-/** A port that takes connections and never answers. */
+/** Opens a port that accepts connections and never answers. */
 function silentPort(): Disposable & {
   readonly address: string;
   readonly connected: Promise<unknown>;
@@ -312,7 +318,7 @@ terminalTest(
     const demoDashboard = { ...demo, running: /orders in the topic, [1-9]/, term: "xterm" };
     await Promise.all([producer, tracker, dashboard, demoDashboard].map(async (program) => {
       const codeFile = await Deno.makeTempFile({ dir: folder });
-      // Its last words have no terminal to go to any more: the shell writes down how it ended.
+      // Its output has no terminal any more, so the shell writes its exit code to a file.
       const shell = ["sh", "-c", `trap : HUP; "$@"; echo $? > ${codeFile}`, "sh"];
       const terminal = await start([...shell, ...DENO_TASK], program);
       try {

@@ -38,7 +38,7 @@ interface LogRecord {
   readonly spanId: string;
 }
 
-/** An OTLP receiver that keeps what comes; of a metric the last export, since sums are cumulative. */
+/** An OTLP receiver that keeps everything; of each metric only the last export, because sums are cumulative. */
 class Receiver implements AsyncDisposable {
   readonly metrics = new Map<string, Metric>();
   readonly spans: Span[] = [];
@@ -57,7 +57,7 @@ class Receiver implements AsyncDisposable {
     };
   }
 
-  // deno-lint-ignore no-explicit-any -- JSON of another's format
+  // deno-lint-ignore no-explicit-any -- JSON of a foreign format
   #keep(body: any): void {
     for (const { scopeMetrics } of body.resourceMetrics ?? []) {
       for (const metric of scopeMetrics.flatMap((scope: { metrics: unknown[] }) => scope.metrics)) {
@@ -83,7 +83,7 @@ class Receiver implements AsyncDisposable {
     return Response.json({});
   }
 
-  /** The sum of a metric's points that have the attributes (a histogram's: how often it was recorded). */
+  /** Returns the sum of a metric's points that have the attributes (for a histogram, how often it was recorded). */
   sum(name: string, wanted: Readonly<Record<string, string>> = {}): number {
     const points = this.metrics.get(name)?.points ?? [];
     return points.filter(({ attributes }) =>
@@ -112,7 +112,7 @@ const DASHBOARD = join(
 );
 
 /**
- * A metric's name in Prometheus, which the dashboard asks.
+ * Returns a metric's name in Prometheus, which the dashboard's queries use.
  * https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
  */
 function prometheusName({ name, unit, kind }: Metric): string {
@@ -147,7 +147,7 @@ async function runPipeline(site: Site, env: Readonly<Record<string, string>>) {
   return { produced, tracked, stderr };
 }
 
-/** The traceparent headers in the journal, one a record that has one. */
+/** Returns the traceparent headers in the journal, one for each record that has one. */
 async function traceparents(site: Site): Promise<readonly string[]> {
   return (await site.journal()).flatMap((line) =>
     (line["kafka_headers"] as { key: string; value: string }[] | undefined ?? [])
@@ -155,7 +155,7 @@ async function traceparents(site: Site): Promise<readonly string[]> {
   );
 }
 
-Deno.test("with OTEL_DENO the counts are those of the programs, and a trace leads from send to process", async () => {
+Deno.test("with OTEL_DENO, exported counts match the programs' totals, and each trace leads from send to process", async () => {
   await using receiver = new Receiver();
   await using site = await createSite();
   const { produced, tracked } = await runPipeline(site, receiver.env);
@@ -189,7 +189,10 @@ Deno.test("with OTEL_DENO the counts are those of the programs, and a trace lead
     const [asked = ""] = /(messaging|orderflow)_[a-z_]+(?=[[{)])/.exec(
       query.replace(/by \([^)]*\)/, ""),
     ) ?? [];
-    assert.ok(names.has(asked), `the dashboard asks for ${asked || query}, which nobody sends`);
+    assert.ok(
+      names.has(asked),
+      `the dashboard asks for ${asked || query}, which no program exports`,
+    );
   }
 
   const headers = await traceparents(site);
@@ -209,10 +212,15 @@ Deno.test("with OTEL_DENO the counts are those of the programs, and a trace lead
   }
 });
 
-/** The journal has what was expected and seen; what leaves the machine names fields and rules. */
+/**
+ * Asserts that the journal has the expected and received values, and that exported logs name only fields and rules.
+ */
 function assertNoValues(journal: readonly JournalLine[], logs: readonly string[]): void {
   const errors = journal.flatMap(({ error }) => typeof error === "string" ? [error] : []);
-  assert.ok(errors.some((error) => /\(email\): expected .*, got "/.test(error)), "values are kept");
+  assert.ok(
+    errors.some((error) => /\(email\): expected .*, got "/.test(error)),
+    "the journal keeps the values",
+  );
   for (const log of logs) {
     for (const error of errors) assert.ok(!log.includes(error), error);
     assert.doesNotMatch(log, / got |in JSON|@/);
@@ -220,7 +228,7 @@ function assertNoValues(journal: readonly JournalLine[], logs: readonly string[]
   }
 }
 
-Deno.test("with OTEL_DENO each warning of a dead letter is exported, and stands in tracker.log, with the span it came from", async () => {
+Deno.test("with OTEL_DENO, each dead-letter warning is exported and logged in tracker.log with its span", async () => {
   await using receiver = new Receiver();
   await using site = await createSite();
   const { tracked, stderr } = await runPipeline(site, receiver.env);
@@ -243,7 +251,7 @@ Deno.test("with OTEL_DENO each warning of a dead letter is exported, and stands 
   }
 });
 
-Deno.test("the producer's sent messages are its orders", async () => {
+Deno.test("the producer's sent-messages metric counts its orders", async () => {
   await using receiver = new Receiver();
   await using site = await createSite();
   const { exitCode, output } = await startProgram("producer", [
@@ -255,7 +263,7 @@ Deno.test("the producer's sent messages are its orders", async () => {
   assert.equal(receiver.sum("messaging.client.sent.messages", topic), ORDER_COUNT);
 });
 
-Deno.test("without OTEL_DENO nothing is sent, and no record has a traceparent", async () => {
+Deno.test("without OTEL_DENO nothing is exported, and no record has a traceparent", async () => {
   await using receiver = new Receiver();
   await using site = await createSite();
   const { OTEL_DENO: _, ...env } = receiver.env;

@@ -1,5 +1,5 @@
 /**
- * What a producer left in a topic, and what must be true of it.
+ * Reads the records that a producer left in a topic, and checks them.
  *
  * @module
  */
@@ -12,7 +12,6 @@ import type { Site } from "../site.ts";
 
 const DECODER = new TextDecoder();
 
-/** All records of the topic, by partition and offset. */
 export async function recordsOf(
   { broker, topic }: Pick<Site, "broker" | "topic">,
 ): Promise<readonly KafkaRecord[]> {
@@ -28,7 +27,10 @@ export async function recordsOf(
   return records;
 }
 
-/** None missing, none twice; in each partition in the order in which they were made, and each key in one of them. */
+/**
+ * Asserts that no record is missing or repeated, each partition is in the order of generation, and each key is in one
+ * partition.
+ */
 export function assertOnceAndInOrder(records: readonly KafkaRecord[], count: number): void {
   const seen = new Set<number>();
   const last = new Map<number, number>();
@@ -48,7 +50,9 @@ export function assertOnceAndInOrder(records: readonly KafkaRecord[], count: num
   for (let sequence = 1; sequence <= count; sequence++) assert.ok(seen.has(sequence));
 }
 
-/** By how much a record was sent after its order was due, both in whole milliseconds; of a run without a start time. */
+/**
+ * Returns how long after its due time a record was sent, in whole milliseconds; only for runs without a start time.
+ */
 export function lateness({ value, timestampMs }: KafkaRecord): { dueMs: number; lateMs: number } {
   const { metadata } = JSON.parse(DECODER.decode(value ?? new Uint8Array()));
   const dueMs = Date.parse(metadata.timestamp);

@@ -22,7 +22,7 @@ Deno.test("Accounts.summary() throws unless each generated order is in exactly o
   assert.throws(() => accounts.summary(), /do not add up: 1 generated, 2 settled/);
 });
 
-Deno.test("Accounts.summary() has the latencies of the warm-up apart", () => {
+Deno.test("Accounts.summary() reports the latencies of the warm-up separately", () => {
   const accounts = new Accounts({ seed: 0, startedAtMs: 0, warmupMs: 10 });
   for (const [plannedAtMs, answeredAtMs] of [[5, 7], [20, 30]] as const) {
     accounts.countGenerated();
@@ -34,7 +34,7 @@ Deno.test("Accounts.summary() has the latencies of the warm-up apart", () => {
   assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms?.max, latency?.max], [1, 2, 10]);
 });
 
-Deno.test("Accounts: acknowledged orders whose topic was deleted are said to be lost", () => {
+Deno.test("Accounts reports acknowledged orders whose topic was deleted as lost", () => {
   for (const [present, lost] of [["topic", 1], ["older topic", 2], [undefined, 3]] as const) {
     const accounts = new Accounts({ seed: 0, startedAtMs: 0 });
     for (const topicId of ["older topic", "topic", "topic"]) {
@@ -52,7 +52,7 @@ Deno.test("Accounts: acknowledged orders whose topic was deleted are said to be 
   }
 });
 
-/** The order was due, sent, and answered this long after the start of a run that starts now. */
+/** Counts an acknowledged order with times given relative to the start of the run. */
 function acknowledge(
   accounts: Accounts,
   { startedAtMs, dueMs = 0, latencyMs = 5 }: {
@@ -102,13 +102,13 @@ Deno.test("Accounts: no percentile is above the maximum", () => {
   assert.deepEqual([latency?.p50, latency?.p999, latency?.max], [307.04, 307.04, 307.04]);
 });
 
-Deno.test("Accounts: the windows hold every acknowledged order, those of the last, shorter one too", () => {
+Deno.test("Accounts: the windows contain every acknowledged order, including those of the last, shorter window", () => {
   const startedAtMs = performance.now();
   const accounts = new Accounts({ seed: 0, startedAtMs });
   for (let count = 0; count < 3; count++) acknowledge(accounts, { startedAtMs });
   accounts.closeWindow();
   accounts.closeLastWindow();
-  assert.equal(accounts.summary().windows.length, 1); // not a moment in which nothing happened
+  assert.equal(accounts.summary().windows.length, 1); // none for an interval without orders
   acknowledge(accounts, { startedAtMs });
   accounts.closeLastWindow();
   const { windows, acknowledged } = accounts.summary();

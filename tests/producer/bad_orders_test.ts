@@ -28,7 +28,7 @@ function* parcelsOf(kinds: readonly BadKind[], { count = 2_000, percent = 50, se
 }
 
 for (const kind of BAD_KINDS) {
-  Deno.test(`BadOrders of ${kind}: the tracker fails ${isDeadLetter(kind) ? "each" : "none"}`, () => {
+  Deno.test(`the tracker dead-letters ${isDeadLetter(kind) ? "each" : "no"} bad order of kind ${kind}`, () => {
     let badCount = 0;
     for (const { bad, value, sequence } of parcelsOf([kind])) {
       const { failure } = judgeRecord(recordOf(value));
@@ -40,7 +40,7 @@ for (const kind of BAD_KINDS) {
   });
 }
 
-Deno.test("BadOrders spoil as many of a hundred as they are told, all kinds alike, the same of the same seed", () => {
+Deno.test("BadOrders corrupts the requested percentage, uses all kinds equally, and repeats for the same seed", () => {
   const count = 40_000;
   const kindsOf = (seed: number) =>
     [...parcelsOf(BAD_KINDS, { count, percent: 8, seed })].map(({ bad }) => bad);
@@ -53,7 +53,7 @@ Deno.test("BadOrders spoil as many of a hundred as they are told, all kinds alik
   assert.notDeepEqual(kindsOf(4), kinds);
 });
 
-Deno.test("a duplicate is the last good order byte for byte, and takes no sequence", () => {
+Deno.test("a duplicate equals the last good order byte for byte and takes no sequence number", () => {
   let lastGood: Uint8Array | undefined;
   let sequence = 0;
   for (const parcel of parcelsOf(["duplicate", "empty"])) {
@@ -66,7 +66,7 @@ Deno.test("a duplicate is the last good order byte for byte, and takes no sequen
   }
 });
 
-Deno.test("orders that are not spoilt are the same with bad ones between them and without", () => {
+Deno.test("good orders are the same with and without bad ones in between", () => {
   const withBad = [...parcelsOf(["empty"], { count: 300 })];
   const shop = createShop({ seed: 1 });
   for (const { bad, value } of withBad) {

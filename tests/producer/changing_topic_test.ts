@@ -1,11 +1,11 @@
 /**
- * Goal: whatever happens to the topic during a run, the accounts agree with it.
- * Method: a topic in memory that is grown, created again with fewer, as many, or more partitions, once or twice in a row,
- * or is away for a while, at random moments, while sends, acknowledgements, and lookups take random times and some
- * acknowledgements are lost; from a seed.
- * Invariants: each order is reported once; an acknowledged one is at its place in its topic; the topic at the end holds
- * exactly the orders that are acknowledged there, each once, those of a key in order; offsets rise within a partition of
- * a topic, as a ledger needs it.
+ * Goal: the accounts agree with the topic, whatever happens to it during a run.
+ * Method: an in-memory topic is grown, recreated with fewer, as many, or more partitions (once or twice in a row), or is
+ * away for a while, at random moments from a seed. Sends, acknowledgements, and lookups take random times, and some
+ * acknowledgements are lost.
+ * Invariants: each order is reported once; an acknowledged order is at its offset in its topic; the final topic contains
+ * exactly the orders acknowledged there, each once and ordered by key; offsets increase within each partition of a
+ * topic, as a ledger requires.
  */
 
 import assert from "node:assert/strict";
@@ -24,13 +24,13 @@ interface MemoryTopic {
   readonly logs: string[][];
 }
 
-/** A topic in memory, and all that had its name before. */
+/** A topic in memory and its predecessors of the same name. */
 class MemoryCluster {
   readonly #random: Random;
   readonly topics: MemoryTopic[] = [];
   /** Undefined while the topic does not exist. */
   topic: MemoryTopic | undefined;
-  /** The partitions whose last send was left without an answer: the next one gets one. */
+  /** Partitions whose last send got no response. Their next send gets one. */
   readonly #unanswered = new Set<number>();
   readonly #lastOffsets = new Map<number, number>();
 
@@ -59,7 +59,10 @@ class MemoryCluster {
     return topic;
   }
 
-  /** As kafkajs with the guards of `lib/kafka/producer.ts`: waits for the topic, distrusts offsets that went back. */
+  /**
+   * Behaves like kafkajs with the guards of `lib/kafka/producer.ts`: waits for the topic and distrusts decreasing
+   * offsets.
+   */
   async send(partition: number, records: readonly OutgoingRecord[]) {
     const isUnanswered = this.#random.unit() < 0.1 && !this.#unanswered.has(partition);
     if (isUnanswered) this.#unanswered.add(partition);
@@ -102,16 +105,16 @@ class MemoryCluster {
     );
   }
 
-  /** What other people do to the topic. */
+  /** Changes the topic as other users would. */
   async change(): Promise<void> {
     const count = 1 + Math.floor(this.#random.unit() * 5);
     switch (Math.floor(this.#random.unit() * 4)) {
       case 0: // grown
         while (this.topic !== undefined && this.topic.logs.length < count) this.topic.logs.push([]);
         return;
-      case 1: // created again at once
+      case 1: // recreated at once
         return this.create(count);
-      case 2: // created again twice
+      case 2: // recreated twice
         this.create(count);
         await this.pause();
         return this.create(3);
@@ -129,7 +132,7 @@ function unclear(partition: number): DeliveryError {
     partition,
     fate: "unknown",
     reason: "UNTRUSTED_ANSWER",
-    cause: new Error("no answer that can be trusted"),
+    cause: new Error("no reliable response"),
   });
 }
 
@@ -158,7 +161,7 @@ function createDelivery(cluster: MemoryCluster) {
   return { reports, router, delivery };
 }
 
-/** Delivers orders while the topic changes, and returns what was reported. */
+/** Delivers orders while the topic changes and returns the reports. */
 async function deliver(cluster: MemoryCluster, random: Random) {
   const { reports, router, delivery } = createDelivery(cluster);
   const changes = (async () => {
@@ -181,28 +184,32 @@ async function deliver(cluster: MemoryCluster, random: Random) {
 }
 
 function assertTopicAgrees(cluster: MemoryCluster, reports: readonly DeliveryReport[]): void {
-  assert.equal(reports.length, ORDERS, "each order is reported");
+  assert.equal(reports.length, ORDERS, "each order has a report");
   assert.equal(new Set(reports.map(({ parcel }) => parcel.sequence)).size, ORDERS, "once");
   const lastOffsets = new Map<number, number>();
   let acknowledgedHere = 0;
   for (const { parcel, outcome } of reports) {
     assert.equal(outcome.kind, "acknowledged", JSON.stringify(outcome));
     if (outcome.kind !== "acknowledged") continue;
-    // Of a topic that came and went between two answers nobody can say more than that it is gone.
+    // A topic that was created and deleted between two responses is only known to be gone.
     if (outcome.topicId !== cluster.topic?.topicId) continue;
     acknowledgedHere++;
     const { topic: { logs } } = cluster;
     assert.equal(logs[parcel.partition]?.[outcome.offset], textOf(parcel));
-    assert.ok(outcome.offset > (lastOffsets.get(parcel.partition) ?? -1), "offsets rise");
+    assert.ok(outcome.offset > (lastOffsets.get(parcel.partition) ?? -1), "offsets increase");
     lastOffsets.set(parcel.partition, outcome.offset);
   }
   const logs = cluster.topic?.logs ?? [];
-  assert.equal(logs.flat().length, acknowledgedHere, "as many are there as acknowledged there");
+  assert.equal(
+    logs.flat().length,
+    acknowledgedHere,
+    "the topic has as many orders as it acknowledged",
+  );
   for (const log of logs) {
     const lastByKey = new Map<string, number>();
     for (const value of log) {
       const [key = "", sequence = 0] = [value.split(",")[0], Number(value.split(" ").at(-1))];
-      assert.ok(sequence > (lastByKey.get(key) ?? 0), `${value} is in the order of its key`);
+      assert.ok(sequence > (lastByKey.get(key) ?? 0), `${value} is in order within its key`);
       lastByKey.set(key, sequence);
     }
   }
@@ -210,7 +217,7 @@ function assertTopicAgrees(cluster: MemoryCluster, reports: readonly DeliveryRep
 
 const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
 
-Deno.test(`Delivery to a topic that is grown, deleted, or created again agrees with it (ORDERFLOW_SEED=${seed})`, async () => {
+Deno.test(`Delivery agrees with a topic that is grown, deleted, or recreated (ORDERFLOW_SEED=${seed})`, async () => {
   const rounds = Deno.env.get("ORDERFLOW_FAULTS") === "long" ? 20 : 1;
   for (let round = 0; round < rounds; round++) {
     await Promise.all(Array.from({ length: RUNS_AT_ONCE }, async (_, run) => {
@@ -223,7 +230,7 @@ Deno.test(`Delivery to a topic that is grown, deleted, or created again agrees w
   }
 });
 
-Deno.test("Delivery to a topic that was deleted for good: what was stored is lost, nothing is unknown", async () => {
+Deno.test("Delivery to a topic that is deleted for good: stored orders are lost and none is unknown", async () => {
   const cluster = new MemoryCluster(new Random(seed));
   const { reports, delivery } = createDelivery(cluster);
   const accept = (sequence: number) => {

@@ -34,7 +34,7 @@ function createDelivery(
   {
     batchBytesMax = 1_000,
     partitionCount = 2,
-    findStored = () => Promise.reject(new Error("may not be read")),
+    findStored = () => Promise.reject(new Error("must not be read")),
   }: {
     batchBytesMax?: number;
     partitionCount?: number;
@@ -64,7 +64,7 @@ function createDelivery(
   };
 }
 
-Deno.test("Delivery has one send in flight a partition, and partitions side by side", async () => {
+Deno.test("Delivery has one send in flight per partition, and partitions are independent", async () => {
   const inFlight = new Map([[0, 0], [1, 0]]);
   let most = 0;
   let both = false;
@@ -86,7 +86,7 @@ Deno.test("Delivery has one send in flight a partition, and partitions side by s
   assert.equal(reports.length, 40);
 });
 
-Deno.test("Delivery collects what waits into batches bounded in bytes, and gives each order its offset", async () => {
+Deno.test("Delivery collects waiting orders into batches of bounded size and gives each order its offset", async () => {
   const batches: number[] = [];
   let offset = 100;
   const { delivery, reports } = createDelivery((_, records) => {
@@ -104,7 +104,7 @@ Deno.test("Delivery collects what waits into batches bounded in bytes, and gives
   );
 });
 
-Deno.test("Delivery sends an order that is larger than a batch alone", async () => {
+Deno.test("Delivery sends an order that exceeds the batch size alone", async () => {
   const batches: number[] = [];
   const { delivery } = createDelivery((_, records) => {
     batches.push(records.length);
@@ -115,7 +115,7 @@ Deno.test("Delivery sends an order that is larger than a batch alone", async () 
   assert.deepEqual(batches, [1, 1, 1]);
 });
 
-Deno.test("Delivery counts a refused send as failed and any other rejection as unknown", async () => {
+Deno.test("Delivery counts a rejected send as failed and any other error as unknown", async () => {
   const errors = [
     rejection("refused", "INVALID_RECORD"),
     rejection("unknown", "REQUEST_TIMED_OUT"),
@@ -129,7 +129,7 @@ Deno.test("Delivery counts a refused send as failed and any other rejection as u
   assert.deepEqual(outcomes(), [[1, "failed"], [2, "unknown"], [3, "acknowledged"]]);
 });
 
-Deno.test("Delivery does not lose good orders with a neighbour that is too large", async () => {
+Deno.test("Delivery does not lose good orders batched with one that is too large", async () => {
   const stored: number[] = [];
   const { delivery, outcomes } = createDelivery((_, records) => {
     if (records.some(({ value }) => (value?.byteLength ?? 0) > 500)) {
@@ -146,7 +146,7 @@ Deno.test("Delivery does not lose good orders with a neighbour that is too large
   ]]);
 });
 
-Deno.test("Delivery abandoned accounts for all: in flight is unknown, waiting is undelivered, late answers do not count", async () => {
+Deno.test("Delivery.abandon() reports orders in flight as unknown and waiting ones as undelivered, and ignores late responses", async () => {
   const { promise: answer, resolve } = Promise.withResolvers<{ baseOffset: number }>();
   const { delivery, outcomes } = createDelivery(() => answer, {
     batchBytesMax: 1,
@@ -162,7 +162,7 @@ Deno.test("Delivery abandoned accounts for all: in flight is unknown, waiting is
   assert.equal(delivery.unsettledCount, 0);
 });
 
-// A partition that stores what it is sent, and answers some sends with what cannot be trusted.
+// A partition that stores what it receives and gives unreliable responses to some sends.
 function createPartition(answers: readonly ("stored" | "stored, unclear" | "lost, unclear")[]) {
   const log: number[] = [];
   const left = [...answers];
@@ -190,7 +190,7 @@ function numbered(sequence: number): Parcel {
   return { ...parcel(sequence), value: new Uint8Array([sequence]) };
 }
 
-Deno.test("Delivery finds in the topic what was stored without a clear answer, and does not send it again", async () => {
+Deno.test("Delivery finds an order that was stored without a clear response in the topic, and does not resend it", async () => {
   const { log, send, findStored } = createPartition(["stored", "stored, unclear"]);
   const { delivery, reports, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
   for (const sequence of [1, 2, 3]) delivery.accept(numbered(sequence));
@@ -203,7 +203,7 @@ Deno.test("Delivery finds in the topic what was stored without a clear answer, a
   assert.deepEqual(lookups, [["found", 1]]);
 });
 
-Deno.test("Delivery sends again what it does not find in the topic, before what waits", async () => {
+Deno.test("Delivery resends an order that it does not find in the topic before the waiting ones", async () => {
   const { log, send, findStored } = createPartition(["stored", "lost, unclear", "lost, unclear"]);
   const { delivery, outcomes, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
   for (const sequence of [1, 2, 3]) delivery.accept(numbered(sequence));
@@ -213,7 +213,7 @@ Deno.test("Delivery sends again what it does not find in the topic, before what 
   assert.deepEqual(lookups, [["sent_again", 1], ["sent_again", 1]]);
 });
 
-Deno.test("Delivery gives up after three unclear answers, and where the topic cannot be read: unknown", async () => {
+Deno.test("Delivery reports an order as unknown after three unclear responses, or if the topic cannot be read", async () => {
   const { send, findStored } = createPartition(Array(3).fill("lost, unclear"));
   const bounded = createDelivery(send, { batchBytesMax: 1, findStored });
   for (const sequence of [1, 2]) bounded.delivery.accept(numbered(sequence));
@@ -226,7 +226,7 @@ Deno.test("Delivery gives up after three unclear answers, and where the topic ca
   assert.deepEqual(blind.outcomes(), [[1, "unknown"]]);
 });
 
-Deno.test("Delivery does not take an order that was acknowledged for the same bytes sent once more", async () => {
+Deno.test("Delivery does not mistake an earlier order with the same bytes for one without a clear response", async () => {
   const { log, send, findStored } = createPartition(["stored", "lost, unclear"]);
   const { delivery, lookups } = createDelivery(send, { batchBytesMax: 1, findStored });
   for (const _ of [1, 2]) delivery.accept(numbered(7));
@@ -235,7 +235,7 @@ Deno.test("Delivery does not take an order that was acknowledged for the same by
   assert.deepEqual(lookups, [["sent_again", 1]]);
 });
 
-Deno.test("Delivery keeps what was refused as a batch before what waits", async () => {
+Deno.test("Delivery retries the orders of a rejected batch before the waiting ones", async () => {
   for (const reason of ["MESSAGE_TOO_LARGE", "INVALID_RECORD"]) {
     let isFirst = true;
     const order: number[] = [];
@@ -253,7 +253,7 @@ Deno.test("Delivery keeps what was refused as a batch before what waits", async 
   }
 });
 
-Deno.test("Delivery fails only the order that is refused for what is in it, not its batch", async () => {
+Deno.test("Delivery fails only the invalid order of a batch", async () => {
   const { delivery, outcomes } = createDelivery(
     (_, records) =>
       records.some(({ value }) => value?.[0] === 5)
@@ -271,7 +271,7 @@ Deno.test("Delivery fails only the order that is refused for what is in it, not 
   );
 });
 
-Deno.test("Delivery sends full batches again after one order that was too large", async () => {
+Deno.test("Delivery sends full batches again after an order that was too large", async () => {
   const counts: number[] = [];
   const { delivery } = createDelivery((_, records) => {
     if (records.some(({ value }) => (value?.length ?? 0) > 5_000)) {

@@ -60,14 +60,14 @@ function points(count: number): readonly SecondRow[] {
   }));
 }
 
-Deno.test("the report is one page without script or requests, and everything in it is text", () => {
+Deno.test("the report is a self-contained page without scripts, and its texts are escaped", () => {
   const html = page({ points: points(5), problems: [HOSTILE], exitCode: 1 });
   assert.match(html, /content="default-src 'none'; style-src 'unsafe-inline'"/);
   assert.doesNotMatch(html, /<script|<img|<link|<a |\son\w+=|url\(|@import|\u202e/);
   assert.doesNotMatch(html, /(src|href)="/);
 });
 
-Deno.test("the report shows the values of each second under the pointer, and a gap where nothing was acknowledged", () => {
+Deno.test("the report shows each second's values in tooltips, and a gap for seconds without acknowledgements", () => {
   const html = page({ points: points(5) });
   assert.ok(html.includes(
     "<title>2.0 s: 50 orders/s acknowledged, 0.07 MB/s, 50 planned, 50 generated, 3 in flight</title>",
@@ -82,17 +82,17 @@ Deno.test("the report shows the values of each second under the pointer, and a g
   );
 });
 
-Deno.test("the report names its verdict: passed, failed, or a threshold that was crossed", () => {
+Deno.test("the report shows its verdict: passed, failed, or threshold crossed", () => {
   const verdict = (exitCode: number) =>
     /<h1>.*<span.*>(.*)<\/span><\/h1>/.exec(page({ exitCode }))?.[1];
   assert.deepEqual([0, 1, 3].map(verdict), ["PASSED", "FAILED", "THRESHOLD CROSSED"]);
 });
 
-Deno.test("a report of 600 points is not larger than 250 kB", () => {
+Deno.test("a report of 600 points is at most 250 kB", () => {
   assert.ok(page({ points: points(600) }).length < 250_000);
 });
 
-Deno.test("the command line in the report can be pasted, and has no value of a header", () => {
+Deno.test("the command line in the report can be pasted into a shell and hides header values", () => {
   assert.equal(
     commandLineOf([
       ...["--header", "authorization=Bearer s3cret=", "--header=b=s3cret", "--fail-if", "p99>5ms"],

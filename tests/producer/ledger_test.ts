@@ -30,7 +30,7 @@ async function withFolder(test: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-Deno.test("LedgerFile writes each acknowledged record once, for its owner alone, and readLedger() reads them again", () =>
+Deno.test("LedgerFile writes each acknowledged record once, readable only by its owner, and readLedger() reads it back", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
     const ledger = new LedgerFile(path, SILENT);
@@ -63,7 +63,7 @@ Deno.test("LedgerFile writes each acknowledged record once, for its owner alone,
     assert.equal(expected, 5_001);
   }));
 
-Deno.test("LedgerFile does not write over a ledger that is there", () =>
+Deno.test("LedgerFile does not overwrite an existing ledger", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
     new LedgerFile(path, SILENT).close();
@@ -71,7 +71,7 @@ Deno.test("LedgerFile does not write over a ledger that is there", () =>
     await Promise.resolve();
   }));
 
-Deno.test("readLedger() leaves out a last line that was cut, and refuses any other that is no entry", () =>
+Deno.test("readLedger() ignores a truncated last line and rejects any other invalid line", () =>
   withFolder(async (folder) => {
     const path = join(folder, "ledger.jsonl");
     const ledger = new LedgerFile(path, SILENT);
@@ -95,7 +95,7 @@ Deno.test("readLedger() leaves out a last line that was cut, and refuses any oth
     await assert.rejects(read, { name: "SyntaxError", message: /line 1 is no entry/ });
   }));
 
-Deno.test("LedgerFile.close() flushes to the disk, after the last line is written", () =>
+Deno.test("LedgerFile.close() flushes to disk after the last line is written", () =>
   withFolder(async (folder) => {
     const { prototype } = Deno.FsFile;
     const { writeSync, syncDataSync } = prototype;

@@ -4,7 +4,7 @@ import { loggerOf } from "../../lib/log.ts";
 import { OutageWatch } from "../../lib/producer/outage_watch.ts";
 import { ThrottleWatch } from "../../lib/producer/throttle_watch.ts";
 
-/** Runs a test with what is logged meanwhile. */
+/** Runs a test with access to the lines logged meanwhile. */
 async function withLog(
   test: (lines: () => readonly string[]) => Promise<void> | void,
 ): Promise<void> {
@@ -51,7 +51,7 @@ Deno.test("OutageWatch warns after 5 s without an acknowledgement, then every 5 
   });
 });
 
-Deno.test("OutageWatch does not name a partition whose batch has failed for good, while others wait", async () => {
+Deno.test("OutageWatch does not name a partition whose batch failed permanently while others wait", async () => {
   await withLog(async (lines) => {
     using watch = new OutageWatch({ log: loggerOf("test"), unsettledCount: () => 1 });
     await watch.watched(0, () => Promise.reject(new Error("no answer"))).catch(() => {});
@@ -64,7 +64,7 @@ Deno.test("OutageWatch does not name a partition whose batch has failed for good
   });
 });
 
-Deno.test("OutageWatch says nothing once every order has its report, and while a quota explains the wait", async () => {
+Deno.test("OutageWatch is silent once every order has its report, and while a quota explains the wait", async () => {
   await withLog((lines) => {
     let isThrottled = true;
     let unsettled = 1;
@@ -85,12 +85,12 @@ Deno.test("OutageWatch says nothing once every order has its report, and while a
   });
 });
 
-Deno.test("ThrottleWatch warns when a throttle begins and every 5 s, and counts the time in which any broker throttles", async () => {
+Deno.test("ThrottleWatch warns when a throttle begins and every 5 s, and measures the time in which any broker throttles", async () => {
   await withLog((lines) => {
     let nowMs = 0;
     const watch = new ThrottleWatch(loggerOf("test"), () => nowMs);
     assert.equal(watch.isThrottled, false);
-    // Each broker asks for 1.5 s, a second apart: together they throttle from 0 s to 11.5 s.
+    // Each broker throttles for 1.5 s, a second apart: together from 0 s to 11.5 s.
     for (nowMs = 0; nowMs <= 10_000; nowMs += 1_000) watch.note(1_500);
     assert.equal(lines().length, 3, lines().join("\n"));
     assert.match(lines()[0] ?? "", /^warning The brokers throttle this producer/);

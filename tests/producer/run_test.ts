@@ -78,7 +78,7 @@ function sendAfter(ms: number): Send {
     );
 }
 
-Deno.test("generateOrders() lets as many orders wait as the buffer holds, and none more", async () => {
+Deno.test("generateOrders() lets at most as many orders wait as the buffer holds", async () => {
   const run = createRun({ rate: "max", bufferCount: 20, send: sendAfter(5), count: 500 });
   await run.ended;
   await run.delivery.flush(5_000);
@@ -89,7 +89,7 @@ Deno.test("generateOrders() lets as many orders wait as the buffer holds, and no
   assert.match(describeSummary(summary).join("\n"), /^the buffer was full for \d\.\d s/m);
 });
 
-Deno.test("generateOrders() makes nothing while no broker answers and the buffer is full, and the plan goes on", async () => {
+Deno.test("generateOrders() pauses while no broker responds and the buffer is full, without shifting the plan", async () => {
   const run = createRun({ rate: 1_000, bufferCount: 10, send: () => new Promise(() => {}) });
   const { accounts, delivery } = run;
   const deadlineMs = performance.now() + 10_000;
@@ -109,7 +109,7 @@ Deno.test("generateOrders() makes nothing while no broker answers and the buffer
   assert.ok(behindMsMax > 900, `${behindMsMax} ms`);
 });
 
-Deno.test("generateOrders() plans each order to the millisecond, however late it is made", async () => {
+Deno.test("generateOrders() plans each order to the millisecond, however late it is generated", async () => {
   const rate = 2_000;
   const run = createRun({ rate, bufferCount: 50, send: sendAfter(3), count: 1_000 });
   await run.ended;
@@ -121,7 +121,7 @@ Deno.test("generateOrders() plans each order to the millisecond, however late it
   }
 });
 
-Deno.test("generateOrders() lets no more than 128 MiB of large records wait, and goes on when they have arrived", async () => {
+Deno.test("generateOrders() lets at most 128 MiB of large records wait, and continues once they have arrived", async () => {
   const run = createRun({
     ...{ rate: "max", bufferCount: 10_000, send: sendAfter(1) },
     ...{ valueBytes: 16 * 1024 * 1024, count: 40 },
@@ -133,7 +133,7 @@ Deno.test("generateOrders() lets no more than 128 MiB of large records wait, and
   assert.equal(run.delivery.unsettledBytes, 0);
 });
 
-Deno.test("generateOrders() ends soon after its duration, however slow the source of its records is", async () => {
+Deno.test("generateOrders() ends soon after its duration even if its record source is slow", async () => {
   const run = createRun({
     ...{ rate: 1_000, bufferCount: 10_000, send: sendAfter(1), durationMs: 200 },
     onNext: () => {
@@ -148,7 +148,7 @@ Deno.test("generateOrders() ends soon after its duration, however slow the sourc
   assert.deepEqual([planned, behind], [200, 200 - generated]);
 });
 
-Deno.test("generateOrders() that gets no next record fails with the source's error, and the accounts are those of the others", async () => {
+Deno.test("generateOrders() fails with the source's error, and the accounts contain the earlier records", async () => {
   let left = 7;
   const run = createRun({
     ...{ rate: "max", bufferCount: 10_000, send: sendAfter(1) },

@@ -69,13 +69,13 @@ Deno.test("SecondSeries closes a last, partial second, and its rows add up to th
   assert.equal(latency?.max, 25);
 });
 
-Deno.test("seriesLine() writes whole bytes as megabytes, and leaves empty what there is no figure for", () => {
+Deno.test("seriesLine() writes bytes as megabytes and leaves unknown figures empty", () => {
   assert.equal(seriesLine(row(1.0004)), "1.000,10,10,9,1,0.009000,0,1,2,3");
   const { planned: _, ...unplanned } = row(2, { latency: null });
   assert.equal(seriesLine(unplanned), "2.000,,10,9,1,0.009000,0,,,");
 });
 
-Deno.test("ReportPoints keeps a run of any length in at most 600 points, whose sums and worst latencies stay", () => {
+Deno.test("ReportPoints reduces a run of any length to at most 600 points, preserving sums and worst latencies", () => {
   for (const count of [1, 600, 601, 1_201, 5_000]) {
     const report = new ReportPoints();
     for (let second = 1; second <= count; second++) {
@@ -96,6 +96,6 @@ Deno.test("ReportPoints keeps a run of any length in at most 600 points, whose s
     const spans = points.slice(0, -1).map(({ seconds }, index) =>
       seconds - (points[index - 1]?.seconds ?? 0)
     );
-    assert.ok(new Set(spans).size <= 1, "each point covers as many seconds");
+    assert.ok(new Set(spans).size <= 1, "all points cover the same number of seconds");
   }
 });

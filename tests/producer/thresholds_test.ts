@@ -24,7 +24,7 @@ function judged(text: string, summary = SUMMARY) {
   return threshold;
 }
 
-Deno.test("parseThreshold() refuses an unknown metric, a missing or foreign unit, and names the right ones", () => {
+Deno.test("parseThreshold() rejects an unknown metric and a missing or wrong unit, and names the right ones", () => {
   const wrong = {
     "p98>5ms": /there is no metric "p98"; use p50, p95, p99, p999, max, and behind/,
     "toString>5ms": /there is no metric/,
@@ -48,7 +48,7 @@ Deno.test("parseThreshold() refuses an unknown metric, a missing or foreign unit
   }
 });
 
-Deno.test("judgeThresholds() compares in the unit of the condition; both ends are where the operator says", () => {
+Deno.test("judgeThresholds() compares in the unit of the condition, and the operator decides about equality", () => {
   const verdicts = {
     "p99>100ms": "ok",
     "p99>=100ms": "crossed",
@@ -83,7 +83,7 @@ Deno.test("a threshold without data is not met: no latency, no plan, nothing gen
   }
 });
 
-Deno.test("describeThreshold() has both sides, each with its unit", () => {
+Deno.test("describeThreshold() states both sides with their units", () => {
   const lines = ["p99>0.05s", "failed>=0.5%", "rate<900/s", "failed>10"];
   assert.deepEqual(lines.map((text) => describeThreshold(judged(text))), [
     "fail if p99>0.05s: p99 was 0.1 s: CROSSED",

@@ -1,7 +1,7 @@
 /**
- * A redrive to be killed: says each step of its producer on stdout before it takes it (`12 commit`).
- * At the step that is named it says so and, to be killed in this very place, goes no further; or goes on, to be
- * killed a moment later.
+ * A redrive that a test kills. It prints each step of its producer before it takes it (`12 commit`).
+ * After printing the named step it stops there (`stay`), to be killed at this point, or continues (`go`), to be killed a
+ * moment later.
  *
  *     deno run -A redrive_child.ts BROKER DEAD_LETTERS TOPIC STEP stay|go
  */
@@ -59,7 +59,7 @@ if (import.meta.main) {
   say(JSON.stringify(summary));
 }
 
-/** At once, for the process may be dead in the next moment. */
+/** Writes synchronously, because the process may be killed right afterwards. */
 function say(line: string): void {
   writeSync(STDOUT, new TextEncoder().encode(line + "\n"));
 }

@@ -17,10 +17,13 @@ await liveBroker();
 
 const CHILD = join(import.meta.dirname ?? ".", "redrive_child.ts");
 const DELAY_MS_MAX = 12;
-/** A send to the topic, a commit, and a send to the log: 1 and 2 are the claim, then 3 sends to a transaction. */
+/**
+ * Kills the broker at a send to the topic, a commit, and a send to the log. Steps 1 and 2 are the claim; then each
+ * transaction has 3 sends.
+ */
 const RESTART_STEPS = new Set([5, 14, 19]);
 
-/** Runs the child to the step and kills it there; returns the steps that it took. */
+/** Runs the child up to the step and kills it there; returns the steps that it took. */
 async function killAt(
   site: RedriveSite,
   { step, manner, delayMs }: { step: number; manner: "stay" | "go"; delayMs: number },
@@ -39,7 +42,7 @@ async function killAt(
     try {
       child.kill("SIGKILL");
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended
+      if (!(error instanceof TypeError)) throw error; // The process has already ended.
     }
   }
   const { code, signal } = await child.status;
@@ -48,14 +51,14 @@ async function killAt(
 }
 
 /**
- * Goal: a redrive can be killed at any moment, and the next one sends what is left, each letter once.
- * Method: SIGKILL at seeded steps (opening, claim, sends to the topic, send to the log, commit, after it), either
- * just before the step or some milliseconds into it; again and again on the same letters; then one to the end.
- * Invariants: a reader of committed records sees no letter twice at any time, and in the end each once, in
- * order; the counts of the last redrive add up.
+ * Goal: a redrive can be killed at any time, and the next one sends the remaining letters, each once.
+ * Method: repeated SIGKILL at seeded steps (opening, claim, sends to the topic, send to the log, commit, after it),
+ * either just before the step or some milliseconds into it, always on the same letters; then one complete run.
+ * Invariants: a read_committed reader never sees a letter twice and finally sees each one once, in order; the counts of
+ * the last redrive add up.
  */
 for (const seed of [1, 2]) {
-  Deno.test(`redrive() killed with SIGKILL again and again sends each letter once (seed ${seed})`, async () => {
+  Deno.test(`redrive() killed repeatedly with SIGKILL sends each letter once (seed ${seed})`, async () => {
     await using site = await createRedriveSite();
     const letters = numberedLetters(site, { count: 240 });
     await site.deadLetter(letters);
@@ -73,7 +76,7 @@ for (const seed of [1, 2]) {
       const records = await site.read(site.topic);
       const values = new Set(records.map(({ value }) => value?.toHex()));
       assert.equal(values.size, records.length, `no letter twice after ${steps.join(", ")}`);
-      assert.ok(records.length >= seen, "what was committed stays");
+      assert.ok(records.length >= seen, "committed records stay");
       seen = records.length;
     }
     assert.ok(killed.size > 4, [...killed].join(", "));
@@ -85,10 +88,10 @@ for (const seed of [1, 2]) {
 }
 
 /**
- * Goal: a broker that is killed and started again in the middle costs a wait and nothing else.
- * Method: SIGKILL of the broker after a commit, at a send and at a commit, three times in one redrive.
+ * Goal: a broker crash during a redrive costs only time.
+ * Method: SIGKILL of the broker after a commit, during a send, and during a commit, three times in one redrive.
  */
-Deno.test("redrive() goes on when its broker was killed and started again, and sends each letter once", async () => {
+Deno.test("redrive() continues after its broker was killed and restarted, and sends each letter once", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "orderflow-redrive-" });
   const port = freePort();
   const start = () => startBrokerProcess({ port, dataDir, quickStart: true });
@@ -103,7 +106,7 @@ Deno.test("redrive() goes on when its broker was killed and started again, and s
       if (!RESTART_STEPS.has(++step)) return;
       await restarted;
       await broker.kill();
-      // The redrive does not wait for it: it has to find out for itself.
+      // The redrive is not told about the restart and has to detect it.
       restarted = start().then((next) => void (broker = next));
     };
     const openSender = async (transactionalId: string): Promise<TransactionalSender> => {

@@ -20,7 +20,7 @@ await liveBroker();
 const HOUR_MS = 3_600_000;
 const TOPIC_IDS = ["a", "b"].map((digit) => digit.repeat(32));
 
-/** Dead-letters records as the tracker of a group does. */
+/** Dead-letters records like the tracker of the given group. */
 async function deadLetterAs(
   site: RedriveSite,
   groupId: string,
@@ -41,7 +41,7 @@ async function deadLetterAs(
   await producer.close();
 }
 
-/** As a tracker sends them that knows the topic's id and the leader epoch. */
+/** Adds the topic id and the leader epoch, like a tracker that knows them. */
 function identified(
   letters: readonly DeadLetter[],
   { topicId = TOPIC_IDS[0] ?? "", leaderEpoch = 3 } = {},
@@ -57,7 +57,7 @@ function valuesOf(records: readonly KafkaRecord[]): readonly (string | null)[] {
   return records.map(({ value }) => textOf(value)).sort();
 }
 
-Deno.test("redrive() sends each record once that three groups dead-lettered, also over several runs", async () => {
+Deno.test("redrive() sends a record dead-lettered by three groups once, even over several runs", async () => {
   await using site = await createRedriveSite();
   const letters = identified(numberedLetters(site, { count: 47 }));
   for (const group of ["a", "b", "c"]) await deadLetterAs(site, group, letters);
@@ -76,7 +76,7 @@ Deno.test("redrive() sends each record once that three groups dead-lettered, als
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() sends a record once that has letters of an older tracker and of this one", async () => {
+Deno.test("redrive() sends a record once that has letters from an older and from this tracker", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 12 });
   await deadLetterAs(site, "old", letters.slice(0, 8));
@@ -90,7 +90,7 @@ function valueOf({ record }: DeadLetter): string | null {
   return textOf(record.value);
 }
 
-Deno.test("redrive() tells records apart whose topic was created again, or whose log was cut and written anew", async () => {
+Deno.test("redrive() distinguishes records after the topic was recreated or its log was truncated and rewritten", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const generation = (name: string): readonly DeadLetter[] =>
     numberedLetters(site, { count: 4, partitions: 1 }).map((letter) => ({
@@ -111,8 +111,8 @@ Deno.test("redrive() tells records apart whose topic was created again, or whose
   );
 });
 
-/** The entries that version 0.1 (3a9cbbd) wrote: of the letters, not of their records. */
-Deno.test("redrive() honors what an earlier version redrove, for other letters of the same records too", async () => {
+/** The log entries of version 0.1 (3a9cbbd), which identify letters instead of records. */
+Deno.test("redrive() honors an earlier version's log, even for other letters of the same records", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const letters = numberedLetters(site, { count: 10, partitions: 1 });
   await deadLetterAs(site, "a", letters);
@@ -151,7 +151,7 @@ Deno.test("redrive() honors what an earlier version redrove, for other letters o
   assertEachOnce(await site.read(site.topic), sent);
 });
 
-Deno.test("redrive() sends the others where the topic refuses some, names each with its reason, and tries them again", async () => {
+Deno.test("redrive() sends the other records if the topic rejects some, reports each with its reason, and retries them", async () => {
   await using site = await createRedriveSite({
     partitions: 1,
     config: { "max.message.bytes": "5000" },
@@ -183,7 +183,7 @@ Deno.test("redrive() sends the others where the topic refuses some, names each w
   assertEachOnce(await site.read(site.topic), good);
 });
 
-Deno.test("redrive() isolates a record over which the broker itself fails", async () => {
+Deno.test("redrive() isolates a record that makes the broker itself fail", async () => {
   await using site = await createRedriveSite({
     partitions: 1,
     config: { "compression.type": "gzip" },
@@ -197,7 +197,7 @@ Deno.test("redrive() isolates a record over which the broker itself fails", asyn
   assertEachOnce(await site.read(site.topic), letters.filter((_, index) => index !== 2));
 });
 
-Deno.test("redrive() restores what an adapted letter says of its record, and explains what it cannot", async () => {
+Deno.test("redrive() restores the source record from an adapted letter and explains what it cannot restore", async () => {
   await using site = await createRedriveSite({
     partitions: 1,
     config: { "message.timestamp.after.max.ms": String(48 * HOUR_MS) },
@@ -240,7 +240,7 @@ Deno.test("redrive() restores what an adapted letter says of its record, and exp
   );
 });
 
-Deno.test("redrive() sends a record by its whole letter where another one lost its value", async () => {
+Deno.test("redrive() uses the complete letter of a record if another letter lost its value", async () => {
   await using site = await createRedriveSite({
     partitions: 1,
     deadLetterConfig: { "max.message.bytes": "2000" },
@@ -259,7 +259,7 @@ Deno.test("redrive() sends a record by its whole letter where another one lost i
   assert.deepEqual([later.already_redriven, later.skipped], [6, 0]);
 });
 
-Deno.test("redrive() in a dry run names the letters that it would send, and sends just these", async () => {
+Deno.test("redrive() in a dry run lists exactly the letters that a real run sends", async () => {
   await using site = await createRedriveSite();
   const letters = identified(numberedLetters(site, {
     count: 30,

@@ -6,12 +6,12 @@ import { createRedriveSite, numberedLetters } from "./redrive_site.ts";
 
 await liveBroker();
 
-Deno.test("RedriveSession.open() waits until it can read its own claim: what was committed before may not be readable yet", async () => {
+Deno.test("RedriveSession.open() waits until it can read its own claim, and with it all earlier commits", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 3, partitions: 1 }));
   assert.equal((await site.redrive()).redriven, 3);
 
-  // A broker answers a commit before it has written the markers, without which nothing of it can be read.
+  // A broker acknowledges a commit before it has written the markers that make its records readable.
   let questions = 0;
   const lagging = {
     ensureTopic: site.cluster.ensureTopic.bind(site.cluster),

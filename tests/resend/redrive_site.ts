@@ -1,6 +1,6 @@
 /**
- * What the tests of `redrive` share: a topic and a dead-letter topic of their own, letters as the tracker
- * makes them, and what lies in a topic as a reader of committed records sees it.
+ * The environment of the `redrive` tests: a topic and a dead-letter topic, letters in the tracker's format,
+ * and the records of a topic as a read_committed reader sees them.
  */
 
 import assert from "node:assert/strict";
@@ -32,12 +32,12 @@ export interface RedriveSite extends AsyncDisposable {
   readonly logTopic: string;
   readonly cluster: ClusterClient;
   readonly producer: ReliableProducer;
-  /** Dead-letters records, as the tracker does. */
+  /** Dead-letters records like the tracker. */
   deadLetter(letters: readonly DeadLetter[]): Promise<void>;
   redrive(options?: Partial<RedriveOptions>): Promise<RedriveSummary>;
-  /** Committed records of all partitions, by partition and offset. */
+  /** Returns the committed records of all partitions, sorted by partition and offset. */
   read(topic: string): Promise<readonly KafkaRecord[]>;
-  /** Deletes the dead-letter topic and makes it again. */
+  /** Deletes and recreates the dead-letter topic. */
   recreateDeadLetterTopic(): Promise<void>;
 }
 
@@ -52,9 +52,9 @@ export async function createRedriveSite(
     readonly partitions?: number;
     readonly deadLetterPartitions?: number;
     readonly address?: string;
-    /** Of the topic that letters go back to. */
+    /** Configuration of the source topic. */
     readonly config?: Readonly<Record<string, string>>;
-    /** The tracker's own settings where left out. */
+    /** The tracker's settings by default. */
     readonly deadLetterConfig?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<RedriveSite> {
@@ -85,7 +85,7 @@ export async function createRedriveSite(
     cluster,
     producer,
     async deadLetter(letters) {
-      // A producer of its own: one that knew the topic before it was created again would send twice.
+      // A new producer, because one that knew the deleted topic would send twice.
       const letterProducer = new ReliableProducer(connection);
       const deadLetters = new DeadLetters({
         producer: letterProducer,
@@ -142,7 +142,7 @@ export function textOf(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : DECODER.decode(bytes);
 }
 
-/** A letter with a value of its own, as many as asked for, on the topic's partitions in turn. */
+/** Returns `count` letters with distinct values, spread over the topic's partitions. */
 export function numberedLetters(
   { topic }: Pick<RedriveSite, "topic">,
   { count, partitions = 3, reasonOf = () => "VALIDATION" }: {
@@ -165,7 +165,7 @@ export function numberedLetters(
   }));
 }
 
-/** None missing, none twice, each in its own partition and in order. */
+/** Asserts that no letter is missing or duplicated, and that each partition is in order. */
 export function assertEachOnce(
   records: readonly KafkaRecord[],
   letters: readonly DeadLetter[],

@@ -25,7 +25,7 @@ import {
 
 await liveBroker();
 
-/** The counts that are not 0. */
+/** Returns the nonzero counts. */
 function countsOf(summary: RedriveSummary): Record<string, number> {
   return Object.fromEntries(
     Object.entries(summary).filter((entry): entry is [string, number] =>
@@ -46,7 +46,7 @@ function opener(site: RedriveSite): (transactionalId: string) => Promise<Transac
     TransactionalProducer.open(connection, { transactionalId, transactionTimeoutMs: 30_000 });
 }
 
-Deno.test("redrive() sends every letter back as the record that it was, and a second time nothing", async () => {
+Deno.test("redrive() sends every letter back as its source record, and nothing on a second run", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 100 });
   await site.deadLetter(letters);
@@ -77,7 +77,7 @@ Deno.test("redrive() sends every letter back as the record that it was, and a se
   assert.equal((await site.read(site.topic)).length, 100);
 });
 
-Deno.test("redrive() takes null, empty and binary keys and values, and headers of all kinds, back as they were", async () => {
+Deno.test("redrive() preserves null, empty, and binary keys and values, and all kinds of headers", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const record = { topic: site.topic, partition: 0, timestampMs: TIMESTAMP_MS };
   const failure = { reason: "DESERIALIZATION", message: "bad" } as const;
@@ -98,7 +98,7 @@ Deno.test("redrive() takes null, empty and binary keys and values, and headers o
         { key: "a", value: bytesOf("3") },
       ],
     },
-    // A record that was itself a letter of Kafka Connect keeps what it had.
+    // A record that was itself a dead letter of Kafka Connect keeps its headers.
     {
       ...record,
       offset: 3,
@@ -131,7 +131,7 @@ Deno.test("redrive() takes null, empty and binary keys and values, and headers o
   assert.equal(records[3]?.headers.at(-1)?.key, "orderflow.redriven.from");
 });
 
-Deno.test("redrive() by reason sends these only, and the rest can go later", async () => {
+Deno.test("redrive() by reason sends only the matching letters, and the rest can be sent later", async () => {
   await using site = await createRedriveSite();
   const reasons = ["VALIDATION", "DESERIALIZATION", "PROCESSING", "TIMEOUT"] as const;
   const letters = numberedLetters(site, {
@@ -157,7 +157,7 @@ Deno.test("redrive() by reason sends these only, and the rest can go later", asy
   );
 });
 
-Deno.test("redrive() by range takes both its ends, and sends what overlaps with an earlier one once", async () => {
+Deno.test("redrive() by range includes both ends, and sends an overlap with an earlier range once", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 90 });
   await site.deadLetter(letters);
@@ -203,7 +203,7 @@ Deno.test("redrive() by range takes both its ends, and sends what overlaps with 
   );
 });
 
-Deno.test("redrive() in a dry run says what it would send, sends nothing and creates nothing", async () => {
+Deno.test("redrive() in a dry run reports what it would send, and sends and creates nothing", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, {
     count: 9,
@@ -227,7 +227,7 @@ Deno.test("redrive() in a dry run says what it would send, sends nothing and cre
   assert.deepEqual(countsOf(after), { found: 9, would_redrive: 6, already_redriven: 3 });
 });
 
-Deno.test("redrive() skips letters without their value and says where it is, and those that the topic refuses", async () => {
+Deno.test("redrive() skips letters without their value, saying where it is, and records that the topic rejects", async () => {
   await using site = await createRedriveSite({
     partitions: 1,
     config: { "max.message.bytes": "5000" },
@@ -279,8 +279,8 @@ Deno.test("redrive() skips letters without their value and says where it is, and
   assertEachOnce(await site.read(site.topic), letters.filter((_, index) => index !== 7));
 });
 
-/** Another program's letter: compressed, its value takes 65 kB of the topic's limit. */
-Deno.test("redrive() skips a letter whose value is too large to be read, and sends no tombstone in its place", async () => {
+/** Another program's letter. Compressed, its value takes only 65 kB of the topic's limit. */
+Deno.test("redrive() skips a letter whose value is too large to be read, and sends no tombstone instead", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const producer = new Kafka({ brokers: site.address.split(",") }).producer();
   await producer.connect();
@@ -296,7 +296,7 @@ Deno.test("redrive() skips a letter whose value is too large to be read, and sen
   assert.ok((await site.read(site.topic)).every(({ value }) => value !== null));
 });
 
-/** Another program's letters; a redrive that fails over one of them would send no letter at all. */
+/** Other programs' letters. If one of them made the redrive fail, no letter would be sent at all. */
 Deno.test("redrive() sends letters with any number as the offset of their record", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const offsets = ["9007199254740990", "9007199254740991", "9007199254740993", "-1", "1e3", "none"];
@@ -319,7 +319,7 @@ Deno.test("redrive() sends letters with any number as the offset of their record
   assert.deepEqual((await site.read(site.topic)).map(({ value }) => textOf(value)), offsets);
 });
 
-Deno.test("redrive() leaves out letters of another topic's records, unless it is asked for them", async () => {
+Deno.test("redrive() leaves out letters of another topic's records unless they are requested", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const own = numberedLetters(site, { count: 3, partitions: 1 });
   const others = numberedLetters({ topic: "elsewhere" }, { count: 2, partitions: 1 });
@@ -330,7 +330,7 @@ Deno.test("redrive() leaves out letters of another topic's records, unless it is
   assert.equal((await site.redrive()).redriven, 2);
 });
 
-Deno.test("redrive() chooses the record's partition, else its key's by murmur2, as every client of Kafka", async () => {
+Deno.test("redrive() sends a record to its own partition, or else to the murmur2 partition of its key", async () => {
   await using site = await createRedriveSite({ partitions: 2, deadLetterPartitions: 6 });
   const letters = numberedLetters(site, { count: 60, partitions: 6 });
   await site.deadLetter(letters);
@@ -347,7 +347,7 @@ Deno.test("redrive() chooses the record's partition, else its key's by murmur2, 
   assert.deepEqual([...new Set(moved.map(({ partition }) => partition))].sort(), [0, 1]);
 });
 
-Deno.test("redrive() of a dead-letter topic that was created again sends its letters, but for records that went back", async () => {
+Deno.test("redrive() of a recreated dead-letter topic sends its letters, except for records already redriven", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const [early, late] = [5, 9].map((count) => numberedLetters(site, { count, partitions: 1 }));
   assert.ok(early && late);
@@ -361,17 +361,17 @@ Deno.test("redrive() of a dead-letter topic that was created again sends its let
 });
 
 /**
- * Goal: each letter goes back once, also where the dead-letter topic is created again while it is being read.
- * Method: that happens between the letters of one partition and those of the next, which are others then. They would be
- * booked under the id of the topic that is gone, and sent once more by the next redrive.
+ * Goal: each letter is sent once, even if the dead-letter topic is recreated while it is being read.
+ * Method: the topic is recreated after one partition is read and before the next, which then has other letters. If these
+ * were logged under the old topic's id, the next redrive would send them again.
  */
-Deno.test("redrive() sends no letter of a topic that was created again since it began, and the next sends each once", async () => {
+Deno.test("redrive() sends no letter of a topic recreated since it began, and the next run sends each once", async () => {
   await using site = await createRedriveSite({ partitions: 2 });
   const before = numberedLetters(site, { count: 4, partitions: 2 });
   await site.deadLetter(before);
   const since = before.map(({ record, failure }) => ({
     failure,
-    // Other records: those of partition 0 went back.
+    // Other records, because those of partition 0 were already redriven.
     record: {
       ...record,
       offset: record.offset + 100,
@@ -383,7 +383,7 @@ Deno.test("redrive() sends no letter of a topic that was created again since it 
     wrapped(await opener(site)(id), {
       commit: async (commit) => {
         await commit();
-        if (++commits !== 2) return; // the claim, and partition 0
+        if (++commits !== 2) return; // the claim and partition 0
         await site.recreateDeadLetterTopic();
         await site.deadLetter(since);
       },
@@ -395,15 +395,15 @@ Deno.test("redrive() sends no letter of a topic that was created again since it 
 });
 
 /**
- * Goal: a redrive whose topic is gone ends and says so; the client would try for ever.
- * Method: the topic is deleted between two transactions and created again with fewer partitions, or deleted in the middle
- * of a transaction.
+ * Goal: a redrive whose topic was deleted ends with an error; the client alone would retry forever.
+ * Method: the topic is deleted between two transactions and recreated with fewer partitions, or deleted in the middle of
+ * a transaction.
  */
 for (const isCreatedAgain of [true, false]) {
   Deno.test(
     `redrive() to a topic that is deleted${
-      isCreatedAgain ? " and created again" : ""
-    } meanwhile ends and says so`,
+      isCreatedAgain ? " and recreated" : ""
+    } meanwhile ends with the reason`,
     async () => {
       await using site = await createRedriveSite();
       await site.deadLetter(numberedLetters(site, { count: 60 }));
@@ -417,7 +417,7 @@ for (const isCreatedAgain of [true, false]) {
       const openSender = async (id: string): Promise<TransactionalSender> => {
         const sender = await opener(site)(id);
         const deleteOnce = async () => {
-          if (isDeleted || commits !== 2) return; // the claim, and one transaction
+          if (isDeleted || commits !== 2) return; // the claim and one transaction
           isDeleted = true;
           await deleteTopic();
         };
@@ -444,7 +444,7 @@ for (const isCreatedAgain of [true, false]) {
   );
 }
 
-Deno.test("redrive() to another topic is another matter than to the first", async () => {
+Deno.test("redrive() keeps separate records of what it sent to each topic", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 5, partitions: 1 }));
   const other = uniqueName("redrive-other");
@@ -455,7 +455,7 @@ Deno.test("redrive() to another topic is another matter than to the first", asyn
   await site.cluster.deleteTopic(other);
 });
 
-Deno.test("redrive() stopped in the middle finishes the transaction in hand, and the next goes on", async () => {
+Deno.test("redrive() stopped in the middle finishes its current transaction, and the next run continues", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   const letters = numberedLetters(site, { count: 50, partitions: 1 });
   await site.deadLetter(letters);
@@ -474,7 +474,7 @@ Deno.test("redrive() stopped in the middle finishes the transaction in hand, and
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() refuses a log that would forget, and one that holds something else", async () => {
+Deno.test("redrive() refuses a log topic with retention, and one with other records", async () => {
   await using site = await createRedriveSite({ partitions: 1 });
   await site.deadLetter(numberedLetters(site, { count: 2, partitions: 1 }));
   await site.cluster.ensureTopic(site.logTopic, {
@@ -494,7 +494,7 @@ Deno.test("redrive() refuses a log that would forget, and one that holds somethi
   assert.equal((await site.read(site.topic)).length, 0);
 });
 
-/** A producer with a commit of the test's own. */
+/** Wraps a producer with a replacement for its commit. */
 function wrapped(
   sender: TransactionalSender,
   { commit }: { readonly commit: (commit: () => Promise<void>) => Promise<void> },
@@ -507,7 +507,7 @@ function wrapped(
 }
 
 for (const isCommitted of [true, false]) {
-  Deno.test(`redrive() without an answer to a commit that ${isCommitted ? "worked" : "did not"} sends each letter once`, async () => {
+  Deno.test(`redrive() that gets no response to a commit that ${isCommitted ? "succeeded" : "failed"} sends each letter once`, async () => {
     await using site = await createRedriveSite();
     const letters = numberedLetters(site, { count: 60 });
     await site.deadLetter(letters);
@@ -528,10 +528,10 @@ for (const isCommitted of [true, false]) {
 }
 
 /**
- * Goal: of two redrives at once one goes on and the other ends and says why; each letter goes once.
- * Method: the second begins when the first has committed a transaction and is in the middle of the next.
+ * Goal: of two concurrent redrives one continues and the other ends with the reason; each letter is sent once.
+ * Method: the second one begins when the first has committed one transaction and is in the middle of the next.
  */
-Deno.test("redrive() that another one overtakes ends and says so, and each letter is sent once", async () => {
+Deno.test("redrive() overtaken by another one ends with the reason, and each letter is sent once", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 90 });
   await site.deadLetter(letters);
@@ -541,7 +541,7 @@ Deno.test("redrive() that another one overtakes ends and says so, and each lette
   const openSender = async (id: string) =>
     wrapped(await opener(site)(id), {
       commit: async (commit) => {
-        if (++commits === 3) { // the claim, one transaction, and this one is not committed yet
+        if (++commits === 3) { // the claim and one transaction; this one is not yet committed
           midway.resolve();
           await overtaken.promise;
         }
@@ -561,7 +561,7 @@ Deno.test("redrive() that another one overtakes ends and says so, and each lette
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() at full speed gives way to one that begins meanwhile: neither blocks the other", async () => {
+Deno.test("redrive() at full speed is fenced by a later one, and neither blocks the other", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 1_500 });
   await site.deadLetter(letters);
@@ -582,7 +582,7 @@ Deno.test("redrive() at full speed gives way to one that begins meanwhile: neith
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() several times at the very same moment: each letter is sent once, and one at least goes through", async () => {
+Deno.test("several simultaneous runs of redrive() send each letter once, and at least one of them completes", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 300 });
   await site.deadLetter(letters);
@@ -595,7 +595,7 @@ Deno.test("redrive() several times at the very same moment: each letter is sent 
   assertEachOnce(await site.read(site.topic), letters);
 });
 
-Deno.test("redrive() whose transaction the broker aborted, as after a timeout, ends, and the next one goes on", async () => {
+Deno.test("redrive() ends if the broker aborts its transaction, as after a timeout, and the next run continues", async () => {
   await using site = await createRedriveSite();
   const letters = numberedLetters(site, { count: 60 });
   await site.deadLetter(letters);
@@ -603,7 +603,7 @@ Deno.test("redrive() whose transaction the broker aborted, as after a timeout, e
   const openSender = async (id: string) =>
     wrapped(await opener(site)(id), {
       commit: async (commit) => {
-        // To open the id is what the coordinator does to it at a timeout: abort, and a new epoch.
+        // Opening the transactional id has the effect of a timeout: the coordinator aborts and bumps the epoch.
         if (++commits === 4) await (await opener(site)(id))[Symbol.asyncDispose]();
         await commit();
       },

@@ -9,11 +9,11 @@ import { batched, contents, contentsOf, createReplaySite, lines } from "./replay
 const { address } = await liveBroker();
 
 /**
- * Goal: a replay can be killed at any moment, and the next run sends what is left, each record once.
- * Method: SIGKILL of the program at a seeded time after it has begun to send; again and again; then one to the end.
- * Invariants: a reader of committed records sees no record twice at any time, and in the end each once, in order.
+ * Goal: a replay can be killed at any time, and the next run sends the remaining records, each once.
+ * Method: repeated SIGKILL of the program at a seeded time after it began to send; then one complete run.
+ * Invariants: a read_committed reader never sees a record twice and finally sees each one once, in order.
  */
-Deno.test("tracker replay killed with SIGKILL again and again sends each record once", async () => {
+Deno.test("tracker replay killed repeatedly with SIGKILL sends each record once", async () => {
   await using replaying = await createReplaySite();
   const random = new Random(7);
   const all = batched(lines(600));
@@ -25,7 +25,7 @@ Deno.test("tracker replay killed with SIGKILL again and again sends each record 
     let hasEnded = false;
     program.exitCode.then(() => hasEnded = true);
     const before = seen;
-    await until("it sends", async () => {
+    await until("the replay sends", async () => {
       seen = (await replaying.read()).length;
       return seen > before || hasEnded;
     });
@@ -34,7 +34,7 @@ Deno.test("tracker replay killed with SIGKILL again and again sends each record 
     await program.exitCode;
     const records = await replaying.read();
     assert.equal(new Set(records.map(({ valueHash }) => valueHash)).size, records.length);
-    assert.ok(records.length >= seen, "what was committed stays");
+    assert.ok(records.length >= seen, "committed records stay");
     seen = records.length;
   }
   const { ok, sent, already_replayed, in_topic } = await replaying.replay(["--logs", logs]);
@@ -43,11 +43,12 @@ Deno.test("tracker replay killed with SIGKILL again and again sends each record 
 });
 
 /**
- * Goal: whatever step fails, and whether or not what it asked for was done all the same, each record goes once.
- * Method: of the steps of the producer (3 sends, the entry, the commit), every seventh fails, before or after it was done.
+ * Goal: each record is sent once, whichever step fails and whether or not the step took effect.
+ * Method: of the producer's steps (3 sends, the log entry, the commit) every seventh fails, either before or after it
+ * takes effect.
  */
 for (const moment of ["before", "after"] as const) {
-  Deno.test(`replay() goes on when its steps fail ${moment} they are done, and sends each record once`, async () => {
+  Deno.test(`replay() continues when its steps fail ${moment} they take effect, and sends each record once`, async () => {
     await using replaying = await createReplaySite();
     const all = batched(lines(60));
     const logs = await replaying.write(all);
@@ -66,7 +67,7 @@ for (const moment of ["before", "after"] as const) {
       const connection = { brokers: address.split(","), clientId: "orderflow-test" };
       const options = { transactionalId, transactionTimeoutMs: 30_000 };
       const sender = await TransactionalProducer.open(connection, options);
-      // The claim is a send and a commit: it succeeds, so that every run gets on.
+      // The claim, a send and a commit, succeeds so that every run makes progress.
       let own = 0;
       const at = <Result>(work: () => Promise<Result>) => ++own > 2 ? failing(work) : work();
       return {
@@ -83,7 +84,7 @@ for (const moment of ["before", "after"] as const) {
   });
 }
 
-Deno.test("replay() ends when another replay to the topic has begun, which goes on from there", async () => {
+Deno.test("replay() ends when another replay to the topic begins, which continues from its progress", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(60));
   const { promise: sending, resolve } = Promise.withResolvers<void>();

@@ -8,12 +8,12 @@ import { line, type LineOptions } from "./replay_site.ts";
 
 interface Planned {
   readonly plan: Plan;
-  /** `partition:offset value`, in the order in which they are sent. */
+  /** `partition:offset value` of each record, in sending order. */
   readonly sent: readonly string[];
   readonly problems: readonly string[];
 }
 
-/** Plans a replay of journals, which are given as their lines. */
+/** Plans a replay of the journals, each given as its lines. */
 async function planned(
   journals: readonly (readonly (LineOptions | string)[])[],
   query: Query = {},
@@ -51,7 +51,7 @@ function run(first: number, last: number, other: Partial<LineOptions> = {}): Lin
 const places = (first: number, last: number, value = "v") =>
   run(first, last).map(({ offset }) => `0:${offset} ${value}`);
 
-Deno.test("planReplay() leaves out what a truncated log has lost: lines at and past the first of a higher epoch", async () => {
+Deno.test("planReplay() leaves out records lost by a truncation: lines at or past the first offset of a higher epoch", async () => {
   const { sent, plan } = await planned([[
     ...run(0, 9, { epoch: 1, value: "old" }),
     ...run(6, 7, { epoch: 3, value: "new" }),
@@ -60,7 +60,7 @@ Deno.test("planReplay() leaves out what a truncated log has lost: lines at and p
   assert.equal(plan.superseded, 4);
 });
 
-Deno.test("planReplay() leaves out a superseded line also where the line that tells it is not selected, or is in another journal", async () => {
+Deno.test("planReplay() leaves out a superseded line even if the superseding line is not selected or is in another journal", async () => {
   const old = run(0, 9, { epoch: 1, key: "mine" });
   const current = run(4, 5, { epoch: 2, key: "other" });
   const query = { key: "mine" };
@@ -69,7 +69,7 @@ Deno.test("planReplay() leaves out a superseded line also where the line that te
   assert.deepEqual((await planned([current, old], query)).sent, places(0, 3));
 });
 
-Deno.test("planReplay() takes a line without an epoch for one of the epoch before it; where none is known, a later line at its offset supersedes", async () => {
+Deno.test("planReplay() gives a line without an epoch that of the preceding line; without any, a later line at its offset supersedes it", async () => {
   const inherited = await planned([[
     ...[{ offset: 0, epoch: 1 }, { offset: 1 }, { offset: 2 }, { offset: 1, epoch: 2 }],
     { offset: 2 },
@@ -80,12 +80,12 @@ Deno.test("planReplay() takes a line without an epoch for one of the epoch befor
     ...run(5, 6, { epoch: 4, value: "new" }),
   ]]);
   assert.deepEqual(unknown.sent, [...places(0, 4, "old"), ...places(5, 6, "new")]);
-  // Read later, and never held: no truncation.
+  // Read later but never known to have an epoch, so this is no truncation.
   const late = await planned([[...run(5, 9), ...run(0, 4, { epoch: 4 })]]);
   assert.deepEqual(late.sent, places(0, 9));
 });
 
-Deno.test("planReplay() sends a record of several journals once, in the order of its partition, however the journals share it", async () => {
+Deno.test("planReplay() sends a record of several journals once, in partition order, for any split between them", async () => {
   const a = [...run(0, 9), ...run(20, 29), ...run(40, 49)];
   const b = [...run(5, 24), ...run(30, 39)];
   for (const journals of [[a, b], [b, a], [a, b, a]]) {
@@ -97,14 +97,14 @@ Deno.test("planReplay() sends a record of several journals once, in the order of
   assert.deepEqual((await planned(interleaved)).sent, places(0, 19));
 });
 
-Deno.test("planReplay() tells topics of one name apart by their ids; lines without an id are of the only one", async () => {
+Deno.test("planReplay() separates topics of one name by id; lines without an id belong to the only one", async () => {
   const apart = await planned([[...run(0, 4), ...run(0, 4, { topicId: "f".repeat(32) })]]);
   assert.equal(apart.sent.length, 10);
   const one = await planned([run(0, 4, { topicId: null }), run(2, 6)]);
   assert.deepEqual(one.sent, places(0, 6));
 });
 
-Deno.test("planReplay() counts what is not whole and what cannot be read, and takes the rest", async () => {
+Deno.test("planReplay() counts incomplete and unreadable lines and uses the rest", async () => {
   const omitted = { value_omitted: { size: 70_000_000, sha256: "a".repeat(64) } };
   const { sent, plan, problems } = await planned([[
     ...run(0, 1),
@@ -119,11 +119,11 @@ Deno.test("planReplay() counts what is not whole and what cannot be read, and ta
 });
 
 /**
- * Goal: whatever journals hold, the plan has the records of the log as it is in the end, each once, in order.
- * Method: a log that is truncated now and then, each time in a new epoch; some trackers journal parts of it, with the
- * epochs, some again; the last state of the log is the model.
+ * Goal: for any journals, the plan contains the records of the final log, each once and in order.
+ * Method: a log that is truncated now and then, each time starting a new epoch; some trackers journal parts of it with
+ * the epochs, some repeatedly. The final state of the log is the model.
  */
-Deno.test("planReplay() finds the log in journals of random trackers and truncations", async () => {
+Deno.test("planReplay() reconstructs the log from journals of random trackers and truncations", async () => {
   for (let seed = 1; seed <= 40; seed++) {
     const random = new Random(seed);
     const below = (end: number) => Math.floor(random.unit() * end);
@@ -143,7 +143,7 @@ Deno.test("planReplay() finds the log in journals of random trackers and truncat
         journal?.push(...added);
       }
     }
-    // A line beyond the end tells of every truncation.
+    // A line beyond the end reveals every truncation.
     const last = run((log.at(-1)?.offset ?? 0) + 1, (log.at(-1)?.offset ?? 0) + 1, {
       epoch,
       value: `e${epoch}`,

@@ -25,7 +25,7 @@ function proofOf(
   return [replayed, in_topic, missing, duplicated, different, foreign, ok];
 }
 
-Deno.test("tracker replay finds a record that was doubled, one of another program, and one that is gone, and ends with exit code 1", async () => {
+Deno.test("tracker replay exits with 1 on a duplicated, a foreign, and a missing record", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(30));
   assert.deepEqual(proofOf(await replaying.call(logs)), [30, 30, 0, 0, 0, 0, true]);
@@ -60,7 +60,7 @@ for (
     ["timestamp", { timestampMs: NOW_MS + 1 }],
   ] as const
 ) {
-  Deno.test(`tracker replay finds a record with another ${what} than the journal says`, async () => {
+  Deno.test(`tracker replay detects a record whose ${what} differs from the journal`, async () => {
     await using replaying = await createReplaySite();
     const usual = {
       offset: 4,
@@ -71,13 +71,13 @@ for (
     } as const;
     const before = lines(4, 1);
     assert.equal((await replaying.call(await replaying.write([...before, line(usual)]))).ok, true);
-    // The topic's record cannot be altered: the journal's is.
+    // The topic's record cannot be altered, so the journal's is.
     const altered = await replaying.write([...before, line({ ...usual, ...other })]);
     assert.deepEqual(proofOf(await replaying.call(altered)), [5, 5, 0, 0, 1, 0, false]);
   });
 }
 
-Deno.test("tracker replay compares records of many pages, out of order too, and names what differs", async () => {
+Deno.test("tracker replay compares records over many pages, even out of order, and names the differences", async () => {
   await using replaying = await createReplaySite();
   const all = lines(4_000, 2, { value: "same" });
   const logs = await replaying.write(all);
@@ -93,7 +93,7 @@ Deno.test("tracker replay compares records of many pages, out of order too, and 
   assert.equal(second.examples[0]?.source, "orders[1] offset 1500");
 });
 
-Deno.test("tracker replay says what it cannot replay, sends the rest, and ends with exit code 1", async () => {
+Deno.test("tracker replay reports what it cannot replay, sends the rest, and exits with 1", async () => {
   await using replaying = await createReplaySite();
   warnings.length = 0;
   const omitted = { value_omitted: { size: 70_000_000, sha256: "a".repeat(64) } };
@@ -114,11 +114,11 @@ Deno.test("tracker replay says what it cannot replay, sends the rest, and ends w
   const { code, stdout, stderr } = await replaying.run(["--logs", logs, "--append"]);
   assert.equal(code, 1);
   assert.match(stderr, /WARN Cannot read the line at byte \d+ of /);
-  // deno-lint-ignore no-control-regex -- this is what must not reach a terminal
+  // deno-lint-ignore no-control-regex -- the characters that must not reach a terminal
   assert.doesNotMatch(stdout + stderr, /\u001b/);
 });
 
-Deno.test("tracker replay ends where the topic is deleted meanwhile, and reads what aborted transactions left as nothing", async () => {
+Deno.test("tracker replay ends if the topic is deleted meanwhile, and ignores aborted transactions", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(20, 1));
   await replaying.create(1);

@@ -1,6 +1,6 @@
 /**
- * What the tests of `replay` share: journals written by hand, the command as a person runs it, and what lies in a topic
- * as kafkajs's own consumer decodes it.
+ * The environment of the `replay` tests: handwritten journals, the command as a person runs it, and the records of a
+ * topic as kafkajs's consumer decodes them.
  */
 
 import assert from "node:assert/strict";
@@ -40,7 +40,7 @@ export interface LineOptions {
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
-/** A line as the contract has it. */
+/** Returns a journal line as the contract specifies it. */
 export function line(options: LineOptions): string {
   const { topic = "orders", topicId = TOPIC_ID, partition = 0, offset, epoch } = options;
   const { value = `value ${partition}/${offset}`, key = `key ${offset % 7}` } = options;
@@ -78,7 +78,7 @@ function textOrBase64(name: string, value: Uint8Array | string): Record<string, 
     : { [`${name}_base64`]: bytes.toString("base64") };
 }
 
-/** Lines of some partitions in turn, `count` altogether. */
+/** Returns `count` lines spread over the partitions. */
 export function lines(count: number, partitions = 3, other: Partial<LineOptions> = {}): string[] {
   return Array.from({ length: count }, (_, index) =>
     line({
@@ -89,7 +89,7 @@ export function lines(count: number, partitions = 3, other: Partial<LineOptions>
     }));
 }
 
-/** The same lines in the order in which a tracker writes them: some of one partition after another. */
+/** Returns the same lines in the order in which a tracker writes them: in batches by partition. */
 export function batched(all: readonly string[]): readonly string[] {
   const places = all.map((each) => {
     const { kafka_partition: partition, kafka_offset: offset } = JSON.parse(each);
@@ -101,24 +101,24 @@ export function batched(all: readonly string[]): readonly string[] {
 
 export interface ReplaySite extends AsyncDisposable {
   readonly site: Site;
-  /** The target, which is not there at first. */
+  /** The target topic, which does not exist at first. */
   readonly to: string;
-  /** Writes a journal, and returns its folder. */
+  /** Writes a journal and returns its folder. */
   write(lines: readonly string[], name?: string): Promise<string>;
   create(partitions: number, config?: Readonly<Record<string, string>>): Promise<void>;
   delete(): Promise<void>;
-  /** Deletes the records of these partitions, up to an offset, or all. */
+  /** Deletes the records of these partitions, all of them or up to an offset. */
   deleteRecords(partitions: readonly number[], offset?: number): Promise<void>;
   start(args: readonly string[]): Promise<Program>;
   run(args: readonly string[]): Promise<Ended>;
-  /** Runs a replay that ends with this exit code, and returns its summary. */
+  /** Runs a replay that must exit with this code, and returns its summary. */
   replay(args: readonly string[], code?: number): Promise<ReplaySummary>;
-  /** As {@link ReplaySite.replay}, in this process. */
+  /** Like {@link ReplaySite.replay}, but in this process. */
   call(logs: string | readonly string[], options?: Partial<ReplayOptions>): Promise<ReplaySummary>;
   read(): Promise<readonly SeenRecord[]>;
 }
 
-/** What was said before anything was sent, in this process. */
+/** Notices printed before the first send, in this process. */
 export const warnings: string[] = [];
 
 export async function createReplaySite(broker?: string): Promise<ReplaySite> {
@@ -137,7 +137,7 @@ export async function createReplaySite(broker?: string): Promise<ReplaySite> {
     to,
     deleteRecords: (partitions, offset = -1) =>
       withAdmin(site, async (admin) => {
-        await admin.fetchTopicOffsets(to); // it has to know the leaders
+        await admin.fetchTopicOffsets(to); // waits until the leaders are known
         await admin.deleteTopicRecords({
           topic: to,
           partitions: partitions.map((partition) => ({ partition, offset: String(offset) })),
@@ -199,12 +199,12 @@ export async function createReplaySite(broker?: string): Promise<ReplaySite> {
   };
 }
 
-/** What the lines say, without their offsets: in each partition in the order of the lines. */
+/** Returns the contents of the lines without offsets, by partition in line order. */
 export function contentsOf(all: readonly string[]): readonly unknown[] {
   return contents(all.map((each) => journaledRecord(JSON.parse(each) as JournalLine)));
 }
 
-/** Records by partition, in order, without their offsets. */
+/** Returns the records by partition, in order, without offsets. */
 export function contents(records: readonly SeenRecord[]): readonly unknown[] {
   return records.map(({ offset: _, ...rest }, index) => ({ rest, index }))
     .sort((a, b) => a.rest.partition - b.rest.partition || a.index - b.index)

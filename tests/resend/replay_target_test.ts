@@ -19,7 +19,7 @@ interface Case {
   readonly config: Readonly<Record<string, string>>;
   readonly record: Partial<LineOptions>;
   readonly refusal: RegExp;
-  /** Whether `--timestamps now` helps. */
+  /** True if `--timestamps now` avoids the refusal. */
   readonly helpsNow?: boolean;
 }
 
@@ -56,7 +56,7 @@ const REFUSED: Readonly<Record<string, Case>> = {
 };
 
 for (const [what, { config, record, refusal, helpsNow = false }] of Object.entries(REFUSED)) {
-  Deno.test(`tracker replay refuses ${what}, before anything is sent`, async () => {
+  Deno.test(`tracker replay refuses ${what} before it sends anything`, async () => {
     await using replaying = await createReplaySite();
     await replaying.create(1, config);
     const logs = await replaying.write([...lines(9, 1), line({ offset: 9, ...record })]);
@@ -68,7 +68,7 @@ for (const [what, { config, record, refusal, helpsNow = false }] of Object.entri
   });
 }
 
-Deno.test("tracker replay refuses a topic with fewer partitions than the records need, and one with records of others", async () => {
+Deno.test("tracker replay refuses a topic with too few partitions, and one with other records", async () => {
   await using replaying = await createReplaySite();
   await replaying.create(2);
   const logs = await replaying.write(lines(9));
@@ -87,7 +87,7 @@ Deno.test("tracker replay refuses a topic with fewer partitions than the records
   assert.deepEqual([ok, in_topic], [true, 3]);
 });
 
-Deno.test("tracker replay warns of records that retention will soon delete, and of a compacted topic", async () => {
+Deno.test("tracker replay warns about records that retention will soon delete, and about a compacted topic", async () => {
   await using replaying = await createReplaySite();
   await replaying.create(1, { "cleanup.policy": "compact,delete", "retention.ms": String(DAY_MS) });
   warnings.length = 0;
@@ -99,11 +99,11 @@ Deno.test("tracker replay warns of records that retention will soon delete, and 
   assert.match(warnings.join("\n"), /\(cleanup\.policy\) is compacted: it keeps only the last/);
 });
 
-Deno.test("tracker replay creates a topic that takes records of any size and age", async () => {
+Deno.test("tracker replay creates a topic that accepts records of any size and age", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write([
     line({ offset: 0, value: "x".repeat(1_500_000), timestampMs: NOW_MS - 9_000 * DAY_MS }),
-    // More than 24.8 days apart in one batch, both ways.
+    // More than 24.8 days apart in one batch, in both directions.
     line({ offset: 1, timestampMs: NOW_MS + 40 * DAY_MS }),
     line({ offset: 2, timestampMs: 1 }),
   ]);
@@ -113,7 +113,7 @@ Deno.test("tracker replay creates a topic that takes records of any size and age
   assert.deepEqual(times, [NOW_MS - 9_000 * DAY_MS, NOW_MS + 40 * DAY_MS, 1]);
 });
 
-Deno.test("tracker replay keeps to a small max.message.bytes, a rate, and the end that a signal asks for", async () => {
+Deno.test("tracker replay respects a small max.message.bytes, a rate, and a stop signal", async () => {
   await using replaying = await createReplaySite();
   await replaying.create(3, { "max.message.bytes": "4000" });
   const logs = await replaying.write(lines(600, 3, { value: "x".repeat(900) }));
@@ -144,7 +144,7 @@ Deno.test("tracker replay --groups refuses a group with members", async () => {
   await consumer.connect();
   await consumer.subscribe({ topics: [replaying.to] });
   await consumer.run({ eachMessage: () => Promise.resolve() });
-  await until("it has joined", () => hasJoined);
+  await until("the member has joined", () => hasJoined);
   const failing = replaying.call(logs, { groups: [groupId] });
   await assert.rejects(failing, /cannot be moved: it has 1 members; stop them first/);
   await consumer.disconnect();

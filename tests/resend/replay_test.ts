@@ -19,7 +19,7 @@ await liveBroker();
 const TRACKER = join(import.meta.dirname ?? ".", "..", "..", "tracker.ts");
 const YEAR_MS = 365 * 86_400_000;
 
-Deno.test("tracker replay puts records back byte for byte and in order, proves it, and a second run sends nothing", async () => {
+Deno.test("tracker replay restores records byte for byte and in order, proves it, and sends nothing on a second run", async () => {
   await using replaying = await createReplaySite();
   const bytes = new Uint8Array([0xff, 0x00, 0xfe]);
   const all = [
@@ -61,7 +61,7 @@ Deno.test("tracker replay puts records back byte for byte and in order, proves i
   assert.deepEqual([dry.would_replay, dry.already_replayed, dry.dry_run], [0, 13, true]);
 });
 
-Deno.test("tracker replay --timestamps now --mark --partitions key: by key, marked, of now; nothing else differs", async () => {
+Deno.test("tracker replay --timestamps now --mark --partitions key changes only the partition, the mark, and the time", async () => {
   await using replaying = await createReplaySite();
   const all = lines(60, 3, { headers: [["a", "1"]], timestampMs: 1_000 });
   const logs = await replaying.write([...all, line({ partition: 9, offset: 0, key: null })]);
@@ -73,7 +73,7 @@ Deno.test("tracker replay --timestamps now --mark --partitions key: by key, mark
   const partitionOf = new Map<string | null, number>();
   for (const { partition, key, headers, timestampMs } of records) {
     assert.ok(Number(timestampMs) >= NOW_MS);
-    assert.equal(partitionOf.get(key) ?? partition, partition, "a key in one partition");
+    assert.equal(partitionOf.get(key) ?? partition, partition, "each key in one partition");
     partitionOf.set(key, partition);
     const [name, from] = JSON.parse(headers).at(-1);
     assert.equal(name, "orderflow.replayed.from");
@@ -83,7 +83,7 @@ Deno.test("tracker replay --timestamps now --mark --partitions key: by key, mark
   assert.equal(new Set(records.map(({ headers }) => headers)).size, 61);
 });
 
-Deno.test("tracker replay takes the selection of search, and the lines that a search prints", async () => {
+Deno.test("tracker replay accepts the selection options of search and the lines that search prints", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(90));
   const selected = await replaying.replay(
@@ -125,12 +125,12 @@ Deno.test("tracker replay takes the selection of search, and the lines that a se
   );
 });
 
-Deno.test("tracker replay goes on only from its own progress: same selection, same topic, same records", async () => {
+Deno.test("tracker replay continues only its own progress: same selection, same topic, same records", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write(lines(30));
   assert.equal((await replaying.call(logs)).sent, 30);
 
-  // The journal has grown since.
+  // The journal has grown since then.
   const grown = await replaying.write(lines(45));
   const more = await replaying.call(grown);
   assert.deepEqual([more.sent, more.already_replayed, more.in_topic, more.ok], [15, 30, 45, true]);
@@ -147,25 +147,25 @@ Deno.test("tracker replay goes on only from its own progress: same selection, sa
   assert.deepEqual([appended.sent, appended.in_topic, appended.ok], [15, 15, true]);
   assert.equal((await replaying.call(other, { append: true })).sent, 30);
 
-  // The topic is another one now.
+  // The topic was recreated.
   await replaying.delete();
   await until("the topic is gone", () => isMissing(replaying));
   const anew = await replaying.call(grown);
   assert.deepEqual([anew.sent, anew.in_topic, anew.ok], [45, 45, true]);
 
-  // All of it was deleted: what is known of it is stale.
+  // All records were deleted, so the saved progress is stale.
   await replaying.deleteRecords([0, 1, 2]);
   const again = await replaying.call(grown);
   assert.deepEqual([again.sent, again.in_topic, again.ok], [45, 45, true]);
 
-  // Another selection that begins with the same records is another replay.
+  // Another selection that begins with the same records is a different replay.
   for (const to of [4, 9]) {
     const selected = { query: { partition: 0, offsets: { from: 0, to } }, selection: `to ${to}` };
     assert.equal((await replaying.call(grown, { ...selected, append: true })).sent, to + 1);
   }
 });
 
-Deno.test("tracker replay creates the target with the source's partition count, empty ones too, and keeps old records", async () => {
+Deno.test("tracker replay creates the target with the source's partition count, including empty ones, and keeps old records", async () => {
   await using replaying = await createReplaySite();
   const logs = await replaying.write([line({ partition: 2, offset: 0, timestampMs: 1 })]);
   await Deno.writeTextFile(
@@ -186,7 +186,7 @@ Deno.test("tracker replay creates the target with the source's partition count, 
   });
 });
 
-Deno.test("tracker replay --map writes old and new offsets as ranges, and --groups moves offsets along by them, once", async () => {
+Deno.test("tracker replay --map writes old and new offsets as ranges, and --groups moves offsets by them, once", async () => {
   await using replaying = await createReplaySite();
   const { site, to } = replaying;
   const group = uniqueName("moved");
@@ -262,7 +262,7 @@ for (
     [["--create-topics", "--map", "no/folder/map"], 2, /--map: cannot write no\/folder\/map/],
   ] as const
 ) {
-  Deno.test(`tracker replay ${args.join(" ")}: one clear line and exit code ${code}`, async () => {
+  Deno.test(`tracker replay ${args.join(" ")}: one clear error line and exit code ${code}`, async () => {
     await using replaying = await createReplaySite();
     const logs = await replaying.write(lines(9));
     const ended = await replaying.run(["--logs", logs, ...args]);

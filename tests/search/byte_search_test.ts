@@ -13,7 +13,7 @@ function positionsOf(bytes: Uint8Array, patterns: readonly Uint8Array[]): readon
   return positions;
 }
 
-Deno.test("ByteSearch finds every position of every pattern, as a comparison of each byte does", () => {
+Deno.test("ByteSearch finds the same positions of every pattern as a naive search", () => {
   const random = seededRandom(1);
   const below = (count: number) => Math.floor(random() * count);
   const bytes = (length: number) => new Uint8Array(length).map(() => 97 + below(3));
@@ -27,7 +27,7 @@ Deno.test("ByteSearch finds every position of every pattern, as a comparison of 
   }
 });
 
-Deno.test("ByteSearch finds patterns across its windows, and none in what an earlier window left", () => {
+Deno.test("ByteSearch finds patterns across its windows, and none across separate inputs", () => {
   const pattern = new Uint8Array(PATTERN_BYTES_MAX).fill(0x78);
   const MIB = 1024 * 1024;
   const bytes = new Uint8Array(2 * MIB + 100);
@@ -42,7 +42,7 @@ Deno.test("ByteSearch finds patterns across its windows, and none in what an ear
   search.visit(new Uint8Array(), none);
 });
 
-Deno.test("ByteSearch continues where it is told to", () => {
+Deno.test("ByteSearch continues at the position that the visitor returns", () => {
   const found: number[] = [];
   new ByteSearch([ENCODER.encode("a")]).visit(ENCODER.encode("aaaaaaaa"), (position) => {
     found.push(position);

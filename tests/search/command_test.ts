@@ -25,7 +25,7 @@ async function withJournal(test: (folder: TestFolder) => Promise<void>): Promise
   await test(folder);
 }
 
-Deno.test("in a pipe the search prints the journal's own lines, byte for byte, and exits as grep does", () =>
+Deno.test("in a pipe, search prints the journal's lines byte for byte and exits like grep", () =>
   withJournal(async (folder) => {
     const journal = Deno.readTextFileSync(folder.file("logs/tracker.events"));
     const [all, one, none, half] = await Promise.all([
@@ -46,7 +46,7 @@ Deno.test("in a pipe the search prints the journal's own lines, byte for byte, a
     );
   }));
 
-Deno.test("--raw, --count, --json, and --limit print what they say, and the last line tells that the limit ended it", () =>
+Deno.test("--raw, --count, --json, and --limit select the output, and the last line reports that the limit was reached", () =>
   withJournal(async (folder) => {
     const [raw, count, json, nothing] = await Promise.all([
       run(folder, "--raw", "--offset", "0:19-21"),
@@ -70,7 +70,7 @@ Deno.test("--raw, --count, --json, and --limit print what they say, and the last
     assert.deepEqual(JSON.parse(nothing.stdout).records, []);
   }));
 
-Deno.test("a wrong command line ends a search with exit code 2 and one line", () =>
+Deno.test("an invalid command line ends search with exit code 2 and one line", () =>
   withJournal(async (folder) => {
     const wrong: readonly (readonly [RegExp, ...string[]])[] = [
       [/argument 'a = 1' is invalid\. column 3: expected ==, found =/, "--where", "a = 1"],
@@ -89,10 +89,10 @@ Deno.test("a wrong command line ends a search with exit code 2 and one line", ()
     }));
   }));
 
-Deno.test("a reader that leaves ends a search quietly", () =>
+Deno.test("search stops quietly when the reader closes the pipe", () =>
   withJournal(async (folder) => {
     const line = Deno.readTextFileSync(folder.file("logs/tracker.events")).split("\n")[0] ?? "";
-    // Far more than a pipe holds.
+    // Far more than fits in a pipe.
     Deno.writeTextFileSync(folder.file("logs/tracker.events"), `${line}\n`.repeat(4_000));
     const words = [Deno.execPath(), ...await argsOfTask("tracker"), "search", "--logs", "logs"];
     const command = words.map((word) => `'${word}'`).join(" ");
@@ -105,7 +105,7 @@ Deno.test("a reader that leaves ends a search quietly", () =>
     assert.deepEqual([decoder.decode(stdout), decoder.decode(stderr)], [`${line}\ncode 0\n`, ""]);
   }));
 
-Deno.test("a record on a terminal has its key, headers, time, JSON, and failure, and nothing from a message unescaped", async () => {
+Deno.test("on a terminal, a record has key, headers, time, JSON, and failure, with its control characters escaped", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, [
     recordOf(1, {
@@ -127,11 +127,11 @@ Deno.test("a record on a terminal has its key, headers, time, JSON, and failure,
     recordOf(3, { partition: 2, value: bytesOf(`no JSON\n${HOSTILE}`) }),
   ]);
   const { lines } = await search(folder.path, {});
-  // deno-lint-ignore no-control-regex -- our own styles, where the test itself runs on a terminal
+  // deno-lint-ignore no-control-regex -- our own styles, if the test runs on a terminal
   const unstyled = (text: string) => text.replaceAll(/\u001b\[\d+m/g, "");
   const described = lines.map((line) => describeRecord(parseLine(bytesOf(line))).map(unstyled));
   for (const each of described.flat()) {
-    // deno-lint-ignore no-control-regex -- they are what must not be there
+    // deno-lint-ignore no-control-regex -- the characters that must not be there
     assert.doesNotMatch(each, /[\u0000-\u001f\u007f-\u009f\u202e]/);
   }
   const hostile = "\\u001b]0;title\\u0007\\u202e<b>\\u009b31m";

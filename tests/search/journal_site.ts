@@ -1,4 +1,4 @@
-/** Journals for the tests of the search: written by the journal itself, from records with odd texts. */
+/** Journals for the search tests: records with unusual texts, written by the real journal. */
 
 import { openJournal } from "../../lib/journal/open_journal.ts";
 import { recordTimesOf } from "../../lib/journal/account.ts";
@@ -36,7 +36,7 @@ export interface WriteOptions {
   readonly recordsAtATime?: number;
 }
 
-/** Writes records to a journal, in their order, and waits until each closed segment is looked after. */
+/** Writes the records to a journal in order and waits until each closed segment is processed. */
 export async function writeJournal(
   folder: string,
   records: readonly KafkaRecord[],
@@ -84,7 +84,7 @@ export async function writeJournal(
 }
 
 export interface Found {
-  /** `partition:offset`, in the order in which they were found. */
+  /** `partition:offset` of each record, in the order found. */
   readonly places: readonly string[];
   readonly lines: readonly string[];
   readonly problems: readonly string[];

@@ -1,9 +1,9 @@
 /**
- * Goal: the search finds exactly the records that a reader of every record finds, whatever texts they have.
+ * Goal: the search finds exactly the records that a scan of all records finds, for any text.
  *
  * Method: random records are written to a real journal (plain, closed, and compressed segments; values with every way to
- * escape JSON, keys and headers that are not UTF-8). Random queries, most of them taken from a record, are answered by the
- * search and, from the records themselves, by `isWanted` below, which knows no line, no prefilter, and no manifest.
+ * escape JSON; keys and headers that are not UTF-8). Random queries, most of them taken from a record, are answered by
+ * the search and by `isWanted` below, which uses the records themselves and no lines, prefilter, or manifests.
  */
 
 import assert from "node:assert/strict";
@@ -61,7 +61,7 @@ class Source {
     return bytesOf(kind === 1 ? "" : this.text());
   }
 
-  /** JSON with some characters escaped in a way that a writer may choose. */
+  /** Serializes a value, with some characters escaped in one of the ways that JSON permits. */
   json(value: unknown): string {
     const style = this.below(4);
     return JSON.stringify(value).replace(
@@ -112,7 +112,7 @@ class Source {
     });
   }
 
-  /** A part of a text, at code points. */
+  /** Returns a substring, cut at code points. */
   partOf(text: string): string {
     const points = [...text];
     const start = this.below(points.length);
@@ -178,7 +178,7 @@ function stringsIn(value: unknown): readonly string[] {
   return Object.entries(value).flatMap(([name, each]) => [name, ...stringsIn(each)]);
 }
 
-/** Every text in which a text is looked for. */
+/** Returns every text of a record that a text query covers. */
 function textsOf(record: KafkaRecord): readonly string[] {
   const bytes = [record.value, record.key, ...record.headers.map(({ value }) => value)];
   return [
@@ -214,7 +214,7 @@ function isWanted(query: Query, record: KafkaRecord): boolean {
 }
 
 for (const schema of ["order", "none"] as const) {
-  Deno.test(`a search finds what a reader of every record finds, in random journals (schema ${schema})`, async () => {
+  Deno.test(`a search finds the same records as a full scan, in random journals (schema ${schema})`, async () => {
     const seed = Number(Deno.env.get("SEARCH_SEED") ?? Math.floor(Math.random() * 1e9));
     const source = new Source(seed);
     using folder = new TestFolder();
@@ -235,6 +235,6 @@ for (const schema of ["order", "none"] as const) {
       assert.deepEqual(places, wanted, `seed ${seed}: ${JSON.stringify(query)}`);
       foundCount += wanted.length;
     }
-    assert.ok(foundCount > 30, `seed ${seed}: ${foundCount} were found`);
+    assert.ok(foundCount > 30, `seed ${seed}: ${foundCount} records found`);
   });
 }

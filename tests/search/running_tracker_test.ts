@@ -25,7 +25,7 @@ Deno.test("a search reads a journal while a tracker writes, closes, and compress
     );
     const isStarting = problems.length === 1 && problems[0]?.startsWith("no journal in");
     assert.ok(problems.length === 0 || isStarting && last.length === 0, problems.join("\n"));
-    assert.deepEqual(places.slice(0, last.length), last, "what was found before is found again");
+    assert.deepEqual(places.slice(0, last.length), last, "earlier matches are found again");
     assert.equal(new Set(places).size, places.length);
     last = places;
     searchCount++;
@@ -35,8 +35,8 @@ Deno.test("a search reads a journal while a tracker writes, closes, and compress
   assert.equal(await producer.exitCode, 0);
   tracker.signal("SIGINT");
   await tracker.exitCode;
-  // The tracker's manifests know the range of their records' timestamps.
+  // The tracker's manifests contain the range of their records' timestamps.
   const { places, skippedCount } = await search(site.logs, { times: { min: 0, max: 1 } });
   assert.deepEqual(places, []);
-  assert.ok(skippedCount > 5, `${skippedCount} segments were skipped`);
+  assert.ok(skippedCount > 5, `${skippedCount} segments skipped`);
 });

@@ -18,7 +18,7 @@ function readManifest(folder: TestFolder, name: string): Manifest {
   return JSON.parse(Deno.readTextFileSync(folder.file(name)));
 }
 
-Deno.test("a search by offset or time opens only the segments that can hold a match", async () => {
+Deno.test("a search by offset or time opens only the segments that can contain a match", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(100), { rotateBytes: 5_000, compress: true });
   const archives = folder.names("tracker.archive.").length;
@@ -33,7 +33,7 @@ Deno.test("a search by offset or time opens only the segments that can hold a ma
   assert.deepEqual([elsewhere.places.length, elsewhere.skippedCount], [0, archives]);
 });
 
-Deno.test("a manifest of an earlier version has no range of times, and its segment is read", async () => {
+Deno.test("a segment whose manifest, from an earlier version, has no time range is read", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(100), { rotateBytes: 5_000 });
   const names = folder.names("tracker.manifest.");
@@ -45,7 +45,7 @@ Deno.test("a manifest of an earlier version has no range of times, and its segme
   assert.deepEqual([found.places, found.skippedCount], [places(90, 91), 0]);
 });
 
-Deno.test("a manifest's range of times covers what was written before a restart, and is left out where a line has no time", async () => {
+Deno.test("a manifest's time range includes lines from before a restart, and is omitted if a line has no record time", async () => {
   using folder = new TestFolder();
   const all = records(30);
   const options = { rotateBytes: 5_000, recordsAtATime: 1 };
@@ -64,12 +64,12 @@ Deno.test("a manifest's range of times covers what was written before a restart,
   await writeJournal(other.path, all.slice(1), { rotateBytes: 5_000 });
   const { body } = readManifest(other, "tracker.manifest.000001.json");
   assert.equal(body.record_times, undefined);
-  // A line without a timestamp counts by the time of its receipt.
+  // A line without a record timestamp is matched by the time it was received.
   const found = await search(other.path, { times: { min: 999_000, max: 1_001_000 } });
   assert.deepEqual(found.places, places(0, 1));
 });
 
-Deno.test("what is found of several journals comes in the order of the folders, each folder once", async () => {
+Deno.test("matches from several journals come in the order of the folders, each folder once", async () => {
   using a = new TestFolder();
   using b = new TestFolder();
   await writeJournal(a.path, [recordOf(1)]);
@@ -78,14 +78,14 @@ Deno.test("what is found of several journals comes in the order of the folders, 
   assert.deepEqual(places, ["1:2", "0:1"]);
 });
 
-Deno.test("a damaged archive is a problem, and what can be read of the journal is found", async () => {
+Deno.test("a damaged archive is reported as a problem, and the readable part is searched", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(100), { rotateBytes: 5_000, compress: true });
   const [first = "", second = "", third = ""] = folder.names("tracker.archive.");
   const bytes = Deno.readFileSync(folder.file(first));
   bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
   Deno.writeFileSync(folder.file(first), bytes);
-  Deno.writeFileSync(folder.file(second), new Uint8Array()); // as if it had been cut between two blocks
+  Deno.writeFileSync(folder.file(second), new Uint8Array()); // truncated between two blocks
   Deno.truncateSync(folder.file(third), 100);
   const { places, problems } = await search(folder.path, { text: "order-" });
   assert.equal(places.at(-1), "0:99");
@@ -94,12 +94,12 @@ Deno.test("a damaged archive is a problem, and what can be read of the journal i
   for (const [index, name] of [first, second, third].entries()) {
     assert.ok(problems[index]?.includes(name), problems[index]);
   }
-  // None of them can hold this record.
+  // None of the damaged archives can contain this record.
   const last = await search(folder.path, { offsets: { from: 99, to: 99 } });
   assert.deepEqual([last.places, last.problems], [["0:99"], []]);
 });
 
-Deno.test("a segment that is gone, or was cut, is a problem; one that was removed for its age is none", async () => {
+Deno.test("a missing or truncated segment is reported as a problem, but not one removed by retention", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(60), { rotateBytes: 5_000 });
   const [first = "", second = "", third = ""] = folder.names("tracker.events.");
@@ -120,7 +120,7 @@ Deno.test("a segment that is gone, or was cut, is a problem; one that was remove
   assert.equal(problems.length, 3, problems.join("\n"));
 });
 
-Deno.test("a line that is no record is a problem where it may match, and a torn last line is none", async () => {
+Deno.test("a line that is not a record is a problem if it may match, unlike a torn last line", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(3));
   Deno.writeTextFileSync(folder.active, 'order-77 is no record\n{"kafka_offset":5', {
@@ -143,7 +143,7 @@ Deno.test("a folder without a journal is a problem, and the others are searched"
   assert.match(problems[0] ?? "", /^no journal in /);
 });
 
-Deno.test("a search ends at its limit, and says that it did not see all", async () => {
+Deno.test("a search ends at its limit and reports that it is incomplete", async () => {
   using folder = new TestFolder();
   await writeJournal(folder.path, records(100), { rotateBytes: 5_000 });
   const limited = await search(folder.path, { text: "order-" }, { limit: 3 });

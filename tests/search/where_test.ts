@@ -22,7 +22,7 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   'status == "pending"': true,
   "status == 'pending'": true,
   'status > "paid"': true,
-  // Types: no conversion.
+  // Values are compared without type conversion.
   'total == "215.5"': false,
   'total != "215.5"': true,
   'total > "100"': false,
@@ -32,7 +32,7 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   "none >= null": false,
   "zero == false": false,
   "empty == false": false,
-  // Absent is false.
+  // An absent field is false.
   "missing == null": false,
   "missing != 1": false,
   "missing < 1": false,
@@ -40,7 +40,7 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   "total.cents == 1": false,
   "items[9].item_id == 'x'": false,
   "status[0] == 'p'": false,
-  // A path alone.
+  // A path by itself.
   "total": true,
   "zero": true,
   "empty": true,
@@ -48,7 +48,7 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   "none": false,
   "missing": false,
   "!missing && total": true,
-  // Elements.
+  // Array elements.
   'items[*].item_id == "ITEM-7"': true,
   'items[*].item_id == "ITEM-8"': false,
   'items[0].item_id == "ITEM-7"': false,
@@ -60,7 +60,7 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   "nested[1][0] == 3": true,
   "items[*]": true,
   "items == 'x'": false,
-  // Names.
+  // Field names.
   'order_full["odd name"] == "x"': true,
   "order_full['it\\'s \"é\"'] == 1": true,
   'a-b.c == "d"': true,
@@ -69,14 +69,14 @@ const HOLDS: Readonly<Record<string, boolean>> = {
   "toString": false,
   "items.length == 2": false,
   "length == 3": true,
-  // Order of the operators.
+  // Operator precedence.
   "total == 1 || total == 215.5 && paid == true": false,
   "(total == 1 || total == 215.5) && paid == false": true,
   "!(total == 1) && !!zero": true,
   "total==215.5&&zero==0": true,
 };
 
-Deno.test("a --where expression compares by type, takes absent for false, and [*] for any element", () => {
+Deno.test("a --where expression compares by type, treats absent fields as false, and matches any element with [*]", () => {
   for (const [text, expected] of Object.entries(HOLDS)) {
     assert.equal(parseWhere(text).holds(VALUE), expected, text);
   }
@@ -103,7 +103,7 @@ const ERRORS: Readonly<Record<string, string>> = {
   '["odd name"] == 1': "column 1: expected a field or a value, found [",
 };
 
-Deno.test("an error in a --where expression names its column", () => {
+Deno.test("an error in a --where expression gives its column", () => {
   for (const [text, message] of Object.entries(ERRORS)) {
     assert.throws(() => parseWhere(text), { name: "SyntaxError", message }, text);
   }
@@ -112,7 +112,7 @@ Deno.test("an error in a --where expression names its column", () => {
   assert.throws(() => parseWhere("!".repeat(50_000)), { message: "column 101: nested too deeply" });
 });
 
-Deno.test("paths that lead nowhere in all values are named; those that were not looked for are not", () => {
+Deno.test("absentPaths() names paths that were evaluated but never found in any value", () => {
   const { holds, absentPaths } = parseWhere('totl > 5 || items[*].nme == "x" && absent.here');
   assert.deepEqual(absentPaths(), []);
   for (const total of [1, 9]) assert.equal(holds({ total, items: [{ name: "x" }] }), false);

@@ -6,7 +6,7 @@ import { COUNTRY_CODES, createShop } from "../../lib/shop/shop.ts";
 const START_MS = Date.UTC(2026, 0, 2);
 const HOUR_MS = 3_600_000;
 
-/** What is true of every order of a country. */
+/** Properties of every order of a country. */
 const COUNTRIES: Readonly<
   Record<string, { readonly currency: string; readonly taxPercent: number; readonly phone: RegExp }>
 > = {
@@ -17,7 +17,7 @@ const COUNTRIES: Readonly<
   Sverige: { currency: "SEK", taxPercent: 25, phone: /^\+46 70 174 06 [1-9]\d$/ },
 };
 
-Deno.test("a shop of several countries makes valid orders with each country's currency, tax and telephone numbers", () => {
+Deno.test("a shop of several countries generates valid orders with each country's currency, tax, and telephone numbers", () => {
   const shop = createShop({ seed: 11, countries: COUNTRY_CODES });
   const seen = new Map<string, number>();
   for (let index = 0; index < 5_000; index++) {
@@ -40,7 +40,7 @@ Deno.test("a shop of several countries makes valid orders with each country's cu
   for (const [country, count] of seen) assert.ok(count > 700, `${count} of ${country}`);
 });
 
-Deno.test("a shop sells other things in the morning than at night, and all day as much", () => {
+Deno.test("a shop sells different products at noon than at midnight", () => {
   const sold = (hour: number) => {
     const shop = createShop({ seed: 12 });
     const counts = new Map<string, number>();
@@ -53,7 +53,7 @@ Deno.test("a shop sells other things in the morning than at night, and all day a
   };
   const atMidnight = sold(0);
   const atNoon = sold(12);
-  // The first product's hour is midnight, that of the thirteenth is noon.
+  // Demand for the first product peaks at midnight, for the thirteenth at noon.
   const ratio = (id: string) => (atMidnight.get(id) ?? 0) / (atNoon.get(id) ?? 1);
   assert.ok(ratio("ITEM-00001") > 4, `${ratio("ITEM-00001")}`);
   assert.ok(ratio("ITEM-00013") < 1 / 4, `${ratio("ITEM-00013")}`);

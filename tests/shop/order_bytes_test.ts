@@ -5,7 +5,7 @@ import { OrderEncoder } from "../../lib/shop/order_bytes.ts";
 const START_MS = Date.UTC(2026, 0, 2);
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
-Deno.test("OrderEncoder.encode() gives the bytes of JSON.stringify(), and leaves those of earlier orders alone", () => {
+Deno.test("OrderEncoder.encode() returns the bytes of JSON.stringify() and does not overwrite earlier orders", () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const shop = createShop({ seed, countries: COUNTRY_CODES, customers: 200 });
   const encoder = new OrderEncoder();
@@ -20,7 +20,7 @@ function orderWith(change: Partial<ShopOrder>): ShopOrder {
   return { ...createShop({ seed: 1 }).nextOrder(START_MS), ...change };
 }
 
-Deno.test("OrderEncoder.encode() writes amounts, counts and texts as JSON does", () => {
+Deno.test("OrderEncoder.encode() writes amounts, counts, and texts like JSON.stringify()", () => {
   const amounts = [0, 0.01, 0.05, 0.1, 0.5, 0.99, 1, 9.9, 10, 99.95, 100.01, 12_345.67, 1e9 + 0.29];
   for (const amount of amounts) {
     const order = orderWith({ total: amount, sub_total: amount, tax: amount });
@@ -41,7 +41,7 @@ Deno.test("OrderEncoder.encode() writes amounts, counts and texts as JSON does",
   assert.equal(DECODER.decode(new OrderEncoder().encode(order)), JSON.stringify(order));
 });
 
-Deno.test("OrderEncoder.encode() refuses an order that has no room, in place of cutting it", () => {
+Deno.test("OrderEncoder.encode() fails on an order that exceeds its buffer instead of truncating it", () => {
   const order = orderWith({ shipping_address: "x".repeat(20_000) });
   assert.throws(() => new OrderEncoder().encode(order), RangeError);
 });

@@ -7,7 +7,7 @@ import { Random, WeightedIndex } from "../../lib/shop/random.ts";
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
-/** The first orders of a shop, one a millisecond. */
+/** Yields the first orders of a shop, one per millisecond. */
 function* ordersOf(options: ShopOptions, count: number): Generator<ShopOrder> {
   const shop = createShop(options);
   for (let index = 0; index < count; index++) yield shop.nextOrder(START_MS + index);
@@ -17,8 +17,8 @@ function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 
-// What a shop makes of a seed is a promise to whoever kept one: a change here is a breaking one.
-Deno.test("Shop.nextOrder() makes this order of seed 1, first of all", () => {
+// The orders of a seed are a promise to users who kept it: changing them is a breaking change.
+Deno.test("Shop.nextOrder() returns this first order for seed 1", () => {
   const order = createShop({ seed: 1 }).nextOrder(START_MS);
   assert.equal(
     JSON.stringify(order, null, 2),
@@ -72,7 +72,7 @@ Deno.test("Shop.nextOrder() makes this order of seed 1, first of all", () => {
   );
 });
 
-Deno.test("Shop.nextOrder() makes the same 10,000 orders of the same seed, byte for byte", () => {
+Deno.test("Shop.nextOrder() returns the same 10,000 orders for the same seed, byte for byte", () => {
   const seed = randomSeed();
   const first = createShop({ seed });
   const second = createShop({ seed });
@@ -86,7 +86,7 @@ Deno.test("Shop.nextOrder() makes the same 10,000 orders of the same seed, byte 
   }
 });
 
-Deno.test("Shop.nextOrder() makes other orders of another seed, also past 32 bits", () => {
+Deno.test("Shop.nextOrder() returns different orders for different seeds, even past 32 bits", () => {
   const seeds = [0, 1, 2, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER];
   const firstOrders = seeds.map((seed) => createShop({ seed }).nextOrder(START_MS));
   const distinct = (values: readonly unknown[]) => new Set(values.map((v) => JSON.stringify(v)));
@@ -95,7 +95,7 @@ Deno.test("Shop.nextOrder() makes other orders of another seed, also past 32 bit
   assert.equal(distinct(firstOrders.map((order) => order.items)).size, seeds.length);
 });
 
-Deno.test("Shop.nextOrder() makes valid orders, which JSON keeps whole", () => {
+Deno.test("Shop.nextOrder() returns valid orders that survive a JSON round trip", () => {
   for (const seed of [0, 1, 42, 2 ** 40, randomSeed()]) {
     for (const order of ordersOf({ seed }, 20_000)) {
       const failures = validateOrder(order);
@@ -107,7 +107,7 @@ Deno.test("Shop.nextOrder() makes valid orders, which JSON keeps whole", () => {
   }
 });
 
-Deno.test("Shop.nextOrder() counts without a gap, from 1 or from where it is told", () => {
+Deno.test("Shop.nextOrder() numbers orders without gaps, from 1 or the given sequence", () => {
   let expected = 1;
   for (const { sequence } of ordersOf({ seed: 5 }, 2_000)) assert.equal(sequence, expected++);
   expected = 1_000_001;
@@ -116,7 +116,7 @@ Deno.test("Shop.nextOrder() counts without a gap, from 1 or from where it is tol
   }
 });
 
-Deno.test("Shop.nextOrder() draws nothing for a time that is no date", () => {
+Deno.test("Shop.nextOrder() consumes no random numbers if the time is invalid", () => {
   const shop = createShop({ seed: 6 });
   for (const time of [NaN, 9e15, new Date("yesterday")]) {
     assert.throws(() => shop.nextOrder(time), RangeError);
@@ -124,7 +124,7 @@ Deno.test("Shop.nextOrder() draws nothing for a time that is no date", () => {
   assert.deepEqual(shop.nextOrder(START_MS), createShop({ seed: 6 }).nextOrder(START_MS));
 });
 
-Deno.test("Shop.nextOrder() gives every order and correlation a UUID of version 4 of its own", () => {
+Deno.test("Shop.nextOrder() gives every order and correlation a unique UUID of version 4", () => {
   const seed = randomSeed();
   const ids = new Set<string>();
   for (const { order_id: orderId, metadata } of ordersOf({ seed }, 50_000)) {
@@ -136,7 +136,7 @@ Deno.test("Shop.nextOrder() gives every order and correlation a UUID of version 
   assert.equal(ids.size, 100_000, `seed ${seed}`);
 });
 
-Deno.test("Shop.nextOrder() makes sums that are exact in cents", () => {
+Deno.test("Shop.nextOrder() returns sums that are exact in cents", () => {
   const seed = randomSeed();
   for (const order of ordersOf({ seed }, 20_000)) {
     const context = `seed ${seed}, order ${order.sequence}`;
@@ -146,7 +146,7 @@ Deno.test("Shop.nextOrder() makes sums that are exact in cents", () => {
       subTotalCents += toCents(item.total_price);
     }
     assert.equal(toCents(order.sub_total), subTotalCents, context);
-    // A fifth of whole cents never ends in a half, so that there is one way to round it.
+    // A fifth of a whole number of cents never ends in a half, so rounding is unambiguous.
     assert.equal(toCents(order.tax), Math.round(subTotalCents / 5), context);
     assert.equal(order.shipping_fee, 2.5);
     assert.equal(toCents(order.total), subTotalCents + toCents(order.tax) + 250, context);
@@ -154,7 +154,7 @@ Deno.test("Shop.nextOrder() makes sums that are exact in cents", () => {
   }
 });
 
-Deno.test("Shop.nextOrder() fills baskets with 1 to 8 products, each once", () => {
+Deno.test("Shop.nextOrder() fills baskets with 1 to 8 distinct products", () => {
   const sizes = new Set<number>();
   for (const { items } of ordersOf({ seed: 7 }, 20_000)) {
     sizes.add(items.length);
@@ -163,14 +163,14 @@ Deno.test("Shop.nextOrder() fills baskets with 1 to 8 products, each once", () =
   assert.deepEqual([...sizes].sort(), [1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-Deno.test("Shop.nextOrder() keeps a shop of 1 customer and 3 products going", () => {
+Deno.test("Shop.nextOrder() works for a shop with 1 customer and 3 products", () => {
   for (const order of ordersOf({ seed: 8, customers: 1, products: 3 }, 5_000)) {
     assert.equal(order.customer_info.customer_id, "CUST-000001");
     assert.ok(order.items.length <= 3);
   }
 });
 
-Deno.test("Shop.nextOrder() serves customers who come back, the popular ones most", () => {
+Deno.test("Shop.nextOrder() has returning customers, the popular ones most often", () => {
   const count = 20_000;
   const customers = new Map<string, { readonly json: string; orders: number }>();
   for (
@@ -180,21 +180,21 @@ Deno.test("Shop.nextOrder() serves customers who come back, the popular ones mos
     const known = customers.get(customer.customer_id) ?? { json, orders: 0 };
     customers.set(customer.customer_id, known);
     known.orders++;
-    assert.equal(json, known.json, "a customer stays the same");
+    assert.equal(json, known.json, "a customer's data does not change");
     assert.equal(address, customer.address);
     assert.match(customer.email, /^[a-z-]+\.[a-z-]+\.\d+@example\.com$/);
     assert.match(customer.phone, /^\+33 6 39 98 \d\d \d\d$/);
   }
   assert.ok(customers.size > 900 && customers.size <= 1_000, `${customers.size} customers`);
   const share = (id: string) => (customers.get(id)?.orders ?? 0) / count;
-  // 1 / 10 and 1 / 1,009 of all weights, which are 4.665.
+  // Weights 1/10 and 1/1,009 out of a total of 4.665.
   assert.ok(Math.abs(share("CUST-000001") - 0.0214) < 0.005, `${share("CUST-000001")}`);
   assert.ok(share("CUST-001000") < 0.001, `${share("CUST-001000")}`);
 });
 
-// Method: a model of each shelf. Its level is learnt from the first order and must hold ever after;
-// what is available falls by what is ordered, or by as much from the full shelf after a delivery.
-Deno.test("Shop.nextOrder() keeps the books of its stock", () => {
+// Method: a model of each shelf. Its level is taken from the first order and must stay constant. The available quantity
+// falls by what is ordered, starting from a full shelf after a delivery.
+Deno.test("Shop.nextOrder() keeps its stock consistent with the orders", () => {
   const seed = randomSeed();
   const shelves = new Map<string, { readonly level: number; available: number }>();
   let deliveryCount = 0;
@@ -227,7 +227,7 @@ Deno.test("Shop.nextOrder() keeps the books of its stock", () => {
   assert.ok(soldOutCount > 10, `${soldOutCount} shelves sold out`);
 });
 
-Deno.test("Shop.nextOrder() makes orders of about 1.35 kB", () => {
+Deno.test("Shop.nextOrder() returns orders of about 1.35 kB", () => {
   let bytes = 0;
   for (const order of ordersOf({ seed: 10 }, 10_000)) {
     bytes += new TextEncoder().encode(JSON.stringify(order)).length;
@@ -236,7 +236,7 @@ Deno.test("Shop.nextOrder() makes orders of about 1.35 kB", () => {
   assert.ok(average > 1_300 && average < 1_400, `${average} bytes`);
 });
 
-Deno.test("createShop() refuses options that are out of their range", () => {
+Deno.test("createShop() rejects options that are out of range", () => {
   const cases: readonly [ShopOptions, string][] = [
     [{ seed: -1 }, "seed -1, expected a whole number not below 0"],
     [{ seed: 1.5 }, "seed 1.5, expected a whole number not below 0"],
@@ -254,14 +254,14 @@ Deno.test("createShop() refuses options that are out of their range", () => {
   }
 });
 
-Deno.test("Random gives sfc32's numbers", () => {
-  // From the generator's definition, computed apart with unbounded integers.
+Deno.test("Random produces sfc32's numbers", () => {
+  // Computed separately from the generator's definition, with unbounded integers.
   const random = new Random(42);
   const outputs = [random.uint32(), random.uint32(), random.uint32(), random.uint32()];
   assert.deepEqual(outputs, [3648644458, 4206697674, 2509843200, 3011021589]);
 });
 
-Deno.test("WeightedIndex draws each index as often as its weight says", () => {
+Deno.test("WeightedIndex draws each index in proportion to its weight", () => {
   const seed = randomSeed();
   const random = new Random(seed);
   const index = new WeightedIndex([1, 2, 4, 1]);
@@ -272,7 +272,7 @@ Deno.test("WeightedIndex draws each index as often as its weight says", () => {
   }
   const expected = [10_000, 20_000, 40_000, 10_000];
   for (const [at, count] of counts.entries()) {
-    // Seven standard deviations and more: a false alarm in some 10^11 runs.
+    // More than seven standard deviations: one false alarm in about 10^11 runs.
     assert.ok(Math.abs(count - (expected[at] ?? 0)) < 1_000, `seed ${seed}, counts ${counts}`);
   }
 });

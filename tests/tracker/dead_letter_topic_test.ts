@@ -10,11 +10,11 @@ const broker = await liveBroker();
 const connection = { brokers: broker.address.split(","), clientId: "test" };
 
 /**
- * Goal: the dead-letter topic is created on clusters that do not know or do not allow all of its settings.
- * Method: the broker is made to look like one before Kafka 3.6, which has no timestamp bounds, by asking it for settings
- * of other names. Its refusal is real: INVALID_CONFIG.
+ * Goal: the dead-letter topic is created on clusters that do not know or do not allow all of its settings. Method:
+ * the test asks for settings with invalid names, so that the broker responds like one before Kafka 3.6, which has no
+ * timestamp bounds. The refusal is real: INVALID_CONFIG.
  */
-Deno.test("ensureDeadLetterTopic() creates the topic without timestamp bounds where the broker refuses them", async () => {
+Deno.test("ensureDeadLetterTopic() creates the topic without timestamp bounds if the broker refuses them", async () => {
   await using cluster = await ClusterClient.connect(connection, "probe");
   const topic = uniqueName("letters");
   const asked: string[][] = [];

@@ -47,13 +47,13 @@ interface LetterSite extends AsyncDisposable {
   readonly topic: string;
   readonly cluster: ClusterClient;
   readonly deadLetters: DeadLetters;
-  /** Sends letters that are wanted for 20 s, and returns what lies in the topic then. */
+  /** Sends letters, allowing 20 s, and returns the topic's records. */
   deliver(letters: readonly DeadLetter[]): Promise<readonly KafkaRecord[]>;
   read(): Promise<readonly KafkaRecord[]>;
   create(partitions: number): Promise<void>;
 }
 
-/** A dead-letter topic with these settings, and the tracker's deliverer of letters. */
+/** Creates a dead-letter topic with these settings, and the tracker's dead-letter sender. */
 async function createLetterSite(
   config: Readonly<Record<string, string>>,
   { partitions = 1, ...options }: { partitions?: number } & Partial<DeadLettersOptions> = {},
@@ -132,7 +132,7 @@ function comparable({ key, value, headers, timestampMs }: Parts): unknown {
   };
 }
 
-/** A redrive would make the records of the letters that they were made of. */
+/** Asserts that a redrive would restore the records from which the letters were made. */
 function assertOriginals(found: readonly KafkaRecord[], letters: readonly DeadLetter[]): void {
   assert.deepEqual(
     found.map((letter) => comparable(openLetter(letter).original)),
@@ -140,7 +140,7 @@ function assertOriginals(found: readonly KafkaRecord[], letters: readonly DeadLe
   );
 }
 
-Deno.test("dead letters in a topic of 1,000 bytes a message keep what fits, in order", async () => {
+Deno.test("dead letters in a topic with a 1,000-byte message limit keep the parts that fit, in order", async () => {
   await using site = await createLetterSite({ "max.message.bytes": "1000" });
   const letters = Array.from(
     { length: 300 },
@@ -161,7 +161,7 @@ Deno.test("dead letters in a topic of 1,000 bytes a message keep what fits, in o
   );
 });
 
-Deno.test("a dead letter loses its parts one by one, the largest first, each named in a header", async () => {
+Deno.test("a dead letter loses its parts one by one, the largest first, and names each in a header", async () => {
   await using site = await createLetterSite({ "max.message.bytes": "1500" });
   const [large, medium, small] = [3_000, 2_000, 1_200].map((length) => "z".repeat(length));
   assert.ok(large && medium && small);
@@ -196,7 +196,7 @@ Deno.test("a dead letter loses its parts one by one, the largest first, each nam
   for (const letter of found) assert.equal(header(letter, "orderflow.errors.reason"), "VALIDATION");
 });
 
-Deno.test("a dead letter whose failure alone is too long for the topic goes without the message", async () => {
+Deno.test("a dead letter whose failure message alone exceeds the topic's limit goes without the message", async () => {
   await using site = await createLetterSite({ "max.message.bytes": "900" });
   const { record } = letterOf(0);
   const failure = { reason: "PROCESSING", message: "m".repeat(100_000) } as const;
@@ -208,7 +208,7 @@ Deno.test("a dead letter whose failure alone is too long for the topic goes with
 
 for (const isToldBefore of [true, false]) {
   const how = isToldBefore ? "is known to be compacted" : "turns out to be compacted";
-  Deno.test(`dead letters in a topic that ${how} have keys of their own, and no letter is a tombstone`, async () => {
+  Deno.test(`dead letters in a topic that ${how} have distinct keys, and none is a tombstone`, async () => {
     await using site = await createLetterSite({ "cleanup.policy": "compact" }, {
       isCompacted: isToldBefore,
     });
@@ -230,7 +230,7 @@ for (const isToldBefore of [true, false]) {
   });
 }
 
-Deno.test("dead letters whose timestamps are out of the topic's bounds on either side are moved, others are not", async () => {
+Deno.test("only dead letters whose timestamps are outside the topic's bounds get another timestamp", async () => {
   await using site = await createLetterSite({
     "message.timestamp.before.max.ms": String(DAY_MS),
     "message.timestamp.after.max.ms": "60000",
@@ -248,8 +248,11 @@ Deno.test("dead letters whose timestamps are out of the topic's bounds on either
   );
 });
 
-/** A bound of 0 ms still accepts a time of sending if the broker receives the letter within the same millisecond. */
-Deno.test("a dead letter goes without a timestamp where even the time of sending is out of bounds", async () => {
+/**
+ * With a bound of 0 ms, the broker still accepts the time of sending if it receives the letter within the same
+ * millisecond.
+ */
+Deno.test("a dead letter goes without a timestamp if even the time of sending is out of bounds", async () => {
   await using site = await createLetterSite({ "message.timestamp.before.max.ms": "0" });
   const startedAtMs = Date.now();
   const letters: DeadLetter[] = [];
@@ -264,7 +267,7 @@ Deno.test("a dead letter goes without a timestamp where even the time of sending
   assertOriginals(found, letters);
 });
 
-Deno.test("a dead letter keeps its record's timestamp in a topic with times of its own", async () => {
+Deno.test("a dead letter keeps its record's timestamp in a LogAppendTime topic", async () => {
   await using site = await createLetterSite({ "message.timestamp.type": "LogAppendTime" });
   const letters = [
     letterOf(0, { timestampMs: 77 }),
@@ -275,8 +278,8 @@ Deno.test("a dead letter keeps its record's timestamp in a topic with times of i
   assertOriginals(found, letters);
 });
 
-/** With its own compression a topic cannot store a negative timestamp: the broker fails with an unknown error. */
-Deno.test("a dead letter over which the broker itself fails is found among others, and adapted", async () => {
+/** A topic with its own compression cannot store a negative timestamp: the broker fails with an unknown error. */
+Deno.test("a dead letter that makes the broker itself fail is isolated from the others and adapted", async () => {
   await using site = await createLetterSite({ "compression.type": "gzip" });
   const letters = [0, 1, 2, 3].map((offset) =>
     letterOf(offset, offset === 2 ? { timestampMs: -5 } : {})
@@ -312,7 +315,7 @@ Deno.test("dead letters carry records of all kinds unchanged", async () => {
   );
 });
 
-Deno.test("dead letters find their way into a topic that has fewer partitions, or more, than before", async () => {
+Deno.test("dead letters are delivered to a topic that now has fewer or more partitions", async () => {
   await using site = await createLetterSite({}, { partitions: 6 });
   const letters = [0, 1, 2, 3, 4, 5].map((partition) => letterOf(partition, { partition }));
   await Promise.all(letters.map((letter) => site.deliver([letter])));
@@ -336,16 +339,16 @@ Deno.test("dead letters find their way into a topic that has fewer partitions, o
   assert.equal((await site.read()).length, length + 6);
 });
 
-Deno.test("dead letters to a topic that is gone wait, say which record waits and why, and go when it is back", async () => {
+Deno.test("dead letters to a deleted topic wait, name the record and the reason, and go when it is recreated", async () => {
   await using site = await createLetterSite({}, { partitions: 2 });
   await site.deliver([letterOf(0), letterOf(1)]);
   await site.cluster.deleteTopic(site.topic);
-  // Until a broker has heard of it, it accepts records.
+  // Until every broker knows of the deletion, one may still accept records.
   await until("it is gone", async () => await site.cluster.findTopic(site.topic) === undefined);
   const sent = [0, 1].map((partition) =>
     site.deadLetters.send([letterOf(17 + partition, { partition })], () => true)
   );
-  await until("both say why they wait", () => site.deadLetters.blocked.size === 2);
+  await until("both letters report why they wait", () => site.deadLetters.blocked.size === 2);
   assert.deepEqual(
     [...site.deadLetters.blocked],
     [0, 1].map((partition) => [partition, {
@@ -358,16 +361,16 @@ Deno.test("dead letters to a topic that is gone wait, say which record waits and
   await site.create(2);
   assert.deepEqual(await Promise.all(sent), [true, true]);
   assert.equal(site.deadLetters.blocked.size, 0);
-  // A send to the topic that was created again can look like a repeat, and is repeated.
+  // A send to the recreated topic can look like a duplicate, and is then sent again.
   const offsets = (await site.read()).map((letter) => header(letter, "__connect.errors.offset"));
   assert.deepEqual([...new Set(offsets)], ["17", "18"]);
 });
 
-Deno.test("dead letters that no message of the topic has room for wait, and say so", async () => {
+Deno.test("dead letters too large for the topic in every form wait, and report it", async () => {
   await using site = await createLetterSite({ "max.message.bytes": "100" });
   let isWanted = true;
   const sent = site.deadLetters.send([letterOf(5)], () => isWanted);
-  await until("it says why it waits", () => site.deadLetters.blocked.size === 1);
+  await until("it reports why it waits", () => site.deadLetters.blocked.size === 1);
   const { offset, error = "" } = site.deadLetters.blocked.get(0) ?? {};
   assert.equal(offset, 5);
   assert.match(error, /MESSAGE_TOO_LARGE.*: raise the topic's max\.message\.bytes$/);
@@ -376,7 +379,7 @@ Deno.test("dead letters that no message of the topic has room for wait, and say 
   assert.equal(site.deadLetters.blocked.size, 0);
 });
 
-/** A producer of the test's own: each send is answered by hand, or as the function says. */
+/** Creates a producer whose sends the test answers, by hand or through the function. */
 function scripted(
   answer: (request: SendRequest) => string | undefined | Promise<string | undefined>,
 ) {
@@ -409,7 +412,7 @@ for (
     "UNKNOWN",
   ]
 ) {
-  Deno.test(`a dead letter keeps key, value, headers, and timestamp over ${reason}`, async () => {
+  Deno.test(`a dead letter keeps key, value, headers, and timestamp after ${reason}`, async () => {
     let sends = 0;
     const { deadLetters, requests } = scripted(() => ++sends < 3 ? reason : undefined);
     const letter = letterOf(0);
@@ -429,7 +432,7 @@ for (
   });
 }
 
-Deno.test("dead letters of partitions that share one go there one send after the other", async () => {
+Deno.test("dead letters to the same partition are sent one after the other", async () => {
   let inFlight = 0;
   let most = 0;
   const { deadLetters, requests } = scripted(async () => {
@@ -450,7 +453,7 @@ Deno.test("dead letters of partitions that share one go there one send after the
   );
 });
 
-Deno.test("a dead letter that waits gives its turn to those of other partitions", async () => {
+Deno.test("a waiting dead letter lets those of other partitions go first", async () => {
   const { deadLetters, valuesSent } = scripted(({ records: [record] }) =>
     textOf(record?.value ?? null) === "value 0" ? "TOPIC_AUTHORIZATION_FAILED" : undefined
   );
@@ -463,7 +466,7 @@ Deno.test("a dead letter that waits gives its turn to those of other partitions"
   assert.equal(await waiting, false);
 });
 
-Deno.test("dead letters whose partition is lost are given up, also while their send has no answer", async () => {
+Deno.test("dead letters of a lost partition are abandoned, even while their send is unanswered", async () => {
   const { promise: answer, resolve } = Promise.withResolvers<undefined>();
   const { deadLetters, valuesSent } = scripted(() => answer);
   let isWanted = true;
@@ -478,7 +481,7 @@ Deno.test("dead letters whose partition is lost are given up, also while their s
   assert.deepEqual(valuesSent(), [["value 0"], ["value 2"]]);
 });
 
-Deno.test("a thousand dead letters of a kind that is refused cost a few refusals, not a thousand", async () => {
+Deno.test("a thousand dead letters with the same problem cost a few refusals, not a thousand", async () => {
   let refusals = 0;
   const { deadLetters } = scripted(({ records }) => {
     const bytes = records.reduce((sum, record) => sum + recordBytesMax(record), 0);
@@ -494,7 +497,7 @@ Deno.test("a thousand dead letters of a kind that is refused cost a few refusals
   assert.ok(refusals < 20, `${refusals} refusals`);
 });
 
-Deno.test("a dead letter that is refused in every form is whole again when the topic accepts it", async () => {
+Deno.test("a dead letter that was refused in every form is sent whole once the topic accepts it", async () => {
   let isOpen = false;
   const { deadLetters, requests } = scripted(() => isOpen ? undefined : "POLICY_VIOLATION");
   const sent = deadLetters.send([letterOf(0)], () => true);

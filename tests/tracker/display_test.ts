@@ -15,7 +15,7 @@ function linesOf(value: Uint8Array): readonly string[] {
   );
 }
 
-Deno.test("describeRecord() shows amounts of an order that add up to its total", () => {
+Deno.test("describeRecord() shows an order's amounts, which add up to its total", () => {
   const shop = createShop({ seed: 3 });
   for (let index = 0; index < SHOWN_ORDER_COUNT; index++) {
     const order = shop.nextOrder(index);
@@ -28,7 +28,7 @@ Deno.test("describeRecord() shows amounts of an order that add up to its total",
   }
 });
 
-Deno.test("describeRecord() shows a bad record in one line, with its place and what is wrong", () => {
+Deno.test("describeRecord() shows a bad record in one line, with its position and its failure", () => {
   const lines = linesOf(new TextEncoder().encode('{"a":'));
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? "", /^bad record {2}orders\[0\] offset 7 {2}DESERIALIZATION: ./);

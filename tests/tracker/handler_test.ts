@@ -32,7 +32,7 @@ function run(handler: OrderHandler, options: { timeoutMs?: number; stop?: AbortS
   });
 }
 
-Deno.test("runHandler() calls once where the handler succeeds, with the order's record", async () => {
+Deno.test("runHandler() calls a handler that succeeds once, with the order's record", async () => {
   const offsets: number[] = [];
   assert.deepEqual(await run((_, { record }) => void offsets.push(record.offset)), {
     kind: "handled",
@@ -40,7 +40,7 @@ Deno.test("runHandler() calls once where the handler succeeds, with the order's 
   assert.deepEqual(offsets, [7]);
 });
 
-Deno.test("runHandler() retries what fails, and succeeds with it", async () => {
+Deno.test("runHandler() retries a handler that fails, until it succeeds", async () => {
   const attempts: number[] = [];
   const outcome = await run((_, { attempt }) => {
     attempts.push(attempt);
@@ -50,7 +50,7 @@ Deno.test("runHandler() retries what fails, and succeeds with it", async () => {
   assert.deepEqual(attempts, [1, 2, 3]);
 });
 
-Deno.test("runHandler() gives up after three retries, with the reason", async () => {
+Deno.test("runHandler() gives up after three retries, and reports the reason", async () => {
   let calls = 0;
   const outcome = await run(() => {
     calls++;
@@ -72,7 +72,7 @@ Deno.test("runHandler() does not retry a PermanentError", async () => {
   assert.equal(outcome.kind, "failed");
 });
 
-Deno.test("runHandler() leaves a handler that hangs behind, tells it so, and calls it a timeout", async () => {
+Deno.test("runHandler() aborts a hanging handler's signal, and reports a timeout", async () => {
   const aborted: boolean[] = [];
   const outcome = await run(
     (_, { signal }) =>
@@ -85,7 +85,7 @@ Deno.test("runHandler() leaves a handler that hangs behind, tells it so, and cal
   assert.deepEqual(aborted, [true, true, true, true]);
 });
 
-Deno.test("runHandler() stopped abandons the order, whether it is waiting or being handled", async () => {
+Deno.test("runHandler() abandons the order when stopped, while it waits or while the handler runs", async () => {
   const stop = new AbortController();
   const handling = run(() => new Promise(() => {}), { stop: stop.signal });
   const waiting = run(() => {
@@ -96,7 +96,7 @@ Deno.test("runHandler() stopped abandons the order, whether it is waiting or bei
   assert.deepEqual(await waiting, { kind: "abandoned" });
 });
 
-Deno.test("retryWaitMs() doubles from 1 s to 30 s, and the jitter keeps to its upper half", () => {
+Deno.test("retryWaitMs() doubles from 1 s to 30 s, and jitter takes off at most half", () => {
   const waits = (random: number) =>
     [1, 2, 3, 4, 5, 6, 7].map((attempt) =>
       retryWaitMs(DEFAULT_RETRY_POLICY, attempt, () => random)
@@ -105,7 +105,7 @@ Deno.test("retryWaitMs() doubles from 1 s to 30 s, and the jitter keeps to its u
   assert.deepEqual(waits(0), [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
 });
 
-Deno.test("runHandler() keeps nothing of a call that has ended, however long it might have taken", async () => {
+Deno.test("runHandler() leaks no memory with a long timeout", async () => {
   const grownMb = Number(
     await outputOfOwnProcess(`
       import { runHandler } from "./lib/tracker/handler.ts";
@@ -125,7 +125,7 @@ Deno.test("runHandler() keeps nothing of a call that has ended, however long it 
   assert.ok(grownMb < 30, `${grownMb} MB for 30,000 calls`);
 });
 
-Deno.test("runHandler() does not time out at once where the time is longer than a timer can wait", async () => {
+Deno.test("runHandler() does not time out at once if the timeout exceeds the longest possible timer", async () => {
   for (const timeoutMs of [2 ** 31, Infinity]) {
     const attempts: number[] = [];
     const outcome = await run(async (_, { attempt }) => {

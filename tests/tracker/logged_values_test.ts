@@ -16,7 +16,6 @@ function recordOf(text: string) {
   };
 }
 
-/** Copies of a JSON value, each with another one of its leaves replaced. */
 function* withEachLeaf(value: unknown, leaf: unknown): Generator<unknown> {
   if (Array.isArray(value)) {
     yield leaf;
@@ -31,7 +30,7 @@ function* withEachLeaf(value: unknown, leaf: unknown): Generator<unknown> {
   } else yield leaf;
 }
 
-Deno.test("what a log says of a bad record has none of its values, whichever field is wrong; with --log-values it does", () => {
+Deno.test("loggedMessageOf() quotes no values of a bad record, unless --log-values is set", () => {
   const texts = [SECRET, `"${SECRET}"`, `{"a":"${SECRET}" x`, `${SECRET_NUMBER}`, `[1`];
   for (const leaf of [SECRET, SECRET_NUMBER, -SECRET_NUMBER, [SECRET], { [SECRET]: SECRET }, " "]) {
     for (const value of withEachLeaf(order, leaf)) texts.push(JSON.stringify(value));
@@ -53,7 +52,7 @@ Deno.test("what a log says of a bad record has none of its values, whichever fie
   assert.ok(quotedCount > 50, `${quotedCount} quote the value`);
 });
 
-Deno.test("what a log says of a failed handler names the error, not its message", async () => {
+Deno.test("loggedMessageOf() names the class of a handler's error, not its message", async () => {
   const outcome = await runHandler({
     handler: () => {
       throw new RangeError(`cannot bill ${SECRET}`);

@@ -9,7 +9,7 @@ import { openLetter } from "../../lib/tracker/opened_letter.ts";
 import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";
 import { bytesOf, textOf } from "../resend/redrive_site.ts";
 
-/** The letter that the tracker makes of a record, as it would lie at an offset of the dead-letter topic. */
+/** Returns the letter that the tracker makes of a record, as read from an offset of the dead-letter topic. */
 async function letterOf(
   record: KafkaRecord,
   reason: typeof FAILURE_REASONS[number],
@@ -63,7 +63,7 @@ function randomRecord(random: Random): KafkaRecord {
   };
 }
 
-Deno.test("a letter opened again is the record that it was made of, whatever its headers", async () => {
+Deno.test("a reopened letter is the record from which it was made, whatever its headers", async () => {
   const random = new Random(1);
   for (let round = 0; round < 2_000; round++) {
     const record = randomRecord(random);
@@ -96,7 +96,7 @@ Deno.test("a letter opened again is the record that it was made of, whatever its
   }
 });
 
-Deno.test("a record that is redriven a second time says where it came from last, and only that", async () => {
+Deno.test("a record redriven for the second time names only its last origin", async () => {
   const record = { ...randomRecord(new Random(2)), headers: [] };
   const once = originalOf(openLetter(await letterOf(record, "TIMEOUT")), 0);
   const twice = originalOf(
@@ -108,7 +108,7 @@ Deno.test("a record that is redriven a second time says where it came from last,
   ]);
 });
 
-Deno.test("a letter of Kafka Connect loses Connect's headers, and is UNKNOWN", () => {
+Deno.test("a Kafka Connect letter loses Connect's headers, and its reason is UNKNOWN", () => {
   const letter = openLetter({
     topic: "connect-dlq",
     partition: 0,
@@ -144,12 +144,12 @@ for (
     ["headers", { headers: [{ key: "a", value: null, omitted: OMITTED }] }],
   ] as const
 ) {
-  Deno.test(`a letter of a record whose ${part} was too large to be read says so`, async () => {
+  Deno.test(`a letter of a record whose ${part} was too large to read names it as omitted`, async () => {
     const record = { ...randomRecord(new Random(3)), ...change };
     assert.equal(openLetter(await letterOf(record, "TIMEOUT")).omitted, part);
   });
 
-  Deno.test(`a letter whose own ${part} is too large to be read is not taken for a whole one`, async () => {
+  Deno.test(`a letter whose own ${part} is too large to read names it as omitted`, async () => {
     const record = await letterOf(randomRecord(new Random(4)), "TIMEOUT");
     const { headers: added = [], ...own } = { headers: undefined, ...change };
     assert.equal(

@@ -3,7 +3,7 @@ import { ProgressWatch, STILL_AFTER_MS } from "../../lib/tracker/progress_watch.
 
 const STANDING = { partition: 0, committed: 5, lag: 3 };
 
-Deno.test("ProgressWatch: a partition with lag whose commit does not change stands still after 10 s", () => {
+Deno.test("ProgressWatch: a partition with lag whose commit does not advance is stalled after 10 s", () => {
   const watch = new ProgressWatch();
   for (let ms = 0; ms < STILL_AFTER_MS; ms += 1_000) {
     watch.observe([STANDING], ms);
@@ -15,7 +15,7 @@ Deno.test("ProgressWatch: a partition with lag whose commit does not change stan
   assert.equal(watch.stillMs({ ...STANDING, committed: 6 }, STILL_AFTER_MS + 1_000), 0);
 });
 
-Deno.test("ProgressWatch: without lag there is nothing to advance to; an unknown lag may hide records", () => {
+Deno.test("ProgressWatch: a partition without lag is not stalled; one with unknown lag can be", () => {
   for (const { lag, isStill } of [{ lag: 0, isStill: false }, { lag: undefined, isStill: true }]) {
     const watch = new ProgressWatch();
     watch.observe([{ ...STANDING, lag }], 0);
@@ -24,7 +24,7 @@ Deno.test("ProgressWatch: without lag there is nothing to advance to; an unknown
   }
 });
 
-Deno.test("ProgressWatch: records that come after a long rest have 10 s to be committed", () => {
+Deno.test("ProgressWatch: records that arrive after a long pause have 10 s to be committed", () => {
   const watch = new ProgressWatch();
   watch.observe([{ ...STANDING, lag: 0 }], 0);
   watch.observe([{ ...STANDING, lag: 0 }], 60_000);
@@ -33,7 +33,7 @@ Deno.test("ProgressWatch: records that come after a long rest have 10 s to be co
   assert.ok(watch.stillMs(STANDING, 70_000) > 0);
 });
 
-Deno.test("ProgressWatch: a handler that finishes records is progress; a partition that was lost is forgotten", () => {
+Deno.test("ProgressWatch: a handler that finishes records is progress; a lost partition is forgotten", () => {
   const watch = new ProgressWatch();
   watch.observe([STANDING], 0);
   watch.noteProgress(0, 9_000);
@@ -44,7 +44,7 @@ Deno.test("ProgressWatch: a handler that finishes records is progress; a partiti
   assert.equal(watch.stillMs(STANDING, 30_000), 0);
 });
 
-Deno.test("ProgressWatch: what was committed since the last look counts, so that no lag of 0 is called a standstill", () => {
+Deno.test("ProgressWatch: a commit since the last check counts as progress, so that zero lag is never a stall", () => {
   const watch = new ProgressWatch();
   watch.observe([STANDING], 0);
   assert.equal(watch.stillMs({ ...STANDING, committed: 8, lag: 0 }, 30_000), 0);

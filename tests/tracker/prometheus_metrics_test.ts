@@ -27,7 +27,7 @@ function metricsOf(report: TrackerReport): string {
   return trackerMetrics({ topic: 'a"b', groupId: "g", report, metrics, journalBytes: undefined });
 }
 
-Deno.test("trackerMetrics() leaves out what is not known: lag, position, unassigned partitions, the journal's size", () => {
+Deno.test("trackerMetrics() omits unknown values: lag, position, unassigned partitions, the journal's size", () => {
   const text = metricsOf(REPORT);
   const partition = (name: string) =>
     text.match(new RegExp(`^orderflow_tracker_${name}\\{.*`, "gm")) ?? [];
@@ -40,7 +40,7 @@ Deno.test("trackerMetrics() leaves out what is not known: lag, position, unassig
   assert.match(metricsOf({ ...REPORT, unassigned: [2, 3] }), /^\w+_unassigned_partitions 2$/m);
 });
 
-Deno.test("trackerMetrics() says which partitions are blocked, and failures by each of the contract's reasons", () => {
+Deno.test("trackerMetrics() reports blocked partitions, and failures by each reason of the contract", () => {
   const text = metricsOf(REPORT);
   assert.match(text, /^orderflow_tracker_blocked_partitions 1$/m);
   assert.match(text, /^orderflow_tracker_partition_blocked\{topic="a\\"b",partition="0"\} 0$/m);
@@ -51,10 +51,14 @@ Deno.test("trackerMetrics() says which partitions are blocked, and failures by e
     text.match(/(?<=^orderflow_tracker_failures_total\{reason=").*/gm),
     FAILURE_REASONS.map((reason) => `${reason}"} ${countedOnce.includes(reason) ? 1 : 0}`),
   );
-  assert.doesNotMatch(text, /<x>|example/, "reasons may quote the world");
+  assert.doesNotMatch(
+    text,
+    /<x>|example/,
+    "reasons may contain foreign text, so they are no labels",
+  );
 });
 
-Deno.test("startingMetrics() has no counter: nothing has been counted yet", () => {
+Deno.test("startingMetrics() has no counters, because nothing has been counted yet", () => {
   const text = startingMetrics();
   assert.match(text, /^orderflow_tracker_ready 0$/m);
   assert.match(text, /^orderflow_tracker_state\{state="starting"\} 1$/m);

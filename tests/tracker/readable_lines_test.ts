@@ -7,7 +7,7 @@ import { hasCommand } from "../site.ts";
 
 const ORDER = JSON.stringify(createShop({ seed: 3 }).nextOrder(0));
 
-/** A good order with another address, written as given. */
+/** Returns a valid order with another address, inserted literally. */
 const withAddress = (text: string) =>
   ORDER.replace(/"shipping_address":"[^"]*"/, `"shipping_address":"${text}"`);
 
@@ -32,7 +32,7 @@ async function linesOf(schema: "order" | "none"): Promise<Uint8Array> {
   return (await encodeRecords(fresh, context)).lines;
 }
 
-Deno.test("a line has order_full only where common JSON readers agree on it, and the raw message always", async () => {
+Deno.test("a line has order_full only if common JSON parsers agree on it, and always has the raw message", async () => {
   const lines = new TextDecoder().decode(await linesOf("order")).trimEnd().split("\n");
   for (const [index, [text, hasOrder]] of VALUES.entries()) {
     const line = JSON.parse(lines[index] ?? "");
@@ -52,7 +52,7 @@ const READERS: readonly (readonly [command: string, args: readonly string[]])[] 
 
 for (const [command, args] of READERS) {
   Deno.test({
-    name: `${command} reads every line, whatever the value`,
+    name: `${command} parses every line, whatever the value`,
     ignore: !await hasCommand(command, "--version"),
     fn: async () => {
       for (const schema of ["order", "none"] as const) {

@@ -40,7 +40,7 @@ function withPartition(partition: Partial<PartitionStanding>): Partial<Observati
 const OPEN = { firstOffset: 5, recordCount: 9, openMs: 3_000 };
 const STILL = { stillMs: () => 12_000 };
 
-/** What is observed, and what is said of it: the state, whether it is ready, and the reason. */
+/** Observations, and the expected state, readiness, and reason. */
 const CASES: Readonly<
   Record<
     string,
@@ -198,7 +198,7 @@ const CASES: Readonly<
   ],
 };
 
-Deno.test("assess() is content with a tracker that has read its partitions to their ends", () => {
+Deno.test("assess() reports no problem for a tracker that has read its partitions to the end", () => {
   assert.deepEqual(assess(WELL), {
     state: "consuming",
     isReady: true,
@@ -208,7 +208,7 @@ Deno.test("assess() is content with a tracker that has read its partitions to th
   });
 });
 
-Deno.test("assess() explains a partition that stands still by what holds up the whole tracker", () => {
+Deno.test("assess() attributes a stalled partition to the problem of the whole tracker", () => {
   const still = withConsumer({ partitions: [{ ...MOVING, lag: 9 }] });
   const away = { kind: "unreachable", forMs: 7_000 } as const;
   const causes: readonly (readonly [Partial<Observation>, string])[] = [
@@ -223,7 +223,7 @@ Deno.test("assess() explains a partition that stands still by what holds up the 
   assert.equal(assess({ ...WELL, ...still, ...STILL }).hasCommonCause, false);
 });
 
-Deno.test("blockedPartitions() returns those that someone has to help, and all where the tracker is blocked", () => {
+Deno.test("blockedPartitions() returns the partitions that need an operator, or all if the tracker is blocked", () => {
   assert.deepEqual(blockedPartitions(WELL), []);
   const letter = { topic: "orders", partition: 1, offset: 4, error: "too large" };
   assert.deepEqual(blockedPartitions({ ...WELL, blockedLetters: new Map([[1, letter]]) }), [1]);
@@ -235,7 +235,7 @@ Deno.test("blockedPartitions() returns those that someone has to help, and all w
 });
 
 for (const [title, [observed, [state, isReady, reason]]] of Object.entries(CASES)) {
-  Deno.test(`assess() of ${title}: ${state}, ${isReady ? "ready" : "not ready"}, with its reason`, () => {
+  Deno.test(`assess() of ${title}: ${state}, ${isReady ? "ready" : "not ready"}, with the reason`, () => {
     const standing = assess({ ...WELL, ...observed });
     assert.deepEqual(
       { state: standing.state, isReady: standing.isReady, reason: standing.reason },
@@ -244,7 +244,7 @@ for (const [title, [observed, [state, isReady, reason]]] of Object.entries(CASES
   });
 }
 
-Deno.test("assess() gives each partition its own reason, and names what someone must act on first", () => {
+Deno.test("assess() gives each partition its own reason, and reports first the one that someone must act on", () => {
   const standing = assess({
     ...WELL,
     ...withConsumer({

@@ -39,14 +39,14 @@ function decide({ low = 0, high = 100, commit, note, held = [], hasOlderTopic }:
   });
 }
 
-/** What is decided of a commit without a note, where the journal holds nothing of the partition. */
+/** The start for a commit without a note, when the journal holds nothing of the partition. */
 function foreign(offset: number) {
   return { offset, mark: `offset ${offset} was committed by another program: reading on from it` };
 }
 
 const ownNote = { journalId: OURS, topicId: TOPIC_ID };
 
-Deno.test("a commit's note is read back, and another program's metadata is none", () => {
+Deno.test("a commit's note survives formatting and parsing, and another program's metadata is not a note", () => {
   assert.deepEqual(parseCommitNote(formatCommitNote(ownNote)), ownNote);
   const others = [null, "", "something", "orderflow:", "orderflow:x", "orderflow::x", "other:x:y"];
   for (const metadata of others) {
@@ -54,7 +54,7 @@ Deno.test("a commit's note is read back, and another program's metadata is none"
   }
 });
 
-Deno.test("a commit's note has the leader epoch and a truncation, after what earlier versions read", () => {
+Deno.test("a commit's note has the leader epoch and a truncation after the fields that earlier versions parse", () => {
   const truncation = { offset: 500, epoch: 3 };
   const unknown = { offset: 500, epoch: undefined };
   const notes: readonly (readonly [string, Parameters<typeof formatCommitNote>[0]])[] = [
@@ -71,11 +71,11 @@ Deno.test("a commit's note has the leader epoch and a truncation, after what ear
   assert.deepEqual(parseCommitNote("orderflow:our-journal:aa:x:y:z"), ownNote);
 });
 
-Deno.test("the first start reads from the first offset that is there", () => {
+Deno.test("the first start reads from the first available offset", () => {
   assert.deepEqual(decide({ low: 7 }), { offset: 7 });
 });
 
-Deno.test("our own commit is where to read on, also where the journal is ahead of it", () => {
+Deno.test("our own commit is the start position, even if the journal is ahead of it", () => {
   assert.deepEqual(decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 50 }] }), {
     offset: 50,
   });
@@ -84,25 +84,25 @@ Deno.test("our own commit is where to read on, also where the journal is ahead o
   });
 });
 
-Deno.test("a journal that ends before our own commit is read on from its end, and says so", () => {
+Deno.test("if the journal ends before our own commit, reading starts at the journal's end, with a mark", () => {
   const { offset, mark } = decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
   assert.equal(offset, 30);
   assert.match(mark ?? "", /ends before the committed offset 50/);
 });
 
-Deno.test("another tracker's commit is where to read on", () => {
+Deno.test("another tracker's commit is the start position", () => {
   const note = { journalId: "another", topicId: TOPIC_ID };
   assert.deepEqual(decide({ commit: 80, note, held: [{ start: 0, end: 50 }] }), { offset: 80 });
   assert.deepEqual(decide({ commit: 80, note }), { offset: 80 });
 });
 
-Deno.test("a topic created again is read from its beginning, and says so", () => {
+Deno.test("a recreated topic is read from its beginning, with a mark", () => {
   const { offset, mark } = decide({ commit: 50, note: { journalId: OURS, topicId: "bb" } });
   assert.equal(offset, 0);
   assert.match(mark ?? "", /created again/);
 });
 
-Deno.test("a group that an operator reset goes on from the lower of commit and journal end", () => {
+Deno.test("after an operator reset the group, reading starts at the lower of commit and journal end", () => {
   const held = [{ start: 0, end: 50 }];
   const back = decide({ commit: 10, note: "none", held });
   const forth = decide({ commit: 90, note: "none", held });
@@ -111,17 +111,17 @@ Deno.test("a group that an operator reset goes on from the lower of commit and j
   assert.match(forth.mark ?? "", /reset to offset 90/);
 });
 
-Deno.test("another program's commit is read on from, and marked, where the journal holds nothing of the partition", () => {
+Deno.test("another program's commit is the start position, with a mark, if the journal holds nothing of the partition", () => {
   assert.deepEqual(decide({ commit: 40, note: "none" }), foreign(40));
 });
 
-Deno.test("without a commit but with a journal it reads on from the first offset not held", () => {
+Deno.test("without a commit, reading starts at the first offset that the journal does not hold", () => {
   const { offset, mark } = decide({ held: [{ start: 0, end: 20 }, { start: 30, end: 50 }] });
   assert.equal(offset, 20);
   assert.match(mark ?? "", /no committed offset/);
 });
 
-Deno.test("offsets deleted before they were read are named, those already held are not missed", () => {
+Deno.test("offsets deleted before they were read are reported, unless the journal holds them", () => {
   const missed = decide({ low: 40, commit: 10, note: ownNote, held: [{ start: 0, end: 10 }] });
   assert.equal(missed.offset, 40);
   assert.match(missed.mark ?? "", /offsets 10 to 39 were deleted before they were read/);
@@ -131,13 +131,13 @@ Deno.test("offsets deleted before they were read are named, those already held a
   );
 });
 
-Deno.test("a commit past the topic's end means another topic: it is read from its beginning", () => {
+Deno.test("a commit past the topic's end means a recreated topic, which is read from its beginning", () => {
   const { offset, mark } = decide({ high: 20, commit: 50, note: "none" });
   assert.equal(offset, 0);
   assert.match(mark ?? "", /past the topic's end 20/);
 });
 
-Deno.test("a commit at the topic's end is where to read on, not past it", () => {
+Deno.test("a commit at the topic's end is the start position, not past the end", () => {
   const held = [{ start: 0, end: 20 }];
   assert.deepEqual(decide({ high: 20, commit: 20, note: ownNote, held }), { offset: 20 });
   assert.deepEqual(decide({ high: 20, commit: 20, note: "none", held }), { offset: 20 });
@@ -145,7 +145,7 @@ Deno.test("a commit at the topic's end is where to read on, not past it", () => 
   assert.match(decide({ high: 20, commit: 21, note: "none", held }).mark ?? "", /past the topic's/);
 });
 
-Deno.test("a commit at the first offset that is left, or at the end of what is held, misses nothing", () => {
+Deno.test("a commit at the first available offset, or at the end of the held offsets, means no gap", () => {
   const held = [{ start: 0, end: 10 }];
   assert.deepEqual(decide({ low: 10, commit: 10, note: ownNote, held }), { offset: 10 });
   assert.deepEqual(decide({ low: 10, commit: 10, note: "none", held }), { offset: 10 });
@@ -153,10 +153,10 @@ Deno.test("a commit at the first offset that is left, or at the end of what is h
   assert.deepEqual(decide({ low: 30, commit: 30, note: "none" }), foreign(30));
 });
 
-Deno.test("offsets that were deleted are marked where one of them is not held, and only then", () => {
+Deno.test("deleted offsets are marked only if the journal does not hold all of them", () => {
   const decideLow40 = (...held: readonly Interval[]) =>
     decide({ low: 40, commit: 10, note: ownNote, held });
-  // Held up to just before what is left: nothing is missing.
+  // Held up to just before the first available offset: nothing is missing.
   assert.deepEqual(decideLow40({ start: 0, end: 40 }), { offset: 40 });
   assert.deepEqual(decideLow40({ start: 0, end: 90 }), { offset: 40 });
   for (const held of [[{ start: 0, end: 39 }], [{ start: 0, end: 20 }, { start: 21, end: 90 }]]) {
@@ -166,7 +166,7 @@ Deno.test("offsets that were deleted are marked where one of them is not held, a
   }
 });
 
-Deno.test("what was noticed of a group and of deleted offsets stands in one mark", () => {
+Deno.test("a group reset and deleted offsets share one mark", () => {
   const held = [{ start: 0, end: 10 }];
   const reset = decide({ low: 40, commit: 5, note: "none", held });
   assert.equal(
@@ -183,37 +183,37 @@ Deno.test("what was noticed of a group and of deleted offsets stands in one mark
   assert.doesNotMatch(past.mark ?? "", /deleted/);
 });
 
-Deno.test("deleted offsets are named alike after their end was committed and before a record is held", () => {
+Deno.test("deleted offsets get the same mark after the start was committed and before a record is held", () => {
   const held = [{ start: 0, end: 10 }];
   const mark = "offsets 10 to 39 were deleted before they were read";
   const first = decide({ low: 40, commit: 10, note: ownNote, held });
-  // The start was committed; then the tracker joined once more.
+  // The start was committed, and then the tracker rejoined.
   const again = decide({ low: 40, commit: 40, note: ownNote, held });
   assert.deepEqual([first, again], [{ offset: 40, mark }, { offset: 40, mark }]);
-  // A record below the commit that can still be read was not held.
+  // A record below the commit that can still be read is not held.
   const { mark: behind } = decide({ low: 40, commit: 41, note: ownNote, held });
   assert.match(behind ?? "", /ends before the committed offset 41; offsets 10 to 39/);
   const more = [...held, { start: 40, end: 45 }];
   assert.deepEqual(decide({ low: 40, commit: 40, note: ownNote, held: more }), { offset: 40 });
 });
 
-Deno.test("a journal that ends before our commit is marked only for a record below the commit", () => {
+Deno.test("a journal that ends before our commit is marked only if a record below the commit can be read", () => {
   const { markBelow } = decide({ commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
   assert.equal(markBelow, 50);
-  // Also where what is left begins where the journal ends.
+  // Even if the first available offset is where the journal ends.
   const atLow = decide({ low: 30, commit: 50, note: ownNote, held: [{ start: 0, end: 30 }] });
   assert.deepEqual([atLow.offset, atLow.markBelow], [30, 50]);
-  // Other marks are right whatever is read next.
+  // Other marks are correct whatever is read next.
   for (const note of ["none", { journalId: OURS, topicId: "bb" }] as const) {
     const { mark, markBelow } = decide({ commit: 20, note, held: [{ start: 0, end: 30 }] });
     assert.ok(mark !== undefined && markBelow === undefined);
   }
 });
 
-Deno.test("a topic that was created again is marked until a record of it is held, also between two runs", () => {
+Deno.test("a recreated topic is marked until one of its records is held, even across runs", () => {
   const hasOlderTopic = true;
   assert.match(decide({ hasOlderTopic }).mark ?? "", /created again/);
-  // Begun by an earlier run, which committed its beginning and saw no record.
+  // An earlier run committed the topic's beginning and saw no record.
   assert.match(decide({ commit: 0, note: ownNote, hasOlderTopic }).mark ?? "", /created again/);
   const held = [{ start: 0, end: 30 }];
   assert.deepEqual(decide({ commit: 30, note: ownNote, held, hasOlderTopic }), { offset: 30 });

@@ -16,7 +16,6 @@ const REPORT: TrackerReport = {
   counters: { received: 7, processed: 7, failed: 0, dead_lettered: 0, already_journaled: 0 },
 };
 
-/** A status file that is written every few milliseconds. */
 async function createStatusFile() {
   const directory = await Deno.makeTempDir({ prefix: "orderflow-status-" });
   const path = join(directory, "tracker.status");
@@ -40,7 +39,7 @@ async function createStatusFile() {
   };
 }
 
-Deno.test("StatusFile: starting, then what it follows, then stopped; nothing before it is started", async () => {
+Deno.test("StatusFile writes nothing before its start, then starting, then what its source reports, then stopped", async () => {
   await using site = await createStatusFile();
   await site.file.close();
   assert.deepEqual(site.names(), []);
@@ -54,7 +53,7 @@ Deno.test("StatusFile: starting, then what it follows, then stopped; nothing bef
   assert.deepEqual([first.topic, first.group, first.pid], ["orders", "group", Deno.pid]);
 
   site.file.follow(() => REPORT);
-  await until("it follows", () => site.read().state === "consuming");
+  await until("it reports consuming", () => site.read().state === "consuming");
   const { timestamp, version, ...rest } = site.read();
   assert.ok(Math.abs(Date.now() - Date.parse(timestamp)) < 5_000);
   assert.match(version, /^\d+\.\d+\.\d+ /);
@@ -70,10 +69,10 @@ Deno.test("StatusFile: starting, then what it follows, then stopped; nothing bef
   ]);
   assert.equal(last.counters.received, 7);
   await new Promise((resolve) => setTimeout(resolve, 30));
-  assert.equal(site.read().timestamp, last.timestamp, "nothing is written after that");
+  assert.equal(site.read().timestamp, last.timestamp, "nothing is written after stopped");
 });
 
-Deno.test("StatusFile: a reader finds a whole object at any time, and no other file is left", async () => {
+Deno.test("StatusFile always shows a reader a complete object, and leaves no other file behind", async () => {
   await using site = await createStatusFile();
   let count = 0;
   site.file.follow(() => ({ ...REPORT, reason: "x".repeat(++count % 7 * 10_000) }));
@@ -91,7 +90,7 @@ Deno.test("StatusFile: a reader finds a whole object at any time, and no other f
 });
 
 Deno.test({
-  name: "StatusFile: for its owner only, and what it is written over is never followed",
+  name: "StatusFile is readable by its owner only, and never follows a symlink in its place",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using site = await createStatusFile();
@@ -101,7 +100,7 @@ Deno.test({
     await Deno.symlink(victim, `${site.path}.tmp`);
     site.file.follow(() => REPORT);
     site.file.start();
-    await until("it is a file", () => Deno.lstatSync(site.path).isFile);
+    await until("it is a regular file", () => Deno.lstatSync(site.path).isFile);
     assert.equal((Deno.lstatSync(site.path).mode ?? 0) & 0o777, 0o600);
     await site.file.close();
     assert.equal(await Deno.readTextFile(victim), "mine");
@@ -109,13 +108,13 @@ Deno.test({
   },
 });
 
-Deno.test("StatusFile: where it cannot be written it is tried on, and the tracker is not disturbed", async () => {
+Deno.test("StatusFile retries when it cannot be written, and does not disturb the tracker", async () => {
   await using site = await createStatusFile();
   await Deno.mkdir(join(site.path, "in the way"), { recursive: true });
   site.file.follow(() => REPORT);
   site.file.start();
-  await new Promise((resolve) => setTimeout(resolve, 30)); // some writes fail
-  await until("no half of a status is left", () => site.names().join() === "tracker.status");
+  await new Promise((resolve) => setTimeout(resolve, 30)); // some writes fail meanwhile
+  await until("no partial status is left", () => site.names().join() === "tracker.status");
   await Deno.remove(site.path, { recursive: true });
   await until(
     "it is written",
@@ -124,7 +123,7 @@ Deno.test("StatusFile: where it cannot be written it is tried on, and the tracke
   assert.equal(site.read().state, "consuming");
 });
 
-Deno.test("parseStatus() reads what is written, and makes nothing of anything else", () => {
+Deno.test("parseStatus() reads what StatusFile writes, and returns nothing for anything else", () => {
   const status = {
     timestamp: "2026-01-01T00:00:00.000Z",
     pid: 1,
@@ -145,7 +144,7 @@ Deno.test("parseStatus() reads what is written, and makes nothing of anything el
   }
 });
 
-Deno.test("parseStatus() takes a number for a number only, and bounds lists and texts", () => {
+Deno.test("parseStatus() accepts only numbers as numbers, and limits lists and texts", () => {
   const partition = (fields: object) =>
     parseStatus(JSON.stringify({
       timestamp: "2026-01-01T00:00:00.000Z",
@@ -165,7 +164,7 @@ Deno.test("parseStatus() takes a number for a number only, and bounds lists and 
 });
 
 Deno.test({
-  name: "StatusFile goes on saying what the tracker does while its disk is full" +
+  name: "StatusFile stays up to date while its disk is full" +
     (MAY_MOUNT ? "" : " (SKIPPED: mounting is not permitted)"),
   ignore: !MAY_MOUNT,
   async fn() {
@@ -178,7 +177,7 @@ Deno.test({
         Deno.writeFileSync(join(site.directory, "fill"), new Uint8Array(1 << 20))
       );
       site.file.follow(() => ({ ...REPORT, state: "blocked", ready: false, reason: "no space" }));
-      await until("it says so", () => site.read().reason === "no space");
+      await until("it reports the new state", () => site.read().reason === "no space");
       assert.equal(site.read().state, "blocked");
     } finally {
       await site.file.close();

@@ -29,7 +29,7 @@ function record(offset: number, value: Uint8Array = ORDER): KafkaRecord {
   };
 }
 
-/** A batch as a consumer hands it over, of one good order where nothing else is said. */
+/** A batch as a consumer hands it over; by default it has one valid order. */
 function batchOf(given: Partial<ConsumedBatch> & { readonly records?: readonly KafkaRecord[] }) {
   const records = given.records ?? [record(0)];
   const endOffset = (records.at(-1)?.offset ?? -1) + 1;
@@ -47,7 +47,7 @@ function batchOf(given: Partial<ConsumedBatch> & { readonly records?: readonly K
   };
 }
 
-/** A tracker on a journal of its own, whose consumer is the test. */
+/** Creates a tracker with its own journal, whose consumer is the test. */
 async function createTracked(options: Partial<TrackerOptions> = {}, kept?: TestFolder) {
   const folder = kept ?? new TestFolder();
   const storage = new FaultyStorage();
@@ -107,7 +107,7 @@ function linesOf(folder: TestFolder): readonly Line[] {
     .map((line) => JSON.parse(line));
 }
 
-/** Whether it has resolved by the time that everything else which could has. */
+/** Reports whether the promise has settled after everything else that could has. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   promise.then(() => settled = true);
@@ -130,7 +130,7 @@ function assignmentOf(
   };
 }
 
-Deno.test("Tracker: a batch is safe only when it has been flushed to the disk", async () => {
+Deno.test("Tracker: a batch is safe only after it has been flushed to disk", async () => {
   await using tracked = await createTracked();
   const { hooks, storage } = tracked;
   const disk = Promise.withResolvers<void>();
@@ -142,14 +142,14 @@ Deno.test("Tracker: a batch is safe only when it has been flushed to the disk", 
   assert.deepEqual(tracked.offsets(), [0]);
 });
 
-Deno.test("Tracker: a batch of a topic that was created again is not written", async () => {
+Deno.test("Tracker: a batch of a recreated topic is not written", async () => {
   await using tracked = await createTracked();
   const batch = batchOf({ confirmTopic: () => Promise.resolve(false) });
   assert.equal(await tracked.hooks.onBatch(batch), false);
   assert.deepEqual(tracked.offsets(), []);
 });
 
-Deno.test("Tracker: where no broker can say whether the topic is the same, nothing is written until one can", async () => {
+Deno.test("Tracker: while no broker can confirm that the topic is the same, nothing is written", async () => {
   await using tracked = await createTracked();
   let questionCount = 0;
   const confirmTopic = () =>
@@ -159,14 +159,14 @@ Deno.test("Tracker: where no broker can say whether the topic is the same, nothi
   assert.deepEqual(tracked.offsets(), [0]);
 });
 
-Deno.test("Tracker: a batch whose partition was lost while it waited its turn is not written", async () => {
+Deno.test("Tracker: a batch whose partition was lost while it waited is not written", async () => {
   await using tracked = await createTracked();
   const previous = Promise.withResolvers<boolean>();
   let isCurrent = true;
   const written = tracked.hooks.onBatch(
     batchOf({ isCurrent: () => isCurrent, previous: previous.promise }),
   );
-  assert.equal(await isSettled(written), false, "all but its turn has come");
+  assert.equal(await isSettled(written), false, "everything is done except waiting for its turn");
   isCurrent = false;
   previous.resolve(true);
   assert.equal(await written, false);
@@ -180,7 +180,7 @@ Deno.test("Tracker: a batch after one that did not become safe is not written", 
   assert.deepEqual(tracked.offsets(), []);
 });
 
-Deno.test("Tracker: records whose append was under way when the partition was lost are not written again", async () => {
+Deno.test("Tracker: records whose append was in progress when the partition was lost are not written again", async () => {
   await using tracked = await createTracked();
   const { hooks, storage } = tracked;
   const disk = Promise.withResolvers<void>();
@@ -190,13 +190,13 @@ Deno.test("Tracker: records whose append was under way when the partition was lo
   assert.equal(await isSettled(before), false);
   isCurrent = false;
   const after = hooks.onBatch(batchOf({ records: [record(0), record(1)] }));
-  assert.equal(await isSettled(after), false, "it waits for what is known of the disk");
+  assert.equal(await isSettled(after), false, "it waits until the append has ended");
   disk.resolve();
   assert.equal(await after, true);
   assert.deepEqual(tracked.offsets(), [0, 1]);
 });
 
-Deno.test("Tracker: a batch is safe only when its dead letters are with the broker", async () => {
+Deno.test("Tracker: a batch is safe only after the broker has acknowledged its dead letters", async () => {
   const asked = Promise.withResolvers<void>();
   const broker = Promise.withResolvers<void>();
   const sent: number[] = [];
@@ -219,7 +219,7 @@ Deno.test("Tracker: a batch is safe only when its dead letters are with the brok
   assert.deepEqual(sent, [1]);
 });
 
-Deno.test("Tracker: dead letters that are refused are given up when the partition is lost", async () => {
+Deno.test("Tracker: refused dead letters are abandoned when the partition is lost", async () => {
   let isCurrent = true;
   const producer: Pick<ReliableProducer, "send"> = {
     send: ({ topic, partition }) => {
@@ -246,7 +246,7 @@ function deadLettersBy(producer: Pick<ReliableProducer, "send">): DeadLetters {
   });
 }
 
-Deno.test("Tracker: a handler is told when its partition is lost, and is not waited for", async () => {
+Deno.test("Tracker: a handler's signal is aborted when its partition is lost, and the handler is not awaited", async () => {
   const called = Promise.withResolvers<void>();
   const told = Promise.withResolvers<void>();
   await using tracked = await createTracked({
@@ -262,13 +262,13 @@ Deno.test("Tracker: a handler is told when its partition is lost, and is not wai
     batchOf({ lost: lost.signal, isCurrent: () => !lost.signal.aborted }),
   );
   await called.promise;
-  assert.equal(await isSettled(handled), false, "it waits for the handler until then");
+  assert.equal(await isSettled(handled), false, "until then it waits for the handler");
   lost.abort();
   await told.promise;
-  assert.equal(await handled, false, "its offset is not to be committed");
+  assert.equal(await handled, false, "its offset must not be committed");
 });
 
-Deno.test("Tracker: a topic created again between two runs is marked on its first line, also after a run that saw none", async () => {
+Deno.test("Tracker: a topic recreated between runs is marked on its first line, even after a run without records", async () => {
   await using tracked = await createTracked();
   const { hooks, journal } = tracked;
   const { topic, topicId } = OTHER_TOPIC;
@@ -287,11 +287,15 @@ Deno.test("Tracker: a topic created again between two runs is marked on its firs
   assert.equal(await third.hooks.onBatch(batchOf({ topicId, records: [record(1)] })), true);
   const again = "the topic was created again: reading it from its beginning";
   assert.deepEqual(tracked.marks(), [undefined, again, undefined]);
-  assert.equal(journal.holdsNamesake({ topic, topicId, partition: 1 }), false, "of no other one");
+  assert.equal(
+    journal.holdsNamesake({ topic, topicId, partition: 1 }),
+    false,
+    "the other lines have no mark",
+  );
 });
 
-for (const ending of ["a stop", "a crash after its line"]) {
-  Deno.test(`Tracker: the truncation of a log is marked on the next line, and only there, over ${ending}`, async () => {
+for (const ending of ["a stop", "a crash after the line was written"]) {
+  Deno.test(`Tracker: a log truncation is marked on the next line only, after ${ending}`, async () => {
     using folder = new TestFolder();
     const inEpoch = (offset: number, leaderEpoch: number) => ({ ...record(offset), leaderEpoch });
     {
@@ -315,7 +319,7 @@ for (const ending of ["a stop", "a crash after its line"]) {
   });
 }
 
-Deno.test("Tracker: what was noticed of a partition is not said later, when it comes back from another member", async () => {
+Deno.test("Tracker: a pending mark is dropped when another member had the partition in between", async () => {
   await using tracked = await createTracked();
   const { hooks, journal } = tracked;
   const note = formatCommitNote({ journalId: journal.id, topicId: TOPIC.topicId });
@@ -328,7 +332,7 @@ Deno.test("Tracker: what was noticed of a partition is not said later, when it c
   assert.deepEqual(tracked.marks(), [undefined, undefined]);
 });
 
-Deno.test("Tracker: a mark whose batch was not written stands on the next line that is", async () => {
+Deno.test("Tracker: the mark of a batch that was not written goes on the next line", async () => {
   await using tracked = await createTracked();
   const { hooks } = tracked;
   hooks.startAt(assignmentOf(TOPIC));
@@ -340,7 +344,7 @@ Deno.test("Tracker: a mark whose batch was not written stands on the next line t
   assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0"]);
 });
 
-Deno.test("Tracker: all that was noticed of a partition before its next line stands on that line, each once", async () => {
+Deno.test("Tracker: all pending marks of a partition go on its next line, each once", async () => {
   await using tracked = await createTracked();
   const { hooks } = tracked;
   hooks.startAt(assignmentOf(TOPIC));
@@ -356,7 +360,7 @@ Deno.test("Tracker: all that was noticed of a partition before its next line sta
   ]);
 });
 
-Deno.test("Tracker: a mark of a batch from before a join is not said again when that batch ends late", async () => {
+Deno.test("Tracker: the mark of a batch from before a rejoin is not repeated when that batch ends late", async () => {
   await using tracked = await createTracked();
   const { hooks } = tracked;
   const reset = assignmentOf(TOPIC, { offset: 0, metadata: "an operator's" });
@@ -377,7 +381,7 @@ Deno.test("Tracker: a mark of a batch from before a join is not said again when 
   assert.deepEqual(tracked.marks(), [undefined, "the group was reset to offset 0", undefined]);
 });
 
-Deno.test("Tracker: a batch is not safe, and its records not held, where the journal was replaced before its append", async () => {
+Deno.test("Tracker: a batch is not safe, and its records not held, if the journal was replaced before its append", async () => {
   await using tracked = await createTracked();
   const { hooks, journal } = tracked;
   assert.equal(await hooks.onBatch(batchOf({})), true);
@@ -386,7 +390,7 @@ Deno.test("Tracker: a batch is not safe, and its records not held, where the jou
   assert.equal(journal.holds({ ...TOPIC, partition: 0, offset: 1 }), false);
 });
 
-Deno.test("Tracker: a dead letter keeps its value when a send fails for a reason other than its size", async () => {
+Deno.test("Tracker: a dead letter keeps its value if a send fails for a reason other than its size", async () => {
   const values: (number | undefined)[] = [];
   let sends = 0;
   const producer: Pick<ReliableProducer, "send"> = {
@@ -411,13 +415,13 @@ Deno.test("Tracker: a dead letter keeps its value when a send fails for a reason
   assert.deepEqual(values, [3, 3]);
 });
 
-Deno.test("Tracker: a new group begins at the end with --from latest only, and where the journal never held a record of the topic", async () => {
+Deno.test("Tracker: a new group starts at the end only with --from latest, and only if the journal never held a record of the topic", async () => {
   await using earliest = await createTracked({ from: "earliest" });
   assert.equal(earliest.hooks.beginsAtEnd?.(TOPIC), false);
   await using latest = await createTracked({ from: "latest" });
   assert.equal(latest.hooks.beginsAtEnd?.(TOPIC), true);
   latest.hooks.startAt({ ...TOPIC, partitions: [] });
-  assert.equal(latest.hooks.beginsAtEnd?.(OTHER_TOPIC), false, "created again while it runs");
+  assert.equal(latest.hooks.beginsAtEnd?.(OTHER_TOPIC), false, "recreated while the tracker runs");
   assert.equal(await latest.hooks.onBatch(batchOf({})), true);
   const { journal } = latest;
   await using next = await createTracked({ from: "latest", journal });

@@ -1,4 +1,4 @@
-/** What verify says of journals that differ from their topic in one thing; topic and journal are in memory. */
+/** Tests verify on journals that differ from their topic in one respect. Topic and journal are in memory. */
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -53,10 +53,10 @@ function activeOf(lines: readonly string[]): MemoryFiles {
   return new Map([["tracker.events", bytesOf(lines.join(""))]]);
 }
 
-/** A text with the one place changed where it stands. */
+/** Replaces one occurrence and asserts that there is one. */
 function replaced(text: string, from: string | RegExp, to: string): string {
   const changed = text.replace(from, to);
-  assert.notEqual(changed, text, `${from} is in ${text}`);
+  assert.notEqual(changed, text, `${from} does not occur in ${text}`);
   return changed;
 }
 
@@ -64,18 +64,18 @@ const RECORDS = Array.from({ length: 6 }, (_, offset) => recordOf(offset));
 const LINES = RECORDS.map((record) => lineOf(record));
 const WHOLE = { journals: 1, records: 6, journaled: 6 };
 
-/** Verifies the journal with its line of offset 3 changed. */
+/** Verifies the journal after a change to its line of offset 3. */
 function verifyChanged(change: (line: string) => string): Promise<Verification> {
   return verifyInMemory(activeOf(LINES.with(3, change(LINES[3] ?? ""))), RECORDS);
 }
 
-Deno.test("verify accepts the journal that all of these tests change", async () => {
+Deno.test("verify accepts the unchanged journal of these tests", async () => {
   const verification = await verifyInMemory(activeOf(LINES), RECORDS);
   assert.deepEqual(countsOf(verification), WHOLE);
   assert.equal(verification.ok, true);
 });
 
-Deno.test("verify finds a line whose timestamp seems absent, with its key and headers changed too", async () => {
+Deno.test("verify detects a line with a misspelled timestamp field and other key and headers", async () => {
   const verification = await verifyChanged((line) =>
     replaced(
       replaced(replaced(line, "kafka_timestamp", "kafka_timestamq"), "key 3", "key 4"),
@@ -88,7 +88,7 @@ Deno.test("verify finds a line whose timestamp seems absent, with its key and he
   assert.equal(verification.ok, false);
 });
 
-Deno.test("verify finds a line in which a field's name has one byte changed, or a field is left out or comes twice", async () => {
+Deno.test("verify detects a field that is missing, repeated, or whose name differs in one byte", async () => {
   const line = LINES[3] ?? "";
   const names = Object.keys(JSON.parse(line));
   assert.ok(names.length > 12);
@@ -102,13 +102,13 @@ Deno.test("verify finds a line in which a field's name has one byte changed, or 
     };
     for (const [form, change] of Object.entries(changes)) {
       const { ok } = await verifyChanged(change);
-      // Without its topic id a line is one that an earlier version, or the Go tracker, may have written.
+      // A line without a topic id may come from an earlier version or from the Go tracker.
       assert.equal(ok, name === "kafka_topic_id" && form === "left out", `${name} ${form}`);
     }
   }
 });
 
-Deno.test("verify finds two neighboring lines that changed places", async () => {
+Deno.test("verify detects two adjacent lines that were swapped", async () => {
   const [first = "", second = ""] = LINES.slice(2, 4);
   const verification = await verifyInMemory(
     activeOf(LINES.toSpliced(2, 2, second, first)),
@@ -123,7 +123,7 @@ Deno.test("verify finds two neighboring lines that changed places", async () => 
   );
 });
 
-Deno.test("verify accepts lower offsets after a mark that the group's position was moved, and after no other mark", async () => {
+Deno.test("verify accepts lower offsets only after a mark that the group's position was moved", async () => {
   for (
     const [mark, isExplained] of [
       ["the group was reset to offset 0", true],
@@ -144,7 +144,7 @@ Deno.test("verify accepts lower offsets after a mark that the group's position w
   }
 });
 
-Deno.test("verify accepts what a truncated log has put in order: superseded lines, then those of the new epoch", async () => {
+Deno.test("verify accepts the lines before and after a log truncation: superseded ones, then those of the new epoch", async () => {
   const rewritten = [3, 4, 5].map((offset) => recordOf(offset, { leaderEpoch: 2, key: null }));
   const records = [...RECORDS.slice(0, 3), ...rewritten];
   const files: MemoryFiles = new Map([
@@ -156,7 +156,7 @@ Deno.test("verify accepts what a truncated log has put in order: superseded line
   assert.equal(verification.ok, true);
 });
 
-Deno.test("verify takes a record of a new epoch for missing where a removed segment had its offset in an earlier one", async () => {
+Deno.test("verify reports a record of a new epoch as missing if only a removed segment had its offset, in an earlier epoch", async () => {
   const account = new SegmentAccount();
   for (const { offset, leaderEpoch } of RECORDS) {
     account.addRecord({ topic: TOPIC, topicId: TOPIC_ID, partition: 0 }, {
@@ -185,7 +185,7 @@ Deno.test("verify takes a record of a new epoch for missing where a removed segm
   assert.deepEqual(verification.partitions[0]?.examples.missing, [3, 4, 5]);
 });
 
-Deno.test("verify compares headers in their order", async () => {
+Deno.test("verify compares headers in order", async () => {
   const { headers } = recordOf(3);
   const [first, second, third] = headers;
   assert.ok(first && second && third);
@@ -195,7 +195,7 @@ Deno.test("verify compares headers in their order", async () => {
   }
 });
 
-Deno.test("verify finds a line with the leader epoch of another record, and one without its epoch", async () => {
+Deno.test("verify detects a line with another record's leader epoch, and one without its epoch", async () => {
   const changes = [/"kafka_leader_epoch":1/, '"kafka_leader_epoch":2'] as const;
   assert.equal((await verifyChanged((line) => replaced(line, ...changes))).mismatched, 1);
   const without = (line: string) => replaced(line, /,"kafka_leader_epoch":1/, "");
@@ -239,7 +239,7 @@ Deno.test("verify compares order_full with the value", async () => {
   assert.deepEqual(countsOf(verification), { ...WHOLE, mismatched: 1 }, "order_full of an array");
 });
 
-Deno.test("verify accepts other white space, escapes, and notations of numbers in a line", async () => {
+Deno.test("verify accepts other white space, escapes, and number notations in a line", async () => {
   const changes: Record<string, (line: string) => string> = {
     blanks: (line) => replaced(line, ',"kafka_partition":0', ' , "kafka_partition" :\t0'),
     "an escape": (line) => replaced(line, '"kafka_key":"key', '"kafka_key":"\\u006bey'),
@@ -253,7 +253,7 @@ Deno.test("verify accepts other white space, escapes, and notations of numbers i
   }
 });
 
-Deno.test("verify counts an order_full that earlier versions wrote as undetailed, and accepts it", async () => {
+Deno.test("verify accepts an order_full written by earlier versions and counts it as undetailed", async () => {
   const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
   for (
     const [value, isUndetailed] of [
@@ -288,7 +288,7 @@ Deno.test("verify counts an order_full that earlier versions wrote as undetailed
   }
 });
 
-Deno.test("verify counts lines without a topic id as undetailed, and compares what they say", async () => {
+Deno.test("verify counts lines without a topic id as undetailed and still compares their content", async () => {
   const without = (line: string) => replaced(line, `,"kafka_topic_id":"${TOPIC_ID}"`, "");
   const verification = await verifyInMemory(activeOf(LINES.map(without)), RECORDS);
   assert.deepEqual(countsOf(verification), { ...WHOLE, undetailed: 6 });
@@ -298,7 +298,7 @@ Deno.test("verify counts lines without a topic id as undetailed, and compares wh
   assert.deepEqual(countsOf(changed), { ...WHOLE, undetailed: 1, mismatched: 1 });
 });
 
-Deno.test("verify says undecided of what a running tracker has not journaled yet, and missing of a hole", async () => {
+Deno.test("verify reports records that a running tracker has not yet journaled as undecided, and a gap as missing", async () => {
   const lines = LINES.slice(0, 4).toSpliced(1, 1);
   const status = (fields: Record<string, unknown>) =>
     bytesOf(JSON.stringify({
@@ -327,8 +327,8 @@ Deno.test("verify says undecided of what a running tracker has not journaled yet
   }
 });
 
-/** A log that lost its end may have lost the marker that ended a transaction. */
-Deno.test("verify does not judge the lines of records that an open transaction holds back", async () => {
+/** A log that lost its tail may have lost the marker that ended a transaction. */
+Deno.test("verify does not judge the lines of records held back by an open transaction", async () => {
   const held = RECORDS.slice(0, 4);
   const behind = await verifyInMemory(activeOf(LINES), held, { highWatermark: RECORDS.length });
   const counts = { journals: 1, records: 4, journaled: 4 };
@@ -338,7 +338,7 @@ Deno.test("verify does not judge the lines of records that an open transaction h
   assert.deepEqual(countsOf(beyond), { ...counts, journaled: 6, unexplained: 2 });
 });
 
-Deno.test("verify says undecided where the segment of a line that differs is removed before it is compared", async () => {
+Deno.test("verify reports a differing line as undecided if its segment is removed before the comparison", async () => {
   const changed = LINES.with(1, replaced(LINES[1] ?? "", "key 1", "key 2"));
   const files = new Map([
     ["tracker.events.000001", bytesOf(changed.slice(0, 3).join(""))],
@@ -357,7 +357,7 @@ Deno.test("verify says undecided where the segment of a line that differs is rem
   assert.equal(verification.ok, false);
 });
 
-Deno.test("verify finds a line whose value, key, or headers are said in two ways", async () => {
+Deno.test("verify detects a line that states its value, key, or headers in two ways", async () => {
   for (
     const field of [
       `"raw_message_base64":"${Buffer.from(RECORDS[3]?.value ?? "").toString("base64")}"`,

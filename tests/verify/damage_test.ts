@@ -1,10 +1,10 @@
 /**
- * Goal: no damage of a journal passes verify.
- * Method: a small journal with a line of every kind, in an archive, a closed segment, and the active segment. At every byte
- * of every file a bit is flipped, the byte is deleted, doubled, and swapped with the next one; each line is deleted, doubled,
- * and swapped with the next one. The damaged journal is verified, in memory.
- * Invariants: verify says ok exactly where a model says that the damage changes nothing. The model knows the lines as
- * JSON.parse reads them, and closed segments as their bytes.
+ * Goal: no damage to a journal passes verify.
+ * Method: a small journal has a line of every kind in an archive, a closed segment, and the active segment. At every
+ * byte of every file, a bit is flipped, or the byte is deleted, duplicated, or swapped with the next one. Each line is
+ * deleted, duplicated, and swapped with the next one. The damaged journal is verified in memory.
+ * Invariants: verify accepts a journal exactly if a model says that the damage changes nothing. The model compares lines
+ * as parsed by JSON.parse, and closed segments by their bytes.
  */
 
 import assert from "node:assert/strict";
@@ -26,7 +26,7 @@ import {
 import { type MemoryFiles, memoryStorage, TOPIC, TOPIC_ID, verifyInMemory } from "./memory_site.ts";
 
 const IS_LONG = Deno.env.get("ORDERFLOW_FAULTS") === "long";
-/** The short form damages one byte in so many, other ones each time. */
+/** The short form damages one byte out of this many, at a random phase. */
 const STEP = IS_LONG ? 1 : 3;
 const TIMESTAMP_MS = 1_756_684_800_000;
 const DECODER = new TextDecoder();
@@ -104,11 +104,13 @@ const APPENDS: readonly (readonly KafkaRecord[])[] = [
 ];
 const ACTIVE = "tracker.events";
 
-/** The files that the real journal makes of the records: one append in each segment, the first one compressed. */
+/**
+ * Returns the files that the real journal writes for the records: one append per segment, the first segment compressed.
+ */
 async function journalFiles(): Promise<MemoryFiles> {
   using folder = new TestFolder();
   for (const [index, appends] of APPENDS.entries()) {
-    // A segment is closed before the append that would make it larger than this.
+    // An append that would exceed this size closes the segment first.
     await using it = await opened(folder, { rotateBytes: 1, compress: index === 1 });
     const { journal } = it;
     const partition = { topic: TOPIC, topicId: TOPIC_ID, partition: 0 };
@@ -123,7 +125,7 @@ async function journalFiles(): Promise<MemoryFiles> {
   }
   const names = folder.names("tracker.").filter((name) => /events|archive|manifest/.test(name));
   const files = new Map(names.map((name) => [name, Deno.readFileSync(folder.file(name))]));
-  // Lines of another partition among those of the first one.
+  // Lines of two partitions are interleaved.
   const [first = "", ...rest] = linesIn(files.get(ACTIVE) ?? new Uint8Array());
   const lines = [first, lineOf(at(1, 0)), ...rest, lineOf(at(1, 1))];
   return files.set(ACTIVE, bytesOf(lines.join("")));
@@ -139,7 +141,7 @@ interface Damage {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** At every byte: each bit flipped, the byte deleted, doubled, and swapped with the next one. */
+/** Yields for each byte: each bit flipped, the byte deleted, duplicated, and swapped with the next one. */
 function* damagesOfBytes(
   file: string,
   bytes: Uint8Array,
@@ -168,7 +170,7 @@ function* damagesOfBytes(
   }
 }
 
-/** Each line deleted, doubled, and swapped with the next one. */
+/** Yields for each line: the line deleted, duplicated, and swapped with the next one. */
 function* damagesOfLines(file: string, bytes: Uint8Array): Generator<Damage> {
   const lines = linesIn(bytes);
   for (const [index, line] of lines.entries()) {
@@ -191,14 +193,14 @@ function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(parts.flatMap((part) => [...part]));
 }
 
-/** Whether verify must accept a damaged file, as all that it judges is as it was. */
+/** Reports whether verify must accept a damaged file because nothing that it checks has changed. */
 async function isHarmless({ file, bytes }: Damage, original: Uint8Array): Promise<boolean> {
   if (file.endsWith(".zst")) return await unpacked(bytes) === await unpacked(original);
   if (file !== ACTIVE) return Buffer.compare(bytes, original) === 0;
   return isSameInMeaning(bytes, original);
 }
 
-/** What an archive holds, or why it cannot be read. */
+/** Returns the contents of an archive, or why it cannot be read. */
 async function unpacked(bytes: Uint8Array): Promise<string> {
   try {
     const file = await memoryStorage(new Map([["archive", bytes]])).open("archive", "read");
@@ -209,7 +211,7 @@ async function unpacked(bytes: Uint8Array): Promise<string> {
   }
 }
 
-/** Compares the active segment line by line; lines of different partitions may be in any order. */
+/** Compares the active segment line by line; lines of different partitions may be interleaved in any order. */
 function isSameInMeaning(bytes: Uint8Array, original: Uint8Array): boolean {
   try {
     const [lines, originalLines] = [bytes, original].map((each) =>
@@ -224,7 +226,7 @@ function isSameInMeaning(bytes: Uint8Array, original: Uint8Array): boolean {
   }
 }
 
-/** A line's fields as JSON.parse reads them. Of what is not judged, only that it has the right form. */
+/** Parses a line with JSON.parse. Of the fields that verify does not check, only the form is kept. */
 function meaningOf(line: string): Record<string, unknown> {
   const { timestamp, error, mark, ...fields } = JSON.parse(line);
   return {
@@ -244,10 +246,10 @@ const FAULTS = [
   "unreadable_lines",
 ] as const;
 
-Deno.test("verify finds every change of a byte or a line in a journal, and accepts those that change nothing", async () => {
+Deno.test("verify detects every change of a byte or line in a journal, and accepts changes without effect", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
-  /** All of a byte's damages in the long form, else one by chance. */
+  /** Returns all variants of the damage in the long form, else a random one. */
   const choose = <T>(all: readonly T[]) =>
     IS_LONG ? all : all.slice(...[Math.floor(random() * all.length)].flatMap((at) => [at, at + 1]));
   const files = await journalFiles();

@@ -5,7 +5,7 @@ import { createSite } from "../site.ts";
 
 await liveBroker();
 
-Deno.test("tracker verify --ledger closes the circle: acknowledged, in the topic, in the journal", async () => {
+Deno.test("tracker verify --ledger checks acknowledged records against the topic and the journal", async () => {
   await using site = await createSite();
   await Deno.mkdir(site.logs);
   const produced = await site.run("producer", [
@@ -20,7 +20,7 @@ Deno.test("tracker verify --ledger closes the circle: acknowledged, in the topic
   const { entries, in_topic, different, missing } = JSON.parse(whole.stdout).ledger;
   assert.deepEqual([entries, in_topic, different, missing], [3_000, 3_000, 0, 0]);
 
-  // A ledger that promises one record more, and one other value, does not pass.
+  // A ledger with an additional record and a different value fails.
   const lines = (await Deno.readTextFile(path)).trimEnd().split("\n").map((line) =>
     JSON.parse(line)
   );

@@ -6,7 +6,7 @@ import { LineChecker } from "../../lib/verify/line_check.ts";
 const FIXTURES = join(import.meta.dirname ?? ".", "..", "fixtures");
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-/** How many lines of a file have each form. */
+/** Counts the lines of a file by form. */
 function formsIn(path: string): Record<string, number> {
   const checker = new LineChecker();
   const forms: Record<string, number> = {};
@@ -17,7 +17,7 @@ function formsIn(path: string): Record<string, number> {
   return forms;
 }
 
-Deno.test("LineChecker finds the lines of an earlier version whole", () => {
+Deno.test("LineChecker classifies an earlier version's lines as whole", () => {
   const folder = join(FIXTURES, "journal", "build-3a9cbbd");
   for (const { name } of Deno.readDirSync(folder)) {
     if (!name.startsWith("tracker.events")) continue;
@@ -25,12 +25,12 @@ Deno.test("LineChecker finds the lines of an earlier version whole", () => {
   }
 });
 
-Deno.test("LineChecker finds the Go tracker's lines undetailed", () => {
+Deno.test("LineChecker classifies the Go tracker's lines as undetailed", () => {
   const path = join(FIXTURES, "monitor", "go", "tracker.events");
   assert.deepEqual(Object.keys(formsIn(path)), ["undetailed"]);
 });
 
-Deno.test("LineChecker finds a line of any length whole, and the change of one byte in it", () => {
+Deno.test("LineChecker classifies a line of any length as whole, and as wrong after a one-byte change", () => {
   const checker = new LineChecker();
   for (const size of [0, 1, 10_000, 70_000, 3_000_000]) {
     const value = new Uint8Array(size).map((_, index) => index % 127);

@@ -9,7 +9,7 @@ const FILES_MAX = 512;
 
 Deno.test({
   name:
-    "tracker verify reads 805 segments with 512 file descriptors, and reports progress on standard error only",
+    "tracker verify reads 805 segments with 512 file descriptors and reports progress only on standard error",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using site = await createVerifySite();

@@ -1,6 +1,6 @@
 /**
- * A topic and its journal in memory, so that thousands of damaged journals can be verified in a second: the judging is the
- * real one, the records are read from a list, and the files from a map.
+ * A topic and its journal in memory, so that thousands of damaged journals can be verified in a second. The comparison
+ * is the real one; the records come from a list and the files from a map.
  *
  * @module
  */
@@ -14,12 +14,12 @@ export const TOPIC = "orders";
 export const TOPIC_ID = "5f0c2f5e00004000800000000000000a";
 export const FOLDER = "a folder in memory";
 
-/** Files of one folder, by name. */
+/** The files of one folder by name. */
 export type MemoryFiles = ReadonlyMap<string, Uint8Array>;
 
 /**
- * Verifies the journal that the files are against the records that the topic holds, which are sorted by offset. Records
- * up to `highWatermark` are held back by an open transaction.
+ * Verifies the journal in `files` against the topic's records, which are sorted by offset. An open transaction holds
+ * back the records between the last one and `highWatermark`.
  */
 export async function verifyInMemory(
   files: MemoryFiles,
@@ -67,7 +67,7 @@ export async function verifyInMemory(
   });
 }
 
-/** The files as a disk that can only be read. */
+/** Returns the files as read-only storage. */
 export function memoryStorage(files: MemoryFiles): Storage {
   const find = (path: string) => files.get(path.replace(`${FOLDER}/`, ""));
   return {
@@ -126,7 +126,7 @@ function refuse(): Promise<never> {
   return Promise.reject(new Error("verify only reads"));
 }
 
-/** The counts that are not 0. */
+/** Returns the nonzero counts. */
 export function countsOf(verification: Verification): Record<string, number> {
   return Object.fromEntries(
     Object.entries(verification).filter((entry): entry is [string, number] =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { OffsetBits, Page, PAGE_OFFSETS, pageNumberOf } from "../../lib/verify/page.ts";
 
-Deno.test("OffsetBits holds each offset of its page apart, past 2^31 too", () => {
+Deno.test("OffsetBits keeps the offsets of its page separate, even past 2^31", () => {
   for (const first of [0, 5 * PAGE_OFFSETS, 2 ** 40]) {
     const bits = new OffsetBits();
     for (let index = 0; index < PAGE_OFFSETS; index += 3) {
@@ -27,7 +27,7 @@ Deno.test("pageNumberOf() changes every 1,024 offsets", () => {
   assert.deepEqual([0, 1_023, 1_024, 2 ** 40].map(pageNumberOf), [0, 0, 1, 2 ** 30]);
 });
 
-Deno.test("Page.addLine() tells a repeat in one journal from one in another", () => {
+Deno.test("Page.addLine() distinguishes a repeat within one journal from one in another", () => {
   const page = new Page(0);
   assert.equal(page.addLine(1, { journal: 0, start: 0, end: 1 }), "new");
   assert.equal(page.addLine(1, { journal: 0, start: 0, end: 1 }), "repeated");

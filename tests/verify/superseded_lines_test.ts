@@ -7,7 +7,9 @@ const line = (offset: number, leaderEpoch?: number) => ({
   ...(leaderEpoch !== undefined && { leaderEpoch }),
 });
 
-/** A log in which epoch 1 ends at 100, epoch 2 is lost, epoch 3 ends at 150, and epoch 5 is its leader's. */
+/**
+ * Answers for a log in which epoch 1 ends at 100, epoch 2 is lost, epoch 3 ends at 150, and epoch 5 is the current one.
+ */
 function answerOf(epoch: number): LeaderEpochAnswer {
   const ends: Record<number, { epoch: number; endOffset: number } | undefined> = {
     1: { epoch: 1, endOffset: 100 },
@@ -18,7 +20,7 @@ function answerOf(epoch: number): LeaderEpochAnswer {
   return { leaderEpoch: 5, end: ends[epoch] };
 }
 
-Deno.test("SupersededLines: a line is superseded at or past its epoch's end, and where the log lacks its epoch", async () => {
+Deno.test("SupersededLines: a line is superseded at or past its epoch's end, and if the log lacks its epoch", async () => {
   const asked: number[] = [];
   const lines = new SupersededLines({
     topic: "orders",
@@ -32,41 +34,41 @@ Deno.test("SupersededLines: a line is superseded at or past its epoch's end, and
     [99, 1, false],
     [100, 1, true],
     [20, 2, true],
-    [150, 3, true], // the first line that is asked about
+    [150, 3, true],
     [149, 3, false],
     [169, 5, false],
-    [500, 5, false], // newer than the answer: the leader goes on in this epoch
-    [7, 6, false], // a leader that is to come
+    [500, 5, false], // newer than the answer: the leader is still in this epoch
+    [7, 6, false], // a future leader
     [20, undefined, false],
   ];
   for (const [offset, epoch, expected] of cases) {
     assert.equal(await lines.isSuperseded(line(offset, epoch)), expected, `${offset} in ${epoch}`);
   }
-  assert.deepEqual(asked, [1, 2, 3, 5, 6], "each epoch is asked about once");
+  assert.deepEqual(asked, [1, 2, 3, 5, 6], "each epoch is requested once");
 });
 
-Deno.test("SupersededLines: a line in a known epoch supersedes those without one from its offset on", () => {
+Deno.test("SupersededLines: a line with a known epoch supersedes lines without one from its offset on", () => {
   const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
   const supersededBy = (journal: number, ...[offset, epoch]: Parameters<typeof line>) =>
     lines.note(journal, line(offset, epoch)).superseded;
   for (let offset = 0; offset < 10; offset++) assert.deepEqual(supersededBy(0, offset), []);
   assert.deepEqual(supersededBy(0, 6, 4), [{ start: 6, end: 10, epoch: undefined }]);
   assert.deepEqual(supersededBy(0, 7, 4), []);
-  assert.deepEqual(supersededBy(1, 6, 4), [], "another journal is judged by itself");
+  assert.deepEqual(supersededBy(1, 6, 4), [], "journals are independent");
 });
 
-Deno.test("SupersededLines: a line is out of order after a later record's, unless it repeats or supersedes that", () => {
+Deno.test("SupersededLines: a line after a later record's line is out of order unless it repeats or supersedes it", () => {
   const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
   const cases: readonly (readonly [offset: number, epoch: number, isOutOfOrder: boolean])[] = [
     [3, 1, false],
     [5, 1, false],
     [4, 1, true],
-    [4, 1, false], // a repetition is named as such
+    [4, 1, false], // reported as a repetition instead
     [9, 1, false],
     [6, 2, false], // the log was truncated at 6
     [8, 2, false],
     [7, 2, true],
-    [2, 1, true], // no truncation goes back to an earlier epoch
+    [2, 1, true], // a truncation never returns to an earlier epoch
   ];
   for (const [offset, epoch, expected] of cases) {
     const { isOutOfOrder } = lines.note(0, line(offset, epoch));
@@ -75,11 +77,11 @@ Deno.test("SupersededLines: a line is out of order after a later record's, unles
   assert.equal(
     lines.note(1, line(0, 1)).isOutOfOrder,
     false,
-    "each journal has an order of its own",
+    "each journal has its own order",
   );
 });
 
-Deno.test("SupersededLines: a line lacks its epoch after one that has one", () => {
+Deno.test("SupersededLines: a line without an epoch after one with an epoch lacks it", () => {
   const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
   const lacksEpoch = (...place: Parameters<typeof line>) =>
     lines.note(0, line(...place)).lacksEpoch;
@@ -89,7 +91,7 @@ Deno.test("SupersededLines: a line lacks its epoch after one that has one", () =
   );
 });
 
-Deno.test("SupersededLines: without a cluster no line with an epoch is superseded", async () => {
+Deno.test("SupersededLines: without a cluster, no line with an epoch is superseded", async () => {
   const lines = new SupersededLines({ topic: "orders", topicId: "aa", epochEnd: undefined });
   assert.equal(await lines.isSuperseded(line(100, 1)), false);
 });

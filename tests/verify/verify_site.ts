@@ -1,6 +1,6 @@
 /**
- * What the tests of `verify` share: a topic of their own on a live broker, records sent to it, and
- * journals made of lines that a test can take away, repeat or change.
+ * The environment of the `verify` tests: a topic on a live broker, records sent to it, and journals whose lines a test
+ * can remove, repeat, or change.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -33,11 +33,11 @@ export interface VerifySite extends AsyncDisposable {
   readonly folder: string;
   readonly cluster: ClusterClient;
   readonly kafka: Kafka;
-  /** Sends records to a partition in one batch and returns them as they lie in the topic. */
+  /** Sends records to a partition in one batch and returns them as stored in the topic. */
   send(partition: number, records: readonly Partial<OutgoingRecord>[]): Promise<KafkaRecord[]>;
-  /** The journal line of a record, newline included. */
+  /** Returns the journal line of a record, with its newline. */
   lineOf(record: KafkaRecord, context?: { readonly topicId?: string }): string;
-  /** Writes a journal's file, the active segment unless it is named; returns its folder. */
+  /** Writes a journal file, by default the active segment, and returns its folder. */
   writeJournal(
     lines: readonly string[],
     place?: { readonly folder?: string; readonly name?: string },
@@ -46,7 +46,7 @@ export interface VerifySite extends AsyncDisposable {
     directories: readonly string[],
     options?: Partial<VerifyOptions>,
   ): Promise<Verification>;
-  /** Moves a partition's first offset. */
+  /** Deletes the records of a partition below an offset. */
   deleteBelow(partition: number, offset: number): Promise<void>;
 }
 
@@ -98,7 +98,7 @@ export async function createVerifySite(
     async deleteBelow(partition, offset) {
       const admin = kafka.admin();
       await admin.connect();
-      await admin.fetchTopicOffsets(topic); // without it kafkajs does not know the topic
+      await admin.fetchTopicOffsets(topic); // makes kafkajs load the topic's metadata
       await admin.deleteTopicRecords({
         topic,
         partitions: [{ partition, offset: String(offset) }],
@@ -114,7 +114,7 @@ export async function createVerifySite(
   };
 }
 
-/** Without a topic id where the context has none. */
+/** Returns a journal line, without a topic id if the context has none. */
 export function lineOf(record: KafkaRecord, context: { readonly topicId?: string }): string {
   const writer = new EventWriter();
   const isText = record.value === null || isUtf8(record.value);
@@ -128,7 +128,7 @@ export function lineOf(record: KafkaRecord, context: { readonly topicId?: string
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(writer.lines);
 }
 
-/** A line as the founding project's Go tracker writes it. */
+/** Returns a line as the original project's Go tracker writes it. */
 export function goLineOf({ topic, partition, offset, value }: KafkaRecord): string {
   return JSON.stringify({
     timestamp: RECEIVED_AT.toISOString(),
@@ -143,7 +143,7 @@ export function goLineOf({ topic, partition, offset, value }: KafkaRecord): stri
   }) + "\n";
 }
 
-/** As many records as asked for, each with a value, a key and a header of its own. */
+/** Returns `count` records with distinct values, keys, and headers. */
 export function numbered(count: number): Partial<OutgoingRecord>[] {
   return Array.from({ length: count }, (_, index) => ({
     key: bytesOf(`key ${index}`),

@@ -16,13 +16,13 @@ import {
 
 const ALL_OK = { records: 10, journaled: 10, journals: 1 };
 
-/** Ten records in one partition, and the lines of their journal. */
+/** Sends ten records to one partition and returns them with their journal lines. */
 async function tenRecords(site: VerifySite): Promise<{ records: KafkaRecord[]; lines: string[] }> {
   const records = await site.send(0, numbered(10));
   return { records, lines: records.map((record) => site.lineOf(record)) };
 }
 
-Deno.test("verifyJournals() accepts a journal that holds every record once", async () => {
+Deno.test("verifyJournals() accepts a journal that contains every record once", async () => {
   await using site = await createVerifySite({ partitions: 3 });
   const records = [
     ...await site.send(0, numbered(5_000)),
@@ -79,7 +79,7 @@ Deno.test("verifyJournals() names the record that is journaled twice", async () 
   assert.equal(verification.ok, false);
 });
 
-Deno.test("verifyJournals() names the record of which a line says something else", async () => {
+Deno.test("verifyJournals() names the record whose line differs", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   const changes: [string, Partial<KafkaRecord>][] = [
@@ -104,7 +104,7 @@ Deno.test("verifyJournals() names the record of which a line says something else
   }
 });
 
-Deno.test("verifyJournals() tells two records whose values changed places", async () => {
+Deno.test("verifyJournals() detects two records with swapped values", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   const [first, second] = [records[2] as KafkaRecord, records[3] as KafkaRecord];
@@ -116,12 +116,12 @@ Deno.test("verifyJournals() tells two records whose values changed places", asyn
   assert.deepEqual(countsOf(verification), { ...ALL_OK, mismatched: 2 });
 });
 
-Deno.test("verifyJournals() sees a changed line that all the right ones come after", async () => {
+Deno.test("verifyJournals() detects a changed line that is followed by all the correct ones", async () => {
   await using site = await createVerifySite();
   const records = await site.send(0, numbered(1_500));
   const lines = records.map((record) => site.lineOf(record));
   const changed = site.lineOf({ ...records[5] as KafkaRecord, value: bytesOf("changed") });
-  // Past the page's end and back, so that the right lines alone would give the right digest.
+  // The journal runs past the page's end and back, so that the correct lines alone would yield the correct digest.
   const journal = [changed, ...lines.slice(1_400), ...lines.slice(0, 1_400)];
 
   const verification = await site.verify([site.writeJournal(journal)]);
@@ -132,11 +132,11 @@ Deno.test("verifyJournals() sees a changed line that all the right ones come aft
     journaled: 1_501,
     duplicated: 1,
     mismatched: 1,
-    out_of_order: 1_399, // offset 5 is there already
+    out_of_order: 1_399, // offset 5 came first
   });
 });
 
-Deno.test("verifyJournals() takes records below the topic's first offset for expired", async () => {
+Deno.test("verifyJournals() counts lines below the topic's first offset as expired", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
   await site.deleteBelow(0, 4);
@@ -156,10 +156,10 @@ Deno.test("verifyJournals() takes records below the topic's first offset for exp
   );
 });
 
-Deno.test("verifyJournals() accepts what retention takes away while it is at work", async () => {
+Deno.test("verifyJournals() accepts that retention deletes records while it runs", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
-  lines.splice(8, 1); // so that the page is read again, when its records are gone
+  lines.splice(8, 1); // makes it read the page again, after its records were deleted
   const logs = site.writeJournal(lines);
 
   const verification = await site.verify([logs], {
@@ -172,7 +172,7 @@ Deno.test("verifyJournals() accepts what retention takes away while it is at wor
   );
 });
 
-Deno.test("verifyJournals() takes no transaction marker and no aborted record for a loss", async () => {
+Deno.test("verifyJournals() does not count transaction markers and aborted records as missing", async () => {
   await using site = await createVerifySite();
   const producers = await Promise.all(["a", "b"].map(async (name) => {
     const producer = site.kafka.producer({
@@ -186,7 +186,7 @@ Deno.test("verifyJournals() takes no transaction marker and no aborted record fo
   const [a, b] = producers as [typeof producers[0], typeof producers[0]];
   const message = (value: string) => ({
     topic: site.topic,
-    // The key is one that kafkajs takes for an abort marker.
+    // kafkajs mistakes this key for an abort marker.
     messages: [{ key: Buffer.from([0, 0, 0, 0]), value, timestamp: "1756684800000" }],
   });
   const kept: string[] = [];
@@ -225,14 +225,14 @@ Deno.test("verifyJournals() takes no transaction marker and no aborted record fo
   assert.equal(verification.partitions[0]?.high, 29);
 });
 
-Deno.test("verifyJournals() tells what compaction may have taken from what it cannot explain", async () => {
+Deno.test("verifyJournals() distinguishes lines of compacted records from unexplained lines", async () => {
   for (const policy of ["compact", "compact,delete", "delete"]) {
     await using site = await createVerifySite({ config: { "cleanup.policy": policy } });
     const { records, lines } = await tenRecords(site);
     const { transaction } = await startTransaction(site);
     await transaction.send({ topic: site.topic, messages: [{ key: "aborted", value: "10" }] });
     await transaction.abort();
-    // A line of an offset that the topic does not give: here an aborted record's.
+    // A line with an offset that the topic does not return: here, that of an aborted record.
     lines.push(site.lineOf({ ...records[0] as KafkaRecord, offset: 10 }));
 
     const verification = await site.verify([site.writeJournal(lines)]);
@@ -264,7 +264,7 @@ async function startTransaction(site: VerifySite) {
   };
 }
 
-Deno.test("verifyJournals() passes over the holes that a real compaction leaves", async () => {
+Deno.test("verifyJournals() accepts the offset gaps that a real compaction leaves", async () => {
   await using site = await createVerifySite({
     config: {
       "cleanup.policy": "compact",
@@ -277,22 +277,22 @@ Deno.test("verifyJournals() passes over the holes that a real compaction leaves"
     Array.from({ length: to - from }, (_, index) => ({
       key: bytesOf(`key ${from + index}`),
       value: bytesOf("a value"),
-      timestampMs: Date.now(), // by which the broker closes segments
+      timestampMs: Date.now(), // determines when the broker closes segments
     }));
   const records = [
     ...await site.send(0, keyed(0, 100)),
-    // The end of the batch before, the whole of this one and the start of the next are superseded.
+    // Superseded are the end of the previous batch, all of this one, and the start of the next one.
     ...await site.send(0, keyed(50, 60)),
     ...await site.send(0, keyed(50, 100)),
   ];
   const logs = site.writeJournal(records.map((record) => site.lineOf(record)));
   const deadline = Date.now() + 60_000;
   let compacted = 0;
-  // The broker may begin with the first segments while the last is not closed.
+  // The broker may start compacting before the last segment is closed.
   for (let turn = 0; compacted < 60; turn++) {
-    assert.ok(Date.now() < deadline, `all is compacted within a minute: ${compacted} so far`);
+    assert.ok(Date.now() < deadline, `not compacted within a minute: ${compacted} so far`);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    // A segment is closed by the next record, and only closed ones are compacted.
+    // Only closed segments are compacted, and a segment is closed by the next record.
     if (turn < 3) records.push(...await site.send(0, keyed(0, 1)));
     site.writeJournal(records.map((record) => site.lineOf(record)));
     const verification = await site.verify([logs]);
@@ -310,7 +310,7 @@ Deno.test("verifyJournals() passes over the holes that a real compaction leaves"
   }
 });
 
-Deno.test("verifyJournals() judges several journals together and names what two of them hold", async () => {
+Deno.test("verifyJournals() verifies several journals together and names the records that two of them contain", async () => {
   await using site = await createVerifySite();
   const records = await site.send(0, numbered(3_000));
   const lines = records.map((record) => site.lineOf(record));
@@ -340,7 +340,7 @@ Deno.test("verifyJournals() judges several journals together and names what two 
   );
 });
 
-Deno.test("verifyJournals() does not judge lines of other topics, and counts them", async () => {
+Deno.test("verifyJournals() counts lines of other topics without judging them", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   const [record] = records as [KafkaRecord];
@@ -356,7 +356,7 @@ Deno.test("verifyJournals() does not judge lines of other topics, and counts the
   assert.equal(verification.ok, true);
 });
 
-Deno.test("verifyJournals() reads a journal of the founding project's tracker, which keeps values only", async () => {
+Deno.test("verifyJournals() reads a journal of the original project's tracker, which stores values only", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   const goLines = records.map((record) => goLineOf(record));
@@ -418,7 +418,7 @@ Deno.test("verifyJournals() compares values of every kind byte for byte", async 
   assert.deepEqual(countsOf(broken), { ...ALL_OK, mismatched: 1 });
 });
 
-Deno.test("verifyJournals() does not judge what comes into the topic and the journal meanwhile", async () => {
+Deno.test("verifyJournals() ignores what is added to the topic and the journal while it runs", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   const early = Array.from({ length: 5 }, (_, index) => index + 10)
@@ -437,7 +437,7 @@ Deno.test("verifyJournals() does not judge what comes into the topic and the jou
   assert.equal(growing.ok, false);
 });
 
-Deno.test("verifyJournals() cannot explain a line of a partition that the topic has not", async () => {
+Deno.test("verifyJournals() counts lines of a nonexistent partition as unexplained", async () => {
   await using site = await createVerifySite();
   const { records, lines } = await tenRecords(site);
   lines.push(site.lineOf({ ...records[0] as KafkaRecord, partition: 7 }));
@@ -448,7 +448,7 @@ Deno.test("verifyJournals() cannot explain a line of a partition that the topic 
   assert.equal(verification.partitions.at(-1)?.partition, 7);
 });
 
-Deno.test("verifyJournals() judges the ranges that it is given", async () => {
+Deno.test("verifyJournals() verifies only the given ranges", async () => {
   await using site = await createVerifySite({ partitions: 2 });
   const { lines } = await tenRecords(site);
   const others = (await site.send(1, numbered(5))).map((record) => site.lineOf(record));
@@ -466,7 +466,7 @@ Deno.test("verifyJournals() judges the ranges that it is given", async () => {
   assert.equal(verification.partitions.length, 1);
 });
 
-Deno.test("verifyJournals() proves nothing past a line that it cannot read, and says where it is", async () => {
+Deno.test("verifyJournals() fails on unreadable lines and reports their position", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
   lines.splice(5, 0, "\u001b[2J not ours\n", "{}\n", "\n");
@@ -482,7 +482,7 @@ Deno.test("verifyJournals() proves nothing past a line that it cannot read, and 
   });
 });
 
-Deno.test("verifyJournals() does not judge a line in the making, and says so", async () => {
+Deno.test("verifyJournals() reports the unterminated last line of the active segment as torn bytes", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
   const torn = lines.with(9, lines[9]?.slice(0, -1) ?? "");
@@ -503,7 +503,7 @@ Deno.test("verifyJournals() does not judge a line in the making, and says so", a
   );
 });
 
-Deno.test("verifyJournals() refuses a topic that is created again while it is being read", async () => {
+Deno.test("verifyJournals() fails if the topic is recreated while it is being read", async () => {
   await using site = await createVerifySite();
   const { lines } = await tenRecords(site);
   const logs = site.writeJournal(lines);
@@ -519,7 +519,7 @@ Deno.test("verifyJournals() refuses a topic that is created again while it is be
   await assert.rejects(site.verify([logs], { cluster }), /created again while it was being read/);
 });
 
-Deno.test("verifyJournals() says what is missing to verify anything", async () => {
+Deno.test("verifyJournals() names what it lacks: a journal, a topic", async () => {
   await using site = await createVerifySite();
   await assert.rejects(
     site.verify([join(site.folder, "none")]),
@@ -535,12 +535,12 @@ Deno.test("verifyJournals() says what is missing to verify anything", async () =
 });
 
 /**
- * Goal: the verdict is right whatever happened to the journals.
- * Method: one topic; journals in which lines were dropped, repeated, changed, moved, put into another journal
- * and shared with another topic's, by chance; a model that keeps all of them in a map.
- * Invariants: every count is the model's; journaled = records - missing + duplicated + ...
+ * Goal: the verdict is correct for any combination of faults.
+ * Method: one topic; journals in which lines are randomly dropped, repeated, changed, moved, put into another journal,
+ * and mixed with another topic's; a model that keeps everything in a map.
+ * Invariants: every count equals the model's; journaled = records - missing + duplicated + ...
  */
-Deno.test("verifyJournals() agrees with a model that holds all in memory", async () => {
+Deno.test("verifyJournals() agrees with an in-memory model", async () => {
   const seed = newSeed();
   const random = seededRandom(seed);
   const below = (limit: number) => Math.floor(random() * limit);
@@ -623,7 +623,7 @@ Deno.test("verifyJournals() agrees with a model that holds all in memory", async
   }
 });
 
-/** The site's cluster, but that something happens just before the nth call of a method. */
+/** Returns the site's cluster with a hook that runs just before the nth call of a method. */
 function onceWith(
   { cluster }: VerifySite,
   method: keyof VerifyOptions["cluster"],

@@ -85,15 +85,13 @@ export function* recordsInSpans(
   }
 }
 
-/** Decodes the record at a position of a span's bytes; returns it with the position of the next. */
+/** Decodes the record at a position of a span's bytes. */
 export function recordAt(
   { batch, bytes }: RecordSpan,
   position: number,
   { topic, partition }: { readonly topic: string; readonly partition: number },
-): { readonly record: KafkaRecord; readonly end: number } {
-  const cursor = new Cursor(bytes.subarray(position));
-  const record = decodeRecord(cursor, { batch, topic, partition });
-  return { record, end: position + cursor.position };
+): KafkaRecord {
+  return decodeRecord(new Cursor(bytes.subarray(position)), { batch, topic, partition });
 }
 
 /** Compaction may leave a batch without records. */

@@ -2,7 +2,7 @@
 // What the host calls; see ../kernel.ts.
 
 import { crc32c, fillCrcTables } from "./crc32c.ts";
-import { outputLength, position, recordsLeft, rowCount, writeLines } from "./lines.ts";
+import { outputLength, position, recordsLeft, resumeAt, rowCount, writeLines } from "./lines.ts";
 import {
   INPUT,
   INPUT_BYTES,
@@ -19,7 +19,7 @@ import { followsPlan } from "./scan.ts";
 import { fillShuffles, isUtf8 } from "./text.ts";
 
 export { areRecords, crc32c, writeLines };
-export { outputLength, position, recordsLeft, rowCount };
+export { outputLength, position, recordsLeft, resumeAt, rowCount };
 export { INPUT, INPUT_BYTES, OUTPUT, PLAN, PLAN_BYTES, ROW_BYTES, ROWS, TEXT_BYTES, TEXTS };
 
 /** Whether the input is UTF-8 and surely follows the plan. */

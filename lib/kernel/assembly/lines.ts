@@ -64,6 +64,8 @@ const BROKEN: i32 = 3;
 /** Where the next record is, in bytes from the input's start, and how many are left. */
 export let position: usize = 0;
 export let recordsLeft: i32 = 0;
+/** Where the record after the one at `position` is, if that one is the host's. */
+export let resumeAt: usize = 0;
 /** What was written. */
 export let outputLength: usize = 0;
 export let rowCount: i32 = 0;
@@ -191,6 +193,7 @@ export function writeLines(
       }
       const lineEnd: usize = isTooLarge ? 0 : putLine(to, offset, time, isOrder);
       if (lineEnd == 0) {
+        resumeAt = next - INPUT;
         outcome = STOPPED;
         break;
       }

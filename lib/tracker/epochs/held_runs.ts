@@ -45,12 +45,11 @@ export function heldRuns(
  * were of either epoch, and the log may have fewer of the earlier one.
  */
 export function epochStartsIn(
-  { records, epochRuns }: {
-    readonly records: readonly KafkaRecord[];
-    readonly epochRuns?: readonly EpochRun[];
-  },
+  batch: { readonly records: readonly KafkaRecord[]; readonly epochRuns?: readonly EpochRun[] },
 ): readonly EpochStart[] {
-  if (epochRuns === undefined) return epochStartsOf(records);
+  const { epochRuns } = batch;
+  // Asking for the records decodes all of them.
+  if (epochRuns === undefined) return epochStartsOf(batch.records);
   return epochRuns.map(({ epoch, start }, index) => ({
     epoch,
     start: epochRuns[index - 1]?.end ?? start,

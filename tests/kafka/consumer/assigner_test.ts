@@ -27,13 +27,13 @@ function member(memberId: string, topics: string, groupInstanceId?: string): Sub
   return { memberId, topics: topics.split(" ").filter((topic) => topic !== ""), groupInstanceId };
 }
 
-Deno.test("partitions are assigned as Java's RoundRobinAssignor did with the same groups", () => {
+Deno.test("partitions are assigned as by Java's RoundRobinAssignor for the same groups", () => {
   const cases: readonly Case[] = JSON.parse(Deno.readTextFileSync(FIXTURE));
   assert.ok(cases.length > 10);
   for (const each of cases) assert.deepEqual(assign(each), each.assignment, JSON.stringify(each));
 });
 
-Deno.test("members of the same subscription share all topics, as RoundRobinAssignor's documentation has it", () => {
+Deno.test("members with the same subscription share all topics, as documented for RoundRobinAssignor", () => {
   assert.deepEqual(
     assign({
       members: [member("C0", "t0 t1"), member("C1", "t0 t1")],
@@ -43,7 +43,7 @@ Deno.test("members of the same subscription share all topics, as RoundRobinAssig
   );
 });
 
-Deno.test("members of different subscriptions get topics of their own only, as RoundRobinAssignor's documentation has it", () => {
+Deno.test("members with different subscriptions get only their own topics, as documented for RoundRobinAssignor", () => {
   assert.deepEqual(
     assign({
       members: [member("C0", "t0"), member("C1", "t0 t1"), member("C2", "t0 t1 t2")],
@@ -53,7 +53,7 @@ Deno.test("members of different subscriptions get topics of their own only, as R
   );
 });
 
-Deno.test("static members come first, by their instance ids, as RoundRobinAssignor's documentation has it", () => {
+Deno.test("static members come first, by instance id, as documented for RoundRobinAssignor", () => {
   const assigned = (ids: readonly string[]) =>
     assign({
       members: ids.map((id, index) => member(id, "t", `I${index}`)),
@@ -73,7 +73,7 @@ Deno.test("static members come first, by their instance ids, as RoundRobinAssign
   );
 });
 
-Deno.test("a topic that does not exist has no partitions, and a member without topics gets an empty assignment", () => {
+Deno.test("a missing topic has no partitions, and a member without topics gets an empty assignment", () => {
   assert.deepEqual(
     assign({ members: [member("a", "gone t"), member("b", "")], partitionCounts: { t: 2 } }),
     { a: { t: [0, 1] }, b: {} },
@@ -82,7 +82,9 @@ Deno.test("a topic that does not exist has no partitions, and a member without t
   assert.deepEqual(assign({ members: [], partitionCounts: { t: 2 } }), {});
 });
 
-/** A queue of members: whoever gets a partition, or cannot take it, goes to its end. */
+/**
+ * Models the assignment with a queue of members: a member that gets a partition, or cannot take it, goes to the end.
+ */
 function model(
   members: readonly SubscribedMember[],
   partitionCounts: Readonly<Record<string, number>>,
@@ -103,7 +105,7 @@ function model(
   return holders;
 }
 
-Deno.test("random groups: each partition has one holder, which subscribes to it, and it is the model's", () => {
+Deno.test("in random groups, each partition goes to one subscribed member, as in the model", () => {
   const seed = Number(Deno.env.get("ORDERFLOW_SEED") ?? Math.floor(Math.random() * 2 ** 32));
   const random = new Random(seed);
   const upTo = (max: number) => Math.floor(random.unit() * (max + 1));
@@ -111,7 +113,7 @@ Deno.test("random groups: each partition has one holder, which subscribes to it,
     const partitionCounts = Object.fromEntries(
       Array.from({ length: upTo(6) }, (_, index) => [`topic-${index}`, upTo(9)]),
     );
-    // Some of what they subscribe to does not exist.
+    // Some of the subscribed topics do not exist.
     const members = Array.from(
       { length: upTo(7) },
       (_, index) => ({

@@ -6,7 +6,7 @@ function watchFor(sessionTimeoutMs: number) {
   const watch = new CoordinatorWatch(sessionTimeoutMs, () => nowMs);
   return {
     watch,
-    /** Checks once a second, so often; returns what the last check found. */
+    /** Checks once per second, for this many seconds; returns the result of the last check. */
     pass: (seconds: number, isServed = true) => {
       let late: number | undefined;
       for (let second = 0; second < seconds; second++) {
@@ -18,16 +18,16 @@ function watchFor(sessionTimeoutMs: number) {
   };
 }
 
-Deno.test("CoordinatorWatch wants a new consumer some seconds past a session without an answer, once", () => {
+Deno.test("CoordinatorWatch asks for a new consumer once, some seconds after a session without an answer", () => {
   const { watch, pass } = watchFor(10_000);
   assert.equal(pass(12), undefined);
   assert.equal(pass(1), 13_000);
-  assert.equal(pass(12), undefined, "it begins anew");
+  assert.equal(pass(12), undefined, "it starts over");
   watch.heard();
   assert.equal(pass(12), undefined);
 });
 
-Deno.test("CoordinatorWatch gives the next heartbeat a chance after the thread was blocked", () => {
+Deno.test("CoordinatorWatch waits for the next heartbeat after the thread was blocked", () => {
   const { watch, pass } = watchFor(10_000);
   pass(30, false);
   assert.equal(pass(2), undefined);
@@ -35,7 +35,7 @@ Deno.test("CoordinatorWatch gives the next heartbeat a chance after the thread w
   assert.equal(pass(10), undefined);
 });
 
-Deno.test("CoordinatorWatch concludes nothing while no broker answers", () => {
+Deno.test("CoordinatorWatch draws no conclusion while no broker answers", () => {
   const { pass } = watchFor(10_000);
   assert.equal(pass(100, false), undefined);
 });

@@ -7,9 +7,9 @@ const TOPIC = "orders";
 const OTHER = "other";
 
 interface State {
-  /** Partition counts by topic; an id may follow. */
+  /** Partition counts by topic, with an optional topic id. */
   topics: Readonly<Record<string, readonly [number, string?]>>;
-  /** Of each member; undefined while the group is rebalancing. */
+  /** The assignment of each member; undefined while the group is rebalancing. */
   assignments: readonly Readonly<Record<string, readonly number[]>>[] | undefined;
 }
 
@@ -23,7 +23,7 @@ function described(topics: State["topics"]): Map<string, TopicDescription> {
   );
 }
 
-/** A watch on a group that is as the test says, which looks at it when the test says so. */
+/** Creates a watch on a group in a given state, which checks it only when the test says so. */
 function watched(state: State) {
   const notices: GroupNotice[] = [];
   const seen = { rejoins: 0 };
@@ -50,9 +50,9 @@ function watched(state: State) {
     watch,
     notices,
     seen,
-    /** So many looks; the next one has begun then, and waits. */
-    async look(count = 1) {
-      for (let look = 0; look < count; look++) {
+    /** Performs this many checks; the next one has then begun, and waits. */
+    async check(count = 1) {
+      for (let done = 0; done < count; done++) {
         const { begun, release } = step;
         await begun.promise;
         step = createStep();
@@ -80,24 +80,24 @@ function assignedBy(topics: State["topics"], others: readonly string[] = []): Gr
   };
 }
 
-Deno.test("GroupWatch tells once which partitions nobody holds, after two looks, and once that this is over", async () => {
+Deno.test("GroupWatch reports unassigned partitions once, after two checks, and their end once", async () => {
   const state: State = {
     topics: { [TOPIC]: [4] },
     assignments: [{ [TOPIC]: [0] }, { [OTHER]: [1, 2] }],
   };
   await using it = watched(state);
-  assert.equal(it.watch.unassigned, undefined, "before it has joined");
+  assert.equal(it.watch.unassigned, undefined, "before the first join");
   it.watch.joined(undefined);
-  await it.look();
+  await it.check();
   assert.deepEqual([it.watch.unassigned, it.notices], [undefined, []]);
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, [1, 2, 3]);
   it.watch.joined(undefined);
-  await it.look(5);
-  assert.deepEqual(it.watch.unassigned, [1, 2, 3], "after another join too");
+  await it.check(5);
+  assert.deepEqual(it.watch.unassigned, [1, 2, 3], "still after another join");
   state.assignments = [{ [TOPIC]: [0, 2, 1] }, { [TOPIC]: [3] }];
   it.watch.joined(undefined);
-  await it.look(5);
+  await it.check(5);
   assert.deepEqual(it.watch.unassigned, []);
   assert.deepEqual(it.notices, [
     { kind: "unassigned", partitions: [1, 2, 3] },
@@ -105,45 +105,45 @@ Deno.test("GroupWatch tells once which partitions nobody holds, after two looks,
   ]);
 });
 
-Deno.test("GroupWatch says nothing of partitions that were just added and are dealt in a moment", async () => {
+Deno.test("GroupWatch does not report partitions that were just added and are about to be assigned", async () => {
   const state: State = { topics: { [TOPIC]: [1] }, assignments: [{ [TOPIC]: [0] }] };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(2);
+  await it.check(2);
   assert.deepEqual(it.watch.unassigned, []);
   state.topics = { [TOPIC]: [3] };
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, []);
   state.assignments = [{ [TOPIC]: [0, 1, 2] }];
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.deepEqual([it.watch.unassigned, it.notices], [[], []]);
 });
 
-Deno.test("GroupWatch does not know what nobody holds while the group is rebalancing, or its topic is gone", async () => {
+Deno.test("GroupWatch does not know the unassigned partitions while the group is rebalancing or its topic is gone", async () => {
   const state: State = { topics: { [TOPIC]: [2] }, assignments: undefined };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.equal(it.watch.unassigned, undefined);
   state.assignments = [{ [TOPIC]: [0, 1] }];
-  await it.look();
+  await it.check();
   assert.deepEqual(it.watch.unassigned, []);
   state.topics = {};
-  await it.look();
+  await it.check();
   assert.equal(it.watch.unassigned, undefined);
   it.watch.left();
   assert.deepEqual([it.watch.unassigned, it.notices], [undefined, []]);
 });
 
-Deno.test("GroupWatch has a leader assign again where a topic got partitions, appeared, or is another one", async () => {
+Deno.test("GroupWatch makes a leader reassign when a topic grew, appeared, or was recreated", async () => {
   const before: State["topics"] = { [TOPIC]: [2], [OTHER]: [2] };
   const cases: readonly (readonly [string, State["topics"], boolean])[] = [
     ["nothing", before, false],
     ["more partitions", { ...before, [TOPIC]: [3] }, true],
     ["more partitions of another member's topic", { ...before, [OTHER]: [3] }, true],
     ["a topic that was missing", { ...before, missing: [1] }, true],
-    ["a topic that was created again", { ...before, [OTHER]: [1, "another id"] }, true],
+    ["a topic that was recreated", { ...before, [OTHER]: [1, "another id"] }, true],
     ["fewer partitions", { ...before, [OTHER]: [1] }, false],
     ["a topic that is gone", { [TOPIC]: [2] }, false],
     ["a topic that nobody subscribes to", { ...before, unknown: [1] }, false],
@@ -151,15 +151,15 @@ Deno.test("GroupWatch has a leader assign again where a topic got partitions, ap
   for (const [what, topics, isOutdated] of cases) {
     await using it = watched({ topics, assignments: [{ [TOPIC]: [0, 1], [OTHER]: [0, 1] }] });
     it.watch.joined(assignedBy(before, ["missing"]));
-    await it.look();
+    await it.check();
     assert.equal(it.seen.rejoins, isOutdated ? 1 : 0, what);
   }
 });
 
-Deno.test("GroupWatch asks nobody to join again where another member leads", async () => {
+Deno.test("GroupWatch requests no rejoin if another member leads", async () => {
   const state: State = { topics: { [TOPIC]: [9] }, assignments: [{ [TOPIC]: [0] }] };
   await using it = watched(state);
   it.watch.joined(undefined);
-  await it.look(3);
+  await it.check(3);
   assert.equal(it.seen.rejoins, 0);
 });

@@ -3,7 +3,7 @@ import { ENDS_VALID_MS, LagTracker } from "../../../lib/kafka/consumer/lag.ts";
 
 const ENDS = { highWatermark: 30, lastStableOffset: 30 };
 
-Deno.test("LagTracker: lag is the high watermark minus what is committed", () => {
+Deno.test("LagTracker: lag is the high watermark minus the committed offset", () => {
   const lag = new LagTracker();
   lag.assign(new Map([[0, 10]]));
   lag.noteEnds(0, ENDS, 0);
@@ -11,10 +11,10 @@ Deno.test("LagTracker: lag is the high watermark minus what is committed", () =>
   lag.noteCommitted(0, 30);
   assert.equal(lag.at(0)[0]?.lag, 0);
   lag.noteCommitted(0, 31);
-  assert.equal(lag.at(0)[0]?.lag, 0, "a commit may be newer than what was heard of the end");
+  assert.equal(lag.at(0)[0]?.lag, 0, "a commit may be newer than the known end");
 });
 
-Deno.test("LagTracker: what is not known is not told: no commit, no end, one that was heard too long ago", () => {
+Deno.test("LagTracker: lag is unknown without a commit, without an end, or if the end is too old", () => {
   const lag = new LagTracker();
   lag.assign(new Map([[0, undefined], [1, 10]]));
   assert.deepEqual(lag.at(0).map((each) => each.lag), [undefined, undefined]);
@@ -28,7 +28,7 @@ Deno.test("LagTracker: what is not known is not told: no commit, no end, one tha
   assert.equal(lag.at(ENDS_VALID_MS)[1]?.lag, undefined);
 });
 
-Deno.test("LagTracker: knows only the partitions of the last assignment", () => {
+Deno.test("LagTracker: only partitions of the last assignment are tracked", () => {
   const lag = new LagTracker();
   lag.assign(new Map([[2, 0], [0, 0]]));
   lag.noteEnds(0, ENDS, 0);
@@ -37,10 +37,10 @@ Deno.test("LagTracker: knows only the partitions of the last assignment", () => 
   assert.deepEqual(lag.unheard(1_000, 500), [2]);
   assert.deepEqual(lag.unheard(1_000, 1_000), [2, 0]);
   lag.assign(new Map([[0, 0]]));
-  assert.equal(lag.at(0)[0]?.lag, undefined, "it may have been another member's meanwhile");
+  assert.equal(lag.at(0)[0]?.lag, undefined, "another member may have had it meanwhile");
 });
 
-Deno.test("LagTracker: an open transaction is told when it lasts, from its first offset on", () => {
+Deno.test("LagTracker: a transaction that stays open is reported, with its first offset", () => {
   const lag = new LagTracker();
   const open = (lastStableOffset: number, highWatermark: number, nowMs: number) => {
     lag.noteEnds(0, { lastStableOffset, highWatermark }, nowMs);
@@ -48,10 +48,10 @@ Deno.test("LagTracker: an open transaction is told when it lasts, from its first
   };
   lag.assign(new Map([[0, 5]]));
   assert.equal(open(5, 5, 0), undefined);
-  assert.equal(open(5, 9, 1_000), undefined, "it may end at once");
+  assert.equal(open(5, 9, 1_000), undefined, "it may end soon");
   assert.equal(open(5, 9, 2_900), undefined);
   assert.deepEqual(open(5, 12, 3_000), { firstOffset: 5, recordCount: 7, openMs: 2_000 });
-  assert.equal(open(10, 12, 4_000), undefined, "another one");
+  assert.equal(open(10, 12, 4_000), undefined, "another transaction");
   assert.deepEqual(open(10, 12, 6_000), { firstOffset: 10, recordCount: 2, openMs: 2_000 });
   assert.equal(open(12, 12, 7_000), undefined);
   assert.equal(open(12, 14, 8_000), undefined);

@@ -1,19 +1,18 @@
 import assert from "node:assert/strict";
 import { Liveness } from "../../../lib/kafka/consumer/liveness.ts";
 
-/** A liveness whose clock the test sets. */
 function createLiveness() {
   const clock = { nowMs: 1_000_000 };
   const liveness = new Liveness(() => clock.nowMs);
   return { liveness, pass: (ms: number) => void (clock.nowMs += ms) };
 }
 
-/** An error as kafkajs throws it for an answer of a broker. */
+/** Creates an error as kafkajs throws it for a broker's error response. */
 function refusal(type: string): Error {
   return Object.assign(new Error(type), { type });
 }
 
-Deno.test("Liveness: nothing hinders a member that brokers answer", () => {
+Deno.test("Liveness: no problem is reported while brokers answer", () => {
   const { liveness, pass } = createLiveness();
   for (let second = 0; second < 60; second++) {
     liveness.heard();
@@ -23,7 +22,7 @@ Deno.test("Liveness: nothing hinders a member that brokers answer", () => {
   }
 });
 
-Deno.test("Liveness: without a byte for 3 s no broker can be reached; any byte ends that", () => {
+Deno.test("Liveness: after 3 s without a byte the brokers are unreachable, until any byte arrives", () => {
   const { liveness, pass } = createLiveness();
   pass(2_999);
   assert.equal(liveness.hindrance, undefined);
@@ -33,7 +32,7 @@ Deno.test("Liveness: without a byte for 3 s no broker can be reached; any byte e
   assert.equal(liveness.hindrance, undefined);
 });
 
-Deno.test("Liveness: a broker that only throttles is no broker that is away", () => {
+Deno.test("Liveness: a broker that only throttles is not reported as unreachable", () => {
   const { liveness, pass } = createLiveness();
   for (let round = 0; round < 3; round++) {
     liveness.heard();
@@ -53,7 +52,7 @@ Deno.test("Liveness: a broker that only throttles is no broker that is away", ()
   assert.equal(liveness.hindrance, undefined);
 });
 
-Deno.test("Liveness: errors are answers, and the last one is named", () => {
+Deno.test("Liveness: error responses count as answers, and the last one is named", () => {
   const { liveness, pass } = createLiveness();
   for (let second = 0; second < 6; second++) {
     liveness.heard();
@@ -69,7 +68,7 @@ Deno.test("Liveness: errors are answers, and the last one is named", () => {
   assert.equal(liveness.hindrance, undefined);
 });
 
-Deno.test("Liveness: a missing permission is named at once", () => {
+Deno.test("Liveness: a missing permission is reported at once", () => {
   for (const reason of ["TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"]) {
     const { liveness } = createLiveness();
     liveness.failed(refusal(reason));
@@ -79,20 +78,20 @@ Deno.test("Liveness: a missing permission is named at once", () => {
   }
 });
 
-Deno.test("Liveness: a topic is missing when two answers in a row say so", () => {
+Deno.test("Liveness: a topic is reported as missing after two such answers in a row", () => {
   const { liveness } = createLiveness();
   liveness.topicMissing();
   assert.equal(liveness.hindrance, undefined);
   liveness.topicFound();
   liveness.topicMissing();
-  assert.equal(liveness.hindrance, undefined, "one broker was behind the others");
+  assert.equal(liveness.hindrance, undefined, "one broker may be behind the others");
   liveness.topicMissing();
   assert.deepEqual(liveness.hindrance, { kind: "topic-missing" });
   liveness.topicFound();
   assert.equal(liveness.hindrance, undefined);
 });
 
-Deno.test("Liveness: a rebalance is told when it lasts, and is none before the first join", () => {
+Deno.test("Liveness: a rebalance is reported if it lasts, but not before the first join", () => {
   const { liveness, pass } = createLiveness();
   const hear = (ms: number) => {
     pass(ms);
@@ -107,12 +106,12 @@ Deno.test("Liveness: a rebalance is told when it lasts, and is none before the f
   liveness.joining();
   hear(1_000);
   liveness.joining();
-  assert.equal(liveness.hindrance, undefined, "most take less");
+  assert.equal(liveness.hindrance, undefined, "most take less time");
   hear(1_000);
   assert.deepEqual(liveness.hindrance, { kind: "joining", forMs: 2_000, isFirst: false });
 });
 
-Deno.test("Liveness: a process that was suspended does not take its own pause for the brokers'", () => {
+Deno.test("Liveness: a suspended process does not attribute its own pause to the brokers", () => {
   const { liveness, pass } = createLiveness();
   pass(60_000);
   liveness.excuse(59_000);

@@ -12,7 +12,7 @@ import { Random } from "../../../lib/shop/random.ts";
 
 const HISTORIES = 400;
 const STEPS = 60;
-/** Enough for all that a history can append. */
+/** Enough for everything that a random history can append. */
 const READS_TO_END = 40;
 
 type Run = readonly [epoch: number | undefined, start: number, end: number];
@@ -21,7 +21,7 @@ function runs(...each: readonly Run[]): EpochRun[] {
   return each.map(([epoch, start, end]) => ({ epoch, start, end }));
 }
 
-/** A log's cache of epochs as `[epoch, start]`, answering as Kafka's LeaderEpochFileCache does. */
+/** Answers from a log's epochs, given as `[epoch, start]`, as Kafka's LeaderEpochFileCache does. */
 function answering(
   epochs: readonly (readonly [number, number])[],
   logEnd: number,
@@ -46,7 +46,7 @@ async function divergence(
   return found && [found.offset, found.epoch];
 }
 
-Deno.test("findDivergence() finds where the log was truncated, and nothing where a leader only changed", async () => {
+Deno.test("findDivergence() finds where the log was truncated, and nothing if only the leader changed", async () => {
   const read = runs([1, 0, 500], [2, 500, 1000]);
   assert.equal(await divergence(read, [[1, 0], [2, 500]], 1000), undefined, "nothing changed");
   assert.equal(
@@ -62,54 +62,54 @@ Deno.test("findDivergence() finds where the log was truncated, and nothing where
   );
   assert.deepEqual(await divergence(read, [[1, 0], [4, 500]], 500), [500, 2], "an epoch is gone");
   assert.deepEqual(await divergence(read, [[1, 0], [4, 300]], 2000), [300, 1], "and some before");
-  assert.deepEqual(await divergence(read, [[4, 0]], 0), [0, 1], "everything is gone");
-  assert.deepEqual(await divergence(read, [[4, 0]], 2000), [0, 1], "and was rewritten");
+  assert.deepEqual(await divergence(read, [[4, 0]], 0), [0, 1], "all of it is gone");
+  assert.deepEqual(await divergence(read, [[4, 0]], 2000), [0, 1], "and it was rewritten");
 });
 
-Deno.test("findDivergence() finds nothing where retention deleted what was read, and no more than it can tell", async () => {
+Deno.test("findDivergence() finds nothing after retention, and reports no more than can be known", async () => {
   const read = runs([1, 0, 500], [2, 500, 1000]);
   assert.equal(
     await divergence(read, [[4, 1500]], 1600),
     undefined,
-    "all that was read is deleted",
+    "all records that were read are deleted",
   );
   assert.equal(await divergence(read, [[2, 700], [4, 1000]], 1200), undefined, "the first 700");
   assert.deepEqual(await divergence(read, [[2, 700], [4, 900]], 1200), [900, 2]);
   assert.deepEqual(await divergence(read, [[4, 800]], 1200), [800, 2], "cut at or below 800");
 });
 
-Deno.test("findDivergence() goes below an epoch of a replica that had been left behind and came back", async () => {
+Deno.test("findDivergence() goes below an epoch of a replica that was left behind and became leader again", async () => {
   // Epoch 2 began at 40 on a replica that lacked ten records of epoch 1; epoch 3 on the one that had them.
   assert.deepEqual(
     await divergence(runs([1, 0, 40], [2, 40, 45]), [[1, 0], [3, 50]], 60),
     [40, 2],
   );
-  // Offsets 30 to 39 had no record in epoch 2; what stands there now may be records of either other epoch.
+  // Offsets 30 to 39 had no record in epoch 2; they may now be records of either other epoch.
   assert.deepEqual(
     await divergence(runs([1, 0, 30], [2, 40, 45]), [[1, 0], [3, 35]], 60),
     [30, 2],
   );
 });
 
-Deno.test("findDivergence() goes back over offsets that had no record, where the log may have one now", async () => {
-  // Offset 0 was a transaction's marker; now it is a record of epoch 1, which began after epoch 0 was lost.
+Deno.test("findDivergence() goes back over offsets without a record, because the log may have one there now", async () => {
+  // Offset 0 was a transaction marker; now it is a record of epoch 1, which began after epoch 0 was lost.
   assert.deepEqual(
     await divergence(runs([0, 1, 2], [2, 2, 9]), [[1, 0], [7, 1]], 60),
     [0, 0],
   );
-  // The log has epoch 2, as far as it goes: what comes before is as it was.
+  // The log has epoch 2 up to offset 30, so everything before it is unchanged.
   assert.deepEqual(await divergence(runs([2, 40, 50]), [[2, 0], [7, 30]], 60), [30, 2]);
 });
 
-Deno.test("findDivergence() takes a log that knows no such epoch for one that lacks its records", async () => {
-  // Metadata that was restored from an earlier copy: the present leader's epoch is below those that were read.
+Deno.test("findDivergence() treats a log without a matching epoch as one that lacks its records", async () => {
+  // The metadata was restored from an earlier copy: the current leader's epoch is below those that were read.
   const read = runs([1, 0, 500], [6, 500, 1000]);
   assert.deepEqual(await divergence(read, [[1, 0], [3, 400]], 600), [400, 1]);
   assert.deepEqual(await divergence(read, [[1, 0]], 500), [500, 6]);
   assert.deepEqual(await divergence(read, [], 0), [0, 1]);
 });
 
-Deno.test("findDivergence() asks nothing about epochs that are unknown, or above what is known to diverge", async () => {
+Deno.test("findDivergence() does not ask about unknown epochs, or about those above a known divergence", async () => {
   const asked: number[] = [];
   const log = answering([[1, 0], [5, 100]], 1200);
   const found = await findDivergence(
@@ -123,7 +123,7 @@ Deno.test("findDivergence() asks nothing about epochs that are unknown, or above
   assert.deepEqual(asked, [3, 1]);
 });
 
-Deno.test("fitOf() asks about the last epoch before a batch of a new one, and about nothing else", () => {
+Deno.test("fitOf() asks only about the last epoch before a batch of a new one", () => {
   const read = runs([1, 0, 500], [2, 500, 1000]);
   const kindOf = (...batch: readonly Run[]) => fitOf(read, runs(...batch));
   assert.deepEqual(kindOf([2, 1000, 1100]), { kind: "continues" });
@@ -137,11 +137,11 @@ Deno.test("fitOf() asks about the last epoch before a batch of a new one, and ab
   assert.deepEqual(
     fitOf(runs([1, 0, 500], [3, 700, 800]), runs([2, 500, 700])),
     { kind: "new epoch", epoch: 1, end: 500 },
-    "a hole",
+    "a gap",
   );
 });
 
-Deno.test("fitOf() sees that a batch and what was read cannot be of one log", () => {
+Deno.test("fitOf() detects that a batch and the records already read cannot be from the same log", () => {
   const read = runs([1, 0, 500], [2, 500, 1000]);
   const contradictsFrom = (offset: number, ...batch: readonly Run[]) =>
     assert.deepEqual(fitOf(read, runs(...batch)), { kind: "contradicts", offset });
@@ -149,10 +149,10 @@ Deno.test("fitOf() sees that a batch and what was read cannot be of one log", ()
   contradictsFrom(900, [3, 900, 1200]); // begins below the end of what was read in epoch 2
   contradictsFrom(400, [2, 400, 600]); // begins within epoch 1
   contradictsFrom(500, [2, 1000, 1100], [1, 1100, 1200]);
-  contradictsFrom(100, [3, 100, 200]); // before what was read in a lower epoch
+  contradictsFrom(100, [3, 100, 200]); // before the records that were read in a lower epoch
 });
 
-Deno.test("isSucceeded() wants the epoch to end between what was read and the batch", () => {
+Deno.test("isSucceeded() requires the epoch to end between the records that were read and the batch", () => {
   const fit = { kind: "new epoch", epoch: 2, end: 1000 } as const;
   const succeeded = (answer: EpochEnd | undefined) =>
     isSucceeded(fit, { batchStart: 1010, answer });
@@ -160,11 +160,15 @@ Deno.test("isSucceeded() wants the epoch to end between what was read and the ba
   assert.equal(
     succeeded({ epoch: 2, endOffset: 1010 }),
     true,
-    "a transaction's marker lies between",
+    "a transaction marker lies between",
   );
   assert.equal(succeeded({ epoch: 2, endOffset: 999 }), false, "truncated");
   assert.equal(succeeded({ epoch: 1, endOffset: 1000 }), false, "the epoch is gone");
-  assert.equal(succeeded({ epoch: 2, endOffset: 1011 }), false, "of another leader than the batch");
+  assert.equal(
+    succeeded({ epoch: 2, endOffset: 1011 }),
+    false,
+    "from another leader than the batch's",
+  );
   assert.equal(succeeded(undefined), false);
 });
 
@@ -173,16 +177,16 @@ interface ModelRecord {
   readonly id: number;
 }
 
-/** Replicas of one partition, of which one leads: as much of Kafka as truncation is about. */
+/** Models the replicas of one partition, one of which leads: as much of Kafka as truncation involves. */
 class ModelPartition {
   readonly #logs: ModelRecord[][];
-  /** The first offset that is still there. */
+  /** The first offset that still exists. */
   low = 0;
-  /** Records that were deleted once; a replica that was away may have them still. */
+  /** Records that were once deleted; a replica that was left behind may still have them. */
   readonly expired = new Set<number>();
   #leader = 0;
   epoch = 0;
-  /** Where the present leader began. */
+  /** Where the current leader began. */
   #epochStart = 0;
   #ids = 0;
 
@@ -204,12 +208,12 @@ class ModelPartition {
     }
   }
 
-  /** A follower gets all that the leader has, and loses what the leader has not. */
+  /** Copies the leader's log to a follower, dropping what the leader does not have. */
   replicate(replica: number): void {
     if (replica !== this.#leader) this.#logs[replica] = [...this.log];
   }
 
-  /** The new leader goes on from its own log, whatever that lacks. */
+  /** Elects a replica, which continues from its own log, whatever that lacks. */
   elect(replica: number): void {
     this.#leader = replica;
     this.epoch++;
@@ -217,7 +221,7 @@ class ModelPartition {
     this.low = Math.min(this.low, this.high);
   }
 
-  /** A replica loses the end of its log, as after a power failure, and is elected. */
+  /** Drops the end of a replica's log, as after a power failure, and elects the replica. */
   lose(replica: number, offset: number): void {
     this.#logs[replica]?.splice(offset);
     this.elect(replica);
@@ -250,13 +254,13 @@ class ModelPartition {
   }
 }
 
-/** A reader that keeps what it read, and asks when the tracker does. */
+/** A reader that keeps what it read, and asks about epochs when the tracker does. */
 class ModelReader {
   readonly held = new Map<number, ModelRecord>();
   position = 0;
   questions = 0;
   readonly #partition: ModelPartition;
-  /** Whether the broker compares the last epoch with each fetch (Fetch v12). */
+  /** True if the broker compares the last epoch with each fetch (Fetch v12). */
   readonly #isFetchChecked: boolean;
   #point: ReadPoint | undefined;
 
@@ -268,7 +272,7 @@ class ModelReader {
     this.#isFetchChecked = isFetchChecked;
   }
 
-  /** Begins anywhere, as a group with --from latest does. */
+  /** Begins at any offset, as a group with --from latest does. */
   beginAt(offset: number): void {
     this.position = offset;
     this.#point = { offset, epoch: this.#partition.epoch };
@@ -305,7 +309,7 @@ class ModelReader {
     const differing = first((offset) =>
       offset >= low && log[offset]?.id !== this.held.get(offset)?.id
     );
-    // What lies below the log's start may go too, since nobody can read it any more.
+    // Records below the log's start may be dropped too, since nobody can read them any more.
     assert.equal(found && first((offset) => offset >= Math.max(low, found.offset)), differing);
     if (found !== undefined) {
       const superseded = first((offset) => offset >= found.offset) ?? -1;
@@ -351,16 +355,17 @@ class ModelReader {
 }
 
 /**
- * Goal: whatever happens to a partition, what was read of it and not superseded is what its log has.
- * Method: random histories of three replicas (appends, replication, elections of any replica, ends that are lost,
- * retention), read in between; at the end the log is read to its end. Without checked fetches there is no retention,
- * and at the end a record past what was read: such a reader does not see a log that was rewritten up to there.
+ * Goal: whatever happens to a partition, the records read from it and not superseded are those of its log.
+ * Method: random histories of three replicas (appends, replication, elections of any replica, lost ends, retention),
+ * with reads in between; at the end the log is read to its end. Without checked fetches there is no retention, and
+ * there is one more record at the end, because such a reader does not notice a log that was rewritten exactly up to
+ * its position.
  * Invariants: each divergence is found at the first offset at which the log has another record than was read, and
- * none where it has the same; no record is read twice; at the end what is held is what the log has.
+ * none if it has the same; no record is read twice; at the end the reader holds what the log has.
  */
 for (const isFetchChecked of [true, false]) {
-  const how = isFetchChecked ? "with checked fetches" : "by questions alone";
-  Deno.test(`a log that is truncated at random is read as it is in the end, ${how}`, async () => {
+  const how = isFetchChecked ? "with checked fetches" : "with requests only";
+  Deno.test(`a randomly truncated log is finally read as it is, ${how}`, async () => {
     let truncations = 0;
     for (let seed = 1; seed <= HISTORIES; seed++) {
       const random = new Random(seed);
@@ -410,7 +415,7 @@ for (const isFetchChecked of [true, false]) {
   });
 }
 
-Deno.test("a log whose leader only changes is asked about once for each change", async () => {
+Deno.test("a log whose leader only changes is asked about once per change", async () => {
   const partition = new ModelPartition(3);
   const reader = new ModelReader(partition, { isFetchChecked: true });
   for (let change = 0; change < 10; change++) {

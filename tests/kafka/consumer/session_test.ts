@@ -6,7 +6,7 @@ import { soon } from "../scripted/member.ts";
 
 const TOPIC = "orders";
 
-/** A session whose owner takes what comes, and the partitions that it was given. */
+/** Creates a session that accepts every batch, and records the partitions of each join. */
 function createSession(cluster: ScriptedGroupCluster): {
   readonly session: Session;
   readonly joins: (readonly number[])[];
@@ -32,8 +32,8 @@ function createSession(cluster: ScriptedGroupCluster): {
   return { session, joins };
 }
 
-Deno.test("Session.disconnect() while it joins its group: it leaves again as soon as it is a member, and fetches nothing", async () => {
-  // Seen with a broker that was stopped again and again: a consumer that was given up for its silence joined later.
+Deno.test("Session.disconnect() during a join leaves the group once the join is done, and fetches nothing", async () => {
+  // Seen with a broker that was stopped again and again: a consumer that had been abandoned joined later.
   await using cluster = new ScriptedGroupCluster({ topics: { [TOPIC]: 1 } });
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   cluster.script.joinGroup = async () => {
@@ -42,11 +42,11 @@ Deno.test("Session.disconnect() while it joins its group: it leaves again as soo
   };
   const { session, joins } = createSession(cluster);
   const ended = session.run();
-  await soon("it asks to join", () => cluster.requests.joinGroup.length > 0);
+  await soon("it sends JoinGroup", () => cluster.requests.joinGroup.length > 0);
   session.end(new Error("silence"));
   await ended;
   const disconnected = session.disconnect();
-  open(); // what is asked is still answered
+  open(); // pending requests are still answered
   await disconnected;
   await soon("it has left the group", () => cluster.requests.leaveGroup.length > 0);
   assert.deepEqual(joins, []);

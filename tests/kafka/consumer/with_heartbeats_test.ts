@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { withHeartbeats } from "../../../lib/kafka/consumer/with_heartbeats.ts";
 
-Deno.test("withHeartbeats() sends heartbeats while a part takes long, and none while parts come at once", async () => {
+Deno.test("withHeartbeats() sends heartbeats while a part takes long, and none while parts arrive at once", async () => {
   let heartbeats = 0;
   const { promise: secondHeartbeat, resolve } = Promise.withResolvers<void>();
   async function* parts() {
@@ -21,7 +21,7 @@ Deno.test("withHeartbeats() sends heartbeats while a part takes long, and none w
   assert.equal(heartbeats, 2);
 });
 
-Deno.test("withHeartbeats() waits for no part once the member has to join again, and ends the parts", async () => {
+Deno.test("withHeartbeats() stops waiting for parts once the member must rejoin, and ends the iteration", async () => {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   async function* parts() {
@@ -39,7 +39,7 @@ Deno.test("withHeartbeats() waits for no part once the member has to join again,
   await ended;
 });
 
-Deno.test("withHeartbeats() passes on the error of the parts", async () => {
+Deno.test("withHeartbeats() propagates an error of the parts", async () => {
   // deno-lint-ignore require-yield -- it fails before its first part
   async function* parts(): AsyncGenerator<string, void, void> {
     await Promise.resolve();

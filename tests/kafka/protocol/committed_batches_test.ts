@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { committedBatches } from "../../../lib/kafka/protocol/committed_records.ts";
 import type { RecordBatch } from "../../../lib/kafka/protocol/record_batch.ts";
 
-/** A batch of one record. */
 function batchOf(offset: number, producerId: bigint, isTransactional = true): RecordBatch {
   return {
     baseOffset: offset,
@@ -20,7 +19,7 @@ function batchOf(offset: number, producerId: bigint, isTransactional = true): Re
   };
 }
 
-Deno.test("committedBatches() leaves out aborted batches in whatever order the transactions are listed", () => {
+Deno.test("committedBatches() leaves out aborted batches, in whatever order the transactions are listed", () => {
   const batches = [batchOf(0, 1n), batchOf(1, 2n), batchOf(2, 3n), batchOf(3, 1n, false)];
   const aborted = [{ producerId: 2n, firstOffset: 1 }, { producerId: 1n, firstOffset: 0 }];
   for (const transactions of [aborted, aborted.toReversed()]) {

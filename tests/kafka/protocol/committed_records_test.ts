@@ -12,7 +12,7 @@ await liveBroker();
 
 const LENGTH_AT = 8;
 
-Deno.test("committedRecords() refuses bytes that do not reach the offset that was asked for", async () => {
+Deno.test("committedRecords() refuses a response that ends before the requested offset", async () => {
   await using site = await createSite({ partitions: 1 });
   const { topic } = site;
   const producer = site.kafka.producer({ allowAutoTopicCreation: false });
@@ -51,7 +51,7 @@ Deno.test("committedRecords() refuses bytes that do not reach the offset that wa
   }
 });
 
-Deno.test("committedRecords() leaves out aborted transactions in whatever order the broker names them", async () => {
+Deno.test("committedRecords() leaves out aborted transactions, in whatever order the broker lists them", async () => {
   const [slow, quick] = [1n, 2n];
   const transactional = (producerId: bigint, baseOffset: number) =>
     encodeBatch([`${producerId}/${baseOffset}`], {
@@ -59,7 +59,7 @@ Deno.test("committedRecords() leaves out aborted transactions in whatever order 
       baseOffset,
       isTransactional: true,
     });
-  // `slow` is aborted at offset 5, `quick` at 2; both commit what they send after that.
+  // `slow` is aborted at offset 5, `quick` at 2; both commit what they send afterwards.
   const bytes = Uint8Array.from([
     transactional(slow, 0),
     transactional(quick, 1),
@@ -72,7 +72,7 @@ Deno.test("committedRecords() leaves out aborted transactions in whatever order 
     encodeEndMarker({ producerId: slow, isCommit: true, baseOffset: 8 }),
     encodeBatch(["9"], { baseOffset: 9 }),
   ].flatMap((batch) => [...batch]));
-  // By their ends, as a broker keeps them, and by their beginnings.
+  // Sorted by their ends, as a broker keeps them, and by their beginnings.
   const byEnd = [{ producerId: quick, firstOffset: 1 }, { producerId: slow, firstOffset: 0 }];
   for (const abortedTransactions of [byEnd, byEnd.toReversed()]) {
     const parts = committedRecords({

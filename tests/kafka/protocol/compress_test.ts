@@ -15,7 +15,7 @@ function data(size: number, kind: "random" | "text"): Uint8Array {
 
 for (const [code, name] of CODEC_NAMES.entries()) {
   if (name === "none") continue;
-  Deno.test(`compress() with ${name} is undone by decompressAtOnce(), at any size, and adds no more than 1 % and 64 bytes`, async () => {
+  Deno.test(`compress() with ${name} is reversed by decompressAtOnce(), and adds at most 1 % and 64 bytes`, async () => {
     for (const size of [1, 2, 100, 32_768, 32_769, 300_000]) {
       for (const kind of ["random", "text"] as const) {
         const plain = data(size, kind);
@@ -27,7 +27,7 @@ for (const [code, name] of CODEC_NAMES.entries()) {
   });
 }
 
-Deno.test("compress() frames LZ4 in independent blocks and Snappy in snappy-java's, as the Java client wants them", async () => {
+Deno.test("compress() uses independent LZ4 blocks and snappy-java's framing, as the Java client requires", async () => {
   const lz4 = await compress(CODEC_NAMES.indexOf("lz4"), data(100_000, "text"));
   assert.deepEqual([...lz4.slice(0, 4)], [0x04, 0x22, 0x4d, 0x18]);
   assert.equal((lz4[4] ?? 0) & 0xe0, 0x60, "version 1, independent blocks");

@@ -7,7 +7,6 @@ import {
   encodeSubscription,
 } from "../../../lib/kafka/protocol/consumer_protocol.ts";
 
-/** As Java's `ConsumerProtocol` writes them, by version. */
 const JAVA_SUBSCRIPTIONS = [
   "00000000000200016100026262ffffffff",
   "00010000000200016100026262ffffffff000000010001610000000100000001",
@@ -18,7 +17,7 @@ const JAVA_ASSIGNMENT = "000161000000020000000000000003000262620000000100000002f
 const TOPICS = ["a", "bb"];
 const ASSIGNMENT = new Map([["a", [0, 3]], ["bb", [2]]]);
 
-Deno.test("a subscription is read as Java writes it, in each version, and one of a later version too", () => {
+Deno.test("a subscription written by Java is decoded in each version, and in later versions", () => {
   for (const hex of JAVA_SUBSCRIPTIONS) {
     assert.deepEqual(decodeSubscription(Uint8Array.fromHex(hex)), TOPICS, hex);
   }
@@ -26,19 +25,19 @@ Deno.test("a subscription is read as Java writes it, in each version, and one of
   assert.deepEqual(decodeSubscription(Uint8Array.fromHex(later)), TOPICS);
 });
 
-Deno.test("a subscription and an assignment are written byte for byte as Java's version 0", () => {
+Deno.test("subscriptions and assignments are encoded byte for byte like Java's version 0", () => {
   assert.equal(encodeSubscription(TOPICS).toString("hex"), JAVA_SUBSCRIPTIONS[0]);
   assert.equal(encodeAssignment(ASSIGNMENT).toString("hex"), `000000000002${JAVA_ASSIGNMENT}`);
 });
 
-Deno.test("an assignment is read as Java writes it, in each version", () => {
+Deno.test("an assignment written by Java is decoded in each version", () => {
   for (let version = 0; version <= 3; version++) {
     const bytes = Uint8Array.fromHex(`000${version}00000002${JAVA_ASSIGNMENT}`);
     assert.deepEqual(decodeAssignment(bytes), ASSIGNMENT);
   }
 });
 
-Deno.test("subscriptions and assignments are read and written as kafkajs does", () => {
+Deno.test("subscriptions and assignments are encoded and decoded as by kafkajs", () => {
   const { MemberMetadata, MemberAssignment } = AssignerProtocol;
   const userData = new TextEncoder().encode("user data");
   const subscription = MemberMetadata.encode({
@@ -58,7 +57,7 @@ Deno.test("subscriptions and assignments are read and written as kafkajs does", 
   assert.deepEqual(decoded?.assignment, { a: [0, 3], bb: [2] });
 });
 
-Deno.test("an assignment without bytes is empty, and one that names a topic twice has all of its partitions", () => {
+Deno.test("an assignment without bytes is empty, and a repeated topic gets all of its partitions", () => {
   assert.deepEqual(decodeAssignment(new Uint8Array()), new Map());
   assert.deepEqual(decodeAssignment(encodeAssignment(new Map())), new Map());
   const once = "0001610000000100000000";
@@ -66,17 +65,17 @@ Deno.test("an assignment without bytes is empty, and one that names a topic twic
   assert.deepEqual(decodeAssignment(bytes), new Map([["a", [0, 4]]]));
 });
 
-Deno.test("names that JavaScript's objects have by themselves are topics like any other", () => {
+Deno.test("names of built-in object properties are valid topic names", () => {
   const names = ["constructor", "__proto__", "toString"];
   assert.deepEqual(decodeSubscription(encodeSubscription(names)), names);
   const assignment = new Map(names.map((name, index) => [name, [index]]));
   assert.deepEqual(decodeAssignment(encodeAssignment(assignment)), assignment);
 });
 
-Deno.test("bytes that are cut anywhere, or say more than there is, are refused", () => {
+Deno.test("bytes cut anywhere, or with a count that is too high, are refused", () => {
   const subscription = encodeSubscription(TOPICS);
   const assignment = encodeAssignment(ASSIGNMENT);
-  const userDataBytes = 4; // not looked at
+  const userDataBytes = 4; // ignored
   for (let end = 0; end < subscription.length - userDataBytes; end++) {
     assert.throws(() => decodeSubscription(subscription.subarray(0, end)), RangeError);
   }

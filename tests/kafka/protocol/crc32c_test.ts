@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { crc32c } from "../../../lib/kafka/protocol/crc32c.ts";
 
-Deno.test("crc32c() gives the checksums of RFC 3720, B.4", () => {
+Deno.test("crc32c() returns the checksums of RFC 3720, B.4", () => {
   const cases: [Uint8Array, number][] = [
     [new Uint8Array(32), 0x8a9136aa],
     [new Uint8Array(32).fill(0xff), 0x62a8ab43],
@@ -13,7 +13,7 @@ Deno.test("crc32c() gives the checksums of RFC 3720, B.4", () => {
   for (const [bytes, checksum] of cases) assert.equal(crc32c(bytes), checksum);
 });
 
-Deno.test("crc32c() is the same wherever the bytes begin and however many they are", () => {
+Deno.test("crc32c() does not depend on alignment, and detects a changed last byte", () => {
   const bytes = Uint8Array.from({ length: 100 }, (_, index) => index * 7);
   for (let length = 0; length < 40; length++) {
     const expected = crc32c(bytes.slice(3, 3 + length));
@@ -26,7 +26,7 @@ Deno.test("crc32c() is the same wherever the bytes begin and however many they a
   }
 });
 
-Deno.test("crc32c() is what the polynomial's division gives bit by bit, for every length around its steps", () => {
+Deno.test("crc32c() matches a bitwise polynomial division, for every length around its step size", () => {
   const divided = (bytes: Uint8Array) => {
     let crc = 0xffffffff;
     for (const byte of bytes) {

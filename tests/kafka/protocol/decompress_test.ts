@@ -19,11 +19,11 @@ const compressors: Readonly<Record<string, (data: Buffer) => Uint8Array>> = {
   snappy: (data) => snappyCompress(data),
   "snappy in Java's blocks": xerial,
   lz4: (data) => lz4Compress(data),
-  "lz4 with blocks that refer to the one before": linkedLz4,
+  "lz4 with blocks that refer to the previous one": linkedLz4,
   zstd: (data) => zstdCompressSync(data),
 };
 
-/** As Java's producer writes Snappy: blocks of 32 kB behind a header. */
+/** Compresses with Snappy as Java's producer does: blocks of 32 kB behind a header. */
 function xerial(data: Buffer): Uint8Array {
   const parts = [Buffer.from("82534e41505059000000000100000001", "hex")];
   for (let at = 0; at < data.length; at += 32_768) {
@@ -35,7 +35,7 @@ function xerial(data: Buffer): Uint8Array {
   return Buffer.concat(parts);
 }
 
-/** An LZ4 frame of blocks of 64 kB in which each but the first begins with a match in the block before. */
+/** Encodes an LZ4 frame of 64 kB blocks, in which each but the first begins with a match in the previous block. */
 function linkedLz4(data: Buffer): Uint8Array {
   const parts = [Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x40, 0x40, 0])];
   for (let at = 0; at < data.length; at += 65_536) {
@@ -62,7 +62,7 @@ function linkedLz4(data: Buffer): Uint8Array {
 const codecOf = (name: string) =>
   CODEC_NAMES.indexOf((name.split(" ")[0] ?? "") as typeof CODEC_NAMES[number]);
 
-/** Bytes that compress by about half. */
+/** Returns bytes that compress by about half. */
 function textLike(length: number): Buffer {
   const random = new Random(7);
   const data = Buffer.alloc(length);
@@ -73,13 +73,13 @@ function textLike(length: number): Buffer {
 }
 
 for (const [name, compress] of Object.entries(compressors)) {
-  Deno.test(`${name}: data come back as they were, at once and in steps`, async () => {
+  Deno.test(`${name}: data are restored, at once and in steps`, async () => {
     for (const length of [0, 1, 1_000, 70_000, 6 * MEBIBYTE]) {
       const data = textLike(length);
       const compressed = compress(data);
       if (length > 0 || name === "none") {
         const whole = decompressAtOnce(codecOf(name), compressed);
-        if (length > 4 * MEBIBYTE) assert.equal(whole, undefined, "too large to be done at once");
+        if (length > 4 * MEBIBYTE) assert.equal(whole, undefined, "too large for one step");
         else assert.ok(whole === undefined || data.equals(whole), `${length} bytes at once`);
       }
       const steps: Uint8Array[] = [];
@@ -91,7 +91,7 @@ for (const [name, compress] of Object.entries(compressors)) {
     }
   });
 
-  Deno.test(`${name}: damaged data are an error that can be caught, and never a hang`, async () => {
+  Deno.test(`${name}: damaged data cause a catchable error, and never a hang`, async () => {
     const data = textLike(6 * MEBIBYTE);
     const compressed = Buffer.from(compress(data));
     const random = new Random(11);
@@ -111,14 +111,14 @@ for (const [name, compress] of Object.entries(compressors)) {
   });
 }
 
-Deno.test("decodeLz4Block() refuses a match that reaches before the data", () => {
+Deno.test("decodeLz4Block() refuses a match that starts before the data", () => {
   assert.throws(
     () => decodeLz4Block(Uint8Array.of(0x10, 65, 9, 0), new Uint8Array(100), 0),
     RangeError,
   );
 });
 
-Deno.test("decodeLz4Block() repeats what a match overlaps with, whatever its offset and length", () => {
+Deno.test("decodeLz4Block() repeats overlapping matches of any offset and length", () => {
   const random = new Random(5);
   for (let round = 0; round < 300; round++) {
     const literals = Array.from(
@@ -139,7 +139,7 @@ Deno.test("decodeLz4Block() repeats what a match overlaps with, whatever its off
   }
 });
 
-/** All records of a batch that is put together from these values. */
+/** Decodes all records of a batch built from these values. */
 async function decode(
   values: Iterable<Uint8Array | null>,
   { compress, codec, count }: {
@@ -171,7 +171,7 @@ const ZEROS = new Uint8Array(100 * MEBIBYTE);
 
 for (const name of ["gzip", "zstd"] as const) {
   const compress = compressors[name] ?? ((data) => data);
-  Deno.test(`${name}: a value of 100 MiB in a batch of kilobytes is hashed and left out, and nothing else waits for it`, async () => {
+  Deno.test(`${name}: a value of 100 MiB in a batch of kilobytes is hashed and omitted without blocking the event loop`, async () => {
     const values = [Buffer.from("before"), ZEROS, Buffer.from("after")];
     const { records, longestMs, batchLength } = await decode(values, {
       compress,
@@ -186,12 +186,12 @@ for (const name of ["gzip", "zstd"] as const) {
       sha256: createHash("sha256").update(ZEROS).digest("hex"),
     });
     assert.equal(Buffer.from(records[2]?.value ?? []).toString(), "after");
-    // 20 ms on a machine with nothing else to do; at once it takes seconds.
+    // 20 ms on an idle machine; in one step it takes seconds.
     assert.ok(longestMs < 500, `the event loop was blocked for ${longestMs} ms`);
   });
 }
 
-Deno.test("a value of just the limit is kept, compressed or not", async () => {
+Deno.test("a value of exactly the limit is kept, compressed or not", async () => {
   for (const name of ["none", "zstd"]) {
     const compress = compressors[name] ?? ((data) => data);
     const value = ZEROS.subarray(0, VALUE_BYTES_MAX);
@@ -203,7 +203,7 @@ Deno.test("a value of just the limit is kept, compressed or not", async () => {
   }
 });
 
-Deno.test("a batch of many small records has no limit, and comes in parts", async () => {
+Deno.test("a batch of many small records has no limit, and is decoded in parts", async () => {
   const value = Buffer.alloc(200, "x");
   const count = 200_000;
   const { records, parts } = await decode(Array.from({ length: count }, () => value), {
@@ -218,7 +218,7 @@ Deno.test("a batch of many small records has no limit, and comes in parts", asyn
   );
 });
 
-Deno.test("a batch with fewer records than it claims is refused, however it is compressed", async () => {
+Deno.test("a batch with fewer records than its header claims is refused, with any compression", async () => {
   for (const [name, compress] of Object.entries(compressors)) {
     for (const size of [10, 6 * MEBIBYTE]) {
       const values = [textLike(size), textLike(size)];

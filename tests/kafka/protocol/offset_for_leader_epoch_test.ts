@@ -5,7 +5,7 @@ import {
   encodeEpochEndRequest,
 } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";
 
-/** One topic "t" with the answer of one partition. */
+/** Encodes a response for topic "t" with one partition's answer. */
 function responseOf(
   { errorCode, epoch, endOffset }: { errorCode: string; epoch: string; endOffset: string },
 ): Buffer {
@@ -16,7 +16,7 @@ function responseOf(
   );
 }
 
-Deno.test("encodeEpochEndRequest() writes version 3 as the protocol guide has it", () => {
+Deno.test("encodeEpochEndRequest() writes version 3 as documented in the protocol guide", () => {
   const encoded = encodeEpochEndRequest({
     topic: "t",
     partition: 2,
@@ -30,7 +30,7 @@ Deno.test("encodeEpochEndRequest() writes version 3 as the protocol guide has it
   );
 });
 
-Deno.test("decodeEpochEndResponse() reads the epoch and its end, past 2^32 too", () => {
+Deno.test("decodeEpochEndResponse() reads the epoch and its end, even beyond 2^32", () => {
   const response = responseOf({
     errorCode: "0000",
     epoch: "00000004",
@@ -43,7 +43,7 @@ Deno.test("decodeEpochEndResponse() reads the epoch and its end, past 2^32 too",
   });
 });
 
-Deno.test("decodeEpochEndResponse() has no end where the log has no such epoch, and names an error", () => {
+Deno.test("decodeEpochEndResponse() has no end if the log lacks the epoch, and returns the error code", () => {
   const none = { epoch: "ffffffff", endOffset: "ffffffffffffffff" };
   assert.deepEqual(
     ["0000", "004a"].map((errorCode) => decodeEpochEndResponse(responseOf({ errorCode, ...none }))),
@@ -51,7 +51,7 @@ Deno.test("decodeEpochEndResponse() has no end where the log has no such epoch, 
   );
 });
 
-Deno.test("decodeEpochEndResponse() refuses an answer that is not about one partition", () => {
+Deno.test("decodeEpochEndResponse() refuses an answer that is not about exactly one partition", () => {
   const noTopic = Buffer.from("0000000000000000", "hex");
   assert.throws(() => decodeEpochEndResponse(noTopic), /expected an answer of 1 topic, got 0/);
   const noPartition = Buffer.from("000000000000000100017400000000", "hex");

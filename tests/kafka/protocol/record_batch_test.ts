@@ -15,7 +15,7 @@ async function decode(bytes: Uint8Array): Promise<readonly KafkaRecord[]> {
   return records;
 }
 
-Deno.test("decodeRecords() gives each record of a batch with its key, value, headers, and times, from literal bytes", async () => {
+Deno.test("decodeRecords() decodes key, value, headers, and timestamps from literal bytes", async () => {
   const bytes = encodeBatch([
     {
       key: "key",
@@ -62,7 +62,7 @@ Deno.test("decodeRecords() gives each record of a batch with its key, value, hea
   ]);
 });
 
-Deno.test("decodeRecords() takes the broker's time for each record's own where the batch says so", async () => {
+Deno.test("decodeRecords() uses the broker's time for each record if the batch says so", async () => {
   const records = [
     { value: "one", timestampMs: TIMESTAMP_MS - 2_000 },
     { value: "two", timestampMs: TIMESTAMP_MS - 1_000 },

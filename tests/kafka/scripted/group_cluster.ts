@@ -1,21 +1,21 @@
 /**
- * A cluster for a member of a consumer group, that does what a test tells it. Left alone it behaves as Kafka
- * does; each answer can be replaced, delayed, or withheld:
+ * A scripted cluster for a member of a consumer group. By default it behaves as Kafka does; each answer can be
+ * replaced, delayed, or withheld:
  *
  *     await using cluster = new ScriptedGroupCluster({ topics: { orders: 2 } });
  *     cluster.topic("orders").partition(0).append(["one", "two"]);   // a record batch of two records
  *     cluster.script.offsetCommit = async ({ offsets }) => {         // called for each request
- *       await gate;                                                  // ... answered when the test wants
- *       return { errorCode: ERROR.notCoordinator };                  // ... and as it wants; undefined: as usual
+ *       await gate;                                                  // delays the answer
+ *       return { errorCode: ERROR.notCoordinator };                  // replaces it; undefined: the default
  *     };
- *     cluster.rebalance();                                           // the next heartbeat is told
- *     cluster.requests.offsetCommit.at(-1)?.offsets                  // what it was asked
+ *     cluster.rebalance();                                           // reported by the next heartbeat
+ *     cluster.requests.offsetCommit.at(-1)?.offsets                  // what was requested
  *     cluster.committed.get("orders")?.get(0)                        // what the group has committed
  *
- * It has one member of the code under test; others can be made up (`otherMembers`, `assignment`). An API or a
- * version that it does not know is added with `extend`.
+ * It has one member of the code under test; others can be simulated (`otherMembers`, `assignment`). An unknown API or
+ * version is added with `extend`.
  *
- * It speaks FindCoordinator v1, JoinGroup v5, SyncGroup v3, Heartbeat v3, LeaveGroup v2, OffsetFetch v4,
+ * It supports FindCoordinator v1, JoinGroup v5, SyncGroup v3, Heartbeat v3, LeaveGroup v2, OffsetFetch v4,
  * OffsetCommit v5, DescribeGroups v1, ListOffsets v1 and v2, Metadata v1 and v12, Fetch v12, OffsetForLeaderEpoch v3,
  * ApiVersions v0 to v2.
  *
@@ -43,11 +43,11 @@ import {
   type AskedPartition,
   type CommittedNote,
   ERROR,
-  type MadeUpMember,
   type MemberRequest,
   type Requests,
   type Script,
   type ScriptedAnswer,
+  type SimulatedMember,
 } from "./group_script.ts";
 import { encodeMetadata, encodeMetadata12, readMetadataTopics } from "./metadata.ts";
 import { type NodeAnswer, type NodeRequest, ScriptedNodes } from "./nodes.ts";
@@ -75,11 +75,11 @@ import {
 
 export { ERROR } from "./group_script.ts";
 
-/** Each with the lowest and the highest version that the nodes claim to know. */
+/** The API keys, each with the lowest and the highest version that the nodes advertise. */
 const API = {
-  fetch: [1, 4, 11], // version 12 is asked for by the product's own request
+  fetch: [1, 4, 11], // the product's own request uses version 12
   listOffsets: [2, 1, 2],
-  metadata: [3, 1, 1], // so is version 12 of this
+  metadata: [3, 1, 1], // here too
   offsetCommit: [8, 2, 5],
   offsetFetch: [9, 1, 4],
   findCoordinator: [10, 0, 1],
@@ -92,29 +92,27 @@ const API = {
 } as const;
 const FETCH_VERSION = 12;
 const METADATA_VERSION_WITH_TOPIC_IDS = 12;
-/** The leader where the member under test is not. */
+/** The leader's id if the member under test does not lead. */
 const OTHER_LEADER = "another-member";
-/** Asked for as a timestamp. */
 const EARLIEST = -2n;
-/** A fetch that finds nothing is answered after this, whatever it allows: seeks and stops wait for it. */
+/** The delay of a fetch that finds nothing, whatever it allows: seeks and stops wait for it. */
 const FETCH_WAIT_MS = 10;
 const NO_OFFSET = -1;
 const NO_EPOCH = -1;
 const NO_PREFERRED_REPLICA = -1;
 
-/** Real time, also under a test's own clock. */
+/** Uses real time, even under a test's clock. */
 const { setTimeout } = globalThis;
 
 export interface ScriptedGroupClusterOptions {
-  /** How many partitions each topic has. */
   readonly topics: Readonly<Record<string, number>>;
   readonly nodeCount?: number;
 }
 
 export class ScriptedGroupCluster implements AsyncDisposable {
-  /** To be set and changed at any time. */
+  /** The answers of the test, which can be changed at any time. */
   readonly script: Script = {};
-  /** What was asked, by API, in order. */
+  /** The requests by API, in order. */
   readonly requests: { readonly [Name in ApiName]: Requests[Name][] } = {
     describeGroups: [],
     fetch: [],
@@ -130,17 +128,14 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     syncGroup: [],
   };
   readonly topics: Map<string, ScriptedTopic>;
-  /** The group's commits, by topic and partition. */
   readonly committed = new Map<string, Map<number, CommittedNote>>();
-  /** The node that coordinates the group. */
   coordinator = 1;
-  /** Put into every answer. */
   throttleMs = 0;
-  /** Members that the leader is told of beside itself. */
-  otherMembers: readonly MadeUpMember[] = [];
-  /** What the member is given, by topic, in place of what it would assign itself as the leader. */
+  /** Other members that the leader is told about. */
+  otherMembers: readonly SimulatedMember[] = [];
+  /** The member's assignment by topic, instead of what it would assign itself as the leader. */
   assignment: Assigned | undefined;
-  /** What the member assigned as the leader, by member id and topic. */
+  /** The member's assignment as the leader, by member id and topic. */
   assigned: ReadonlyMap<string, Assigned> = new Map();
   generation = 0;
   #memberId: string | undefined;
@@ -179,35 +174,34 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     return this.#nodes.brokers;
   }
 
-  /** Id of the member of the code under test; undefined while it has not joined. */
+  /** The id of the member under test; undefined until it has joined. */
   get memberId(): string | undefined {
     return this.#memberId;
   }
 
-  /** @throws {RangeError} where there is no such topic. */
+  /** @throws {RangeError} if there is no such topic. */
   topic(name: string): ScriptedTopic {
     const topic = this.topics.get(name);
     if (topic === undefined) throw new RangeError(`there is no topic "${name}"`);
     return topic;
   }
 
-  /** Begins a rebalance: heartbeats are answered REBALANCE_IN_PROGRESS until the member joins again. */
+  /** Starts a rebalance: heartbeats are answered with REBALANCE_IN_PROGRESS until the member rejoins. */
   rebalance(): void {
     this.#isRebalancing = true;
   }
 
-  /** Takes the member out of the group, as after its session timeout: it is told UNKNOWN_MEMBER_ID. */
+  /** Removes the member from the group, as after its session timeout: it is answered UNKNOWN_MEMBER_ID. */
   evict(): void {
     this.#memberId = undefined;
     this.generation++;
   }
 
-  /** Closes each connection that there is; clients may connect again. */
   hangUp(): void {
     this.#nodes.hangUp();
   }
 
-  /** Answers requests of another API or version, in place of what is scripted here. */
+  /** Answers requests of another API or version, or replaces a default answer. */
   extend(
     { apiKey, version }: { readonly apiKey: number; readonly version: number },
     answer: (request: NodeRequest) => Promise<NodeAnswer>,
@@ -332,7 +326,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     return this.#isRebalancing ? "PreparingRebalance" : "Stable";
   }
 
-  /** What each member is given; where the member is not the leader, another one is given the rest. */
+  /** The assignment of each member; if the member is not the leader, another one gets the rest. */
   #assignments(): ReadonlyMap<string, Assigned> {
     if (this.#memberId === undefined) return new Map();
     const own = this.assignment;
@@ -377,7 +371,7 @@ export class ScriptedGroupCluster implements AsyncDisposable {
     ];
   }
 
-  /** Kafka takes commits of the members that it knows while a rebalance is being prepared. */
+  /** Kafka accepts commits of the members that it knows while a rebalance is being prepared. */
   #commitError(request: MemberRequest): number {
     const error = request.memberId === "" ? ERROR.none : this.#membershipError(request);
     return error === ERROR.rebalanceInProgress ? ERROR.none : error;
@@ -492,7 +486,7 @@ function encodeFetched(answer: FetchedAnswer): readonly Buffer[] {
   ];
 }
 
-/** The tagged fields of a partition whose log diverges. */
+/** Encodes the tagged fields of a partition whose log diverges. */
 function encodeDivergingEpoch({ epoch, endOffset }: EpochEnd): Buffer {
   const field = Buffer.concat([int32(epoch), int64(endOffset), NO_TAGS]);
   const [tagCount, tag] = [1, 0];

@@ -1,5 +1,5 @@
 /**
- * The consumer protocol inside of JoinGroup and SyncGroup: subscriptions and assignments.
+ * Decodes and encodes the consumer protocol inside JoinGroup and SyncGroup: subscriptions and assignments.
  *
  * https://kafka.apache.org/protocol#The_Messages_ConsumerProtocolSubscription
  *
@@ -9,10 +9,8 @@
 import { Buffer } from "node:buffer";
 import { array, int16, int32, text, WireReader } from "./wire.ts";
 
-/** Partitions by topic. */
 export type Assigned = Readonly<Record<string, readonly number[]>>;
 
-/** The topics of a subscription. */
 export function topicsIn(subscription: Buffer): string[] {
   const reader = new WireReader(subscription);
   reader.int16(); // version
@@ -23,7 +21,6 @@ export function subscriptionTo(topics: readonly string[]): Buffer {
   return Buffer.concat([int16(0), array(topics, (topic) => [text(topic)]), int32(0)]);
 }
 
-/** The partitions of an assignment. */
 export function partitionsIn(assignment: Buffer): Assigned {
   const reader = new WireReader(assignment);
   reader.int16(); // version

@@ -1,6 +1,5 @@
 /**
- * Decodes the requests of a member of a consumer group, each in the version that a
- * {@link ScriptedGroupCluster} speaks.
+ * Decodes the requests of a consumer group member, each in the version that a {@link ScriptedGroupCluster} supports.
  *
  * @module
  */
@@ -77,9 +76,9 @@ export function readDescribeGroups(body: WireReader): RequestBodies["describeGro
   return { groupIds: body.array(() => body.text()) };
 }
 
-/** Version 12: a flexible one. */
+/** Decodes version 12, which is a flexible version. */
 export function readFetch(body: WireReader): RequestBodies["fetch"] {
-  body.uvarint(); // tags of the header
+  body.uvarint(); // header tags
   body.skip(4 + 4 + 4 + 4 + 1 + 4 + 4); // replica id to session epoch
   const partitions = body.compactArray(() => {
     const topic = body.compactText();
@@ -106,7 +105,7 @@ export function readEpochQuestions(body: WireReader): RequestBodies["offsetForLe
   return { partitions };
 }
 
-/** The partitions of all topics, each with its topic's name. */
+/** Reads the partitions of all topics, each with its topic's name. */
 function readPartitions<Partition extends object>(
   body: WireReader,
   partition: () => Partition,

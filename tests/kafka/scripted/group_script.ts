@@ -1,5 +1,5 @@
 /**
- * What a test can be told by a {@link ScriptedGroupCluster}, and what it can tell it.
+ * The requests of a {@link ScriptedGroupCluster}, and the answers that a test can script.
  *
  * @module
  */
@@ -39,9 +39,8 @@ export interface CommittedNote {
   readonly metadata: string | null;
 }
 
-export interface MadeUpMember {
+export interface SimulatedMember {
   readonly memberId: string;
-  /** What it subscribes to. */
   readonly topics: readonly string[];
 }
 
@@ -56,7 +55,7 @@ export interface RequestBodies {
     readonly partitions: readonly (AskedPartition & {
       readonly offset: number;
       readonly leaderEpoch: number;
-      /** -1 where the client does not know it. */
+      /** -1 if the client does not know it. */
       readonly lastFetchedEpoch: number;
     })[];
   };
@@ -69,7 +68,6 @@ export interface RequestBodies {
     readonly protocols: readonly {
       readonly name: string;
       readonly metadata: Buffer;
-      /** What the member subscribes to. */
       readonly topics: readonly string[];
     }[];
   };
@@ -86,26 +84,25 @@ export interface RequestBodies {
   readonly offsetForLeaderEpoch: {
     readonly partitions: readonly (AskedPartition & {
       readonly currentLeaderEpoch: number;
-      /** The one whose end is asked for. */
       readonly epoch: number;
     })[];
   };
   readonly syncGroup: MemberRequest & {
-    /** By member id and topic; empty where the member is not the leader. */
+    /** By member id and topic; empty if the member is not the leader. */
     readonly assigned: ReadonlyMap<string, Assigned>;
   };
 }
 
 export type ApiName = keyof RequestBodies;
 
-/** Requests by API, each with the node that was asked. */
+/** Requests by API, each with the node that received it. */
 export type Requests = {
   readonly [Name in ApiName]: RequestBodies[Name] & { readonly nodeId: number };
 };
 
 /**
- * An error, of one partition where one is named, else of all that was asked; no answer; a closed connection in
- * place of one; or undefined: the answer that Kafka would give.
+ * An error, of one partition if one is named, otherwise of the whole request; no answer; a closed connection; or
+ * undefined for the answer that Kafka would give.
  */
 export type ScriptedAnswer =
   | { readonly errorCode: number; readonly partition?: number }

@@ -1,6 +1,6 @@
 /**
- * A `GroupConsumer` on a scripted cluster, whose owner is the test: it takes batches as they are handed over and
- * decides what becomes of each.
+ * A `GroupConsumer` on a scripted cluster, whose owner is the test: it receives batches as they are handed over and
+ * decides the outcome of each.
  *
  *     await using member = await startMember(cluster);
  *     const one = await member.batch();
@@ -23,38 +23,39 @@ import type { CommittedNote } from "./group_script.ts";
 
 const POLL_MS = 2;
 const POLLS_MAX = 2_000;
-/** The member sends a heartbeat five times in this time: a test need not wait for them. */
+/** The member sends a heartbeat five times in this period, so that a test need not wait for them. */
 const SESSION_TIMEOUT_MS = 100;
 
-/** Real time, also under a test's own clock. */
+/** Uses real time, even under a test's clock. */
 const { setTimeout } = globalThis;
 
-/** A batch that was handed over, its records' values as texts. */
+/** A batch that was handed over, with its records' values as strings. */
 export interface HandedBatch extends ConsumedBatch {
   readonly values: readonly (string | null)[];
-  /** Says whether the batch became safe. */
   finish(isSafe: boolean): void;
 }
 
 export interface Member extends AsyncDisposable {
   readonly consumer: GroupConsumer;
-  /** Settles as the consumer's `run` has; fails where it goes on. */
+  /** Settles as the consumer's `run` did; fails if it still runs. */
   ended(): Promise<void>;
-  /** All that were handed over, in order. */
+  /** All batches that were handed over, in order. */
   readonly batches: readonly HandedBatch[];
   readonly notices: readonly ConsumerNotice[];
   readonly assignments: readonly Assignment[];
-  /** The next batch that no other call has taken. */
+  /** Returns the next batch that no other call has received. */
   batch(): Promise<HandedBatch>;
-  /** Notices of a kind. */
   noticesOf<Kind extends ConsumerNotice["kind"]>(
     kind: Kind,
   ): readonly Extract<ConsumerNotice, { readonly kind: Kind }>[];
-  /** What the group has committed of a partition of the topic. */
   committed(partition: number): CommittedNote | undefined;
 }
 
-/** @param options replace the member's own: with `onBatch` nothing is kept in `batches`. */
+/**
+ * Starts a member.
+ *
+ * @param options override the member's own: with `onBatch`, nothing is kept in `batches`.
+ */
 export async function startMember(
   cluster: ScriptedGroupCluster,
   options: Partial<GroupConsumerOptions> = {},
@@ -107,7 +108,7 @@ export async function startMember(
     noticesOf: (kind) => notices.filter((notice) => isOfKind(notice, kind)),
     committed: (partition) => cluster.committed.get(options.topic ?? topic)?.get(partition),
     async [Symbol.asyncDispose]() {
-      for (const batch of batches) batch.finish(false); // those that were not finished
+      for (const batch of batches) batch.finish(false); // unfinished ones
       await consumer.stop();
       await running.catch(() => {});
       await client[Symbol.asyncDispose]();
@@ -115,7 +116,7 @@ export async function startMember(
   };
 }
 
-/** Polls, often, until the condition holds: nothing takes long on a scripted cluster. */
+/** Polls frequently until the condition holds: nothing takes long on a scripted cluster. */
 export async function soon(what: string, condition: () => boolean): Promise<void> {
   for (let poll = 0; !condition(); poll++) {
     if (poll === POLLS_MAX) throw new Error(`not after ${POLLS_MAX} polls: ${what}`);

@@ -1,5 +1,5 @@
 /**
- * Metadata of a scripted cluster, version 1 (the client's own) and version 12 (with topic ids).
+ * Encodes the metadata of a scripted cluster in version 1 (the client's own) and version 12 (with topic ids).
  *
  * https://kafka.apache.org/protocol#The_Messages_Metadata
  *
@@ -23,7 +23,7 @@ import {
 
 export interface ClusterMetadata {
   readonly throttleMs: number;
-  /** The first one's id is 1. */
+  /** The first node's id is 1. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   readonly topics: readonly {
     readonly name: string;
@@ -34,17 +34,17 @@ export interface ClusterMetadata {
 
 const TOPIC_ID_BYTES = 16;
 const CONTROLLER = 1;
-/** As a broker answers that was not asked what a user may do. */
+/** The answer of a broker that was not asked for a user's permitted operations. */
 const OPERATIONS_NOT_ASKED = -(2 ** 31);
 const FLEXIBLE_VERSION = 9;
 
-/** The topics that are asked for; undefined for all of them. */
+/** Returns the requested topics; undefined for all. */
 export function readMetadataTopics(body: WireReader, version: number): string[] | undefined {
   if (version < FLEXIBLE_VERSION) {
     const count = body.int32();
     return count < 0 ? undefined : Array.from({ length: count }, () => body.text());
   }
-  body.uvarint(); // tags of the header
+  body.uvarint(); // header tags
   const count = body.uvarint() - 1;
   return count < 0 ? undefined : Array.from({ length: count }, () => {
     body.skip(TOPIC_ID_BYTES);

@@ -1,6 +1,6 @@
 /**
- * The nodes of a scripted cluster: sockets that take requests apart into frames and answer them, in order
- * on each connection, as Kafka does. What an answer says is up to the cluster that owns them.
+ * The nodes of a scripted cluster: sockets that split requests into frames and answer them in order on each
+ * connection, as Kafka does. The owning cluster determines the answers.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { LOOPBACK } from "../../../dev/local_port.ts";
 import { array, int16, int32, WireReader } from "./wire.ts";
 
 export interface NodeRequest {
-  /** The node that was asked, from 1 on. */
+  /** The node that was asked, starting at 1. */
   readonly nodeId: number;
   readonly apiKey: number;
   readonly version: number;
-  /** What follows the request header's client id. */
+  /** The request after the header's client id. */
   readonly body: WireReader;
 }
 
-/** What follows the correlation id; or no answer at all, or a connection that is closed in place of one. */
+/** The response after the correlation id, no response at all, or a connection that is closed instead. */
 export type NodeAnswer = readonly Buffer[] | "silence" | "hang up";
 
 export interface ScriptedNodesOptions {
   readonly nodeCount: number;
-  /** The API keys that the nodes claim to know, each with its lowest and highest version. */
+  /** The API keys that the nodes advertise, each with its lowest and highest version. */
   readonly versions: readonly (readonly [apiKey: number, min: number, max: number])[];
   readonly answer: (request: NodeRequest) => Promise<NodeAnswer> | NodeAnswer;
 }
@@ -35,7 +35,6 @@ export class ScriptedNodes implements AsyncDisposable {
   readonly #options: ScriptedNodesOptions;
   readonly #listeners: readonly Deno.TcpListener[];
   readonly #connections = new Set<Deno.TcpConn>();
-  /** How many connections were made to them. */
   connectionCount = 0;
   readonly #serving: Promise<void>[];
   readonly #failures: unknown[] = [];
@@ -49,7 +48,7 @@ export class ScriptedNodes implements AsyncDisposable {
     this.#serving = this.#listeners.map((listener, index) => this.#serve(listener, index + 1));
   }
 
-  /** Where each node listens, the first one's id being 1. */
+  /** The address of each node; the first one's id is 1. */
   get addresses(): readonly { readonly host: string; readonly port: number }[] {
     return this.#listeners.map(({ addr: { port } }) => ({ host: LOOPBACK, port }));
   }
@@ -58,12 +57,11 @@ export class ScriptedNodes implements AsyncDisposable {
     return this.addresses.map(({ host, port }) => `${host}:${port}`);
   }
 
-  /** Closes each connection that there is; clients may connect again. */
   hangUp(): void {
     for (const connection of this.#connections) close(connection);
   }
 
-  /** @throws {AggregateError} where a request came that could not be answered. */
+  /** @throws {AggregateError} if a request could not be answered. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const listener of this.#listeners) listener.close();
     this.hangUp();
@@ -90,7 +88,7 @@ export class ScriptedNodes implements AsyncDisposable {
     let waiting = Buffer.alloc(0);
     const chunk = new Uint8Array(64 * 1024);
     for (;;) {
-      const count = await connection.read(chunk).catch(() => null); // closed, by either side
+      const count = await connection.read(chunk).catch(() => null); // closed by either side
       if (count === null) return;
       waiting = Buffer.concat([waiting, chunk.subarray(0, count)]);
       while (waiting.length >= LENGTH_BYTES && waiting.length >= frameEnd(waiting)) {
@@ -131,7 +129,7 @@ function frameEnd(bytes: Buffer): number {
   return LENGTH_BYTES + bytes.readInt32BE();
 }
 
-/** @returns false where the connection was closed meanwhile. */
+/** @returns false if the connection was closed meanwhile. */
 async function write(connection: Deno.TcpConn, bytes: Uint8Array): Promise<boolean> {
   try {
     for (let written = 0; written < bytes.length;) {
@@ -147,6 +145,6 @@ function close(connection: Deno.TcpConn): void {
   try {
     connection.close();
   } catch {
-    // It is closed already.
+    // It is already closed.
   }
 }

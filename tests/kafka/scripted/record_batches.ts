@@ -1,6 +1,6 @@
 /**
- * Encodes record batches as a broker stores them, without the product's encoder or decoder, so that a
- * test can serve any batch: with the broker's time, of a transaction, of a leader epoch.
+ * Encodes record batches as a broker stores them, without the product's encoder or decoder, so that a test can serve
+ * any batch: with the broker's time, in a transaction, or in a leader epoch.
  *
  * https://kafka.apache.org/documentation/#recordbatch
  *
@@ -15,21 +15,21 @@ export interface RecordSpec {
   readonly value?: string | Uint8Array | null;
   readonly key?: string | Uint8Array | null;
   readonly headers?: readonly (readonly [key: string, value: string | Uint8Array | null])[];
-  /** The producer's time. */
+  /** The producer's timestamp. */
   readonly timestampMs?: number;
-  /** Relative to the batch; its place in the batch where left out. */
+  /** Relative to the batch; defaults to the record's index in the batch. */
   readonly offsetDelta?: number;
 }
 
 export interface BatchSpec {
   readonly baseOffset?: number;
   readonly leaderEpoch?: number;
-  /** The broker's time, which stands for each record's own (`message.timestamp.type=LogAppendTime`). */
+  /** The broker's time, which replaces each record's own (`message.timestamp.type=LogAppendTime`). */
   readonly appendTimeMs?: number;
   readonly producerId?: bigint;
   readonly isTransactional?: boolean;
   readonly isControl?: boolean;
-  /** That of the last record where left out; compaction can remove the last records of a batch. */
+  /** Defaults to that of the last record; compaction can remove the last records of a batch. */
   readonly lastOffsetDelta?: number;
 }
 
@@ -37,9 +37,9 @@ const MAGIC = 2;
 const APPEND_TIME_FLAG = 0x08;
 const TRANSACTIONAL_FLAG = 0x10;
 const CONTROL_FLAG = 0x20;
-export const DEFAULT_TIMESTAMP_MS = 1_756_684_800_000;
+const DEFAULT_TIMESTAMP_MS = 1_756_684_800_000;
 
-/** Encodes a batch; a record that is only a text is that value. */
+/** Encodes a batch; a string stands for a record with that value. */
 export function encodeBatch(
   records: readonly (string | RecordSpec)[],
   {

@@ -16,31 +16,27 @@ interface StoredBatch {
   readonly endOffset: number;
 }
 
-/** Where a record batch says it. */
 const LEADER_EPOCH_AT = 12;
 
-/** A partition; whatever a test sets here, the next answer says. */
+/** A partition; the next answer reflects whatever a test sets here. */
 export class ScriptedPartition {
-  /** The leader's node id. */
   leader = 1;
   leaderEpoch = 0;
-  /** The first offset that can be read. */
   low = 0;
-  /** One past the last offset that can be read; the log's end where undefined. */
+  /** One past the last readable offset; the log's end if undefined. */
   highWatermark: number | undefined;
-  /** One past the last offset that readers of committed records can read; the high watermark where undefined. */
+  /** One past the last offset readable with read_committed; the high watermark if undefined. */
   lastStableOffset: number | undefined;
-  /** Whether fetches are answered without records, though the offsets say that there are some. */
+  /** If true, fetches return no records, although the offsets say that there are some. */
   isHeldBack = false;
   abortedTransactions: readonly AbortedTransaction[] = [];
   #batches: StoredBatch[] = [];
 
-  /** One past the last offset of the log. */
   get end(): number {
     return this.#batches.at(-1)?.endOffset ?? this.low;
   }
 
-  /** Appends a batch at the log's end; a fetch brings one batch at a time. Returns its first offset. */
+  /** Appends a batch at the log's end, and returns its first offset. A fetch returns one batch at a time. */
   append(records: readonly (string | RecordSpec)[], spec: BatchSpec = {}): number {
     const baseOffset = spec.baseOffset ?? this.end;
     const bytes = encodeBatch(records, { leaderEpoch: this.leaderEpoch, ...spec, baseOffset });
@@ -48,7 +44,7 @@ export class ScriptedPartition {
     return baseOffset;
   }
 
-  /** Appends any bytes, one batch or several, that a fetch brings at once. */
+  /** Appends any bytes, one batch or several, which a fetch returns at once. */
   appendBytes(bytes: Uint8Array, endOffset: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const baseOffset = Number(view.getBigInt64(0));
@@ -77,7 +73,7 @@ export class ScriptedPartition {
     this.#batches[index] = { ...batch, bytes: change(batch.bytes.slice()) };
   }
 
-  /** The batch that holds the offset; undefined at the end of what can be read. */
+  /** Returns the batch that holds the offset; undefined at the readable end. */
   read(offset: number): Uint8Array | undefined {
     const limit = this.lastStableOffset ?? this.highWatermark ?? this.end;
     return this.isHeldBack || offset >= limit
@@ -85,7 +81,7 @@ export class ScriptedPartition {
       : this.#batches.find(({ endOffset }) => endOffset > offset)?.bytes;
   }
 
-  /** Where the highest epoch of the log ends that is not above the one asked for; undefined where there is none. */
+  /** Returns the end of the log's highest epoch not above the requested one; undefined if there is none. */
   epochEnd(epoch: number): EpochEnd | undefined {
     if (epoch === this.leaderEpoch) return { epoch, endOffset: this.end };
     const found = this.#batches.findLast(({ leaderEpoch }) => leaderEpoch <= epoch)?.leaderEpoch;
@@ -94,7 +90,7 @@ export class ScriptedPartition {
     return { epoch: found, endOffset: next?.baseOffset ?? this.end };
   }
 
-  /** Given where the log has no record of the last fetched epoch just before the offset. */
+  /** Returns the divergence if the log has no record of the last fetched epoch just before the offset. */
   divergingEpoch(
     { offset, lastFetchedEpoch }: { readonly offset: number; readonly lastFetchedEpoch: number },
   ): EpochEnd | undefined {
@@ -118,7 +114,7 @@ export class ScriptedTopic {
     this.partitions = partitionsOf(partitionCount);
   }
 
-  /** @throws {RangeError} where the topic has no such partition. */
+  /** @throws {RangeError} if the topic has no such partition. */
   partition(index: number): ScriptedPartition {
     const partition = this.partitions[index];
     if (partition === undefined) throw new RangeError(`${this.name} has no partition ${index}`);
@@ -129,7 +125,7 @@ export class ScriptedTopic {
     this.partitions.push(...partitionsOf(count));
   }
 
-  /** Deletes the topic and creates another of its name: empty, with another id. */
+  /** Deletes the topic and creates another with the same name: empty, with a new id. */
   recreate(): void {
     this.topicId = newTopicId();
     this.partitions = partitionsOf(this.partitions.length);
@@ -144,13 +140,12 @@ function partitionsOf(count: number): ScriptedPartition[] {
   return Array.from({ length: count }, () => new ScriptedPartition());
 }
 
-/** The error of a node that is asked about a partition. */
 export function leaderError(partition: ScriptedPartition | undefined, nodeId: number): number {
   if (partition === undefined) return ERROR.unknownTopic;
   return partition.leader === nodeId ? ERROR.none : ERROR.notLeader;
 }
 
-/** The error of a node that is asked for records; what diverges is no error, though it lies past the log's end. */
+/** Returns the error of a node for a fetch; a divergence is not an error, even past the log's end. */
 export function fetchError(
   partition: ScriptedPartition | undefined,
   { nodeId, offset, lastFetchedEpoch }: {
@@ -163,14 +158,13 @@ export function fetchError(
   if (partition === undefined || error !== ERROR.none) return error;
   if (offset < partition.low) return ERROR.offsetOutOfRange;
   if (lastFetchedEpoch >= 0) {
-    // As Kafka does: nothing is known of that epoch any more.
+    // As in Kafka, when the log no longer knows that epoch.
     if (partition.epochEnd(lastFetchedEpoch) === undefined) return ERROR.offsetOutOfRange;
     if (partition.divergingEpoch({ offset, lastFetchedEpoch }) !== undefined) return ERROR.none;
   }
   return offset > partition.end ? ERROR.offsetOutOfRange : ERROR.none;
 }
 
-/** The error of a node that is asked where an epoch ends. */
 export function epochError(
   partition: ScriptedPartition | undefined,
   { nodeId, currentLeaderEpoch }: { readonly nodeId: number; readonly currentLeaderEpoch: number },
@@ -181,7 +175,7 @@ export function epochError(
   return currentLeaderEpoch > partition.leaderEpoch ? ERROR.unknownLeaderEpoch : ERROR.none;
 }
 
-/** The offsets that an answer names; all 0 where there is no such partition. */
+/** Returns the offsets of a response; all 0 if there is no such partition. */
 export function boundsOf(partition: ScriptedPartition | undefined) {
   const { low = 0, end = 0 } = partition ?? {};
   const highWatermark = partition?.highWatermark ?? end;

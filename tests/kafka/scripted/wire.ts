@@ -1,5 +1,5 @@
 /**
- * Reads and writes the primitive types of Kafka's protocol, for clusters that a test scripts.
+ * Reads and writes the primitive types of Kafka's protocol, for scripted clusters.
  *
  * https://kafka.apache.org/protocol#protocol_types
  *
@@ -8,7 +8,6 @@
 
 import { Buffer } from "node:buffer";
 
-/** Reads a request's fields in order. */
 export class WireReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -17,7 +16,7 @@ export class WireReader {
     this.#bytes = bytes;
   }
 
-  /** Skips the bytes and returns where they began. */
+  /** Skips the bytes and returns their position. */
   skip(byteCount: number): number {
     this.#at += byteCount;
     return this.#at - byteCount;
@@ -58,7 +57,7 @@ export class WireReader {
     return length < 0 ? null : this.#text(length);
   }
 
-  /** A compact string (KIP-482); "" for null. */
+  /** Reads a compact string (KIP-482); returns "" for null. */
   compactText(): string {
     return this.#text(Math.max(0, this.uvarint() - 1));
   }
@@ -79,7 +78,7 @@ export class WireReader {
     return this.#items(this.int32(), item);
   }
 
-  /** A compact array (KIP-482); [] for null. */
+  /** Reads a compact array (KIP-482); returns [] for null. */
   compactArray<Item>(item: () => Item): Item[] {
     return this.#items(this.uvarint() - 1, item);
   }
@@ -120,7 +119,7 @@ export function uvarint(value: number): Buffer {
   return Buffer.from([...bytes, rest]);
 }
 
-/** A zigzag varint, exact up to 2^52. */
+/** Encodes a zigzag varint, exact up to 2^52. */
 export function varint(value: number): Buffer {
   return uvarint(value < 0 ? -2 * value - 1 : 2 * value);
 }
@@ -145,7 +144,6 @@ export function compactBytes(value: Uint8Array): Buffer {
   return Buffer.concat([uvarint(value.length + 1), value]);
 }
 
-/** An array, each item as the buffers of its fields. */
 export function array<Item>(
   items: readonly Item[],
   encode: (item: Item) => readonly Buffer[],
@@ -160,5 +158,5 @@ export function compactArray<Item>(
   return Buffer.concat([uvarint(items.length + 1), ...items.flatMap(encode)]);
 }
 
-/** No tagged fields: ends each structure of a flexible version (KIP-482). */
+/** No tagged fields, which ends each structure of a flexible version (KIP-482). */
 export const NO_TAGS = Buffer.from([0]);

@@ -8,14 +8,14 @@ import { broker, brokerTest, PLAIN, securedSite } from "../secured_site.ts";
 import { trackerPermissions } from "./documented_permissions.ts";
 
 /**
- * Goal: a dead-letter topic that a running tracker loses the permission for holds up only partitions with bad records,
+ * Goal: when a running tracker loses the permission for its dead-letter topic, only partitions with bad records wait,
  * and nothing is lost.
- * Method: the permission Write is revoked once a first letter has arrived, and given again later.
- * Invariants: readiness names topic, partition, offset, and what to do; the other partition's commit goes on;
+ * Method: the permission Write is revoked once a first letter has arrived, and granted again later.
+ * Invariants: readiness names topic, partition, offset, and what to do; the other partition's commit advances;
  * afterwards each letter is there once, unchanged.
  */
 brokerTest(
-  "a tracker whose permission for the dead-letter topic is revoked waits, says why, and goes on when it is back",
+  "a tracker whose permission for the dead-letter topic is revoked waits, reports why, and continues when it is granted again",
   async () => {
     await using site = await securedSite({ partitions: 2, programs: broker.sasl, env: PLAIN });
     await allow(broker, ALICE.username, trackerPermissions(site));
@@ -41,11 +41,11 @@ brokerTest(
       ),
     );
     await send(1, JSON.stringify(createShop({ seed: 7 }).nextOrder(Date.UTC(2026, 0, 1))));
-    await until("the other partition goes on", () => committed(1) === 1);
+    await until("the other partition advances", () => committed(1) === 1);
     assert.equal(committed(0), 1);
 
     await allow(broker, ALICE.username, [write]);
-    await until("all is committed", () => committed(0) === 2);
+    await until("everything is committed", () => committed(0) === 2);
     await tracker.untilReady();
     assert.deepEqual(await values(), ["bad 0", "bad 1"]);
     await producer.disconnect();

@@ -1,4 +1,4 @@
-/** The tables of docs/clusters.md. */
+/** The permission tables of docs/clusters.md. */
 
 import type { Site } from "../../site.ts";
 import type { Permission } from "../secured_broker.ts";

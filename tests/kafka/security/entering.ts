@@ -57,14 +57,14 @@ ssl.truststore.location=config/ca.pem
   },
 );
 
-brokerTest("the environment's user, password and authority are taken", async () => {
+brokerTest("user, password, and authority are read from the environment", async () => {
   await using site = await securedSite({ partitions: 1 });
   await allow(broker, PLAIN["KAFKA_SASL_USERNAME"] ?? "", producerPermissions(site));
   const { code, stderr } = await produceOne(site, PLAIN);
   assert.equal(code, 0, stderr);
 });
 
-brokerTest("a client certificate is shown where the broker asks for one", async () => {
+brokerTest("a client certificate is presented if the broker requires one", async () => {
   await using site = await securedSite({ partitions: 1 });
   await allow(broker, "CN=client", producerPermissions(site));
   const own = { KAFKA_SSL_CERT: "config/client.crt", KAFKA_SSL_KEY: "config/client.key" };
@@ -73,7 +73,7 @@ brokerTest("a client certificate is shown where the broker asks for one", async 
 });
 
 brokerTest(
-  "an address that does not resolve is named, and the next of the list is taken",
+  "an address that does not resolve is reported, and the next one in the list is used",
   async () => {
     await using site = await securedSite({ partitions: 1 });
     const unresolved = Array.from(

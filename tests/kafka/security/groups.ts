@@ -19,14 +19,14 @@ async function stop(tracker: Program): Promise<void> {
 }
 
 /**
- * Goal: another member's topic that the group's leader may not describe is no error for the group.
- * Method: a tracker whose user may use one topic only leads the group; a tracker of another topic joins. Then the
+ * Goal: a topic of another member that the group's leader may not describe is not an error for the group.
+ * Method: a tracker whose user may use only one topic leads the group; a tracker of another topic joins. Then the
  * first one leaves.
- * Invariants: the leader reads its topic; the other one says that its partitions are unassigned, and reads them when
- * it leads itself, and says that this is over.
+ * Invariants: the leader reads its topic; the other one reports that its partitions are unassigned, reads them once
+ * it leads, and reports the end.
  */
 brokerTest(
-  "a topic that the group's leader may not describe is unassigned, and no error for the group",
+  "a topic that the group's leader may not describe is reported as unassigned, and is not an error for the group",
   async () => {
     await using one = await securedSite({ partitions: 2 });
     await using other = { ...await securedSite({ partitions: 2 }), group: one.group };
@@ -42,8 +42,11 @@ brokerTest(
       await until("the leader reads its topic", () => countJournalLines(one.logs) === 20);
       assert.deepEqual(logged(one.logs, /unassigned/), []);
       await stop(leader);
-      await until("the other one reads its own", () => countJournalLines(other.logs) === 20);
-      await until("it is over", () => logged(other.logs, /topic are assigned again/).length > 0);
+      await until("the other tracker reads its own", () => countJournalLines(other.logs) === 20);
+      await until(
+        "the end is reported",
+        () => logged(other.logs, /topic are assigned again/).length > 0,
+      );
       await stop(member);
     } finally {
       for (const tracker of [leader, member]) tracker.signal("SIGKILL");

@@ -19,7 +19,7 @@ import {
   trackerPermissions,
 } from "./documented_permissions.ts";
 
-/** With the client's own question about a group it was 16 s. */
+/** With the client's own request about a group it was 16 s. */
 const REFUSAL_MS_MAX = 8_000;
 
 const MISSING: readonly {
@@ -76,7 +76,7 @@ function without(
 }
 
 for (const { what, run, permissions, message } of MISSING) {
-  brokerTest(`without the permission ${what}: refused at the start, soon, by name`, async () => {
+  brokerTest(`without the permission ${what}: refused by name soon after the start`, async () => {
     await using site = await securedSite({ partitions: 1 });
     await allow(broker, ALICE.username, permissions(site));
     const startedAtMs = performance.now();
@@ -89,7 +89,7 @@ for (const { what, run, permissions, message } of MISSING) {
 }
 
 brokerTest(
-  "a tracker that may read a topic and is denied Describe is refused at the start, by name",
+  "a tracker that may read a topic but not describe it is refused at the start, by name",
   async () => {
     await using site = await securedSite({ partitions: 1 });
     await allow(broker, ALICE.username, trackerPermissions(site));
@@ -105,7 +105,7 @@ brokerTest(
 );
 
 brokerTest(
-  "tracker redrive sends letters back with the documented ACLs, and is refused without one",
+  "tracker redrive sends letters back with the documented ACLs, and is refused if one is missing",
   async () => {
     await using site = await securedSite({ partitions: 1 });
     const { username } = SCRAM_USER;

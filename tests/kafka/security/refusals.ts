@@ -14,7 +14,7 @@ import {
   WRONG_PASSWORD,
 } from "../secured_site.ts";
 
-/** A run that a wrong setting must end at once. */
+/** The time in which a wrong setting must end a run. */
 const REFUSAL_MS_MAX = 20_000;
 
 const REFUSALS: readonly {
@@ -35,12 +35,12 @@ const REFUSALS: readonly {
     message: /user name or the password is wrong.*KAFKA_SASL_USERNAME/i,
   },
   {
-    of: "a mechanism that the cluster does not take",
+    of: "a mechanism that the cluster does not support",
     env: { ...SCRAM, KAFKA_SASL_MECHANISM: "SCRAM-SHA-256" },
     message: /does not support the requested SASL mechanism.*KAFKA_SASL_MECHANISM/,
   },
   {
-    of: "a broker certificate of an authority that is not trusted",
+    of: "a broker certificate of an untrusted authority",
     env: { ...PLAIN, KAFKA_SSL_CA: "config/stranger.pem" },
     message: /certificate.*KAFKA_SSL_CA/is,
   },
@@ -85,7 +85,7 @@ const REFUSALS: readonly {
 ];
 
 for (const { of, env, address, code = 1, message } of REFUSALS) {
-  brokerTest(`${of}: refused in one plain line, soon`, async () => {
+  brokerTest(`${of}: refused promptly in one plain line`, async () => {
     await using site = await securedSite({ partitions: 1 });
     const startedAtMs = performance.now();
     const ended = await produceOne(site, env, address);
@@ -97,7 +97,7 @@ for (const { of, env, address, code = 1, message } of REFUSALS) {
 
 for (const [name, run] of [["producer", produceOne], ["tracker", trackToEnd]] as const) {
   brokerTest(
-    `${name}: a broker that advertises a host that does not resolve is named, and how it is cured`,
+    `${name}: a broker that advertises an unresolvable host is reported, with what to do`,
     async () => {
       await using site = await securedSite({ partitions: 1 });
       const ended = await run(site, {}, broker.lost);

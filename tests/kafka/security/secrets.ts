@@ -6,21 +6,21 @@ import { broker, runIn, WRONG_PASSWORD } from "../secured_site.ts";
 
 const JAAS = `sasl.jaas.config=required username="u" password="${WRONG_PASSWORD}";`;
 
-/** Each is one slip away from a good file. */
+/** Each is one mistake away from a valid file. */
 const MALFORMED: Readonly<Record<string, string>> = {
-  "a protocol that runs on into the password": `security.protocol=SASL_SSL \\\n${JAAS}`,
-  "brokers that run on into the password": `bootstrap.servers=a:9092,\\\n${JAAS}`,
-  "a path that runs on into the password":
+  "a protocol merged with the password": `security.protocol=SASL_SSL \\\n${JAAS}`,
+  "brokers merged with the password": `bootstrap.servers=a:9092,\\\n${JAAS}`,
+  "a path merged with the password":
     `security.protocol=SSL\nssl.truststore.location=config/ca.pem\\\n${JAAS}`,
-  "a client's name that runs on into the password": `client.id=me\\\n${JAAS}`,
-  "a mechanism that runs on into the password": `sasl.mechanism=PLAIN\\\n${JAAS}`,
+  "a client id merged with the password": `client.id=me\\\n${JAAS}`,
+  "a mechanism merged with the password": `sasl.mechanism=PLAIN\\\n${JAAS}`,
   "a password without its user":
     `sasl.mechanism=PLAIN\nsasl.jaas.config=password="${WRONG_PASSWORD}"`,
 };
 
 for (const [what, text] of Object.entries(MALFORMED)) {
   Deno.test({
-    name: `${what}: a usage error without the password, at --log-level debug too`,
+    name: `${what}: a usage error without the password, even at --log-level debug`,
     ignore: broker.plain === "",
     async fn() {
       await using site = await createSite({ broker: broker.plain, partitions: 0 });
@@ -34,7 +34,7 @@ for (const [what, text] of Object.entries(MALFORMED)) {
   });
 }
 
-Deno.test("no program takes a secret by its command line, where every user of the machine reads it", async () => {
+Deno.test("no program accepts a secret on its command line, where every user of the machine can read it", async () => {
   for (const [name, ...words] of [["producer"], ["tracker"], ["tracker", "verify"]] as const) {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
       args: [...await argsOfTask(name), ...words, "--help"],

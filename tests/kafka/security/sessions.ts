@@ -13,15 +13,14 @@ async function untilJournalGrows(site: Site, lineCount: number): Promise<void> {
 }
 
 /**
- * Goal: a session's end is nothing that anybody notices, and a password that was changed stops the work without
- * costing a record.
- * Method: the broker ends each session after 3 s; producer and tracker run through several; then the user gets another
- * password, until both programs have said so, and the old one again.
- * Invariants: no warning while sessions are renewed; each program says what is wrong, the producer once; all orders
- * acknowledged; topic and journal agree byte for byte.
+ * Goal: nobody notices the end of a session, and a changed password stops the work without losing a record.
+ * Method: the broker ends each session after 3 s; producer and tracker run through several; then the user's password
+ * is changed, until both programs have reported it, and changed back.
+ * Invariants: no warning while sessions are renewed; each program reports the problem, the producer once; all orders
+ * are acknowledged; topic and journal agree byte for byte.
  */
 brokerTest(
-  "sessions that expire under load, and a password changed and changed back: nothing lost, nothing twice",
+  "sessions that expire under load, and a password changed and changed back: nothing lost, nothing repeated",
   async () => {
     await using site = await securedSite({ programs: broker.expiring, env: SCRAM });
     await allow(broker, SCRAM_USER.username, [
@@ -37,7 +36,7 @@ brokerTest(
     try {
       await setPassword(broker, { ...SCRAM_USER, password: "another-password" });
       await until(
-        "both say that the password is wrong",
+        "both programs report the wrong password",
         () =>
           [producer, tracker].every(({ output }) =>
             /WARN .*the password is wrong/.test(output.stderr)
@@ -52,12 +51,12 @@ brokerTest(
     assert.equal(await producer.exitCode, 0, producer.output.stderr);
     const { generated, acknowledged } = JSON.parse(producer.output.stdout);
     assert.equal(acknowledged, generated);
-    await until("all is journaled", () => countJournalLines(site.logs) >= acknowledged);
+    await until("all orders are journaled", () => countJournalLines(site.logs) >= acknowledged);
     tracker.signal("SIGTERM");
     assert.equal(await tracker.exitCode, 0, tracker.output.stderr);
     assert.equal((await assertJournalIsTopic(site)).length, acknowledged);
     const refusals = producer.output.stderr.match(/WARN .*the password is wrong/g) ?? [];
-    assert.equal(refusals.length, 1, "the producer says it once");
+    assert.equal(refusals.length, 1, "the producer reports it once");
     assertNoSecret(producer.output.stderr + tracker.output.stderr);
   },
 );

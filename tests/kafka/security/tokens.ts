@@ -8,7 +8,7 @@ import { producerPermissions, trackerPermissions } from "./documented_permission
 
 const USER = "oscar";
 
-/** A token as Kafka takes it where nobody checks signatures. */
+/** Creates a token that Kafka accepts if signatures are not checked. */
 function unsecuredToken({ lifetimeMs }: { readonly lifetimeMs: number }): string {
   const part = (value: object) =>
     new TextEncoder().encode(JSON.stringify(value))
@@ -44,7 +44,7 @@ async function track(site: Site, token: () => Promise<string>): Promise<void> {
 }
 
 brokerTest(
-  "a token of the program's own function opens the cluster, a bad one is refused in plain words",
+  "a token from the program's own function is accepted, and a bad one is refused with a plain error",
   async () => {
     await using site = await securedSite({ partitions: 1 });
     await allow(broker, USER, trackerPermissions(site));
@@ -67,7 +67,7 @@ brokerTest(
 );
 
 brokerTest(
-  "the token function is asked again before its token's end, and for each connection",
+  "the token function is called again before its token expires, and for each connection",
   async () => {
     await using site = await securedSite({ partitions: 1 });
     await allow(broker, USER, producerPermissions(site));
@@ -83,10 +83,10 @@ brokerTest(
     let sentCount = 0;
     while (askedCount < 3 && performance.now() < deadline) {
       const { baseOffset } = await first.send({ topic: site.topic, partition: 0, records });
-      assert.equal(baseOffset, sentCount++, "nothing is lost, nothing is sent twice");
+      assert.equal(baseOffset, sentCount++, "nothing is lost or sent twice");
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    assert.equal(askedCount, 3, "it was asked twice more");
+    assert.equal(askedCount, 3, "it was called twice more");
     assert.ok(sentCount > 10, "not before each request");
     await first.close();
     const second = new ReliableProducer(connection);

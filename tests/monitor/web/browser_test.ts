@@ -9,11 +9,11 @@ import { Logs } from "../logs.ts";
 const HOSTILE = `</td></script><script>globalThis.hacked=1;console.error(1)</script>` +
   `<img src="http://example.com/x.png" onerror="globalThis.hacked=1">\u202e{{constructor}}`;
 const MOVED_WITHIN_MS = 2_000;
-/** Of these, one move in time is enough: the machine may be busy with other tests. */
+/** One move in time is enough, because the machine may be busy with other tests. */
 const MOVE_ATTEMPTS = 10;
 const TAB_STOPS_MAX = 40;
 
-/** A journal whose messages want the page to do things. */
+/** Writes a journal whose messages contain markup that changes the page or runs scripts. */
 function writeHostileLogs(logs: Logs): void {
   logs.orders(200);
   const order = JSON.parse(orderJson(1));
@@ -42,31 +42,31 @@ function writeHostileLogs(logs: Logs): void {
 const RECEIVED = `document.querySelector("#tiles dd")?.textContent ?? ""`;
 const DIALOG_IS_OPEN = `document.querySelector("#record").open`;
 
-/** Returns how long a new record took to be seen. */
+/** Returns the time until a new record is shown. */
 async function moveMs(tab: Tab, logs: Logs): Promise<number> {
   const before = await tab.evaluate(RECEIVED);
   const startedAtMs = performance.now();
   logs.orders(1);
-  await until("the figures move", async () => await tab.evaluate(RECEIVED) !== before);
+  await until("the figures are updated", async () => await tab.evaluate(RECEIVED) !== before);
   return performance.now() - startedAtMs;
 }
 
-/** Presses Tab until the element has the focus. */
+/** Presses Tab until the element is focused. */
 async function tabTo(tab: Tab, selector: string): Promise<void> {
   for (let stop = 0; stop < TAB_STOPS_MAX; stop++) {
     await tab.press("Tab");
     const active = `document.activeElement.matches(${JSON.stringify(selector)})`;
     if (await tab.evaluate(active)) return;
   }
-  assert.fail(`the keyboard does not reach ${selector}`);
+  assert.fail(`Tab does not reach ${selector}`);
 }
 
 async function assertInert(tab: Tab, origin: string): Promise<void> {
   const added = `document.querySelectorAll("td *:not(button, span), li *, img, iframe").length`;
-  assert.equal(await tab.evaluate(added), 0, "no message became an element");
+  assert.equal(await tab.evaluate(added), 0, "messages add no elements");
   assert.equal(await tab.evaluate("globalThis.hacked"), undefined);
   assert.match(String(await tab.evaluate("document.body.innerText")), /<script>.*\\u\{202e\}/);
-  assert.deepEqual(tab.said, [], "nothing on the console");
+  assert.deepEqual(tab.messages, [], "the console is empty");
   assert.equal(await tab.evaluate(`document.querySelector("#connection").hidden`), true);
   assert.deepEqual(
     tab.requested.filter((url) => !url.startsWith(`${origin}/`) && url !== "data:,"),
@@ -75,7 +75,7 @@ async function assertInert(tab: Tab, origin: string): Promise<void> {
   );
 }
 
-/** Perceived, from 0 to 255, of a colour as the browser computes it. */
+/** Returns the perceived brightness, 0 to 255, of a computed CSS color. */
 function brightness(color: unknown): number {
   const [red = 0, green = 0, blue = 0] = String(color).match(/\d+/g)?.map(Number) ?? [];
   return 0.3 * red + 0.6 * green + 0.1 * blue;
@@ -84,11 +84,13 @@ function brightness(color: unknown): number {
 /**
  * Goal: the live page works for a person, and nothing in a message works on it.
  * Method: a journal of hostile values in a headless browser, in a wide and a narrow window, light and dark.
- * Invariants: figures move within 2 s; nothing overflows; nothing on the console; no request elsewhere; failures,
- * records, and the search are reached by the keyboard, and the focus stays where it is when figures move.
+ * Invariants: figures update within 2 s; nothing overflows; the console stays empty; no request leaves
+ * the origin; failures, records, and the search are reachable by keyboard; and the focus stays in place
+ * when figures update.
  */
 Deno.test({
-  name: `the live page in a browser, wide and narrow, light and dark${BROWSER_SKIPPED}`,
+  name:
+    `the live page works in a browser, wide and narrow, light and dark, and is inert to messages${BROWSER_SKIPPED}`,
   ignore: BROWSER === undefined,
   fn: async () => {
     using logs = new Logs();
@@ -98,7 +100,7 @@ Deno.test({
       ...["--logs", logs.path, "--serve", origin.slice("http://".length)],
     ]);
     try {
-      await until("it serves", () => program.output.stdout.includes(`${origin}/`));
+      await until("the server listens", () => program.output.stdout.includes(`${origin}/`));
       await using tab = await Tab.open();
       for (
         const window of [
@@ -108,14 +110,14 @@ Deno.test({
       ) {
         await tab.show(`${origin}/`, window);
         await until(
-          "figures are there",
+          "figures are shown",
           async () => /^2\d\d$/.test(String(await tab.evaluate(RECEIVED))),
         );
         const times: number[] = [];
         while (!times.some((ms) => ms <= MOVED_WITHIN_MS) && times.length < MOVE_ATTEMPTS) {
           times.push(await moveMs(tab, logs));
         }
-        assert.ok(times.some((ms) => ms <= MOVED_WITHIN_MS), `they move within 2 s: ${times}`);
+        assert.ok(times.some((ms) => ms <= MOVED_WITHIN_MS), `figures update within 2 s: ${times}`);
 
         const overflow = "document.documentElement.scrollWidth - innerWidth";
         assert.ok(
@@ -139,11 +141,11 @@ Deno.test({
         );
         assert.equal(await tab.evaluate(DIALOG_IS_OPEN), true);
         await tab.press("Escape");
-        await until("it is closed", async () => !await tab.evaluate(DIALOG_IS_OPEN));
+        await until("the record is closed", async () => !await tab.evaluate(DIALOG_IS_OPEN));
         assert.equal(
           await tab.evaluate("document.activeElement.dataset.mine"),
           "1",
-          "focus is back",
+          "the focus has returned",
         );
 
         await tabTo(tab, "#text");

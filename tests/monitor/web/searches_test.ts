@@ -5,7 +5,7 @@ import { Searches } from "../../../lib/monitor/web/searches.ts";
 import { until } from "../../site.ts";
 import { Logs } from "../logs.ts";
 
-/** A follower that says which searches go on. */
+/** A follower that tracks which searches are running. */
 class WatchedFollower extends Follower {
   readonly running = new Set<string | undefined>();
   override search(query: JournalSearch["query"]): JournalSearch {
@@ -18,7 +18,7 @@ class WatchedFollower extends Follower {
   }
 }
 
-Deno.test("Searches goes on with a search that is asked for again, and keeps the latest four", () => {
+Deno.test("Searches reuses a running search and keeps the latest four", () => {
   using logs = new Logs();
   using follower = new WatchedFollower(logs.path);
   using searches = new Searches(follower);
@@ -28,10 +28,10 @@ Deno.test("Searches goes on with a search that is asked for again, and keeps the
   assert.deepEqual([...follower.running], []);
 });
 
-Deno.test("Searches ends what nobody asks for any more", async () => {
+Deno.test("Searches ends a search that nobody polls any more", async () => {
   using logs = new Logs();
   using follower = new WatchedFollower(logs.path);
   using searches = new Searches(follower, 30);
   searches.look("a");
-  await until("it is ended", () => follower.running.size === 0);
+  await until("the search has ended", () => follower.running.size === 0);
 });

@@ -22,7 +22,10 @@ async function serve(logs: Logs): Promise<Served> {
   const port = freePort();
   const args = ["--logs", logs.path, "--serve", `localhost:${port}`];
   const program = await startProgram("monitor:web", args);
-  await until("it serves", () => program.output.stdout.includes(`http://localhost:${port}/`));
+  await until(
+    "the server listens",
+    () => program.output.stdout.includes(`http://localhost:${port}/`),
+  );
   return {
     port,
     program,
@@ -37,7 +40,7 @@ async function serve(logs: Logs): Promise<Served> {
   };
 }
 
-/** Sends text and returns all that comes back. */
+/** Sends text and returns the whole response. */
 async function exchange(port: number, text: string): Promise<string> {
   using connection = await Deno.connect({ hostname: LOOPBACK, port });
   await connection.write(new TextEncoder().encode(text));
@@ -45,7 +48,7 @@ async function exchange(port: number, text: string): Promise<string> {
   return await new Response(connection.readable).text();
 }
 
-Deno.test("monitor:web refuses foreign hosts, other methods, and other pages' requests, each under the same policy", async () => {
+Deno.test("monitor:web refuses foreign hosts, other methods, and cross-origin requests, each under the same policy", async () => {
   using logs = new Logs();
   await using served = await serve(logs);
   const { port } = served;
@@ -104,12 +107,12 @@ function assertPolicy(answered: string): void {
   ) assert.ok(answered.includes(`\r\n${header}\r\n`), header);
 }
 
-Deno.test("monitor:web has the figures of the other faces, and moves with the journal", async () => {
+Deno.test("monitor:web shows the same figures as the other output formats and follows the journal", async () => {
   using logs = new Logs();
   logs.orders(150);
   await using served = await serve(logs);
   await until(
-    "all is counted",
+    "all lines are counted",
     async () => (await served.get("/api/figures")).body.figures.received === 150,
   );
   const { figures, page } = (await served.get("/api/figures")).body;
@@ -125,7 +128,7 @@ Deno.test("monitor:web has the figures of the other faces, and moves with the jo
   assert.deepEqual(page.failures.map(({ offset }: Json) => offset), [149, 99, 49]);
   logs.orders(7);
   await until(
-    "they move",
+    "the figures are updated",
     async () => (await served.get("/api/figures")).body.figures.received === 157,
   );
 });
@@ -150,14 +153,18 @@ Deno.test("monitor:web opens records that are no longer in memory, and says whic
     );
   }
   const long = (await record("topic=orders&partition=0&offset=9000")).body.records[0];
-  assert.equal(long.raw_message.length, 200_000, "whole, though only its beginning is in memory");
+  assert.equal(
+    long.raw_message.length,
+    200_000,
+    "complete, although only its beginning is in memory",
+  );
   assert.equal((await record("topic=orders&partition=1&offset=9")).status, 404);
   for (const query of ["", "topic=orders&partition=0", "topic=orders&partition=-1&offset=1e3"]) {
     assert.equal((await record(query)).status, 400, query);
   }
 });
 
-Deno.test("monitor:web searches the journal, says how far it looked, and lists what comes", async () => {
+Deno.test("monitor:web searches the journal, reports progress, and lists new matches", async () => {
   using logs = new Logs();
   logs.orders(2_500);
   logs.journal(journalLine({
@@ -171,7 +178,10 @@ Deno.test("monitor:web searches the journal, says how far it looked, and lists w
     (await served.get(`/api/search?${query}`)).body;
   const ended = async (query: string) => {
     let body: Json;
-    await until("it ends", async () => (body = await search(query)).progress !== "searching");
+    await until(
+      "the search has ended",
+      async () => (body = await search(query)).progress !== "searching",
+    );
     return body;
   };
   const needle = await ended("text=NEEDLE%20%26%20%3Cb%3E");
@@ -192,7 +202,7 @@ Deno.test("monitor:web searches the journal, says how far it looked, and lists w
     }),
   );
   await until(
-    "it is found too",
+    "the new record is found",
     async () => (await search("text=NEEDLE%20%26%20%3Cb%3E")).match_count === 2,
   );
   for (const query of ["", "text=", `text=${"x".repeat(201)}`, "failed&text=x"]) {
@@ -200,7 +210,7 @@ Deno.test("monitor:web searches the journal, says how far it looked, and lists w
   }
 });
 
-Deno.test("monitor:web ends with Ctrl-C and exit code 0, also while a browser holds connections", async () => {
+Deno.test("monitor:web exits with 0 on Ctrl-C, even while a browser holds connections", async () => {
   using logs = new Logs();
   await using served = await serve(logs);
   using _held = await Deno.connect({ hostname: LOOPBACK, port: served.port });
@@ -218,7 +228,7 @@ async function run(args: readonly string[]) {
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-Deno.test("monitor:web says in one line what is wrong with its address: taken, not permitted, no address", async () => {
+Deno.test("monitor:web reports an address in use, not permitted, or invalid in one line", async () => {
   using logs = new Logs();
   using taken = Deno.listen({ hostname: LOOPBACK, port: 0 });
   const task = ["task", "--quiet", "monitor:web", "--logs", logs.path];
@@ -245,7 +255,10 @@ Deno.test("monitor:web says in one line what is wrong with its address: taken, n
   try {
     const ask = async (host: string) =>
       await exchange(port, `GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`).catch(() => "");
-    await until("the line works", async () => (await ask("10.1.2.3:80")).includes(" 200 OK"));
+    await until(
+      "the suggested command works",
+      async () => (await ask("10.1.2.3:80")).includes(" 200 OK"),
+    );
     assert.match(await ask("rebound.example"), /^HTTP\/1\.1 421 /);
   } finally {
     process.kill("SIGKILL");

@@ -15,7 +15,7 @@ const VALUE = Buffer.from(
   '{"a":{"id":"k1","n":12345678901234567890,"t":false,"e":"","z":null,"o":{}},"list":[1.50,"x"]}',
 );
 
-Deno.test("keyIn() takes strings, booleans, and numbers as they are written, and nothing else", () => {
+Deno.test("keyIn() takes strings, booleans, and numbers as written, and nothing else", () => {
   const expected = {
     "a.id": "k1",
     "a.n": "12345678901234567890",

@@ -25,7 +25,7 @@ function take(file: PayloadFile, count: number): Buffer[] {
 }
 
 for (const [kind, wholeBytesMax] of [["read once", 1e6], ["read in pieces", 0]] as const) {
-  Deno.test(`PayloadFile (${kind}) gives the file's records in order, again after its end, whether it ends with a delimiter or not`, async () => {
+  Deno.test(`PayloadFile (${kind}) repeats the file's records, with or without a trailing delimiter`, async () => {
     for (const content of ["one\n\nthree\n", "one\n\nthree"]) {
       await withFile(content, (path) => {
         using file = new PayloadFile({ path, delimiter: NEWLINE, wholeBytesMax });
@@ -36,7 +36,7 @@ for (const [kind, wholeBytesMax] of [["read once", 1e6], ["read in pieces", 0]] 
     }
   });
 
-  Deno.test(`PayloadFile (${kind}) keeps every byte: invalid UTF-8, byte order marks, carriage returns`, async () => {
+  Deno.test(`PayloadFile (${kind}) preserves every byte: invalid UTF-8, byte order marks, carriage returns`, async () => {
     const records = [Buffer.from([0xff, 0, 0xfe]), Buffer.from("\ufeffmark"), Buffer.from("cr\r")];
     const content = Buffer.concat(records.flatMap((record) => [record, NEWLINE]));
     await withFile(content, (path) => {
@@ -47,13 +47,13 @@ for (const [kind, wholeBytesMax] of [["read once", 1e6], ["read in pieces", 0]] 
   });
 }
 
-Deno.test("PayloadFile finds delimiters and records that lie across its pieces, at any place", async () => {
+Deno.test("PayloadFile finds delimiters and records that cross its read boundaries at any position", async () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   const random = new Random(seed);
   const delimiter = Buffer.from("<--->");
   const records = Array.from({ length: 60 }, (_, index) => {
     const length = index === 30 ? 1_500_000 : Math.floor(random.unit() * 30_000);
-    // Beginnings of the delimiter everywhere.
+    // Prefixes of the delimiter everywhere.
     return Buffer.from(`${index}${"<--".repeat(length / 3)}`);
   });
   const content = Buffer.concat(records.flatMap((record) => [record, delimiter]));
@@ -66,7 +66,7 @@ Deno.test("PayloadFile finds delimiters and records that lie across its pieces, 
   });
 });
 
-Deno.test("PayloadFile refuses what has no records: an empty file, one of newlines only, a folder", async () => {
+Deno.test("PayloadFile rejects a source without records: an empty file, one of newlines only, a folder", async () => {
   for (const [content, message] of [["", "it is empty"], ["\n\n", /only empty records/]] as const) {
     await withFile(content, (path) => {
       assert.throws(() => new PayloadFile({ path, delimiter: NEWLINE }), {
@@ -82,7 +82,7 @@ Deno.test("PayloadFile refuses what has no records: an empty file, one of newlin
   });
 });
 
-Deno.test("PayloadFile says that a file was emptied while it is read, instead of looking for a record without end", async () => {
+Deno.test("PayloadFile fails if the file is emptied while it is read, instead of searching forever", async () => {
   await withFile("one\ntwo\n", (path) => {
     using file = new PayloadFile({ path, delimiter: NEWLINE, wholeBytesMax: 0 });
     take(file, 1);
@@ -91,7 +91,7 @@ Deno.test("PayloadFile says that a file was emptied while it is read, instead of
   });
 });
 
-Deno.test("PayloadFile notices carriage returns where records end with a newline alone", async () => {
+Deno.test("PayloadFile detects carriage returns if records are delimited by newlines only", async () => {
   await withFile("one\r\ntwo\r\n", (path) => {
     using lines = new PayloadFile({ path, delimiter: NEWLINE });
     assert.ok(lines.hasCarriageReturns);

@@ -6,7 +6,7 @@ import type { RecordSource } from "../../../lib/producer/payload/source.ts";
 
 let moduleCount = 0;
 
-/** Modules are loaded once by their name: each has a file of its own. */
+/** Writes each module to a file of its own, because a module is loaded only once per path. */
 async function withModule<Result>(
   code: string,
   use: (load: (seed?: number) => Promise<RecordSource>) => Promise<Result>,
@@ -21,7 +21,7 @@ async function withModule<Result>(
   }
 }
 
-Deno.test("a payload module gets sequence, time, and a seeded random source, and gives text, bytes, nulls, and headers that repeat", async () => {
+Deno.test("a payload module receives sequence, time, and a seeded random source, and returns text, bytes, nulls, and repeated headers", async () => {
   await withModule(
     `const bytes = new Uint8Array(2);
      export function nextRecord({ sequence, timeMs, random }: Record<string, any>) {
@@ -39,7 +39,11 @@ Deno.test("a payload module gets sequence, time, and a seeded random source, and
         return [1, 2, 3].map((sequence) => source.next({ sequence, timeMs: 40 + sequence }));
       };
       const [first, second, third] = await draw(7);
-      assert.deepEqual(first?.value, Uint8Array.of(1, 1), "not what the module's buffer has now");
+      assert.deepEqual(
+        first?.value,
+        Uint8Array.of(1, 1),
+        "a copy, not the module's current buffer",
+      );
       assert.deepEqual(first?.headers, [
         { key: "a", value: new Uint8Array(Buffer.from("1")) },
         { key: "a", value: null },
@@ -69,7 +73,7 @@ const WRONG: readonly (readonly [returned: string, message: RegExp])[] = [
   ["Promise.reject(new Error('late'))", /a promise; nextRecord must return the record itself/],
 ];
 
-Deno.test("a payload module that returns no record ends the run with what was wrong and where", async () => {
+Deno.test("a payload module that returns an invalid record ends the run with the reason and the sequence", async () => {
   for (const [returned, message] of WRONG) {
     await withModule(`export const nextRecord = (): unknown => ${returned};`, async (load) => {
       const source = await load();
@@ -83,7 +87,7 @@ Deno.test("a payload module that returns no record ends the run with what was wr
   }
 });
 
-Deno.test("a payload module can throw anything, also from a getter of its record", async () => {
+Deno.test("a payload module can throw anything, even from a getter of its record", async () => {
   const thrown = [
     ["throw new RangeError('too far')", /threw at record 3: RangeError: too far/],
     ["throw Object.create(null)", /threw at record 3: /],
@@ -100,7 +104,7 @@ Deno.test("a payload module can throw anything, also from a getter of its record
   }
 });
 
-Deno.test("a payload module without nextRecord is refused", async () => {
+Deno.test("a payload module without nextRecord is rejected", async () => {
   for (const code of ["export const record = 1;", "export const nextRecord = 1;"]) {
     await withModule(code, async (load) => {
       await assert.rejects(load(), { name: "PayloadError", message: /exports no function next/ });

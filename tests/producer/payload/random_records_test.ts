@@ -9,7 +9,7 @@ function values(byteCount: number, seed: number, count = 200): Buffer[] {
   return Array.from({ length: count }, () => Buffer.from(records.next().value ?? ""));
 }
 
-Deno.test("RandomRecords have the size that was asked for, differ from one another, and come again with their seed", () => {
+Deno.test("RandomRecords have the requested size, differ from one another, and repeat with their seed", () => {
   for (const size of [5, 7, 100, 1_001]) {
     const records = values(size, 3);
     assert.ok(records.every(({ length }) => length === size));
@@ -19,7 +19,7 @@ Deno.test("RandomRecords have the size that was asked for, differ from one anoth
   }
 });
 
-Deno.test("RandomRecords together are not made smaller by any of Kafka's codecs", () => {
+Deno.test("RandomRecords are not compressible by any of Kafka's codecs", () => {
   const batch = Buffer.concat(values(1_000, 5));
   for (const compress of [gzipSync, zstdCompressSync, lz4Compress, snappyCompress]) {
     assert.ok(compress(batch).length >= batch.length, compress.name);

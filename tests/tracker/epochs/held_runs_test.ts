@@ -5,7 +5,7 @@ import { Random } from "../../../lib/shop/random.ts";
 
 const ROUNDS = 300;
 
-Deno.test("heldRuns() ends each epoch past its last held offset, across holes and within intervals", () => {
+Deno.test("heldRuns() ends each epoch after its last held offset, across gaps and within intervals", () => {
   const intervals = [{ start: 0, end: 100 }, { start: 150, end: 300 }, { start: 400, end: 500 }];
   assert.deepEqual(heldRuns(intervals, []), [{ epoch: undefined, start: 0, end: 500 }]);
   assert.deepEqual(
@@ -27,8 +27,8 @@ Deno.test("heldRuns() ends each epoch past its last held offset, across holes an
   assert.deepEqual(heldRuns([], []), []);
 });
 
-Deno.test("epochStartsIn() ascribes offsets that no record has to the epoch after them", () => {
-  // Compaction took the end of epoch 5 and the start of epoch 6, which began somewhere from 900 to 1100.
+Deno.test("epochStartsIn() assigns offsets without a record to the epoch that follows them", () => {
+  // Compaction removed the end of epoch 5 and the start of epoch 6, which began somewhere between 900 and 1100.
   const epochRuns = [{ epoch: 5, start: 0, end: 900 }, { epoch: 6, start: 1100, end: 1200 }];
   assert.deepEqual(epochStartsIn({ records: [], epochRuns }), [
     { epoch: 5, start: 0 },
@@ -36,10 +36,14 @@ Deno.test("epochStartsIn() ascribes offsets that no record has to the epoch afte
   ]);
   const held = new HeldPartition();
   held.add({ start: 0, end: 1200 }, epochStartsIn({ records: [], epochRuns }));
-  assert.equal(heldRuns(held.offsets.intervals, held.epochs)[0]?.end, 900, "no more than was read");
+  assert.equal(
+    heldRuns(held.offsets.intervals, held.epochs)[0]?.end,
+    900,
+    "no further than what was read",
+  );
 });
 
-Deno.test("heldRuns() has every held offset in the run of its epoch, and begins and ends at held ones", () => {
+Deno.test("heldRuns() assigns every held offset to its epoch's run, and runs start and end at held offsets", () => {
   for (let seed = 1; seed <= ROUNDS; seed++) {
     const random = new Random(seed);
     const below = (limit: number) => Math.floor(random.unit() * limit);
@@ -59,4 +63,14 @@ Deno.test("heldRuns() has every held offset in the run of its epoch, and begins 
     }
     for (const { start, end } of runs) assert.ok(epochs.has(start) && epochs.has(end - 1));
   }
+});
+
+Deno.test("epochStartsIn() decodes no record of a batch whose epochs are known", () => {
+  const batch = {
+    epochRuns: [{ epoch: 1, start: 0, end: 9 }],
+    get records(): never {
+      throw new Error("the records were decoded");
+    },
+  };
+  assert.deepEqual(epochStartsIn(batch), [{ epoch: 1, start: 0 }]);
 });

@@ -14,7 +14,7 @@ import { appendOf, opened, partition, TestFolder } from "../../journal/fixture.t
 const PLACE = partition(0);
 const { topic, topicId } = PLACE;
 
-/** A log as its leader knows it: epochs as `[epoch, start]`, answering as Kafka does. */
+/** A log as its leader knows it: epochs as `[epoch, start]`, with Kafka's answers to OffsetForLeaderEpoch. */
 class ModelLog {
   epochs: readonly (readonly [number, number])[];
   low = 0;
@@ -66,9 +66,9 @@ interface Setup extends AsyncDisposable {
   readonly truncations: NotedTruncation[];
   readonly gaps: { readonly from: number; readonly to: number }[];
   readonly warnings: string[];
-  /** Holds the offsets from `start` up to `end`, in an epoch. */
+  /** Adds the offsets from `start` up to `end` to the journal, in one epoch. */
   hold(start: number, end: number, epoch: number | undefined): Promise<void>;
-  /** Joins, with this commit; returns whether the start has to be committed. */
+  /** Joins the group with this commit; reports whether the start must be committed. */
   join(committed?: CommittedOffset): Promise<boolean>;
   realign(offset: number, epoch?: number): Promise<number>;
   accepts(...runs: readonly EpochRun[]): Promise<boolean>;
@@ -143,7 +143,7 @@ function commit(
   return { partition: 0, offset, metadata };
 }
 
-Deno.test("TruncationCheck lets go of what a truncated log lost, and takes our own commit back", async () => {
+Deno.test("TruncationCheck drops the records that a truncated log lost, and moves our own commit back", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   await it.hold(0, 1000, 1);
   const committed = commit(1000, { by: it.journal.id, epoch: 1 });
@@ -156,21 +156,25 @@ Deno.test("TruncationCheck lets go of what a truncated log lost, and takes our o
   assert.equal(it.warnings.length, 1);
 });
 
-Deno.test("TruncationCheck finds nothing where the leader only changed, and asks once at a join and once at the boundary", async () => {
+Deno.test("TruncationCheck finds nothing if only the leader changed, and asks once at the join and once at the epoch boundary", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 1000]], 1200));
   await it.hold(0, 1000, 1);
   assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), false);
   assert.equal(it.log.questions.length, 1);
   assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1100 }), true);
   assert.equal(it.log.questions.length, 2);
-  assert.equal(it.log.questions[1]?.leaderEpochMin, 4, "no leader before the batch's is asked");
+  assert.equal(
+    it.log.questions[1]?.leaderEpochMin,
+    4,
+    "a leader older than the batch's epoch is not asked",
+  );
   await it.hold(1000, 1100, 4);
   assert.equal(await it.accepts({ epoch: 4, start: 1100, end: 1200 }), true);
   assert.equal(it.log.questions.length, 2);
   assert.deepEqual([it.truncations, it.warnings, it.journal.end(PLACE)], [[], [], 1100]);
 });
 
-Deno.test("TruncationCheck refuses a batch of a log that was rewritten, and realigns to where it diverges", async () => {
+Deno.test("TruncationCheck refuses a batch of a rewritten log, and realigns to the point of divergence", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   await it.hold(0, 1000, 1);
   assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1200 }), false);
@@ -178,7 +182,7 @@ Deno.test("TruncationCheck refuses a batch of a log that was rewritten, and real
   assert.equal(await it.accepts({ epoch: 4, start: 500, end: 1200 }), true);
 });
 
-Deno.test("TruncationCheck takes another member's commit back as far as the log still has it", async () => {
+Deno.test("TruncationCheck moves another member's commit back to the last offset that the log still has", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   assert.equal(await it.join(commit(1000, { epoch: 1 })), true);
   assert.deepEqual(it.truncations, [{ offset: 500, epoch: 1, leaderEpoch: 4 }]);
@@ -194,16 +198,16 @@ Deno.test("TruncationCheck takes another member's commit back as far as the log 
   assert.equal(await it.join(commit(500, { epoch: 1 })), false, "the log has all of it");
 });
 
-Deno.test("TruncationCheck keeps what was journaled in the place of lost records, when the commit is still the old one", async () => {
+Deno.test("TruncationCheck keeps the replacements of lost records in the journal, even if the commit is still the old one", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   await it.hold(0, 500, 1);
   await it.hold(500, 700, 4);
   assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), true);
   assert.equal(it.journal.end(PLACE), 700);
-  assert.deepEqual(it.truncations, [], "its first line was marked");
+  assert.deepEqual(it.truncations, [], "its first line was marked already");
 });
 
-Deno.test("TruncationCheck repeats what a commit says of a truncation until a record came in its place", async () => {
+Deno.test("TruncationCheck reports a truncation noted in the commit until a replacement record is journaled", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 500));
   await it.hold(0, 500, 1);
   const truncation = { offset: 500, epoch: 1 };
@@ -213,10 +217,10 @@ Deno.test("TruncationCheck repeats what a commit says of a truncation until a re
   it.log.high = 600;
   await it.hold(500, 600, 4);
   await it.join(committed);
-  assert.deepEqual(it.truncations, [truncation], "not again");
+  assert.deepEqual(it.truncations, [truncation], "not reported again");
 });
 
-Deno.test("TruncationCheck notices that a log was truncated below where it began to read, before anything was held", async () => {
+Deno.test("TruncationCheck detects a truncation below its starting offset before it has read any record", async () => {
   await using it = await setUp(new ModelLog([[1, 0]], 1000));
   await it.join();
   const epoch = it.check.epochBefore(0, 1000);
@@ -226,7 +230,7 @@ Deno.test("TruncationCheck notices that a log was truncated below where it began
   assert.equal(await it.realign(1000, epoch), 500);
 });
 
-Deno.test("TruncationCheck says which offsets were deleted before they were read", async () => {
+Deno.test("TruncationCheck reports which offsets were deleted before they were read", async () => {
   await using it = await setUp(new ModelLog([[1, 700], [4, 1000]], 1200));
   it.log.low = 700;
   await it.hold(0, 500, 1);
@@ -234,8 +238,8 @@ Deno.test("TruncationCheck says which offsets were deleted before they were read
   assert.deepEqual([it.gaps, it.truncations], [[{ from: 500, to: 700 }], []]);
 });
 
-Deno.test("TruncationCheck believes a batch in the end whose leader keeps on saying otherwise", async () => {
-  // The leader's list of epochs was lost and begins at 2000; batches of epoch 2 begin at 1000.
+Deno.test("TruncationCheck eventually trusts a batch that its leader keeps contradicting", async () => {
+  // The leader lost its epoch cache, which now begins at 2000; batches of epoch 2 begin at 1000.
   await using it = await setUp(new ModelLog([[8, 2000]], 2100));
   await it.hold(0, 1000, 1);
   const batch = { epoch: 2, start: 1000, end: 1100 };
@@ -244,11 +248,11 @@ Deno.test("TruncationCheck believes a batch in the end whose leader keeps on say
     assert.equal(await it.realign(1000, 1), 1000);
     assert.ok(++refusals < 10);
   }
-  assert.ok(refusals > 1, "a leader that was just replaced is given time");
+  assert.ok(refusals > 1, "a new leader is given time");
   assert.deepEqual(it.truncations, []);
 });
 
-Deno.test("TruncationCheck lets go of what keeps on contradicting the log's batches", async () => {
+Deno.test("TruncationCheck drops held records that the log's batches keep contradicting", async () => {
   await using it = await setUp(new ModelLog([[8, 2000]], 2100));
   await it.hold(0, 1000, 1);
   let offset = 400;
@@ -261,25 +265,29 @@ Deno.test("TruncationCheck lets go of what keeps on contradicting the log's batc
   assert.deepEqual(it.truncations, [{ offset: 300, epoch: 1, leaderEpoch: 2 }]);
 });
 
-Deno.test("TruncationCheck says once that the cluster refuses its questions, and goes on by what batches and fetches tell", async () => {
+Deno.test("TruncationCheck warns once if the cluster refuses OffsetForLeaderEpoch, and then relies on batches and fetches", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   it.log.refusal = new RefusedError("no", { reason: "TOPIC_AUTHORIZATION_FAILED" });
   await it.hold(0, 1000, 1);
   assert.equal(await it.join(commit(1000, { by: it.journal.id, epoch: 1 })), false);
-  assert.equal(await it.accepts({ epoch: 4, start: 1000, end: 1200 }), true, "nobody can tell");
+  assert.equal(
+    await it.accepts({ epoch: 4, start: 1000, end: 1200 }),
+    true,
+    "nothing shows the truncation yet",
+  );
   assert.equal(it.warnings.length, 1);
   assert.match(it.warnings[0] ?? "", /Describe/);
 
   const divergingEpoch = { epoch: 1, endOffset: 500 };
   const position = { ...PLACE, offset: 1000, epoch: 1, divergingEpoch };
-  assert.equal(await it.check.realign(position), 500, "a fetch tells");
+  assert.equal(await it.check.realign(position), 500, "a fetch shows it");
   await it.hold(500, 600, 3);
   assert.equal(await it.accepts({ epoch: 5, start: 550, end: 600 }), false);
-  assert.equal(await it.realign(550, 3), 550, "a batch tells");
+  assert.equal(await it.realign(550, 3), 550, "a batch shows it");
   assert.equal(it.journal.end(PLACE), 550);
 });
 
-Deno.test("TruncationCheck says at the first join that its questions are refused, before anything is held", async () => {
+Deno.test("TruncationCheck warns at the first join if OffsetForLeaderEpoch is refused, before anything is held", async () => {
   await using it = await setUp(new ModelLog([[1, 0]], 100));
   it.log.refusal = new RefusedError("no", { reason: "TOPIC_AUTHORIZATION_FAILED" });
   await it.join();
@@ -287,7 +295,7 @@ Deno.test("TruncationCheck says at the first join that its questions are refused
   assert.equal(it.warnings.length, 1);
 });
 
-Deno.test("TruncationCheck rejects where no leader answers, so that it is called again", async () => {
+Deno.test("TruncationCheck rejects if no leader answers, so that the caller tries again", async () => {
   await using it = await setUp(new ModelLog([[1, 0], [4, 500]], 1200));
   await it.hold(0, 1000, 1);
   it.log.refusal = new Error("no answer");

@@ -7,10 +7,9 @@ import { frameLines } from "../../lib/monitor/screen/frame.ts";
 import { toText } from "../../lib/monitor/screen/parts/line.ts";
 import { formatProgress, formatText } from "../../lib/monitor/views/text_view.ts";
 import type { TailStatus } from "../../lib/monitor/tail/tail.ts";
-import { journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
+import { feed, journalLine, logLine, VALIDATION_FAILURE } from "./journal_lines.ts";
 
 const NOW_MS = Date.UTC(2026, 4, 1, 12, 0, 0);
-const ENCODER = new TextEncoder();
 const JOURNAL: TailStatus = {
   name: "tracker.events",
   file: "logs/tracker.events",
@@ -22,7 +21,7 @@ const JOURNAL: TailStatus = {
   cutCount: 2,
 };
 
-/** 100 messages in 100 s of two partitions, ten of them bad, and what a tracker says of them. */
+/** Returns a snapshot of 100 messages within 100 s in two partitions, ten of them invalid, and a tracker's log. */
 function snapshotAt(nowMs: number, journalFile: TailStatus = JOURNAL): Snapshot {
   const model = new ReadModel();
   model.tick(nowMs);
@@ -54,15 +53,8 @@ function snapshotAt(nowMs: number, journalFile: TailStatus = JOURNAL): Snapshot 
       },
     }),
   ];
-  for (
-    const [sink, lines] of [[model.journal, [...journal, "junk\n"]], [model.log, log]] as const
-  ) {
-    for (const line of lines) {
-      const bytes = ENCODER.encode(line);
-      sink.line(bytes, 0, bytes.length - 1, true);
-      sink.settle();
-    }
-  }
+  for (const line of [...journal, "junk\n"]) feed(model.journal, line);
+  for (const line of log) feed(model.log, line);
   return model.snapshot({ nowMs, journalFile });
 }
 
@@ -85,7 +77,7 @@ function pageOf(snapshot: Snapshot): string {
     .replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
 }
 
-Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue, score and what the file went through", () => {
+Deno.test("the screen, text, JSON, and page show latency, lag, dead letters, revenue, score, and file events", () => {
   const snapshot = snapshotAt(NOW_MS);
   const figures = JSON.parse(formatJson(snapshot));
   assert.deepEqual(figures.end_to_end_latency_ms, { p50: 12, p99: 80 });
@@ -105,7 +97,7 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
   const { rotations, truncations, cuts } = figures.files.journal;
   assert.deepEqual({ rotations, truncations, cuts }, { rotations: 3, truncations: 1, cuts: 2 });
 
-  const faces: readonly (readonly [face: string, expected: readonly RegExp[]])[] = [
+  const outputs: readonly (readonly [output: string, expected: readonly RegExp[]])[] = [
     [screenOf(snapshot), [
       /latency p50 +12 ms +p99 80 ms/,
       /lag +7 +said 5 s ago/,
@@ -135,12 +127,12 @@ Deno.test("screen, text, JSON and page show latency, lag, dead letters, revenue,
       /12\.3 MB of journal read; 3 rotations; 1 truncation; 2 cuts; 1 line could not be read/,
     ]],
   ];
-  for (const [face, expected] of faces) {
-    for (const each of expected) assert.match(face, each);
+  for (const [output, expected] of outputs) {
+    for (const each of expected) assert.match(output, each);
   }
 });
 
-Deno.test("every face tells stale from unhealthy, and both from counting", () => {
+Deno.test("each output format distinguishes stale, unhealthy, and still counting", () => {
   const stale = snapshotAt(NOW_MS + 600_000);
   assert.match(screenOf(stale, { columns: 80, rows: 24 }), /● STALE[^]*no data for 10 min/);
   assert.equal(JSON.parse(formatJson(stale)).health, "stale");
