@@ -42,9 +42,12 @@ async function main(args: string[]): Promise<number> {
     log,
   });
   const endLog = await startLog({ service: "order-producer", level: options.logLevel });
-  const source = await openRecordSource(options, log);
+  // A module's own code runs while it is loaded, for as long as it likes.
+  const source = await shutdown.orStopped(openRecordSource(options, log));
   const connection = connectionOf(options, { clientId: "orderflow-producer" });
-  const opened = await shutdown.orStopped(openProducer(options, connection));
+  const opened = shutdown.requested.aborted
+    ? undefined
+    : await shutdown.orStopped(openProducer(options, connection));
   if (opened === undefined) { // stopped before the first order
     return announce(concludeRun({ options, accounts: createAccounts(options), source }), options);
   }

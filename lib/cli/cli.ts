@@ -137,13 +137,19 @@ export function parseTime(text: string): number {
   const isIso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(
     text,
   );
-  const timeMs = isIso ? Date.parse(text) : NaN;
+  const timeMs = isIso && isDay(text.slice(0, 10)) ? Date.parse(text) : NaN;
   if (Number.isNaN(timeMs)) {
     throw new InvalidArgumentError(
       "expected a time in ISO 8601 with its zone, such as 2026-01-31T08:00:00Z, or a date (UTC)",
     );
   }
   return timeMs;
+}
+
+/** Returns whether the calendar has the day: `Date.parse` takes February 30 for March 2. */
+function isDay(text: string): boolean {
+  const day = Date.parse(text);
+  return !Number.isNaN(day) && new Date(day).toISOString().startsWith(text);
 }
 
 /** Returns a parser for a comma-separated list of distinct choices. */

@@ -52,7 +52,7 @@ export function createCommand(
       getOutHasColors: colorsWanted,
       getErrHasColors: () => false,
     })
-    .configureHelp({ groupItems: generalGroupLast })
+    .configureHelp({ groupItems: generalGroupLast, optionDescription: withoutFalse })
     .addHelpText("after", describeExamples(examples))
     .allowExcessArguments(false);
   return command;
@@ -81,6 +81,14 @@ const generalGroupLast: Help["groupItems"] = (unsorted, visible, groupOf) => {
   if (general !== undefined && groups.delete(GENERAL_GROUP)) groups.set(GENERAL_GROUP, general);
   return groups;
 };
+
+/** Like commander's default, but does not say of a switch that it is off unless given. */
+const withoutFalse: Help["optionDescription"] = (option) =>
+  Help.prototype.optionDescription(
+    option.defaultValue === false
+      ? Object.create(option, { defaultValue: { value: undefined } })
+      : option,
+  );
 
 function describeExamples(examples: NonNullable<CommandText["examples"]>): string {
   if (examples.length === 0) return "";

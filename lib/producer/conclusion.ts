@@ -86,7 +86,8 @@ export function concludeRun(
         "string, number, or boolean at --key-field",
       ]),
     ],
-    exitCode: isFailed ? EXIT_FAILURE : crossed.length > 0 ? EXIT_CROSSED : EXIT_OK,
+    // A condition such as failed>0 can be crossed only by a run that failed.
+    exitCode: crossed.length > 0 ? EXIT_CROSSED : isFailed ? EXIT_FAILURE : EXIT_OK,
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Conditions of `--fail-if` under which a run that went well still ends with exit code 3, such as `p99>200ms`.
+ * Conditions of `--fail-if` under which a run ends with exit code 3, such as `p99>200ms`.
  *
  *     p50 p95 p99 p999 max   latency from the planned time, the warm-up left out: us, ms, or s
  *     behind                 the most that a record was generated after it was due: us, ms, or s

@@ -25,11 +25,13 @@ import { gapsIn } from "../journal/intervals.ts";
 import type { Logger } from "../log.ts";
 import type { Query } from "../search/query.ts";
 import { counted } from "../text.ts";
+import { withoutCopies } from "./replay_copies.ts";
+import { findSent } from "./replay_earlier.ts";
 import { committedBy, confirmGroup, movedOffsets } from "./replay_groups.ts";
 import { Progress, ReplayLog, replayLogTopicOf } from "./replay_log.ts";
 import { countOf, type Plan, planReplay } from "./replay_plan.ts";
 import { proveReplay } from "./replay_proof.ts";
-import { type Manner, recordMaker } from "./replay_record.ts";
+import { type Manner, partitionChooser, recordMaker } from "./replay_record.ts";
 import { ReplayRun, type ReplaySender, type ReplaySession } from "./replay_run.ts";
 import { ReplaySource, type SourceOptions } from "./replay_source.ts";
 import { type ReplayOutcome, type ReplaySummary, summaryOf } from "./replay_summary.ts";
@@ -114,7 +116,8 @@ interface Preparation {
 
 /** Checks everything that can prevent the replay, except for earlier replays. */
 async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Preparation> {
-  const { connection, topic, manner, create, query, stop, isDryRun, onProgress } = options;
+  const { connection, topic, manner, create, query, stop, isDryRun, onProgress, onWarning } =
+    options;
   await using cluster = await ClusterClient.connect(connection, "probe");
   const found = create === undefined
     ? await cluster.requireTopic(topic, "name an existing topic, or add --create-topics")
@@ -124,7 +127,12 @@ async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Pr
     await cluster.requirePermission("Write", topic);
     await cluster.requireTransactionalId(transactionalIdOf(topic));
   }
-  const asked = { topic, keepsTimestamps: manner.timestamps === "keep" };
+  const asked = {
+    topic,
+    keepsTimestamps: manner.timestamps === "keep",
+    partitionOf: partitionChooser(manner, found?.partitionCount ?? 1),
+    isSent: found && await findSent({ ...{ cluster, topic, targetId: found.topicId }, ...options }),
+  };
   const check = await checkTarget(cluster, found, asked);
   const total = source.files.bytes;
   const plan = await planReplay({
@@ -135,6 +143,7 @@ async function prepare(source: ReplaySource, options: ReplayOptions): Promise<Pr
     onRead: (done) => onProgress?.({ phase: "journal", done, total }),
   });
   if (plan.count === 0) {
+    for (const warning of warningsOf(plan, source)) onWarning(warning);
     throw new RefusedError("no record is selected: nothing to replay", { reason: "NO_RECORDS" });
   }
   const known = await knownPartitions(cluster, source, plan);
@@ -192,9 +201,12 @@ type Parts = Preparation & {
 class Replay {
   readonly #parts: Parts;
   readonly #startedAtMs = performance.now();
+  /** Without the copies that earlier runs have made, as far as the log was read. */
+  #plan: Plan;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#plan = parts.plan;
   }
 
   async run(): Promise<ReplayResult> {
@@ -262,14 +274,15 @@ class Replay {
   }
 
   #runOf(session: ReplaySession, target: TopicDescription): ReplayRun {
-    const { options, plan, source, cluster, check } = this.#parts;
+    const { options, source, cluster, check } = this.#parts;
     const { rate, recordsMax, log, stop, manner, onProgress } = options;
     return new ReplayRun({
-      ...{ cluster, session, target, source, plan, rate, recordsMax, log, stop },
+      ...{ cluster, session, target, source, rate, recordsMax, log, stop },
+      plan: () => this.#plan,
       recordOf: recordMaker(manner, target.partitionCount),
       bytesMax: check.bytesMax,
-      chooseProgress: () => this.#choose(session.log),
-      onSent: (done) => onProgress?.({ phase: "sending", done, total: plan.count }),
+      chooseProgress: () => this.#choose(session.log, target.topicId),
+      onSent: (done) => onProgress?.({ phase: "sending", done, total: this.#plan.count }),
     });
   }
 
@@ -279,12 +292,13 @@ class Replay {
     if (found === undefined) return new Progress();
     await using session = this.#openSession(found);
     await session.look();
-    return await this.#choose(session.log);
+    return await this.#choose(session.log, found.topicId);
   }
 
   /** @throws {RefusedError} if the topic holds records of others, and that was not asked for. */
-  async #choose({ replays }: ReplayLog): Promise<Progress> {
-    const { options: { topic, append }, cluster, reader } = this.#parts;
+  async #choose({ replays }: ReplayLog, targetId: string): Promise<Progress> {
+    const { options: { topic, append }, plan, cluster, reader } = this.#parts;
+    this.#plan = withoutCopies(plan, targetId, replays);
     const known = replays.findLast((progress) => this.#isOurs(progress));
     if (known !== undefined && !await this.#isGone(known)) return known;
     if (append || await isEmpty({ cluster, reader, topic })) return new Progress();
@@ -297,15 +311,18 @@ class Replay {
 
   /** Reports whether the records already sent are the beginning of the plan in each partition. */
   #isOurs(progress: Progress): boolean {
-    const { plan, options: { isMoving, source } } = this.#parts;
+    const { isMoving, source, append } = this.#parts.options;
+    // A search that is repeated, with `--since 1d`, prints other lines than before.
+    const canLoseAny = isMoving || (append && source.searchFile !== undefined);
     return [...progress.offsets].every(([key, sent]) => {
-      const offsets = plan.partitions.get(key)?.offsets;
-      if (offsets === undefined) return isMoving;
+      const offsets = this.#plan.partitions.get(key)?.offsets;
+      if (offsets === undefined) return canLoseAny;
       const isBeginning = offsets.within({ start: 0, end: sent.end ?? 0 })
         .every((interval) => gapsIn(sent.intervals, interval).length === 0);
+      // They fall out in the order of their timestamps, which need not be that of their offsets.
+      if (canLoseAny) return isBeginning;
       // A journal may have lost its oldest segments since.
-      const canLoseOldest = isMoving || source.searchFile === undefined;
-      const first = canLoseOldest ? offsets.firstFrom(0) ?? 0 : 0;
+      const first = source.searchFile === undefined ? offsets.firstFrom(0) ?? 0 : 0;
       return isBeginning &&
         sent.intervals.every((interval) =>
           gapsIn(offsets.intervals, interval).every(({ end }) => end <= first)
@@ -322,11 +339,11 @@ class Replay {
   }
 
   async #prove(progress: Progress) {
-    const { options, plan, source, cluster, reader, partitionCount } = this.#parts;
+    const { options, source, cluster, reader, partitionCount } = this.#parts;
     const { topic, manner, append, onProgress } = options;
     return await proveReplay({
       ...{ cluster, reader, topic, source, progress },
-      partitions: plan.partitions,
+      partitions: this.#plan.partitions,
       recordOf: recordMaker(manner, partitionCount),
       keepsTimestamps: manner.timestamps === "keep",
       isShared: append,
@@ -340,7 +357,8 @@ class Replay {
       & Pick<ReplayOutcome, "topicId">
       & Partial<ReplayOutcome>,
   ): ReplayResult {
-    const { options, plan, source, found, partitionCount, warnings } = this.#parts;
+    const { options, source, found, partitionCount, warnings } = this.#parts;
+    const plan = this.#plan;
     const summary = summaryOf({
       ...{ options, plan, partitionCount, warnings, problems: source.problems },
       created: found === undefined,

@@ -21,23 +21,33 @@ export interface Manner {
 
 const ENCODER = new TextEncoder();
 
+/** Returns a function that chooses a record's partition of the target. */
+export function partitionChooser(
+  { partitions }: Pick<Manner, "partitions">,
+  partitionCount: number,
+): (hit: Hit) => number {
+  const partitionOfKey = keyPartitioner(partitionCount);
+  return ({ record: { partition, details } }) => {
+    if (partitions === "same") return partition;
+    const key = details?.key ?? null;
+    return key === null ? partition % partitionCount : partitionOfKey(key);
+  };
+}
+
 /** Returns a function that makes the record to send: byte for byte what the line says, in its partition of the target. */
 export function recordMaker(
-  { partitions, timestamps, mark }: Manner,
+  manner: Manner,
   partitionCount: number,
 ): (hit: Hit) => OutgoingRecord {
-  const partitionOfKey = keyPartitioner(partitionCount);
-  return ({ record, timestampMs }) => {
+  const { timestamps, mark } = manner;
+  const partitionOf = partitionChooser(manner, partitionCount);
+  return (hit) => {
+    const { record, timestampMs } = hit;
     const { topic, partition, offset, value, details } = record;
     const { key = null, headers = [], exactTimestampMs } = details ?? {};
     const from = { key: REPLAYED_HEADER, value: ENCODER.encode(`${topic}/${partition}/${offset}`) };
-    const chosen = partitions === "same"
-      ? partition
-      : key === null
-      ? partition % partitionCount
-      : partitionOfKey(key);
     return {
-      partition: chosen,
+      partition: partitionOf(hit),
       key,
       value,
       headers: mark ? [...headers, from] : headers,

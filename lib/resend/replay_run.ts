@@ -47,7 +47,8 @@ export interface RunOptions {
   readonly session: ReplaySession;
   readonly target: TopicDescription;
   readonly source: ReplaySource;
-  readonly plan: Plan;
+  /** Returns the plan; choosing the progress may take records out of it. */
+  readonly plan: () => Plan;
   readonly recordOf: (hit: Hit) => OutgoingRecord;
   /** Returns the progress to go on from, by what the log says now. */
   readonly chooseProgress: () => Promise<Progress>;
@@ -146,13 +147,16 @@ export class ReplayRun {
   }
 
   async #sendRest(progress: Progress): Promise<boolean> {
-    const { source, plan, recordOf, stop } = this.#options;
+    const { source, recordOf, stop } = this.#options;
+    const plan = this.#options.plan();
     let batch: Item[] = [];
     let bytes = 0;
     for await (const records of readPieces(source, remaining(plan, progress))) {
       for (const { piece: { partition }, hit } of records) {
         const { offset } = hit.record;
-        if (progress.offsets.get(sourceKey(partition.source))?.has(offset)) continue;
+        const key = sourceKey(partition.source);
+        if (plan.partitions.get(key)?.offsets.has(offset) !== true) continue;
+        if (progress.offsets.get(key)?.has(offset)) continue;
         const record = recordOf(hit);
         batch.push({ partition, offset, record });
         bytes += recordBytesMax(record);

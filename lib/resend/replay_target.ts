@@ -11,8 +11,8 @@ import { HEADER_BYTES } from "../kafka/protocol/batch_layout.ts";
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";
 import type { TopicReader } from "../kafka/topic_reader.ts";
 import type { Hit } from "../search/query.ts";
-import { counted, withThousands } from "../text.ts";
-import { DEAD_LETTER_TOPIC_CONFIG } from "../tracker/dead_letter_config.ts";
+import { counted, inBytes, withThousands } from "../text.ts";
+import { DEAD_LETTER_TOPIC_CONFIG, KEEPS_OLD_RECORDS } from "../tracker/dead_letter_config.ts";
 import type { Judge, Plan } from "./replay_plan.ts";
 import { NO_TIMESTAMP } from "../record.ts";
 
@@ -26,12 +26,15 @@ const BATCH_ROOM_BYTES = 1_024;
 /** Records that have lived for this part of the retention time will soon be deleted. */
 const EXPIRING_SHARE = 0.9;
 
+const TIMESTAMP_TYPE = "message.timestamp.type";
+
 const SETTINGS = [
-  "message.timestamp.type",
+  TIMESTAMP_TYPE,
   "message.timestamp.before.max.ms",
   "message.timestamp.after.max.ms",
   "message.timestamp.difference.max.ms",
   "retention.ms",
+  "retention.bytes",
   "cleanup.policy",
   "max.message.bytes",
 ];
@@ -43,11 +46,24 @@ export interface TargetCheck {
   readonly bytesMax: number | undefined;
   readonly settings: ReadonlyMap<string, string>;
   readonly warnings: readonly string[];
+  /** What the judged records take in each partition of the topic, if its retention depends on that. */
+  readonly loads: ReadonlyMap<number, Load>;
+}
+
+interface Load {
+  bytes: number;
+  count: number;
+  /** The first record. */
+  readonly example: string;
 }
 
 interface Asked {
   readonly topic: string;
   readonly keepsTimestamps: boolean;
+  /** Returns the partition of the topic that a record goes to. */
+  readonly partitionOf: (hit: Hit) => number;
+  /** Returns whether an earlier run has sent a record: the topic cannot refuse it any more. */
+  readonly isSent?: ((hit: Hit) => boolean) | undefined;
 }
 
 /** Records that the topic would refuse, by the setting responsible. */
@@ -83,15 +99,21 @@ export async function checkTarget(
     if (!(error instanceof RefusedError)) throw error;
     warnings.push(`the settings of topic "${asked.topic}" are not checked: ${error.message}`);
   }
+  const loads = new Map<number, Load>();
   return {
-    judge: judgeOf(settings, asked),
+    judge: judgeOf(settings, asked, loads),
+    loads,
     bytesMax: numberOf(settings, "max.message.bytes"),
     settings,
     warnings,
   };
 }
 
-function judgeOf(settings: ReadonlyMap<string, string>, { keepsTimestamps }: Asked): Judge {
+function judgeOf(
+  settings: ReadonlyMap<string, string>,
+  { keepsTimestamps, partitionOf, isSent = () => false }: Asked,
+  loads: Map<number, Load>,
+): Judge {
   const setting = (name: string) => numberOf(settings, name) ?? Infinity;
   const nowMs = Date.now();
   const bytesMax = setting("max.message.bytes");
@@ -102,12 +124,16 @@ function judgeOf(settings: ReadonlyMap<string, string>, { keepsTimestamps }: Ask
   const policy = settings.get("cleanup.policy") ?? "";
   const isCompacted = policy.includes("compact");
   const expires = policy.includes("delete") && retentionMs >= 0;
-  return (hit) => {
+  const hasSizeLimit = policy.includes("delete") &&
+    (numberOf(settings, "retention.bytes") ?? -1) >= 0;
+  const isReplacing = settings.get(TIMESTAMP_TYPE) === "LogAppendTime";
+  const namesOf = (hit: Hit): readonly string[] => {
     const names: string[] = [];
     const { details } = hit.record;
     if (leastBytesOf(hit) > bytesMax) names.push("max.message.bytes");
     if (isCompacted && (details?.key ?? null) === null) names.push("cleanup.policy");
     if (details === undefined) names.push("no details");
+    if (keepsTimestamps && isReplacing) names.push(TIMESTAMP_TYPE);
     const { timestampMs } = hit;
     if (!keepsTimestamps || timestampMs === NO_TIMESTAMP) return names;
     const ageMs = nowMs - timestampMs;
@@ -117,6 +143,21 @@ function judgeOf(settings: ReadonlyMap<string, string>, { keepsTimestamps }: Ask
     if (expires && ageMs >= retentionMs * EXPIRING_SHARE) names.push("retention.ms");
     return names;
   };
+  return (hit) => {
+    if (hasSizeLimit) addLoad(loads, partitionOf(hit), hit);
+    const names = namesOf(hit);
+    return isSent(hit) ? names.filter((name) => Object.hasOwn(WARNINGS, name)) : names;
+  };
+}
+
+function addLoad(loads: Map<number, Load>, partition: number, { record }: Hit): void {
+  const { topic, partition: from, offset, value, details } = record;
+  const load = loads.get(partition) ??
+    { bytes: 0, count: 0, example: `${topic}[${from}] offset ${offset}` };
+  loads.set(partition, load);
+  const { key = null, headers = [] } = details ?? {};
+  load.bytes += recordBytesMax({ key, value, headers }) - ESTIMATE_EXCESS_BYTES;
+  load.count++;
 }
 
 /** Minimum size in bytes of a batch with only this record. */
@@ -128,10 +169,11 @@ function leastBytesOf({ record: { value, details } }: Hit): number {
 
 /** Returns what has to be said before anything is sent. @throws {RefusedError} if records would be refused, or altered. */
 export function judgePlan(
-  { objections }: Plan,
-  { settings, warnings }: TargetCheck,
-  { topic, keepsTimestamps }: Asked,
+  plan: Pick<Plan, "objections" | "count">,
+  { settings, warnings, loads }: TargetCheck,
+  { topic }: Pick<Asked, "topic">,
 ): readonly string[] {
+  const { objections } = plan;
   const say = (words: Readonly<Record<string, string>>) =>
     [...objections].filter(([name]) => Object.hasOwn(words, name)).map(
       ([name, { count, example }]) => {
@@ -143,7 +185,7 @@ export function judgePlan(
       },
     );
   const refusals = say(REFUSALS);
-  if (keepsTimestamps && settings.get("message.timestamp.type") === "LogAppendTime") {
+  if (objections.has(TIMESTAMP_TYPE)) {
     refusals.unshift(
       `topic "${topic}" (message.timestamp.type=LogAppendTime) replaces the records' timestamps: ` +
         "set it to CreateTime, or replay with --timestamps now",
@@ -158,11 +200,38 @@ export function judgePlan(
   return [
     ...warnings,
     ...say(WARNINGS),
+    ...overloadWarnings(plan, { settings, loads }, topic),
     ...(isCompacted
       ? [
         `topic "${topic}" (cleanup.policy) is compacted: it keeps only the last record of each key`,
       ]
       : []),
+  ];
+}
+
+/** A partition keeps its newest records, so those of other programs do not count. */
+function overloadWarnings(
+  { count }: Pick<Plan, "count">,
+  { settings, loads }: Pick<TargetCheck, "settings" | "loads">,
+  topic: string,
+): readonly string[] {
+  const name = "retention.bytes";
+  const bytesMax = numberOf(settings, name) ?? Infinity;
+  // Lines that are left out, such as those of a second journal with the same records, were judged, too.
+  const judgedCount = [...loads.values()].reduce((sum, load) => sum + load.count, 0);
+  const over = [...loads].map(([partition, { bytes, example }]) => ({
+    ...{ partition, example },
+    bytes: Math.round(bytes * count / judgedCount),
+  })).filter(({ bytes }) => bytes > bytesMax);
+  const [first] = over;
+  if (first === undefined) return [];
+  const others = over.length === 1
+    ? ""
+    : `, and ${counted(over.length - 1, "other partition")} too`;
+  return [
+    `topic "${topic}" (${name}=${bytesMax}): partition ${first.partition} gets ` +
+    `${inBytes(first.bytes)}, more than it keeps${others}; the oldest records, such as ` +
+    `${first.example}, will soon be deleted; raise it`,
   ];
 }
 
@@ -187,11 +256,13 @@ export function requirePartitions(
 
 /** Returns the settings of a new target: nothing of the records is refused, altered, or deleted. */
 export function newTargetConfig(
-  { bytesMax }: Plan,
+  { bytesMax }: Pick<Plan, "bytesMax">,
   { keepsTimestamps }: Pick<Asked, "keepsTimestamps">,
 ): Readonly<Record<string, string>> {
   return {
     "cleanup.policy": "delete",
+    "retention.bytes": "-1",
+    ...KEEPS_OLD_RECORDS,
     ...(keepsTimestamps &&
       { ...DEAD_LETTER_TOPIC_CONFIG, "message.timestamp.type": "CreateTime" }),
     ...(bytesMax > MESSAGE_BYTES_DEFAULT / 2 &&

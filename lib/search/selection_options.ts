@@ -23,7 +23,7 @@ import {
   type JournaledReason,
   type Query,
 } from "./query.ts";
-import { parseWhere, type WhereCondition } from "./where.ts";
+import { bothOf, parseWhere, type WhereCondition } from "./where.ts";
 
 export interface SelectionOptions {
   readonly logs: readonly string[];
@@ -50,52 +50,80 @@ interface Place {
 const PARTITION_MAX = 2 ** 31 - 1;
 
 export function addSelectionOptions(command: Command): Command {
+  const repeatable = <Value>(
+    flags: string,
+    description: string,
+    parse: (text: string, previous: Value) => Value,
+  ) => new Option(flags, description).argParser(parse);
+  // The last of several would silently replace the others.
+  const parsed = (flags: string, description: string, parse: (text: string) => unknown = String) =>
+    new Option(flags, description).argParser<unknown>((text, previous) => {
+      if (previous === undefined) return parse(text);
+      throw new InvalidArgumentError("it was given before, and records must match every criterion");
+    });
   return command
     .optionsGroup(OPTION_GROUPS.journal)
     .addOption(
-      new Option("--logs <folder>", "folder of a journal; repeat for several")
-        .default(["logs"], "logs").argParser(listParser(String)),
+      repeatable("--logs <folder>", "folder of a journal; repeat for several", listParser(String))
+        .default(["logs"], "logs"),
     )
     .optionsGroup(OPTION_GROUPS.selection)
-    .option("--order-id <id>", "only the order with this order_id")
-    .option("--customer <id>", "only orders of the customer with this customer_id")
-    .option("--key <text>", "only records with this key; a key that is not UTF-8 as base64")
-    .option(
-      "--header <name[=value]>",
-      "only records with this header; repeat for several, which must all be there",
-      listParser(parseHeader),
+    .addOption(parsed("--order-id <id>", "only the order with this order_id"))
+    .addOption(parsed("--customer <id>", "only orders of the customer with this customer_id"))
+    .addOption(
+      parsed("--key <text>", "only records with this key; a key that is not UTF-8 as base64"),
     )
-    .option("--topic <name>", "only records of this topic (default: all)", parseTopic)
-    .option(
-      "--partition <number>",
-      "only records of this partition (default: all)",
-      integerParser({ min: 0, max: PARTITION_MAX }),
+    .addOption(
+      repeatable(
+        "--header <name[=value]>",
+        "only records with this header; repeat for several, which must all be there",
+        listParser(parseHeader),
+      ),
     )
-    .option(
-      "--offset <p:from[-to]>",
-      "only this offset of partition p, or a range with both ends: 2:100, 2:100-199, 2:100-",
-      parsePlace,
+    .addOption(parsed("--topic <name>", "only records of this topic (default: all)", parseTopic))
+    .addOption(
+      parsed(
+        "--partition <number>",
+        "only records of this partition (default: all)",
+        integerParser({ min: 0, max: PARTITION_MAX }),
+      ),
     )
-    .option(
-      "--since <time>",
-      "only records with this timestamp or a later one: ISO 8601, or an age such as 2h",
-      parseTimeOrAge,
+    .addOption(
+      parsed(
+        "--offset <p:from[-to]>",
+        "only this offset of partition p, or a range with both ends: 2:100, 2:100-199, 2:100-",
+        parsePlace,
+      ),
     )
-    .option(
-      "--until <time>",
-      "only records with this timestamp or an earlier one",
-      parseTimeOrAge,
+    .addOption(
+      parsed(
+        "--since <time>",
+        "only records with this timestamp or a later one: ISO 8601, or an age such as 2h",
+        parseTimeOrAge,
+      ),
+    )
+    .addOption(
+      parsed(
+        "--until <time>",
+        "only records with this timestamp or an earlier one",
+        parseTimeOrAge,
+      ),
     )
     .option("--failed", "only records that failed", false)
-    .option(
-      "--reason <reason,...>",
-      `only records that failed for this reason: ${JOURNALED_REASONS.join(" or ")}`,
-      (text) => choicesParser(JOURNALED_REASONS)(text.toUpperCase()),
+    .addOption(
+      parsed(
+        "--reason <reason,...>",
+        `only records that failed for this reason: ${JOURNALED_REASONS.join(" or ")}`,
+        (text) => choicesParser(JOURNALED_REASONS)(text.toUpperCase()),
+      ),
     )
-    .option(
-      "--where <expression>",
-      `only records whose JSON value fits, such as 'total > 100 && items[*].item_id == "ITEM-7"'`,
-      parseCondition,
+    .addOption(
+      repeatable(
+        "--where <expression>",
+        "only records whose JSON value fits; repeat for several, which must all fit, such as " +
+          `'total > 100 && items[*].item_id == "ITEM-7"'`,
+        parseCondition,
+      ),
     );
 }
 
@@ -150,9 +178,10 @@ function parseTimeOrAge(text: string): number {
   }
 }
 
-function parseCondition(text: string): WhereCondition {
+function parseCondition(text: string, previous?: WhereCondition): WhereCondition {
   try {
-    return parseWhere(text);
+    const condition = parseWhere(text);
+    return previous === undefined ? condition : bothOf(previous, condition);
   } catch (error) {
     if (error instanceof SyntaxError) throw new InvalidArgumentError(error.message);
     throw error;

@@ -73,6 +73,15 @@ export function parseWhere(text: string): WhereCondition {
   return new Parser(tokensOf(text)).parse();
 }
 
+/** Returns a condition that holds if both do. */
+export function bothOf(a: WhereCondition, b: WhereCondition): WhereCondition {
+  return {
+    holds: (value) => a.holds(value) && b.holds(value),
+    requiredTexts: [...a.requiredTexts, ...b.requiredTexts],
+    absentPaths: () => [...new Set([...a.absentPaths(), ...b.absentPaths()])],
+  };
+}
+
 interface Token {
   readonly kind: "number" | "string" | "name" | "sign" | "end";
   readonly text: string;
@@ -82,16 +91,18 @@ interface Token {
 function tokensOf(text: string): readonly Token[] {
   const tokens: Token[] = [];
   let at = 0;
+  let column = 1; // in characters, not UTF-16 code units
   while (at < text.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (match === null) throw errorAt(at + 1, reasonAt(text, at));
+    if (match === null) throw errorAt(column, reasonAt(text, at));
     const { space, number, string, name } = match.groups ?? {};
     const kind = number ? "number" : string ? "string" : name ? "name" : "sign";
-    if (space === undefined) tokens.push({ kind, text: match[0], column: at + 1 });
+    if (space === undefined) tokens.push({ kind, text: match[0], column });
     at = TOKEN.lastIndex;
+    column += [...match[0]].length;
   }
-  return [...tokens, { kind: "end", text: "the end", column: text.length + 1 }];
+  return [...tokens, { kind: "end", text: "the end", column }];
 }
 
 function reasonAt(text: string, at: number): string {

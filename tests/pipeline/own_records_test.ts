@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { ProducerResult } from "../../lib/producer/conclusion.ts";
 import { readLedger } from "../../lib/producer/ledger.ts";
 import { liveBroker } from "../live_broker.ts";
-import { createSite, type Ended, readTopic, type Site } from "../site.ts";
+import { createSite, type Ended, readTopic, type Site, until } from "../site.ts";
 
 await liveBroker();
 
@@ -187,13 +187,15 @@ Deno.test("producer --fail-if, --series, and --report: a crossed threshold exits
   }
   assert.equal(await Deno.readTextFile(victim), "mine");
 
-  // A failed run takes precedence, and a threshold without data is not met.
+  // Of a run that failed, too, thresholds are judged; one without data is not met.
   const failed = await site.run("producer", [
     ...["--record-size", "2MB", "--count", "1", "--quiet"],
-    ...["--fail-if", "p99>1s"],
+    ...["--fail-if", "p99>1s", "--fail-if", "failed>0"],
   ]);
-  assert.equal(failed.code, 1);
+  assert.equal(failed.code, 3);
   assert.match(failed.stdout, /^fail if p99>1s: p99 has NO DATA: nothing was acknowledged/m);
+  assert.match(failed.stdout, /^fail if failed>0: failed was 1: CROSSED$/m);
+  assert.match(failed.stderr, /^1 record not acknowledged: see /m);
   const unplanned = await site.run("producer", [
     ...["--rate", "max", "--count", "5", "--quiet", "--fail-if", "behind>1s"],
   ]);
@@ -209,4 +211,19 @@ Deno.test("producer --json shows progress on standard error, and warns if it did
   assert.equal(ended.stdout.trimEnd().split("\n").length, 1);
   assert.match(ended.stderr, /^[5-9] s: [\d,]+ orders acknowledged, latency p50 .*; BEHIND: /m);
   assert.match(ended.stderr, /^warning: BEHIND: 5,500,000 planned, .* at the end: /m);
+});
+
+Deno.test("producer ends at the first signal also while a payload module is still loading", async () => {
+  await using site = await createSite();
+  await writeFile(site, "slow.ts", "console.error('loading'); await new Promise(() => {});");
+  const { output, signal, exitCode } = await site.start("producer", [
+    ...["--payload-module", "slow.ts"],
+  ]);
+  await until("the module is loading", () => output.stderr.includes("loading"));
+  signal("SIGINT");
+  let code: number | undefined;
+  exitCode.then((each) => code = each);
+  await until("the producer has ended", () => code !== undefined);
+  assert.equal(code, 0, output.stderr);
+  assert.match(output.stdout, /^0 records generated = 0 acknowledged/m);
 });
