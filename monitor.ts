@@ -7,8 +7,6 @@
  *     deno task monitor --once --json | jq .health
  *     deno task monitor --json --interval 5s           one JSON object per line
  *     deno task monitor --html > report.html           a web page; for a finished run a report, with exit code 0 or 1
- *
- * @module
  */
 
 import {

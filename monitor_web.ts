@@ -4,8 +4,6 @@
  *
  *     deno task monitor:web                            http://127.0.0.1:8080/
  *     deno task monitor:web --logs DIR --serve 127.0.0.1:9000
- *
- * @module
  */
 
 import { createCommand, logsOption, Option, OPTION_GROUPS, runProgram } from "./lib/cli/cli.ts";

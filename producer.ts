@@ -7,8 +7,6 @@
  *     deno task producer --ramp 100:10s,1000:30s,0:5s --ledger logs/ledger.jsonl
  *     deno task producer --rate max --count 100000 --json
  *     deno task producer --payload-file records.jsonl --rate 500 --duration 1m --fail-if 'p99>50ms'
- *
- * @module
  */
 
 import { EXIT_FAILURE, runProgram } from "./lib/cli/cli.ts";

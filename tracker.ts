@@ -8,8 +8,6 @@
  *     deno task tracker redrive --dry-run         which dead letters would go back to the topic?
  *     deno task tracker search CUST-000270        the journal's records with this text
  *     deno task tracker replay --to restored      the journal's records back on a topic, each once
- *
- * @module
  */
 
 import { EXIT_OK, NO_TOPIC, requireOtherDeadLetters, runProgram } from "./lib/cli/cli.ts";

@@ -1,7 +1,5 @@
 /**
  * Parses the single option of a benchmark: the amount of data to measure.
- *
- * @module
  */
 
 import { createCommand, integerParser, Option, OPTION_GROUPS } from "../lib/cli/cli.ts";

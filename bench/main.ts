@@ -1,8 +1,6 @@
 /**
  * Runs a benchmark by its name: `deno task bench tracker`, `deno task bench producer`, `deno task bench
  * monitor`, `deno task bench metrics`, `deno task bench search`, `deno task bench soak`.
- *
- * @module
  */
 
 import { Argument, createCommand, runProgram } from "../lib/cli/cli.ts";

@@ -1,7 +1,5 @@
 /**
  * Runs a command and measures its time and memory with GNU time.
- *
- * @module
  */
 
 export interface Measured {

@@ -3,8 +3,6 @@
  * the least.
  *
  *     deno task bench metrics
- *
- * @module
  */
 
 import { join } from "node:path";

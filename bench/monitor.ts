@@ -4,8 +4,6 @@
  *
  *     deno task bench monitor
  *     deno task bench monitor --megabytes 300
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Updates `bench/RESULTS.md`, which has one section per benchmark. Each run replaces its section.
- *
- * @module
  */
 
 import { join } from "node:path";

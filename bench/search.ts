@@ -3,8 +3,6 @@
  *
  *     deno task bench search
  *     deno task bench search --megabytes 300
- *
- * @module
  */
 
 import { join } from "node:path";

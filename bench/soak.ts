@@ -3,8 +3,6 @@
  *
  *     deno task bench soak
  *     deno task bench soak --minutes 60
- *
- * @module
  */
 
 import { proofHolds } from "../dev/demo/proof.ts";

@@ -9,8 +9,6 @@
  * Uses Docker Compose if a Docker engine answers, otherwise Kafka's jars on Java 17 or newer, which Maven fetches
  * once. Creates the topics `orders` and `orders-dlq`, so that the programs can be started in any order. Without
  * `--quiet`, Deno would print each permitted command that this machine lacks.
- *
- * @module
  */
 
 import { resolve } from "node:path";

@@ -3,8 +3,6 @@
  * so one can be down while the others continue.
  *
  *     DATA/node-1/  DATA/node-2/  DATA/node-3/     each as in `broker_process.ts`
- *
- * @module
  */
 
 import { join } from "node:path";

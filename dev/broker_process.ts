@@ -8,8 +8,6 @@
  *       broker.lock         held while a broker runs on this folder
  *       kafka/              Kafka's own log folder: the records
  *       tmp/                files that Java unpacks
- *
- * @module
  */
 
 import { join } from "node:path";

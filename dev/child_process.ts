@@ -1,7 +1,5 @@
 /**
  * Child processes that do not outlive the program that started them.
- *
- * @module
  */
 
 /**

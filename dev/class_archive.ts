@@ -4,8 +4,6 @@
  *
  * Source: JEP 350, Dynamic CDS Archives. Java checks that the archive matches its version and the jars, and otherwise
  * ignores it.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -5,8 +5,6 @@
  *
  *     deno task compile
  *     deno task compile --target aarch64-apple-darwin
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * The development broker as a container: the service `kafka` of docker-compose.yaml.
- *
- * @module
  */
 
 import { join } from "node:path";

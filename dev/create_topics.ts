@@ -3,8 +3,6 @@
  * more permissions than to start.
  *
  * CreateTopics v4: https://kafka.apache.org/protocol#The_Messages_CreateTopics
- *
- * @module
  */
 
 import { delay } from "../lib/async.ts";

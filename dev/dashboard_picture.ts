@@ -3,8 +3,6 @@
  *
  *     deno run --allow-read --allow-env dev/dashboard_picture.ts --logs logs --seconds 25 > docs/images/dashboard.svg
  *     deno run --allow-read --allow-env dev/dashboard_picture.ts --columns 80 --rows 24 --keys e
- *
- * @module
  */
 
 import { createCommand, integerParser, logsOption, Option, runProgram } from "../lib/cli/cli.ts";

@@ -8,8 +8,6 @@
  *
  * Starts a broker if none answers. On an existing broker, it uses its own topics, group, and folder, and deletes the
  * topics if the proof holds.
- *
- * @module
  */
 
 import {

@@ -1,7 +1,5 @@
 /**
  * Provides a broker for development: an existing one, or one started here.
- *
- * @module
  */
 
 import { startBrokerCluster } from "./broker_cluster.ts";

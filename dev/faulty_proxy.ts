@@ -2,8 +2,6 @@
  * A TCP proxy that treats connections as bad networks do: delays, drops, slices, cuts, and resets.
  *
  *     client <-> proxy (the broker advertises its address) <-> broker
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

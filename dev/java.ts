@@ -1,7 +1,5 @@
 /**
  * Finds Java and Maven for the development broker.
- *
- * @module
  */
 
 /** The oldest Java that Kafka 4 supports. */

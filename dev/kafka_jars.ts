@@ -6,8 +6,6 @@
  *       fetching-4711-.../   a download in progress, or an interrupted one
  *
  * A folder gets its name only when it is complete, so an existing name needs no further check.
- *
- * @module
  */
 
 import { join } from "node:path";

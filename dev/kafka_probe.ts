@@ -6,8 +6,6 @@
  *
  *     request   length:int32  api key:int16  api version:int16  correlation id:int32  client id:string  body
  *     answer    length:int32  correlation id:int32  body
- *
- * @module
  */
 
 import { parseAddress } from "./local_port.ts";

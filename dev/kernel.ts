@@ -3,8 +3,6 @@
  * Builds the WebAssembly kernel from its AssemblyScript source, and writes it to `lib/kernel/module.ts`.
  *
  *     deno task kernel
- *
- * @module
  */
 
 import { join } from "node:path";
@@ -68,8 +66,6 @@ async function main(): Promise<void> {
     join(FOLDER, "module.ts"),
     `/**
  * The kernel's WebAssembly, built from \`assembly/\` by \`deno task kernel\`.
- *
- * @module
  */
 
 export const KERNEL_BASE64 =

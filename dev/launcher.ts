@@ -4,8 +4,6 @@
  * On Linux, both come from util-linux: `setpriv` and `flock` exec the command, which keeps the process id. So the
  * kernel sends it SIGTERM when we die, and it holds the lock itself. If they are missing, we hold the lock ourselves,
  * and a process that outlives us has none.
- *
- * @module
  */
 
 /** The process's exit code if the lock was taken between {@link acquireLauncher} and the start. */

@@ -1,7 +1,5 @@
 /**
  * Ports and addresses of this machine.
- *
- * @module
  */
 
 /** The address that everything started here listens on; other machines cannot reach it. */

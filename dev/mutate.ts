@@ -7,8 +7,6 @@
  *
  * A mutation is a named change of one place: `before`, which occurs once in `file`, becomes `after`. The exit code is
  * 1 if fewer than 90 % are killed, or if one no longer fits the code.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * Collects the license notices of the npm packages that the programs use, for the folder of the compiled programs. The
  * binaries embed each package whole, so the same texts are in them.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * Starts this project's own programs as processes, with the permissions of their tasks in `deno.json`. So the demo
  * and the tests run what users run.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -4,8 +4,6 @@
  * document of the topics.
  *
  *     deno task schemas
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -7,8 +7,6 @@
  *     deno task soak --minutes 60 --rate 2000
  *
  * Starts a broker if none answers; uses its own topic, group, and folder.
- *
- * @module
  */
 
 import {

@@ -1,7 +1,5 @@
 /**
  * The topics of a demo or a soak.
- *
- * @module
  */
 
 import { ClusterClient } from "../lib/kafka/cluster.ts";

@@ -8,8 +8,6 @@
  *     deno task torture --seeds 20             twenty seeds, one after the other
  *     deno task torture --seed 7 --minutes 2   this seed
  *     deno task torture --schedule FILE        a schedule that was kept or shortened
- *
- * @module
  */
 
 import {

@@ -1,7 +1,5 @@
 /**
  * Rejects Windows for features that end processes with signals or start a broker from Kafka's jars.
- *
- * @module
  */
 
 /** @throws {Error} with one line, on Windows. */

@@ -1,7 +1,5 @@
 /**
  * Shows the wait for a broker that starts.
- *
- * @module
  */
 
 import { showStatus } from "../lib/terminal.ts";

@@ -1,7 +1,5 @@
 /**
- * Waiting: for a time, or for something, but not for ever.
- *
- * @module
+ * Waits with limits: for a time, or for an event.
  */
 
 /** The longest delay of a timer, 24.8 days: it counts milliseconds in 31 bits, and a longer one fires at once. */

@@ -14,8 +14,6 @@
  *         (br $next)))
  *
  *     Pn = (v128.and (i8x16.eq (v128.load offset=0 (local.get $at)) (local.get $b0)) ...)
- *
- * @module
  */
 
 const PAGE_BYTES = 64 * 1024;

@@ -1,7 +1,5 @@
 /**
  * Measures the similarity of names.
- *
- * @module
  */
 
 /** Returns the Levenshtein distance: the number of characters to insert, remove, or replace. */

@@ -1,7 +1,5 @@
 /**
  * Turns the file-size limit (`ulimit -f`) into a write error.
- *
- * @module
  */
 
 /**

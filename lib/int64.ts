@@ -1,7 +1,5 @@
 /**
  * Exact 64-bit timestamps. Most fit a number; a bigint is added only if the number is rounded.
- *
- * @module
  */
 
 export interface Timestamp {

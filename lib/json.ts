@@ -1,7 +1,5 @@
 /**
  * JSON that may not be what it should be.
- *
- * @module
  */
 
 export type JsonObject = Readonly<Record<string, unknown>>;

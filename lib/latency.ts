@@ -1,7 +1,5 @@
 /**
  * Records latencies in an HdrHistogram (Gil Tene, http://hdrhistogram.org).
- *
- * @module
  */
 
 import { build, type Histogram } from "hdr-histogram-js";

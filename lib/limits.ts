@@ -1,7 +1,5 @@
 /**
  * Size limits shared by writers and readers of a journal.
- *
- * @module
  */
 
 /** Larger values are journaled as size and SHA-256, because their lines could not be read back. 64 MiB. */

@@ -1,8 +1,6 @@
 /**
  * The technical log, based on LogTape: readable lines on standard error, and for the tracker also the contract's JSON
  * lines in `tracker.log`. Records go to the audit journal only.
- *
- * @module
  */
 
 import {

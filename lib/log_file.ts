@@ -1,8 +1,6 @@
 /**
  * A rotating log file: `tracker.log`, and older `tracker.log.1` (the newest) to `tracker.log.5`. All are only
  * accessible to their owner.
- *
- * @module
  */
 
 const LOG_BYTES_MAX = 16 * 1024 * 1024;

@@ -1,7 +1,5 @@
 /**
  * Bounds how many lines of one kind a person is shown.
- *
- * @module
  */
 
 import type { LogRecord, Sink } from "@logtape/logtape";

@@ -1,8 +1,6 @@
 /**
  * A small HTTP/1.1 server for probes and scrapes: one request per connection, no body, each with a time limit, and a bound on the
  * connections. `Deno.serve` has neither limit: clients that never finish a request use up the process's descriptors.
- *
- * @module
  */
 
 const CONNECTIONS_MAX = 64;

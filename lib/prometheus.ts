@@ -6,8 +6,6 @@
  *     orderflow_tracker_lag_records{topic="orders",partition="0"} 12
  *
  * A figure that is not known has no sample, and a metric without samples is left out: 0 would be a claim.
- *
- * @module
  */
 
 export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";

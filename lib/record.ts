@@ -1,7 +1,5 @@
 /**
  * Kafka records as plain data, independent of any client library.
- *
- * @module
  */
 
 /** A header. Kafka allows repeated keys and null values, so headers are an array. */

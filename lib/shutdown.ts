@@ -5,8 +5,6 @@
  * One keypress is often delivered more than once: the terminal signals every process of the foreground group, and each
  * launcher between the terminal and the program (`deno task`, `npx`, `timeout`) forwards its signals. So stop signals
  * within a second of the first are treated as repeats of it.
- *
- * @module
  */
 
 /** Exit code of a forced exit, as shells report it for a process that SIGINT ended. */

@@ -4,8 +4,6 @@
  * `deno task` and `npm run` do not stop with the program that they run: the shell goes on waiting for them, gives no
  * prompt, and Ctrl-C reaches a program that is stopped. There the program works on and says so. Everywhere else there
  * is no listener, and the system suspends it.
- *
- * @module
  */
 
 import { printErrorLine } from "./terminal.ts";

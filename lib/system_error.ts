@@ -1,7 +1,5 @@
 /**
  * The messages of errors.
- *
- * @module
  */
 
 /** Returns the message of whatever was thrown. */

@@ -6,8 +6,6 @@
  * A span a record was measured and left out: it takes over a microsecond, and at full rate the runtime's
  * exporter drops most of them. The callbacks of observable instruments are not called when a program
  * ends, so none is used.
- *
- * @module
  */
 
 import {

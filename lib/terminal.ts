@@ -3,8 +3,6 @@
  *
  * The only module in `lib/` that writes to them. Text from records must be passed through `printable` (`lib/text.ts`)
  * first.
- *
- * @module
  */
 
 import { systemReasonOf } from "./system_error.ts";

@@ -1,7 +1,5 @@
 /**
  * Formats text for output. Text from records must be escaped here before it reaches a terminal.
- *
- * @module
  */
 
 // C0 and C1 controls, DEL, line and paragraph separators, zero-width and bidirectional characters, the byte order mark,

@@ -1,8 +1,6 @@
 /**
  * The format of `tracker.status`: the tracker's current state as one JSON object. Written by the tracker
  * (`tracker/status_file.ts`) and read by the monitor, so it does not depend on Kafka.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject, parseJson } from "./json.ts";

@@ -1,7 +1,5 @@
 /**
  * The error for invalid command lines and settings.
- *
- * @module
  */
 
 /** Thrown for an invalid command line or setting; the program exits with code 2. The message says what is valid. */

@@ -1,7 +1,5 @@
 /**
  * The version of orderflow.
- *
- * @module
  */
 
 import project from "../deno.json" with { type: "json" };

@@ -1,7 +1,5 @@
 /**
  * Keeps the order of a record's headers when a test reads a topic with kafkajs's own consumer.
- *
- * @module
  */
 
 import type { IHeaders } from "kafkajs";

@@ -5,8 +5,6 @@
  *     clock.jump(45_000);   // fires all timers that are due by then, as after the machine slept
  *
  * Between jumps it runs at normal speed, or stands still once frozen, so that a slow machine makes nothing late.
- *
- * @module
  */
 
 type Timer = ReturnType<typeof setTimeout>;

@@ -5,8 +5,6 @@
  *
  * Await it at the top of the file: a process started outside every test is not reported as a leak. A test that kills
  * or stops its broker, or needs other settings, starts its own (`faults/fault_site.ts`).
- *
- * @module
  */
 
 import { join } from "node:path";

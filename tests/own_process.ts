@@ -1,8 +1,6 @@
 /**
  * Runs code in a separate process, because test files run side by side in one process that has a single environment,
  * memory, and table of open files.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * A record as a test sees it in a topic or a journal, in a form that can be compared as a whole: key, value, headers
  * in order, and timestamp. It uses none of the product's code.
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

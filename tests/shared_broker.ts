@@ -4,8 +4,6 @@
  * address, and stops it when the process that started it is gone.
  *
  *     deno run --allow-all tests/shared_broker.ts
- *
- * @module
  */
 
 import { startBrokerProcess } from "../dev/broker_process.ts";

@@ -1,8 +1,6 @@
 /**
  * A program that stops in order 200 ms after it is asked to. The scenario determines which signals it sends to itself
  * and when, which is exact even on a loaded machine.
- *
- * @module
  */
 
 import { listenForShutdown } from "../lib/shutdown.ts";

@@ -1,8 +1,6 @@
 /**
  * The environment of one test on a live broker: its own topic, dead-letter topic, group, and folder. The programs run
  * there as processes, and the results are read without the product's code.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

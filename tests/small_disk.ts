@@ -1,7 +1,5 @@
 /**
  * A disk that is soon full: a tmpfs of a few kilobytes or megabytes. Mounting one requires root.
- *
- * @module
  */
 
 /** Runs a command without showing its output; returns false if it fails or does not exist. */

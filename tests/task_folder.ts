@@ -1,7 +1,5 @@
 /**
  * A folder in which the project's tasks run and leave their files, as `deno task NAME` does in the project.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -7,8 +7,6 @@
  *
  * Each client runs as a separate process. Its CPU seconds include its start-up; its rate does so only if the client
  * reports no rate. The clients take turns in each round, and the table has the medians.
- *
- * @module
  */
 
 import { join } from "node:path";

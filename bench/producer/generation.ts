@@ -2,18 +2,16 @@
  * Generates and serializes orders in one thread, and nothing else. Run by bench.ts.
  *
  *     generation.ts COUNT
- *
- * @module
  */
 
-import { orderParcels } from "../../lib/producer/parcels.ts";
+import { orderRecords } from "../../lib/producer/order_records.ts";
 import { OrderRouter } from "../../lib/producer/routing.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import { printLine } from "../../lib/terminal.ts";
 
 const router = new OrderRouter("customer", 3);
 const count = Number(Deno.args[0]);
-const next = orderParcels({
+const next = orderRecords({
   shop: createShop({ seed: 1 }),
   route: (order) => router.route(order),
 });

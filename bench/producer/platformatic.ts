@@ -4,8 +4,6 @@
  * become a dependency.
  *
  *     platformatic.ts BROKER TOPIC COUNT PAYLOAD_FILE
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -3,8 +3,6 @@
  * bench.ts.
  *
  *     prepared.ts BROKER TOPIC COUNT PAYLOAD_FILE
- *
- * @module
  */
 
 import { ClusterClient } from "../../lib/kafka/cluster.ts";
@@ -50,7 +48,7 @@ const delivery = new Delivery({
 });
 let sequence = 0;
 await generateOrders({
-  nextParcel({ plannedAtMs }) {
+  nextRecord({ plannedAtMs }) {
     const order = prepared[sequence++ % prepared.length];
     if (order === undefined) throw new RangeError("expected prepared orders");
     return { ...order, sequence, plannedAtMs };

@@ -3,8 +3,6 @@
  *
  *     deno task bench tracker
  *     deno task bench tracker --orders 2000000
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * Programs that write a topic to a file and do not end by themselves: Kafka Connect's FileStreamSink and rsyslog's
  * imkafka.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -2,8 +2,6 @@
  * The demo's faults: its own broker behind a proxy, and a seeded schedule.
  *
  *     producer, tracker <-> proxy (the broker advertises its address) <-> broker
- *
- * @module
  */
 
 import { Random } from "../../lib/shop/random.ts";

@@ -1,7 +1,5 @@
 /**
  * Cancelable waiting.
- *
- * @module
  */
 
 /** Resolves after `ms`, or when the signal is aborted. */

@@ -1,7 +1,5 @@
 /**
  * Runs tracker and producer as users would, in two processes, and collects the data for the proof.
- *
- * @module
  */
 
 import { delay } from "../../lib/async.ts";

@@ -1,7 +1,5 @@
 /**
  * The demo's proof: compares three independent accounts of what was sent and journaled.
- *
- * @module
  */
 
 import type { ProducerSummary } from "../../lib/producer/accounts.ts";

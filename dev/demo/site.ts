@@ -1,7 +1,5 @@
 /**
  * The topics, group, and folder of a demo.
- *
- * @module
  */
 
 import type { EnsuredBroker } from "../ensure_broker.ts";

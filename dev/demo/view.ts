@@ -1,7 +1,5 @@
 /**
  * The view of a running demo: the monitor's dashboard on a terminal, otherwise lines.
- *
- * @module
  */
 
 import { Follower } from "../../lib/monitor/follow.ts";

@@ -1,7 +1,5 @@
 /**
  * The AsyncAPI document: both topics, and which program sends or receives their records.
- *
- * @module
  */
 
 import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";

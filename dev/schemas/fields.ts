@@ -1,7 +1,5 @@
 /**
  * Field definitions shared by the schemas.
- *
- * @module
  */
 
 export const DRAFT = "https://json-schema.org/draft/2020-12/schema";

@@ -1,7 +1,5 @@
 /**
  * Schemas of the files that the programs write.
- *
- * @module
  */
 
 import { BAD_KINDS } from "../../lib/producer/bad_orders.ts";

@@ -5,8 +5,6 @@
  *
  * Growth is the median of the last third minus that of the first. Medians, because the memory of a garbage-collected
  * program fluctuates; thirds, because a step counts as well as a slope.
- *
- * @module
  */
 
 /** Share of the run left out at the beginning: caches fill, code is compiled. */

@@ -3,8 +3,6 @@
  *
  * Memory comes from `ps`, on Linux and macOS. Open handles come from `/proc`, on Linux. Uses commands, because Deno
  * allows reading `/proc` only with all permissions.
- *
- * @module
  */
 
 export interface ProcessUsage {

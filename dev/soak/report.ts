@@ -1,7 +1,5 @@
 /**
  * Formats the results of a soak as text and as table cells.
- *
- * @module
  */
 
 import { styled } from "../../lib/terminal.ts";

@@ -1,7 +1,5 @@
 /**
  * Runs the pipeline under a steady load for a long time and samples its programs.
- *
- * @module
  */
 
 import { join } from "node:path";

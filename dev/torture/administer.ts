@@ -1,7 +1,5 @@
 /**
  * Changes topics, retrying for as long as other faults prevent it.
- *
- * @module
  */
 
 import type { Admin, Kafka } from "kafkajs";

@@ -1,8 +1,6 @@
 /**
  * The judge's evidence, read without any code of the product: topics with kafkajs's own consumer and decoder,
  * journals with a JSON reader, topic ids from the brokers' disks.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

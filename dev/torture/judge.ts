@@ -1,8 +1,6 @@
 /**
  * The judge: compares the contents of the cluster and the folders with the promises of docs/guarantees.md. It shares
  * no code with the product, and is pure.
- *
- * @module
  */
 
 import {

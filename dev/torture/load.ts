@@ -1,7 +1,5 @@
 /**
  * Sends records of every kind to both topics, and keeps which of them the brokers acknowledged.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,8 +1,6 @@
 /**
  * A nemesis: one kind of fault. Each has a file in `nemeses/`, named after it, with a default export. To add one, add
  * a file.
- *
- * @module
  */
 
 import { join } from "node:path";

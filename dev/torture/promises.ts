@@ -1,7 +1,5 @@
 /**
  * The promises and the evidence that is judged.
- *
- * @module
  */
 
 import type { Acknowledged } from "./load.ts";

@@ -1,7 +1,5 @@
 /**
  * During a run, compares the trackers' own status with the group's commits in the cluster.
- *
- * @module
  */
 
 import { join } from "node:path";

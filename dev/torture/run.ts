@@ -1,7 +1,5 @@
 /**
  * One run of a schedule: faults under load, then healing, then the judge.
- *
- * @module
  */
 
 import { join } from "node:path";

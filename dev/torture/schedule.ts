@@ -1,8 +1,6 @@
 /**
  * A torture schedule as data: what runs, and which faults strike when. A seed reproduces the schedule, not the
  * interleaving of the processes.
- *
- * @module
  */
 
 import { Random } from "../../lib/shop/random.ts";

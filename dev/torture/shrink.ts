@@ -2,8 +2,6 @@
  * Finds a shorter schedule that still fails, by delta debugging (Zeller and Hildebrandt 2002): leaves out halves of
  * the faults, then quarters, and so on. A schedule does not reproduce the interleaving, so a shorter one counts as
  * failing if one of three runs fails.
- *
- * @module
  */
 
 import type { Schedule } from "./schedule.ts";

@@ -1,8 +1,6 @@
 /**
  * The real parts that a torture run acts on: brokers, trackers, two topics, and their dead letters. A nemesis can use
  * only this stage.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Identifies records of aborted transactions.
- *
- * @module
  */
 
 /**

@@ -1,7 +1,5 @@
 /**
  * Shared command-line options and parsers, one-line errors, and exit codes.
- *
- * @module
  */
 
 import { CommanderError, InvalidArgumentError, Option } from "commander";

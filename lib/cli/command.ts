@@ -1,7 +1,5 @@
 /**
  * Creates commands whose help groups options by purpose and ends with examples.
- *
- * @module
  */
 
 import { Command, CommanderError, Help } from "commander";

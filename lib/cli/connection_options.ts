@@ -1,8 +1,6 @@
 /**
  * Builds a connection from the command line, the environment, and a Java client's .properties file. The command line
  * overrides the environment, and the environment overrides the file.
- *
- * @module
  */
 
 import { type ClusterOptions, parseBrokers } from "./cli.ts";

@@ -1,7 +1,5 @@
 /**
  * Parses the address that a program listens on.
- *
- * @module
  */
 
 import { InvalidArgumentError } from "commander";

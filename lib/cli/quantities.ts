@@ -1,7 +1,5 @@
 /**
  * Parses times and sizes on the command line. Error messages include the valid range.
- *
- * @module
  */
 
 import { InvalidArgumentError } from "commander";

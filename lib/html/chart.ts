@@ -1,7 +1,5 @@
 /**
  * A chart for a page: SVG bars, and texts that keep their size at any width. Pure.
- *
- * @module
  */
 
 import { text } from "./parts.ts";

@@ -1,7 +1,5 @@
 /**
  * A chart of lines for a page, on a logarithmic scale: latencies differ by orders of magnitude. Pure.
- *
- * @module
  */
 
 import { text } from "./parts.ts";

@@ -1,7 +1,5 @@
 /**
  * A self-contained page: no script, and a content policy that allows no requests.
- *
- * @module
  */
 
 import { CHART_STYLE } from "./chart.ts";

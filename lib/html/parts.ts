@@ -1,7 +1,5 @@
 /**
  * Building blocks of a page: boxes, figures, tables, and escaped texts. Pure.
- *
- * @module
  */
 
 import { printable, withThousands } from "../text.ts";

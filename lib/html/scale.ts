@@ -1,7 +1,5 @@
 /**
  * Scales of charts that people read easily. Pure.
- *
- * @module
  */
 
 const NICE_FACTORS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];

@@ -1,7 +1,5 @@
 /**
  * Counts what a segment holds of each partition, while it is written or from its lines.
- *
- * @module
  */
 
 import { type EpochStart, HeldPartition } from "./held_partition.ts";

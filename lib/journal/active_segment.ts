@@ -5,8 +5,6 @@
  * After a failed write or sync, the bytes after the last sync are in an unknown state: Linux may have dropped them
  * from memory and then report success for the next fdatasync. So the file is closed. The next append reopens it,
  * cuts it to the last synced length, and writes its own bytes again.
- *
- * @module
  */
 
 import { createHash, type Hash } from "node:crypto";

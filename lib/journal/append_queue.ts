@@ -1,7 +1,5 @@
 /**
  * Queues appends that are not yet flushed to disk: the group being written, and those waiting behind it.
- *
- * @module
  */
 
 import type { RecordTimes } from "./account.ts";

@@ -8,8 +8,6 @@
  * `zstd -dc` reads the whole as one file. The lengths allow reading from any position, a block at a time. The
  * stream decoder of `node:zlib` cannot be used (Deno 2.9): it accepts a truncated frame as complete, and throws
  * errors that cannot be caught.
- *
- * @module
  */
 
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";

@@ -17,8 +17,6 @@
  *
  * Everything a checkpoint covers is on disk: it is written after the fdatasync that covers its position. It can be
  * lost at any time, because the journal's lines say the same (`recovery.ts`).
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -3,8 +3,6 @@
  *
  * While a group of appends is being written, the segment and the held offsets do not match. A checkpoint requested
  * then is started by the journal when the group has ended.
- *
- * @module
  */
 
 import { type Checkpoint, encodeCheckpoint, writeCheckpoint } from "./checkpoint.ts";

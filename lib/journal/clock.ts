@@ -1,7 +1,5 @@
 /**
  * The journal's clock, which tests replace.
- *
- * @module
  */
 
 export interface Clock {

@@ -1,8 +1,6 @@
 /**
  * Recovers what the closed segments hold beyond the checkpoint, from their manifests, or else from their lines.
  * Reads them in the order in which they were written, because a line supersedes earlier ones.
- *
- * @module
  */
 
 import type { SegmentAccount } from "./account.ts";

@@ -1,7 +1,5 @@
 /**
  * The space that a journal takes.
- *
- * @module
  */
 
 import { listSegments } from "./segments.ts";

@@ -4,8 +4,6 @@
  *
  * The lock is the operating system's (flock(2)), on `tracker.lock`. It ends with the process that holds it, however
  * that dies. The process id in the file is only for people and messages.
- *
- * @module
  */
 
 import { join } from "node:path";

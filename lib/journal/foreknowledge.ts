@@ -1,7 +1,5 @@
 /**
  * Reads the manifests of a journal's closed segments, so that a search opens only segments that can hold a match.
- *
- * @module
  */
 
 import type { RecordTimes } from "./account.ts";

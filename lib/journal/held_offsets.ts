@@ -1,7 +1,5 @@
 /**
  * Tracks which offsets a journal holds, by topic and partition, and the leader epochs in which they were appended.
- *
- * @module
  */
 
 import {

@@ -18,8 +18,6 @@
  * A tracker never appends an offset that is held, so a line at a held offset means that the partition was truncated
  * at that offset or below, and nothing above it survived. A line in a gap proves no truncation: offsets above it in
  * an equal, higher, or unknown epoch stay held, because another tracker may have journaled the records in between.
- *
- * @module
  */
 
 import { gapsIn, type Interval, IntervalSet, requireInterval } from "./intervals.ts";

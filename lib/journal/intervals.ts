@@ -1,7 +1,5 @@
 /**
  * Sets of offsets, as sorted lists of disjoint intervals.
- *
- * @module
  */
 
 /** The offsets from `start` up to, not including, `end`. */

@@ -6,8 +6,6 @@
  *
  * All appends that wait while a group is being written form the next group, and share its fdatasync. No record is
  * held, and no append resolves, before the sync that covers it.
- *
- * @module
  */
 
 import { SegmentAccount } from "./account.ts";

@@ -9,8 +9,6 @@
  *
  *     logs-a/tracker.events.000001 | logs-a/tracker.events | logs-b/tracker.events
  *     0                            100,000,000             123,456,789
- *
- * @module
  */
 
 import { ArchiveDamagedError, ArchiveReader } from "./archive.ts";

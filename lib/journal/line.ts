@@ -11,8 +11,6 @@
  * null. What was too large to be kept is `{size, sha256}`.
  * `kafka_timestamp` is in milliseconds since the epoch; a decimal string beyond 2^53, where readers of JSON round
  * numbers.
- *
- * @module
  */
 
 import { isUtf8 } from "node:buffer";
@@ -118,8 +116,8 @@ function tailOf({ leaderEpoch }: LinePlace, { topicId, mark }: EventContext): st
 }
 
 /**
- * Returns the line of a record, newline included. Of a good record it is the line that the kernel writes; whatever the
- * kernel leaves to its caller is written by this.
+ * Returns the line of a record, newline included. For a good record, it is the line that the kernel writes; the lines
+ * that the kernel leaves to its caller are written here.
  */
 export function eventLine(record: KafkaRecord, verdict: Verdict, context: EventContext): string {
   const { value, omittedValue } = record;

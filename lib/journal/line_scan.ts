@@ -1,7 +1,5 @@
 /**
  * Reads a journal's lines from a byte position on, in constant memory.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

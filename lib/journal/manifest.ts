@@ -24,8 +24,6 @@
  *
  * A manifest is never changed. When its segment is removed for its age, it is renamed to
  * `tracker.removed.000001.json`. That keeps the chain complete, and the segment's offsets held.
- *
- * @module
  */
 
 import {

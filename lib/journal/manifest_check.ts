@@ -5,8 +5,6 @@
  * Changing a segment unnoticed requires rewriting its manifest and all later ones. Comparing `head` with a copy
  * noted elsewhere (the tracker logs it) reveals that. Manifests removed from the end of the chain are not noticed,
  * and their segments are then not proven.
- *
- * @module
  */
 
 import { type AccountData, offsetsIn } from "./account.ts";

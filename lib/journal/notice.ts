@@ -1,7 +1,5 @@
 /**
  * Events that a journal reports; each becomes one log line.
- *
- * @module
  */
 
 export type JournalNotice =

@@ -1,7 +1,5 @@
 /**
  * Opens a journal: locks the folder, repairs what the last run left, and writes a first checkpoint.
- *
- * @module
  */
 
 import { ActiveSegment } from "./active_segment.ts";

@@ -1,8 +1,6 @@
 /**
  * Reads a tracker's journal from another program: every record, including those in closed and compressed segments.
  * Needs no Kafka, and a tracker may keep writing meanwhile.
- *
- * @module
  */
 
 import { decodeEvent, type JournaledRecord } from "./line.ts";

@@ -5,8 +5,6 @@
  *     details   offset · timestamp · its low bits, if beyond 2^53 · length and bytes of the key · count of headers · each: name, value
  *
  * Numbers are 8 bytes, so that different sequences of records never give the same bytes. Headers keep their order.
- *
- * @module
  */
 
 import { createHash, type Hash, hash as hashAtOnce } from "node:crypto";

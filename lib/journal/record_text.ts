@@ -1,8 +1,6 @@
 /**
  * Describes a journaled record's key, headers, and mark as rows for display. Their texts are not yet safe for a
  * terminal.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject } from "../json.ts";

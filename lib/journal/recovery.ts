@@ -14,8 +14,6 @@
  * what was flushed, so only torn lines after the last record are cut.
  * 5. Closed segments are never touched. What is cut is saved first, in `tracker.cut.<time>`.
  * 6. The offsets of segments removed for their age stay held, from their manifests.
- *
- * @module
  */
 
 import { join } from "node:path";

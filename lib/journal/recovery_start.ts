@@ -1,7 +1,5 @@
 /**
  * Decides where to start reading a journal's files when it is opened: after the checkpoint, if it can be trusted.
- *
- * @module
  */
 
 import { SegmentAccount } from "./account.ts";

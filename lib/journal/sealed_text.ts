@@ -2,8 +2,6 @@
  * Small files with a checksum that shows whether they are complete: JSON with the SHA-256 of its own text.
  *
  *     {"version":1,"sha256":"<of the body's text>","body":{...}}
- *
- * @module
  */
 
 import { sha256 } from "./segments.ts";

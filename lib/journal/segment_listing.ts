@@ -1,7 +1,5 @@
 /**
  * Lists and opens the segments of a journal that a tracker may be writing to.
- *
- * @module
  */
 
 import { ArchiveReader } from "./archive.ts";

@@ -1,7 +1,5 @@
 /**
  * Reads a whole segment once, to write its manifest or to check the segment against it.
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

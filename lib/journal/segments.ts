@@ -6,8 +6,6 @@
  *     tracker.archive.000001.zst      closed and compressed, replaces the segment (`archive.ts`)
  *     tracker.manifest.000001.json    describes the closed segment (`manifest.ts`)
  *     tracker.removed.000001.json     the same manifest, after the segment was removed for its age
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

@@ -1,7 +1,5 @@
 /**
  * Splits an append at the end of a line, so that each part fits into a segment.
- *
- * @module
  */
 
 import type { JournalAppend } from "./append_queue.ts";

@@ -1,7 +1,5 @@
 /**
  * Tracks whether the journal can be written, and sends notices when a stall begins, changes its reason, or ends.
- *
- * @module
  */
 
 import type { Clock } from "./clock.ts";

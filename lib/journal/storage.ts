@@ -1,8 +1,6 @@
 /**
  * The journal's interface to the disk. It is small enough that a test can pass one that fails on the third write,
  * writes short, or loses what was not synced.
- *
- * @module
  */
 
 import { dirname } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * Keeps records superseded by a truncation after which nothing was appended at their offsets, so no line says so. A
  * checkpoint does; this is for files that are read again without one.
- *
- * @module
  */
 
 import type { SegmentAccount } from "./account.ts";

@@ -1,7 +1,5 @@
 /**
  * Collects what the lines of a segment say when a journal is opened: which records it holds, and where it ends.
- *
- * @module
  */
 
 import type { SegmentAccount } from "./account.ts";

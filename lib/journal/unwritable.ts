@@ -1,7 +1,5 @@
 /**
  * The error for a folder that cannot be written, with advice.
- *
- * @module
  */
 
 /** The folder cannot be written to. `cause` is the operating system's error. */

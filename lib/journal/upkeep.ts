@@ -16,8 +16,6 @@
  * Removals are not synced: a file that reappears after a power loss is removed again.
  *
  * The journal's guarantees do not depend on any of this. A failure is reported and retried.
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

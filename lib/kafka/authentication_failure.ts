@@ -1,8 +1,6 @@
 /**
  * Logs that a cluster now rejects our credentials: the password was changed, the user removed, or the token expired.
  * Callers retry as if the broker were down, because the credentials may become valid again.
- *
- * @module
  */
 
 import { loggerOf } from "../log.ts";

@@ -1,8 +1,6 @@
 /**
  * Checks a broker's answer to a send. Within one producer base offsets only grow; one that does not belongs to records
  * that were stored before.
- *
- * @module
  */
 
 import type { RecordMetadata } from "kafkajs";

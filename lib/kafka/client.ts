@@ -1,7 +1,5 @@
 /**
  * Opens kafkajs clients with this program's timeouts, retries, and log.
- *
- * @module
  */
 
 import {

@@ -1,7 +1,5 @@
 /**
  * Queries a cluster's topics, partitions, offsets, and groups, and creates missing topics.
- *
- * @module
  */
 
 import { type Admin, ConfigResourceTypes } from "kafkajs";

@@ -1,7 +1,5 @@
 /**
  * Types of a `ClusterClient`'s answers about topics and groups.
- *
- * @module
  */
 
 export interface TopicDescription {

@@ -4,8 +4,6 @@
  * A setting that is silently dropped can send records unencrypted. So each line is applied, named in a warning, or
  * refused. It is refused if it may be a security setting and `security.protocol` is not set. Messages contain no values
  * and no unknown names, because either may be part of a secret.
- *
- * @module
  */
 
 import { counted } from "../text.ts";

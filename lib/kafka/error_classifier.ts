@@ -6,8 +6,6 @@
  * there is one table.
  *
  * https://kafka.apache.org/protocol#protocol_error_codes
- *
- * @module
  */
 
 /** The part of the system that an error affects, which decides how to handle it. */

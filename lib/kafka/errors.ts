@@ -1,7 +1,5 @@
 /**
  * Error classes for Kafka, with messages that say what to do.
- *
- * @module
  */
 
 import { isUnresolved } from "./kafkajs/connections.ts";

@@ -4,8 +4,6 @@
  *     org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password='sec;ret';
  *
  * Accepts and refuses the same texts as Kafka's `JaasConfig` and `JaasContext`.
- *
- * @module
  */
 
 import { UsageError } from "../usage_error.ts";

@@ -4,8 +4,6 @@
  *     any broker   Metadata v12                leader, its epoch, the topic's id
  *     the leader   OffsetForLeaderEpoch        fenced by that epoch: a former leader returns an error
  *     the leader   Metadata v12                the topic's id again: the answer was not from a recreated topic
- *
- * @module
  */
 
 import errorModule from "kafkajs/src/protocol/error.js";

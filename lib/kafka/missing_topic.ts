@@ -1,8 +1,6 @@
 /**
  * Creates the error for a topic that does not exist. Readers never create a topic: a typo in its name would create an
  * empty topic, and the reader would report success.
- *
- * @module
  */
 
 import { editDistance } from "../edit_distance.ts";

@@ -5,8 +5,6 @@
  *     client  n,,^Aauth=Bearer TOKEN^A^A
  *     broker  nothing, or {"status": "invalid_token", ...}
  *     client  ^A, in the second case; the broker ends the exchange with an error
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

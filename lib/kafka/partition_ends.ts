@@ -1,8 +1,6 @@
 /**
  * Reads the ends of partitions: the high watermark, and the last stable offset, up to which committed records can be
  * read. Records between the two wait behind an open transaction.
- *
- * @module
  */
 
 import { type ClientCluster, ISOLATION_READ_COMMITTED } from "./kafkajs/client_cluster.ts";

@@ -1,7 +1,5 @@
 /**
  * Reads epochs, offsets, and single records of partition logs.
- *
- * @module
  */
 
 import type { KafkaConnection } from "./client.ts";

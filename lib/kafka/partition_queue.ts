@@ -5,8 +5,6 @@
  *     stored -> removed from the queue
  *     split  -> nothing is stored, smaller batches are sent next
  *     refused, failed -> the caller decides: replace or drop records, wait, or stop
- *
- * @module
  */
 
 import { DeliveryError, isTooLarge, scopeOf } from "./errors.ts";

@@ -1,8 +1,6 @@
 /**
  * Maps keys to partitions like the Java client and most others do, so that a key's partition does not depend on the
  * client.
- *
- * @module
  */
 
 import { Partitioners } from "kafkajs";

@@ -1,7 +1,5 @@
 /**
  * Decodes this user's permissions on a topic (KIP-430), so that a missing permission is found before the first record.
- *
- * @module
  */
 
 export type TopicOperation = "Read" | "Write";

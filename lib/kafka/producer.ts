@@ -10,8 +10,6 @@
  * 2. An acknowledgement counts only for that partition, and only if its base offset is greater than the last one.
  * 3. After a rejected send, the kafkajs producer is discarded, because its sequence numbers cannot be trusted. The
  *    caller decides about the records in flight.
- *
- * @module
  */
 
 import type { Kafka, Message, Producer } from "kafkajs";

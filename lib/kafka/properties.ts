@@ -5,8 +5,6 @@
  * as well as Latin-1, and lines that Java refuses or misreads are returned with their numbers for error messages.
  *
  * Format: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/util/Properties.html#load(java.io.Reader)
- *
- * @module
  */
 
 export interface Property {

@@ -1,7 +1,5 @@
 /**
  * Retries requests to a cluster that fail with transient errors.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

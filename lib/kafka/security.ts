@@ -2,8 +2,6 @@
  * Reads TLS and SASL settings from a Java client's properties and the environment.
  *
  * Property names: https://kafka.apache.org/documentation/#security
- *
- * @module
  */
 
 import { X509Certificate } from "node:crypto";

@@ -1,7 +1,5 @@
 /**
  * Names of the settings of Kafka's Java clients and of librdkafka.
- *
- * @module
  */
 
 import { editDistance } from "../edit_distance.ts";

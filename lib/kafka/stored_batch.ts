@@ -4,8 +4,6 @@
  * A broker stores a batch completely or not at all, so its records are contiguous. The request may still be on its way
  * to the broker during the search, for example after the connection broke. Hence two searches, one second apart. The
  * protocol offers nothing better to a producer without transactions.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

@@ -3,8 +3,6 @@
  *
  * Rules: https://docs.oracle.com/en/java/javase/17/docs/api/java.base/java/io/StreamTokenizer.html, with `-`, `_`, and
  * `$` as word characters, and the comments `//`, `/* *\/`, and, by Java's default, `/` up to the end of the line.
- *
- * @module
  */
 
 /** A token. Numbers have no value, because Kafka accepts none. */

@@ -5,8 +5,6 @@
  *
  * It shares connections with the client, and the decoder of record batches with our consumer: what is read
  * here can be held against what a tracker made of the same topic.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

@@ -18,8 +18,6 @@
  *    correctly reuses its sequence numbers.
  * 3. A fenced producer and one whose transaction timed out get the same error code. Whether another producer has taken
  *    over must be found out in another way.
- *
- * @module
  */
 
 import type { Producer, Transaction } from "kafkajs";

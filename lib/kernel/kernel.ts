@@ -7,8 +7,6 @@
  * It knows neither the batch's header, nor the journal's fields, nor the schema: records by their form, and texts and
  * plans that it is given. Whatever it does not take (a value that may break the schema, bytes that are not UTF-8, what is
  * too large) it leaves to the caller. It keeps nothing from one call to the next that a caller has to know of.
- *
- * @module
  */
 
 import { lineWriter } from "./lines.ts";

@@ -4,8 +4,6 @@
  *
  * The thread's program is the source text of a function. So it needs no file and no permission, and an application that
  * bundles this library does not run again in the thread. If the thread cannot start, or ends, lines are written here.
- *
- * @module
  */
 
 import { Turns } from "../async.ts";

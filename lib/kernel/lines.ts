@@ -1,7 +1,5 @@
 /**
  * Writes the journal lines of record batches with the kernel, on this thread or on another (`line_thread.ts`).
- *
- * @module
  */
 
 import type { KernelExports } from "./kernel.ts";

@@ -1,7 +1,5 @@
 /**
  * The kernel's WebAssembly, built from `assembly/` by `deno task kernel`.
- *
- * @module
  */
 
 export const KERNEL_BASE64 =

@@ -4,8 +4,6 @@
  * The plan's form is drawn at the top of `assembly/scan.ts`. By it the kernel says yes only where JSON.parse and the
  * schema's own check would, too. It says no to what breaks a rule and to what is rare: fields that the schema does not
  * know, fields that come twice, escapes in a text that has a pattern, exponents, numbers of more than 15 digits.
- *
- * @module
  */
 
 type Schema = Readonly<Record<string, unknown>>;

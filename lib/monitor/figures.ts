@@ -1,7 +1,5 @@
 /**
  * The figures of `monitor --json` for other programs, from a tracker's files alone.
- *
- * @module
  */
 
 import { checkFolder, Follower } from "./follow.ts";

@@ -1,7 +1,5 @@
 /**
  * Keeps a read model up to date with a tracker's files.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,8 +1,6 @@
 /**
  * Searches a whole journal while it is being followed: backward from its end, a piece at a time, plus the lines that
  * are appended meanwhile.
- *
- * @module
  */
 
 import { type Found, FoundRecords, type Query } from "./model/found_records.ts";

@@ -1,7 +1,5 @@
 /**
  * The rules that an order can break, and how a broken one is described.
- *
- * @module
  */
 
 import { isJsonObject } from "../json.ts";

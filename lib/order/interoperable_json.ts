@@ -1,7 +1,5 @@
 /**
  * Whether common JSON readers agree on a text: I-JSON (RFC 7493), as far as readers differ, and bounded nesting.
- *
- * @module
  */
 
 /** Objects and arrays inside one another, the outermost included. Python's reader fails at about 1,000, jq at 10,000. */

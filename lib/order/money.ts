@@ -1,7 +1,5 @@
 /**
  * Amounts of money: decimals on the wire, whole cents wherever something is computed.
- *
- * @module
  */
 
 /** The largest amount that {@link toCents} takes. Above it a double no longer tells half a cent reliably. */

@@ -1,7 +1,5 @@
 /**
  * Validates an order from its raw bytes, without parsing it.
- *
- * @module
  */
 
 import { kernel } from "../kernel/kernel.ts";
@@ -29,8 +27,8 @@ export const ORDER_PLAN: Uint8Array = compilePlan(ORDER_SCHEMA, {
 });
 
 /**
- * Returns whether a message is surely an order without a failure. Where it is, `judgeOrderText` says so too; where it is
- * not, nothing is known: an order that is written in a rare way has to be parsed. Never throws.
+ * Returns whether a message is certainly a valid order; `judgeOrderText` then agrees. False says nothing: an order in a
+ * rare notation has to be parsed. Never throws.
  */
 export function isSurelyOrder(value: Uint8Array): boolean {
   return kernel().isSure(value, ORDER_PLAN);

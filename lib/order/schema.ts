@@ -10,8 +10,6 @@
  *
  * The check is lenient where the contract has no rule: a field that only informs may be absent, and a
  * field that the schema does not know is kept. What a rule speaks of must be there.
- *
- * @module
  */
 
 import Type, { type Static } from "typebox";

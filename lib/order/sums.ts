@@ -1,7 +1,5 @@
 /**
  * The three sums of an order, each within one cent.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject } from "../json.ts";

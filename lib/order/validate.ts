@@ -1,7 +1,5 @@
 /**
  * Checks whether a value is an order, and names each rule that it breaks.
- *
- * @module
  */
 
 import { Compile } from "typebox/compile";

@@ -1,8 +1,6 @@
 /**
  * The accounts of a run: every generated order ends in exactly one of four; beside them, how the run kept
  * to its plan, and the latencies.
- *
- * @module
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
@@ -54,7 +52,7 @@ export interface ProducerSummary {
   readonly warmup?: { readonly acknowledged: number; readonly latency_ms: LatencySummary | null };
   /** Records that were spoilt on purpose, by kind. */
   readonly bad?: Readonly<Partial<Record<BadKind, number>>>;
-  /** Those of them that are stored and that the tracker will dead-letter, as far as is known. */
+  /** The part of them that is stored and that the tracker will dead-letter, as far as is known. */
   readonly dead_letters_expected?: number;
   /**
    * Records whose send ended without an answer that can be trusted, and that were then looked for in the
@@ -195,17 +193,17 @@ export class Accounts {
     this.#lookedUp[result] += count;
   }
 
-  settle({ parcel, outcome }: DeliveryReport): void {
+  settle({ record, outcome }: DeliveryReport): void {
     this.#counts[outcome.kind]++;
     if (outcome.kind !== "acknowledged") return;
     const { topicId } = outcome;
     this.#acknowledgedByTopic.set(topicId, (this.#acknowledgedByTopic.get(topicId) ?? 0) + 1);
-    const latencyMs = outcome.answeredAtMs - parcel.plannedAtMs;
-    this.#acknowledgedBytes += parcel.value?.length ?? 0;
+    const latencyMs = outcome.answeredAtMs - record.plannedAtMs;
+    this.#acknowledgedBytes += record.value?.length ?? 0;
     this.#windowLatency.record(latencyMs);
     this.latencyHistogram.record(latencyMs);
-    if (parcel.bad !== undefined && isDeadLetter(parcel.bad)) this.#deadLettersExpected++;
-    if (parcel.plannedAtMs < this.#warmupEndsAtMs) {
+    if (record.bad !== undefined && isDeadLetter(record.bad)) this.#deadLettersExpected++;
+    if (record.plannedAtMs < this.#warmupEndsAtMs) {
       this.#warmupLatency.record(latencyMs);
     } else {
       this.#latency.record(latencyMs);

@@ -1,8 +1,6 @@
 /**
  * Bad data on purpose: some of the orders are spoilt in a known way before they are sent, so that what a
  * consumer does about them can be compared with what there was.
- *
- * @module
  */
 
 import { Random, STREAMS } from "../shop/random.ts";

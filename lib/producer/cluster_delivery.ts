@@ -1,7 +1,5 @@
 /**
  * A delivery to the topic of a cluster, and what it has to say to the person who watches the run.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";
@@ -69,7 +67,7 @@ export function openDelivery(
       log.warn("The topic does not exist any more; orders wait until it is created again", {
         topic,
       }),
-    partitionOf: (parcel) => router.partitionOf(parcel),
+    partitionOf: (record) => router.partitionOf(record),
     onLookup: (result, recordCount) => accounts.noteLookup(result, recordCount),
     onReport,
   });

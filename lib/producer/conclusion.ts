@@ -1,7 +1,5 @@
 /**
  * How a run ended: its figures and accounts, its thresholds, and what went wrong.
- *
- * @module
  */
 
 import { EXIT_CROSSED, EXIT_FAILURE, EXIT_OK } from "../cli/cli.ts";

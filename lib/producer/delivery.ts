@@ -9,8 +9,6 @@
  * The topic can change during a run. When it has other partitions or another id, no batch is sent until those in flight
  * have an outcome; then everything that waits is routed again, in the order in which it was generated. While the topic
  * does not exist, orders wait. An order is reported as acknowledged once it is known in which topic (`topic_watch.ts`).
- *
- * @module
  */
 
 import { delay, withinTime } from "../async.ts";
@@ -19,10 +17,10 @@ import { BatchSizer, PartitionQueue } from "../kafka/partition_queue.ts";
 import type { PlacedBatch } from "../kafka/stored_batch.ts";
 import type { OutgoingRecord, RecordHeader } from "../record.ts";
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";
-import type { DeliveryReport, Outcome, Parcel } from "./parcel.ts";
+import type { DeliveryReport, Outcome, PlannedRecord } from "./planned_record.ts";
 import { type SentBatch, type Topic, type TopicChange, TopicWatch } from "./topic_watch.ts";
 
-export type { DeliveryReport, Outcome, Parcel } from "./parcel.ts";
+export type { DeliveryReport, Outcome, PlannedRecord } from "./planned_record.ts";
 
 /** Sends records to one partition; rejects with a `DeliveryError`. */
 export type Send = (
@@ -65,7 +63,7 @@ export interface DeliveryOptions {
   /** Called when the topic does not exist any more. */
   readonly onTopicMissing?: () => void;
   /** Returns the partition of an order after the topic changed. Default: the one that it has. */
-  readonly partitionOf?: (parcel: Parcel) => number;
+  readonly partitionOf?: (record: PlannedRecord) => number;
   /** Called for each batch that was looked for: found in the topic, or sent again. */
   readonly onLookup?: (result: "found" | "sent_again", recordCount: number) => void;
   /** Called once for every order; acknowledged ones come in the order of their partition. */
@@ -78,7 +76,7 @@ const TOPIC_POLL_MS = 200;
 
 interface Lane {
   readonly partition: number;
-  readonly queue: PartitionQueue<Parcel>;
+  readonly queue: PartitionQueue<PlannedRecord>;
   isDraining: boolean;
   /** True if the last failed batch is known not to be stored, and waits to be routed again. */
   isReturned: boolean;
@@ -94,7 +92,7 @@ interface Stored extends SentBatch {
 
 interface AcknowledgedBatch extends Stored {
   readonly lane: Lane;
-  readonly parcels: readonly Parcel[];
+  readonly records: readonly PlannedRecord[];
   readonly answeredAtMs: number;
 }
 
@@ -116,10 +114,10 @@ export class Delivery {
       topic: options.topic,
       findTopic: options.findTopic,
       areStored: (batches) =>
-        options.areStored(batches.map(({ lane: { partition }, parcels, baseOffset }) => ({
+        options.areStored(batches.map(({ lane: { partition }, records, baseOffset }) => ({
           partition,
           baseOffset,
-          records: parcels.map(this.#recordOf),
+          records: records.map(this.#recordOf),
         }))),
       onConfirmed: (batch, topicId) => this.#reportStored(batch, topicId),
       onChange: (change) => this.#changeTopic(change),
@@ -143,11 +141,11 @@ export class Delivery {
   }
 
   /** Takes an order, which joins the next batch of its partition. Its report comes later. */
-  accept(parcel: Parcel): void {
+  accept(record: PlannedRecord): void {
     this.#unsettledCount++;
-    this.#unsettledBytes += parcel.value?.length ?? 0;
+    this.#unsettledBytes += record.value?.length ?? 0;
     this.#watch.start();
-    this.#enqueue(parcel);
+    this.#enqueue(record);
   }
 
   /** Resolves when the next order is acknowledged or has failed, or at once if none waits. */
@@ -192,8 +190,8 @@ export class Delivery {
     for (const { queue } of this.#lanes) {
       const { inFlight: sent, waiting } = queue;
       queue.drop(queue.length);
-      for (const parcel of sent) this.#settle(parcel, inFlight);
-      for (const parcel of waiting) this.#settle(parcel, { kind: "undelivered", reason });
+      for (const record of sent) this.#settle(record, inFlight);
+      for (const record of waiting) this.#settle(record, { kind: "undelivered", reason });
     }
   }
 
@@ -203,9 +201,9 @@ export class Delivery {
     for (let partition = this.#lanes.length; partition < partitionCount; partition++) {
       this.#lanes.push({
         partition,
-        queue: new PartitionQueue<Parcel>({
+        queue: new PartitionQueue<PlannedRecord>({
           toRecord: this.#recordOf,
-          sizeOf: (parcel) => recordBytesMax(this.#recordOf(parcel)),
+          sizeOf: (record) => recordBytesMax(this.#recordOf(record)),
           sizer: new BatchSizer(batchBytesMax),
         }),
         isDraining: false,
@@ -215,10 +213,10 @@ export class Delivery {
     }
   }
 
-  #enqueue(parcel: Parcel): void {
-    const lane = this.#lanes[parcel.partition];
-    if (lane === undefined) throw new RangeError(`no partition ${parcel.partition}`);
-    lane.queue.push(parcel);
+  #enqueue(record: PlannedRecord): void {
+    const lane = this.#lanes[record.partition];
+    if (lane === undefined) throw new RangeError(`no partition ${record.partition}`);
+    lane.queue.push(record);
     if (!lane.isDraining && !this.#isPaused) this.#drain(lane);
   }
 
@@ -235,13 +233,13 @@ export class Delivery {
     if (!this.#isPaused || this.#lanes.some(({ isDraining }) => isDraining)) return;
     this.#isPaused = false;
     const waiting = this.#lanes.flatMap(({ queue }) => {
-      const parcels = queue.waiting;
+      const records = queue.waiting;
       queue.drop(queue.length);
-      return parcels;
+      return records;
     });
     const { partitionOf = ({ partition }) => partition } = this.#options;
-    for (const parcel of waiting.toSorted((one, other) => one.plannedAtMs - other.plannedAtMs)) {
-      this.#enqueue({ ...parcel, partition: partitionOf(parcel) });
+    for (const record of waiting.toSorted((one, other) => one.plannedAtMs - other.plannedAtMs)) {
+      this.#enqueue({ ...record, partition: partitionOf(record) });
     }
   }
 
@@ -278,7 +276,7 @@ export class Delivery {
         }
         lane.queue.drop(items.length);
         const kind = error.fate === "refused" ? "failed" : "unknown";
-        for (const parcel of items) this.#settle(parcel, { kind, reason: error.message });
+        for (const record of items) this.#settle(record, { kind, reason: error.message });
       }
     }
   }
@@ -333,32 +331,32 @@ export class Delivery {
     return undefined;
   }
 
-  #noteStored(lane: Lane, parcels: readonly Parcel[], stored: Stored): void {
-    this.#watch.add({ ...stored, lane, parcels, answeredAtMs: performance.now() });
-    this.#unsettledCount -= parcels.length;
-    for (const { value } of parcels) this.#unsettledBytes -= value?.length ?? 0;
+  #noteStored(lane: Lane, records: readonly PlannedRecord[], stored: Stored): void {
+    this.#watch.add({ ...stored, lane, records, answeredAtMs: performance.now() });
+    this.#unsettledCount -= records.length;
+    for (const { value } of records) this.#unsettledBytes -= value?.length ?? 0;
     this.#wake();
   }
 
   #reportStored(
-    { lane, parcels, baseOffset, sentAtMs, answeredAtMs }: AcknowledgedBatch,
+    { lane, records, baseOffset, sentAtMs, answeredAtMs }: AcknowledgedBatch,
     topicId: string,
   ): void {
-    if (topicId === this.#watch.topic.topicId) lane.nextOffset = baseOffset + parcels.length;
+    if (topicId === this.#watch.topic.topicId) lane.nextOffset = baseOffset + records.length;
     const outcome = { kind: "acknowledged", topicId, sentAtMs, answeredAtMs } as const;
-    for (const [index, parcel] of parcels.entries()) {
-      this.#options.onReport({ parcel, outcome: { ...outcome, offset: baseOffset + index } });
+    for (const [index, record] of records.entries()) {
+      this.#options.onReport({ record, outcome: { ...outcome, offset: baseOffset + index } });
     }
   }
 
-  #settle(parcel: Parcel, outcome: Outcome): void {
+  #settle(record: PlannedRecord, outcome: Outcome): void {
     this.#unsettledCount--;
-    this.#unsettledBytes -= parcel.value?.length ?? 0;
-    this.#options.onReport({ parcel, outcome });
+    this.#unsettledBytes -= record.value?.length ?? 0;
+    this.#options.onReport({ record, outcome });
     this.#wake();
   }
 
-  readonly #recordOf = ({ partition, key, value, headers }: Parcel): OutgoingRecord => {
+  readonly #recordOf = ({ partition, key, value, headers }: PlannedRecord): OutgoingRecord => {
     const { headers: common = NO_HEADERS } = this.#options;
     return {
       partition,

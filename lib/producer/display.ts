@@ -1,7 +1,5 @@
 /**
  * Shows a run: each delivery at low rates, counts at high ones, and the summary.
- *
- * @module
  */
 
 import { printErrorLine, printLine, showStatus, styled } from "../terminal.ts";
@@ -70,15 +68,15 @@ export class ProducerDisplay implements Disposable {
     );
   }
 
-  #describe({ parcel, outcome }: DeliveryReport): string {
-    const order = parcel.isOwn
-      ? `record ${parcel.sequence}`
-      : `order ${parcel.sequence}  ${parcel.orderId.slice(0, 8)}`;
+  #describe({ record, outcome }: DeliveryReport): string {
+    const order = record.isOwn
+      ? `record ${record.sequence}`
+      : `order ${record.sequence}  ${record.orderId.slice(0, 8)}`;
     switch (outcome.kind) {
       case "acknowledged": {
-        const place = `${this.#options.topic}[${parcel.partition}] at offset ${outcome.offset}`;
+        const place = `${this.#options.topic}[${record.partition}] at offset ${outcome.offset}`;
         return `${styled("delivered", "green")}  ${order}  ${place}  ` +
-          styled(`${(outcome.answeredAtMs - parcel.plannedAtMs).toFixed(1)} ms`, "dim");
+          styled(`${(outcome.answeredAtMs - record.plannedAtMs).toFixed(1)} ms`, "dim");
       }
       default:
         return `${styled(outcome.kind, "red")}  ${order}  ${printable(outcome.reason)}`;

@@ -1,7 +1,5 @@
 /**
  * The page of `--report`: a run with its charts, on which nothing else is needed to read it. Pure.
- *
- * @module
  */
 
 import { htmlChart } from "../html/chart.ts";

@@ -11,8 +11,6 @@
  * and on the disk when the producer has ended; a process that was killed leaves out what it had not yet written, some
  * second's records at most, and may leave a last line without an end. While the disk is full, lines wait in memory
  * (`line_file.ts`).
- *
- * @module
  */
 
 import { createHash } from "node:crypto";
@@ -49,12 +47,12 @@ export class LedgerFile extends LineFile {
   }
 
   /** Adds a line where the record was acknowledged. Costs some 4 microseconds, most of them for the hash. */
-  add({ parcel, outcome }: DeliveryReport): void {
+  add({ record, outcome }: DeliveryReport): void {
     if (outcome.kind !== "acknowledged") return;
-    const sha256 = createHash("sha256").update(parcel.value ?? NO_BYTES).digest("hex");
+    const sha256 = createHash("sha256").update(record.value ?? NO_BYTES).digest("hex");
     this.addLine(
-      `{"order_id":"${parcel.orderId}","sequence":${parcel.sequence}` +
-        `,"partition":${parcel.partition},"offset":${outcome.offset},"sha256":"${sha256}"` +
+      `{"order_id":"${record.orderId}","sequence":${record.sequence}` +
+        `,"partition":${record.partition},"offset":${outcome.offset},"sha256":"${sha256}"` +
         `,"topic_id":"${outcome.topicId}"}`,
     );
   }

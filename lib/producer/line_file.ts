@@ -1,8 +1,6 @@
 /**
  * A file of lines next to the topic, which must never stop the run: what cannot be written, as on a full disk,
  * waits in memory and is tried again, up to a bound. A file that ends incomplete still ends with a whole line.
- *
- * @module
  */
 
 const RETRY_INTERVAL_MS = 1_000;

@@ -1,7 +1,5 @@
 /**
  * The producer's metrics as Prometheus scrapes them from `GET /metrics`; nothing of a record is in them.
- *
- * @module
  */
 
 import type { ListenAddress } from "../cli/listen_address.ts";

@@ -1,7 +1,5 @@
 /**
  * Opens what a run of the producer needs of the cluster: its topic, and connections that are ready to send.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

@@ -1,7 +1,5 @@
 /**
  * The producer's command line.
- *
- * @module
  */
 
 import {

@@ -1,8 +1,6 @@
 /**
  * Notices an outage: batches that stay without an acknowledgement. The client retries them silently for as long
  * as it takes, so without this a producer says nothing while no broker responds.
- *
- * @module
  */
 
 import type { Logger } from "../log.ts";

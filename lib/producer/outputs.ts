@@ -1,7 +1,5 @@
 /**
  * The files that a producer run writes.
- *
- * @module
  */
 
 import { resolve } from "node:path";

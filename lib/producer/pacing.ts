@@ -1,8 +1,6 @@
 /**
  * When orders are due: an open model, in which an order is due at its planned time whatever the broker
  * does, so that a slow broker shows in the latency and not in a lower rate that nobody notices.
- *
- * @module
  */
 
 export interface Pacing {

@@ -3,8 +3,6 @@
  *
  * It is created at the start, so that a run does not end with a file that cannot be written. Emptying what was there
  * would follow a symbolic link, and keep its mode.
- *
- * @module
  */
 
 const ENCODER = new TextEncoder();

@@ -1,7 +1,5 @@
 /**
  * Collects what the page of `--report` shows.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

@@ -1,7 +1,5 @@
 /**
  * The seconds of a run in bounded memory, for the charts of its report.
- *
- * @module
  */
 
 import type { LatencySummary } from "../latency.ts";

@@ -1,17 +1,15 @@
 /**
  * Chooses the key and the partition of each order, and so the orders among which it keeps its place.
- *
- * @module
  */
 
 import { keyPartitioner } from "../kafka/partitioner.ts";
 import type { ShopOrder } from "../shop/shop.ts";
-import type { Parcel } from "./delivery.ts";
+import type { PlannedRecord } from "./delivery.ts";
 
 /** The record's key, as `--key` names it: the customer's id, the order's id, or no key. */
 export type KeyKind = "customer" | "order" | "none";
 
-type Route = Pick<Parcel, "key" | "partition">;
+type Route = Pick<PlannedRecord, "key" | "partition">;
 
 const ENCODER = new TextEncoder();
 
@@ -51,7 +49,7 @@ export class OrderRouter {
   }
 
   /** Returns the partition of an order that has its key. Orders without a key take turns. */
-  partitionOf({ key, sequence }: Pick<Parcel, "key" | "sequence">): number {
+  partitionOf({ key, sequence }: Pick<PlannedRecord, "key" | "sequence">): number {
     return key === null ? sequence % this.#partitionCount : this.#partitionOfKey(key);
   }
 

@@ -1,17 +1,15 @@
 /**
  * A run of the producer: orders are made when they are due, handed to delivery, and accounted for.
- *
- * @module
  */
 
 import { delay } from "../async.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Pacing } from "./pacing.ts";
-import type { ParcelSource } from "./parcels.ts";
+import type { NextRecord } from "./order_records.ts";
 
 export interface RunOptions {
-  readonly nextParcel: ParcelSource;
+  readonly nextRecord: NextRecord;
   readonly pacing: Pacing;
   readonly delivery: Delivery;
   readonly accounts: Accounts;
@@ -97,21 +95,21 @@ function behindMs(pacing: Pacing, generated: number, elapsedMs: number): number 
 }
 
 function orderMaker(
-  { nextParcel, pacing, delivery, accounts, startedAtMs, orderTimeMs }: RunOptions,
+  { nextRecord, pacing, delivery, accounts, startedAtMs, orderTimeMs }: RunOptions,
 ): () => void {
   const startedAtEpochMs = Date.now() - (performance.now() - startedAtMs);
   return () => {
     const index = accounts.generated;
     const plannedMs = pacing.dueAtMs(index);
     const dueMs = plannedMs ?? performance.now() - startedAtMs;
-    const parcel = nextParcel({
+    const record = nextRecord({
       plannedAtMs: startedAtMs + dueMs,
       orderAtMs: Math.floor(
         orderTimeMs === undefined ? startedAtEpochMs + dueMs : orderTimeMs + (plannedMs ?? index),
       ),
     });
-    accounts.countGenerated(parcel.bad);
-    delivery.accept(parcel);
+    accounts.countGenerated(record.bad);
+    delivery.accept(record);
   };
 }
 

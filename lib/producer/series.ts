@@ -3,14 +3,12 @@
  *
  *     seconds,planned,generated,acknowledged,not_acknowledged,acknowledged_mb,in_flight,p50_ms,p99_ms,max_ms
  *     1.000,1000,1000,987,0,1.318642,13,2.107,9.887,14.231
- *
- * @module
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";
 import type { Accounts } from "./accounts.ts";
 import { LineFile, type LineFileOptions } from "./line_file.ts";
-import type { DeliveryReport } from "./parcel.ts";
+import type { DeliveryReport } from "./planned_record.ts";
 import { createReplacing } from "./replaced_file.ts";
 
 /** The figures of one second; the counts of all rows add up to the accounts. */
@@ -93,9 +91,9 @@ export class SecondSeries {
   }
 
   /** Takes an outcome, after the accounts have it. */
-  add({ parcel, outcome }: DeliveryReport): void {
+  add({ record, outcome }: DeliveryReport): void {
     if (outcome.kind === "acknowledged") {
-      this.#latency.record(outcome.answeredAtMs - parcel.plannedAtMs);
+      this.#latency.record(outcome.answeredAtMs - record.plannedAtMs);
     }
   }
 

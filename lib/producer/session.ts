@@ -1,7 +1,5 @@
 /**
  * A run on a cluster that is connected: from its first record to the accounts and the files that it leaves.
- *
- * @module
  */
 
 import { createShop } from "../shop/shop.ts";
@@ -15,8 +13,8 @@ import { ProducerDisplay } from "./display.ts";
 import type { OpenedProducer } from "./open.ts";
 import { pacingOf, type ProducerOptions } from "./options.ts";
 import { openOutputs } from "./outputs.ts";
-import { orderParcels, type ParcelSource } from "./parcels.ts";
-import { ownParcels } from "./payload/own_records.ts";
+import { type NextRecord, orderRecords } from "./order_records.ts";
+import { recordsFrom } from "./payload/own_records.ts";
 import { nounOf } from "./payload/payload_options.ts";
 import { PayloadError, type RecordSource } from "./payload/source.ts";
 import { createReport } from "./report.ts";
@@ -48,9 +46,9 @@ export async function runSession(
 ): Promise<Conclusion> {
   const outputs = openOutputs(options, log);
   const router = new OrderRouter(options.key, opened.found.partitionCount);
-  const nextParcel = source === undefined
+  const nextRecord = source === undefined
     ? shopOrders(options, { router, oversizeBytes: opened.messageBytesMax })
-    : ownParcels(source, (record) => router.partitionOf(record));
+    : recordsFrom(source, (record) => router.partitionOf(record));
 
   const startedAtMs = performance.now();
   const accounts = createAccounts(options, startedAtMs);
@@ -91,7 +89,7 @@ export async function runSession(
     });
 
   const payloadError = await generateOrders({
-    nextParcel,
+    nextRecord,
     pacing: pacingOf(options),
     delivery,
     accounts,
@@ -121,9 +119,9 @@ export async function runSession(
 function shopOrders(
   options: ProducerOptions,
   { router, oversizeBytes }: { readonly router: OrderRouter; readonly oversizeBytes: number },
-): ParcelSource {
+): NextRecord {
   const { bad: percent, badKinds: kinds, seed } = options;
-  return orderParcels({
+  return orderRecords({
     shop: createShop(options),
     route: (order) => router.route(order),
     ...(percent !== undefined && {

@@ -7,8 +7,6 @@
  *     failed unknown         records of that account: a count, or % of those generated
  *
  * A condition without data, as a latency of a run in which nothing was acknowledged, counts as crossed.
- *
- * @module
  */
 
 import { InvalidArgumentError } from "../cli/cli.ts";

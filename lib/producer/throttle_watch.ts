@@ -1,7 +1,5 @@
 /**
  * Warns while brokers throttle the producer because it has used up a quota (KIP-219), and adds up for how long.
- *
- * @module
  */
 
 import type { Logger } from "../log.ts";

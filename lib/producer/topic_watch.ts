@@ -6,8 +6,6 @@
  *     topic A   batch sent, acknowledged   topic B   -> read from B: stored there, or gone with a topic before it
  *
  * The answers also tell that the topic has more partitions, or does not exist.
- *
- * @module
  */
 
 import { coalesced } from "../async.ts";

@@ -4,12 +4,10 @@
  * `unknown`. A record that was spoilt on purpose has `value_base64` and `bad`, its kind, in place of
  * `order`; a record of the user's own has `record`: its bytes in base64, and the headers that its source gave it. An order whose fate is unknown may be in the topic: look for its `order_id` before it is
  * sent again.
- *
- * @module
  */
 
 import { dirname } from "node:path";
-import type { DeliveryReport, Parcel } from "./delivery.ts";
+import type { DeliveryReport, PlannedRecord } from "./delivery.ts";
 import { LineFile, type LineFileOptions } from "./line_file.ts";
 
 const DECODER = new TextDecoder();
@@ -21,13 +19,13 @@ export class UndeliveredFile extends LineFile {
   }
 
   /** Adds a line for an order that was not acknowledged, and writes it at once. */
-  add({ parcel, outcome }: DeliveryReport): void {
+  add({ record, outcome }: DeliveryReport): void {
     if (outcome.kind === "acknowledged") return;
     this.addLine(
       `{"timestamp":"${new Date().toISOString()}","fate":"${outcome.kind}"` +
-        `,"reason":${JSON.stringify(outcome.reason)},"partition":${parcel.partition}` +
-        `,"key":${JSON.stringify(parcel.key === null ? null : DECODER.decode(parcel.key))}` +
-        `,${contentOf(parcel)}}`,
+        `,"reason":${JSON.stringify(outcome.reason)},"partition":${record.partition}` +
+        `,"key":${JSON.stringify(record.key === null ? null : DECODER.decode(record.key))}` +
+        `,${contentOf(record)}}`,
     );
   }
 }
@@ -39,14 +37,14 @@ function openFile(path: string): Deno.FsFile {
 }
 
 /** Corrupted values and the user's own may not be JSON, and would break the line. */
-function contentOf(parcel: Parcel): string {
-  const { value, bad, isOwn } = parcel;
-  if (isOwn) return `"record":${JSON.stringify(ownRecord(parcel))}`;
+function contentOf(record: PlannedRecord): string {
+  const { value, bad, isOwn } = record;
+  if (isOwn) return `"record":${JSON.stringify(ownRecord(record))}`;
   if (bad !== undefined) return `"bad":"${bad}","value_base64":"${value?.toBase64() ?? ""}"`;
   return `"order":${DECODER.decode(value ?? new Uint8Array())}`;
 }
 
-function ownRecord({ key, value, headers = [] }: Parcel): object {
+function ownRecord({ key, value, headers = [] }: PlannedRecord): object {
   return {
     key_base64: key?.toBase64() ?? null,
     value_base64: value?.toBase64() ?? null,

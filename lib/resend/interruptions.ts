@@ -1,8 +1,6 @@
 /**
  * What a failed step means for a run that sends records again: another run has taken over, the same step can succeed
  * later, or the run ends.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

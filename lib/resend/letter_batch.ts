@@ -1,8 +1,6 @@
 /**
  * Consecutive letters of one partition that are settled together: the records to send in one transaction, each once
  * however many letters it has, and what to count for the other letters.
- *
- * @module
  */
 
 import { recordBytesMax } from "../kafka/protocol/record_size.ts";

@@ -1,7 +1,5 @@
 /**
  * Encodes and decodes the entries of a log of what was sent.
- *
- * @module
  */
 
 import type { Static, TProperties, TSchema } from "typebox";

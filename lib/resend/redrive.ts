@@ -22,8 +22,6 @@
  *
  * This holds for consumers of committed records (`isolation.level=read_committed`), because aborted records are in the
  * topic too, and as long as the log is kept.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";
@@ -234,7 +232,7 @@ class RedriveRun {
     const leftOut = leftOutBy(this.#options.selection, letter);
     const { omitted } = letter;
     if (leftOut !== undefined) batch.addOther(() => counts.addLeftOut(leftOut));
-    // Of a commit that had no answer.
+    // A commit without an answer has succeeded.
     else if (log.hasOwn(record)) batch.addOther(() => counts.addSent(letter));
     else if (log.has(record)) batch.addOther(() => counts.addAlreadyRedriven());
     else if (log.sources.has(letter.source)) batch.addOther(() => counts.addRepeat());

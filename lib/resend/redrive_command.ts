@@ -1,7 +1,5 @@
 /**
  * The command `tracker redrive`: its options and its output.
- *
- * @module
  */
 
 import {

@@ -13,8 +13,6 @@
  *            "offsets":[[1000,1501]]}],"session":"<uuid>","at":"<time>"}
  *           the letters at these offsets (first and last of each run) were sent to the topic; `sources`
  *           are their records. Entries of version 0.1 have no sources.
- *
- * @module
  */
 
 import Type from "typebox";

@@ -1,7 +1,5 @@
 /**
  * The dead letters that a redrive is asked for.
- *
- * @module
  */
 
 import type { OffsetRange } from "../kafka/cluster_answers.ts";

@@ -1,7 +1,5 @@
 /**
  * One run's hold on the redriving of a dead-letter topic: a {@link ResendSession} whose log names letters.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

@@ -2,8 +2,6 @@
  * Counts what became of the letters that a redrive read. Each letter is in exactly one of the counts:
  *
  *     found = redriven (or would_redrive, in a dry run) + already_redriven + skipped + left_out
- *
- * @module
  */
 
 import { reasonOf } from "../kafka/errors.ts";
@@ -58,7 +56,7 @@ export interface RedriveSummary {
   readonly would_redrive: number;
   /** Letters whose record was sent to the same topic before, by this letter or another one. */
   readonly already_redriven: number;
-  /** Those of them whose record was sent by another letter. */
+  /** The part of them whose record was sent by another letter. */
   readonly repeats: number;
   /** Selected, and not sent. */
   readonly skipped: number;

@@ -1,7 +1,5 @@
 /**
  * The topics of a redrive: the dead letters, and the target of their records.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

@@ -11,8 +11,6 @@
  * A replay goes on from the progress of an earlier run if that run was of the same selection, to the same topic (by its
  * id), and if what it sent is where this one would begin: then its records are a beginning of ours in each partition.
  * If retention or an operator has deleted all of them since, the progress is stale, and the replay starts over.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

@@ -1,7 +1,5 @@
 /**
  * The command `tracker replay`: its options and its output.
- *
- * @module
  */
 
 import { InvalidArgumentError } from "commander";

@@ -1,8 +1,6 @@
 /**
  * Copies that a replay has made itself. Where a tracker journals the topic that records are replayed to, the journal
  * holds each record again, at its new offset. The next run of the same replay must not send those.
- *
- * @module
  */
 
 import { IntervalSet } from "../journal/intervals.ts";

@@ -1,8 +1,6 @@
 /**
  * What earlier runs of a replay have sent, by the log: the target cannot refuse it any more. It may be too old for the
  * target's settings by now, or these may have changed, and the replay must still be able to prove itself again.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

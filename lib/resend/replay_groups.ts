@@ -2,8 +2,6 @@
  * Moves the committed offsets of groups along with the records: to where a group that goes on in the target skips
  * nothing. A group's offset becomes that of the first record that it has not read; with `--partitions key`, records
  * that it has read can lie behind that one.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

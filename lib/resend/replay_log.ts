@@ -17,8 +17,6 @@
  *     value {"kind":"group","topic_id":"<id of the target>","replay":"<uuid>","group":"<name>",
  *            "offsets":[[<partition>,<offset>]],"session":"<uuid>","at":"<time>"}
  *           the group's offsets were moved along
- *
- * @module
  */
 
 import Type from "typebox";

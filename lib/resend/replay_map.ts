@@ -4,8 +4,6 @@
  *
  *     {"topic":"orders","topic_id":"<its id>","partition":2,"first_offset":1000,"last_offset":1499,
  *      "to_topic":"restored","to_topic_id":"<its id>","to_partition":2,"to_first_offset":0,"to_last_offset":499}
- *
- * @module
  */
 
 import { systemReasonOf } from "../system_error.ts";

@@ -9,8 +9,6 @@
  * Lines are kept as runs: lines of one partition that stand one after another, with rising offsets. So a plan is small,
  * and the records are read again, a run at a time, when they are sent. Where runs of several journals alternate, they
  * are read in several sweeps, each with rising positions.
- *
- * @module
  */
 
 import { gapsIn, type Interval, IntervalSet } from "../journal/intervals.ts";

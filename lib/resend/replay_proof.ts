@@ -8,8 +8,6 @@
  *
  * The order in which records come does not matter to an exclusive-or, so neither side is held in memory, whatever way
  * they were spread.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

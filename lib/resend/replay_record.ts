@@ -1,7 +1,5 @@
 /**
  * The record that is sent for a line of a journal.
- *
- * @module
  */
 
 import { keyPartitioner } from "../kafka/partitioner.ts";

@@ -9,8 +9,6 @@
  *
  * Why no record goes twice, and none is forgotten: see `redrive.ts`, whose way this is. Unlike a redrive, a replay ends at
  * a record that the target refuses: those after it would be out of order.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

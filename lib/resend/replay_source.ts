@@ -1,8 +1,6 @@
 /**
  * The lines that a replay reads: journals, or the lines that a search printed. Both are read several times, as they
  * were when they were opened.
- *
- * @module
  */
 
 import { join } from "node:path";

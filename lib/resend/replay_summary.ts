@@ -1,7 +1,5 @@
 /**
  * The summary of a replay, as one JSON object and as lines.
- *
- * @module
  */
 
 import { counted, printable, withThousands } from "../text.ts";

@@ -1,7 +1,5 @@
 /**
  * The topic that records are replayed to: what it would do to them, and its creation.
- *
- * @module
  */
 
 import type { ClusterClient } from "../kafka/cluster.ts";

@@ -1,8 +1,6 @@
 /**
  * One run's hold on a resend: the transactional producer, of which the cluster allows one at a time, and the log of
  * what was sent, a topic with one partition whose entries are committed together with the records that they name.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

@@ -1,7 +1,5 @@
 /**
  * Waits for a cluster that is slow to answer, and says so: the client waits without a word.
- *
- * @module
  */
 
 import type { Logger } from "../log.ts";

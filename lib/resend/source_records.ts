@@ -2,8 +2,6 @@
  * A set of records as dead letters name them: by the topic's name and id, partition, offset, and leader epoch. A
  * letter of another program, or of an older tracker, may lack the id and the epoch. What is missing matches
  * anything, so that a record with letters of both kinds is sent once.
- *
- * @module
  */
 
 import { type Interval, IntervalSet } from "../journal/intervals.ts";

@@ -1,7 +1,5 @@
 /**
  * The record that a redrive sends for a dead letter, and the partition it sends it to.
- *
- * @module
  */
 
 import { keyPartitioner } from "../kafka/partitioner.ts";

@@ -1,7 +1,5 @@
 /**
  * The command `tracker search`: its options and its output.
- *
- * @module
  */
 
 import {

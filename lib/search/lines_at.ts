@@ -1,7 +1,5 @@
 /**
  * Reads one record's lines out of a journal.
- *
- * @module
  */
 
 import { JournalSearch } from "./search.ts";

@@ -7,8 +7,6 @@
  * itself can be escaped (`\\u00e9`, `\u005cu00e9`). So a line is also parsed if it has a `\u` escape of a character
  * of the text, or of a character that escapes consist of; and, if keys and headers are searched, wherever those are
  * base64.
- *
- * @module
  */
 
 import { ByteSearch, PATTERN_BYTES_MAX } from "../byte_search.ts";

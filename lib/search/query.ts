@@ -1,7 +1,5 @@
 /**
  * The criteria of a search, and matching them against records.
- *
- * @module
  */
 
 import { isUtf8 } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * Formats a record for display. Everything from a message passes through `printable`.
- *
- * @module
  */
 
 import { type RecordRow, recordRows } from "../journal/record_text.ts";

@@ -1,7 +1,5 @@
 /**
  * Searches journals, oldest record first, while trackers may be writing to them.
- *
- * @module
  */
 
 import { readForeknowledge } from "../journal/foreknowledge.ts";

@@ -1,7 +1,5 @@
 /**
  * The options that select records of a journal, shared by several commands.
- *
- * @module
  */
 
 import { InvalidArgumentError } from "commander";

@@ -11,8 +11,6 @@
  * Paths start at the value; a first name `order_full` is the value itself. `[*]` matches any element: a comparison
  * holds if it holds for one of them. A comparison with something absent is false. Values of different types are not
  * equal, and neither is less than the other. A path alone holds if there is a value other than null and false.
- *
- * @module
  */
 
 import { isJsonObject, parseJson } from "../json.ts";

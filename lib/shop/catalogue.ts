@@ -1,7 +1,5 @@
 /**
  * The shop's products and their stock.
- *
- * @module
  */
 
 import type { Faker } from "@faker-js/faker";

@@ -1,7 +1,5 @@
 /**
  * The shop's fictitious customers (see `markets.ts`).
- *
- * @module
  */
 
 import type { CustomerInfo } from "../order/schema.ts";

@@ -3,8 +3,6 @@
  *
  * All people are fictitious: mail addresses end in example.com (RFC 2606), and telephone numbers are reserved for
  * fiction by the country's regulator.
- *
- * @module
  */
 
 import type { Faker } from "@faker-js/faker";

@@ -3,8 +3,6 @@
  *
  * Most of an order is its customer and its products, which recur: each is encoded once and then copied. Amounts are
  * written from whole cents, which avoids the search for a number's shortest text.
- *
- * @module
  */
 
 import { toCents } from "../order/money.ts";

@@ -4,8 +4,6 @@
  * sfc32 by Chris Doty-Humphrey, from PractRand 0.95 (https://pracrand.sourceforge.net, public domain). Its state has
  * 128 bits, including a 32-bit counter, so no cycle is shorter than 2^32. It passes PractRand's own tests. Not for
  * secrets.
- *
- * @module
  */
 
 // As in PractRand: after this many outputs, every bit of the seed has affected every bit of the state.

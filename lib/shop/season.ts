@@ -1,7 +1,5 @@
 /**
  * Varies demand over the day: every product has an hour at which it sells best.
- *
- * @module
  */
 
 import { popularityWeight, WeightedIndex } from "./random.ts";

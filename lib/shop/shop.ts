@@ -11,8 +11,6 @@
  * const shop = createShop({ seed: 42 });
  * console.log(JSON.stringify(shop.nextOrder(Date.now())));
  * ```
- *
- * @module
  */
 
 import { faker as englishFaker } from "@faker-js/faker/locale/en";

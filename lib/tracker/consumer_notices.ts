@@ -1,7 +1,5 @@
 /**
  * Logs the notices of a consumer.
- *
- * @module
  */
 
 import type { ConsumerNotice } from "../kafka/consumer/api.ts";

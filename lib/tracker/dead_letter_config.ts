@@ -1,7 +1,5 @@
 /**
  * Settings of a new dead-letter topic.
- *
- * @module
  */
 
 const LONG_MAX = "9223372036854775807";

@@ -1,7 +1,5 @@
 /**
  * Creates the dead-letter topic, and reads the settings that letters must comply with.
- *
- * @module
  */
 
 import type { ClusterClient } from "../kafka/cluster.ts";

@@ -10,8 +10,6 @@
  *
  * Each partition of the dead-letter topic has at most one send in flight. A waiting letter gives up its turn, so that
  * source partitions that share a target wait for each other only during sends.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

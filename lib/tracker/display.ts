@@ -1,7 +1,5 @@
 /**
  * Shows a tracker's work: each order in a few lines at low rates, counts at high ones.
- *
- * @module
  */
 
 import type { Order } from "../order/schema.ts";

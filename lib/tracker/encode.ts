@@ -1,8 +1,6 @@
 /**
  * Encodes the records of a batch as journal lines. The kernel validates and writes nearly all of them from their bytes;
  * those that it leaves alone are decoded, judged, and written here, one by one.
- *
- * @module
  */
 
 import { Turns } from "../async.ts";

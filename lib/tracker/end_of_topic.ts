@@ -1,8 +1,6 @@
 /**
  * Determines when `--exit-at-end` is done: everything that was in the topic at the start has been journaled by this or
  * another member. Records behind an open transaction are waited for briefly, then reported.
- *
- * @module
  */
 
 import { delay } from "../async.ts";

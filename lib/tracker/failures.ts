@@ -1,7 +1,5 @@
 /**
  * The contract's reasons for a failed record, with Kafka Connect's terms for each. The only list of reasons.
- *
- * @module
  */
 
 /** The headers of a letter, in the terms of Kafka Connect's sink tasks. */

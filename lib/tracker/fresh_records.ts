@@ -1,7 +1,5 @@
 /**
  * The records of a batch, told apart by whether the journal holds them.
- *
- * @module
  */
 
 import type { Journal } from "../journal/journal.ts";

@@ -1,8 +1,6 @@
 /**
  * Calls a user-defined handler for each order, after the order is journaled and before its offset is committed.
  * Delivery is at least once: after a crash between the two, the order is handled again.
- *
- * @module
  */
 
 import { delay, startTimer } from "../async.ts";

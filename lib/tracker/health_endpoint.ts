@@ -4,8 +4,6 @@
  *     GET /live      200 while the process answers at all
  *     GET /ready     200 {"ready":true}, or 503 {"ready":false,"reason":"..."}
  *     GET /metrics   200 with the metrics as text
- *
- * @module
  */
 
 import type { Logger } from "../log.ts";

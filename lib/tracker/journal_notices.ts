@@ -1,7 +1,5 @@
 /**
  * Logs the notices of the journal.
- *
- * @module
  */
 
 import type { Logger } from "../log.ts";

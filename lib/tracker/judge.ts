@@ -1,7 +1,5 @@
 /**
  * Turns a record's value into an order, or a named failure.
- *
- * @module
  */
 
 import { Buffer, isUtf8 } from "node:buffer";

@@ -15,8 +15,6 @@
  *     orderflow.errors.omitted.key.bytes       size of the omitted key
  *     orderflow.errors.original.key            bytes, or null: the letter has a key of its own
  *     orderflow.errors.original.value          null: the record has none, the letter an empty one
- *
- * @module
  */
 
 import {

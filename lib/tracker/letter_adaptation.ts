@@ -1,8 +1,6 @@
 /**
  * Adapts a dead letter one step at a time until the dead-letter topic accepts it. The value, which is in the journal,
  * is only dropped if nothing less helps.
- *
- * @module
  */
 
 import { isSizeReason } from "../kafka/error_classifier.ts";

@@ -3,8 +3,6 @@
  * log was truncated. A mark stays until its line is written or the partition is assigned to another member, which makes
  * its own marks. Truncations are stored in the journal across restarts; otherwise a later line would supersede earlier
  * ones without an explanation.
- *
- * @module
  */
 
 import type { ConsumedBatch } from "../kafka/consumer/api.ts";

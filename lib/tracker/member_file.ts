@@ -2,8 +2,6 @@
  * Stores the tracker's member id in its consumer group beside the journal. After a crash the group would wait for the
  * dead member until its session times out. The next tracker holds the folder's lock, so it knows that the member is
  * dead, and removes it from the group.
- *
- * @module
  */
 
 import { join } from "node:path";

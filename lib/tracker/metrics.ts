@@ -1,7 +1,5 @@
 /**
  * Counts a tracker's records, and measures their latency from the record's timestamp to the flushed journal.
- *
- * @module
  */
 
 import { LatencyRecorder, type LatencySummary } from "../latency.ts";

@@ -1,8 +1,6 @@
 /**
  * Opens all that a tracker needs, in order, and closes it in reverse: the log, the cluster, the topics,
  * the journal, the dead letters.
- *
- * @module
  */
 
 import { join } from "node:path";

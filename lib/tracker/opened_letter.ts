@@ -1,8 +1,6 @@
 /**
  * Decodes dead letters: the failure reason, the source, and the original record.
  * `lib/tracker/letter.ts` encodes them and describes the format.
- *
- * @module
  */
 
 import type { KafkaRecord, OutgoingRecord, RecordHeader } from "../record.ts";

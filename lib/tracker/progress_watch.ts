@@ -3,8 +3,6 @@
  * whatever reason. This catches causes that nothing else reports.
  *
  * Pure: times are parameters, in milliseconds of any monotonic clock.
- *
- * @module
  */
 
 export interface ObservedPartition {

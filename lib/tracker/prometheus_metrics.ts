@@ -1,8 +1,6 @@
 /**
  * The tracker's metrics as Prometheus scrapes them from `GET /metrics`. Labels are names, numbers, and reasons of
  * the contract; nothing of a record is in them.
- *
- * @module
  */
 
 import { formatMetrics, type MetricFamily, type Sample, single } from "../prometheus.ts";

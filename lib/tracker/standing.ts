@@ -11,8 +11,6 @@
  *     stopping, stopped
  *
  * Pure.
- *
- * @module
  */
 
 import type { ConsumerStanding, PartitionStanding } from "../kafka/consumer/api.ts";

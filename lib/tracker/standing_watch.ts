@@ -1,8 +1,6 @@
 /**
  * Reports the tracker's state on request, and checks once a second for partitions that do not advance and for open
  * transactions, which it logs.
- *
- * @module
  */
 
 import type { PartitionStanding } from "../kafka/consumer/api.ts";

@@ -16,8 +16,6 @@
  * A group without commits begins where `--from` says. Its start is committed before any record is handed over; if that
  * is the topic's end, for all partitions at once. So a partition without a commit was never read, or its commit
  * expired, and it is read from the beginning: `--from latest` skips no record that arrived after the group began.
- *
- * @module
  */
 
 import type { PartitionStart } from "../kafka/consumer/api.ts";

@@ -5,8 +5,6 @@
  *     tracker.status.tmp   created, written, closed; then renamed to tracker.status
  *
  * If the disk is full, the old file is overwritten in place. Otherwise the tracker would look dead.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Defines the `tracker` command and prints its totals.
- *
- * @module
  */
 
 import {

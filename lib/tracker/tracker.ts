@@ -6,8 +6,6 @@
  *
  * The next batch is fetched and encoded meanwhile. Work that cannot end at once (a full disk, a dead-letter
  * topic that refuses) goes on until it can; the partition is paused, and heartbeats go on.
- *
- * @module
  */
 
 import type { Assignment, CommitPoint, ConsumedBatch } from "../kafka/consumer/api.ts";

@@ -1,7 +1,5 @@
 /**
  * The options of a tracker.
- *
- * @module
  */
 
 import type { GroupConsumerOptions } from "../kafka/consumer/api.ts";

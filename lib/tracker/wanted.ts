@@ -1,7 +1,5 @@
 /**
  * Turns a polled condition into a promise.
- *
- * @module
  */
 
 export interface WantedWatch extends Disposable {

@@ -1,7 +1,5 @@
 /**
  * The command `tracker verify`: its options and its output.
- *
- * @module
  */
 
 import {

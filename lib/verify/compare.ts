@@ -27,8 +27,6 @@
  *
  * Trackers and producers may be running. Only records that the topic held at the start are judged. The journals are
  * read after the topic, up to their size at that moment.
- *
- * @module
  */
 
 import type { TopicReader } from "../kafka/topic_reader.ts";

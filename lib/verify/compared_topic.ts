@@ -1,7 +1,5 @@
 /**
  * The compared topic's state in the cluster, at the start and later.
- *
- * @module
  */
 
 import type { ClusterClient } from "../kafka/cluster.ts";

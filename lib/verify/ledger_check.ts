@@ -3,8 +3,6 @@
  * its bytes. Together with the comparison of topic and journal, this proves each acknowledged order is journaled.
  *
  * Keeps entries in memory at 40 bytes each, and reads the topic alongside.
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

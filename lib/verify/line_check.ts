@@ -11,8 +11,6 @@
  * Not judged, because only the tracker could know it: the time of receipt, the text of `error` and of `mark`, and whether
  * the rules for orders were applied rightly. Lines without a topic id (the Go tracker's, and of clusters that have no
  * topic ids) are only searched for unknown fields: other programs wrote them in other ways.
- *
- * @module
  */
 
 import { Buffer, isUtf8 } from "node:buffer";

@@ -1,8 +1,6 @@
 /**
  * Summarizes 1,024 offsets of a partition in about 1 kB: a bit per offset for the topic and for the journals, and one
  * digest over the topic's records.
- *
- * @module
  */
 
 import type { PositionRange } from "../journal/journal_files.ts";

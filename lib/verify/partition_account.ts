@@ -1,8 +1,6 @@
 /**
  * The account of one partition: all records of the topic first, then every line of the journals, then what is on one
  * side only.
- *
- * @module
  */
 
 import type { KafkaRecord } from "../record.ts";

@@ -1,8 +1,6 @@
 /**
  * Reports a verification's progress separately from its result: as a status line on a terminal, otherwise as lines on
  * standard error.
- *
- * @module
  */
 
 import { printErrorLine, showStatus } from "../terminal.ts";

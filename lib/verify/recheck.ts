@@ -1,8 +1,6 @@
 /**
  * Compares records and journal lines one by one, for pages that their digest could not prove equal. Handles a bounded
  * number of pages at a time, to limit memory.
- *
- * @module
  */
 
 import type { KafkaRecord } from "../record.ts";

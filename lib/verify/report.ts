@@ -1,7 +1,5 @@
 /**
  * Formats a verification as text.
- *
- * @module
  */
 
 import type { LedgerVerification } from "./ledger_check.ts";

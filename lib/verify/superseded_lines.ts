@@ -6,8 +6,6 @@
  *     line with an epoch      its partition's leader says where that epoch ends (OffsetForLeaderEpoch, KIP-101): lines at
  *                             or past the end are superseded, and so are lines of epochs that the log lacks
  *     line without an epoch   superseded if a later line of the same journal has its offset in a known epoch
- *
- * @module
  */
 
 import type { LeaderEpochAnswer, LeaderEpochQuestion } from "../kafka/leader_epochs.ts";

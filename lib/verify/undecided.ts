@@ -1,8 +1,6 @@
 /**
  * Finds records that cannot be judged yet: an open transaction, their own or an earlier one, hides them from readers
  * of committed records, or a running tracker has not journaled them yet.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -4,8 +4,6 @@
  * For each partition, and so for all of them:
  *
  *     journaled = records - missing - removed + duplicated + expired + compacted + unexplained
- *
- * @module
  */
 
 import type { SegmentCheck } from "../journal/manifest_check.ts";

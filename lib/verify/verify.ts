@@ -1,7 +1,5 @@
 /**
  * Entry points of `tracker verify`; see `compare.ts` for the comparison.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../kafka/client.ts";

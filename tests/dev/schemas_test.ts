@@ -7,7 +7,7 @@ import type { KafkaRecord } from "../../lib/record.ts";
 import { FAILURE_REASONS } from "../../lib/tracker/failures.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 import { EventWriter } from "../../lib/journal/line.ts";
-import type { Outcome, Parcel } from "../../lib/producer/delivery.ts";
+import type { Outcome, PlannedRecord } from "../../lib/producer/delivery.ts";
 import { LedgerFile } from "../../lib/producer/ledger.ts";
 import { UndeliveredFile } from "../../lib/producer/undelivered.ts";
 import { loggerOf } from "../../lib/log.ts";
@@ -151,7 +151,7 @@ function assertLinesFit(
 
 const SILENT = { onFailure() {}, onRecovery() {} };
 
-const PARCEL: Parcel = {
+const RECORD: PlannedRecord = {
   orderId: "406ca90b-6d7c-4b39-8a6b-0f6f0a4b2a11",
   sequence: 1,
   partition: 2,
@@ -166,7 +166,7 @@ Deno.test("the published schemas accept the producer's ledger and its undelivere
     const times = { sentAtMs: 0, answeredAtMs: 1 };
     const topicId = "0f".repeat(16);
     const outcome = { kind: "acknowledged", topicId, offset: 17, ...times } as const;
-    ledger.add({ parcel: PARCEL, outcome });
+    ledger.add({ record: RECORD, outcome });
     ledger.close();
     assertLinesFit("ledger-line.schema.json", join(folder, "ledger.jsonl"), {
       lineCount: 1,
@@ -180,8 +180,8 @@ Deno.test("the published schemas accept the producer's ledger and its undelivere
       { kind: "unknown", reason: "no answer" },
     ];
     for (const outcome of outcomes) {
-      undelivered.add({ parcel: PARCEL, outcome });
-      undelivered.add({ parcel: { ...PARCEL, key: null, bad: "oversize" }, outcome });
+      undelivered.add({ record: RECORD, outcome });
+      undelivered.add({ record: { ...RECORD, key: null, bad: "oversize" }, outcome });
     }
     undelivered.close();
     assertLinesFit("undelivered.schema.json", join(folder, "undelivered.jsonl"), { lineCount: 6 });

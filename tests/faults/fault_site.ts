@@ -4,8 +4,6 @@
  *
  * The short form of a test runs with all the others; `ORDERFLOW_FAULTS=long` selects the long one, and
  * `ORDERFLOW_SEED` the seed of its random choices.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

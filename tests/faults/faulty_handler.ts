@@ -1,8 +1,6 @@
 /**
  * A handler that fails in every way that the tracker must survive. The order's sequence determines what it does, so
  * that a test knows the expected result from the journal alone.
- *
- * @module
  */
 
 import { PermanentError } from "../../mod.ts";

@@ -2,8 +2,6 @@
  * Records that use every feature of a record: keys of all kinds, headers that are repeated, null, empty, or not text,
  * and explicit timestamps. The product's producer creates none with headers, and uses the time of sending as the
  * timestamp.
- *
- * @module
  */
 
 import { ReliableProducer } from "../../lib/kafka/producer.ts";

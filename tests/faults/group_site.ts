@@ -1,8 +1,6 @@
 /**
  * Shared by the tests of consumer groups: members that are not trackers, the assignment of partitions, and an
  * operator's changes to a topic's partitions and a group's offsets.
- *
- * @module
  */
 
 import type { Buffer } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * Removes the end of a partition's log of a stopped broker, as if it had lost power before the flush.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

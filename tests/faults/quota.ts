@@ -2,8 +2,6 @@
  * Sets client quotas of a broker, as `kafka-configs.sh` does, by AlterClientQuotas v0.
  *
  * https://kafka.apache.org/protocol#The_Messages_AlterClientQuotas
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * Observes a running tracker as an operator does: `GET /ready`, `tracker.status`, and the monitor.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

@@ -1,7 +1,5 @@
 /**
  * A member of a consumer group that stays in it and never rejoins, so that a rebalance cannot end.
- *
- * @module
  */
 
 import assignerProtocolModule from "kafkajs/src/consumer/assignerProtocol.js";

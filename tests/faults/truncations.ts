@@ -1,8 +1,6 @@
 /**
  * Shared by the tests of truncated logs: distinguishable records, and the expected journal after a log lost some of
  * them.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

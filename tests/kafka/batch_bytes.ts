@@ -1,7 +1,5 @@
 /**
  * Builds record batches byte by byte, so that a test controls their contents.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

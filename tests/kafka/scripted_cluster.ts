@@ -4,8 +4,6 @@
  *
  * It supports what an idempotent producer and ListOffsets need, each in one version: Produce v3, ListOffsets v1,
  * Metadata v1, ApiVersions v0 to v2, InitProducerId v0.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

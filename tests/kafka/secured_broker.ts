@@ -1,8 +1,6 @@
 /**
  * A real broker with TLS, SASL, and ACLs for the tests of one file, with an additional plain listener whose anonymous
  * user may do everything, for the tests themselves.
- *
- * @module
  */
 
 import type { Buffer } from "node:buffer";

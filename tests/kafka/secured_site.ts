@@ -1,8 +1,6 @@
 /**
  * Shared by the tests on the secured broker: one broker, a site for each test, and programs configured by environment
  * and file, whose whole output is searched for secrets.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

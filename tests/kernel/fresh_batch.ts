@@ -1,7 +1,5 @@
 /**
  * Decodes record batches into the form that the tracker passes to the kernel.
- *
- * @module
  */
 
 import { decodeBatches } from "../../lib/kafka/protocol/record_batch.ts";

@@ -4,8 +4,6 @@
  * Method: batches with all kinds of records are changed at random and processed both ways.
  * Invariants: both produce the same lines byte for byte, and the same line ends, timestamps, and failures; or both
  * refuse the batch.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

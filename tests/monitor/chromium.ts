@@ -1,7 +1,5 @@
 /**
  * A headless Chromium that a test drives over the DevTools protocol.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Fills a partition with every kind of record that the tracker tells apart.
- *
- * @module
  */
 
 import { ReliableProducer } from "../../lib/kafka/producer.ts";

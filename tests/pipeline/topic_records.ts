@@ -1,7 +1,5 @@
 /**
  * Reads the records that a producer left in a topic, and checks them.
- *
- * @module
  */
 
 import assert from "node:assert/strict";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Accounts } from "../../lib/producer/accounts.ts";
 import { describeSummary } from "../../lib/producer/display.ts";
 
-const PARCEL = {
+const RECORD = {
   orderId: "an id",
   sequence: 1,
   key: new Uint8Array(),
@@ -16,9 +16,9 @@ Deno.test("Accounts.summary() throws unless each generated order is in exactly o
   assert.equal(accounts.summary().generated, 0);
   accounts.countGenerated();
   assert.throws(() => accounts.summary(), /do not add up: 1 generated, 0 settled/);
-  accounts.settle({ parcel: PARCEL, outcome: { kind: "undelivered", reason: "a test" } });
+  accounts.settle({ record: RECORD, outcome: { kind: "undelivered", reason: "a test" } });
   assert.equal(accounts.summary().undelivered, 1);
-  accounts.settle({ parcel: PARCEL, outcome: { kind: "unknown", reason: "a test" } });
+  accounts.settle({ record: RECORD, outcome: { kind: "unknown", reason: "a test" } });
   assert.throws(() => accounts.summary(), /do not add up: 1 generated, 2 settled/);
 });
 
@@ -28,7 +28,7 @@ Deno.test("Accounts.summary() reports the latencies of the warm-up separately", 
     accounts.countGenerated();
     const times = { sentAtMs: plannedAtMs, answeredAtMs };
     const outcome = { kind: "acknowledged", topicId: "topic", offset: 0, ...times } as const;
-    accounts.settle({ parcel: { ...PARCEL, plannedAtMs }, outcome });
+    accounts.settle({ record: { ...RECORD, plannedAtMs }, outcome });
   }
   const { warmup, latency_ms: latency } = accounts.summary();
   assert.deepEqual([warmup?.acknowledged, warmup?.latency_ms?.max, latency?.max], [1, 2, 10]);
@@ -41,7 +41,7 @@ Deno.test("Accounts reports acknowledged orders whose topic was deleted as lost"
       accounts.countGenerated();
       const times = { sentAtMs: 0, answeredAtMs: 0 };
       const outcome = { kind: "acknowledged", topicId, offset: 0, ...times } as const;
-      accounts.settle({ parcel: PARCEL, outcome });
+      accounts.settle({ record: RECORD, outcome });
     }
     accounts.noteTopic(present);
     assert.deepEqual(accounts.summary().lost_with_topic, lost);
@@ -64,7 +64,7 @@ function acknowledge(
   const plannedAtMs = startedAtMs + dueMs;
   accounts.countGenerated();
   accounts.settle({
-    parcel: { ...PARCEL, plannedAtMs },
+    record: { ...RECORD, plannedAtMs },
     outcome: {
       kind: "acknowledged",
       topicId: "topic",
@@ -88,7 +88,7 @@ Deno.test("Accounts: latencies that were not measured are null, never 0, and the
 
   const failed = new Accounts({ seed: 0, startedAtMs, warmupMs: 60_000 });
   failed.countGenerated();
-  failed.settle({ parcel: PARCEL, outcome: { kind: "failed", reason: "a test" } });
+  failed.settle({ record: RECORD, outcome: { kind: "failed", reason: "a test" } });
   assert.equal(failed.closeWindow().latency_ms, null);
   assert.equal(failed.summary().warmup?.latency_ms, null);
   assert.match(describeSummary(failed.summary()).join("\n"), /; no latency: no order was ack/);

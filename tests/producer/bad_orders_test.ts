@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BAD_KINDS, type BadKind, BadOrders, isDeadLetter } from "../../lib/producer/bad_orders.ts";
-import { orderParcels } from "../../lib/producer/parcels.ts";
+import { orderRecords } from "../../lib/producer/order_records.ts";
 import { createShop } from "../../lib/shop/shop.ts";
 import { judgeRecord } from "../../lib/tracker/judge.ts";
 
@@ -18,8 +18,8 @@ function recordOf(value: Uint8Array) {
   };
 }
 
-function* parcelsOf(kinds: readonly BadKind[], { count = 2_000, percent = 50, seed = 1 } = {}) {
-  const next = orderParcels({
+function* recordsOf(kinds: readonly BadKind[], { count = 2_000, percent = 50, seed = 1 } = {}) {
+  const next = orderRecords({
     shop: createShop({ seed }),
     route: () => ({ key: null, partition: 0 }),
     badOrders: new BadOrders({ percent, kinds, seed, oversizeBytes: 2_000 }),
@@ -30,7 +30,7 @@ function* parcelsOf(kinds: readonly BadKind[], { count = 2_000, percent = 50, se
 for (const kind of BAD_KINDS) {
   Deno.test(`the tracker dead-letters ${isDeadLetter(kind) ? "each" : "no"} bad order of kind ${kind}`, () => {
     let badCount = 0;
-    for (const { bad, value, sequence } of parcelsOf([kind])) {
+    for (const { bad, value, sequence } of recordsOf([kind])) {
       const { failure } = judgeRecord(recordOf(value));
       const isFailing = bad !== undefined && isDeadLetter(bad);
       assert.equal(failure !== undefined, isFailing, `order ${sequence}: ${failure?.message}`);
@@ -43,7 +43,7 @@ for (const kind of BAD_KINDS) {
 Deno.test("BadOrders corrupts the requested percentage, uses all kinds equally, and repeats for the same seed", () => {
   const count = 40_000;
   const kindsOf = (seed: number) =>
-    [...parcelsOf(BAD_KINDS, { count, percent: 8, seed })].map(({ bad }) => bad);
+    [...recordsOf(BAD_KINDS, { count, percent: 8, seed })].map(({ bad }) => bad);
   const kinds = kindsOf(3);
   for (const kind of BAD_KINDS) {
     const kindCount = kinds.filter((each) => each === kind).length;
@@ -56,18 +56,18 @@ Deno.test("BadOrders corrupts the requested percentage, uses all kinds equally, 
 Deno.test("a duplicate equals the last good order byte for byte and takes no sequence number", () => {
   let lastGood: Uint8Array | undefined;
   let sequence = 0;
-  for (const parcel of parcelsOf(["duplicate", "empty"])) {
-    if (parcel.bad === "duplicate") {
-      assert.deepEqual(parcel.value, lastGood);
+  for (const record of recordsOf(["duplicate", "empty"])) {
+    if (record.bad === "duplicate") {
+      assert.deepEqual(record.value, lastGood);
     } else {
-      assert.equal(parcel.sequence, ++sequence);
-      if (parcel.bad === undefined) lastGood = parcel.value;
+      assert.equal(record.sequence, ++sequence);
+      if (record.bad === undefined) lastGood = record.value;
     }
   }
 });
 
 Deno.test("good orders are the same with and without bad ones in between", () => {
-  const withBad = [...parcelsOf(["empty"], { count: 300 })];
+  const withBad = [...recordsOf(["empty"], { count: 300 })];
   const shop = createShop({ seed: 1 });
   for (const { bad, value } of withBad) {
     const text = JSON.stringify(shop.nextOrder(AT_MS));

@@ -155,7 +155,7 @@ function createDelivery(cluster: MemoryCluster) {
     findStored: (...query) => cluster.findStored(...query),
     areStored: (batches) => cluster.areStored(batches),
     onTopicChange: ({ partitionCount }) => router.resize(partitionCount),
-    partitionOf: (parcel) => router.partitionOf(parcel),
+    partitionOf: (record) => router.partitionOf(record),
     onReport: (report) => reports.push(report),
   });
   return { reports, router, delivery };
@@ -185,19 +185,19 @@ async function deliver(cluster: MemoryCluster, random: Random) {
 
 function assertTopicAgrees(cluster: MemoryCluster, reports: readonly DeliveryReport[]): void {
   assert.equal(reports.length, ORDERS, "each order has a report");
-  assert.equal(new Set(reports.map(({ parcel }) => parcel.sequence)).size, ORDERS, "once");
+  assert.equal(new Set(reports.map(({ record }) => record.sequence)).size, ORDERS, "once");
   const lastOffsets = new Map<number, number>();
   let acknowledgedHere = 0;
-  for (const { parcel, outcome } of reports) {
+  for (const { record, outcome } of reports) {
     assert.equal(outcome.kind, "acknowledged", JSON.stringify(outcome));
     if (outcome.kind !== "acknowledged") continue;
     // A topic that was created and deleted between two responses is only known to be gone.
     if (outcome.topicId !== cluster.topic?.topicId) continue;
     acknowledgedHere++;
     const { topic: { logs } } = cluster;
-    assert.equal(logs[parcel.partition]?.[outcome.offset], textOf(parcel));
-    assert.ok(outcome.offset > (lastOffsets.get(parcel.partition) ?? -1), "offsets increase");
-    lastOffsets.set(parcel.partition, outcome.offset);
+    assert.equal(logs[record.partition]?.[outcome.offset], textOf(record));
+    assert.ok(outcome.offset > (lastOffsets.get(record.partition) ?? -1), "offsets increase");
+    lastOffsets.set(record.partition, outcome.offset);
   }
   const logs = cluster.topic?.logs ?? [];
   assert.equal(

@@ -4,11 +4,11 @@ import {
   Delivery,
   type DeliveryReport,
   type FindStored,
-  type Parcel,
+  type PlannedRecord,
   type Send,
 } from "../../lib/producer/delivery.ts";
 
-function parcel(sequence: number, { partition = 0, bytes = 10 } = {}): Parcel {
+function record(sequence: number, { partition = 0, bytes = 10 } = {}): PlannedRecord {
   return {
     orderId: `order-${sequence}`,
     sequence,
@@ -59,8 +59,8 @@ function createDelivery(
     reports,
     lookups,
     outcomes: () =>
-      reports.toSorted((one, other) => one.parcel.sequence - other.parcel.sequence)
-        .map(({ parcel, outcome }) => [parcel.sequence, outcome.kind]),
+      reports.toSorted((one, other) => one.record.sequence - other.record.sequence)
+        .map(({ record, outcome }) => [record.sequence, outcome.kind]),
   };
 }
 
@@ -78,7 +78,7 @@ Deno.test("Delivery has one send in flight per partition, and partitions are ind
     return { baseOffset: 0 };
   }, { batchBytesMax: 100 });
   for (let sequence = 1; sequence <= 40; sequence++) {
-    delivery.accept(parcel(sequence, { partition: sequence % 2 }));
+    delivery.accept(record(sequence, { partition: sequence % 2 }));
   }
   assert.equal(await delivery.flush(5_000), true);
   assert.equal(most, 1);
@@ -95,7 +95,7 @@ Deno.test("Delivery collects waiting orders into batches of bounded size and giv
     offset += records.length;
     return Promise.resolve({ baseOffset });
   }, { batchBytesMax: 4 * 42, partitionCount: 1 });
-  for (let sequence = 1; sequence <= 10; sequence++) delivery.accept(parcel(sequence));
+  for (let sequence = 1; sequence <= 10; sequence++) delivery.accept(record(sequence));
   await delivery.flush(1_000);
   assert.deepEqual(batches, [4, 4, 2]);
   assert.deepEqual(
@@ -110,7 +110,7 @@ Deno.test("Delivery sends an order that exceeds the batch size alone", async () 
     batches.push(records.length);
     return Promise.resolve({ baseOffset: 0 });
   }, { batchBytesMax: 100, partitionCount: 1 });
-  for (const bytes of [10, 5_000, 10]) delivery.accept(parcel(1, { bytes }));
+  for (const bytes of [10, 5_000, 10]) delivery.accept(record(1, { bytes }));
   await delivery.flush(1_000);
   assert.deepEqual(batches, [1, 1, 1]);
 });
@@ -124,7 +124,7 @@ Deno.test("Delivery counts a rejected send as failed and any other error as unkn
     const error = errors.shift();
     return error ? Promise.reject(error) : Promise.resolve({ baseOffset: 0 });
   }, { batchBytesMax: 1 });
-  for (const sequence of [1, 2, 3]) delivery.accept(parcel(sequence));
+  for (const sequence of [1, 2, 3]) delivery.accept(record(sequence));
   await delivery.flush(1_000);
   assert.deepEqual(outcomes(), [[1, "failed"], [2, "unknown"], [3, "acknowledged"]]);
 });
@@ -138,7 +138,7 @@ Deno.test("Delivery does not lose good orders batched with one that is too large
     stored.push(records.length);
     return Promise.resolve({ baseOffset: 0 });
   }, { batchBytesMax: 10_000, partitionCount: 1 });
-  [10, 10, 600, 10].forEach((bytes, index) => delivery.accept(parcel(index + 1, { bytes })));
+  [10, 10, 600, 10].forEach((bytes, index) => delivery.accept(record(index + 1, { bytes })));
   await delivery.flush(1_000);
   assert.deepEqual(outcomes(), [[1, "acknowledged"], [2, "acknowledged"], [3, "failed"], [
     4,
@@ -152,7 +152,7 @@ Deno.test("Delivery.abandon() reports orders in flight as unknown and waiting on
     batchBytesMax: 1,
     partitionCount: 1,
   });
-  for (const sequence of [1, 2, 3]) delivery.accept(parcel(sequence));
+  for (const sequence of [1, 2, 3]) delivery.accept(record(sequence));
   assert.equal(await delivery.flush(20), false);
   delivery.abandon("no answer");
   resolve({ baseOffset: 0 });
@@ -186,8 +186,8 @@ function createPartition(answers: readonly ("stored" | "stored, unclear" | "lost
   return { log, send, findStored };
 }
 
-function numbered(sequence: number): Parcel {
-  return { ...parcel(sequence), value: new Uint8Array([sequence]) };
+function numbered(sequence: number): PlannedRecord {
+  return { ...record(sequence), value: new Uint8Array([sequence]) };
 }
 
 Deno.test("Delivery finds an order that was stored without a clear response in the topic, and does not resend it", async () => {
@@ -281,7 +281,7 @@ Deno.test("Delivery sends full batches again after an order that was too large",
     return Promise.resolve({ baseOffset: 0 });
   }, { batchBytesMax: 10_000, partitionCount: 1 });
   for (let sequence = 1; sequence <= 500; sequence++) {
-    delivery.accept(parcel(sequence, { bytes: sequence === 50 ? 6_000 : 10 }));
+    delivery.accept(record(sequence, { bytes: sequence === 50 ? 6_000 : 10 }));
   }
   await delivery.flush(1_000);
   assert.ok(Math.max(...counts.slice(-3)) > 100, String(counts));

@@ -9,7 +9,7 @@ const SILENT = { onFailure() {}, onRecovery() {} };
 function report(sequence: number, outcome: Outcome): DeliveryReport {
   const value = new TextEncoder().encode(`value ${sequence}`);
   return {
-    parcel: {
+    record: {
       orderId: `order-${sequence}`,
       sequence,
       partition: sequence % 3,

@@ -3,7 +3,7 @@ import { Accounts } from "../../lib/producer/accounts.ts";
 import { Delivery, type Send } from "../../lib/producer/delivery.ts";
 import { describeSummary } from "../../lib/producer/display.ts";
 import { type Rate, steadyPacing } from "../../lib/producer/pacing.ts";
-import type { ParcelTimes } from "../../lib/producer/parcels.ts";
+import type { PlannedTimes } from "../../lib/producer/order_records.ts";
 import { generateOrders } from "../../lib/producer/run.ts";
 
 interface RunSetting {
@@ -23,7 +23,7 @@ function createRun(
   const value = new Uint8Array(valueBytes);
   const startedAtMs = performance.now();
   const accounts = new Accounts({ seed: 0, startedAtMs });
-  const times: ParcelTimes[] = [];
+  const times: PlannedTimes[] = [];
   const stop = new AbortController();
   let unsettledMax = 0;
   const topic = { topicId: "topic", partitionCount: 2 };
@@ -37,7 +37,7 @@ function createRun(
     onReport: (report) => accounts.settle(report),
   });
   const ended = generateOrders({
-    nextParcel(time) {
+    nextRecord(time) {
       onNext();
       times.push(time);
       unsettledMax = Math.max(unsettledMax, delivery.unsettledCount + 1);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { Accounts } from "../../lib/producer/accounts.ts";
-import type { Parcel } from "../../lib/producer/parcel.ts";
+import type { PlannedRecord } from "../../lib/producer/planned_record.ts";
 import { ReportPoints } from "../../lib/producer/report_points.ts";
 import { type SecondRow, SecondSeries, seriesLine } from "../../lib/producer/series.ts";
 
-const PARCEL: Parcel = {
+const RECORD: PlannedRecord = {
   orderId: "",
   sequence: 1,
   partition: 0,
@@ -41,7 +41,7 @@ Deno.test("SecondSeries closes a last, partial second, and its rows add up to th
   accounts.notePace({ planned: 5, behindMs: 0 });
   for (let index = 0; index < 4; index++) accounts.countGenerated();
   const report = {
-    parcel: { ...PARCEL, plannedAtMs: startedAtMs },
+    record: { ...RECORD, plannedAtMs: startedAtMs },
     outcome: {
       kind: "acknowledged",
       offset: 0,
@@ -52,7 +52,7 @@ Deno.test("SecondSeries closes a last, partial second, and its rows add up to th
   } as const;
   accounts.settle(report);
   series.add(report);
-  const failed = { parcel: PARCEL, outcome: { kind: "failed", reason: "" } } as const;
+  const failed = { record: RECORD, outcome: { kind: "failed", reason: "" } } as const;
   accounts.settle(failed);
   series.add(failed);
   series.close();

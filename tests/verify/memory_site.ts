@@ -1,8 +1,6 @@
 /**
  * A topic and its journal in memory, so that thousands of damaged journals can be verified in a second. The comparison
  * is the real one; the records come from a list and the files from a map.
- *
- * @module
  */
 
 import type { KafkaRecord } from "../../lib/record.ts";

@@ -1,7 +1,5 @@
 /**
  * Types exchanged between a {@link GroupConsumer} and its owner.
- *
- * @module
  */
 
 import type { KafkaConnection } from "../client.ts";

@@ -4,8 +4,6 @@
  *
  * kafkajs's own round-robin assigner ignores subscriptions: it assigns the leader's topics to every member, and nobody
  * reads the partitions of a member that did not subscribe to them.
- *
- * @module
  */
 
 import type { Assigner, GroupMember } from "kafkajs";

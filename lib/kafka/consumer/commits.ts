@@ -4,8 +4,6 @@
  *
  * kafkajs's `consumer.commitOffsets` resolves without committing once the consumer is stopping. So offsets are
  * committed through a batch's `commitOffsetsIfNecessary`, and count as committed only after the COMMIT_OFFSETS event.
- *
- * @module
  */
 
 import type { EachBatchPayload } from "kafkajs";

@@ -1,8 +1,6 @@
 /**
  * Detects that a group's coordinator is gone for good. kafkajs keeps asking the coordinator that it joined with:
  * fetches succeed, but heartbeats and commits do not. A rebuilt consumer finds the new coordinator.
- *
- * @module
  */
 
 /** Consecutive late checks required, so that after a blocked thread the next heartbeat is still in time. */

@@ -2,8 +2,6 @@
  * Elects the member that decides where a new group begins if it is to begin at its topic's end. One member decides for
  * all partitions. If each member decided for its own partitions at another time, records that arrive in between would
  * be read from some partitions and skipped in others.
- *
- * @module
  */
 
 /** Limit of the wait: the holder of partition 0 may be another program, which commits no start. */

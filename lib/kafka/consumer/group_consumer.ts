@@ -21,8 +21,6 @@
  * - It can die or hang silently while the process lives. It is rebuilt, with backoff.
  * - It neither fetches nor sends heartbeats while a handler waits. Handlers here do not wait: work continues in the
  *   background, and a partition with too much of it is paused.
- *
- * @module
  */
 
 import type { EachBatchPayload, Kafka } from "kafkajs";

@@ -8,8 +8,6 @@
  *
  * The members' partitions change only with an assignment, so they are queried once after each. Partition counts are
  * queried every {@link INTERVAL_MS}.
- *
- * @module
  */
 
 import { withinTime } from "../../async.ts";

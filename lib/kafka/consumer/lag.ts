@@ -7,8 +7,6 @@
  *     |----------------------- lag ----------------------|
  *
  * Pure: times are parameters, in milliseconds of any monotonic clock.
- *
- * @module
  */
 
 import type { PartitionEnds } from "../partition_ends.ts";

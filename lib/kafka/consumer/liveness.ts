@@ -4,8 +4,6 @@
  * separately, so that a broker that answers with errors is not reported as unreachable.
  *
  * Pure: the clock is a parameter.
- *
- * @module
  */
 
 import { isAuthenticationFailure, reasonOf } from "../errors.ts";

@@ -4,8 +4,6 @@
  *     join              beforeStart      each assigned partition, before its start is decided
  *     misplaced fetch   realign          out of range, or the broker reports that its log diverges
  *     odd batch         realign          the owner reports that it does not continue what was read
- *
- * @module
  */
 
 import type { Assignment } from "./api.ts";

@@ -10,8 +10,6 @@
  *
  * The divergence is found as a follower does it (KIP-101, KIP-279): ask the leader where each epoch ends, from the
  * highest epoch down, until one ends where it was read to.
- *
- * @module
  */
 
 import type { EpochEnd } from "../protocol/offset_for_leader_epoch.ts";

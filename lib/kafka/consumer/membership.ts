@@ -6,8 +6,6 @@
  *
  * kafkajs's `isStale()` reports a pending seek, not a lost partition. So `isCurrent` is checked before each commit, and
  * by the owner before each write.
- *
- * @module
  */
 
 import type { Consumer } from "kafkajs";

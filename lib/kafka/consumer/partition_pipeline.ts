@@ -7,8 +7,6 @@
  *
  * Where a batch is abandoned, or the log has something else at its place, the partition is read again from
  * its safe position, and work begun on what lies past it is stale.
- *
- * @module
  */
 
 import type { Consumer, EachBatchPayload } from "kafkajs";
@@ -42,7 +40,7 @@ export interface PipelineOptions {
   readonly onBatch: (batch: ConsumedBatch) => Promise<boolean>;
   readonly confirmTopic: () => Promise<boolean>;
   readonly onSafe: (point: CommitPoint) => void;
-  /** Told of a batch that cannot be read, and of undefined when the partition can be read again. */
+  /** Called with a batch that cannot be read, and with undefined when the partition can be read again. */
   readonly onUnreadable: (partition: number, batch: UnreadableBatch | undefined) => void;
   /** Returns where the log has what was read before, or rejects where no leader answers. */
   readonly realign: (position: LogPosition) => Promise<number>;

@@ -2,8 +2,6 @@
  * Probes the cluster for what a member's fetches do not report: the ends of paused and blocked partitions, and, while
  * nothing succeeds, whether brokers answer and the topic still exists. Each fetch answer reports the ends of its
  * partitions, so these need no probe.
- *
- * @module
  */
 
 import errorModule from "kafkajs/src/protocol/error.js";

@@ -1,8 +1,6 @@
 /**
  * Runs one kafkajs consumer as a group member, from its connection to its end. It fetches and sends heartbeats; its
  * owner processes the records and decides what happens when it ends.
- *
- * @module
  */
 
 import type { Consumer, ConsumerCrashEvent, EachBatchPayload, Kafka } from "kafkajs";

@@ -1,8 +1,6 @@
 /**
  * Checks a group member twice a second: reports what hinders it, keeps its membership while it is throttled, and has
  * its consumer rebuilt if nothing succeeds for too long.
- *
- * @module
  */
 
 import type { Hindrance, Liveness } from "./liveness.ts";

@@ -1,8 +1,6 @@
 /**
  * Sends heartbeats during long handlers: kafkajs sends none while a handler runs, and a member that is silent for its
  * session timeout loses its partitions.
- *
- * @module
  */
 
 import { withinTime } from "../../async.ts";

@@ -1,7 +1,5 @@
 /**
  * Types for the parts of kafkajs's internal `Cluster` and `Broker` that are used here.
- *
- * @module
  */
 
 import type { Kafka } from "kafkajs";

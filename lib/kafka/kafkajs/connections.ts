@@ -1,7 +1,5 @@
 /**
  * Fixes bugs of kafkajs's connections, for the connections of one cluster.
- *
- * @module
  */
 
 import process from "node:process";

@@ -5,8 +5,6 @@
  * kafkajs itself verifies no checksum and builds seven objects per record. It lets aborted records through if a key is
  * four zero bytes, or if a fetch begins inside two overlapping aborted transactions. If the offset is out of range, it
  * silently jumps to the first offset by committing "earliest" for the group.
- *
- * @module
  */
 
 import type { Batch } from "kafkajs";

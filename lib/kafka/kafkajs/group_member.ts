@@ -1,7 +1,5 @@
 /**
  * Hooks into kafkajs's group membership: runs code before a join, requests a rejoin, and commits as the current member.
- *
- * @module
  */
 
 import consumerGroupModule from "kafkajs/src/consumer/consumerGroup.js";

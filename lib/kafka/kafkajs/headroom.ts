@@ -1,7 +1,5 @@
 /**
  * Lets kafkajs send a request body without copying it.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,8 +1,6 @@
 /**
  * Installs fixes and hooks in a kafkajs client. This folder uses kafkajs internals, which cannot change: the pinned
  * version 2.2.4 is the last one.
- *
- * @module
  */
 
 import type { Kafka } from "kafkajs";

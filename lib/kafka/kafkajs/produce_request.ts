@@ -7,8 +7,6 @@
  *             partition i32 · length i32 · record batch (see batch_layout.ts)
  *
  * https://kafka.apache.org/protocol#The_Messages_Produce
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

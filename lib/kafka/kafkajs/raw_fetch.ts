@@ -8,8 +8,6 @@
  * the same step as the read (KIP-320, KIP-595).
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_Fetch
- *
- * @module
  */
 
 import decoderModule from "kafkajs/src/protocol/decoder.js";

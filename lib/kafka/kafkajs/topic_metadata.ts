@@ -2,8 +2,6 @@
  * Requests topic metadata with Metadata v12, which includes topic ids; kafkajs supports up to v6.
  *
  * Message format: https://kafka.apache.org/protocol#The_Messages_Metadata
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

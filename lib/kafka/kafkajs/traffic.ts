@@ -1,8 +1,6 @@
 /**
  * Observes kafkajs's connections to a cluster: received bytes, throttling, and failed requests. kafkajs itself only
  * reports successes, so that a broker that answers with errors or only throttles looks unreachable.
- *
- * @module
  */
 
 import { type Connection, visitConnections } from "./connections.ts";

@@ -8,8 +8,6 @@
  *              (lengths, counts, and deltas are zigzag varints; a length of -1 is null)
  *
  * https://kafka.apache.org/documentation/#recordbatch
- *
- * @module
  */
 
 export const LENGTH_AT = 8;

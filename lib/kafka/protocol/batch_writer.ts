@@ -1,7 +1,5 @@
 /**
  * Writes record batches in one pass into one buffer.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

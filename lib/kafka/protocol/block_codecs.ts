@@ -3,8 +3,6 @@
  *
  * Formats: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md and
  * https://github.com/google/snappy/blob/main/format_description.txt
- *
- * @module
  */
 
 export const LZ4_WINDOW_BYTES = 64 * 1024;

@@ -1,8 +1,6 @@
 /**
  * From the bytes of a fetch to records: those of committed batches whose checksum was right. Transaction
  * markers and aborted records are left out.
- *
- * @module
  */
 
 import type { KafkaRecord } from "../../record.ts";

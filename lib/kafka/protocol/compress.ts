@@ -4,8 +4,6 @@
  *     gzip, zstd   one stream (node:zlib, on a thread of its own)
  *     lz4          one LZ4 frame of independent blocks: the Java client reads no others
  *     snappy       blocks of 32 KiB behind a header, as snappy-java writes them (the "xerial" framing)
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

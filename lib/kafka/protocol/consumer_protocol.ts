@@ -9,8 +9,6 @@
  * written, and any version is read.
  *
  * Message format: `ConsumerProtocolSubscription.json` and `ConsumerProtocolAssignment.json` of Kafka's clients.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

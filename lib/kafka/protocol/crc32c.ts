@@ -1,7 +1,5 @@
 /**
  * CRC-32C (Castagnoli, RFC 3720 B.4), which guards every record batch.
- *
- * @module
  */
 
 import { kernel } from "../../kernel/kernel.ts";

@@ -1,7 +1,5 @@
 /**
  * Reads the numbers and byte fields of record batches.
- *
- * @module
  */
 
 /** The fetched bytes cannot come from a Kafka log. */

@@ -4,8 +4,6 @@
  *
  *     up to 4 MiB    at once, as nearly every batch
  *     beyond         about 256 KiB at a time; other work has its turn every few milliseconds
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -8,8 +8,6 @@
  *                · leader epoch i32 · end offset i64 ] ]
  *
  * https://kafka.apache.org/protocol#The_Messages_OffsetForLeaderEpoch
- *
- * @module
  */
 
 import decoderModule from "kafkajs/src/protocol/decoder.js";

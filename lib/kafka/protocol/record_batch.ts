@@ -4,8 +4,6 @@
  * kafkajs hides what a reader needs to be sure of what it read: a batch that compaction left without
  * records, and the last offset of one of which it took the last records (without both a reader stands
  * still there), the checksum, and the order of headers with different names.
- *
- * @module
  */
 
 import { crc32c } from "./crc32c.ts";

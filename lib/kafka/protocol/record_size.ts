@@ -1,7 +1,5 @@
 /**
  * Estimates the size of a record in a batch, as counted against `max.message.bytes`.
- *
- * @module
  */
 
 import type { OutgoingRecord } from "../../record.ts";

@@ -1,8 +1,6 @@
 /**
  * The records of a batch, decoded: the readable reference beside the kernel, which reads them by the same rules. As in
  * Kafka's own consumer, a record must be as long as it says, and a batch must have as many as it says.
- *
- * @module
  */
 
 import { kernel } from "../../kernel/kernel.ts";

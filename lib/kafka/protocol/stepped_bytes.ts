@@ -1,7 +1,5 @@
 /**
  * Reads records from bytes that arrive in steps: small records from a buffer, large fields without holding them whole.
- *
- * @module
  */
 
 import { createHash } from "node:crypto";

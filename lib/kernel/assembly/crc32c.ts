@@ -9,7 +9,7 @@ function tableEntry(table: usize, byte: u32): usize {
   return CRC_TABLES + (table << 10) + ((<usize> byte & 0xff) << 2);
 }
 
-/** Fills one table for each of the 16 places that a byte can have. */
+/** Fills a table for each of a byte's 16 possible positions. */
 export function fillCrcTables(): void {
   for (let byte: u32 = 0; byte < 256; byte++) {
     let crc = byte;
@@ -33,7 +33,7 @@ function crcOfWord(table: usize, word: u32): u32 {
     crcOf(table - 3, word >>> 24);
 }
 
-/** Returns the checksum of what `crc` is the checksum of (0: of nothing) and the input after it. */
+/** Continues the checksum `crc` (0 to begin) with the input. */
 export function crc32c(crc: u32, length: usize): u32 {
   let at = INPUT;
   const end = INPUT + length;

@@ -1,5 +1,5 @@
 // @ts-nocheck AssemblyScript
-// What the host calls; see ../kernel.ts.
+// The functions that the host calls; see ../kernel.ts.
 
 import { crc32c, fillCrcTables } from "./crc32c.ts";
 import { outputLength, position, recordsLeft, resumeAt, rowCount, writeLines } from "./lines.ts";
@@ -22,7 +22,7 @@ export { areRecords, crc32c, writeLines };
 export { outputLength, position, recordsLeft, resumeAt, rowCount };
 export { INPUT, INPUT_BYTES, OUTPUT, PLAN, PLAN_BYTES, ROW_BYTES, ROWS, TEXT_BYTES, TEXTS };
 
-/** Whether the input is UTF-8 and surely follows the plan. */
+/** Returns whether the input is UTF-8 and certainly follows the plan. */
 export function isSure(length: usize): bool {
   return isUtf8(INPUT, length) && followsPlan(INPUT, length);
 }

@@ -1,5 +1,5 @@
 // @ts-nocheck AssemblyScript
-// Journal lines. What a line is, lib/journal/line.ts says: all of its text that is no value comes from there.
+// Writes journal lines. lib/journal/line.ts defines a line, and provides all text around its values.
 
 import {
   INPUT,
@@ -30,7 +30,7 @@ import { isAscii, isUtf8, put, putByte, putInteger, putOnOneLine, putText } from
 
 const QUOTE: u8 = 0x22;
 
-/** The places of the texts, in the order of lib/journal/line.ts. */
+/** The indexes of the texts, in the order of lib/journal/line.ts. */
 const HEAD: usize = 0;
 const RAW_MESSAGE: usize = 1;
 const MESSAGE_SIZE: usize = 2;
@@ -49,24 +49,24 @@ const TEXT_COUNT: usize = 14;
 
 const HEADERS_MAX: i32 = 256;
 const BYTES_ESCAPED_MAX: usize = 6;
-/** Numbers, quotes, and what a SIMD store reaches beyond the end. */
+/** Room for numbers, quotes, and the overrun of a SIMD store. */
 const BYTES_BESIDE: usize = 256;
-/** Beyond it common readers of JSON round a number. */
+/** Common JSON readers round larger numbers. */
 const EXACT_MAX: i64 = (1 << 53) - 1;
 
 const DONE: i32 = 0;
-/** The record at `position` is the host's to judge and to write. */
+/** The host has to validate and write the record at `position`. */
 const STOPPED: i32 = 1;
-/** There are as many lines as one call writes. */
+/** The call has written as many lines as one call writes. */
 const FULL: i32 = 2;
 const BROKEN: i32 = 3;
 
-/** Where the next record is, in bytes from the input's start, and how many are left. */
+/** The position of the next record, in bytes from the input's start, and the number of records left. */
 export let position: usize = 0;
 export let recordsLeft: i32 = 0;
-/** Where the record after the one at `position` is, if that one is the host's. */
+/** The position of the record after the one at `position`, if the host has to write that one. */
 export let resumeAt: usize = 0;
-/** What was written. */
+/** The lines and rows that the last call wrote. */
 export let outputLength: usize = 0;
 export let rowCount: i32 = 0;
 
@@ -78,13 +78,13 @@ function putPart(to: usize, index: usize): usize {
   return put(to, TEXTS + load<u32>(TEXTS + (index << 3)), textLength(index));
 }
 
-/** Writes text that is UTF-8 and returns where it ends; 0 where it is not. */
+/** Writes text and returns its end; 0 if it is not UTF-8. */
 function putUtf8(to: usize, from: usize, length: usize): usize {
   const end = putText(to, from, length);
   return isAscii || isUtf8(from, length) ? end : 0;
 }
 
-/** Writes the record's headers and returns where they end; 0 where the host has to write them. */
+/** Writes the record's headers and returns their end; 0 if the host has to write them. */
 function putHeaders(to: usize): usize {
   rewindHeaders();
   for (let index = 0; index < headerCount; index++) {
@@ -110,7 +110,7 @@ function totalTextLength(): usize {
   return length;
 }
 
-/** Returns how many bytes the line of the record may take; more than there are for one that is the host's to write. */
+/** Returns the largest possible size of the record's line; more than the output has if the host has to write it. */
 function roomFor(textBytes: usize): usize {
   if (headerCount > HEADERS_MAX) return OUTPUT_BYTES + 1;
   const value = <usize> max(valueLength, 0);
@@ -118,7 +118,7 @@ function roomFor(textBytes: usize): usize {
   return escaped * BYTES_ESCAPED_MAX + value + textBytes * (<usize> headerCount + 1) + BYTES_BESIDE;
 }
 
-/** Writes the line of the record that was read last and returns where it ends; 0 where the host has to. */
+/** Writes the line of the record that was read last and returns its end; 0 if the host has to write it. */
 function putLine(to: usize, offset: f64, timestamp: i64, isOrder: bool): usize {
   if (isOrder && (valueLength < 0 || !followsPlan(valueAt, valueLength))) return 0;
   to = putPart(to, HEAD);
@@ -149,11 +149,10 @@ function putLine(to: usize, offset: f64, timestamp: i64, isOrder: bool): usize {
 }
 
 /**
- * Writes the lines of the records from a position on that have an offset of `start` or more, as many as one call
- * writes.
+ * Writes the lines of the records from a position on, as many as one call writes. Skips offsets before `start`.
  *
- * @param timestamp that of the batch, to which each record adds, unless it is the broker's own.
- * @param isOrder whether values have to follow the plan, and stand in the line a second time.
+ * @param timestamp the batch's; each record's is relative to it, unless the broker's own replaces them.
+ * @param isOrder true if values must follow the plan, and appear in the line a second time.
  */
 export function writeLines(
   length: usize,

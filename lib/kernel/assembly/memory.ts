@@ -9,7 +9,7 @@ export const DIGITS_END: usize = SHUFFLED_LENGTHS + 0x180;
 export const STACK: usize = SHUFFLED_LENGTHS + 0x200;
 export const CRC_TABLES: usize = 0x4000;
 
-/** What a value has to follow, compiled by the host. */
+/** The rules for values, compiled by the host. */
 export const PLAN: usize = 0x8000;
 export const PLAN_BYTES: usize = 0x8000;
 
@@ -17,7 +17,7 @@ export const PLAN_BYTES: usize = 0x8000;
 export const TEXTS: usize = PLAN + PLAN_BYTES;
 export const TEXT_BYTES: usize = 0x10000;
 
-/** Of each line that was written: the record's timestamp (f64), and where the line ends (u32, padded to 8 bytes). */
+/** For each written line, the record's timestamp (f64) and the end of the line (u32, padded to 8 bytes). */
 export const ROWS: usize = TEXTS + TEXT_BYTES;
 export const ROWS_MAX: i32 = 4096;
 export const ROW_BYTES: usize = 16;

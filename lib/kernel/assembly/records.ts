@@ -1,9 +1,9 @@
 // @ts-nocheck AssemblyScript
-// The records of a batch, after decompression. What a record is, lib/kafka/protocol/ says: this refuses what it refuses.
+// Reads the records of a batch, after decompression. Refuses the same bytes as lib/kafka/protocol/, which defines them.
 
 import { INPUT } from "./memory.ts";
 
-/** The record that was read last. A length of -1 is null. */
+/** The record that was read last. A length of -1 means null. */
 export let timestampDelta: i64 = 0;
 export let offsetDelta: i32 = 0;
 export let keyAt: usize = 0;
@@ -14,7 +14,7 @@ export let headersAt: usize = 0;
 export let headerCount: i32 = 0;
 export let headerBytes: usize = 0;
 
-/** Where a field was read last. */
+/** The address of the field that was read last. */
 export let fieldAt: usize = 0;
 
 let at: usize = 0;
@@ -43,7 +43,7 @@ function varint64(): i64 {
   return <i64> (zigzag >>> 1) ^ -<i64> (zigzag & 1);
 }
 
-/** Moves past a field and returns its length; -1 where it is null. */
+/** Moves past a field and returns its length; -1 if it is null. */
 function field(): i32 {
   const length = varint32();
   fieldAt = at;
@@ -53,7 +53,7 @@ function field(): i32 {
   return length;
 }
 
-/** Reads the record at a place; returns where it ends, 0 where it is none. */
+/** Reads the record at an address; returns its end, or 0 if there is no record. */
 export function readRecord(from: usize, batchEnd: usize): usize {
   at = from;
   end = batchEnd;
@@ -84,12 +84,12 @@ export function rewindHeaders(): void {
   at = headersAt;
 }
 
-/** Reads the next of the record's keys and values of headers. */
+/** Reads the next header key or value of the record. */
 export function headerField(): i32 {
   return field();
 }
 
-/** Whether the input is that many records and nothing else. */
+/** Returns whether the input is exactly that many records. */
 export function areRecords(length: usize, count: i32): bool {
   let from = INPUT;
   const batchEnd = INPUT + length;

@@ -1,7 +1,7 @@
 // @ts-nocheck AssemblyScript
-// Whether JSON text surely follows a schema, by the plan that ../plan.ts compiles of it.
+// Checks whether JSON text certainly follows a schema, by the plan that ../plan.ts compiles from it.
 //
-// All numbers of a plan are u32 unless said otherwise, all addresses count from the plan's start.
+// All numbers of a plan are u32 unless stated otherwise. Addresses are relative to the plan's start.
 //
 //     object   0 · count · required (a bit a property) · slots · bytes of slots · program · its length
 //              · per property: name · its length · node · slot
@@ -11,7 +11,7 @@
 //     boolean  4
 //     program  operation · operand, each; on a stack of numbers
 //
-// A slot is where a property's number goes, or a sum: zero where the object begins. The program runs where it ends.
+// A slot stores a property's number, or a sum. It is zero at the object's beginning; the program runs at its end.
 
 import { PLAN, STACK } from "./memory.ts";
 
@@ -23,13 +23,13 @@ const NUMBER: u32 = 3;
 const PUSH: u32 = 0;
 const ADD: u32 = 1;
 const MULTIPLY: u32 = 2;
-/** Fails where two numbers differ by more than the operand. */
+/** Fails if two numbers differ by more than the operand. */
 const COMPARE: u32 = 3;
 
 const QUOTE: u8 = 0x22;
 const BACKSLASH: u8 = 0x5c;
 
-/** So many digits are exact, and divided by a power of ten they give the double nearest to the decimal. */
+/** An integer of this many digits is exact; divided by a power of ten, it gives the double nearest to the decimal. */
 const DIGITS_MAX: usize = 15;
 const POWERS = memory.data<f64>([
   1,
@@ -58,7 +58,7 @@ let at: usize = 0;
 let end: usize = 0;
 let number: f64 = 0;
 
-/** @param from the address of bytes that are UTF-8; more may be read than there are, and are not looked at. */
+/** @param from the address of UTF-8; reads beyond its end, and ignores what it finds there. */
 export function followsPlan(from: usize, length: usize): bool {
   at = from;
   end = from + length;
@@ -109,7 +109,7 @@ function isValue(node: usize): bool {
   return isBoolean();
 }
 
-/** Whether a name and its closing quote are next; a plan's names have 8 bytes behind them. */
+/** Returns whether a name and its closing quote come next; 8 bytes behind a plan's names can be read. */
 function isName(property: usize): bool {
   const name = PLAN + load<u32>(property);
   const length = <usize> load<u32>(property, 4);
@@ -202,7 +202,7 @@ function isHexDigit(byte: u8): bool {
   return isDigit(byte) || lower >= 0x61 && lower <= 0x66;
 }
 
-/** Returns where the text ends that begins here, its closing quote excluded; 0 where it may be none. */
+/** Returns the end of the text that begins here, its closing quote excluded; 0 if it may not be valid. */
 function endOfText(takesEscapes: bool): usize {
   let to = at;
   while (to < end) {
@@ -228,7 +228,7 @@ function endOfText(takesEscapes: bool): usize {
   return 0;
 }
 
-/** Returns where an escape ends; 0 where it is none, or of a surrogate, which may be a lone one. */
+/** Returns the end of an escape sequence; 0 if it is invalid, or of a surrogate, which may be unpaired. */
 function endOfEscape(from: usize): usize {
   if (end - from < 6) return 0;
   const letter = load<u8>(from, 1);
@@ -254,7 +254,7 @@ function isText(form: u32): bool {
   return isEmail(start, to);
 }
 
-/** A character that is no white space: one of ASCII. */
+/** Requires a character of ASCII that is not white space. */
 function isNotBlank(from: usize, to: usize): bool {
   for (; from < to; from++) {
     const byte = load<u8>(from);
@@ -306,7 +306,7 @@ function isEmail(from: usize, to: usize): bool {
   return host != 0 && label < to;
 }
 
-/** The caller looks for what may follow, so an exponent is refused there. */
+/** Refuses no exponent itself: the caller does, because an exponent may not follow a value. */
 function isNumber(node: usize): bool {
   const isNegative = isByte(0x2d);
   const start = at;

@@ -1,5 +1,5 @@
 // @ts-nocheck AssemblyScript
-// Text and numbers, as a line of JSON has them.
+// Writes text and numbers as JSON.
 
 import { DIGITS_END, SHUFFLED_LENGTHS, SHUFFLES } from "./memory.ts";
 
@@ -9,13 +9,13 @@ const BLANK: u8 = 0x20;
 const LINE_FEED: u8 = 0x0a;
 const CARRIAGE_RETURN: u8 = 0x0d;
 
-/** What the last text that was escaped has in it. */
+/** The contents of the text that was escaped last. */
 export let hasLineBreak: bool = false;
 export let isAscii: bool = true;
 
 /**
- * For each set of the bytes to be escaped among eight: which byte goes where (15 is a backslash), and how many there
- * are then.
+ * For each subset of eight bytes that has to be escaped: the shuffle that inserts the backslashes (index 15), and the
+ * number of bytes after it.
  */
 export function fillShuffles(): void {
   for (let set: usize = 0; set < 256; set++) {
@@ -73,14 +73,14 @@ function putEscaped(to: usize, byte: u8): usize {
   return putByte(to + 5, digit < 10 ? 0x30 + digit : 0x57 + digit);
 }
 
-/** Puts half a vector, with a backslash before each byte of a set; returns where it ends. */
+/** Writes half a vector, with a backslash before each byte of a set; returns its end. */
 function putHalf(to: usize, half: v128, set: usize): usize {
   const marked = i8x16.replace_lane(half, 15, BACKSLASH);
   v128.store(to, i8x16.swizzle(marked, v128.load(SHUFFLES + (set << 4))));
   return to + load<u8>(SHUFFLED_LENGTHS + set);
 }
 
-/** Writes bytes as the inside of a JSON string, and up to 16 bytes beyond it; returns where it ends. */
+/** Writes bytes as the inside of a JSON string; returns its end. Overwrites up to 16 bytes beyond it. */
 export function putText(to: usize, from: usize, length: usize): usize {
   const end = from + length;
   let seen = i8x16.splat(0);
@@ -113,7 +113,7 @@ export function putText(to: usize, from: usize, length: usize): usize {
   return to;
 }
 
-/** Writes JSON text on one line: a line break can only be white space there. */
+/** Writes JSON text on one line: in valid JSON, a line break can only be white space between tokens. */
 export function putOnOneLine(to: usize, from: usize, length: usize): usize {
   const end = put(to, from, length);
   if (!hasLineBreak) return end;

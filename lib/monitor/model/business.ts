@@ -2,8 +2,6 @@
  * Sums up the orders: counts by status, revenue by currency, top products and customers.
  *
  * Pure: orders and the time are passed in.
- *
- * @module
  */
 
 import { AMOUNT_MAX, toCents } from "../../order/money.ts";

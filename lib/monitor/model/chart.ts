@@ -1,7 +1,5 @@
 /**
  * Turns counts over time into the points of a chart. Pure.
- *
- * @module
  */
 
 import type { WindowCounts } from "./sliding_window.ts";

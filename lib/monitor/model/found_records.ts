@@ -1,7 +1,5 @@
 /**
  * Collects the records that a user searches for: those that contain a text, or all that failed. Pure.
- *
- * @module
  */
 
 import { type RecentEvent, recentEvent } from "./recent_event.ts";

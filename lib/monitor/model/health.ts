@@ -1,7 +1,5 @@
 /**
  * Judges the figures: a verdict with its reasons. Pure.
- *
- * @module
  */
 
 import type { TrackerState as OwnState } from "../../tracker_status.ts";

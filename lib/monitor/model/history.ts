@@ -1,8 +1,6 @@
 /**
  * Counts events over the whole run by their own timestamps, in a bounded number of steps: when they run out, adjacent
  * steps are merged.
- *
- * @module
  */
 
 import type { WindowCounts } from "./sliding_window.ts";

@@ -2,8 +2,6 @@
  * Counts the journal's lines: the only source of totals.
  *
  * Pure: lines and the time are passed in.
- *
- * @module
  */
 
 import { Business } from "./business.ts";

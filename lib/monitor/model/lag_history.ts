@@ -2,8 +2,6 @@
  * Keeps each partition's lag over the last minute.
  *
  * Pure: lags and the time are passed in.
- *
- * @module
  */
 
 /** One value per second. */

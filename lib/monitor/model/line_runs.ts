@@ -1,8 +1,6 @@
 /**
  * Counts journal lines superseded by a truncation: keeps a partition's lines as runs of consecutive offsets, and
  * counts those at or past an offset.
- *
- * @module
  */
 
 interface Run {

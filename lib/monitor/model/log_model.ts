@@ -3,8 +3,6 @@
  * journal only.
  *
  * Pure: lines and the time are passed in.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject } from "../../json.ts";

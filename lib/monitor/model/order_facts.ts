@@ -1,7 +1,5 @@
 /**
  * The displayed fields of an order: status, total, currency, customer, and items. Pure.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject } from "../../json.ts";

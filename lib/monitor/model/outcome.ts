@@ -1,7 +1,5 @@
 /**
  * Sums up a run for its report: how many records, and whether any are known to be lost. Pure.
- *
- * @module
  */
 
 import { counted, withThousands } from "../../text.ts";

@@ -1,7 +1,5 @@
 /**
  * Computes a tracker's quality score from its named parts. Pure.
- *
- * @module
  */
 
 import { counted } from "../../text.ts";

@@ -2,8 +2,6 @@
  * The model behind all views: combines journal, log, and status file, and judges them at a given time.
  *
  * Pure: lines, file states, and the time are passed in.
- *
- * @module
  */
 
 import type { BusinessView } from "./business.ts";

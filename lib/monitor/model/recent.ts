@@ -1,7 +1,5 @@
 /**
  * Keeps the latest few of many values; dropped values cost nothing.
- *
- * @module
  */
 
 /** Keeps the latest `countMax` values, oldest first. */

@@ -1,7 +1,5 @@
 /**
  * Parses the latest lines of the journal for lists of records. Pure.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject } from "../../json.ts";

@@ -4,8 +4,6 @@
  * figures are unknown.
  *
  * Pure.
- *
- * @module
  */
 
 import type { LatencyStatus, TrackerStatus } from "../../tracker_status.ts";

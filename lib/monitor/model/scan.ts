@@ -11,8 +11,6 @@
  * can have the next one appended to it. So the scanner never searches for keys: it expects each field at its
  * position, and walks the rest up to the last brace. Lines that differ from this are parsed completely, and the
  * parser decides.
- *
- * @module
  */
 
 import { isJsonObject, parseJson } from "../../json.ts";

@@ -1,7 +1,5 @@
 /**
  * Counts events over the last minutes by their own timestamps, in a ring of one bucket per second.
- *
- * @module
  */
 
 /** Counts of a window, or of one step of a series. */

@@ -1,7 +1,5 @@
 /**
  * Counts by name and keeps the largest counts sorted.
- *
- * @module
  */
 
 /** Bounds memory for a hostile journal: further names are not counted. */

@@ -1,7 +1,5 @@
 /**
  * Parses RFC 3339 times from bytes. Pure.
- *
- * @module
  */
 
 const ENCODER = new TextEncoder();

@@ -2,8 +2,6 @@
  * Counts bytes and keys, which records of any topic have.
  *
  * Pure: records and the time are passed in.
- *
- * @module
  */
 
 import { RATE_WINDOW_MS } from "./health.ts";

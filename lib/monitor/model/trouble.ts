@@ -1,7 +1,5 @@
 /**
  * Names the problem that keeps records from being journaled, short enough for a dashboard's title. Pure.
- *
- * @module
  */
 
 import type { SaidStatus } from "./health.ts";

@@ -1,7 +1,5 @@
 /**
  * The user's settings on the screen, and how keys change them. Pure.
- *
- * @module
  */
 
 import { WINDOW_NAMES, type WindowName } from "../model/read_model.ts";

@@ -1,7 +1,5 @@
 /**
  * The dashboard on a terminal: follows a tracker's files, draws the current state, and handles keys.
- *
- * @module
  */
 
 import type { Follower } from "../follow.ts";

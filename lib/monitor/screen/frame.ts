@@ -1,7 +1,5 @@
 /**
  * Draws a snapshot and the user's settings as lines that fill the screen exactly. Pure.
- *
- * @module
  */
 
 import { inBytes, printable, withThousands } from "../../text.ts";

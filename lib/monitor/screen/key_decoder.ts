@@ -8,8 +8,6 @@
  *     ESC                        the Escape key, if nothing follows soon
  *
  * Unknown sequences are dropped whole, so that no part of them acts as a command.
- *
- * @module
  */
 
 import type { Key } from "./controls.ts";

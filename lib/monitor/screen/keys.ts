@@ -1,7 +1,5 @@
 /**
  * The help texts for keys. Pure.
- *
- * @module
  */
 
 import type { Controls } from "./controls.ts";

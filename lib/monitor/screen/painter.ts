@@ -1,7 +1,5 @@
 /**
  * Draws frames on a terminal: only changed lines, in one write, and at a bounded rate.
- *
- * @module
  */
 
 /** The terminal buffers everything between these two and shows it at once (DEC private mode 2026). */

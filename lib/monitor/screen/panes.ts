@@ -1,7 +1,5 @@
 /**
  * The registry of list panes. Pure.
- *
- * @module
  */
 
 import { printable } from "../../text.ts";

@@ -3,8 +3,6 @@
  *
  * Uses cbreak mode: Ctrl-C and Ctrl-Z remain signals, so that a launcher between the shell and the program receives
  * them too.
- *
- * @module
  */
 
 import { printErrorLine, writeControl } from "../../terminal.ts";

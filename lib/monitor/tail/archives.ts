@@ -1,8 +1,6 @@
 /**
  * Counts segments that `--compress` archived before the monitor started (`tracker.archive.NNNNNN.zst`). Segments
  * compressed later were counted while they were plain.
- *
- * @module
  */
 
 import { join } from "node:path";

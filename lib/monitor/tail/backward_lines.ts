@@ -1,7 +1,5 @@
 /**
  * Reads a journal's lines from newest to oldest, including compressed segments, a piece at a time.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Lists the closed segments of a file that may have unread lines.
- *
- * @module
  */
 
 import { join } from "node:path";

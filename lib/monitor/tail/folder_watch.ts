@@ -3,8 +3,6 @@
  *
  * Watches the folder, because a watcher on a file goes silent once the file is renamed and created again. Also polls
  * slowly, because watchers lose events, are refused when too many are in use, and end with their folder.
- *
- * @module
  */
 
 /** How long a lost event can go unnoticed. */

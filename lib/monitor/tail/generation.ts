@@ -1,7 +1,5 @@
 /**
  * Remembers what was read of a file, and tells whether a file still has that content, whatever its name.
- *
- * @module
  */
 
 import type { TailFile } from "./tail_files.ts";

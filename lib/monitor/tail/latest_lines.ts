@@ -1,7 +1,5 @@
 /**
  * Reads the end of a large journal before all of it is counted, to show the current state at once.
- *
- * @module
  */
 
 import type { LineSink } from "./line_sink.ts";

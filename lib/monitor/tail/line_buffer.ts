@@ -1,7 +1,5 @@
 /**
  * Buffers bytes until their newline arrives, and delivers whole lines.
- *
- * @module
  */
 
 import type { LineSink } from "./line_sink.ts";

@@ -1,7 +1,5 @@
 /**
  * The receiver of a file's lines.
- *
- * @module
  */
 
 /** Receives lines as they are read. Takes them back if the file turns out to be another one. */

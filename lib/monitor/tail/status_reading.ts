@@ -1,7 +1,5 @@
 /**
  * Reads a tracker's `tracker.status`, and decides whether it is current.
- *
- * @module
  */
 
 import { join } from "node:path";

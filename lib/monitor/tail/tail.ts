@@ -15,8 +15,6 @@
  *
  * Bytes are held until their newline. Bytes are delivered only after a second check that the file is still the same
  * generation. Otherwise a truncation between two reads would join halves of unrelated lines.
- *
- * @module
  */
 
 import { join } from "node:path";

@@ -1,7 +1,5 @@
 /**
  * Read-only file system access for a tail. Small, so that a test can act between two calls.
- *
- * @module
  */
 
 /** The current state of a file by its name. */

@@ -1,7 +1,5 @@
 /**
  * The page's section about orders, or about values and keys for a topic without orders. Pure.
- *
- * @module
  */
 
 import { toDecimal } from "../../order/money.ts";

@@ -1,7 +1,5 @@
 /**
  * Formats the monitor's figures as a self-contained page: the report of a run.
- *
- * @module
  */
 
 import { counted, inBytes, withThousands } from "../../text.ts";

@@ -1,7 +1,5 @@
 /**
  * Formats the monitor's figures as one JSON object on one line, with the contract's field names.
- *
- * @module
  */
 
 import { RECENT_COUNT } from "../model/journal_model.ts";

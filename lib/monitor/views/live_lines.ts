@@ -1,7 +1,5 @@
 /**
  * Prints a line at a time while a tracker is followed, for terminals and pipes alike.
- *
- * @module
  */
 
 import { delay } from "../../async.ts";

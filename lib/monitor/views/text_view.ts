@@ -1,7 +1,5 @@
 /**
  * Formats the monitor's figures as text: a block for `--once`, and one line at a time for a followed run.
- *
- * @module
  */
 
 import { toDecimal } from "../../order/money.ts";

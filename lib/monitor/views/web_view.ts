@@ -1,7 +1,5 @@
 /**
  * The live page's data as JSON: the figures of `monitor --json`, and further details. Pure.
- *
- * @module
  */
 
 import { levelOf, statusName } from "../model/health.ts";

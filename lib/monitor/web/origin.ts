@@ -3,8 +3,6 @@
  *
  * A web page can point its own host name at 127.0.0.1 (DNS rebinding) and then read what is served there. Its requests
  * carry that name in `Host`, so any name but ours is refused.
- *
- * @module
  */
 
 import type { ProbeRequest, ProbeResponse } from "../../probe_server.ts";

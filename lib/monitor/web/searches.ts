@@ -1,8 +1,6 @@
 /**
  * The searches that pages have asked for. A page asks again once a second; a search that nobody asks for any more is
  * ended.
- *
- * @module
  */
 
 import type { Follower } from "../follow.ts";

@@ -8,8 +8,6 @@
  *
  * Polling instead of event streams: a browser opens six connections to a server, and six open streams of one page, or of
  * six tabs, would block every further request.
- *
- * @module
  */
 
 import { parseJson } from "../../json.ts";

@@ -1,7 +1,5 @@
 /**
  * Keys taken from a field of JSON values: `customer.id`, `items[0].sku`, `meta["odd name"]`.
- *
- * @module
  */
 
 import type { OwnRecord, RecordRequest, RecordSource } from "./source.ts";

@@ -1,7 +1,5 @@
 /**
  * The user's own records in place of the shop's orders: which source the command line names, and their way into the run.
- *
- * @module
  */
 
 import { resolve } from "node:path";
@@ -11,8 +9,8 @@ import type { Logger } from "../../log.ts";
 import { messageOf } from "../../system_error.ts";
 import { inBytes } from "../../text.ts";
 import { UsageError } from "../../usage_error.ts";
-import type { Parcel } from "../parcel.ts";
-import type { ParcelSource } from "../parcels.ts";
+import type { PlannedRecord } from "../planned_record.ts";
+import type { NextRecord } from "../order_records.ts";
 import { type FieldPath, KeyedRecords } from "./key_field.ts";
 import { PayloadFile } from "./payload_file.ts";
 import { loadPayloadModule } from "./payload_module.ts";
@@ -73,10 +71,10 @@ export async function openRecordSource(
 }
 
 /** Numbers a source's records from 1, and gives each its partition. */
-export function ownParcels(
+export function recordsFrom(
   source: RecordSource,
-  partitionOf: (record: Pick<Parcel, "key" | "sequence">) => number,
-): ParcelSource {
+  partitionOf: (record: Pick<PlannedRecord, "key" | "sequence">) => number,
+): NextRecord {
   let sequence = 0;
   return ({ orderAtMs, plannedAtMs }) => {
     const record = nextOf(source, { sequence: ++sequence, timeMs: orderAtMs });

@@ -4,8 +4,6 @@
  * A file of up to 16 MiB is read once; a larger one is read in pieces, again in each round. What follows the last
  * delimiter is a record unless it is empty, so a text file may end with a newline or not. Empty records within the file
  * are kept.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

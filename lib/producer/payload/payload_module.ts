@@ -2,8 +2,6 @@
  * Records that a module of the user's makes: its `nextRecord({ sequence, timeMs, random })` is called for each.
  *
  * The module runs in this process, with the permissions of the program.
- *
- * @module
  */
 
 import { resolve } from "node:path";

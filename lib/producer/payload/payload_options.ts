@@ -1,7 +1,5 @@
 /**
  * The options that replace the shop's orders by the user's own records.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

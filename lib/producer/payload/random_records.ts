@@ -1,8 +1,6 @@
 /**
  * Records of random bytes, which no codec makes smaller: constant or repeated "random" values would flatter every codec
  * (KAFKA-12611).
- *
- * @module
  */
 
 import { Random, STREAMS } from "../../shop/random.ts";

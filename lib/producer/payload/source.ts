@@ -1,7 +1,5 @@
 /**
  * Where records come from that are not orders of the shop.
- *
- * @module
  */
 
 import type { RecordHeader } from "../../record.ts";

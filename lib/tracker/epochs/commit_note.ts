@@ -1,7 +1,5 @@
 /**
  * Encodes the note in the metadata of a tracker's commits: whose commit it is, and the leader epoch before it.
- *
- * @module
  */
 
 import type { NotedTruncation } from "../../journal/held_partition.ts";

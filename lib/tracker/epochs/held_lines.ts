@@ -1,7 +1,5 @@
 /**
  * Looks up lines of a journal by offset, in one pass over its files: about 1.5 s per gigabyte.
- *
- * @module
  */
 
 import { decodeEvent, type JournaledRecord } from "../../journal/line.ts";

@@ -1,7 +1,5 @@
 /**
  * Converts the offsets that a journal holds of a partition to runs by leader epoch, for the comparison with the log.
- *
- * @module
  */
 
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";

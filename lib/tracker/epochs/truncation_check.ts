@@ -7,8 +7,6 @@
  *     batch             only if it does not continue the epoch of the last held record
  *
  * The lines of replaced records stay in the journal; the replacing records are read from the log.
- *
- * @module
  */
 
 import type { CommittedOffset } from "../../kafka/cluster_answers.ts";

@@ -7,8 +7,6 @@
  *
  * Logs are truncated at the start of an epoch. So the first held record of each epoch is compared with the topic's. The
  * log was truncated at the lowest epoch in which they differ, and everything from there is read again.
- *
- * @module
  */
 
 import type { EpochRun } from "../../kafka/protocol/record_batch.ts";

@@ -18,8 +18,6 @@
  * It supports FindCoordinator v1, JoinGroup v5, SyncGroup v3, Heartbeat v3, LeaveGroup v2, OffsetFetch v4,
  * OffsetCommit v5, DescribeGroups v1, ListOffsets v1 and v2, Metadata v1 and v12, Fetch v12, OffsetForLeaderEpoch v3,
  * ApiVersions v0 to v2.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -2,8 +2,6 @@
  * Decodes and encodes the consumer protocol inside JoinGroup and SyncGroup: subscriptions and assignments.
  *
  * https://kafka.apache.org/protocol#The_Messages_ConsumerProtocolSubscription
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * Decodes the requests of a consumer group member, each in the version that a {@link ScriptedGroupCluster} supports.
- *
- * @module
  */
 
 import { partitionsIn, topicsIn } from "./group_protocol.ts";

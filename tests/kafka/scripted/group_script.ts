@@ -1,7 +1,5 @@
 /**
  * The requests of a {@link ScriptedGroupCluster}, and the answers that a test can script.
- *
- * @module
  */
 
 import type { Buffer } from "node:buffer";

@@ -6,8 +6,6 @@
  *     const one = await member.batch();
  *     one.finish(true);                                  // safe: to be committed
  *     await soon("it is committed", () => member.committed(0)?.offset === 2);
- *
- * @module
  */
 
 import { ClusterClient } from "../../../lib/kafka/cluster.ts";

@@ -2,8 +2,6 @@
  * Encodes the metadata of a scripted cluster in version 1 (the client's own) and version 12 (with topic ids).
  *
  * https://kafka.apache.org/protocol#The_Messages_Metadata
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,8 +1,6 @@
 /**
  * The nodes of a scripted cluster: sockets that split requests into frames and answer them in order on each
  * connection, as Kafka does. The owning cluster determines the answers.
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -3,8 +3,6 @@
  * any batch: with the broker's time, in a transaction, or in a leader epoch.
  *
  * https://kafka.apache.org/documentation/#recordbatch
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * A topic of a scripted cluster: its id, and the record batches of its partitions.
- *
- * @module
  */
 
 import type { EpochEnd } from "../../../lib/kafka/protocol/offset_for_leader_epoch.ts";

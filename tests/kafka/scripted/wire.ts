@@ -2,8 +2,6 @@
  * Reads and writes the primitive types of Kafka's protocol, for scripted clusters.
  *
  * https://kafka.apache.org/protocol#protocol_types
- *
- * @module
  */
 
 import { Buffer } from "node:buffer";

@@ -1,7 +1,5 @@
 /**
  * Revenue, orders by status, top products and customers; bytes and keys for a topic without orders. Pure.
- *
- * @module
  */
 
 import { toDecimal } from "../../../order/money.ts";

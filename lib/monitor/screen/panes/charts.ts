@@ -1,7 +1,5 @@
 /**
  * Throughput and success over the chosen window. Pure.
- *
- * @module
  */
 
 import { duration, percent } from "../../model/health.ts";

@@ -1,7 +1,5 @@
 /**
  * The latest lines of the tracker's log, and one of them in full. Pure.
- *
- * @module
  */
 
 import { parseJson } from "../../../json.ts";

@@ -1,7 +1,5 @@
 /**
  * The partitions with their counts and a chart of their lag. Pure.
- *
- * @module
  */
 
 import { printable, withThousands } from "../../../text.ts";

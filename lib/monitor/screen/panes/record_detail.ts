@@ -1,7 +1,5 @@
 /**
  * A record in full: why it failed, its key and headers, and its value with the failing fields marked. Pure.
- *
- * @module
  */
 
 import { isJsonObject, type JsonObject, parseJson } from "../../../json.ts";

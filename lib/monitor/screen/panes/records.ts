@@ -1,7 +1,5 @@
 /**
  * The recent records, and one of them in full. Pure.
- *
- * @module
  */
 
 import { inBytes, printable, withThousands } from "../../../text.ts";

@@ -1,7 +1,5 @@
 /**
  * Overview of messages and health. Pure.
- *
- * @module
  */
 
 import { counted, inBytes, printable, withThousands } from "../../../text.ts";

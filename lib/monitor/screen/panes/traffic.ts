@@ -1,7 +1,5 @@
 /**
  * Bytes, keys, and rates of a topic without orders. Pure.
- *
- * @module
  */
 
 import { inBytes, printable, withThousands } from "../../../text.ts";

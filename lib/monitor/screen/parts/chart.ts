@@ -1,7 +1,5 @@
 /**
  * Charts made of characters. Pure.
- *
- * @module
  */
 
 import type { GlyphName } from "./glyphs.ts";

@@ -1,7 +1,5 @@
 /**
  * The characters that a terminal can draw.
- *
- * @module
  */
 
 export type GlyphName = "braille" | "block" | "ascii";

@@ -1,7 +1,5 @@
 /**
  * Formats JSON for the screen: indented, colored, with marked fields. Pure.
- *
- * @module
  */
 
 import { printable, withThousands } from "../../../text.ts";

@@ -2,8 +2,6 @@
  * Lines of the screen: texts with a tone each, their widths, and the colors of tones.
  *
  * Pure. Widths are terminal columns. Texts from messages must have passed `printable`.
- *
- * @module
  */
 
 import stringWidth from "string-width";

@@ -1,7 +1,5 @@
 /**
  * The interface of panes with a selectable list, and helpers for them. Pure.
- *
- * @module
  */
 
 import type { Snapshot } from "../../model/read_model.ts";

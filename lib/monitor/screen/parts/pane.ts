@@ -1,7 +1,5 @@
 /**
  * A framed part of the screen. Pure.
- *
- * @module
  */
 
 import type { Snapshot } from "../../model/read_model.ts";

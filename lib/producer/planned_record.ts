@@ -1,14 +1,12 @@
 /**
  * A record on its way to the topic, and how its way ended.
- *
- * @module
  */
 
 import type { RecordHeader } from "../record.ts";
 import type { BadKind } from "./bad_orders.ts";
 
 /** A record to be delivered: an order of the shop, or a record of the user's own. */
-export interface Parcel {
+export interface PlannedRecord {
   /** The order's id; for a record of the user's own, a name that is unique in the run. */
   readonly orderId: string;
   readonly sequence: number;
@@ -46,6 +44,6 @@ export type Outcome =
   | { readonly kind: "unknown"; readonly reason: string };
 
 export interface DeliveryReport {
-  readonly parcel: Parcel;
+  readonly record: PlannedRecord;
   readonly outcome: Outcome;
 }

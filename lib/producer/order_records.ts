@@ -1,15 +1,13 @@
 /**
  * Makes the records of a run: orders of the shop, each with key and partition, some spoilt on purpose.
- *
- * @module
  */
 
 import { OrderEncoder } from "../shop/order_bytes.ts";
 import type { Shop, ShopOrder } from "../shop/shop.ts";
 import type { BadOrders } from "./bad_orders.ts";
-import type { Parcel } from "./parcel.ts";
+import type { PlannedRecord } from "./planned_record.ts";
 
-export interface ParcelTimes {
+export interface PlannedTimes {
   /** The order's own time, in milliseconds since the epoch. */
   readonly orderAtMs: number;
   /** When it is due, in milliseconds of `performance.now()`. */
@@ -17,26 +15,26 @@ export interface ParcelTimes {
 }
 
 /** Makes the next record. */
-export type ParcelSource = (times: ParcelTimes) => Parcel;
+export type NextRecord = (times: PlannedTimes) => PlannedRecord;
 
 /** An order of the shop, or what became of it when it was spoilt. */
-export interface OrderParcel extends Parcel {
+export interface OrderRecord extends PlannedRecord {
   readonly value: Uint8Array;
 }
 
-export interface ParcelSourceOptions {
+export interface OrderRecordsOptions {
   readonly shop: Shop;
   /** Key and partition of an order. */
-  readonly route: (order: ShopOrder) => Pick<Parcel, "key" | "partition">;
+  readonly route: (order: ShopOrder) => Pick<PlannedRecord, "key" | "partition">;
   readonly badOrders?: BadOrders;
 }
 
 /** Orders in the shop's sequence. A bad one has its own sequence, but for a duplicate, which repeats one. */
-export function orderParcels(
-  { shop, route, badOrders }: ParcelSourceOptions,
-): (times: ParcelTimes) => OrderParcel {
+export function orderRecords(
+  { shop, route, badOrders }: OrderRecordsOptions,
+): (times: PlannedTimes) => OrderRecord {
   const encoder = new OrderEncoder();
-  let lastGood: OrderParcel | undefined;
+  let lastGood: OrderRecord | undefined;
   return ({ orderAtMs, plannedAtMs }) => {
     const bad = badOrders?.draw();
     // Before the first order there is nothing to repeat.
