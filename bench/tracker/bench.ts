@@ -52,6 +52,7 @@ export async function main(args: string[]): Promise<void> {
     const rounds = new Map(contenders.map((contender) => [contender, [] as Drained[]]));
     for (let round = 1; round <= ROUNDS; round++) {
       for (const [{ name, run }, results] of rounds) {
+        await measure("sync", []); // no one waits for what others wrote
         const drained = await run(round);
         results.push(drained);
         const rate = withThousands(orders / drained.drainSeconds);
