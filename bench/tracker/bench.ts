@@ -52,7 +52,7 @@ export async function main(args: string[]): Promise<void> {
     const rounds = new Map(contenders.map((contender) => [contender, [] as Drained[]]));
     for (let round = 1; round <= ROUNDS; round++) {
       for (const [{ name, run }, results] of rounds) {
-        await measure("sync", []); // no one waits for what others wrote
+        await measure("sync", []); // so that no contender waits for the writes of another
         const drained = await run(round);
         results.push(drained);
         const rate = withThousands(orders / drained.drainSeconds);

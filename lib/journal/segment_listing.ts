@@ -3,7 +3,14 @@
  */
 
 import { ArchiveReader } from "./archive.ts";
-import { activePath, ARCHIVE_ENDING, archivePath, closedPath, listSegments } from "./segments.ts";
+import {
+  activePath,
+  ARCHIVE_ENDING,
+  archivePath,
+  closedPath,
+  listSegments,
+  type SegmentList,
+} from "./segments.ts";
 import { denoStorage, type ReadableFile, type Storage } from "./storage.ts";
 
 /** A closed segment in the folder, before it is opened. */
@@ -33,6 +40,8 @@ export interface JournalFilesOptions {
 export type ResolvedOptions = JournalFilesOptions & { readonly storage: Storage };
 
 const LISTINGS_MAX = 10;
+/** If the active segment is closed during each of these, the next listings end with it. */
+const LISTINGS_TO_ACTIVE = 2;
 /** If a journal's only segment is closed, and renamed, during the first listing, the second one sees it. */
 const EMPTY_LISTINGS_MAX = 2;
 
@@ -56,35 +65,61 @@ export interface FoundSegment {
 }
 
 /**
- * Lists a folder's segments. A tracker renames the active one when it closes it, so that one is opened before the
- * listing, until the listing is of the same file. Closed segments keep their numbers, whatever becomes of them.
+ * Lists a folder's segments, however many are closed meanwhile. A tracker renames a segment when it closes it, so the
+ * active one is opened first, and then looked for in the listing.
  */
 export async function findSegments(
   options: ResolvedOptions,
   directory: string,
 ): Promise<readonly FoundSegment[]> {
   for (let listing = 0; listing < LISTINGS_MAX; listing++) {
-    const active = await openedActive(options, directory);
+    const { file, isUnreadable } = await openedActive(options, directory);
     let isReturned = false;
     try {
-      const { closed, activeIdentity, nextNumber } = await listed(options.storage, directory);
-      const facts = await active.file?.stat();
-      if (facts?.identity !== activeIdentity && !active.isUnreadable) continue;
+      const list = await listed(options.storage, directory);
+      if (file === undefined && list.active !== undefined && !isUnreadable) continue;
+      const last = file && await findOpened(list, { file, storage: options.storage, directory });
+      const isClosed = last?.path !== activePath(directory);
+      // Undefined: compressed or removed already.
+      const isRepeated = last === undefined || isClosed && listing < LISTINGS_TO_ACTIVE;
+      if (file !== undefined && isRepeated) continue;
 
       const found: FoundSegment[] = [];
-      for (const segment of closed) found.push(...await examined(options, segment));
-      if (active.file !== undefined && facts !== undefined) {
-        const { file } = active;
-        const path = activePath(directory);
-        found.push({ number: nextNumber, path, isActive: true, file, bytes: facts.bytes });
+      for (const segment of list.closed) {
+        if (segment.number < (last?.number ?? Infinity)) {
+          found.push(...await examined(options, segment));
+        }
       }
+      if (last !== undefined) found.push(last);
       isReturned = true;
       return found;
     } finally {
-      if (!isReturned) active.file?.close();
+      if (!isReturned) file?.close();
     }
   }
   throw new Error(`Cannot read the journal in "${directory}": its segments keep changing`);
+}
+
+/** Returns the segment of a file that was opened as the active one, even if it is closed by now. */
+async function findOpened(
+  { closed, nextNumber }: Listing,
+  { file, storage, directory }: {
+    readonly file: ReadableFile;
+    readonly storage: Storage;
+    readonly directory: string;
+  },
+): Promise<FoundSegment | undefined> {
+  const { identity, bytes } = await file.stat();
+  const candidates = [
+    { number: nextNumber, path: activePath(directory) },
+    { number: nextNumber, path: closedPath(directory, nextNumber) }, // closed after the listing
+    ...closed.toReversed(),
+  ];
+  for (const { number, path } of candidates) {
+    const facts = await storage.stat(path);
+    if (facts?.identity === identity) return { number, path, isActive: true, file, bytes };
+  }
+  return undefined;
 }
 
 interface OpenedActive {
@@ -151,18 +186,16 @@ async function openSegment(storage: Storage, path: string): Promise<ReadableFile
   return path.endsWith(ARCHIVE_ENDING) ? await ArchiveReader.open(file, { isPartial: true }) : file;
 }
 
-interface Listing {
+interface Listing extends Pick<SegmentList, "active" | "nextNumber"> {
+  /** With the compressed ones, in order. */
   readonly closed: readonly SegmentName[];
-  readonly activeIdentity: string | undefined;
-  /** Number that the active segment gets when it is closed. */
-  readonly nextNumber: number;
 }
 
 async function listed(storage: Storage, directory: string): Promise<Listing> {
   try {
     for (let listing = 0; listing < EMPTY_LISTINGS_MAX; listing++) {
       const found = await listedOnce(storage, directory);
-      if (found.closed.length > 0 || found.activeIdentity !== undefined) return found;
+      if (found.closed.length > 0 || found.active !== undefined) return found;
     }
   } catch (error) {
     if (!isMissing(error)) throw error;
@@ -173,15 +206,11 @@ async function listed(storage: Storage, directory: string): Promise<Listing> {
 }
 
 async function listedOnce(storage: Storage, directory: string): Promise<Listing> {
-  const { closed, archived, nextNumber } = await listSegments(storage, directory);
+  const { closed, archived, active, nextNumber } = await listSegments(storage, directory);
   const inOrder = [...closed.map(({ number, path }) => [number, path] as const), ...archived]
     .sort(([a], [b]) => a - b);
-  const active = await storage.stat(activePath(directory));
-  return {
-    closed: inOrder.map(([number, path]) => ({ directory, number, path })),
-    activeIdentity: active?.identity,
-    nextNumber,
-  };
+  const names = inOrder.map(([number, path]) => ({ directory, number, path }));
+  return { closed: names, active, nextNumber };
 }
 
 function isMissing(error: unknown): boolean {

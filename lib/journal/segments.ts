@@ -10,7 +10,13 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type ReadableFile, readRange, type Storage, TEMPORARY_ENDING } from "./storage.ts";
+import {
+  type FileFacts,
+  type ReadableFile,
+  readRange,
+  type Storage,
+  TEMPORARY_ENDING,
+} from "./storage.ts";
 
 export const ACTIVE_NAME = "tracker.events";
 export const ARCHIVE_ENDING = ".zst";
@@ -43,7 +49,7 @@ export interface SegmentList {
   /** Paths of the manifests of existing and of removed segments, by number. */
   readonly manifests: ReadonlyMap<number, string>;
   readonly removed: ReadonlyMap<number, string>;
-  readonly active: { readonly path: string; readonly bytes: number } | undefined;
+  readonly active: FileFacts & { readonly path: string } | undefined;
   /** Archives left half-written by a crash. */
   readonly leftovers: readonly string[];
   readonly nextNumber: number;
@@ -112,7 +118,7 @@ export async function listSegments(storage: Storage, directory: string): Promise
     archived: found.archive,
     manifests: found.manifest,
     removed: found.removed,
-    active: facts && { path, bytes: facts.bytes },
+    active: facts && { path, ...facts },
     leftovers,
     nextNumber,
   };

@@ -46,12 +46,13 @@ export class LineThread implements LineWriter, Disposable {
   readonly #waiting = new Map<number, PromiseWithResolvers<WrittenLines | undefined>>();
   readonly #spare = new SpareBuffers();
   #worker: Worker | undefined;
-  #isBroken = false;
+  /** True once it is disposed or has failed: lines are then written on the calling thread. */
+  #isEnded = false;
   #lastId = 0;
 
   async write(job: LinesJob): Promise<WrittenLines> {
     const byteCount = job.spans.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    const isForThread = byteCount >= THREAD_BYTES_MIN && !this.#isBroken;
+    const isForThread = byteCount >= THREAD_BYTES_MIN && !this.#isEnded;
     const written = isForThread ? await this.#writeThere(job, byteCount) : undefined;
     return written ?? await ON_THIS_THREAD.write(job);
   }
@@ -84,14 +85,13 @@ export class LineThread implements LineWriter, Disposable {
   }
 
   #start(): Worker {
-    const program = `(${threadProgram})(self, ${lineWriter});`;
+    const program = `(${threadProgram})(self, ${lineWriter}, ${transferred});`;
     const url = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
     const worker = new Worker(url, { type: "module", name: "orderflow-lines" });
     URL.revokeObjectURL(url);
     worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#settle(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#isBroken = true;
       this.#end();
     };
     worker.postMessage(kernel().module);
@@ -107,6 +107,7 @@ export class LineThread implements LineWriter, Disposable {
   }
 
   #end(): void {
+    this.#isEnded = true;
     this.#worker?.terminate();
     this.#worker = undefined;
     for (const { resolve } of this.#waiting.values()) resolve(undefined);
@@ -124,6 +125,7 @@ function copied(spans: LinesJob["spans"], input: Uint8Array<ArrayBuffer>): Lines
   });
 }
 
+/** Uses nothing outside itself: the thread's program has it, too. */
 function transferred({ written, input }: Pick<Request, "written" | "input">): ArrayBuffer[] {
   const { bytes, lineEnds, timestampsMs } = written;
   return [input.buffer, bytes.buffer, lineEnds.buffer, timestampsMs.buffer];
@@ -135,7 +137,11 @@ interface ThreadScope {
 }
 
 /** The thread's program: it uses nothing outside itself but its arguments. */
-function threadProgram(scope: ThreadScope, createLineWriter: typeof lineWriter): void {
+function threadProgram(
+  scope: ThreadScope,
+  createLineWriter: typeof lineWriter,
+  buffersOf: typeof transferred,
+): void {
   let write: ReturnType<typeof lineWriter> | undefined;
   scope.onmessage = ({ data }) => {
     if (data instanceof WebAssembly.Module) {
@@ -150,13 +156,8 @@ function threadProgram(scope: ThreadScope, createLineWriter: typeof lineWriter):
     } catch (cause) {
       error = String(cause instanceof Error ? cause.message : cause);
     }
-    const { bytes, lineEnds, timestampsMs } = written;
-    scope.postMessage({ id, written, input, ...(error !== undefined && { error }) }, [
-      input.buffer,
-      bytes.buffer,
-      lineEnds.buffer,
-      timestampsMs.buffer,
-    ]);
+    const reply = { id, written, input, ...(error !== undefined && { error }) };
+    scope.postMessage(reply, buffersOf(reply));
   };
 }
 

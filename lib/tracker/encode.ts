@@ -88,6 +88,7 @@ class Encoder {
       start,
     });
     if (this.#mark === undefined && written.gaps.length === 0) return this.#adopt(written);
+    this.#lines = new Uint8Array(written.bytes.length);
     using turns = new Turns();
     let line = 0;
     if (this.#mark !== undefined && first !== undefined && written.gaps[0]?.lineCount !== 0) {

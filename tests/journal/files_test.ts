@@ -115,6 +115,35 @@ Deno.test("JournalFiles.open() completes even if the tracker closes a segment ea
   assert.deepEqual(await readAll(files), ["1", "2", "3"]);
 });
 
+for (const when of ["before a folder is listed", "after a folder is listed"]) {
+  Deno.test(`JournalFiles.open() completes even if the tracker closes two segments each time ${when}`, async () => {
+    using folder = new TestFolder();
+    const closedFile = (number: number) =>
+      folder.file(`tracker.events.${`${number}`.padStart(6, "0")}`);
+    Deno.writeTextFileSync(closedFile(1), "1\n");
+    Deno.writeTextFileSync(folder.active, "2\n");
+    let closedCount = 1;
+    const closeTwo = () => {
+      for (let left = 2; left > 0; left--) {
+        Deno.renameSync(folder.active, closedFile(++closedCount));
+        Deno.writeTextFileSync(folder.active, `${closedCount + 1}\n`);
+      }
+    };
+    const storage: Storage = {
+      ...denoStorage,
+      list: async (directory) => {
+        if (when.startsWith("before")) closeTwo();
+        const names = await denoStorage.list(directory);
+        if (when.startsWith("after")) closeTwo();
+        return names;
+      },
+    };
+    using files = await JournalFiles.open([folder.path], { storage });
+    assert.deepEqual(await readAll(files), ["1", "2", "3", "4", "5", "6"]);
+    assert.equal(files.placeOf(10).path, closedFile(6));
+  });
+}
+
 Deno.test("a journal whose only segment is closed during the listing is found", async () => {
   using folder = new TestFolder();
   Deno.writeTextFileSync(folder.active, "a\n");

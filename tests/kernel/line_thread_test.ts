@@ -53,3 +53,25 @@ Deno.test("LineThread rejects a job that the kernel refuses, and goes on with th
   const { lineEnds } = await encodeRecords(fresh, CONTEXT, thread);
   assert.equal(lineEnds.length, 500);
 });
+
+Deno.test("a disposed LineThread starts no thread, which would keep the process alive", async () => {
+  const { Worker } = globalThis;
+  let startedCount = 0;
+  globalThis.Worker = class extends Worker {
+    constructor(...args: ConstructorParameters<typeof Worker>) {
+      super(...args);
+      startedCount++;
+    }
+  };
+  try {
+    const thread = new LineThread();
+    const fresh = freshBatch(batchOf(500), 0);
+    await encodeRecords(fresh, CONTEXT, thread);
+    assert.equal(startedCount, 1);
+    thread[Symbol.dispose]();
+    const { lineEnds } = await encodeRecords(fresh, CONTEXT, thread);
+    assert.deepEqual([lineEnds.length, startedCount], [500, 1]);
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
